@@ -1,0 +1,1 @@
+"""What, to whom, when: contacts, endpoints, templates, campaigns, runs."""

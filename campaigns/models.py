@@ -1,0 +1,380 @@
+"""Contacts and their endpoints, templates, campaigns with their contents, and runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django_scopes import get_scope
+
+from campaigns.reasons import Reason
+from tenants import roles
+from tenants.models import Connection, Workspace
+from tenants.scope import TenantModel
+
+TITLE_LIMIT = 120
+BODY_LIMIT = 1000
+
+
+class Channel(models.TextChoices):
+    APP_PUSH = "app_push", "App push"
+    WEB_PUSH = "web_push", "Web push"
+    SMS = "sms", "SMS"
+    EMAIL = "email", "E-mail"
+    WHATSAPP = "whatsapp", "WhatsApp"
+
+
+class Tone(models.TextChoices):
+    CHEERFUL = "cheerful", "Cheerful"
+    FESTIVE = "festive", "Festive"
+    FORMAL = "formal", "Formal"
+    FRIENDLY = "friendly", "Friendly"
+    URGENT = "urgent", "Urgent"
+    INFORMATIVE = "informative", "Informative"
+
+
+class Contact(TenantModel):
+    """A person. `attributes` holds the workspace's own fields, e.g. {"first_name": "Asha", "orders": 3}."""
+
+    external_id = models.CharField(max_length=200, help_text="The person's id in your own system.")
+    language = models.CharField(max_length=35, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True)
+    country = models.CharField(max_length=2, blank=True)
+    attributes = models.JSONField(default=dict, blank=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    capabilities = roles.CONTENT
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "external_id"], name="contact_once_per_workspace"),
+        ]
+        # Audiences walk a workspace's contacts in key order.
+        indexes = [models.Index(fields=["workspace", "id"], name="contact_keyset")]
+
+    def __str__(self) -> str:
+        return str(self.attributes.get("first_name") or self.external_id)
+
+
+class Endpoint(TenantModel):
+    """Where a contact can be reached: a device token or, for other channels, an address."""
+
+    class Kind(models.TextChoices):
+        TOKEN = "token", "Registration token"
+        FID = "fid", "Firebase installation id"
+
+    class Platform(models.TextChoices):
+        ANDROID = "android", "Android"
+        IOS = "ios", "iOS"
+        WEB = "web", "Web"
+
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="endpoints")
+    channel = models.CharField(max_length=16, choices=Channel.choices, default=Channel.APP_PUSH)
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.TOKEN)
+    value = models.CharField(max_length=512)
+    platform = models.CharField(max_length=16, choices=Platform.choices, blank=True)
+    opted_in = models.BooleanField(default=True)
+    is_active = models.BooleanField(default=True)
+    retired_at = models.DateTimeField(null=True, blank=True)
+    retired_reason = models.CharField(max_length=64, blank=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    capabilities = roles.CONTENT
+
+    class Meta:
+        # An address belongs to one contact; registering it again moves it.
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "channel", "value"], name="endpoint_belongs_to_one_contact")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_platform_display() or self.get_channel_display()} …{self.value[-8:]}"
+
+
+class Consent(TenantModel):
+    """What a contact said about a channel and topic ("" = all of the channel), with source, time and proof."""
+
+    class Status(models.TextChoices):
+        OPTED_IN = "opted_in", "Opted in"
+        OPTED_OUT = "opted_out", "Opted out"
+
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="consents")
+    channel = models.CharField(max_length=16, choices=Channel.choices)
+    topic = models.CharField(max_length=100, blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices)
+    source = models.CharField(max_length=64)
+    proof = models.CharField(max_length=500, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    capabilities = roles.CONTENT
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["contact", "channel", "topic"], name="consent_latest_per_channel_topic")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_channel_display()}: {self.get_status_display()}"
+
+
+class _TemplateManager(models.Manager["Template"]):
+    """Own templates and the global library; like every scoped manager it refuses to work outside a scope."""
+
+    def get_queryset(self) -> models.QuerySet[Template]:
+        active = get_scope()
+        queryset = super().get_queryset()
+        if not active.get("_enabled", True):
+            return queryset
+        if "workspace" not in active:
+            from django_scopes.exceptions import ScopeError
+
+            raise ScopeError("A workspace scope needs to be active for this query.")
+        return queryset.filter(Q(workspace=active["workspace"]) | Q(workspace__isnull=True))
+
+
+class Template(models.Model):
+    """A reusable message. Without a workspace it belongs to the global library, read-only in workspaces."""
+
+    class Category(models.TextChoices):
+        FESTIVE = "festive", "Festive"
+        WEEKEND = "weekend", "Weekend"
+        RETENTION = "retention", "Retention"
+        PHARMA = "pharma", "Pharma"
+        WELCOME = "welcome", "Welcome"
+        OFFER = "offer", "Offer"
+        REMINDER = "reminder", "Reminder"
+        NEWS = "news", "News"
+
+    workspace = models.ForeignKey(
+        Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+", editable=False
+    )
+    name = models.CharField(max_length=100)
+    language = models.CharField(max_length=35, default="en")
+    category = models.CharField(max_length=32, choices=Category.choices)
+    tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
+    title = models.CharField(max_length=TITLE_LIMIT)
+    body = models.CharField(max_length=BODY_LIMIT)
+    image_url = models.URLField("image", max_length=500, blank=True)
+    deep_link = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = _TemplateManager()
+    capabilities = roles.CONTENT
+
+    class Meta:
+        ordering = ["name", "language"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "name", "language"],
+                name="template_key",
+                violation_error_message="This workspace has a template with this name and language.",
+            ),
+            models.UniqueConstraint(
+                fields=["name", "language"], condition=Q(workspace__isnull=True), name="template_key_global"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_global(self) -> bool:
+        return self.workspace_id is None
+
+
+class Campaign(TenantModel):
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        IN_REVIEW = "in_review", "In review"
+        APPROVED = "approved", "Approved"
+        SCHEDULED = "scheduled", "Scheduled"
+        RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
+        COMPLETED = "completed", "Completed"
+        CANCELLED = "cancelled", "Cancelled"
+        FAILED = "failed", "Failed"
+
+    class Schedule(models.TextChoices):
+        NOW = "send_now", "Now"
+        AT = "scheduled", "At a time"
+        RECURRING = "recurring", "Recurring"
+
+    name = models.CharField(max_length=100)
+    description = models.TextField(max_length=2000, blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
+    channel = models.CharField(max_length=16, choices=Channel.choices, default=Channel.APP_PUSH)
+    tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
+    # A rule tree of campaigns.segments; {} is everyone.
+    audience_rule = models.JSONField(default=dict, blank=True)
+    schedule_type = models.CharField("send", max_length=16, choices=Schedule.choices, default=Schedule.NOW)
+    # Wall-clock start in the workspace's time zone, stored as UTC; of a recurring campaign its DTSTART.
+    scheduled_at = models.DateTimeField("send at", null=True, blank=True)
+    recurrence_rule = models.CharField(max_length=512, blank=True)
+    template = models.ForeignKey(Template, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    capabilities = {**roles.CONTENT, "send": roles.SEND}
+
+    class Meta:
+        # The campaign list, newest first, all or by status.
+        indexes = [
+            models.Index(fields=["workspace", "-id"], name="campaign_newest_first"),
+            models.Index(fields=["workspace", "status", "-id"], name="campaign_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_editable(self) -> bool:
+        return self.status in (self.Status.DRAFT, self.Status.COMPLETED, self.Status.CANCELLED, self.Status.FAILED)
+
+
+class Content(TenantModel):
+    """The message of a campaign in one language and A/B variant."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="contents")
+    language = models.CharField(max_length=35, default="en")
+    variant = models.CharField(max_length=1, default="A")
+    title = models.CharField(max_length=TITLE_LIMIT)
+    body = models.CharField(max_length=BODY_LIMIT)
+    image_url = models.URLField(max_length=500, blank=True)
+    deep_link = models.CharField(max_length=500, blank=True)
+    tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
+    # What only some channels know: data, ttl_secs, priority, collapse_key, badge, sound, android_channel, silent.
+    options = models.JSONField(default=dict, blank=True)
+
+    capabilities = roles.CONTENT
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["campaign", "language", "variant"], name="content_once_per_language_and_variant"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.language}, {self.variant})"
+
+    def snapshot(self) -> dict[str, Any]:
+        """The neutral message, as channels compile it and revisions keep it."""
+        fields = ("language", "variant", "title", "body", "image_url", "deep_link")
+        return {**self.options, **{field: getattr(self, field) for field in fields}}
+
+
+class Revision(TenantModel):
+    """The contents of a campaign as they were at one moment. Never changed: a run points at what it sends."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    contents = models.JSONField()
+    digest = models.CharField(max_length=64)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    capabilities = roles.READ_ONLY
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["campaign", "number"], name="revision_number")]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+
+class Run(TenantModel):
+    """One occurrence of a campaign: the seeds' scheduled_jobs. Written by campaigns.plan, moved by delivery.pipeline.
+
+    planned → preparing → running ⇄ paused → finishing → completed | cancelled | missed | failed, each step a
+    conditional update on (state, epoch).
+    """
+
+    class State(models.TextChoices):
+        PLANNED = "planned", "Planned"
+        PREPARING = "preparing", "Preparing the audience"
+        RUNNING = "running", "Sending"
+        PAUSED = "paused", "Paused"
+        FINISHING = "finishing", "Finishing"
+        COMPLETED = "completed", "Completed"
+        CANCELLED = "cancelled", "Cancelled"
+        MISSED = "missed", "Missed"
+        FAILED = "failed", "Failed"
+
+    class AmbiguityPolicy(models.TextChoices):
+        HOLD = "hold", "Hold until a person decides"
+        RESEND = "resend", "Send again, flagged as a possible duplicate"
+
+    ACTIVE_STATES = (State.PREPARING, State.RUNNING, State.PAUSED, State.FINISHING)
+    ENDED_STATES = (State.COMPLETED, State.CANCELLED, State.MISSED, State.FAILED)
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="runs")
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="runs")
+    connection = models.ForeignKey(Connection, null=True, on_delete=models.SET_NULL, related_name="+")
+    intended_at = models.DateTimeField()
+    not_after = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PLANNED)
+    epoch = models.PositiveIntegerField(default=0)
+    audience_rule = models.JSONField(default=dict)
+    ambiguity_policy = models.CharField(
+        max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD
+    )
+    audience_size = models.PositiveIntegerField(null=True)
+    # {reason slug: rows}: what preparation skipped while it runs, the whole account once the run has ended.
+    tally = models.JSONField(default=dict)
+    prepared_to = models.BigIntegerField(default=0)  # contacts up to this id are in the ledger
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(max_length=500, blank=True)
+    owner = models.CharField(max_length=64, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    planned_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    capabilities = {**roles.READ_ONLY, "send": roles.SEND}
+
+    class Meta:
+        constraints = [
+            # The same occurrence is never launched twice.
+            models.UniqueConstraint(fields=["campaign", "intended_at"], name="run_once_per_occurrence")
+        ]
+        indexes = [
+            # The tick's question: what is due, what is under way?
+            models.Index(
+                fields=["state", "intended_at"],
+                condition=Q(state__in=["planned", "preparing", "running", "paused", "finishing"]),
+                name="run_open",
+            ),
+            # The dashboard: a workspace's runs of the last days, its next runs.
+            models.Index(fields=["workspace", "intended_at"], name="run_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign} · {self.intended_at:%d %b %Y %H:%M}"
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state in self.ENDED_STATES
+
+    def count(self, *reasons: Reason) -> int:
+        """Rows of the final account with one of these reasons."""
+        return sum(self.tally.get(reason.slug, 0) for reason in reasons)
+
+
+def validate_is_editable(campaign: Campaign) -> None:
+    """Raises ValidationError while a run of the campaign is planned or under way."""
+    if not campaign.is_editable:
+        raise ValidationError(f"This campaign is {campaign.get_status_display().lower()}; cancel it before editing.")

@@ -1,0 +1,1 @@
+"""Gets it there: shards, the ledger of messages, pace, channels."""

@@ -1,0 +1,2 @@
+"""The console's pages of this layer."""
+PAGES = {}

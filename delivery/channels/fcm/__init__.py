@@ -1,0 +1,25 @@
+"""FCM HTTP v1: app push and web push. The same code talks to Google and to the sandbox; only addresses differ.
+
+account: whose key, which addresses · message: our neutral payload as FCM's · sender: batches out, outcomes back ·
+sdk: Google's own firebase-admin, for "test connection" and as the second transport of the conformance test.
+"""
+
+from delivery.channels.base import CredentialsRefused, ProviderUnreachable
+from delivery.channels.fcm.account import FcmAccount
+from delivery.channels.fcm.message import PAYLOAD_LIMIT_BYTES, build_message, envelope, payload_bytes
+from delivery.channels.fcm.sdk import check, send_with_sdk
+from delivery.channels.fcm.sender import FcmSender, interpret
+
+__all__ = [
+    "PAYLOAD_LIMIT_BYTES",
+    "CredentialsRefused",
+    "FcmAccount",
+    "FcmSender",
+    "ProviderUnreachable",
+    "build_message",
+    "check",
+    "envelope",
+    "interpret",
+    "payload_bytes",
+    "send_with_sdk",
+]

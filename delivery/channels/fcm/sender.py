@@ -1,0 +1,173 @@
+"""Batches out, outcomes back: FCM's answers read by what the caller must do (ENGINE.md §1)."""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from delivery.channels.base import Outcome, Verdict
+from delivery.channels.fcm.account import AccessToken, FcmAccount
+from delivery.channels.transport import Answer, Failure, Request, Transport
+
+REFRESH_BEFORE_SECS = 300
+"""A token with less than this to live is replaced before the next batch."""
+QUOTA_WAIT_SECS = 60.0
+"""FCM: a 429 without Retry-After means a minute."""
+TROUBLE_WAIT_SECS = 10.0
+"""FCM: first retry of a 500 or 503 after at least ten seconds."""
+
+_FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+_ABOUT_THE_TOKEN = re.compile(r"(the )?(fcm )?registration token is not |invalid registration", re.IGNORECASE)
+_TARGET_FIELDS = frozenset({"message.token", "message.fid"})
+
+
+class FcmSender:
+    """Sends one connection's messages through a transport. Not thread-safe."""
+
+    def __init__(self, account: FcmAccount, transport: Transport) -> None:
+        self._account = account
+        self._transport = transport
+        self._token: AccessToken | None = None
+        self._mint_count = 0
+        self._last_good_mint = 0
+        self._headers: tuple[str, ...] = ()
+        self._minted_with: dict[int, int] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Messages sent and without outcome."""
+        return self._transport.in_flight
+
+    def send(self, batch: Iterable[tuple[int, bytes]]) -> None:
+        """Start sending (message id, whole request body) pairs; returns at once but for a token being minted.
+
+        Raises CredentialsRefused (the owner must act) or ProviderUnreachable (try later): then nothing was sent.
+        """
+        self._ensure_token()
+        url, headers, mint = self._account.send_url, self._headers, self._mint_count
+        started = [Request(message_id, url, headers, body) for message_id, body in batch]
+        self._minted_with.update(dict.fromkeys((request.key for request in started), mint))
+        self._transport.submit(started)
+
+    def poll(self, wait_secs: float) -> list[Outcome]:
+        """Return what FCM said since the last poll; waits at most `wait_secs` for the first answer."""
+        return [self._outcome(answer) for answer in self._transport.poll(wait_secs)]
+
+    def close(self) -> None:
+        """Drop the connections; messages in flight get no outcome from here."""
+        self._transport.close()
+
+    def _ensure_token(self) -> None:
+        if self._token is None or self._token.expires_at - time.time() < REFRESH_BEFORE_SECS:
+            self._token = self._account.mint()
+            self._mint_count += 1
+            self._headers = (
+                f"Authorization: Bearer {self._token.value}",
+                "Content-Type: application/json; charset=UTF-8",
+                "Accept:",
+                "User-Agent: PushPilot",
+            )
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        outcome = interpret(answer)
+        mint = self._minted_with.pop(answer.key, 0)
+        if outcome.code == "UNAUTHENTICATED" and answer.status == 401:
+            return self._unauthenticated(outcome, mint)
+        if outcome.verdict is Verdict.ACCEPTED:
+            self._last_good_mint = mint
+        return outcome
+
+    def _unauthenticated(self, outcome: Outcome, mint: int) -> Outcome:
+        """A token that ended early (key rotated, clock skew) is worth one new one; a refused fresh one is not."""
+        is_first_time = mint == 1 or mint <= self._last_good_mint
+        if mint == self._mint_count:
+            self._token = None
+        if not is_first_time:
+            return outcome
+        return Outcome(outcome.message_id, Verdict.LATER, outcome.code, detail=outcome.detail, retry_after_secs=1.0)
+
+
+def interpret(answer: Answer) -> Outcome:
+    """Read one answer. Never raises, whatever the body holds; texts of a provider are cut at 500 characters.
+
+    Sources: FCM's ErrorCode reference and ENGINE.md §1. A 404 that is not about a token (wrong address, no such
+    project), any 401 and any other 403 mean the connection, not the message.
+    """
+    if answer.failure is Failure.NOT_SENT:
+        return Outcome(answer.key, Verdict.LATER, "NOT_SENT", detail=answer.detail)
+    if answer.failure is Failure.AMBIGUOUS:
+        return Outcome(answer.key, Verdict.AMBIGUOUS, "NO_ANSWER", detail=answer.detail)
+    body = _decoded(answer.body)
+    if answer.status == 200:
+        return Outcome(answer.key, Verdict.ACCEPTED, "ACCEPTED", provider_id=_text(body.get("name")))
+    error = body.get("error")
+    error = error if isinstance(error, dict) else {}
+    code = _error_code(error) or f"HTTP_{answer.status}"
+    verdict = _verdict(answer.status, code, error)
+    return Outcome(
+        answer.key,
+        verdict,
+        code,
+        detail=_text(error.get("message")) or f"HTTP {answer.status} without an explanation",
+        retry_after_secs=_wait_secs(verdict, answer.retry_after_secs),
+    )
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value[:500] if isinstance(value, str) else ""
+
+
+def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
+    listed = error.get("details")
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+
+
+def _error_code(error: dict[str, Any]) -> str:
+    """FCM's own errorCode when there is one, else the RPC status; Google names the same thing twice."""
+    for detail in _details(error):
+        if detail.get("@type") == _FCM_ERROR and isinstance(detail.get("errorCode"), str):
+            return str(detail["errorCode"])[:64]
+    return _text(error.get("status"))[:64]
+
+
+def _is_about_the_token(error: dict[str, Any]) -> bool:
+    """True when a 400 names the address. With field violations only they count: a message may quote user text."""
+    fields = []
+    for detail in _details(error):
+        listed = detail.get("fieldViolations")
+        fields += [item.get("field") for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    if fields:
+        return all(name in _TARGET_FIELDS for name in fields)
+    return _ABOUT_THE_TOKEN.match(_text(error.get("message"))) is not None
+
+
+def _verdict(status: int, code: str, error: dict[str, Any]) -> Verdict:
+    if status == 429:
+        return Verdict.LATER
+    if status >= 500 or status == 408:
+        return Verdict.MAYBE_LATER
+    if (status, code) in ((404, "UNREGISTERED"), (403, "SENDER_ID_MISMATCH")):
+        return Verdict.GONE
+    if status == 400:
+        return Verdict.GONE if _is_about_the_token(error) else Verdict.PAYLOAD_WRONG
+    if status in (401, 403, 404) or status < 400:
+        return Verdict.BROKEN
+    return Verdict.REFUSED
+
+
+def _wait_secs(verdict: Verdict, asked_secs: float | None) -> float | None:
+    if verdict is Verdict.LATER:
+        return asked_secs or QUOTA_WAIT_SECS
+    if verdict is Verdict.MAYBE_LATER:
+        return max(TROUBLE_WAIT_SECS, asked_secs or 0.0)
+    return None

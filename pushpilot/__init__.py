@@ -1,0 +1,1 @@
+"""The root wiring: settings, URLs, API, admin sites and schedules. No models, no business rules."""

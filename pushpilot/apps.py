@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class PushPilotConfig(AppConfig):
+    name = "pushpilot"
+    verbose_name = "PushPilot"

@@ -1,0 +1,1 @@
+"""The bottom layer: pure helpers that import nothing of ours."""

@@ -1,0 +1,161 @@
+"""Typed reading of environment variables. A wrong value stops the start with a sentence that names it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE_WORDS = {"1", "true", "yes", "on"}
+FALSE_WORDS = {"0", "false", "no", "off", ""}
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable, or the content of the file that `NAME_FILE` points at (Docker and Kubernetes secrets)."""
+    path = os.environ.get(f"{name}_FILE")
+    if path:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE={path!r} cannot be read: {error.strerror}.") from error
+    return os.environ.get(name, default).strip()
+
+
+def flag(name: str, default: bool = False) -> bool:
+    word = os.environ.get(name, "1" if default else "0").strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ImproperlyConfigured(f"{name}={word!r} is neither yes nor no. Write 1 or 0.")
+
+
+def integer(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    word = os.environ.get(name, "").strip()
+    if not word:
+        return default
+    if not word.isdecimal() or not least <= int(word) <= most:
+        raise ImproperlyConfigured(f"{name}={word!r} is not a whole number from {least} to {most}.")
+    return int(word)
+
+
+def words(name: str, default: list[str]) -> list[str]:
+    """A comma-separated list; empty items are dropped."""
+    found = text(name)
+    return [word.strip() for word in found.split(",") if word.strip()] if found else default
+
+
+def secret(name: str, kept_in: Path) -> str:
+    """The variable, or a random secret made on the first run and kept in a file that only its owner reads."""
+    given = text(name)
+    if given:
+        if len(given) < 32:
+            raise ImproperlyConfigured(f"{name} has {len(given)} characters; at least 32 are needed.")
+        return given
+    if not kept_in.exists():
+        kept_in.parent.mkdir(parents=True, exist_ok=True)
+        made = secrets.token_urlsafe(48)
+        # O_EXCL: of two processes that start at once one writes, the other reads.
+        try:
+            handle = os.open(kept_in, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            pass
+        else:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(made)
+    return kept_in.read_text(encoding="ascii").strip()
+
+
+def public_url(name: str, default: str) -> str:
+    url = text(name, default).rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        raise ImproperlyConfigured(
+            f"{name}={url!r} is not an address such as https://push.example.com (scheme and host, no path)."
+        )
+    return url
+
+
+def database(name: str, default: str, *, base: Path) -> dict[str, Any]:
+    """Django's settings of one database from `sqlite:///path` or `postgres://user:password@host:port/name`."""
+    url = text(name, default)
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        path = parts.path.removeprefix("/")
+        if not path:
+            raise ImproperlyConfigured(f"{name}={url!r} names no file. Write sqlite:///var/pushpilot.sqlite3.")
+        file = Path(path) if path.startswith("/") else base / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(file),
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728;"
+                " PRAGMA cache_size=-16000;",
+            },
+        }
+    if parts.scheme in ("postgres", "postgresql"):
+        return _postgresql(name, url)
+    raise ImproperlyConfigured(
+        f"{name}={_without_password(url)!r} has the scheme {parts.scheme!r}; sqlite or postgres is needed."
+    )
+
+
+def _postgresql(name: str, url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or 5432
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}={_without_password(url)!r} has a port that is no number.") from error
+    if not parts.path.strip("/"):
+        raise ImproperlyConfigured(f"{name}={_without_password(url)!r} names no database after the host.")
+    options: dict[str, Any] = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.strip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": port,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+def email(name: str, default: str) -> dict[str, Any]:
+    """Django's EMAIL_* settings from `console://`, `file:///folder` or `smtp[s|+tls]://user:password@host:port`."""
+    url = text(name, default)
+    parts = urlsplit(url)
+    if parts.scheme == "console":
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    if parts.scheme == "file" and parts.path:
+        return {
+            "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+            "EMAIL_FILE_PATH": unquote(parts.path),
+        }
+    if parts.scheme in ("smtp", "smtps", "smtp+tls") and parts.hostname:
+        return {
+            "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+            "EMAIL_HOST": parts.hostname,
+            "EMAIL_PORT": parts.port or {"smtp": 25, "smtps": 465, "smtp+tls": 587}[parts.scheme],
+            "EMAIL_HOST_USER": unquote(parts.username or ""),
+            "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+            "EMAIL_USE_SSL": parts.scheme == "smtps",
+            "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
+            "EMAIL_TIMEOUT": 15,
+        }
+    raise ImproperlyConfigured(
+        f"{name}={_without_password(url)!r} is none of console://, file:///folder, smtp+tls://user:password@host:587."
+    )
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":…@") if password else url

@@ -1,0 +1,266 @@
+"""All settings. A first run needs no environment variable; docs/configuration.md lists what each one does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pushpilot.lib import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
+
+# --- where it runs -------------------------------------------------------------------------------------
+DEBUG = env.flag("DEBUG")
+PUBLIC_URL = env.public_url("PUBLIC_URL", "http://localhost:8000")
+_public = urlsplit(PUBLIC_URL)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", sorted({_public.hostname or "", "localhost", "127.0.0.1", "[::1]"}))
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", [])
+# Provider credentials have keys of their own: rotating SECRET_KEY must not make them unreadable. First key
+# encrypts, all decrypt.
+ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS", []) or [env.secret("ENCRYPTION_KEY", DATA_DIR / "encryption_key")]
+# How many reverse proxies of ours stand in front: that many X-Forwarded-For entries are believed, no more.
+PROXY_COUNT = env.integer("PROXY_COUNT", 0, most=5)
+
+_HTTPS = _public.scheme == "https"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PROXY_COUNT else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# --- data ----------------------------------------------------------------------------------------------
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:////{DATA_DIR / 'pushpilot.sqlite3'}", base=BASE_DIR)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env.text("REDIS_URL")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    # Shared by the processes of one machine, so that rate limits hold across them without Redis.
+    else {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(DATA_DIR / "cache")}
+}
+MEDIA_ROOT = DATA_DIR / "media"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+
+# --- apps ----------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.import_export",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "guardian",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.google",
+    "allauth.socialaccount.providers.apple",
+    "allauth.usersessions",
+    "django_q",
+    "django_filters",
+    "import_export",
+    "ninja",
+    "tenants",
+    "campaigns",
+    "delivery",
+    "reports",
+    "pushpilot",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "pushpilot.middleware.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.middleware.WorkspaceMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "pushpilot.urls"
+WSGI_APPLICATION = "pushpilot.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "pushpilot" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "pushpilot" / "static"]
+WHITENOISE_USE_FINDERS = True  # no collectstatic step before the first run
+# tenants.access.WorkspaceBackend answers from guardian's rows; guardian's own backend would answer per object.
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
+
+# --- people --------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = ["tenants.access.EmailBackend", "tenants.access.WorkspaceBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+ANONYMOUS_USER_NAME = None
+GUARDIAN_RAISE_403 = True
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "tenants.access.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_SIGNUP_FORM_CLASS = "tenants.access.SignupForm"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_CONFIRM_EMAIL_ON_GET = False
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+SOCIALACCOUNT_PROVIDERS = {
+    "google": {
+        "APPS": [{"client_id": env.text("GOOGLE_CLIENT_ID"), "secret": env.text("GOOGLE_CLIENT_SECRET")}]
+        if env.text("GOOGLE_CLIENT_ID")
+        else [],
+        "SCOPE": ["profile", "email"],
+    },
+    "apple": {
+        "APPS": [
+            {
+                "client_id": env.text("APPLE_CLIENT_ID"),
+                "secret": env.text("APPLE_KEY_ID"),
+                "key": env.text("APPLE_TEAM_ID"),
+                "settings": {"certificate_key": env.text("APPLE_PRIVATE_KEY")},
+            }
+        ]
+        if env.text("APPLE_CLIENT_ID")
+        else []
+    },
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _HTTPS
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"PushPilot <no-reply@{_public.hostname}>")
+vars().update(env.email("EMAIL_URL", "console://"))
+
+# --- work in the background ----------------------------------------------------------------------------
+WORKERS = env.integer("WORKERS", 2, least=1, most=64)
+Q_CLUSTER = {
+    "name": "pushpilot",
+    "orm": "default",
+    "workers": WORKERS,
+    # The retry clock starts at dequeue, so nothing may wait inside the cluster: one task fetched per free worker.
+    "queue_limit": 1,
+    "bulk": 1,
+    "timeout": 60,
+    "retry": 240,
+    "guard_cycle": 0.5,
+    "poll": 0.2,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": False,
+    "save_limit": 100,
+    "recycle": 500,
+    "label": "Queue",
+    "ALT_CLUSTERS": {},
+}
+# What a bell (pushpilot.lib.wake) wakes. Only this file names every layer.
+BELLS = {
+    "tick": "delivery.tasks.tick",
+    "work": "delivery.tasks.work",
+    "digest": "reports.tasks.digest",
+    "sweep": "pushpilot.schedules.sweep",
+    "heartbeat": "pushpilot.schedules.heartbeat",
+}
+SEND_UNDO = timedelta(seconds=env.integer("SEND_UNDO_SECS", 30, most=600))
+SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
+
+# --- the rest ------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = USE_TZ = True
+IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
+IMPORT_EXPORT_USE_TRANSACTIONS = True
+IMPORT_EXPORT_SKIP_ADMIN_CONFIRM = False
+IMPORT_EXPORT_TMP_STORAGE_CLASS = "import_export.tmp_storages.CacheStorage"
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
+    "loggers": {"django-q": {"level": "WARNING"}},
+}
+
+UNFOLD = {
+    "SITE_TITLE": "PushPilot",
+    "SITE_HEADER": "pushpilot.console.site_header",
+    "SITE_SUBHEADER": "pushpilot.console.site_subheader",
+    "SITE_SYMBOL": "rocket_launch",
+    "SITE_URL": None,
+    "SITE_DROPDOWN": "pushpilot.console.workspace_switcher",
+    "ENVIRONMENT": "pushpilot.console.environment",
+    "DASHBOARD_CALLBACK": "pushpilot.console.dashboard",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "8px",
+    "STYLES": ["pushpilot.console.stylesheet"],
+    "SCRIPTS": ["pushpilot.console.script"],
+    "COMMAND": {"search_callback": "pushpilot.console.palette", "search_models": False, "show_history": False},
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "show_all_applications": False,
+        "navigation": "pushpilot.console.navigation",
+    },
+    "TABS": "pushpilot.console.tabs",
+    "ACCOUNT": {"navigation": "pushpilot.console.account_links"},
+    "COLORS": {
+        "primary": {
+            "50": "#eff6ff",
+            "100": "#dbeafe",
+            "200": "#bfdbfe",
+            "300": "#93c5fd",
+            "400": "#60a5fa",
+            "500": "#2b7fff",
+            "600": "#155dfc",
+            "700": "#1447e6",
+            "800": "#193cb8",
+            "900": "#1c398e",
+            "950": "#162456",
+        }
+    },
+}
+# The operators' site has no workspace: its own, plainer chrome.
+UNFOLD_PLATFORM = {
+    **UNFOLD,
+    "SITE_HEADER": "PushPilot",
+    "SITE_SUBHEADER": "Platform",
+    "SITE_DROPDOWN": None,
+    "ENVIRONMENT": None,
+    "DASHBOARD_CALLBACK": None,
+    "COMMAND": {"search_models": False},
+    "SIDEBAR": {"show_search": False, "show_all_applications": True, "navigation": []},
+    "TABS": [],
+}

@@ -1,0 +1,95 @@
+"""The two admin sites: the console of a workspace and the operators' platform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import campaigns.admin
+import delivery.admin
+import reports.admin
+import tenants.admin
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.http import urlencode
+from tenants.admin.base import WorkspaceAdmin
+from unfold.admin import ModelAdmin
+from unfold.sites import UnfoldAdminSite
+
+
+class ConsoleSite(UnfoldAdminSite):
+    """The product: lives under /w/<slug>/admin/ and takes only WorkspaceAdmin pages."""
+
+    index_title = "Home"
+    enable_nav_sidebar = True
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        if admin_class is None or not issubclass(admin_class, WorkspaceAdmin):
+            raise TypeError(f"{admin_class} is no WorkspaceAdmin; the console shows nothing else.")
+        super().register(model_or_iterable, admin_class, **options)
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return getattr(request, "workspace", None) is not None and request.user.is_active
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if request.user.is_authenticated:
+            return redirect("home")
+        return redirect(f"/accounts/login/?{urlencode({'next': request.get_full_path()})}")
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return redirect("/accounts/logout/")
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return redirect("/accounts/password/change/")
+
+    def get_urls(self) -> list[Any]:
+        """Without the shortcut /r/, which would resolve any row of any workspace."""
+        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+
+    def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The command palette. Unfold's own caches for 5 minutes by user and term, across workspaces."""
+        from pushpilot.console import palette
+
+        term = request.GET.get("s", "").strip()[:100]
+        if not term:
+            return HttpResponse()
+        if not self.has_permission(request):
+            raise Http404
+        page = Paginator(palette(request, term), 30)
+        template = "command_results" if "extended" in request.GET else "search_results"
+        return TemplateResponse(
+            request,
+            f"unfold/helpers/{template}.html",
+            {"page_obj": page, "results": page.page(1), "page_counter": 0, "execution_time": 0},
+            headers={"HX-Trigger": "search"},
+        )
+
+
+class PlatformSite(UnfoldAdminSite):
+    """The operators' site: superusers only. Everything third-party (queue, accounts) is here and nowhere else."""
+
+    settings_name = "UNFOLD_PLATFORM"
+    index_title = "Platform"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_active and request.user.is_superuser
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if request.user.is_authenticated:
+            raise Http404
+        return redirect(f"/accounts/login/?{urlencode({'next': request.get_full_path()})}")
+
+
+console = ConsoleSite(name="admin")
+platform = PlatformSite(name="platform")
+
+for package in (tenants.admin, campaigns.admin, delivery.admin, reports.admin):
+    for model, page in package.PAGES.items():
+        console.register(model, page)
+
+for model, page in admin.site._registry.items():
+    theirs = type(page)
+    wrapped = theirs if issubclass(theirs, ModelAdmin) else type(theirs.__name__, (theirs, ModelAdmin), {})
+    platform.register(model, wrapped)

@@ -1,0 +1,1 @@
+"""What happened: events in, roll-ups, every number on every chart."""

@@ -1,0 +1,1 @@
+"""Who may do what: users, workspaces, roles, keys, provider connections, the audit trail."""

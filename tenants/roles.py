@@ -1,0 +1,97 @@
+"""Roles as capabilities on a Workspace. The only module that talks to guardian.
+
+A Membership's role decides which capability rows (guardian's direct-foreign-key permissions on Workspace) its
+user holds; `sync` writes them, `grants` reads them, one query per user, workspace and request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AnonymousUser, Permission
+from django.db import models, transaction
+
+if TYPE_CHECKING:
+    from tenants.models import Membership, User, Workspace
+
+VIEW = "view_content"
+EDIT = "edit_content"
+SEND = "send_campaigns"
+APPROVE = "approve_campaigns"
+IMPORT = "import_data"
+EXPORT = "export_personal_data"
+MEMBERS = "manage_members"
+CONNECTIONS = "manage_connections"
+BILLING = "manage_billing"
+DELETE_WORKSPACE = "remove_workspace"
+
+CAPABILITIES: dict[str, str] = {
+    VIEW: "View campaigns, contacts and reports",
+    EDIT: "Create and edit campaigns, templates and contacts",
+    SEND: "Schedule, send, pause and cancel campaigns",
+    APPROVE: "Approve campaigns of others",
+    IMPORT: "Import templates and contacts",
+    EXPORT: "Export personal data",
+    MEMBERS: "Invite, change and remove members",
+    CONNECTIONS: "Manage provider connections and API keys",
+    BILLING: "Manage plan and billing",
+    DELETE_WORKSPACE: "Delete the workspace",
+}
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    MEMBER = "member", "Member"
+    VIEWER = "viewer", "Viewer"
+
+
+ROLE_CAPABILITIES: dict[str, frozenset[str]] = {
+    Role.OWNER: frozenset(CAPABILITIES),
+    Role.ADMIN: frozenset(CAPABILITIES) - {BILLING, DELETE_WORKSPACE},
+    Role.MEMBER: frozenset({VIEW, EDIT, SEND, IMPORT}),
+    Role.VIEWER: frozenset({VIEW}),
+}
+
+# What Django's four model actions need on a row whose model names nothing else.
+CONTENT = {"view": VIEW, "add": EDIT, "change": EDIT, "delete": EDIT}
+READ_ONLY = {"view": VIEW}
+
+
+def grants(user: User | AnonymousUser, workspace: Workspace) -> frozenset[str]:
+    """The capabilities that the user holds on the workspace; empty for outsiders and inactive users."""
+    if not user.is_authenticated or not user.is_active:
+        return frozenset()
+    cache: dict[int, frozenset[str]] = user.__dict__.setdefault("_workspace_grants", {})
+    if workspace.pk not in cache:
+        from tenants.models import WorkspaceUserObjectPermission
+
+        cache[workspace.pk] = frozenset(
+            WorkspaceUserObjectPermission.objects.filter(user=user, content_object=workspace).values_list(
+                "permission__codename", flat=True
+            )
+        )
+    return cache[workspace.pk]
+
+
+def can(user: User | AnonymousUser, capability: str, workspace: Workspace) -> bool:
+    return capability in grants(user, workspace)
+
+
+@transaction.atomic
+def sync(membership: Membership) -> None:
+    """Make the user's capability rows on the workspace those of the membership's role; none unless it is active."""
+    from guardian.shortcuts import assign_perm, remove_perm
+
+    from tenants.models import Membership as Model
+
+    active = membership.pk is not None and membership.status == Model.Status.ACTIVE
+    wanted = ROLE_CAPABILITIES[membership.role] if active else frozenset()
+    membership.user.__dict__.pop("_workspace_grants", None)
+    held = grants(membership.user, membership.workspace)
+    permissions = {p.codename: p for p in Permission.objects.filter(content_type__app_label="tenants")}
+    for capability in wanted - held:
+        assign_perm(permissions[capability], membership.user, membership.workspace)
+    for capability in held - wanted:
+        remove_perm(permissions[capability], membership.user, membership.workspace)
+    membership.user.__dict__.pop("_workspace_grants", None)

@@ -1,0 +1,47 @@
+"""The first tenant wall: rows of a workspace are reachable only inside `scope(workspace)`.
+
+Outside a scope every query on a scoped manager raises `ScopeError`. Work that spans workspaces (sweeps,
+migrations, the operators' site) says so with `every_workspace()`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django_scopes import ScopedManager, get_scope
+from django_scopes import scope as _scope
+from django_scopes import scopes_disabled as every_workspace
+
+if TYPE_CHECKING:
+    from tenants.models import Workspace
+
+__all__ = ["ScopedManager", "TenantModel", "current_workspace", "every_workspace", "scope"]
+
+
+def scope(workspace: Workspace) -> AbstractContextManager[None]:
+    manager: AbstractContextManager[None] = _scope(workspace=workspace)
+    return manager
+
+
+def current_workspace() -> Workspace | None:
+    """The workspace of the active scope, None outside of any."""
+    found: Any = get_scope().get("workspace")
+    return found  # type: ignore[no-any-return]
+
+
+class TenantModel(models.Model):
+    """A row that belongs to one workspace.
+
+    `capabilities` says which capability of tenants.roles each action on such a row needs; the admin, the API and
+    `user.has_perm(..., row)` all read it from here.
+    """
+
+    workspace = models.ForeignKey("tenants.Workspace", on_delete=models.CASCADE, related_name="+", editable=False)
+    objects = ScopedManager(workspace="workspace")
+
+    capabilities: dict[str, str] = {}
+
+    class Meta:
+        abstract = True

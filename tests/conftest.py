@@ -1,0 +1,64 @@
+"""The fixed cast: a workspace with one person of each role, and an outsider with a workspace of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.test import Client
+
+from tenants.models import User, Workspace
+from tenants.roles import Role
+from tenants.scope import scope
+from tenants.workspaces import add_member, create_workspace
+
+
+@dataclass
+class Cast:
+    """Biddano Tech's people, and one of another company."""
+
+    workspace: Workspace
+    owner: User
+    admin: User
+    member: User
+    viewer: User
+    outsider: User
+    other_workspace: Workspace
+
+    def client(self, name: str) -> Client:
+        """A browser signed in as that person; "anonymous" is nobody."""
+        client = Client()
+        if name != "anonymous":
+            client.force_login(getattr(self, name), backend="tenants.access.EmailBackend")
+        return client
+
+    def url(self, path: str = "") -> str:
+        return f"/w/{self.workspace.slug}/admin/{path}"
+
+
+@pytest.fixture(autouse=True)
+def _plain_settings(settings, tmp_path):
+    """Fast hashing, files in the test's own folder, mails kept in memory."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+
+@pytest.fixture
+def cast(db) -> Cast:
+    people = {
+        name: User.objects.create_user(f"{name}@biddano.test", "correct horse", full_name=f"{name.title()} Rao")
+        for name in ("owner", "admin", "member", "viewer", "outsider")
+    }
+    workspace = create_workspace("Biddano Tech", owner=people["owner"], time_zone="Asia/Kolkata")
+    for role in (Role.ADMIN, Role.MEMBER, Role.VIEWER):
+        add_member(workspace, people[role], role)
+    other = create_workspace("Elsewhere", owner=people["outsider"])
+    return Cast(workspace=workspace, other_workspace=other, **people)
+
+
+@pytest.fixture
+def inside(cast: Cast) -> Iterator[Cast]:
+    """The cast, with the scope of its workspace active."""
+    with scope(cast.workspace):
+        yield cast
