@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Case, Count, Exists, FilteredRelation, OuterRef, Q, QuerySet, SmallIntegerField, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    FilteredRelation,
+    OuterRef,
+    Q,
+    QuerySet,
+    SmallIntegerField,
+    Value,
+    When,
+)
 
 from campaigns.models import Consent, Contact
 from campaigns.reasons import Reason

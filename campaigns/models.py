@@ -328,9 +328,7 @@ class Run(TenantModel):
     state = models.CharField(max_length=16, choices=State.choices, default=State.PLANNED)
     epoch = models.PositiveIntegerField(default=0)
     audience_rule = models.JSONField(default=dict)
-    ambiguity_policy = models.CharField(
-        max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD
-    )
+    ambiguity_policy = models.CharField(max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD)
     audience_size = models.PositiveIntegerField(null=True)
     # {reason slug: rows}: what preparation skipped while it runs, the whole account once the run has ended.
     tally = models.JSONField(default=dict)

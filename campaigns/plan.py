@@ -109,9 +109,7 @@ def cancel(run: Run, *, by: User) -> bool:
 
 
 @transaction.atomic
-def _move(
-    run: Run, states: tuple[str, ...], to: str, status: str, by: User, action: str
-) -> bool:
+def _move(run: Run, states: tuple[str, ...], to: str, status: str, by: User, action: str) -> bool:
     moved = Run.objects.filter(pk=run.pk, state__in=states).update(state=to, epoch=F("epoch") + 1)
     if not moved:
         return False

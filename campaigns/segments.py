@@ -1,8 +1,8 @@
 """Rule trees: which contacts belong. One JSON tree compiles to one query; there is no raw SQL.
 
-    {}                                                     everyone
-    {"field": "country", "op": "is", "value": "IN"}        one rule on a column or on `attributes.<name>`
-    {"all": [rule, …]}  {"any": [rule, …]}  {"not": rule}  nested up to MAX_DEPTH
+{}                                                     everyone
+{"field": "country", "op": "is", "value": "IN"}        one rule on a column or on `attributes.<name>`
+{"all": [rule, …]}  {"any": [rule, …]}  {"not": rule}  nested up to MAX_DEPTH
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def _validate_leaf(rule: Rule) -> None:
         return
     if not isinstance(value, takes) or (isinstance(value, bool) and bool not in takes):  # type: ignore[operator]
         raise RuleError(f"“{_name(field)} {OPERATORS[op].words}” does not take the value {value!r}.")
-    if isinstance(value, list) and not (0 < len(value) <= 1000 and all(isinstance(v, str | int | float) for v in value)):
+    if isinstance(value, list) and not (
+        0 < len(value) <= 1000 and all(isinstance(v, str | int | float) for v in value)
+    ):
         raise RuleError(f"“{_name(field)} is one of” needs 1 to 1,000 plain values.")
     if isinstance(value, str) and (len(value) > 500 or "\x00" in value):
         raise RuleError(f"The value of “{_name(field)}” is longer than 500 characters or holds a NUL.")

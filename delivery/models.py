@@ -83,11 +83,7 @@ class Shard(TenantModel):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "first_id"], name="shard_cut_once")]
         # What can be leased now?
-        indexes = [
-            models.Index(
-                fields=["state", "not_before"], condition=~models.Q(state="done"), name="shard_open"
-            )
-        ]
+        indexes = [models.Index(fields=["state", "not_before"], condition=~models.Q(state="done"), name="shard_open")]
 
     def __str__(self) -> str:
         return f"shard {self.first_id}–{self.last_id}"

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import campaigns.admin
-import delivery.admin
-import reports.admin
-import tenants.admin
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.http import urlencode
-from tenants.admin.base import WorkspaceAdmin
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
+
+import campaigns.admin
+import delivery.admin
+import reports.admin
+import tenants.admin
+from tenants.admin.base import WorkspaceAdmin
 
 
 class ConsoleSite(UnfoldAdminSite):

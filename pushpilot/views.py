@@ -26,7 +26,9 @@ def home(request: HttpRequest) -> HttpResponse:
     form = WorkspaceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         workspace = create_workspace(form.cleaned_data["name"], owner=request.user)  # type: ignore[arg-type]
-        messages.success(request, f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real phones.")
+        messages.success(
+            request, f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real phones."
+        )
         return redirect(workspace.console_path)
     return render(request, "home/first_workspace.html", {"form": form, "has_workspace": bool(slugs)})
 

@@ -97,9 +97,7 @@ class Rollup(TenantModel):
     class Meta:
         constraints = [
             # The digest's upsert, and the dashboard's range of hours.
-            models.UniqueConstraint(
-                fields=["workspace", "hour", "campaign_id", "run_id", "type"], name="rollup_key"
-            )
+            models.UniqueConstraint(fields=["workspace", "hour", "campaign_id", "run_id", "type"], name="rollup_key")
         ]
         # One campaign's report.
         indexes = [models.Index(fields=["campaign_id", "run_id"], name="rollup_by_campaign")]

@@ -67,7 +67,9 @@ class AccountAdapter(DefaultAccountAdapter):
 class SignupForm(forms.Form):
     """What sign-up asks beside e-mail and password."""
 
-    full_name = forms.CharField(max_length=150, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    full_name = forms.CharField(
+        max_length=150, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
     field_order = ("full_name", "email", "password1")
 
     def signup(self, request: HttpRequest, user: User) -> None:

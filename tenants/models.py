@@ -68,9 +68,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def workspaces(self) -> models.QuerySet[Workspace]:
         """The workspaces that the user is an active member of, by name."""
-        return Workspace.objects.filter(
-            memberships__user=self, memberships__status=Membership.Status.ACTIVE
-        ).order_by("name")
+        return Workspace.objects.filter(memberships__user=self, memberships__status=Membership.Status.ACTIVE).order_by(
+            "name"
+        )
 
 
 class Workspace(models.Model):
@@ -270,4 +270,3 @@ class AuditEntry(TenantModel):
         if self.pk is not None:
             raise TypeError("The audit trail is append-only.")
         super().save(*args, **kwargs)
-

@@ -1,2 +1,3 @@
 """The console's pages of this layer."""
+
 PAGES = {}

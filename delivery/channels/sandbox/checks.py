@@ -4,11 +4,10 @@ Source of the schema: FCM REST reference, projects.messages (as of the `fid` tar
 and camelCase, null means unset, as protobuf's JSON mapping says.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import msgspec
 
 from delivery.channels.sandbox.replies import Reply, Violation, bad_json, invalid_argument
 
@@ -25,7 +24,7 @@ _RESERVED_KEYS = frozenset({"from", "message_type", "gcm", "google", "notificati
 
 
 def _shown(value: Any) -> str:
-    return msgspec.json.encode(value).decode()[:200]
+    return json.dumps(value)[:200]
 
 
 def _invalid(path: str, kind: str, value: Any) -> Violation:

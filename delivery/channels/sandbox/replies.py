@@ -12,7 +12,7 @@ _SIGN_IN = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Reply(Exception):  # noqa: N818 (raised to end a request, whatever it says)
     """One HTTP reply; raised by whatever finds the reason for it."""
 
