@@ -49,11 +49,11 @@ class CheckResult:
     code: str = ""
 
 
-class CredentialsRefused(Exception):  # noqa: N818 (named by what happened, as the caller reads it)
+class CredentialsRefused(Exception):
     """The provider refuses our credentials: pause the connection and show the owner this sentence."""
 
 
-class ProviderUnreachable(Exception):  # noqa: N818
+class ProviderUnreachable(Exception):
     """The provider could not be asked at all; nothing was sent: try again later."""
 
 
@@ -79,7 +79,7 @@ def has_slot(text: str) -> bool:
 
 
 class PayloadTemplate:
-    """JSON with holes: encoded once per content, filled per recipient (1.1 ms per 1,000 against 4.5 for dict + dump)."""
+    """JSON with holes: encoded once per content, filled per recipient (1.1 ms per 1,000, dict + dump 4.5)."""
 
     __slots__ = ("_holes", "_message", "_names", "_pieces")
 

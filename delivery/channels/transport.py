@@ -15,6 +15,10 @@ BODY_LIMIT_BYTES = 64 * 1024
 """An answer longer than this is cut off: FCM's longest error is about 2 kB."""
 _CONNECT_TIMEOUT_SECS = 10
 _LONGEST_WAIT_SECS = 1.0
+_GATHER_SECS = 0.004
+"""libcurl looks at every transfer each time it is woken, so answers are gathered first. Measured with 256 in flight
+at 50-100 ms latency, CPU per 1,000 and rate: without 206 ms, 3,250/s; 4 ms: 90 ms, 3,115/s; 8 ms: 84 ms, 2,950/s."""
+_GATHER_FROM = 32
 
 
 class Failure(enum.Enum):
@@ -208,6 +212,8 @@ class CurlTransport:
         bound_secs = min(left_secs, _LONGEST_WAIT_SECS, timer_ms / 1000 if timer_ms >= 0 else _LONGEST_WAIT_SECS)
         if self._multi.select(max(bound_secs, 0.001)) < 0:
             time.sleep(min(bound_secs, 0.01))  # no socket yet, e.g. while a name is being resolved
+        elif len(self._busy) >= _GATHER_FROM:
+            time.sleep(min(left_secs, _GATHER_SECS))
 
     def _collect(self) -> list[Answer]:
         answers = []

@@ -12,7 +12,9 @@ from delivery.channels.base import PayloadTemplate, has_slot, slot
 
 VALUES = st.dictionaries(
     st.sampled_from(["title", "body", "first_name", "ref"]),
-    st.one_of(st.text(max_size=40), st.sampled_from(['"', "\\", "\n\t", "\x00", "\x1f", "👩🏽‍🚀", "\\u0000title\\u0000", ""])),
+    st.one_of(
+        st.text(max_size=40), st.sampled_from(['"', "\\", "\n\t", "\x00", "\x1f", "👩🏽‍🚀", "\\u0000title\\u0000", ""])
+    ),
 )
 NAMES = ["title", "body", "first_name", "ref"]
 STATIC = st.text(max_size=12).filter(lambda text: not has_slot(text))

@@ -173,7 +173,7 @@ def _matching(info: Json, name: str, pattern: re.Pattern[str]) -> str:
 def _check_private_key(pem: str) -> None:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
-    except Exception:  # noqa: BLE001 (cryptography raises ValueError, TypeError, UnsupportedAlgorithm and its own)
+    except Exception:
         raise ValueError(
             f"private_key cannot be read: lines are missing or changed (it starts with -----BEGIN). {_BRING_INSTEAD}"
         ) from None

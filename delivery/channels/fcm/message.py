@@ -78,7 +78,7 @@ def web_link(push: Mapping[str, Any]) -> str:
 
 
 def apns_headers(push: Mapping[str, Any], ref: str, now: datetime | None) -> dict[str, str]:
-    """APNs wants background pushes at priority 5 and marked as such; expiration is in epoch seconds, 0 = now or never."""
+    """APNs wants background pushes marked and at priority 5; expiration in epoch seconds, 0 = now or never."""
     silent = bool(push.get("silent"))
     priority = "5" if silent else _PRIORITY_APNS.get(str(push.get("priority") or ""), "")
     ttl_secs = push.get("ttl_secs")

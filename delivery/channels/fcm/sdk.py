@@ -20,7 +20,7 @@ from delivery.channels.fcm.message import apns_headers, buttons, web_headers, we
 
 # Shaped like a token, known to nobody: FCM answers INVALID_ARGUMENT or UNREGISTERED about it, and either proves
 # that key, project and API are in order.
-_MADE_UP_TOKEN = "pushpilot-connection-test:APA91b" + "x" * 134  # noqa: S105
+_MADE_UP_TOKEN = "pushpilot-connection-test:APA91b" + "x" * 134
 
 
 class _MintedToken(google_credentials.Credentials):

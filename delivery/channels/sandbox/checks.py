@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from delivery.channels.sandbox.replies import Reply, Violation, bad_json, invalid_argument
+from delivery.channels.sandbox.replies import Violation, bad_json, invalid_argument
 
 Json = dict[str, Any]
 LIMIT_BYTES = 4096
@@ -97,7 +97,7 @@ def _fields(**known: Check) -> Check:
         for name, entry in value.items():
             each = known.get(name) or known.get(_CAMEL.sub(lambda found: "_" + found[1].lower(), name))
             if each is None:
-                why = f'Invalid JSON payload received. Unknown name "{name}" at \'{path}\': Cannot find field.'
+                why = f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
                 yield Violation(path, why)
             elif entry is not None:
                 yield from each(entry, f"{path}.{name}")
@@ -108,16 +108,17 @@ def _fields(**known: Check) -> Check:
 _LABEL = _fields(analytics_label=_STRING)
 _COLOR = _fields(red=_NUMBER, green=_NUMBER, blue=_NUMBER, alpha=_NUMBER)
 _LIGHTS = _fields(color=_COLOR, light_on_duration=_duration, light_off_duration=_duration)
+
+
+def _alike(names: str, each: Check) -> dict[str, Check]:
+    return dict.fromkeys(names.split(), each)
+
+
 _ANDROID_NOTIFICATION = _fields(
-    **dict.fromkeys(
-        "title body icon color sound tag click_action body_loc_key title_loc_key channel_id ticker image event_time".split(),
-        _STRING,
-    ),
-    **dict.fromkeys(
-        "sticky local_only default_sound default_vibrate_timings default_light_settings "
-        "bypass_proxy_notification".split(),
-        _BOOL,
-    ),
+    **_alike("title body icon color sound tag click_action body_loc_key title_loc_key channel_id", _STRING),
+    **_alike("ticker image event_time", _STRING),
+    **_alike("sticky local_only default_sound default_vibrate_timings default_light_settings", _BOOL),
+    **_alike("bypass_proxy_notification", _BOOL),
     body_loc_args=_list(_STRING),
     title_loc_args=_list(_STRING),
     vibrate_timings=_list(_duration),
@@ -259,6 +260,3 @@ def _apns_headers(headers: Json) -> Iterator[Violation]:
             yield Violation("message.apns.headers", "apns-collapse-id must not exceed 64 bytes")
         if lowered == "apns-priority" and value not in ("1", "5", "10"):
             yield Violation("message.apns.headers", f"Invalid apns-priority: {value[:20]}")
-
-
-__all__ = ["LIMIT_BYTES", "TARGETS", "Reply", "check_request", "message_bytes", "target_of"]

@@ -13,7 +13,7 @@ Any other string of FCM's shape is UNREGISTERED, the rest INVALID_ARGUMENT. The 
 import enum
 import re
 
-from delivery.channels.sandbox.replies import Reply, fcm_error, invalid_token
+from delivery.channels.sandbox.replies import fcm_error, invalid_token
 
 QUOTA_RETRY_AFTER_SECS = 30
 
@@ -79,6 +79,3 @@ class Devices:
         if (project_id, address) not in self._flaky_seen:
             self._flaky_seen.add((project_id, address))
             raise fcm_error("UNAVAILABLE")
-
-
-__all__ = ["QUOTA_RETRY_AFTER_SECS", "Devices", "Fate", "Reply"]

@@ -13,7 +13,7 @@ _SIGN_IN = (
 
 
 @dataclass(slots=True, eq=False)
-class Reply(Exception):  # noqa: N818 (raised to end a request, whatever it says)
+class Reply(Exception):
     """One HTTP reply; raised by whatever finds the reason for it."""
 
     status: int
