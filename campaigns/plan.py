@@ -89,6 +89,7 @@ def resume(run: Run, *, by: User) -> bool:
     """Continue exactly where it stopped. False if the run is not paused."""
     moved = _move(run, (State.PAUSED,), State.RUNNING, Campaign.Status.RUNNING, by, "campaign resumed")
     if moved:
+        Run.objects.filter(pk=run.pk).update(last_error="")
         wake.ring("tick")
     return moved
 

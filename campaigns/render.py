@@ -8,30 +8,43 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 import liquid
+from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import LiquidError
 
 OUTPUT_LIMIT = 4096  # characters or bytes; no channel of ours takes a longer field
 SEQUENCE_LIMIT = 10_000
+LOOP_LIMIT = 1_000
+WORK_LIMIT = 200_000  # items and characters that filters may touch for one text: at most about 50 ms
+TEXT_FIELDS = ("title", "body", "image_url", "deep_link")
 
 _SIMPLE = re.compile(
     r"""\{\{-?\s*(?P<name>[A-Za-z_][\w-]*)\s*(?:\|\s*default\s*:\s*(?P<quote>["'])(?P<default>[^"'{}]*)(?P=quote)\s*)?-?\}\}"""
 )
+_LITERALS = frozenset({"true", "false", "nil", "null", "none", "empty", "blank"})
+_OUTPUT = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_TAG = re.compile(r"\{%(.*?)%\}", re.DOTALL)
+_DEFAULT = re.compile(r"\|\s*default\b")
 _TRIM = re.compile(r"\{\{-|-\}\}")
 
+# (text before, variable, its default)
+_Piece = tuple[str, str | None, str | None]
 # A function from a contact's variables to text. Raises RenderError.
 Renderer = Callable[[Mapping[str, Any]], str]
 
 
 class RenderError(Exception):
-    """A text cannot be personalised; the message says why in a marketer's words."""
+    """A text cannot be personalised; the message says why in a marketer's words, `field` in which text."""
+
+    field = ""
 
 
 class _Environment(liquid.Environment):
-    loop_iteration_limit = SEQUENCE_LIMIT
+    loop_iteration_limit = LOOP_LIMIT
     output_stream_limit = OUTPUT_LIMIT
     local_namespace_limit = 100_000
     block_nesting_limit = 10
@@ -39,25 +52,61 @@ class _Environment(liquid.Environment):
 
 
 def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Without this `(1..30000000) | join` takes 2.3 GB before any limit of the output stream is looked at."""
+    """The filter, refusing huge arguments and results.
+
+    Without this `(1..30000000) | join` takes 2.3 GB before any limit of the output stream is looked at.
+    """
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         for value in args:
-            _refuse_huge(value)
+            _budget.spend(_refuse_huge(value))
         result = function(*args, **kwargs)
-        _refuse_huge(result)
+        _budget.spend(_refuse_huge(result))
         return result
 
     return checked
 
 
-def _refuse_huge(value: Any) -> None:
-    limit = OUTPUT_LIMIT if isinstance(value, str) else SEQUENCE_LIMIT
-    if isinstance(value, Sized) and len(value) > limit:
-        raise RenderError(f"A value is longer than {limit:,}.")
+def _refuse_huge(value: Any) -> int:
+    """The size of a value. Raises RenderError if it is over the limit of its kind."""
     if isinstance(value, int) and value.bit_length() > 256:
         raise RenderError("A number is too large.")
+    if not isinstance(value, Sized):
+        return 1
+    limit = OUTPUT_LIMIT if isinstance(value, str) else SEQUENCE_LIMIT
+    try:
+        size = len(value)
+    except OverflowError:  # the range of a literal beyond 2^63
+        size = limit + 1
+    if size > limit:
+        raise RenderError(f"A value is longer than {limit:,}.")
+    return size
+
+
+class _Budget(threading.local):
+    """How much filters may still touch for the text in hand; loops around sorts would take seconds otherwise."""
+
+    left = WORK_LIMIT
+
+    def spend(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise RenderError("The personalisation takes too much work; use fewer loops.")
+
+
+_budget = _Budget()
+_make_range = RangeLiteral._make_range
+
+
+def _bounded_range(literal: RangeLiteral, start: Any, stop: Any) -> range:
+    made = _make_range(literal, start, stop)
+    _refuse_huge(made)
+    return made
+
+
+# python-liquid limits the ranges of loops only; `(1..100000000) contains "a"` took 3 s.
+RangeLiteral._make_range = _bounded_range
 
 
 def _environment() -> liquid.Environment:
@@ -81,8 +130,52 @@ def compile_text(source: str) -> Renderer:
     try:
         template = _ENVIRONMENT.from_string(source)
     except LiquidError as error:
-        raise RenderError(str(error).splitlines()[0]) from error
+        raise RenderError(_sentence(error)) from error
+    except RecursionError as error:
+        raise RenderError("The personalisation is nested too deeply.") from error
     return functools.partial(_run, template)
+
+
+class ContentTemplate:
+    """A content compiled once per run; preview, test and real send personalise through it.
+
+    `static`: all fields that are the same for everybody (options too). `dynamic`: names of the text fields that
+    differ by contact; their values come from `render`.
+    """
+
+    def __init__(self, static: dict[str, Any], renderers: dict[str, Renderer]) -> None:
+        self.static, self._renderers = static, renderers
+
+    @property
+    def dynamic(self) -> tuple[str, ...]:
+        return tuple(self._renderers)
+
+    def render(self, variables: Mapping[str, Any]) -> dict[str, str]:
+        """The dynamic fields for one contact (see contact_variables). Raises RenderError with its `field`."""
+        rendered = {}
+        for field, renderer in self._renderers.items():
+            try:
+                rendered[field] = renderer(variables)
+            except RenderError as error:
+                error.field = field
+                raise
+        return rendered
+
+
+def compile_content(snapshot: Mapping[str, Any]) -> ContentTemplate:
+    """The template of a content's snapshot (Content.snapshot). Raises RenderError with its `field`."""
+    static, renderers = dict(snapshot), {}
+    for field in TEXT_FIELDS:
+        source = str(snapshot.get(field) or "")
+        if not is_dynamic(source):
+            continue
+        try:
+            renderers[field] = compile_text(source)
+        except RenderError as error:
+            error.field = field
+            raise
+        del static[field]
+    return ContentTemplate(static, renderers)
 
 
 def is_dynamic(source: str) -> bool:
@@ -90,13 +183,21 @@ def is_dynamic(source: str) -> bool:
 
 
 def variables_of(source: str) -> dict[str, bool]:
-    """{variable: whether it has a default} of a text; unparsable text has none."""
+    """{variable: whether the text copes without it} of a text; unparsable text has none.
+
+    It copes if each `{{ … }}` that shows the variable has a default, or if a tag such as `{% if name %}` asks for it.
+    """
     try:
-        template = _ENVIRONMENT.from_string(source)
-    except LiquidError:
+        names = _ENVIRONMENT.from_string(source).global_variables()
+    except (LiquidError, RecursionError):
         return {}
-    with_default = {m["name"] for m in _SIMPLE.finditer(source) if m["default"] is not None}
-    return {name: name in with_default or "default" in source for name in template.global_variables()}
+    tags = " ".join(_TAG.findall(source))
+    found = {}
+    for name in names:
+        word = re.compile(rf"(?<![\w.\"'-]){re.escape(name)}(?![\w-])")
+        shown = [output for output in _OUTPUT.findall(source) if word.search(output)]
+        found[name] = bool(word.search(tags)) or all(_DEFAULT.search(output) for output in shown)
+    return found
 
 
 def contact_variables(contact: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,28 +209,32 @@ def contact_variables(contact: Mapping[str, Any]) -> dict[str, Any]:
     return {**contact["attributes"], **{name: value for name, value in columns.items() if value}}
 
 
-def _simple_pieces(source: str) -> list[tuple[str, str | None, str]] | None:
-    """[(text before, variable, default), …], or None if the source needs the interpreter."""
-    if "{%" in source or _TRIM.search(source):
+def _simple_pieces(source: str) -> list[_Piece] | None:
+    """The pieces of a source that has nothing but plain outputs, or None if it needs the interpreter."""
+    if "{%" in source or "{{{" in source or _TRIM.search(source):
         return None
-    pieces, at = [], 0
+    pieces: list[_Piece] = []
+    at = 0
     for match in _SIMPLE.finditer(source):
-        pieces.append((source[at : match.start()], match["name"], match["default"] or ""))
+        if match["name"] in _LITERALS:
+            return None
+        pieces.append((source[at : match.start()], match["name"], match["default"]))
         at = match.end()
     rest = source[at:]
     if any("{{" in text or "}}" in text for text in (rest, *(piece[0] for piece in pieces))):
         return None
-    return [*pieces, (rest, None, "")]
+    return [*pieces, (rest, None, None)]
 
 
-def _join(pieces: list[tuple[str, str | None, str]], variables: Mapping[str, Any]) -> str:
+def _join(pieces: list[_Piece], variables: Mapping[str, Any]) -> str:
     out = []
     for text, name, default in pieces:
         out.append(text)
         if name is not None:
             value = variables.get(name)
-            # Liquid's default filter also replaces false and empty values.
-            out.append(_text(value) if value not in (None, "", False, [], {}) else default or _text(value))
+            # Liquid's default replaces nothing, false and what is empty; not 0, which Python takes for false.
+            is_missing = value is None or value is False or value in ("", [], {})
+            out.append(default if is_missing and default is not None else _text(value))
     result = "".join(out)
     _refuse_huge(result)
     return result
@@ -142,15 +247,18 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
-        return "".join(map(_text, value))
-    return str(value)
+    return "".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _run(template: Any, variables: Mapping[str, Any]) -> str:
+    _budget.left = WORK_LIMIT
     try:
-        return str(template.render(**{str(name): value for name, value in variables.items()}))
+        return str(template.render(variables))
     except LiquidError as error:
-        raise RenderError(str(error).splitlines()[0]) from error
+        raise RenderError(_sentence(error)) from error
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise RenderError(f"The text cannot be personalised: {error}") from error
+
+
+def _sentence(error: LiquidError) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -24,8 +24,9 @@ class Message(TenantModel):
         "tenants.Workspace", on_delete=models.CASCADE, related_name="+", editable=False, db_index=False
     )
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="messages", db_index=False)
+    # Always set; nullable so that Django joins it with LEFT JOIN: the row outlives a deleted contact.
     contact = models.ForeignKey(
-        Contact, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+        Contact, null=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
     )
     endpoint = models.ForeignKey(
         Endpoint, null=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False

@@ -190,9 +190,11 @@ BELLS = {
     "work": "delivery.tasks.work",
     "digest": "reports.tasks.digest",
     "sweep": "pushpilot.schedules.sweep",
-    "heartbeat": "pushpilot.schedules.heartbeat",
+    "heartbeat": "delivery.tasks.beat",
 }
 SEND_UNDO = timedelta(seconds=env.integer("SEND_UNDO_SECS", 30, most=600))
+# Requests with one write key that are taken in a minute; more is answered 429.
+EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)
 SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 
 # --- the rest ------------------------------------------------------------------------------------------

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from django.test import Client
 
-from tenants.models import User, Workspace
+from delivery.channels.fcm import FcmAccount
+from delivery.connections import connect_sandbox
+from tenants.models import Connection, User, Workspace
 from tenants.roles import Role
 from tenants.scope import scope
 from tenants.workspaces import add_member, create_workspace
+from tests.delivery.sandbox_server import Sandbox, running_sandbox
 
 
 @dataclass
@@ -62,3 +66,33 @@ def inside(cast: Cast) -> Iterator[Cast]:
     """The cast, with the scope of its workspace active."""
     with scope(cast.workspace):
         yield cast
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox process for the whole run; each test makes a project of its own."""
+    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Sandbox, settings) -> Sandbox:
+    """The running sandbox, with settings as at start, as the product's sandbox."""
+    shared_sandbox.settings()
+    settings.SANDBOX_URL = shared_sandbox.url
+    return shared_sandbox
+
+
+@pytest.fixture
+def account(sandbox: Sandbox) -> FcmAccount:
+    """An account of a fresh project."""
+    key_file = sandbox.key_file(f"p-{uuid.uuid4().hex[:20]}")
+    return FcmAccount.parse(key_file, sandbox_url=sandbox.url)
+
+
+@pytest.fixture
+def connected(cast: Cast, sandbox: Sandbox) -> Connection:
+    """The cast's workspace, connected to a fresh project of the sandbox."""
+    cast.workspace.slug = f"biddano-{uuid.uuid4().hex[:12]}"
+    cast.workspace.save()
+    return connect_sandbox(cast.workspace, by=cast.owner)

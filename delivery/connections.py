@@ -1,0 +1,111 @@
+"""A workspace's provider account: connecting, testing, opening it for sending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from os import getpid
+
+import msgspec
+import requests
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from delivery.channels import fcm
+from delivery.channels.base import CheckResult
+from delivery.channels.fcm import FcmAccount, FcmSender
+from delivery.channels.transport import CurlTransport
+from tenants import audit
+from tenants.models import Connection, User, Workspace
+from tenants.scope import scope
+from tenants.secrets import SecretUnreadable
+
+SANDBOX_TIMEOUT_SECS = 10
+
+
+class SandboxUnreachable(Exception):
+    """The FCM sandbox does not answer at settings.SANDBOX_URL."""
+
+
+def parse_account(provider: str, credentials: str) -> FcmAccount:
+    """The account that the pasted JSON describes. Raises ValueError with a sentence for the owner."""
+    sandbox_url = settings.SANDBOX_URL if provider == Connection.Provider.FCM_SANDBOX else None
+    return FcmAccount.parse(credentials, sandbox_url=sandbox_url)
+
+
+def account_of(connection: Connection) -> FcmAccount:
+    """Raises SecretUnreadable or ValueError if the stored credentials cannot be used."""
+    return parse_account(connection.provider, connection.credentials)
+
+
+_senders: dict[tuple[int, str, datetime], FcmSender] = {}
+
+
+def sender_for(connection: Connection) -> FcmSender:
+    """This process's open sender of the connection: reading the key and minting a token costs more than 100 messages.
+
+    Raises SecretUnreadable or ValueError.
+    """
+    key = (getpid(), f"{connection.pk}@{connection.project_id}", connection.updated_at)
+    if key not in _senders:
+        for stale in [known for known in _senders if known[1] == key[1]]:
+            _senders.pop(stale).close()
+        _senders[key] = FcmSender(account_of(connection), CurlTransport())
+    return _senders[key]
+
+
+def drop_sender(sender: FcmSender) -> None:
+    """Close a sender whose messages in flight nobody waits for any more."""
+    for key in [known for known, open_one in _senders.items() if open_one is sender]:
+        del _senders[key]
+    sender.close()
+
+
+def test_connection(connection: Connection) -> CheckResult:
+    """Ask the provider whether it takes our credentials; the answer is kept on the row. Never raises."""
+    try:
+        result = fcm.check(account_of(connection))
+    except (SecretUnreadable, ValueError) as error:
+        result = CheckResult(ok=False, message=str(error))
+    connection.checked_at, connection.check_ok = timezone.now(), result.ok
+    connection.check_message = result.message[:500]
+    # Not updated_at: the account is the same, open senders stay good.
+    Connection.objects.filter(pk=connection.pk).update(
+        checked_at=connection.checked_at, check_ok=result.ok, check_message=connection.check_message
+    )
+    return result
+
+
+@transaction.atomic
+def store_account(connection: Connection, credentials: str) -> None:
+    """Seal the credentials into the row and make it the service's only active one. Raises ValueError."""
+    account = parse_account(connection.provider, credentials)
+    connection.project_id, connection.account = account.project_id, account.client_email
+    connection.credentials = credentials
+    if connection.is_active:
+        others = Connection.objects.filter(workspace=connection.workspace, service=connection.service, is_active=True)
+        others.exclude(pk=connection.pk).update(is_active=False)
+    connection.save()
+
+
+def connect_sandbox(workspace: Workspace, *, by: User | None) -> Connection:
+    """Create a project for the workspace in the sandbox and connect it. Raises SandboxUnreachable."""
+    try:
+        answer = requests.post(
+            f"{settings.SANDBOX_URL}/sandbox/projects",
+            json={"project_id": f"sandbox-{workspace.slug}"[:62]},
+            timeout=SANDBOX_TIMEOUT_SECS,
+        )
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise SandboxUnreachable(
+            f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
+        ) from error
+    with scope(workspace):
+        connection = Connection.objects.filter(provider=Connection.Provider.FCM_SANDBOX).first() or Connection(
+            workspace=workspace, name="Sandbox", provider=Connection.Provider.FCM_SANDBOX
+        )
+        connection.is_active = True
+        store_account(connection, msgspec.json.encode(answer.json()).decode())
+        audit.record(workspace, "sandbox connected", connection, by=by)
+        return connection

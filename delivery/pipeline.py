@@ -1,0 +1,217 @@
+"""The send pipeline. A tick asks for due runs; each claimed Run fixes its audience once, is cut into Shards, and each
+shard is worked: take what the pace allows, render, move the fence, send, record. The last shard closes the run.
+
+Each hand-over is a row and each claim a conditional update, so any worker may die anywhere (ENGINE.md §2).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from campaigns import audience, plan
+from campaigns.models import Campaign, Contact, Run
+from campaigns.reasons import Reason
+from delivery import leases, record
+from delivery.leases import LEASE
+from delivery.models import Message, Shard
+from delivery.work import work_shard
+from pushpilot.lib import wake
+from tenants import audit
+from tenants.scope import every_workspace, scope
+
+logger = logging.getLogger(__name__)
+
+State = Run.State
+SLICE = timedelta(seconds=20)
+CHUNK_CONTACTS = 20_000
+SHARD_LEAST, SHARD_MOST = 250, 10_000
+MAX_ATTEMPTS = 5
+
+
+def tick(now: datetime) -> None:
+    """Move every run that can move: launch what is due, settle what was stopped, finish what is done; wake workers."""
+    with every_workspace():
+        for step, due in _agenda(now):
+            for run in due.select_related("workspace", "campaign", "revision"):
+                _guarded(step, run, now)
+        waiting = Shard.objects.filter(run__state=State.RUNNING).exclude(state=Shard.State.DONE).count()
+        waiting += Run.objects.filter(state=State.PREPARING).count()
+    for _ in range(min(waiting, settings.WORKERS)):
+        wake.ring("work")
+
+
+def _agenda(now: datetime) -> list[tuple[Callable[[Run, datetime], None], QuerySet[Run, Run]]]:
+    planned = Run.objects.filter(state=State.PLANNED)
+    return [
+        (miss, planned.filter(not_after__lt=now)),
+        (launch, planned.filter(intended_at__lte=now, not_after__gte=now)),
+        (settle_stopped, Run.objects.filter(state__in=(State.PAUSED, State.CANCELLED), finished_at__isnull=True)),
+        (finish, Run.objects.filter(state__in=(State.RUNNING, State.FINISHING))),
+    ]
+
+
+def _guarded(step: Callable[[Run, datetime], None], run: Run, now: datetime) -> None:
+    """One broken run must not stop the others; after MAX_ATTEMPTS it fails with its reason."""
+    try:
+        with scope(run.workspace):
+            step(run, now)
+    except Exception as error:
+        logger.exception("run %s: %s failed", run.pk, step.__name__)
+        attempts = run.attempts + 1
+        Run.objects.filter(pk=run.pk).update(attempts=attempts, last_error=f"{step.__name__}: {error}"[:500])
+        if attempts >= MAX_ATTEMPTS:
+            _fail(run, f"{step.__name__}: {error}", now)
+
+
+def miss(run: Run, now: datetime) -> None:
+    """Nothing is sent late by surprise: a run that could not start in time is missed, and its owner is asked."""
+    late = "PushPilot was not running at the planned time and the time limit has passed."
+    moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
+        state=State.MISSED, epoch=F("epoch") + 1, finished_at=now, last_error=late
+    )
+    if moved:
+        following = plan.plan_next(run, now)
+        _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.FAILED)
+        audit.record(run.workspace, "campaign missed", run.campaign, by=None, detail={"run": run.pk})
+
+
+@transaction.atomic
+def launch(run: Run, now: datetime) -> None:
+    """Claim the occurrence and write the next one."""
+    claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
+        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now
+    )
+    if claimed:
+        _set_campaign(run, Campaign.Status.RUNNING)
+        plan.plan_next(run, now)
+
+
+def prepare(run: Run, now: datetime) -> None:
+    """Fix the audience in chunks of contacts, for at most one slice, then cut. Runs again after a death."""
+    owner = f"{leases.worker_name()}:{secrets.token_hex(4)}"
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
+    if not Run.objects.filter(free, pk=run.pk, state=State.PREPARING).update(owner=owner, lease_until=Now() + LEASE):
+        return
+    run.refresh_from_db(fields=["prepared_to", "state", "epoch"])
+    mine = Run.objects.filter(pk=run.pk, state=State.PREPARING, owner=owner)
+    until = now + SLICE
+    while timezone.now() < until:
+        last = _chunk_end(run)
+        if last is None:
+            return cut(run, mine)
+        with transaction.atomic():
+            if not mine.update(prepared_to=last, lease_until=Now() + LEASE):
+                return None  # cancelled, or another worker took over
+            chunk = audience.recipients(run.workspace, run.campaign.channel, run.audience_rule)
+            record.fix_audience(run, chunk.filter(pk__gt=run.prepared_to, pk__lte=last).order_by("pk"))
+        run.prepared_to = last
+    mine.update(lease_until=None)
+    return wake.ring("work")
+
+
+def _chunk_end(run: Run) -> int | None:
+    """The last contact id of the next chunk; None when every contact is in the ledger."""
+    ids = Contact.objects.filter(workspace=run.workspace, pk__gt=run.prepared_to).order_by("pk").values_list("pk", flat=True)
+    full = ids[CHUNK_CONTACTS - 1 : CHUNK_CONTACTS].first()
+    return full if full is not None else ids.last()
+
+
+@transaction.atomic
+def cut(run: Run, mine: QuerySet[Run, Run]) -> None:
+    """Cut the waiting rows into shards and open the run for work."""
+    tally = record.account(run)
+    waiting = tally.pop(Reason.PENDING.slug, 0)
+    size = max(SHARD_LEAST, min(SHARD_MOST, waiting // (settings.WORKERS * 4) or SHARD_LEAST))
+    starts = record.pending_ids(run, size)
+    last = Message.objects.filter(run=run).order_by("-pk").values_list("pk", flat=True).first() or 0
+    ends = [*(start - 1 for start in starts[1:]), last]
+    Shard.objects.bulk_create(
+        Shard(workspace=run.workspace, run=run, first_id=first, last_id=end)
+        for first, end in zip(starts, ends, strict=False)
+    )
+    opened = mine.update(
+        state=State.RUNNING, audience_size=waiting + sum(tally.values()), tally=tally, owner="", lease_until=None
+    )
+    if not opened:
+        transaction.set_rollback(True)
+        return
+    for _ in range(min(len(starts), settings.WORKERS)):
+        wake.ring("work")
+    if not starts:
+        wake.ring("tick")
+
+
+def work(now: datetime) -> None:
+    """Prepare runs, then take shards and work them, for one slice; ring again if there is more."""
+    until = now + SLICE
+    with every_workspace():
+        for run in Run.objects.filter(state=State.PREPARING).select_related("workspace", "campaign", "revision"):
+            _guarded(prepare, run, now)
+        while timezone.now() < until:
+            lease = leases.claim(timezone.now())
+            if lease is None:
+                break
+            run = Run.objects.select_related("workspace", "campaign", "revision", "connection").get(
+                pk=lease.shard.run_id
+            )
+            with scope(run.workspace):
+                work_shard(lease, run, until)
+                finish(run, timezone.now())
+        more = Shard.objects.filter(
+            run__state=State.RUNNING, state=Shard.State.OPEN, not_before__lte=timezone.now()
+        ).exists()
+    if more:
+        wake.ring("work")
+
+
+@transaction.atomic
+def finish(run: Run, now: datetime) -> None:
+    """Close a run of which nothing waits and nothing is in flight: its account is counted and written down."""
+    if Shard.objects.filter(run=run).exclude(state=Shard.State.DONE).exists():
+        return
+    closed = Run.objects.filter(pk=run.pk, state__in=(State.RUNNING, State.FINISHING)).update(state=State.FINISHING)
+    if not closed:
+        return
+    _close(run, State.COMPLETED, now)
+    following = Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).exists()
+    _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.COMPLETED)
+
+
+def settle_stopped(run: Run, now: datetime) -> None:
+    """A run that was paused or cancelled: settle windows of dead workers; close a cancelled run that is quiet."""
+    for shard in Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__lt=Now()).select_related("run"):
+        leases.bury(shard, now)
+    if run.state != State.CANCELLED or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
+        return
+    with transaction.atomic():
+        Shard.objects.filter(run=run).update(state=Shard.State.DONE)
+        record.close_waiting(run, Reason.CANCELLED)
+        _close(run, State.CANCELLED, now)
+
+
+def _close(run: Run, state: str, now: datetime) -> None:
+    tally = record.account(run)
+    Run.objects.filter(pk=run.pk).update(
+        state=state, tally=tally, audience_size=sum(tally.values()), finished_at=now, owner="", lease_until=None
+    )
+    audit.record(run.workspace, f"run {state}", run.campaign, by=None, detail={"run": run.pk, **tally})
+
+
+def _fail(run: Run, why: str, now: datetime) -> None:
+    Run.objects.filter(pk=run.pk).exclude(state__in=Run.ENDED_STATES).update(
+        state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500], finished_at=now
+    )
+    _set_campaign(run, Campaign.Status.FAILED)
+
+
+def _set_campaign(run: Run, status: str) -> None:
+    Campaign.objects.filter(pk=run.campaign_id).update(status=status)

@@ -1,0 +1,300 @@
+"""Working one shard: the loop of ENGINE.md §2. At most WINDOW messages are in flight or unrecorded at any moment."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import Exists, F, OuterRef
+from django.utils import timezone
+
+from campaigns.models import Campaign, Consent, Run
+from campaigns.reasons import Reason
+from campaigns.render import RenderError
+from delivery import heartbeat, pace, record
+from delivery.channels.base import CredentialsRefused, Outcome, ProviderUnreachable, Verdict
+from delivery.channels.fcm import FcmSender
+from delivery.compose import Composer, NotComposable, Recipient
+from delivery.connections import drop_sender, sender_for
+from delivery.leases import Lease
+from delivery.models import Message
+from delivery.record import Result, stamp
+from pushpilot.lib import wake
+from tenants import audit
+from tenants.models import Connection
+from tenants.secrets import SecretUnreadable
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WINDOW = 256
+GROUP_LEAST = 64  # a transaction for fewer costs more than waiting for a few answers
+POLL_SECS = 0.25
+MAX_ATTEMPTS = 5
+UNREACHABLE_WAIT = timedelta(seconds=15)
+
+
+def retried(step: Callable[P, T]) -> Callable[P, T]:
+    """A transaction that the database could not take now (busy SQLite, a restart) is tried again for a while: what
+    is in flight must be written down, or it becomes unknown."""
+
+    @functools.wraps(step)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> T:
+        for pause_secs in (0.2, 1.0, 3.0):
+            try:
+                return step(*args, **kwargs)
+            except OperationalError:
+                logger.warning("the database did not take a transaction; trying again", exc_info=True)
+                connection.close()
+                time.sleep(pause_secs)
+        return step(*args, **kwargs)
+
+    return tried
+
+
+@dataclass
+class _Shift:
+    """The state of one worker on one shard. Invariant: every id that was sent and has no written outcome is in
+    `flying` or `finished`, and lies inside the window that the last fence wrote."""
+
+    lease: Lease
+    run: Run
+    connection: Connection
+    composer: Composer
+    sender: FcmSender
+    until: datetime
+    cursor: int
+    flying: dict[int, Recipient] = field(default_factory=dict)
+    finished: list[Result] = field(default_factory=list)
+    gone: dict[int, str] = field(default_factory=dict)
+    is_lost: bool = False  # the lease is another worker's: forget everything
+    is_stopped: bool = False  # nothing new may be sent
+    is_drained: bool = False  # no waiting row is left after the cursor
+
+
+def work_shard(lease: Lease, run: Run, until: datetime) -> None:
+    """Send the shard's waiting rows until none is left, the slice ends or the run stops; then hand it back."""
+    try:
+        shift = _begin(lease, run, until)
+    except (SecretUnreadable, ValueError, RenderError) as error:
+        stop_run(run, f"The run cannot be sent: {error}")
+        lease.release(done=False, not_before=timezone.now())
+        return
+    try:
+        while not shift.is_lost:
+            group = _advance(shift)
+            if group:
+                _send(shift, group)
+            elif not shift.flying and not shift.finished and (shift.is_stopped or shift.is_drained):
+                break
+            _collect(shift)
+    finally:
+        if shift.flying:
+            drop_sender(shift.sender)
+    if not shift.is_lost:
+        _hand_back(shift)
+
+
+def _begin(lease: Lease, run: Run, until: datetime) -> _Shift:
+    if run.connection is None:
+        raise ValueError("its connection was deleted.")
+    return _Shift(
+        lease, run, run.connection, Composer(run, run.workspace.default_language), sender_for(run.connection),
+        until, cursor=lease.shard.first_id - 1,
+    )  # fmt: skip
+
+
+def _advance(shift: _Shift) -> list[tuple[Recipient, bytes]]:
+    """One transaction, if it is worth one: write what is finished, choose the next group, move the window over it. Returns what to send."""
+    now = timezone.now()
+    shift.is_stopped = shift.is_stopped or now >= shift.until
+    room = 0 if shift.is_stopped or shift.is_drained else WINDOW - len(shift.flying)
+    is_worth_it = room >= GROUP_LEAST or len(shift.finished) >= GROUP_LEAST or (shift.finished and not shift.flying)
+    if not is_worth_it:
+        return []
+    heartbeat.beat()
+    return _commit(shift, room, now)
+
+
+@retried
+def _commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, bytes]]:
+    with transaction.atomic():
+        written = record.results(shift.finished)
+        record.retire(shift.gone, now)
+        rows = _waiting_rows(shift, room) if room else []
+        granted = pace.take(shift.connection, len(rows), now)
+        group, skipped = _compose(shift, rows[:granted])
+        ids = [*shift.flying, *(recipient.message_id for recipient, _ in group)]
+        window = (min(ids), max(ids)) if ids else (None, None)
+        if group and not shift.lease.fence(*window, written):
+            shift.is_stopped, group = True, []
+            ids = list(shift.flying)
+            window = (min(ids), max(ids)) if ids else (None, None)
+        if not group and not shift.lease.keep(*window, written):
+            shift.is_lost = True
+            transaction.set_rollback(True)
+            return []
+    if granted:
+        shift.cursor = rows[granted - 1]["pk"]
+    shift.is_drained = shift.is_drained or (room > len(rows) == granted)
+    shift.finished, shift.gone = skipped, {}
+    return group
+
+
+def _send(shift: _Shift, group: list[tuple[Recipient, bytes]]) -> None:
+    shift.flying.update((recipient.message_id, recipient) for recipient, _ in group)
+    try:
+        shift.sender.send([(recipient.message_id, body) for recipient, body in group])
+    except CredentialsRefused as error:
+        _give_back(shift, group, timezone.now(), "CREDENTIALS_REFUSED")
+        stop_run(shift.run, str(error))
+        shift.is_stopped = True
+    except ProviderUnreachable:
+        _give_back(shift, group, timezone.now() + UNREACHABLE_WAIT, "UNREACHABLE")
+        shift.is_stopped = True
+
+
+def _give_back(shift: _Shift, group: list[tuple[Recipient, bytes]], due: datetime, code: str) -> None:
+    """Nothing of the group left this machine: its rows wait again, no attempt is counted."""
+    for recipient, _ in group:
+        del shift.flying[recipient.message_id]
+        shift.finished.append(
+            Result(recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due), error_code=code)
+        )
+
+
+def _collect(shift: _Shift) -> None:
+    """Wait for answers until a new group is worth a transaction."""
+    idle = not shift.flying
+    for outcome in shift.sender.poll(POLL_SECS) if not idle else []:
+        recipient = shift.flying.pop(outcome.message_id)
+        shift.finished.append(_result(shift, recipient, outcome, timezone.now()))
+    if idle and not shift.finished and not (shift.is_stopped or shift.is_drained):
+        _wait_for_pace(shift)
+
+
+def _wait_for_pace(shift: _Shift) -> None:
+    now = timezone.now()
+    wait = pace.opens_in(shift.connection, now)
+    if now + wait >= shift.until:
+        shift.is_stopped = True  # hand the shard back instead of sleeping on it
+    elif wait:
+        time.sleep(min(wait.total_seconds(), POLL_SECS))
+
+
+def _waiting_rows(shift: _Shift, limit: int) -> list[dict[str, Any]]:
+    """The next waiting rows with their endpoint and contact as they are now: consent is checked again at dispatch."""
+    out = Consent.objects.filter(
+        contact=OuterRef("contact_id"), channel=shift.run.campaign.channel, topic="", status=Consent.Status.OPTED_OUT
+    )
+    rows = Message.objects.filter(
+        run=shift.run, pk__gt=shift.cursor, pk__lte=shift.lease.shard.last_id, reason=Reason.PENDING
+    ).order_by("pk")
+    return list(
+        rows.annotate(unsubscribed=Exists(out)).values(
+            "pk", "attempts", "endpoint_id", "unsubscribed", "endpoint__kind", "endpoint__value", "endpoint__is_active",
+            "endpoint__opted_in", "contact__external_id", "contact__language", "contact__country",
+            "contact__time_zone", "contact__attributes",
+        )[:limit]
+    )  # fmt: skip
+
+
+def _compose(
+    shift: _Shift, rows: list[dict[str, Any]]
+) -> tuple[list[tuple[Recipient, bytes]], list[Result]]:
+    """The rows that can be sent with their bodies, and the outcomes of those that cannot."""
+    group, skipped = [], []
+    for row in rows:
+        try:
+            recipient = _recipient(row)
+            group.append((recipient, shift.composer.compose(recipient)))
+        except NotComposable as stopped:
+            skipped.append(Result(row["pk"], stopped.reason, error_code=stopped.code))
+    return group, skipped
+
+
+def _recipient(row: dict[str, Any]) -> Recipient:
+    if row["endpoint__value"] is None or row["contact__external_id"] is None:
+        raise NotComposable(Reason.LEFT_AUDIENCE, "deleted since the audience was fixed")
+    if row["unsubscribed"]:
+        raise NotComposable(Reason.UNSUBSCRIBED, "")
+    if not row["endpoint__is_active"]:
+        raise NotComposable(Reason.ENDPOINT_INACTIVE, "")
+    if not row["endpoint__opted_in"]:
+        raise NotComposable(Reason.NOT_OPTED_IN, "")
+    contact = {name: row[f"contact__{name}"] for name in ("external_id", "language", "country", "time_zone", "attributes")}
+    return Recipient(
+        row["pk"], row["endpoint_id"], row["endpoint__kind"], row["endpoint__value"], row["attempts"], contact
+    )
+
+
+def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime) -> Result:
+    """What an outcome means for the row, and what else it demands."""
+    code = outcome.code.replace("\x00", "")[:64]
+    result = Result(recipient.message_id, Reason.REJECTED, attempted=1, attempted_at=stamp(now), error_code=code)
+    match outcome.verdict:
+        case Verdict.ACCEPTED:
+            result.reason, result.error_code = Reason.ACCEPTED, ""
+            result.provider_id = outcome.provider_id.rpartition("/")[2].replace("\x00", "")[:200]
+        case Verdict.GONE:
+            result.reason = Reason.ENDPOINT_GONE
+            shift.gone[recipient.endpoint_id] = code
+        case Verdict.AMBIGUOUS:
+            is_resend = shift.run.ambiguity_policy == Run.AmbiguityPolicy.RESEND
+            result.reason = Reason.RETRY_SCHEDULED if is_resend else Reason.UNKNOWN
+            result.duplicate, result.due_at = (1, stamp(now)) if is_resend else (0, None)
+        case Verdict.LATER | Verdict.MAYBE_LATER:
+            _retry(shift, result, recipient, outcome, now)
+        case Verdict.BROKEN | Verdict.PAYLOAD_WRONG:
+            _stop(shift, result, outcome, now)
+    return result
+
+
+def _retry(shift: _Shift, result: Result, recipient: Recipient, outcome: Outcome, now: datetime) -> None:
+    """Wait and try again, MAX_ATTEMPTS times in all; then the row is rejected with the provider's last code."""
+    due = now + timedelta(seconds=outcome.retry_after_secs or 1.0)
+    if outcome.verdict is Verdict.LATER:
+        pace.close(shift.connection, due)
+    result.duplicate = int(outcome.verdict is Verdict.MAYBE_LATER)
+    if recipient.attempts + 1 >= MAX_ATTEMPTS:
+        return
+    result.reason, result.due_at = Reason.RETRY_SCHEDULED, stamp(due)
+
+
+def _stop(shift: _Shift, result: Result, outcome: Outcome, now: datetime) -> None:
+    """The connection or the content is wrong for everybody: pause, and say why."""
+    if outcome.verdict is Verdict.BROKEN:  # not this message's fault: it goes out after the resume
+        result.reason, result.due_at, result.attempted = Reason.RETRY_SCHEDULED, stamp(now), 0
+    stop_run(shift.run, f"{outcome.code}: {outcome.detail}")
+    shift.is_stopped = True
+
+
+def stop_run(run: Run, why: str) -> None:
+    """Pause a run for a cause; the owner reads it on the run page and resumes with one click."""
+    paused = Run.objects.filter(pk=run.pk, state=Run.State.RUNNING).update(
+        state=Run.State.PAUSED, epoch=F("epoch") + 1, last_error=why[:500]
+    )
+    if paused:
+        Campaign.objects.filter(pk=run.campaign_id).update(status=Campaign.Status.PAUSED)
+        audit.record(run.workspace, "campaign paused", run.campaign, by=None, detail={"run": run.pk, "why": why[:500]})
+
+
+@transaction.atomic
+def _hand_back(shift: _Shift) -> None:
+    """Give the shard back: done if all its rows have an outcome, else open for the next slice or retry."""
+    shard, now = shift.lease.shard, timezone.now()
+    rows = Message.objects.filter(run=shift.run, pk__gte=shard.first_id, pk__lte=shard.last_id)
+    if not shift.is_drained or rows.filter(reason=Reason.PENDING).exists():
+        again_at = now + pace.opens_in(shift.connection, now)
+    else:
+        again_at = record.next_retry(shard)
+    shift.lease.release(done=again_at is None, not_before=again_at or now)
+    if again_at is not None:
+        wake.ring("work", at=again_at)

@@ -1,0 +1,224 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from campaigns import audience, plan
+from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
+from campaigns.reasons import Reason
+from delivery import pipeline, record
+from delivery.models import Message, Shard
+from tenants.scope import scope
+from tests.story import add_people, received, run_to_the_end, write_campaign
+
+
+@pytest.fixture
+def launched(connected, cast, settings):
+    """A function that schedules a campaign now and gives its run."""
+    settings.SEND_UNDO = timedelta()
+
+    def launch(**fields) -> Run:
+        campaign = write_campaign(cast.workspace, **fields)
+        with scope(cast.workspace):
+            return plan.schedule(campaign, by=cast.owner, now=timezone.now())
+
+    return launch
+
+
+def test_everyone_reachable_gets_it_once_and_the_account_balances(cast, connected, sandbox, launched):
+    add_people(cast.workspace, 700)
+    run = run_to_the_end(launched())
+    assert run.state == Run.State.COMPLETED
+    assert run.tally == {"accepted": 700}
+    assert run.audience_size == 700
+    truth = received(sandbox, connected)
+    assert len(truth) == 700
+    assert set(truth.values()) == {1}
+
+
+def test_each_provider_answer_becomes_its_reason(cast, connected, launched):
+    kinds = ("ok", "unregistered", "mismatch", "invalid")
+    add_people(cast.workspace, 8, tokens=[f"sbx_{kind}_{i}" for i in (1, 2) for kind in kinds])
+    run = run_to_the_end(launched())
+    assert run.tally == {"accepted": 2, "endpoint_gone": 6}
+    with scope(cast.workspace):
+        assert Endpoint.objects.filter(is_active=False).count() == 6
+        assert set(Endpoint.objects.filter(is_active=False).values_list("retired_reason", flat=True)) == {
+            "UNREGISTERED", "SENDER_ID_MISMATCH", "INVALID_ARGUMENT",
+        }  # fmt: skip
+
+
+def test_the_forecast_is_what_happens(cast, connected, launched):
+    people = add_people(cast.workspace, 10)
+    with scope(cast.workspace):
+        Endpoint.objects.filter(contact=people[0]).delete()
+        Endpoint.objects.filter(contact=people[1]).update(is_active=False)
+        Endpoint.objects.filter(contact=people[2]).update(opted_in=False)
+        Consent.objects.create(
+            workspace=cast.workspace, contact=people[3], channel="app_push", status="opted_out", source="test"
+        )
+        forecast = audience.forecast(cast.workspace, "app_push", {})
+    run = run_to_the_end(launched())
+    expected = {"accepted" if reason == Reason.PENDING else reason.slug: n for reason, n in forecast.items()}
+    assert run.tally == expected == {
+        "accepted": 6, "no_endpoint": 1, "endpoint_inactive": 1, "not_opted_in": 1, "unsubscribed": 1,
+    }  # fmt: skip
+
+
+def test_a_rule_limits_the_audience(cast, connected, launched):
+    add_people(cast.workspace, 20)
+    run = run_to_the_end(launched(audience_rule={"field": "attributes.orders", "op": "gte", "value": 2}))
+    assert run.tally == {"accepted": 10}
+
+
+def test_who_unsubscribes_after_the_audience_was_fixed_is_not_sent_to(cast, connected, launched):
+    people = add_people(cast.workspace, 5)
+    run = launched()
+    with scope(cast.workspace):
+        now = timezone.now()
+        pipeline.launch(run, now)
+        run.refresh_from_db()
+        pipeline.prepare(run, now)
+        Consent.objects.create(
+            workspace=cast.workspace, contact=people[0], channel="app_push", status="opted_out", source="test"
+        )
+        people[1].delete()
+    run = run_to_the_end(run)
+    assert run.tally == {"accepted": 3, "unsubscribed": 1, "left_audience": 1}
+
+
+def test_a_dead_workers_window_becomes_unknown_and_the_rest_is_sent(cast, connected, sandbox, launched):
+    add_people(cast.workspace, 300)
+    run = launched()
+    with scope(cast.workspace):
+        pipeline.launch(run, timezone.now())
+        run.refresh_from_db()
+        pipeline.prepare(run, timezone.now())
+        shard = Shard.objects.order_by("pk").first()
+        # A worker that fenced ten rows and died before it wrote any outcome.
+        Shard.objects.filter(pk=shard.pk).update(
+            state=Shard.State.LEASED, owner="dead", lease_until=timezone.now() - timedelta(seconds=1),
+            window_from=shard.first_id, window_to=shard.first_id + 9,
+        )  # fmt: skip
+    run = run_to_the_end(run)
+    assert run.tally == {"accepted": 290, "unknown": 10}
+    assert len(received(sandbox, connected)) == 290
+
+
+def test_policy_resend_sends_the_window_again_and_flags_it(cast, connected, launched):
+    add_people(cast.workspace, 20)
+    run = launched()
+    with scope(cast.workspace):
+        Run.objects.filter(pk=run.pk).update(ambiguity_policy=Run.AmbiguityPolicy.RESEND)
+        pipeline.launch(run, timezone.now())
+        run.refresh_from_db()
+        pipeline.prepare(run, timezone.now())
+        shard = Shard.objects.get()
+        Shard.objects.update(
+            state=Shard.State.LEASED, owner="dead", lease_until=timezone.now() - timedelta(seconds=1),
+            window_from=shard.first_id, window_to=shard.first_id + 4,
+        )  # fmt: skip
+    run = run_to_the_end(run)
+    assert run.tally == {"accepted": 20}
+    with scope(cast.workspace):
+        assert Message.objects.filter(possible_duplicate=1).count() == 5
+
+
+def test_a_paused_run_sends_nothing_and_resumes_exactly_there(cast, connected, sandbox, launched):
+    add_people(cast.workspace, 30)
+    run = launched()
+    with scope(cast.workspace):
+        pipeline.launch(run, timezone.now())
+        run.refresh_from_db()
+        pipeline.prepare(run, timezone.now())
+        assert plan.pause(run, by=cast.owner)
+    pipeline.work(timezone.now())
+    assert received(sandbox, connected) == {}
+    with scope(cast.workspace):
+        assert plan.resume(run, by=cast.owner)
+    assert run_to_the_end(run).tally == {"accepted": 30}
+
+
+def test_a_cancelled_run_closes_what_waits(cast, connected, launched):
+    add_people(cast.workspace, 30)
+    run = launched()
+    with scope(cast.workspace):
+        pipeline.launch(run, timezone.now())
+        run.refresh_from_db()
+        pipeline.prepare(run, timezone.now())
+        assert plan.cancel(run, by=cast.owner)
+    run = run_to_the_end(run)
+    assert (run.state, run.tally) == (Run.State.CANCELLED, {"cancelled": 30})
+
+
+def test_trouble_at_the_provider_is_retried_and_flagged(cast, connected, launched):
+    add_people(cast.workspace, 2, tokens=["sbx_flaky_1", "sbx_ok_1"])
+    run = launched()
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        waiting = Message.objects.get(reason=Reason.RETRY_SCHEDULED)
+        assert waiting.due_at > timezone.now() + timedelta(seconds=8)
+        shard = Shard.objects.get()
+        assert shard.state == Shard.State.OPEN
+        assert shard.not_before == waiting.due_at
+        Message.objects.filter(pk=waiting.pk).update(due_at=timezone.now())
+        Shard.objects.update(not_before=timezone.now())
+    run = run_to_the_end(run)
+    assert run.tally == {"accepted": 2}
+    with scope(cast.workspace):
+        assert Message.objects.get(pk=waiting.pk).possible_duplicate == 1
+
+
+def test_a_broken_connection_pauses_with_its_reason_and_nobody_is_lost(cast, connected, launched):
+    add_people(cast.workspace, 3, tokens=["sbx_thirdparty_1", "sbx_thirdparty_2", "sbx_thirdparty_3"])
+    run = launched()
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert run.state == Run.State.PAUSED
+        assert "THIRD_PARTY_AUTH_ERROR" in run.last_error
+        assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED).count() == 3
+
+
+def test_a_run_that_could_not_start_in_time_is_missed_and_nothing_is_sent(cast, connected, sandbox, launched):
+    add_people(cast.workspace, 3)
+    run = launched()
+    pipeline.tick(timezone.now() + timedelta(hours=2))
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert run.state == Run.State.MISSED
+    assert received(sandbox, connected) == {}
+
+
+def test_a_recurring_campaign_plans_its_next_occurrence_when_one_starts(cast, connected, launched):
+    add_people(cast.workspace, 3)
+    start = timezone.now() + timedelta(seconds=1)
+    run = launched(
+        schedule_type=Campaign.Schedule.RECURRING, scheduled_at=start, recurrence_rule="FREQ=DAILY;COUNT=2"
+    )
+    pipeline.tick(run.intended_at + timedelta(seconds=1))
+    with scope(cast.workspace):
+        following = Run.objects.get(state=Run.State.PLANNED)
+        assert following.intended_at - run.intended_at == timedelta(days=1)
+    run = run_to_the_end(run)
+    with scope(cast.workspace):
+        assert Campaign.objects.get().status == Campaign.Status.SCHEDULED
+
+
+def test_live_counts_of_the_shards_equal_the_rows(cast, connected, launched):
+    add_people(cast.workspace, 900)
+    run = run_to_the_end(launched())
+    with scope(cast.workspace):
+        shards = record.add({}, *Shard.objects.values_list("tally", flat=True))
+        assert shards == record.account(run) == run.tally
+
+
+def test_an_unreadable_text_for_one_person_stops_nobody_else(cast, connected, launched):
+    people = add_people(cast.workspace, 3)
+    with scope(cast.workspace):
+        Contact.objects.filter(pk=people[0].pk).update(attributes={"n": 0})
+        Contact.objects.exclude(pk=people[0].pk).update(attributes={"n": 2})
+    run = run_to_the_end(launched(title="{{ 10 | divided_by: n }} off"))
+    assert run.tally == {"accepted": 2, "render_error": 1}
