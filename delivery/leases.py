@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from os import getpid
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
@@ -18,7 +19,7 @@ from delivery import record
 from delivery.models import Shard
 from delivery.record import Tally
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=settings.LEASE_SECS)
 MAX_TAKEOVERS = 5
 
 

@@ -150,3 +150,16 @@ def pending_ids(run: Run, every: int) -> list[int]:
 
 def _waiting(run: Run) -> QuerySet[Message, Message]:
     return Message.objects.filter(Q(run=run))
+
+
+def live_account(run: Run) -> Tally:
+    """The account of a run at this moment, from counters alone: outcomes, and `pending` for everyone else.
+
+    While a run is under way its tally holds what preparation skipped and each shard's what it has settled; afterwards
+    the run's holds all. Equal to `account(run)` but for rows waiting for a retry, which count as pending here.
+    """
+    if run.is_ended and run.finished_at:
+        return dict(run.tally)
+    total = add(run.tally, *Shard.objects.filter(run=run).values_list("tally", flat=True))
+    waiting = (run.audience_size or 0) - sum(total.values())
+    return {**total, Reason.PENDING.slug: waiting} if waiting > 0 else total

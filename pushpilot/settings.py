@@ -192,6 +192,8 @@ BELLS = {
     "sweep": "pushpilot.schedules.sweep",
     "heartbeat": "delivery.tasks.beat",
 }
+# How long a worker may be silent before its shard is taken over; longer than a provider's answer may take (15 s).
+LEASE_SECS = env.integer("LEASE_SECS", 30, least=1, most=600)
 SEND_UNDO = timedelta(seconds=env.integer("SEND_UNDO_SECS", 30, most=600))
 # Requests with one write key that are taken in a minute; more is answered 429.
 EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)

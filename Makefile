@@ -1,0 +1,58 @@
+# The commands of PushPilot. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# How many test processes: one per core.
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.app ## Everything for a first look: demo workspace, a real campaign, the running product
+	@$(BIN)/python manage.py demo
+
+run: $(VENV)/.app ## Web server, worker and sandbox on this machine
+	@$(BIN)/python manage.py run
+
+test: $(VENV)/.test ## The whole test suite, on SQLite; needs nothing else
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-postgres: $(VENV)/.test ## The same suite on PostgreSQL and Redis (DATABASE_URL and REDIS_URL say where)
+	DATABASE_URL=$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres} \
+	REDIS_URL=$${REDIS_URL:-redis://127.0.0.1:6379/9} $(BIN)/python -m pytest -n $(JOBS)
+
+test-browser: $(VENV)/.dev ## The browser tests; needs Chromium (apt-get install chromium)
+	$(BIN)/python -m pytest -c tests/browser/pytest.ini tests/browser
+
+lint: $(VENV)/.dev ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy pushpilot tenants campaigns delivery reports
+
+format: $(VENV)/.dev ## Put the code in its style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+faults: $(VENV)/.test ## Kill workers during a send and compare the sandbox's log with the ledger
+	$(BIN)/python -m tests.faults
+
+benchmarks: $(VENV)/.test ## Compare the pipeline with the usual way, in one run
+	$(BIN)/python -m tests.benchmarks.sending
+
+requirements: $(VENV)/.dev ## Pin the dependency sets again from requirements/*.in
+	for set in app test dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+		--python-version 3.11 --custom-compile-command 'make requirements' requirements/$$set.in -o requirements/$$set.txt; done
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PushPilot needs Python 3.11 or newer; set PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
+	@echo "Installing requirements/$*.txt …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
+	@touch $@
+
+.PRECIOUS: $(VENV)/.%
+.PHONY: help demo run test test-postgres test-browser lint format faults benchmarks requirements

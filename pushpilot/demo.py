@@ -1,0 +1,129 @@
+"""The demo workspace: people, contacts and campaigns from fixtures/demo.json. Making it again changes nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.management import call_command
+from django.db import transaction
+
+from campaigns.models import Campaign, Consent, Contact, Content, Endpoint, Template
+from tenants.models import Membership, User, Workspace
+from tenants.roles import Role
+from tenants.scope import every_workspace, scope
+from tenants.workspaces import add_member, create_workspace
+
+Story = dict[str, Any]
+
+
+@dataclass
+class Demo:
+    workspace: Workspace
+    owner: User
+    campaign: Campaign
+    story: Story
+
+
+def read_story() -> Story:
+    story: Story = json.loads((settings.BASE_DIR / "fixtures" / "demo.json").read_text(encoding="utf-8"))
+    return story
+
+
+def load_library() -> int:
+    """The global templates, through the admin's own import resource. Returns how many there are."""
+    call_command("import_templates", str(settings.BASE_DIR / "fixtures" / "templates.csv"), "--global", verbosity=0)
+    with every_workspace():
+        return Template.objects.filter(workspace__isnull=True).count()
+
+
+@transaction.atomic
+def make_demo() -> Demo:
+    story = read_story()
+    people = {person["role"]: _person(person, story["password"]) for person in story["people"]}
+    _person(story["operator"], story["password"], is_superuser=True)
+    workspace = Workspace.objects.filter(slug=story["workspace"]["slug"]).first()
+    if workspace is None:
+        workspace = create_workspace(owner=people[Role.OWNER], **_without_slug(story["workspace"]))
+    with scope(workspace):
+        for role, user in people.items():
+            if not Membership.objects.filter(user=user).exists():
+                add_member(workspace, user, Role(role))
+        if not Contact.objects.exists():
+            _add_contacts(workspace, story["contacts"])
+        campaign = _campaign(workspace, people[Role.OWNER], story["campaign"])
+        for draft in story["drafts"]:
+            _campaign(workspace, people[Role.MEMBER], draft)
+    return Demo(workspace, people[Role.OWNER], campaign, story)
+
+
+def _without_slug(fields: Story) -> Story:
+    return {name: value for name, value in fields.items() if name != "slug"}
+
+
+def _person(person: Story, password: str, **fields: Any) -> User:
+    user = User.objects.filter(email=person["email"]).first()
+    if user is None:
+        user = User.objects.create_user(person["email"], password, full_name=person["name"], **fields)
+        EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+    return user
+
+
+def _campaign(workspace: Workspace, author: User, fields: Story) -> Campaign:
+    known = Campaign.objects.filter(name=fields["name"]).first()
+    if known is not None:
+        return known
+    texts = {name: fields[name] for name in ("title", "body", "deep_link", "tone") if name in fields}
+    campaign = Campaign.objects.create(
+        workspace=workspace, name=fields["name"], tone=fields.get("tone", ""),
+        audience_rule=fields.get("audience_rule", {}), created_by=author, updated_by=author,
+    )  # fmt: skip
+    Content.objects.create(workspace=workspace, campaign=campaign, **texts)
+    return campaign
+
+
+def _add_contacts(workspace: Workspace, story: Story) -> None:
+    """A believable list: most have one phone, some two, some none; some left, some do not want pushes."""
+    dice = random.Random(20261121)  # noqa: S311 - the same demo every time
+    contacts = Contact.objects.bulk_create(
+        Contact(
+            workspace=workspace,
+            external_id=f"cust-{number:05d}",
+            language=dice.choice(story["languages"]),
+            country="IN",
+            time_zone="Asia/Kolkata",
+            attributes={
+                **({"first_name": dice.choice(story["first_names"])} if dice.random() < 0.87 else {}),
+                "city": dice.choice(story["cities"]),
+                "plan": dice.choice(story["plans"]),
+                "orders": dice.randrange(0, 24),
+            },
+        )
+        for number in range(1, story["count"] + 1)
+    )
+    phones, opted_out = [], []
+    for contact in contacts:
+        for device in range(dice.choices((0, 1, 2), (6, 84, 10))[0]):
+            phones.append(_phone(contact, device, dice))
+        if dice.random() < 0.015:
+            opted_out.append(contact)
+    Endpoint.objects.bulk_create(phones)
+    Consent.objects.bulk_create(
+        Consent(workspace=workspace, contact=contact, channel="app_push", status="opted_out", source="demo")
+        for contact in opted_out
+    )
+
+
+def _phone(contact: Contact, device: int, dice: random.Random) -> Endpoint:
+    fate = dice.choices(("ok", "unregistered", "mismatch"), (970, 25, 5))[0]
+    return Endpoint(
+        workspace=contact.workspace,
+        contact=contact,
+        value=f"sbx_{fate}_{contact.external_id}-{device}-{dice.getrandbits(64):016x}",
+        platform=dice.choice((Endpoint.Platform.ANDROID, Endpoint.Platform.ANDROID, Endpoint.Platform.IOS)),
+        opted_in=dice.random() > 0.03,
+    )
