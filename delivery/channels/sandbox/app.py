@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from granian.rsgi import ProtocolClosed
 
 from delivery.channels.sandbox.checks import check_request, target_of
 from delivery.channels.sandbox.devices import Devices, Fate
@@ -94,6 +95,8 @@ class SandboxApp:
             reply = await self._route(scope, protocol)
         except Reply as raised:
             reply = raised
+        except ProtocolClosed:  # the client is gone (a killed worker): nothing was accepted, nobody to answer
+            return
         except Exception:
             logger.exception("the sandbox failed on %s %s", scope.method, scope.path)
             reply = fcm_error("INTERNAL")
