@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from tenants import roles
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Workspace
 from tenants.scope import TenantModel
 
 
@@ -19,11 +19,24 @@ class EventType(models.TextChoices):
     CUSTOM = "custom", "Custom"
 
 
-class InboxBatch(TenantModel):
-    """A batch of events, stored before its sender gets a 202; the digest turns it into events and deletes it."""
+def _workspace_without_index() -> models.ForeignKey[Workspace, Workspace]:
+    """TenantModel's key without an index of its own: another index of the table begins with it."""
+    return models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False)
 
-    key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+
+class InboxBatch(TenantModel):
+    """A batch of events, stored before its sender gets a 202; the digest turns it into events and deletes it.
+
+    A claim raises `attempts` and moves `not_before` past the lease before it works, so a batch that kills its worker
+    is counted too. With MAX_ATTEMPTS used up it is set aside: kept, never tried again by itself.
+    """
+
+    MAX_ATTEMPTS = 5
+
+    workspace = _workspace_without_index()
+    key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     received_at = models.DateTimeField()
+    count = models.PositiveSmallIntegerField()
     events = models.BinaryField()  # msgspec JSON of reports.inbox.AcceptedEvent
     attempts = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField()
@@ -32,15 +45,22 @@ class InboxBatch(TenantModel):
     capabilities = {"view": roles.CONNECTIONS}
 
     class Meta:
-        indexes = [models.Index(fields=["not_before", "id"], name="inbox_due")]
+        verbose_name_plural = "inbox batches"
+        # The digest's question: the oldest batch that is due.
+        indexes = [models.Index(fields=["id"], condition=models.Q(attempts__lt=5), name="inbox_open")]
 
     def __str__(self) -> str:
         return f"batch {self.pk}"
 
 
 class Event(TenantModel):
-    """One thing that happened on a device: the seeds' analytics_events."""
+    """One thing that happened on a device: the seeds' analytics_events.
 
+    Campaign, run, notification and contact are plain numbers: an event stays what it was when those rows go, and the
+    digest writes thousands a second.
+    """
+
+    workspace = _workspace_without_index()
     client_id = models.CharField(max_length=100)  # the messageId that the SDK gave the event
     type = models.CharField(max_length=16, choices=EventType.choices)
     name = models.CharField(max_length=200, blank=True)
@@ -67,6 +87,7 @@ class Event(TenantModel):
 class Engagement(TenantModel):
     """The first time that a recipient did something: exact uniques, and the later states of a message."""
 
+    workspace = _workspace_without_index()
     campaign_id = models.BigIntegerField()
     run_id = models.BigIntegerField()
     notification_id = models.BigIntegerField()
@@ -76,18 +97,26 @@ class Engagement(TenantModel):
     capabilities = roles.READ_ONLY
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["notification_id", "type"], name="engagement_first")]
+        # Each recipient counts once per type; the workspace leads, so that one workspace can never meet another's.
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "notification_id", "type"], name="engagement_first")
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.notification_id}"
 
 
 class Rollup(TenantModel):
-    """Events of a campaign's run per hour and type; `people` counts each recipient once per run and type."""
+    """Events of a campaign's run per quarter of an hour and type; `people` counts each recipient once per run and type,
+    in the quarter of their first event.
 
+    Quarters and not hours: a day of Kolkata or Kathmandu begins at half past or a quarter to an hour of UTC.
+    """
+
+    workspace = _workspace_without_index()
     campaign_id = models.BigIntegerField(default=0)  # 0: not of a campaign
     run_id = models.BigIntegerField(default=0)
-    hour = models.DateTimeField()
+    quarter = models.DateTimeField()
     type = models.CharField(max_length=16, choices=EventType.choices)
     events = models.PositiveIntegerField(default=0)
     people = models.PositiveIntegerField(default=0)
@@ -96,11 +125,11 @@ class Rollup(TenantModel):
 
     class Meta:
         constraints = [
-            # The digest's upsert, and the dashboard's range of hours.
-            models.UniqueConstraint(fields=["workspace", "hour", "campaign_id", "run_id", "type"], name="rollup_key")
+            # The digest's upsert, and the dashboard's range of days.
+            models.UniqueConstraint(fields=["workspace", "quarter", "campaign_id", "run_id", "type"], name="rollup_key")
         ]
         # One campaign's report.
         indexes = [models.Index(fields=["campaign_id", "run_id"], name="rollup_by_campaign")]
 
     def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H} {self.type} {self.events}"
+        return f"{self.quarter:%Y-%m-%d %H:%M} {self.type} {self.events}"

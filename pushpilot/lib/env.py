@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"0", "false", "no", "off", ""}
+LEAST_SECRET_CHARS = 32
 
 
 def text(name: str, default: str = "") -> str:
@@ -22,7 +24,7 @@ def text(name: str, default: str = "") -> str:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ImproperlyConfigured(f"{name}_FILE={path!r} cannot be read: {error.strerror}.") from error
-    return os.environ.get(name, default).strip()
+    return os.environ.get(name, "").strip() or default  # set but empty is unset: compose files pass such
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -38,7 +40,7 @@ def integer(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -
     word = os.environ.get(name, "").strip()
     if not word:
         return default
-    if not word.isdecimal() or not least <= int(word) <= most:
+    if not (word.isascii() and word.isdecimal()) or not least <= int(word) <= most:
         raise ImproperlyConfigured(f"{name}={word!r} is not a whole number from {least} to {most}.")
     return int(word)
 
@@ -49,13 +51,43 @@ def words(name: str, default: list[str]) -> list[str]:
     return [word.strip() for word in found.split(",") if word.strip()] if found else default
 
 
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """One of the allowed words, written in capitals or not."""
+    word = text(name, default).upper()
+    if word not in allowed:
+        raise ImproperlyConfigured(f"{name}={word!r} is none of {', '.join(allowed)}.")
+    return word
+
+
+def secrets_list(name: str) -> list[str]:
+    """A comma-separated list of secrets; empty if the variable is not set."""
+    return [_long_enough(name, given) for given in words(name, [])]
+
+
+def _long_enough(name: str, given: str) -> str:
+    if len(given) < LEAST_SECRET_CHARS:
+        raise ImproperlyConfigured(
+            f"{name} has a secret of {len(given)} characters; at least {LEAST_SECRET_CHARS} are needed."
+        )
+    return given
+
+
+def _split(name: str, url: str) -> tuple[SplitResult, int | None]:
+    """The parts of an address, and its port."""
+    try:
+        parts = urlsplit(url)
+        return parts, parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name}={_without_password(url)!r} is no address: its host or its port cannot be read."
+        ) from error
+
+
 def secret(name: str, kept_in: Path) -> str:
     """The variable, or a random secret made on the first run and kept in a file that only its owner reads."""
     given = text(name)
     if given:
-        if len(given) < 32:
-            raise ImproperlyConfigured(f"{name} has {len(given)} characters; at least 32 are needed.")
-        return given
+        return _long_enough(name, given)
     if not kept_in.exists():
         kept_in.parent.mkdir(parents=True, exist_ok=True)
         made = secrets.token_urlsafe(48)
@@ -72,7 +104,7 @@ def secret(name: str, kept_in: Path) -> str:
 
 def public_url(name: str, default: str) -> str:
     url = text(name, default).rstrip("/")
-    parts = urlsplit(url)
+    parts, _ = _split(name, url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise ImproperlyConfigured(
             f"{name}={url!r} is not an address such as https://push.example.com (scheme and host, no path)."
@@ -80,10 +112,22 @@ def public_url(name: str, default: str) -> str:
     return url
 
 
+def redis(name: str) -> str:
+    """`redis[s]://[:password@]host[:port]/[number of the database]`; "" if the variable is not set."""
+    url = text(name)
+    if not url:
+        return ""
+    parts, _ = _split(name, url)
+    number = parts.path.strip("/")
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or not (number.isdecimal() or not number):
+        raise ImproperlyConfigured(f"{name}={_without_password(url)!r} is no address such as redis://cache:6379/0.")
+    return url
+
+
 def database(name: str, default: str, *, base: Path) -> dict[str, Any]:
     """Django's settings of one database from `sqlite:///path` or `postgres://user:password@host:port/name`."""
     url = text(name, default)
-    parts = urlsplit(url)
+    parts, port = _split(name, url)
     if parts.scheme == "sqlite":
         path = parts.path.removeprefix("/")
         if not path:
@@ -101,18 +145,13 @@ def database(name: str, default: str, *, base: Path) -> dict[str, Any]:
             },
         }
     if parts.scheme in ("postgres", "postgresql"):
-        return _postgresql(name, url)
+        return _postgresql(name, url, parts, port)
     raise ImproperlyConfigured(
         f"{name}={_without_password(url)!r} has the scheme {parts.scheme!r}; sqlite or postgres is needed."
     )
 
 
-def _postgresql(name: str, url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port or 5432
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name}={_without_password(url)!r} has a port that is no number.") from error
+def _postgresql(name: str, url: str, parts: SplitResult, port: int | None) -> dict[str, Any]:
     if not parts.path.strip("/"):
         raise ImproperlyConfigured(f"{name}={_without_password(url)!r} names no database after the host.")
     options: dict[str, Any] = {key: values[-1] for key, values in parse_qs(parts.query).items()}
@@ -122,7 +161,7 @@ def _postgresql(name: str, url: str) -> dict[str, Any]:
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
-        "PORT": port,
+        "PORT": port or 5432,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
@@ -132,7 +171,7 @@ def _postgresql(name: str, url: str) -> dict[str, Any]:
 def email(name: str, default: str) -> dict[str, Any]:
     """Django's EMAIL_* settings from `console://`, `file:///folder` or `smtp[s|+tls]://user:password@host:port`."""
     url = text(name, default)
-    parts = urlsplit(url)
+    parts, port = _split(name, url)
     if parts.scheme == "console":
         return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
     if parts.scheme == "file" and parts.path:
@@ -144,7 +183,7 @@ def email(name: str, default: str) -> dict[str, Any]:
         return {
             "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
             "EMAIL_HOST": parts.hostname,
-            "EMAIL_PORT": parts.port or {"smtp": 25, "smtps": 465, "smtp+tls": 587}[parts.scheme],
+            "EMAIL_PORT": port or {"smtp": 25, "smtps": 465, "smtp+tls": 587}[parts.scheme],
             "EMAIL_HOST_USER": unquote(parts.username or ""),
             "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
             "EMAIL_USE_SSL": parts.scheme == "smtps",
@@ -157,5 +196,5 @@ def email(name: str, default: str) -> dict[str, Any]:
 
 
 def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":…@") if password else url
+    """The address as an error may show it. Not by urlsplit: what it cannot read is just what is shown."""
+    return re.sub(r":[^:/@]*@", ":…@", url)

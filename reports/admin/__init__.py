@@ -1,3 +1,6 @@
 """The console's pages of this layer."""
 
-PAGES = {}
+from reports.admin.events import EventAdmin
+from reports.models import Event
+
+PAGES = {Event: EventAdmin}

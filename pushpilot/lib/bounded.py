@@ -1,0 +1,88 @@
+"""Bounds that every value from outside must keep before it reaches a database.
+
+Plain JSON decoding lets through what databases refuse or what breaks later readers: NUL, lone surrogates, integers
+beyond 64 bits, NaN, the years 0 and 9999, nesting without end. Each was seen to turn a request into a 500.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+INTEGER_LIMIT = 2**63 - 1
+DEPTH_LIMIT = 8
+KEY_LIMIT = 200
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class OutOfBounds(ValueError):
+    """The value cannot be kept. `code` is for programs, the message says what to send instead."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail
+
+
+def check_text(value: str, field: str, limit: int, *, least: int = 0) -> str:
+    """The text, unchanged. Raises OutOfBounds if it is too short, too long or no text that a database can hold."""
+    if len(value) > limit:
+        raise OutOfBounds("text_too_long", f"{field} has {len(value):,} characters; at most {limit:,} are kept.")
+    if len(value) < least:
+        raise OutOfBounds("text_missing", f"{field} is empty; send at least {least} character{'s'[: least != 1]}.")
+    if "\0" in value:
+        raise OutOfBounds("bad_text", f"{field} contains a NUL character; remove it.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise OutOfBounds("bad_text", f"{field} contains half of a surrogate pair; send valid Unicode.") from error
+    return value
+
+
+def check_json(value: Any, field: str, *, text_limit: int, depth: int = DEPTH_LIMIT) -> None:
+    """Raises OutOfBounds unless every text, number and level of a decoded JSON value can be kept."""
+    if value is None or value is True or value is False:
+        return
+    if isinstance(value, str):
+        check_text(value, field, text_limit)
+    elif isinstance(value, int):
+        if not -INTEGER_LIMIT <= value <= INTEGER_LIMIT:
+            raise OutOfBounds("number_out_of_range", f"{field} contains an integer beyond 64 bits; send it as text.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise OutOfBounds("number_out_of_range", f"{field} contains a number that is not finite.")
+    elif depth <= 0:
+        raise OutOfBounds("nested_too_deeply", f"{field} is nested more than {DEPTH_LIMIT} levels deep; flatten it.")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            check_text(key, f"a key of {field}", KEY_LIMIT)
+            check_json(inner, field, text_limit=text_limit, depth=depth - 1)
+    elif isinstance(value, list):
+        for inner in value:
+            check_json(inner, field, text_limit=text_limit, depth=depth - 1)
+    else:
+        raise OutOfBounds("bad_value", f"{field} contains a value that JSON does not know.")
+
+
+def check_zoned(value: datetime, field: str) -> datetime:
+    """The moment. Raises OutOfBounds if it has no time zone."""
+    if value.tzinfo is None:
+        raise OutOfBounds("time_zone_missing", f"{field} has no time zone; write it as 2026-11-21T09:00:00Z.")
+    return value
+
+
+def true_moment(occurred_at: datetime | None, sent_at: datetime | None, now: datetime) -> datetime:
+    """When something happened by our clock, from what a device's clock said (both moments zoned).
+
+    The device's clock was off by (sent_at - now), so that much is taken off. Without `sent_at` its clock is believed.
+    Nothing happened in the future: later than `now` means `now`. Raises OutOfBounds for a time before 2000.
+    """
+    if occurred_at is None:
+        return now
+    try:
+        moment = (now - (sent_at - occurred_at) if sent_at is not None else occurred_at).astimezone(UTC)
+    except OverflowError:
+        moment = now if occurred_at.year > now.year else datetime.min.replace(tzinfo=UTC)
+    if moment < EARLIEST:
+        raise OutOfBounds("time_out_of_range", "occurred_at lies before the year 2000; set it right or leave it out.")
+    return min(moment, now)

@@ -1,0 +1,148 @@
+"""The page "Events": what devices reported, newest first. And the live figures that report panels ask for."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from campaigns.models import Campaign, Contact, Run
+from reports import links, panels
+from reports.models import Event, EventType
+from tenants import roles
+from tenants.admin.base import ReadOnlyAdmin, require
+
+LABELS = {
+    EventType.DELIVERED: "info",
+    EventType.OPENED: "success",
+    EventType.CLICKED: "success",
+    EventType.CONVERTED: "success",
+    EventType.UNSUBSCRIBED: "warning",
+    EventType.FAILED: "danger",
+}
+
+
+class EventAdmin(ReadOnlyAdmin):
+    """Made for millions of rows: no count(*), no filter whose choices are read from the table, no joins but two keyed
+    look-ups for the rows shown."""
+
+    list_display = ["type_label", "who", "campaign_link", "happened", "message_id"]
+    list_filter = [("type", ChoicesDropdownFilter)]
+    list_fullwidth = True
+    list_per_page = 50
+    paginator = InfinitePaginator
+    ordering = ["-id"]
+    list_select_related = ["workspace"]
+    sortable_by: list[str] = []
+    empty_title = "No events yet"
+    empty_text = (
+        "Apps report deliveries, opens and clicks here. Make a write key under API keys and give it to your app."
+    )
+    fields = [("event_type", "event_name"), ("happened", "received"), ("who", "campaign_link"), "message_id", "details"]
+    readonly_fields = [
+        "event_type",
+        "event_name",
+        "happened",
+        "received",
+        "who",
+        "campaign_link",
+        "message_id",
+        "details",
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        campaign = Campaign.objects.filter(pk=OuterRef("campaign_id")).values("name")[:1]
+        contact = Contact.objects.filter(pk=OuterRef("contact_id")).values("external_id")[:1]
+        events = super().get_queryset(request)
+        found: QuerySet[Any] = events.annotate(campaign_name=Subquery(campaign), contact_name=Subquery(contact))
+        return found
+
+    @display(description="Event", label=LABELS)
+    def type_label(self, event: Event) -> tuple[str, str]:
+        label = str(EventType(event.type).label)
+        return event.type, f"{label}: {event.name}" if event.name else label
+
+    @admin.display(description="Contact")
+    def who(self, event: Any) -> str:
+        return event.contact_name or event.external_user_id or "–"
+
+    @admin.display(description="Campaign")
+    def campaign_link(self, event: Any) -> str:
+        if not event.campaign_name:
+            return "–"
+        address = links.campaign(event.campaign_id)
+        return format_html('<a href="{}">{}</a>', address, event.campaign_name) if address else event.campaign_name
+
+    @admin.display(description="Happened")
+    def happened(self, event: Event) -> str:
+        return self._local(event, event.occurred_at)
+
+    @admin.display(description="Received")
+    def received(self, event: Event) -> str:
+        return self._local(event, event.received_at)
+
+    @admin.display(description="Message id")
+    def message_id(self, event: Event) -> str:
+        return event.client_id
+
+    @admin.display(description="Event")
+    def event_type(self, event: Event) -> str:
+        return str(EventType(event.type).label)
+
+    @admin.display(description="Name")
+    def event_name(self, event: Event) -> str:
+        return event.name or "–"
+
+    @admin.display(description="Reported by the app")
+    def details(self, event: Event) -> str:
+        if not event.metadata:
+            return "Nothing more"
+        lines = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in event.metadata.items())
+        return format_html_join(mark_safe("<br>"), "{}: {}", lines)
+
+    @staticmethod
+    def _local(event: Event, at: datetime) -> str:
+        local = at.astimezone(event.workspace.zone)
+        return f"{local.day} {local:%b %Y, %H:%M:%S %Z}"
+
+    # --- live figures -------------------------------------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        guard = self.admin_site.admin_view
+        return [
+            path("campaign/<int:pk>/funnel/", guard(self.campaign_funnel), name="reports_campaign_funnel"),
+            path("run/<int:pk>/funnel/", guard(self.run_funnel), name="reports_run_funnel"),
+            path("run/<int:pk>/figures/", guard(self.run_figures), name="reports_run_figures"),
+            *super().get_urls(),
+        ]
+
+    def campaign_funnel(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The campaign's funnel as a fragment of HTML, for htmx."""
+        require(request, roles.VIEW)
+        campaign = Campaign.objects.filter(pk=pk).first()
+        if campaign is None:
+            raise Http404("no such campaign")
+        return HttpResponse(panels.campaign_funnel(campaign))
+
+    def run_funnel(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return HttpResponse(panels.run_funnel(self._run(request, pk)))
+
+    def run_figures(self, request: HttpRequest, pk: int) -> JsonResponse:
+        """{"audience": 3000, "accepted": 2900, "delivered": 2800, …, "is_live": true}"""
+        return JsonResponse(panels.run_figures(self._run(request, pk)))
+
+    def _run(self, request: HttpRequest, pk: int) -> Run:
+        require(request, roles.VIEW)
+        run = Run.objects.filter(pk=pk).select_related("campaign").first()
+        if run is None:
+            raise Http404("no such run")
+        return run

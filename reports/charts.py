@@ -1,0 +1,73 @@
+"""How numbers look: chart data for charts.js, sparklines, percentages, funnels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from campaigns.models import Run
+from reports.queries import Funnel
+
+SPARK_WIDTH, SPARK_HEIGHT = 120, 32
+STATE_TONES = {
+    Run.State.COMPLETED: "good",
+    Run.State.RUNNING: "busy",
+    Run.State.PREPARING: "busy",
+    Run.State.FINISHING: "busy",
+    Run.State.PAUSED: "fair",
+    Run.State.FAILED: "bad",
+    Run.State.MISSED: "bad",
+    Run.State.CANCELLED: "neutral",
+    Run.State.PLANNED: "neutral",
+}
+
+
+def chart(
+    kind: str, labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[float | None]]]
+) -> dict[str, Any]:
+    """What charts.js draws for `data-chart=kind`, and whether there is anything to draw."""
+    datasets = [{"label": label, "key": key, "data": [_rounded(v) for v in values]} for label, key, values in series]
+    return {
+        "kind": kind,
+        "data": {"labels": list(labels), "series": datasets},
+        "is_empty": not any(value for _, _, values in series for value in values),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return value if value is None or isinstance(value, int) else round(value, 2)
+
+
+def percent(value: float | None) -> str:
+    """ "95.2 %"; a dash where nothing can be measured. Small shares keep two digits so that they are not shown as 0."""
+    if value is None:
+        return "–"
+    return f"{value:.2f} %" if 0 < value < 0.95 else f"{value:.1f} %".replace("100.0", "100")
+
+
+def short(number: int) -> str:
+    """ "492,938" up to six digits, then "1.2 M"."""
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1_000_000:.1f} M"
+
+
+def spark(values: Sequence[float]) -> str:
+    """Points of an SVG polyline over a SPARK_WIDTH × SPARK_HEIGHT box; "" if there is nothing but zeros."""
+    top = max(values, default=0)
+    if not top or len(values) < 2:
+        return ""
+    step, height = SPARK_WIDTH / (len(values) - 1), SPARK_HEIGHT - 4
+    return " ".join(f"{i * step:.1f},{2 + height * (1 - value / top):.1f}" for i, value in enumerate(values))
+
+
+def mini_funnel(funnel: Funnel) -> list[dict[str, Any]]:
+    """Accepted, delivered, opened and clicked as bars of one width scale."""
+    top = max(funnel["accepted"].count, 1)
+    bars = []
+    for key in ("accepted", "delivered", "opened", "clicked"):
+        step = funnel[key]
+        width = min(100.0, 100 * step.count / top)
+        title = f"{step.label}: {step.count:,}" + (f", {percent(step.percent)} {step.of}" if step.of else "")
+        bars.append(
+            {"key": key, "label": step.label, "count": f"{step.count:,}", "width": f"{width:.1f}", "title": title}
+        )
+    return bars

@@ -1,0 +1,321 @@
+"""What the dashboard shows, as plain values for its template. Numbers come from reports.queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from campaigns.admin.words import CHANNEL_ICONS
+from campaigns.models import Campaign, Channel, Run, Template
+from reports import charts, links, queries
+from reports.queries import RunRow
+from tenants import roles
+from tenants.models import Connection, Workspace
+
+DAYS = 14
+RECENT = 5
+HEALTH_RUNS = 30
+NO_CHANGE = 0.05  # percent; less is written as 0.0
+# A run of which more than this share failed is worth a look; FCM's own guidance calls 5 % dead tokens normal.
+FAILED_MANY, FAILED_SOME = 20.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a number moved against the period before. `text` is complete: "+33.4 %"."""
+
+    text: str
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    label: str
+    icon: str
+    value: str
+    note: str = ""
+    change: Change | None = None
+    spark: str = ""  # points of an SVG polyline
+    href: str = ""
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What one request reads, once."""
+
+    workspace: Workspace
+    now: datetime
+    runs: list[RunRow] = field(default_factory=list)
+    live: Mapping[int, queries.Tally] = field(default_factory=dict)
+
+    def day(self, days_ago: int) -> datetime:
+        return queries.day_start(self.workspace, self.now, days_ago)
+
+    def started(self, first: datetime, until: datetime) -> list[RunRow]:
+        return [run for run in self.runs if run.started_at is not None and first <= run.started_at < until]
+
+
+def build(request: HttpRequest) -> dict[str, Any]:
+    """The dashboard of the request's workspace."""
+    workspace: Workspace = request.workspace  # type: ignore[attr-defined]
+    now = timezone.now()
+    facts = _Facts(workspace, now)
+    facts.live = queries.live_tallies(workspace)
+    facts.runs = queries.runs_since(workspace, facts.day(2 * DAYS - 1) - timedelta(hours=1), facts.live)
+    sent = queries.sent_by_day(workspace, facts.runs)
+    shown = {
+        "greeting": f"{_greeting(now.astimezone(workspace.zone).hour)}, {request.user.get_short_name()}",  # type: ignore[union-attr]
+        "zone": workspace.time_zone,
+        "new_campaign": _allowed(request, roles.EDIT, "campaigns_campaign_add"),
+        "cards": _cards(request, facts, sent),
+        "next_up": [_next_up(facts, run) for run in queries.next_runs(facts.runs, now)],
+    }
+    if not any(run.started_at for run in facts.runs) and not queries.has_ever_sent(workspace):
+        return {**shown, "steps": _first_steps(request, workspace)}
+    people = queries.people_by_run(workspace, facts.day(2 * DAYS - 1))
+    return {
+        **shown,
+        "volume": _volume(facts, sent),
+        "channels": _channels(facts),
+        "engagement": _engagement(facts, people),
+        "recent": _recent(facts, people),
+        "health": _health(facts),
+    }
+
+
+def _greeting(hour: int) -> str:
+    return "Good morning" if 4 <= hour < 12 else "Good afternoon" if 12 <= hour < 18 else "Good evening"
+
+
+def _allowed(request: HttpRequest, capability: str, page: str) -> str:
+    """The page's address if the user's role may use it."""
+    workspace: Workspace = request.workspace  # type: ignore[attr-defined]
+    return links.page(page) if roles.can(request.user, capability, workspace) else ""
+
+
+# --- the five figures -------------------------------------------------------------------------------------------------
+
+
+def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Card]:
+    workspace, now = facts.workspace, facts.now
+    days = queries.days_back(workspace, now, 2 * DAYS)
+    before, lately = sum(sent[day] for day in days[:DAYS]), sum(sent[day] for day in days[DAYS:])
+    today = queries.today_notifications(workspace, now, facts.runs)
+    upcoming = next(iter(queries.next_runs(facts.runs, now)), None)
+    statuses = queries.active_campaigns(workspace)
+    order = [status for status in queries.ACTIVE_STATUSES if status in statuses]
+    connections = list(Connection.objects.filter(workspace=workspace, is_active=True).values_list("name", flat=True))
+    return [
+        Card(
+            "Messages sent", "send", f"{queries.total_notifications_sent(workspace, facts.live):,}",
+            f"{lately:,} in the last {DAYS} days", _change(lately, before),
+            charts.spark([sent[day] for day in days[DAYS:]]),
+        ),
+        Card("Sent today", "today", f"{today:,}", f"yesterday {sent[days[-2]]:,}"),
+        Card(
+            "Next send", "schedule", _short_moment(workspace, upcoming.intended_at, now) if upcoming else "–",
+            upcoming.campaign if upcoming else "Nothing is planned",
+            href=links.campaign(upcoming.campaign_id) if upcoming else "",
+        ),
+        Card(
+            "Active campaigns", "campaign", f"{sum(statuses.values()):,}",
+            " · ".join(f"{statuses[s]:,} {Campaign.Status(s).label.lower()}" for s in order) or "None under way",
+            href=links.page("campaigns_campaign_changelist"),
+        ),
+        Card(
+            "Connected apps", "link", f"{len(connections):,}", ", ".join(connections[:3]) or "No provider connected",
+            href=_allowed(request, roles.CONNECTIONS, "tenants_connection_changelist"),
+        ),
+    ]  # fmt: skip
+
+
+def _change(now: float, before: float) -> Change | None:
+    """None where there is nothing to compare with, or nothing has changed."""
+    if not before:
+        return None
+    percent = 100 * (now - before) / before
+    if abs(percent) < NO_CHANGE:
+        return None
+    return Change(f"{percent:+,.1f} %" if abs(percent) < 1000 else f"×{now / before:,.0f}", percent >= 0)
+
+
+def _short_moment(workspace: Workspace, at: datetime, now: datetime) -> str:
+    """ "Today 18:00", "Sat 09:30" within the week, else "12 Dec 09:30"."""
+    local, today = at.astimezone(workspace.zone), now.astimezone(workspace.zone).date()
+    ahead = (local.date() - today).days
+    day = {0: "Today", 1: "Tomorrow"}.get(ahead) or (f"{local:%a}" if 0 < ahead < 7 else f"{local.day} {local:%b}")
+    return f"{day} {local:%H:%M}"
+
+
+# --- charts -----------------------------------------------------------------------------------------------------------
+
+
+def _volume(facts: _Facts, sent: Counter[date]) -> dict[str, Any]:
+    days = queries.days_back(facts.workspace, facts.now, DAYS)
+    events = queries.events_by_day(facts.workspace, facts.now, DAYS)
+    series = [
+        ("Sent", "sent", [sent[day] for day in days]),
+        *(
+            (label, kind, [events.get(kind, Counter())[day] for day in days])
+            for label, kind in (("Delivered", "delivered"), ("Opened", "opened"))
+        ),
+    ]
+    return charts.chart("volume", [f"{day.day} {day:%b}" for day in days], series)
+
+
+def _channels(facts: _Facts) -> dict[str, Any]:
+    split = queries.sent_by_channel(facts.runs, facts.day(DAYS - 1))
+    total = sum(count for _, count in split)
+    rows = [
+        {
+            "label": Channel(channel).label,
+            "count": f"{count:,}",
+            "percent": charts.percent(queries.share(count, total)),
+            "tone": index + 1,
+        }
+        for index, (channel, count) in enumerate(split)
+    ]
+    labels = [str(Channel(channel).label) for channel, _ in split]
+    drawn = charts.chart("channels", labels, [("Sent", "sent", [count for _, count in split])])
+    return {**drawn, "rows": rows, "total": charts.short(total)}
+
+
+def _engagement(facts: _Facts, people: Mapping[int, Counter[str]]) -> dict[str, Any]:
+    """Opens and clicks as a share of what was accepted, by the day of the send: late opens count for their send."""
+    days = queries.days_back(facts.workspace, facts.now, DAYS)
+    by_day: dict[date, list[RunRow]] = {day: [] for day in days}
+    for run in facts.started(facts.day(DAYS - 1), facts.now + timedelta(days=1)):
+        assert run.started_at is not None
+        by_day.setdefault(run.started_at.astimezone(facts.workspace.zone).date(), []).append(run)
+    lines = [
+        (label, kind, [_rate(by_day[day], people, kind) for day in days])
+        for label, kind in (("Opened", "opened"), ("Clicked", "clicked"))
+    ]
+    drawn = charts.chart("engagement", [f"{day.day} {day:%b}" for day in days], lines)
+    lately = facts.started(facts.day(DAYS - 1), facts.now + timedelta(days=1))
+    before = facts.started(facts.day(2 * DAYS - 1), facts.day(DAYS - 1))
+    rates = [
+        {"label": label, "key": kind, "value": charts.percent(now), "change": _points(now, _rate(before, people, kind))}
+        for label, kind in (("Delivered", "delivered"), ("Opened", "opened"), ("Clicked", "clicked"))
+        for now in (_rate(lately, people, kind),)
+    ]
+    return {**drawn, "rates": rates}
+
+
+def _rate(runs: Sequence[RunRow], people: Mapping[int, Counter[str]], kind: str) -> float | None:
+    return queries.share(sum(people[run.id][kind] for run in runs if run.id in people), sum(r.accepted for r in runs))
+
+
+def _points(now: float | None, before: float | None) -> Change | None:
+    if now is None or before is None or abs(now - before) < NO_CHANGE:
+        return None
+    return Change(f"{now - before:+.1f} pts", now >= before)
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def _next_up(facts: _Facts, run: RunRow) -> dict[str, Any]:
+    return {
+        "name": run.campaign,
+        "icon": CHANNEL_ICONS.get(Channel(run.channel), "send"),
+        "when": _short_moment(facts.workspace, run.intended_at, facts.now),
+        "recurring": run.recurring,
+        "href": links.campaign(run.campaign_id),
+    }
+
+
+def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str, Any]]:
+    """The campaigns that were sent last, with the funnel of their runs of the last four weeks."""
+    by_campaign: dict[int, list[RunRow]] = {}
+    for run in sorted(facts.runs, key=lambda run: (run.started_at or facts.day(99), run.id), reverse=True):
+        if run.started_at is not None:
+            by_campaign.setdefault(run.campaign_id, []).append(run)
+    rows = []
+    for campaign_id, runs in list(by_campaign.items())[:RECENT]:
+        happened: Counter[str] = Counter()
+        for run in runs:
+            happened.update(people.get(run.id, {}))
+        latest = runs[0]
+        assert latest.started_at is not None
+        rows.append(
+            {
+                "name": latest.campaign,
+                "icon": CHANNEL_ICONS.get(Channel(latest.channel), "send"),
+                "href": links.campaign(campaign_id),
+                "state": Run.State(latest.state).label,
+                "tone": charts.STATE_TONES[Run.State(latest.state)],
+                "when": _short_moment(facts.workspace, latest.started_at, facts.now),
+                "funnel": charts.mini_funnel(queries.funnel(runs, happened)),
+            }
+        )
+    return rows
+
+
+def _health(facts: _Facts) -> dict[str, Any]:
+    """The latest sends as a strip, and a sentence for each thing that wants somebody."""
+    latest = [run for run in facts.runs if run.started_at or run.state == Run.State.MISSED][-HEALTH_RUNS:]
+    strip, worries = [], []
+    for run in latest:
+        failed = queries.share(run.failed, run.attempted)
+        words = f"{charts.percent(failed)} failed" if failed is not None else Run.State(run.state).label.lower()
+        strip.append({"tone": _tone(run, failed), "title": f"{run.campaign}: {words}", "href": links.run(run.id)})
+        for sentence in _worries(run, failed):
+            worries.append({"name": run.campaign, "text": sentence, "href": links.run(run.id)})
+    return {"strip": strip, "worries": worries[::-1][:4]}
+
+
+def _tone(run: RunRow, failed: float | None) -> str:
+    if run.state in (Run.State.FAILED, Run.State.MISSED) or (failed or 0) >= FAILED_MANY:
+        return "bad"
+    return "fair" if run.unknown or run.state == Run.State.PAUSED or (failed or 0) >= FAILED_SOME else "good"
+
+
+def _worries(run: RunRow, failed: float | None) -> list[str]:
+    found = []
+    if run.state == Run.State.FAILED:
+        found.append("stopped with an error.")
+    if run.state == Run.State.MISSED:
+        found.append("was not sent: its time had passed when PushPilot could start.")
+    if run.state == Run.State.PAUSED:
+        found.append("is paused and waits for somebody to resume it.")
+    if run.unknown:
+        found.append(f"has {run.unknown:,} recipients of whom nobody knows whether the message arrived.")
+    if (failed or 0) >= FAILED_MANY:
+        found.append(f"failed for {charts.percent(failed)} of the recipients it was tried for.")
+    return found
+
+
+def _first_steps(request: HttpRequest, workspace: Workspace) -> list[dict[str, Any]]:
+    """The way to the first campaign, with what is done ticked off."""
+    has_campaign = Campaign.objects.filter(workspace=workspace).exists()
+    return [
+        {
+            "title": "Pick your words",
+            "text": "Import your own templates from a CSV or Excel file, or start from the library.",
+            "done": Template.objects.filter(workspace=workspace).exists(),
+            "action": "Import templates",
+            "href": _allowed(request, roles.IMPORT, "campaigns_template_import")
+            or links.page("campaigns_template_changelist"),
+        },
+        {
+            "title": "Write a campaign",
+            "text": "Title, text and audience. The phone beside the form shows what people will see.",
+            "done": has_campaign,
+            "action": "New campaign",
+            "href": _allowed(request, roles.EDIT, "campaigns_campaign_add"),
+        },
+        {
+            "title": "Send it",
+            "text": "Now, at a time, or again and again. The sandbox takes it first: no real phone rings.",
+            "done": False,
+            "action": "Open campaigns",
+            "href": links.page("campaigns_campaign_changelist") if has_campaign else "",
+        },
+    ]

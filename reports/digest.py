@@ -1,0 +1,259 @@
+"""Events are digested: deduplicated, resolved, stored, folded into roll-ups, and their effects written downwards.
+
+A claim takes batches in order by a conditional update; the work on them is one transaction that ends by deleting
+them. Killed anywhere, the transaction is undone and the batches are found again when their lease has passed. Should
+two workers ever hold the same batch, the message ids make the second pass count nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+
+import msgspec
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from campaigns.models import Campaign, Channel, Consent, Contact
+from delivery.models import Message
+from pushpilot.lib import wake
+from pushpilot.lib.signing import read_reference
+from reports import inbox, store
+from reports.models import EventType, InboxBatch
+from reports.store import EngagementRow, EventRow, RollupKey
+from tenants.models import ApiKey, Workspace
+from tenants.scope import every_workspace, scope
+
+logger = logging.getLogger(__name__)
+
+SLICE = timedelta(seconds=20)
+LEASE = timedelta(seconds=30)
+BACKOFF = timedelta(seconds=5)
+# A workspace's batches are digested together: a phone posts one event a request, and alone each would pay for a commit
+# of its own. The events are capped, so that a transaction takes about a second and a lease never runs out.
+GROUP = 500
+GROUP_EVENTS = 5_000
+QUARTER_SECS = 900
+# What proves that the person's device is in use.
+SIGNS_OF_LIFE = {EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED}
+
+_encoder = msgspec.json.Encoder()
+
+
+def digest_due(now: datetime) -> int:
+    """Digest due batches in order for one slice; rings for what is left. Returns how many batches were digested."""
+    inbox.bell_heard()
+    done, until = 0, now + SLICE
+    with every_workspace():
+        while timezone.now() < until:
+            claimed = _claim(timezone.now())
+            if not claimed:
+                break
+            done += _digest_claimed(claimed)
+        more = _due(timezone.now()).exists()
+    if more:
+        wake.ring("digest")
+    return done
+
+
+def quarter_of(moment: datetime) -> datetime:
+    """The start of the quarter of an hour that the moment lies in, UTC."""
+    stamp = int(moment.timestamp())
+    return datetime.fromtimestamp(stamp - stamp % QUARTER_SECS, UTC)
+
+
+def _due(now: datetime) -> QuerySet[InboxBatch, InboxBatch]:
+    return InboxBatch.objects.filter(not_before__lte=now, attempts__lt=InboxBatch.MAX_ATTEMPTS)
+
+
+@transaction.atomic
+def _claim(now: datetime) -> list[InboxBatch]:
+    """The oldest due batch with its workspace's next ones, for LEASE. One that failed before is taken alone."""
+    due = _due(now).order_by("id")
+    # skip_locked: another worker's claim in this very moment; SQLite has one writer at a time anyway.
+    if connection.features.has_select_for_update_skip_locked:
+        due = due.select_for_update(skip_locked=True)
+    oldest = due.first()
+    if oldest is None:
+        return []
+    if oldest.attempts:
+        claimed = [oldest]
+    else:
+        together = due.filter(workspace=oldest.workspace_id, attempts=0, id__gte=oldest.pk)[:GROUP]
+        events = accumulate(batch.count for batch in together)
+        claimed = [batch for batch, total in zip(together, events, strict=True) if total <= GROUP_EVENTS]
+    InboxBatch.objects.filter(pk__in=[batch.pk for batch in claimed]).update(
+        attempts=F("attempts") + 1, not_before=now + LEASE
+    )
+    return claimed
+
+
+def _digest_claimed(batches: Sequence[InboxBatch]) -> int:
+    """Digest them together; if that fails, one by one, so that a poisoned batch stops no other."""
+    try:
+        workspace = Workspace.objects.get(pk=batches[0].workspace_id)
+        with scope(workspace):
+            _digest(workspace, batches)
+        return len(batches)
+    except Exception as error:
+        if len(batches) == 1:
+            _put_back(batches[0], error)
+            return 0
+        logger.info("a group of %d batches failed; digesting them one by one", len(batches), exc_info=True)
+    return sum(_digest_claimed([batch]) for batch in batches)
+
+
+def _put_back(batch: InboxBatch, error: Exception) -> None:
+    tries = batch.attempts + 1
+    logger.exception("event batch %s could not be digested (try %s)", batch.pk, tries)
+    again_at = timezone.now() + BACKOFF * 2**tries
+    InboxBatch.objects.filter(pk=batch.pk).update(
+        not_before=again_at,
+        last_error=f"{type(error).__name__}: {error}".replace("\0", "")[:500],
+    )
+    if tries < InboxBatch.MAX_ATTEMPTS:
+        wake.ring("digest", at=again_at)
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """An event of a claimed batch with what its reference says."""
+
+    event: inbox.AcceptedEvent
+    received_at: datetime
+    campaign_id: int | None = None
+    run_id: int | None = None
+    notification_id: int | None = None
+    contact_id: int | None = None
+
+
+@transaction.atomic
+def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
+    """All of it in one transaction: events, firsts, roll-ups, effects, and the batches' end."""
+    incoming = _read(workspace, batches)
+    _resolve_contacts(workspace, incoming.values())
+    inserted = store.insert_events([_row(workspace, found) for found in incoming.values()])
+    fresh = [found for message_id, found in incoming.items() if message_id in inserted]
+    _count(workspace, fresh)
+    _unsubscribe(workspace, [found for found in fresh if found.event.type == EventType.UNSUBSCRIBED])
+    _mark_seen(fresh)
+    used = {batch.key_id for batch in batches if batch.key_id}
+    latest = max(batch.received_at for batch in batches)
+    ApiKey.objects.filter(
+        Q(last_used_at__isnull=True) | Q(last_used_at__lt=latest - timedelta(minutes=1)), pk__in=used
+    ).update(last_used_at=latest)
+    InboxBatch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
+
+
+def _read(workspace: Workspace, batches: Sequence[InboxBatch]) -> dict[str, _Incoming]:
+    """{message id: its first event}. A reference that is not ours, or another workspace's, is ignored."""
+    incoming: dict[str, _Incoming] = {}
+    for batch in batches:
+        for event in inbox.read_stored(batch):
+            if event.message_id in incoming:
+                continue
+            found = incoming[event.message_id] = _Incoming(event, batch.received_at)
+            numbers = read_reference(event.ref, 4) if event.ref else None
+            if numbers is not None and numbers[0] == workspace.pk:
+                _, found.campaign_id, found.run_id, found.notification_id = numbers
+    return incoming
+
+
+def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> None:
+    """The contact of each event: that of its message, else the one that the sender names."""
+    messages = {found.notification_id for found in incoming if found.notification_id}
+    by_message = dict(Message.objects.filter(pk__in=messages).values_list("pk", "contact_id")) if messages else {}
+    named = {
+        found.event.external_user_id
+        for found in incoming
+        if found.event.external_user_id and found.notification_id not in by_message
+    }
+    by_name = (
+        dict(Contact.objects.filter(workspace=workspace, external_id__in=named).values_list("external_id", "pk"))
+        if named
+        else {}
+    )
+    for found in incoming:
+        found.contact_id = by_message.get(found.notification_id or 0) or by_name.get(found.event.external_user_id)
+
+
+def _row(workspace: Workspace, found: _Incoming) -> EventRow:
+    event = found.event
+    return EventRow(
+        workspace.pk, event.message_id, event.type, event.name, found.campaign_id, found.run_id, found.notification_id,
+        found.contact_id, event.external_user_id, event.occurred_at, found.received_at,
+        _encoder.encode(event.metadata).decode(),
+    )  # fmt: skip
+
+
+def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
+    """Firsts, then roll-ups: aggregated here, added in one statement."""
+    firsts: dict[tuple[int, str], EngagementRow] = {}
+    events: Counter[RollupKey] = Counter()
+    people: Counter[RollupKey] = Counter()
+    for found in fresh:
+        kind, at = found.event.type, found.event.occurred_at
+        events[RollupKey(workspace.pk, quarter_of(at), found.campaign_id or 0, found.run_id or 0, kind)] += 1
+        if found.notification_id is None or found.campaign_id is None or found.run_id is None:
+            continue
+        key = (found.notification_id, kind)
+        if key not in firsts or at < firsts[key].first_at:
+            firsts[key] = EngagementRow(workspace.pk, found.campaign_id, found.run_id, found.notification_id, kind, at)
+    for key in store.insert_engagements(list(firsts.values())):
+        row = firsts[key]
+        people[RollupKey(workspace.pk, quarter_of(row.first_at), row.campaign_id, row.run_id, row.type)] += 1
+    store.add_to_rollups({key: (count, people[key]) for key, count in events.items()})
+
+
+def _unsubscribe(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
+    """The contact opted out of the message's channel (app push, if the event names none). A newer consent stays."""
+    campaigns = {found.campaign_id for found in fresh if found.campaign_id}
+    channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel"))
+    latest: dict[tuple[int, str], _Incoming] = {}
+    for found in fresh:
+        if found.contact_id is None:
+            continue
+        key = (found.contact_id, channels.get(found.campaign_id or 0, Channel.APP_PUSH))
+        if key not in latest or latest[key].event.occurred_at < found.event.occurred_at:
+            latest[key] = found
+    if not latest:
+        return
+    contacts = sorted({contact for contact, _ in latest})
+    alive = set(_lock_contacts(contacts))
+    stated = Consent.objects.filter(contact__in=contacts, topic="").values_list("contact_id", "channel", "at")
+    newer = {(contact, channel): at for contact, channel, at in stated}
+    rows = [
+        Consent(
+            workspace=workspace, contact_id=contact, channel=channel, topic="", status=Consent.Status.OPTED_OUT,
+            source="event", proof=f"event {found.event.message_id}", at=found.event.occurred_at,
+        )
+        for (contact, channel), found in sorted(latest.items(), key=lambda item: item[0])
+        if contact in alive
+        and not ((contact, channel) in newer and newer[contact, channel] > found.event.occurred_at)
+    ]  # fmt: skip
+    Consent.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["contact", "channel", "topic"],
+        update_fields=["status", "source", "proof", "at"],
+    )  # fmt: skip
+
+
+def _mark_seen(fresh: Sequence[_Incoming]) -> None:
+    seen: dict[int, datetime] = {}
+    for found in fresh:
+        if found.contact_id is not None and found.event.type in SIGNS_OF_LIFE:
+            at = found.event.occurred_at
+            seen[found.contact_id] = max(at, seen.get(found.contact_id, at))
+    if seen:
+        _lock_contacts(sorted(seen))
+        store.move_last_seen(seen)
+
+
+def _lock_contacts(contacts: Sequence[int]) -> list[int]:
+    """Lock them in key order, so that two digests never deadlock; returns those that exist."""
+    rows = Contact.objects.filter(pk__in=contacts).order_by("pk").select_for_update(no_key=True)
+    return list(rows.values_list("pk", flat=True))

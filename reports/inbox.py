@@ -1,0 +1,251 @@
+"""Events come in: bounded, judged one by one, and durable before their sender hears that they are.
+
+Receive fast, digest later: this module writes one row per request and rings a bell; reports.digest does the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from django.core.cache import cache
+from msgspec import Meta, Raw, Struct
+
+from pushpilot.lib import wake
+from pushpilot.lib.bounded import OutOfBounds, check_json, check_text, check_zoned, true_moment
+from pushpilot.lib.problems import Problem
+from reports.keys import WriteKey
+from reports.models import InboxBatch
+
+BATCH_LIMIT_EVENTS = 500
+BATCH_LIMIT_BYTES = 512 * 1024
+EVENT_LIMIT_BYTES = 32 * 1024
+METADATA_TEXT_LIMIT = 8 * 1024
+_BELL = "digest-bell"
+
+logger = logging.getLogger(__name__)
+
+Type = Literal["delivered", "opened", "clicked", "converted", "unsubscribed", "failed", "custom"]
+
+
+class PostedEvent(Struct, forbid_unknown_fields=True):
+    """One event as an SDK sends it."""
+
+    message_id: Annotated[
+        str, Meta(description="The SDK's own id of this event, 1 to 100 characters. A repeated id counts once.")
+    ]
+    type: Type
+    name: Annotated[str, Meta(description="What a custom event is called, e.g. `order_placed`.")] = ""
+    ref: Annotated[str, Meta(description="The push's `data.pp_ref`: which message this is about.")] = ""
+    external_user_id: Annotated[str, Meta(description="The person's id in your system, when there is no `ref`.")] = ""
+    occurred_at: Annotated[
+        datetime | None, Meta(description="When it happened, by the device's clock, with time zone. Default: now.")
+    ] = None
+    metadata: Annotated[dict[str, Any], Meta(description="Device, OS, app version and the like; 8 levels deep.")] = {}
+
+
+class PostedBatch(Struct):
+    """A batch of events, each judged by itself."""
+
+    batch: Annotated[list[PostedEvent], Meta(min_length=1, max_length=BATCH_LIMIT_EVENTS)]
+    sent_at: Annotated[
+        datetime | None, Meta(description="The device's clock when it sent this: corrects `occurred_at`.")
+    ] = None
+
+
+class Rejection(Struct):
+    index: int
+    code: str
+    detail: str
+
+
+class Receipt(Struct):
+    """The answer: how many events are stored, and which are not and why."""
+
+    accepted: int
+    rejected: list[Rejection]
+
+
+class AcceptedEvent(Struct, array_like=True):
+    """An event that passed, as it lies in an InboxBatch: every field bounded, its time by our clock."""
+
+    message_id: str
+    type: str
+    name: str
+    ref: str
+    external_user_id: str
+    occurred_at: datetime
+    metadata: dict[str, Any]
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+_envelope = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
+_event = msgspec.json.Decoder(PostedEvent)
+_moment = msgspec.json.Decoder(datetime | None)
+_encoder = msgspec.json.Encoder()
+_stored = msgspec.json.Decoder(list[AcceptedEvent])
+
+
+def read_body(stream: _Readable, declared: int | None) -> bytes:
+    """The request's body. Raises Problem 413 before reading more than the cap, whatever length was declared."""
+    if declared is not None and declared > BATCH_LIMIT_BYTES:
+        raise _too_large()
+    parts, size = [], 0
+    while size <= BATCH_LIMIT_BYTES and (part := stream.read(BATCH_LIMIT_BYTES + 1 - size)):
+        parts.append(part)
+        size += len(part)
+    if size > BATCH_LIMIT_BYTES:
+        raise _too_large()
+    return b"".join(parts)
+
+
+def receive(body: bytes, key: WriteKey, now: datetime) -> Receipt:
+    """Judge each event, store the good ones as one committed row, ring the digest, then answer.
+
+    Raises Problem: 400 no JSON, 413 too many events, 422 none of them acceptable. A DatabaseError passes through: then
+    nothing is stored and the sender keeps the batch.
+    """
+    items, sent_at = _open(body)
+    accepted, rejected = [], []
+    for index, item in enumerate(items):
+        try:
+            accepted.append(_judge(item, sent_at, now))
+        except OutOfBounds as error:
+            rejected.append(Rejection(index, error.code, error.detail))
+    if not accepted:
+        raise Problem(
+            422, "no_event_acceptable", "None of the events can be accepted; `rejected` says why.",
+            rejected=msgspec.to_builtins(rejected),
+        )  # fmt: skip
+    _store(accepted, key, now)
+    return Receipt(len(accepted), rejected)
+
+
+def read_stored(batch: InboxBatch) -> list[AcceptedEvent]:
+    """The events of a stored batch. Raises msgspec.DecodeError or ValidationError if the row is damaged."""
+    return _stored.decode(bytes(batch.events))
+
+
+def bell_heard() -> None:
+    """To be called before looking for batches: whoever stores one from now on rings again."""
+    try:
+        cache.delete(_BELL)
+    except Exception:  # each cache has errors of its own; the bell's memory lasts some seconds at most
+        logger.warning("the cache does not answer", exc_info=True)
+
+
+def _store(accepted: Sequence[AcceptedEvent], key: WriteKey, now: datetime) -> None:
+    InboxBatch(
+        workspace_id=key.workspace_id,
+        key_id=key.id,
+        received_at=now,
+        not_before=now,
+        count=len(accepted),
+        events=_encoder.encode(accepted),
+    ).save(force_insert=True)
+    # One queued bell is enough for all batches stored before it is heard: each would cost a commit of its own. The
+    # digest forgets it before it looks, so what this row skips the bell for is seen by a look that is still to come.
+    try:
+        first = cache.add(_BELL, 1, timeout=5)
+    except Exception:  # the row is stored: nothing after it may turn the answer into an error
+        logger.warning("the cache does not answer", exc_info=True)
+        first = True
+    if first:
+        wake.ring("digest")
+
+
+def _split(body: bytes) -> tuple[dict[str, Raw], list[Raw]]:
+    """The members of the envelope, and the undecoded events. Raises what msgspec raises."""
+    members = _envelope.decode(body)
+    return members, _items.decode(members["batch"]) if "batch" in members else [Raw(body)]
+
+
+def _split_leniently(body: bytes) -> tuple[dict[str, Raw], list[Raw]]:
+    """The same for a body with NaN or half a surrogate pair in it: JavaScript's JSON.stringify writes such text. The
+    event that contains it is refused, its neighbours are not. Raises ValueError if it is no JSON even so."""
+    parsed = json.loads(body)
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("batch"), list):
+        return _split(body)
+    members = {key: Raw(json.dumps(value).encode()) for key, value in parsed.items() if key != "batch"}
+    return {**members, "batch": Raw(b"")}, [Raw(json.dumps(item).encode()) for item in parsed["batch"]]
+
+
+def _open(body: bytes) -> tuple[list[Raw], datetime | None]:
+    """The undecoded events and the sender's clock."""
+    try:
+        try:
+            members, items = _split(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if isinstance(error, msgspec.ValidationError):
+                raise
+            members, items = _split_leniently(body)
+    except msgspec.ValidationError as error:
+        raise Problem(422, "invalid", "Send an event object, or an object with a list of events in `batch`.") from error
+    except ValueError as error:
+        raise Problem(400, "malformed_json", f"The body is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise Problem(400, "nested_too_deeply", "The body is nested too deeply to be read; flatten it.") from error
+    if "batch" not in members:
+        return items, None
+    unknown = members.keys() - {"batch", "sent_at"}
+    if unknown:
+        named = sorted(unknown)[0][:50].encode("utf-8", "replace").decode()
+        raise Problem(422, "invalid", f"“{named}” is no field of a batch; it has `batch` and `sent_at`.")
+    if len(items) > BATCH_LIMIT_EVENTS:
+        raise Problem(
+            413, "too_many_events", f"A batch holds at most {BATCH_LIMIT_EVENTS} events; this one has {len(items):,}."
+        )
+    if not items:
+        raise Problem(422, "no_event_acceptable", "The batch is empty.", rejected=[])
+    return items, _sender_clock(members.get("sent_at"))
+
+
+def _sender_clock(raw: Raw | None) -> datetime | None:
+    if raw is None:
+        return None
+    try:
+        moment = _moment.decode(raw)
+        return check_zoned(moment, "sent_at") if moment else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(422, "invalid", "sent_at is no time; write it as 2026-11-21T09:00:00Z.") from error
+    except OutOfBounds as error:
+        raise Problem(422, "invalid", error.detail) from error
+
+
+def _judge(item: Raw, sent_at: datetime | None, now: datetime) -> AcceptedEvent:
+    """The event, bounded. Raises OutOfBounds with what is wrong and what to send instead."""
+    size = len(memoryview(item))
+    if size > EVENT_LIMIT_BYTES:
+        raise OutOfBounds("event_too_large", f"The event has {size:,} bytes; at most {EVENT_LIMIT_BYTES:,} are kept.")
+    try:
+        event = _event.decode(item)
+    except msgspec.ValidationError as error:
+        raise OutOfBounds("invalid", f"{error}."[:300]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise OutOfBounds("bad_text", f"The event is not valid JSON: {error}."[:300]) from error
+    except RecursionError as error:
+        raise OutOfBounds("nested_too_deeply", "The event is nested too deeply to be read; flatten it.") from error
+    check_text(event.message_id, "message_id", 100, least=1)
+    check_text(event.name, "name", 200)
+    check_text(event.ref, "ref", 200)
+    check_text(event.external_user_id, "external_user_id", 200)
+    if event.metadata:
+        check_json(event.metadata, "metadata", text_limit=METADATA_TEXT_LIMIT)
+    if event.occurred_at is not None:
+        check_zoned(event.occurred_at, "occurred_at")
+    moment = true_moment(event.occurred_at, sent_at, now)
+    return AcceptedEvent(
+        event.message_id, event.type, event.name, event.ref, event.external_user_id, moment, event.metadata
+    )
+
+
+def _too_large() -> Problem:
+    return Problem(413, "body_too_large", f"A batch has at most {BATCH_LIMIT_BYTES:,} bytes; send it in parts.")

@@ -1,0 +1,11 @@
+"""What the bell "digest" wakes. It holds no state; the rows do."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from reports import digest as digesting
+
+
+def digest() -> None:
+    digesting.digest_due(timezone.now())

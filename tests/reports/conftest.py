@@ -1,0 +1,64 @@
+"""A workspace with a write key, and a small SDK that posts with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from reports import api, digest, keys
+from tenants.models import ApiKey, Workspace
+from tenants.scope import scope
+
+
+@dataclass
+class Sdk:
+    """Posts events as a phone does."""
+
+    key: ApiKey
+    secret: str
+
+    def post_raw(self, body: bytes | str, **headers: Any) -> HttpResponse:
+        client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        content_type = headers.pop("content_type", "application/json")
+        options = {"HTTP_AUTHORIZATION": f"Bearer {self.secret}", "CONTENT_TYPE": content_type, **headers}
+        return client.generic("POST", "/api/v1/events", body, content_type, **options)
+
+    def post(self, *events: dict[str, Any], **envelope: Any) -> HttpResponse:
+        return self.post_raw(json.dumps({"batch": list(events), **envelope}))
+
+    def post_and_digest(self, *events: dict[str, Any]) -> HttpResponse:
+        response = self.post(*events)
+        digest.digest_due(timezone.now())
+        return response
+
+
+def make_sdk(workspace: Workspace) -> Sdk:
+    key = ApiKey(workspace=workspace, name="Android app")
+    secret = key.mint()
+    with scope(workspace):
+        key.save()
+    return Sdk(key, secret)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    cache.clear()
+    keys.forget_all()
+    api._limiter._bought.clear()
+
+
+@pytest.fixture
+def sdk(cast) -> Sdk:
+    return make_sdk(cast.workspace)
+
+
+@pytest.fixture
+def other_sdk(cast) -> Sdk:
+    return make_sdk(cast.other_workspace)
