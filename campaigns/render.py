@@ -100,7 +100,7 @@ _make_range = RangeLiteral._make_range
 
 
 def _bounded_range(literal: RangeLiteral, start: Any, stop: Any) -> range:
-    made = _make_range(literal, start, stop)
+    made: range = _make_range(literal, start, stop)
     _refuse_huge(made)
     return made
 
@@ -118,6 +118,7 @@ def _environment() -> liquid.Environment:
 
 
 _ENVIRONMENT = _environment()
+_BEHIND_BAR = re.compile(r"\|\s*([A-Za-z_]\w*)")
 
 
 def compile_text(source: str) -> Renderer:
@@ -133,7 +134,18 @@ def compile_text(source: str) -> Renderer:
         raise RenderError(_sentence(error)) from error
     except RecursionError as error:
         raise RenderError("The personalisation is nested too deeply.") from error
+    _refuse_unknown_filters(template, source)
     return functools.partial(_run, template)
+
+
+def _refuse_unknown_filters(template: liquid.BoundTemplate, source: str) -> None:
+    """Liquid itself looks filters up only when it runs, for each recipient anew."""
+    known = _ENVIRONMENT.filters
+    if all(word in known for word in _BEHIND_BAR.findall(source)):
+        return  # the usual case; an analysis costs more than the parsing
+    for name in template.analyze(include_partials=False).filters:
+        if name not in known:
+            raise RenderError(f"unknown filter '{name}'")
 
 
 class ContentTemplate:

@@ -1,0 +1,297 @@
+"""The pages of the template import: choose a file → see each row's fate → import all or nothing; and the export.
+
+import-export's mixins give the addresses, the rights' hooks and the export; the two import views are our own, so that
+the file is read defensively, once, and the upload belongs to one person in one workspace.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import messages
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.http import content_disposition_header
+from import_export.admin import ImportExportMixin
+from import_export.formats.base_formats import CSV, XLSX
+from unfold.contrib.import_export.forms import ExportForm
+
+from campaigns.imports import templates
+from campaigns.imports.cells import ALIASES, CHOICES, COLUMNS, LIMITS, REQUIRED
+from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
+from campaigns.imports.templates import Fate, Report, RowFate
+from campaigns.models import Template
+from pushpilot.lib.clients import client_address
+from tenants import roles
+from tenants.admin.base import require, workspace_of
+
+UPLOAD_SECS = 24 * 60 * 60
+SHOWN_ROWS = 200
+GONE = "This upload is not available any more. Choose the file again."
+FATES = {
+    Fate.ERROR: ("error", "errors"),
+    Fate.NEW: ("new", "new"),
+    Fate.CHANGED: ("changed", "changed"),
+    Fate.UNCHANGED: ("unchanged", "unchanged"),
+}
+EXPLAINED = {
+    "name": "What you find the template by. With the language it identifies the template.",
+    "language": "A code such as en, hi or pt-BR. Empty: your workspace's language.",
+    "category": "",
+    "tone": "",
+    "title": "First line of the message.",
+    "body": "The text of the message.",
+    "image_url": "Address of a picture; it starts with https://.",
+    "deep_link": "Where a tap leads, e.g. app://offers.",
+}
+SAMPLE = (
+    ("Diwali offer", "en", "festive", "cheerful", 'Happy Diwali, {{ first_name | default: "there" }}!',
+     "20% off all sweets until Sunday.", "", "app://offers/diwali"),
+    ("Cart is waiting", "en", "retention", "friendly", "You left something behind",
+     "Your cart is saved. Finish your order in two taps.", "https://www.example.com/cart.png", "app://cart"),
+    ("Cart is waiting", "pt-BR", "retention", "friendly", "Você esqueceu algo",
+     "Seu carrinho está salvo. Finalize o pedido em dois toques.", "", "app://cart"),
+)  # fmt: skip
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        allow_empty_file=True, max_length=255, error_messages={"required": "Choose a CSV or Excel file first."}
+    )
+
+    def clean_file(self) -> Table:
+        """The table in the file. Every reason why there is none is an error of this field."""
+        upload = self.cleaned_data["file"]
+        try:
+            if upload.size > FILE_LIMIT:
+                raise too_large(upload.size)
+            return read_table(upload.read())
+        except FileProblem as problem:
+            raise forms.ValidationError(str(problem)) from problem
+
+
+class ImportPages(ImportExportMixin):
+    """Import and export of templates for their ModelAdmin."""
+
+    resource_classes = [templates.TemplateResource]
+    import_formats = export_formats = [CSV, XLSX]
+    export_form_class = ExportForm
+    export_template_name = "import/export.html"
+    to_encoding = "utf-8-sig"  # without the mark Excel reads it as Windows text
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        workspace = getattr(request, "workspace", None)
+        return workspace is not None and roles.can(request.user, roles.IMPORT, workspace)
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        workspace = getattr(request, "workspace", None)
+        return workspace is not None and roles.can(request.user, roles.VIEW, workspace)
+
+    def get_resource_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {"workspace": workspace_of(request)}
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("import/sample/", wrap(self.sample_view), name="campaigns_template_import_sample"),
+            path("import/errors/", wrap(self.errors_view), name="campaigns_template_import_errors"),
+            *super().get_urls(),
+        ]
+
+    # --- choosing a file ----------------------------------------------------------------------------------
+    def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """GET: the drop area, or with ?upload= the fates of an upload's rows. POST: reads and keeps the file."""
+        require(request, roles.IMPORT)
+        if request.method != "POST" and "upload" in request.GET:
+            return self._preview_page(request)
+        form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+        if form.is_valid():
+            try:
+                return self._kept(request, form.cleaned_data["file"], str(getattr(request.FILES["file"], "name", "")))
+            except FileProblem as problem:
+                form.add_error("file", str(problem))
+        return self._upload_page(request, form)
+
+    def _kept(self, request: HttpRequest, table: Table, file_name: str) -> HttpResponse:
+        """To the preview of a table that has the columns. Raises FileProblem if it lacks some."""
+        templates.check_header(table)
+        storage = self.get_tmp_storage_class()(read_mode="rb")
+        storage.save(table.dump(file_name))
+        return HttpResponseRedirect(f"?{urlencode({'upload': signing.dumps(storage.name, salt=_salt(request))})}")
+
+    def _upload_page(self, request: HttpRequest, form: UploadForm) -> HttpResponse:
+        columns = [
+            {
+                "name": column,
+                "required": column in REQUIRED,
+                "aliases": ", ".join(ALIASES[column]),
+                "explained": EXPLAINED[column],
+                "choices": list(CHOICES.get(column, ())),
+                "limit": LIMITS[column] if column not in CHOICES and column != "language" else None,
+            }
+            for column in COLUMNS
+        ]
+        return self.page(  # type: ignore[no-any-return]
+            request,
+            "import/upload.html",
+            "Import templates",
+            form=form,
+            columns=columns,
+            rows_limit=f"{ROW_LIMIT:,}",
+            mb_limit=FILE_LIMIT // 2**20,
+        )
+
+    # --- an upload ------------------------------------------------------------------------------------------
+    def _storage(self, request: HttpRequest, token: str) -> Any:
+        """Where an upload lies. Raises Http404 for a token that is not of this person in this workspace, or is old."""
+        try:
+            name = signing.loads(token, salt=_salt(request), max_age=UPLOAD_SECS)
+        except signing.BadSignature as error:
+            raise Http404("no such upload") from error
+        return self.get_tmp_storage_class()(name=name, read_mode="rb")
+
+    def _upload(self, request: HttpRequest, token: str) -> tuple[str, Table]:
+        """(file name, table) of an upload. Raises Http404 when it is gone or was never this person's."""
+        try:
+            content = self._storage(request, token).read()
+        except OSError:
+            content = None
+        if content is None:
+            raise Http404("no such upload")
+        return Table.load(content)
+
+    def _preview_page(self, request: HttpRequest, report: Report | None = None) -> HttpResponse:
+        token = request.POST.get("upload") or request.GET.get("upload", "")
+        try:
+            file_name, table = self._upload(request, token)
+        except Http404:
+            return self._start_again(request)
+        report = report or templates.preview(table, workspace_of(request))
+        chosen = request.GET.get("fate", "")
+        rows = [row for row in _errors_first(report.rows) if chosen in ("", row.fate)]
+        return self.page(  # type: ignore[no-any-return]
+            request,
+            "import/preview.html",
+            "Import templates",
+            file_name=file_name,
+            token=token,
+            report=report,
+            chips=_chips(report, token, chosen),
+            rows=rows[:SHOWN_ROWS],
+            not_shown=max(0, len(rows) - SHOWN_ROWS),
+            errors=report.counts[Fate.ERROR],
+            import_url=reverse("admin:campaigns_template_import"),
+            confirm_url=reverse("admin:campaigns_template_process_import"),
+            errors_url=f"{reverse('admin:campaigns_template_import_errors')}?{urlencode({'upload': token})}",
+        )
+
+    def _start_again(self, request: HttpRequest) -> HttpResponse:
+        messages.error(request, GONE)
+        return HttpResponseRedirect(reverse("admin:campaigns_template_import"))
+
+    def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Judges every row once more and imports all of them, or shows why none was imported."""
+        workspace = require(request, roles.IMPORT)
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:campaigns_template_import"))
+        token = request.POST.get("upload", "")
+        try:
+            file_name, table = self._upload(request, token)
+        except Http404:
+            return self._start_again(request)
+        report = templates.commit(
+            table,
+            workspace,
+            by=request.user,  # type: ignore[arg-type]
+            source=file_name,
+            address=client_address(request),
+        )
+        if report.has_errors:
+            return self._preview_page(request, report)
+        self._storage(request, token).remove()
+        messages.success(request, f"Templates imported from {file_name}: {report.summary()}.")
+        return HttpResponseRedirect(reverse("admin:campaigns_template_changelist"))
+
+    # --- files to take away -----------------------------------------------------------------------------------
+    def sample_view(self, request: HttpRequest) -> HttpResponse:
+        require(request, roles.IMPORT)
+        return _csv_answer("templates-sample.csv", [COLUMNS, *SAMPLE])
+
+    def errors_view(self, request: HttpRequest) -> HttpResponse:
+        """One line per problem: row, column, value, problem, remedy."""
+        workspace = require(request, roles.IMPORT)
+        try:
+            file_name, table = self._upload(request, request.GET.get("upload", ""))
+        except Http404:
+            return self._start_again(request)
+        lines = [
+            (str(row.number), problem.column, problem.value, problem.text, problem.remedy)
+            for row in templates.preview(table, workspace).rows
+            for problem in row.problems
+        ]
+        name = f"errors-in-{file_name.rpartition('.')[0] or file_name}.csv"
+        return _csv_answer(name, [("row", "column", "value", "problem", "remedy"), *lines])
+
+    # --- export -------------------------------------------------------------------------------------------
+    def get_valid_export_item_pks(self, request: HttpRequest) -> list[int]:
+        return list(self.get_queryset(request).values_list("pk", flat=True))
+
+    def get_export_filename(self, request: HttpRequest, queryset: Any, file_format: Any) -> str:
+        return f"templates-{timezone.localdate():%Y-%m-%d}.{file_format.get_extension()}"
+
+    def export_action(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        answer: HttpResponse = super().export_action(request)
+        return answer
+
+    def init_request_context_data(self, request: HttpRequest, form: Any) -> dict[str, Any]:
+        queryset: models.QuerySet[Template] = self.get_export_queryset(request)
+        own = queryset.filter(workspace=workspace_of(request)).count()
+        return {
+            **super().init_request_context_data(request, form),
+            "title": "Export templates",
+            "own": own,
+            "shared": queryset.count() - own,
+        }
+
+
+def _salt(request: HttpRequest) -> str:
+    """Binds an upload to the person and the workspace: a token of anybody else is a bad signature."""
+    return f"campaigns.template_import:{workspace_of(request).pk}:{request.user.pk}"
+
+
+def _errors_first(rows: Iterable[RowFate]) -> list[RowFate]:
+    order = list(Fate)
+    return sorted(rows, key=lambda row: order.index(row.fate))
+
+
+def _chips(report: Report, token: str, chosen: str) -> list[dict[str, Any]]:
+    """One per fate that occurs: a count, and a link that shows only its rows (again: all)."""
+    chips = []
+    for fate, count in report.counts.items():
+        if count:
+            query = {"upload": token} if chosen == fate else {"upload": token, "fate": str(fate)}
+            url = f"{reverse('admin:campaigns_template_import')}?{urlencode(query)}"
+            label = FATES[fate][0 if count == 1 else 1]
+            chips.append(
+                {"fate": str(fate), "count": f"{count:,}", "label": label, "url": url, "active": chosen == fate}
+            )
+    return sorted(chips, key=lambda chip: list(Fate).index(chip["fate"]))
+
+
+def _csv_answer(name: str, lines: Iterable[Iterable[str]]) -> HttpResponse:
+    answer = HttpResponse("\ufeff", content_type="text/csv; charset=utf-8")
+    writer = csv.writer(answer)
+    for line in lines:
+        writer.writerow([templates.spreadsheet_safe(cell) for cell in line])
+    answer.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    return answer

@@ -1,0 +1,195 @@
+"""Tables out of the files that people really have: CSV in any dress, and XLSX.
+
+What a file is, is decided by its bytes, not by its name. Whatever cannot be read ends in one sentence that says what
+to do about it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+
+FILE_LIMIT = 10 * 1024 * 1024  # bytes
+ROW_LIMIT = 20_000  # rows with content
+LINE_LIMIT = 100_000  # rows in all, blank ones too
+COLUMN_LIMIT = 100
+
+_ZIP = b"PK\x03\x04"
+_OLE = b"\xd0\xcf\x11\xe0"
+_DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r'\A"?sep=([,;\t|])"?(?:\r\n|\r|\n)', re.IGNORECASE)
+# What text never holds; \x0b and \x0c are line breaks of slides and pages, \x1a the end of a DOS file.
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
+_BREAKS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+
+NOT_A_TABLE = "This is no table we can read. Save it as “CSV UTF-8” or as an Excel workbook (.xlsx) and try again."
+OLD_EXCEL = (
+    "This is an old (.xls) or password-protected Excel file. Open it in Excel, remove the password and save it as"
+    " an Excel workbook (.xlsx) or as “CSV UTF-8”."
+)
+EMPTY = "The file is empty. Fill in the sample file and try again."
+NO_ROWS = "The file has a heading row but nothing below it. Add one row per entry and try again."
+
+
+class FileProblem(Exception):
+    """The whole file is of no use; the message is one sentence or two that name what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row with content. `number` is the one a spreadsheet shows beside it; the heading is usually row 1."""
+
+    number: int
+    cells: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`width` counts the heading's cells with the empty ones at its end: a row with more has a separator too many."""
+
+    header: Row
+    rows: list[Row]
+    width: int
+    notes: list[str] = field(default_factory=list)
+
+    def dump(self, file_name: str) -> bytes:
+        """For the temporary storage between preview and confirmation: a hostile file is parsed only once."""
+        return json.dumps({"file": file_name, **asdict(self)}, separators=(",", ":")).encode()
+
+    @classmethod
+    def load(cls, dumped: bytes) -> tuple[str, Table]:
+        """(file name, table) of what `dump` made."""
+        content = json.loads(dumped)
+        rows = [Row(**row) for row in content["rows"]]
+        return content["file"], cls(Row(**content["header"]), rows, content["width"], content["notes"])
+
+
+def read_table(data: bytes) -> Table:
+    """The table in a file's bytes. Raises FileProblem."""
+    if len(data) > FILE_LIMIT:
+        raise too_large(len(data))
+    if not data.strip():
+        raise FileProblem(EMPTY)
+    if data.startswith(_OLE):
+        raise FileProblem(OLD_EXCEL)
+    if data.startswith(_ZIP):
+        from campaigns.imports import xlsx
+
+        rows, notes = xlsx.rows_of(data)
+    else:
+        rows, notes = _csv_rows(data)
+    return table_of(rows, notes)
+
+
+def too_large(size_bytes: int) -> FileProblem:
+    return FileProblem(
+        f"The file has {size_bytes / 2**20:.1f} MB; the limit is {FILE_LIMIT // 2**20} MB."
+        " Split it into several files and import them one after the other."
+    )
+
+
+def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
+    """The first row with content is the heading. Raises FileProblem when there is none, or too much."""
+    header: Row | None = None
+    found: list[Row] = []
+    width = 0
+    for number, raw in enumerate(rows, 1):
+        cells = trimmed(raw)
+        if number > LINE_LIMIT:
+            raise FileProblem(
+                f"The table reaches beyond row {LINE_LIMIT:,}."
+                " Delete the empty rows below your entries, or split the file, and try again."
+            )
+        if not cells:
+            continue
+        if header is None:
+            header, width = _checked_header(Row(number, cells)), len(raw)
+        elif len(found) == ROW_LIMIT:
+            raise FileProblem(
+                f"The file has more than {ROW_LIMIT:,} rows."
+                " Split it into several files and import them one after the other."
+            )
+        else:
+            found.append(Row(number, cells))
+    if header is None:
+        raise FileProblem(EMPTY)
+    if not found:
+        raise FileProblem(NO_ROWS)
+    return Table(header, found, width, notes)
+
+
+def trimmed(raw: list[str]) -> list[str]:
+    """Cells without the white space around them (NBSP and zero-width marks too), trailing empty ones dropped."""
+    cells = [_BREAKS.sub("\n", cell).strip().strip("\ufeff\u200b").strip() for cell in raw]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _checked_header(header: Row) -> Row:
+    if len(header.cells) > COLUMN_LIMIT:
+        raise FileProblem(
+            f"The file has {len(header.cells):,} columns; the limit is {COLUMN_LIMIT}."
+            " Delete the columns that are not needed and try again."
+        )
+    return header
+
+
+# --- CSV -----------------------------------------------------------------------------------------------
+def _csv_rows(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
+    text, notes = _decoded(data)
+    if _BINARY.search(text) or text.lstrip().startswith("<"):
+        raise FileProblem(NOT_A_TABLE)
+    text = text.replace("\x1a", "")
+    separator = _SEPARATOR_LINE.match(text)  # Excel's own first line; Excel does not show it, so it is no row
+    if separator:
+        return _records(text[separator.end() :], separator[1]), notes
+    return _records(text, _delimiter_of(text)), notes
+
+
+def _decoded(data: bytes) -> tuple[str, list[str]]:
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return data.decode("utf-16"), []
+        if b"\x00" in data:
+            raise FileProblem(NOT_A_TABLE)
+        try:
+            return data.decode("utf-8-sig"), []
+        except UnicodeDecodeError:
+            note = "The file is not in UTF-8, so it was read as Windows text: check that accented letters look right."
+            return data.decode("cp1252"), [note]
+    except UnicodeDecodeError as error:
+        raise FileProblem(NOT_A_TABLE) from error
+
+
+def _delimiter_of(text: str) -> str:
+    """The character that cuts the heading into most cells."""
+
+    def columns(delimiter: str) -> int:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        try:
+            return next((len(record) for record in reader if any(cell.strip() for cell in record)), 0)
+        except csv.Error:
+            return 0
+
+    return max(_DELIMITERS, key=columns)
+
+
+def _records(text: str, delimiter: str) -> Iterator[list[str]]:
+    """Strict about quotation marks: a forgiving reader swallows the rest of the file after one that is not closed."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        for record in reader:
+            number += 1
+            yield record
+    except csv.Error as error:
+        raise FileProblem(
+            f"Row {number + 1}: the quotation marks do not match."
+            ' Put the whole cell in quotation marks and write two ("") for each one inside it.'
+        ) from error

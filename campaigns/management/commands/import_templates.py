@@ -1,0 +1,79 @@
+"""`manage.py import_templates FILE`: the console's import on the command line."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from campaigns.imports import templates
+from campaigns.imports.files import FILE_LIMIT, FileProblem, read_table, too_large
+from tenants.models import Workspace
+from tenants.scope import every_workspace, scope
+
+
+class Command(BaseCommand):
+    """Imports the whole file, or nothing when one row is bad (exit code 1, every problem printed)."""
+
+    help = "Import message templates from a CSV or XLSX file, by the same rules as the console."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+        target = parser.add_mutually_exclusive_group(required=True)
+        target.add_argument("--workspace", metavar="SLUG", help="the workspace whose templates these are")
+        target.add_argument(
+            "--global", action="store_true", dest="library", help="the global library that every workspace sees"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would happen and write nothing")
+
+    def handle(self, *args: Any, file: Path, workspace: str | None, dry_run: bool, **options: Any) -> None:
+        target = _workspace(workspace) if workspace else None
+        inside: AbstractContextManager[None] = scope(target) if target else every_workspace()
+        try:
+            table = read_table(_bytes_of(file))
+            with inside:
+                report = (
+                    templates.preview(table, target)
+                    if dry_run
+                    else templates.commit(table, target, by=None, source=file.name)
+                )
+        except FileProblem as problem:
+            raise CommandError(f"{file}: {problem}") from problem
+        self._print(report)
+        if report.has_errors:
+            bad = report.counts[templates.Fate.ERROR]
+            raise CommandError(report.failure or f"{file}: {bad:,} {_rows(bad)} with errors, nothing was imported.")
+        where = f"workspace {target.slug}" if target else "the global library"
+        self.stdout.write(f"{file} → {where}: {report.summary()}{' (dry run)' if dry_run else ''}.")
+
+    def _print(self, report: templates.Report) -> None:
+        for note in report.notes:
+            self.stdout.write(f"note: {note}")
+        for row in report.rows:
+            for problem in row.problems:
+                where = f"row {row.number}, {problem.column}" if problem.column else f"row {row.number}"
+                self.stderr.write(f"{where}: {problem.text} {problem.remedy}")
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
+
+
+def _workspace(slug: str) -> Workspace:
+    try:
+        return Workspace.objects.get(slug=slug)
+    except Workspace.DoesNotExist as error:
+        raise CommandError(f"There is no workspace with the address “{slug}”.") from error
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        size = file.stat().st_size
+        if size > FILE_LIMIT:
+            raise too_large(size)
+        return file.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
