@@ -27,7 +27,7 @@ from campaigns.segments import Rule, compile_rule
 from tenants.models import Workspace
 
 
-def recipients(workspace: Workspace, channel: str, rule: Rule) -> QuerySet[Contact, dict[str, Any]]:
+def recipients(workspace: Workspace, channel: str, rule: Rule) -> QuerySet[Any, Any]:
     """Rows {contact_id, endpoint_id | None, reason}: one per contact and endpoint of the channel, one for a contact
     without any. `reason` is PENDING for who will be sent to, else the first gate that stops them.
     """

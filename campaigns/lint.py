@@ -10,14 +10,14 @@ from django.db.models import Q
 from campaigns import audience, render
 from campaigns.models import Campaign, Channel, Contact, Content
 from campaigns.reasons import Reason
-from campaigns.segments import RuleError, compile_rule
+from campaigns.segments import COLUMNS, RuleError, compile_rule
 from pushpilot.lib import clock
 from tenants.models import Connection
 
 # Channels with an adapter; the others wait for theirs.
 SENDABLE = frozenset({Channel.APP_PUSH, Channel.WEB_PUSH})
-TEXTS = ("title", "body", "image_url", "deep_link")
-KNOWN_COLUMNS = frozenset({"external_id", "language", "country", "time_zone"})
+PAYLOAD_LIMIT_BYTES = 4096  # FCM's
+REFERENCE_BYTES = 80  # what a send adds: the reference and the names of the fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ def _audience(campaign: Campaign) -> list[Finding]:
 
 
 def _content(campaign: Campaign, content: Content) -> list[Finding]:
-    findings = []
-    for field in TEXTS:
+    findings = [*_completeness(content), *_links(campaign, content), *_size(content)]
+    for field in render.TEXT_FIELDS:
         source = getattr(content, field)
         try:
             render.compile_text(source)
@@ -97,19 +97,50 @@ def _content(campaign: Campaign, content: Content) -> list[Finding]:
     return findings
 
 
+def _completeness(content: Content) -> list[Finding]:
+    if content.options.get("silent"):
+        has_data = bool(content.options.get("data") or content.deep_link)
+        return (
+            [] if has_data else [Finding(False, "data_lines", "A silent message without data tells the app nothing.")]
+        )
+    if not content.title.strip() and not content.body.strip():
+        return [Finding(True, "title", "The message is empty: write a title and a text.")]
+    if not content.body.strip():
+        return [Finding(False, "body", "The text is empty; only the title is shown.")]
+    return [] if content.title.strip() else [Finding(False, "title", "The title is empty; only the text is shown.")]
+
+
+def _links(campaign: Campaign, content: Content) -> list[Finding]:
+    link = content.deep_link
+    if campaign.channel == Channel.WEB_PUSH and link and not link.startswith("https://"):
+        return [Finding(False, "deep_link", "Browsers open only https:// links; a tap on this one will do nothing.")]
+    return []
+
+
+def _size(content: Content) -> list[Finding]:
+    """The texts as they are written. What personalisation adds is known per recipient only, at the send."""
+    texts = {field: getattr(content, field) for field in render.TEXT_FIELDS} | (content.options.get("data") or {})
+    size_bytes = sum(len(f"{key}{value}".encode("utf-8", "replace")) for key, value in texts.items() if value)
+    if size_bytes > PAYLOAD_LIMIT_BYTES - REFERENCE_BYTES:
+        text = f"The message has {size_bytes:,} bytes; push services take {PAYLOAD_LIMIT_BYTES:,}. Shorten it."
+        return [Finding(True, "body", text)]
+    if size_bytes > 0.9 * PAYLOAD_LIMIT_BYTES:
+        text = f"The message has {size_bytes:,} of {PAYLOAD_LIMIT_BYTES:,} bytes; a long name may make it too large."
+        return [Finding(False, "body", text)]
+    return []
+
+
 def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
     """ "first_name is missing for 13 % of this audience and has no default"."""
-    findings = []
     try:
         members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
     except RuleError:
         return []
-    total = members.count()
-    for name, has_default in render.variables_of(source).items():
-        if has_default or not total:
-            continue
-        empty = Q(**{name: ""}) if name in KNOWN_COLUMNS else _attribute_missing(name)
-        missing = members.filter(empty).count()
+    needed = [name for name, copes in render.variables_of(source).items() if not copes]
+    total = members.count() if needed else 0
+    findings = []
+    for name in needed if total else ():
+        missing = members.filter(_is_missing(name)).count()
         if missing == total:
             findings.append(Finding(False, field, f"{name} is known of nobody in this audience and has no default."))
         elif missing:
@@ -120,8 +151,10 @@ def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
     return findings
 
 
-def _attribute_missing(name: str) -> Q:
-    return compile_rule({"any": [
-        {"field": f"attributes.{name}", "op": "is_not_set"},
-        {"field": f"attributes.{name}", "op": "is", "value": ""},
-    ]})  # fmt: skip
+def _is_missing(name: str) -> Q:
+    """Contacts for whom the variable is empty: an attribute fills it, and so does a column of the same name."""
+    try:
+        missing = compile_rule({"field": f"attributes.{name}", "op": "is_not_set"})
+    except RuleError:  # a name that no attribute can have
+        missing = Q(pk__isnull=False)
+    return missing & Q(**{name: ""}) if name in COLUMNS else missing

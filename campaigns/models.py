@@ -361,7 +361,7 @@ class Run(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.campaign} · {self.intended_at:%d %b %Y %H:%M}"
+        return f"{self.campaign} · {self.intended_at.astimezone(self.workspace.zone):%d %b %Y %H:%M}"
 
     @property
     def is_ended(self) -> bool:

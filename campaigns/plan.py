@@ -148,6 +148,10 @@ def _pin_revision(campaign: Campaign, by: User | None) -> Revision:
 
 
 def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | None) -> Run:
+    # A run undone before it started reached nobody: the same moment may be planned again.
+    campaign.runs.filter(
+        intended_at=at, state=State.CANCELLED, started_at__isnull=True, audience_size__isnull=True, prepared_to=0
+    ).delete()
     try:
         with transaction.atomic():
             return Run.objects.create(

@@ -7,18 +7,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import F, Q
-from django.db.models.fields.json import KeyTransform
+from django.db.models import CharField, F, Q
+from django.db.models.fields.json import KeyTransform, compile_json_path  # type: ignore[attr-defined]
 
 MAX_DEPTH = 8
 MAX_RULES = 100
 
 COLUMNS = {"external_id": "External id", "language": "Language", "country": "Country", "time_zone": "Time zone"}
-_ATTRIBUTE = re.compile(r"^attributes\.([^\x00-\x1f.\"\\]{1,64})$")
+_ATTRIBUTE = re.compile(r"attributes\.([^\x00-\x1f.\"\\\ud800-\udfff]{1,64})")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's JSON holds neither
+_NUMBER_LIMIT = 2**53  # beyond, JSON readers differ
 
 Rule = dict[str, Any]
 
@@ -32,6 +35,10 @@ class Operator:
 
     def __init__(self, words: str, takes: type | tuple[type, ...] | None, lookup: str, negated: bool = False) -> None:
         self.words, self.takes, self.lookup, self.negated = words, takes, lookup, negated
+
+    @property
+    def compares_numbers(self) -> bool:
+        return self.takes == _NUMBER
 
 
 _TEXT, _NUMBER = (str,), (int, float)
@@ -88,21 +95,42 @@ def _validate(rule: Any, depth: int) -> int:
 
 def _validate_leaf(rule: Rule) -> None:
     field, op = rule.get("field"), rule.get("op")
-    if not isinstance(field, str) or not (field in COLUMNS or _ATTRIBUTE.match(field)):
-        raise RuleError(f"“{field}” is no field. Use {', '.join(COLUMNS)} or attributes.<name>.")
+    if not isinstance(field, str) or not (field in COLUMNS or _ATTRIBUTE.fullmatch(field)):
+        raise RuleError(f"“{str(field)[:100]}” is no field. Use {', '.join(COLUMNS)} or attributes.<name>.")
     if not isinstance(op, str) or op not in OPERATORS:
-        raise RuleError(f"“{op}” is no comparison. Use one of {', '.join(OPERATORS)}.")
-    takes, value = OPERATORS[op].takes, rule.get("value")
-    if takes is None:
-        return
+        raise RuleError(f"“{str(op)[:100]}” is no comparison. Use one of {', '.join(OPERATORS)}.")
+    if not set(rule) <= {"field", "op", "value"}:
+        raise RuleError("A rule has a field, an op and a value, nothing else.")
+    if field not in COLUMNS and _is_number(_name(field)):
+        # Django reads such a key as the index of an array, on PostgreSQL then nothing ever matches.
+        raise RuleError(f"An attribute whose name is a number (“{_name(field)}”) cannot be used in a rule.")
+    operator, value = OPERATORS[op], rule.get("value")
+    if operator.takes is not None:
+        _validate_value(field, operator, value)
+
+
+def _validate_value(field: str, op: Operator, value: Any) -> None:
+    takes, name = op.takes or (), _name(field)
     if not isinstance(value, takes) or (isinstance(value, bool) and bool not in takes):  # type: ignore[operator]
-        raise RuleError(f"“{_name(field)} {OPERATORS[op].words}” does not take the value {value!r}.")
-    if isinstance(value, list) and not (
-        0 < len(value) <= 1000 and all(isinstance(v, str | int | float) for v in value)
-    ):
-        raise RuleError(f"“{_name(field)} is one of” needs 1 to 1,000 plain values.")
-    if isinstance(value, str) and (len(value) > 500 or "\x00" in value):
-        raise RuleError(f"The value of “{_name(field)}” is longer than 500 characters or holds a NUL.")
+        raise RuleError(f"“{name} {op.words}” does not take the value {str(value)[:100]!r}.")
+    if op.compares_numbers and field in COLUMNS:
+        raise RuleError(f"“{name}” is a text; “{op.words}” compares numbers.")
+    values = value if isinstance(value, list) else [value]
+    if not 0 < len(values) <= 1000 or not all(isinstance(v, str | int | float) for v in values):
+        raise RuleError(f"“{name} {op.words}” needs 1 to 1,000 plain values.")
+    for one in values:
+        if isinstance(one, str) and (len(one) > 500 or _UNSTORABLE.search(one)):
+            raise RuleError(f"The value of “{name}” is longer than 500 characters or holds a broken character.")
+        if isinstance(one, int | float) and not (math.isfinite(one) and abs(one) <= _NUMBER_LIMIT):
+            raise RuleError(f"The value of “{name}” is not a number between ±{_NUMBER_LIMIT:,}.")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        int(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _compile(rule: Rule) -> Q:
@@ -115,7 +143,7 @@ def _compile(rule: Rule) -> Q:
     if "not" in rule:
         return ~_compile(rule["not"])
     field, op, value = rule["field"], OPERATORS[rule["op"]], rule.get("value")
-    attribute = _ATTRIBUTE.match(field)
+    attribute = _ATTRIBUTE.fullmatch(field)
     return _on_attribute(attribute[1], op, value) if attribute else _on_column(field, op, value)
 
 
@@ -135,16 +163,56 @@ def _on_column(column: str, op: Operator, value: Any) -> Q:
     return ~found if op.negated else found
 
 
+# How PostgreSQL and SQLite name the type of a JSON value.
+_NUMBERS = ("number", "integer", "real")
+_KINDS = {str: ("string", "text"), bool: ("boolean", "true", "false"), int: _NUMBERS, float: _NUMBERS}
+
+
+class _Kind(KeyTransform):
+    """The JSON type of an attribute in the database's own words; "null" also when the contact does not have it."""
+
+    output_field = CharField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+        lhs, params, keys = self.preprocess_lhs(compiler, connection)
+        return f"COALESCE(JSON_TYPE({lhs}, %s), 'null')", (*params, compile_json_path(keys))
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+        lhs, params = super().as_postgresql(compiler, connection)
+        return f"COALESCE(JSONB_TYPEOF({lhs}), 'null')", tuple(params)
+
+    def get_lookup(self, lookup: str) -> Any:
+        return CharField().get_lookup(lookup)
+
+
+class _Test:
+    """One lookup on an attribute, built when its query resolves it: only then is the lookup told that it compares
+    JSON. (`Q(attributes__<name>=…)` would read a double underscore in a workspace's own name as a lookup.)
+    """
+
+    conditional = True
+
+    def __init__(self, transform: type[KeyTransform], name: str, lookup: str, value: Any) -> None:
+        self.transform, self.name, self.lookup, self.value = transform, name, lookup, value
+
+    def resolve_expression(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        key: Any = self.transform(self.name, F("attributes").resolve_expression(query, *args, **kwargs))
+        return key.get_lookup(self.lookup)(key, self.value)
+
+
 def _on_attribute(name: str, op: Operator, value: Any) -> Q:
-    # Built by hand: in `attributes__<name>` a double underscore in a workspace's own name would become a lookup.
-    key = KeyTransform(name, F("attributes"))
+    # Every comparison is anded with this, so it is never unknown to SQL and can be negated: who has no city does
+    # not live in Pune either.
+    present = ~Q(_Test(_Kind, name, "exact", "null"))
     if op.lookup == "isnull":
-        missing = Q(key.get_lookup("isnull")(key, True))
-        return ~missing if op.negated else missing
-    found = Q(key.get_lookup(op.lookup)(key, value))
-    if op.negated:  # NOT of an unknown is unknown in SQL; who has no city does not live in Pune either
-        return ~found | Q(key.get_lookup("isnull")(key, True))
-    return found
+        known = present & ~Q(_Test(KeyTransform, name, "exact", ""))
+        return known if op.negated else ~known
+    if op.compares_numbers or op.lookup in ("exact", "in"):
+        # SQLite sorts every text above every number, PostgreSQL every boolean; to SQLite "true" equals true.
+        kinds = {kind for one in (value if isinstance(value, list) else [value]) for kind in _KINDS[type(one)]}
+        present &= Q(_Test(_Kind, name, "in", sorted(kinds)))
+    found = Q(_Test(KeyTransform, name, op.lookup, value)) & present
+    return ~found if op.negated else found
 
 
 def _name(field: str) -> str:
@@ -162,5 +230,11 @@ def _describe(rule: Rule) -> str:
     if op.takes is None:
         return f"{_name(rule['field'])} {op.words}"
     value = rule["value"]
-    shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    shown = ", ".join(map(_shown, value)) if isinstance(value, list) else _shown(value)
     return f"{_name(rule['field'])} {op.words} {shown}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value) or "“”"

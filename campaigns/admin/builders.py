@@ -1,0 +1,136 @@
+"""Between a form and what a campaign stores: audience rules, repetitions, data lines. No database, no HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from campaigns.segments import OPERATORS, Rule, RuleError, validate
+from pushpilot.lib.clock import RecurrenceError, parse_rrule
+
+WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
+REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Custom rule (RRULE)"}
+DATA_LIMIT = 50
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
+_DATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+# FCM refuses these; ours carry the reference and the link of every message.
+_RESERVED = ("google.", "gcm.", "pp_")
+_RESERVED_WORDS = frozenset({"from", "message_type", "collapse_key", "notification"})
+
+
+# --- audience -------------------------------------------------------------------------------------------
+def build_rule(field: str, op: str, value: str, kind: str = "") -> Rule:
+    """One rule from three inputs. `kind` (text, number, boolean, "" = unknown) says how to read the value.
+
+    Raises RuleError with a sentence.
+    """
+    if not field:
+        raise RuleError("Choose what to look at, for example the country.")
+    if op not in OPERATORS:
+        raise RuleError("Choose a comparison.")
+    if OPERATORS[op].takes is None:
+        rule: Rule = {"field": field, "op": op}
+    else:
+        if not value.strip():
+            raise RuleError("Fill in the value to compare with.")
+        rule = {"field": field, "op": op, "value": _value(field, op, value.strip(), kind)}
+    validate(rule)
+    return rule
+
+
+def _value(field: str, op: str, text: str, kind: str) -> Any:
+    if OPERATORS[op].compares_numbers:
+        number = _number(text)
+        if number is None:
+            raise RuleError(f"“{OPERATORS[op].words}” compares numbers; “{text}” is none. Write 10 or 2.5.")
+        return number
+    if op == "in":
+        return [_plain(field, part.strip(), kind) for part in text.split(",") if part.strip()]
+    return _plain(field, text, kind) if op in ("is", "is_not") else text
+
+
+def _plain(field: str, text: str, kind: str) -> Any:
+    if field == "country":
+        return text.upper()
+    if not field.startswith("attributes.") or kind == "text":
+        return text
+    if kind == "boolean" and text.lower() in ("yes", "true", "no", "false"):
+        return text.lower() in ("yes", "true")
+    number = _number(text)
+    return text if number is None else number
+
+
+def _number(text: str) -> int | float | None:
+    text = text.replace(",", "") if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text) else text
+    if not _NUMBER.fullmatch(text):
+        return None
+    return float(text) if "." in text else int(text)
+
+
+def read_rule(rule: Rule) -> tuple[str, str, str] | None:
+    """(field, op, value) of a rule that the form can show; None for a nested one."""
+    if set(rule) == {"all"} and len(rule["all"]) == 1:
+        rule = rule["all"][0]
+    if "field" not in rule:
+        return None
+    value = rule.get("value", "")
+    if isinstance(value, list):
+        return rule["field"], rule["op"], ", ".join(map(str, value))
+    return rule["field"], rule["op"], ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+# --- repetition -----------------------------------------------------------------------------------------
+def build_recurrence(repeat: str, interval: int, weekdays: Sequence[str], month_day: int, custom: str) -> str:
+    """A normalised RRULE from the builder's inputs. Raises RecurrenceError with a sentence."""
+    every = f";INTERVAL={interval}" if interval > 1 else ""
+    if repeat == "daily":
+        return parse_rrule(f"FREQ=DAILY{every}")
+    if repeat == "weekly":
+        if not weekdays:
+            raise RecurrenceError("Choose at least one day of the week.")
+        return parse_rrule(f"FREQ=WEEKLY{every};BYDAY={','.join(day for day in WEEKDAYS if day in weekdays)}")
+    if repeat == "monthly":
+        return parse_rrule(f"FREQ=MONTHLY{every};BYMONTHDAY={month_day}")
+    return parse_rrule(custom)
+
+
+def read_recurrence(rule: str) -> dict[str, Any]:
+    """The builder's inputs that make this rule; what it cannot express is custom."""
+    custom = {"repeat": "custom" if rule else "weekly", "recurrence_rule": rule, "interval": 1}
+    parts = dict(part.partition("=")[::2] for part in rule.split(";")) if rule else {}
+    interval = parts.pop("INTERVAL", "1")
+    frequency, rest = parts.pop("FREQ", ""), set(parts)
+    shared = {"interval": int(interval) if interval.isdecimal() else 1, "recurrence_rule": rule}
+    if frequency == "DAILY" and not rest:
+        return {**shared, "repeat": "daily"}
+    if frequency == "WEEKLY" and rest == {"BYDAY"} and set(parts["BYDAY"].split(",")) <= set(WEEKDAYS):
+        return {**shared, "repeat": "weekly", "weekdays": parts["BYDAY"].split(",")}
+    if frequency == "MONTHLY" and rest == {"BYMONTHDAY"} and re.fullmatch(r"\d+|-1", parts["BYMONTHDAY"]):
+        return {**shared, "repeat": "monthly", "month_day": parts["BYMONTHDAY"]}
+    return custom
+
+
+# --- data -----------------------------------------------------------------------------------------------
+def build_data(lines: str) -> dict[str, str]:
+    """{key: value} from key=value lines. Raises ValueError with a sentence that names the line."""
+    data: dict[str, str] = {}
+    for number, line in enumerate(lines.splitlines(), start=1):
+        if not line.strip():
+            continue
+        key, equals, value = line.partition("=")
+        key = key.strip()
+        if not equals or not _DATA_KEY.fullmatch(key):
+            raise ValueError(f"Line {number}: write key=value; keys have letters, digits, “_”, “.” and “-”.")
+        if key in _RESERVED_WORDS or key.startswith(_RESERVED):
+            raise ValueError(f"Line {number}: “{key}” is reserved; choose another key.")
+        if key in data:
+            raise ValueError(f"Line {number}: “{key}” is given twice.")
+        data[key] = value.strip()
+    if len(data) > DATA_LIMIT:
+        raise ValueError(f"{len(data)} keys; {DATA_LIMIT} are allowed.")
+    return data
+
+
+def data_lines(data: Mapping[str, str]) -> str:
+    return "\n".join(f"{key}={value}" for key, value in data.items())

@@ -1,0 +1,156 @@
+"""Contacts in the console: who they are, where they can be reached, what they agreed to. Read-only."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.contrib.admin.views.main import ChangeList as DjangoChangeList
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.timesince import timesince
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+from unfold.views import ChangeList
+
+from campaigns.admin.words import counted
+from campaigns.models import Contact, Endpoint
+from tenants.admin.base import ReadOnlyAdmin, workspace_of
+
+PLATFORM_ICONS = {
+    Endpoint.Platform.ANDROID: "android",
+    Endpoint.Platform.IOS: "phone_iphone",
+    Endpoint.Platform.WEB: "language",
+}
+
+
+class ContactList(ChangeList):
+    """A page of contacts, with the count of their devices (one query for all)."""
+
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        contacts = list(self.result_list)
+        reachable = Count("pk", filter=Q(is_active=True, opted_in=True))
+        rows = Endpoint.objects.filter(contact__in=[contact.pk for contact in contacts]).values("contact")
+        devices = {row["contact"]: (row["n"], row["ok"]) for row in rows.annotate(n=Count("pk"), ok=reachable)}
+        for contact in contacts:
+            contact.devices = devices.get(contact.pk, (0, 0))
+        self.result_list = contacts
+
+
+class ContactAdmin(ReadOnlyAdmin):
+    change_list_template = "campaigns/contact_list.html"
+    list_display = ("name_cell", "devices_cell", "country_cell", "language_cell", "seen_cell")
+    list_display_links = None
+    # A prefix, so that the unique index answers among millions.
+    search_fields = ("external_id__startswith",)
+    search_help_text = "Search by id (from its beginning)"
+    ordering = ("-id",)
+    sortable_by = ()
+    actions = None
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    empty_title = "No contacts yet"
+    empty_text = "Import a file of contacts, or let your app register its users through the API."
+
+    class Media:
+        css = {"all": ["pushpilot/campaign.css"]}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:
+        return ContactList
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        response: HttpResponse = super().changelist_view(request, {"title": "Contacts", **(extra_context or {})})
+        return response
+
+    @display(description="Contact")
+    def name_cell(self, contact: Contact) -> SafeString:
+        name = str(contact)
+        return format_html(
+            '<a class="cp-row-link" href="{}"><span class="cp-tile cp-initial" aria-hidden="true">{}</span>'
+            '<span class="cp-two-lines"><strong>{}</strong><small>{}</small></span></a>',
+            reverse("admin:campaigns_contact_change", args=[contact.pk]),
+            name[:1].upper(), name, contact.external_id,
+        )  # fmt: skip
+
+    @display(description="Devices")
+    def devices_cell(self, contact: Any) -> SafeString:
+        total, reachable = contact.devices
+        if not total:
+            return mark_safe('<span class="cp-quiet">No device</span>')
+        note = "" if reachable == total else f"{reachable} reachable"
+        return format_html(
+            '<span class="cp-two-lines"><span>{}</span><small>{}</small></span>', counted(total, "device"), note
+        )
+
+    @display(description="Country")
+    def country_cell(self, contact: Contact) -> str:
+        return contact.country or "—"
+
+    @display(description="Language")
+    def language_cell(self, contact: Contact) -> str:
+        return contact.language or "—"
+
+    @display(description="Last seen")
+    def seen_cell(self, contact: Contact) -> str:
+        return _ago(contact.last_seen_at, timezone.now())
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        contact = self.get_object(request, object_id)
+        if contact is None or not self.has_view_permission(request, contact):
+            raise Http404("no such contact")
+        zone, now = workspace_of(request).zone, timezone.now()
+        devices = [
+            {
+                "endpoint": endpoint,
+                "icon": PLATFORM_ICONS.get(endpoint.platform, "devices"),
+                "seen": _ago(endpoint.last_seen_at, now),
+                "state": _device_state(endpoint),
+            }
+            for endpoint in contact.endpoints.order_by("-id")
+        ]
+        consents = [
+            {"consent": consent, "at": f"{consent.at.astimezone(zone):%-d %b %Y, %H:%M}"}
+            for consent in contact.consents.order_by("channel", "topic")
+        ]
+        return self.page(
+            request, "campaigns/contact_page.html", str(contact),
+            contact=contact, devices=devices, consents=consents, attributes=_attributes(contact),
+            seen=_ago(contact.last_seen_at, now), since=f"{contact.created_at.astimezone(zone):%-d %b %Y}",
+        )  # fmt: skip
+
+
+def _device_state(endpoint: Endpoint) -> tuple[str, str]:
+    """(badge colour, words)"""
+    if not endpoint.is_active:
+        return "failed", f"Retired: {endpoint.retired_reason}" if endpoint.retired_reason else "Retired"
+    return ("completed", "Reachable") if endpoint.opted_in else ("paused", "Notifications off")
+
+
+def _attributes(contact: Contact) -> list[tuple[str, str]]:
+    """The workspace's own fields in alphabetical order, values as people write them."""
+    attributes = contact.attributes if isinstance(contact.attributes, dict) else {}
+    return [(name, _shown(value)) for name, value in sorted(attributes.items())]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return "—" if value in (None, "") else str(value)
+
+
+def _ago(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return "—"
+    return "just now" if (now - at).total_seconds() < 60 else f"{timesince(at, now, depth=1)} ago"

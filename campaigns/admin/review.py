@@ -1,0 +1,217 @@
+"""The last look before a send, and what a campaign shows once it may not be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns import audience, plan
+from campaigns.admin.live import count_people
+from campaigns.admin.words import CHANNEL_ICONS, audience_words, counted, moment_words, run_url, schedule_words
+from campaigns.lint import active_connection, lint
+from campaigns.models import Campaign
+from campaigns.reasons import EXPLANATIONS, FAILED, Reason
+from campaigns.segments import RuleError
+from pushpilot.lib.clients import client_address
+from tenants import roles
+from tenants.admin.base import require, workspace_of
+from tenants.models import User
+
+# What upper layers add to a campaign's page: each gives safe HTML, or "" for nothing. Filled by the root wiring.
+PANELS: list[Callable[[HttpRequest, Campaign], str]] = []
+
+RUNS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLine:
+    """One reason of the account before the send."""
+
+    reason: Reason
+    count: int
+    share: float  # percent of the audience
+
+    @property
+    def words(self) -> str:
+        return f"{self.count:,}"
+
+    @property
+    def percent(self) -> str:
+        return f"{self.share:.0f} %" if self.share >= 1 else "< 1 %"
+
+    @property
+    def width(self) -> str:
+        return f"{self.share:.3f}"  # a point in every locale
+
+    @property
+    def explanation(self) -> str:
+        return "Will get the message." if self.reason is Reason.PENDING else EXPLANATIONS[self.reason]
+
+    @property
+    def label(self) -> str:
+        return "Will be sent" if self.reason is Reason.PENDING else self.reason.label
+
+
+def account_before(campaign: Campaign) -> list[AccountLine]:
+    """The audience by reason, as it would be fixed now; the largest first after those who will be sent to."""
+    try:
+        expected = audience.forecast(campaign.workspace, campaign.channel, campaign.audience_rule)
+    except RuleError:
+        return []
+    total = sum(expected.values())
+    ordered = sorted(expected.items(), key=lambda item: (item[0] is not Reason.PENDING, -item[1]))
+    return [AccountLine(reason, count, 100 * count / total) for reason, count in ordered]
+
+
+def account_sentence(lines: list[AccountLine]) -> str:
+    """ "Of 3,500 recipients 3,120 will be sent to; 210 have no device; 170 are unsubscribed." """
+    total = sum(line.count for line in lines)
+    ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
+    if not total:
+        return "Nobody matches this audience."
+    parts = [f"Of {counted(total, 'recipient')} {ready:,} will be sent to"]
+    for line in lines:
+        if line.reason is not Reason.PENDING:
+            one, many = _FATES.get(line.reason, (f"is “{line.label.lower()}”", f"are “{line.label.lower()}”"))
+            parts.append(f"{line.count:,} {one if line.count == 1 else many}")
+    return "; ".join(parts) + "."
+
+
+_FATES = {
+    Reason.NO_ENDPOINT: ("has no device", "have no device"),
+    Reason.ENDPOINT_INACTIVE: ("is on a retired device", "are on retired devices"),
+    Reason.NOT_OPTED_IN: ("does not allow notifications", "do not allow notifications"),
+    Reason.UNSUBSCRIBED: ("unsubscribed", "unsubscribed"),
+}
+
+
+def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """What every page about a campaign shows."""
+    workspace, now = workspace_of(request), timezone.now()
+    campaign.workspace = workspace
+    return {
+        "campaign": campaign,
+        "content": campaign.contents.order_by("variant", "id").first(),
+        "channel_icon": CHANNEL_ICONS.get(campaign.channel, "send"),  # type: ignore[call-overload]
+        "audience_words": audience_words(campaign.audience_rule),
+        "schedule_words": schedule_words(campaign, workspace.zone, now),
+        "can_edit": roles.can(request.user, roles.EDIT, workspace),
+        "can_send": roles.can(request.user, roles.SEND, workspace),
+    }
+
+
+def undo_secs() -> int:
+    """How long a send "now" can be undone, in seconds."""
+    return int(settings.SEND_UNDO.total_seconds())
+
+
+def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
+    """The newest runs with link, time and figures."""
+    zone, now = campaign.workspace.zone, timezone.now()
+    return [
+        {
+            "run": run,
+            "url": run_url(run.pk),
+            "when": moment_words(run.started_at or run.intended_at, zone, now),
+            "audience": "—" if run.audience_size is None else f"{run.audience_size:,}",
+            "accepted": f"{run.count(Reason.ACCEPTED):,}" if run.is_ended else "—",
+            "failed": f"{run.count(*FAILED):,}" if run.is_ended else "—",
+        }
+        for run in campaign.runs.order_by("-intended_at")[:RUNS_SHOWN]
+    ]
+
+
+def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """A campaign that is scheduled, under way or over: what it is, where it stands, its runs and panels."""
+    context = facts(request, campaign)
+    runs = runs_of(campaign)
+    current = next((row for row in runs if not row["run"].is_ended), None)
+    return {
+        **context,
+        "runs": runs,
+        "banner": _banner(campaign, current),
+        "current": current,
+        "panels": [panel(request, campaign) for panel in PANELS],
+        "may_edit": context["can_edit"] and campaign.is_editable,
+    }
+
+
+def _banner(campaign: Campaign, current: dict[str, Any] | None) -> str:
+    status = Campaign.Status
+    if campaign.status == status.SCHEDULED and current:
+        return f"Scheduled for {current['when']}. Cancel the run if you want to change something."
+    return {
+        status.SCHEDULED: "Scheduled. Cancel the run if you want to change something.",
+        status.RUNNING: "Going out right now.",
+        status.PAUSED: "Paused: nobody gets it until somebody resumes the run.",
+        status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",
+        status.CANCELLED: "Cancelled. You can edit it and send it again.",
+        status.FAILED: "The last run failed. Its page says why.",
+        status.IN_REVIEW: "Waiting for approval.",
+        status.APPROVED: "Approved and ready to be scheduled.",
+    }.get(status(campaign.status), "")
+
+
+def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """Everything to know before pressing the button."""
+    context, now = facts(request, campaign), timezone.now()
+    lines, findings = account_before(campaign), lint(campaign, now)
+    ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
+    try:
+        people = count_people(campaign.workspace, campaign.audience_rule)
+    except RuleError:
+        people = 0
+    return {
+        **context,
+        "lines": lines,
+        "people": counted(people, "person matches", "people match"),
+        "total": f"{sum(line.count for line in lines):,}",
+        "account_sentence": account_sentence(lines),
+        "errors": [finding for finding in findings if finding.is_error],
+        "warnings": [finding for finding in findings if not finding.is_error],
+        "connection": active_connection(campaign),
+        "button": _button(campaign, ready),
+        "undo_secs": undo_secs(),
+        "edit_link": reverse("admin:campaigns_campaign_change", args=[campaign.pk]) + "?edit=1",
+        "seen": campaign.updated_at.isoformat(),
+    }
+
+
+def _button(campaign: Campaign, ready: int) -> str:
+    if campaign.schedule_type == Campaign.Schedule.NOW:
+        return f"Send to {counted(ready, 'device')}"
+    now = timezone.now()
+    if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
+        return f"Schedule for {moment_words(campaign.scheduled_at, campaign.workspace.zone, now)}"
+    return "Start the series"
+
+
+def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    """Schedule what was reviewed. Raises PermissionDenied without the right to send."""
+    require(request, roles.SEND)
+    back = redirect("admin:campaigns_campaign_review", campaign.pk)
+    seen = request.POST.get("seen")
+    if seen and seen != campaign.updated_at.isoformat():
+        messages.warning(request, "Somebody changed the campaign after you opened this page. Look at it once more.")
+        return back
+    user = request.user
+    assert isinstance(user, User)
+    try:
+        run = plan.schedule(campaign, by=user, now=timezone.now(), address=client_address(request))
+    except plan.CannotPlan as error:
+        messages.error(request, str(error))
+        return back
+    words = moment_words(run.intended_at, workspace_of(request).zone, timezone.now())
+    if campaign.schedule_type == Campaign.Schedule.NOW:
+        messages.success(request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it.")
+    else:
+        messages.success(request, f"“{campaign}” is scheduled for {words}.")
+    return redirect(run_url(run.pk) or reverse("admin:campaigns_campaign_change", args=[campaign.pk]))
