@@ -78,10 +78,17 @@ def test_connection(connection: Connection) -> CheckResult:
 
 @transaction.atomic
 def store_account(connection: Connection, credentials: str) -> None:
-    """Seal the credentials into the row and make it the service's only active one. Raises ValueError."""
+    """Seal the credentials into the row and save it (see `keep`). Raises ValueError."""
     account = parse_account(connection.provider, credentials)
     connection.project_id, connection.account = account.project_id, account.client_email
     connection.credentials = credentials
+    connection.checked_at, connection.check_ok, connection.check_message = None, None, ""
+    keep(connection)
+
+
+@transaction.atomic
+def keep(connection: Connection) -> None:
+    """Save the row; if it is active, it becomes its service's only active one."""
     if connection.is_active:
         others = Connection.objects.filter(workspace=connection.workspace, service=connection.service, is_active=True)
         others.exclude(pk=connection.pk).update(is_active=False)
@@ -93,7 +100,7 @@ def connect_sandbox(workspace: Workspace, *, by: User | None) -> Connection:
     try:
         answer = requests.post(
             f"{settings.SANDBOX_URL}/sandbox/projects",
-            json={"project_id": f"sandbox-{workspace.slug}"[:62]},
+            json={"project_id": f"sandbox-{workspace.pk}-{workspace.slug}"[:30].rstrip("-")},
             timeout=SANDBOX_TIMEOUT_SECS,
         )
         answer.raise_for_status()

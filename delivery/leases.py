@@ -20,7 +20,9 @@ from delivery.models import Shard
 from delivery.record import Tally
 
 LEASE = timedelta(seconds=settings.LEASE_SECS)
-MAX_TAKEOVERS = 5
+# The first and last message id that may be in flight.
+Window = tuple[int, int] | tuple[None, None]
+NOTHING: Window = (None, None)
 
 
 def worker_name() -> str:
@@ -37,24 +39,26 @@ class Lease:
     epoch: int
     tally: Tally = field(default_factory=dict)
 
-    def fence(self, first: int | None, last: int | None, finished: Tally) -> bool:
+    def fence(self, window: Window, finished: Tally) -> bool:
         """Move the window in the database; only if this returns True may anything in it be sent.
 
         Fails when the lease was lost, or the run was paused, cancelled or edited since we took it.
         """
         tally = record.add(self.tally, finished)
         sending = Run.objects.filter(pk=OuterRef("run_id"), state=Run.State.RUNNING, epoch=self.epoch)
-        moved = self._mine().filter(Exists(sending), lease_until__gt=Now()).update(
-            window_from=first, window_to=last, tally=tally, lease_until=Now() + LEASE
+        moved = (
+            self._mine()
+            .filter(Exists(sending), lease_until__gt=Now())
+            .update(window_from=window[0], window_to=window[1], tally=tally, lease_until=Now() + LEASE)
         )
         if moved:
             self.tally = tally
         return bool(moved)
 
-    def keep(self, first: int | None, last: int | None, finished: Tally) -> bool:
+    def keep(self, window: Window, finished: Tally) -> bool:
         """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
         tally = record.add(self.tally, finished)
-        kept = self._mine().update(window_from=first, window_to=last, tally=tally, lease_until=Now() + LEASE)
+        kept = self._mine().update(window_from=window[0], window_to=window[1], tally=tally, lease_until=Now() + LEASE)
         if kept:
             self.tally = tally
         return bool(kept)
@@ -99,7 +103,7 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
     lease = Lease(shard, owner, shard.run.epoch, shard.tally)
     lost = settle_window(shard, now)
     record.wake_retries(shard, now)
-    return lease if lease.keep(None, None, lost) else None
+    return lease if lease.keep(NOTHING, lost) else None
 
 
 def settle_window(shard: Shard, now: datetime) -> Tally:
@@ -117,6 +121,6 @@ def bury(shard: Shard, now: datetime) -> bool:
         return False
     shard.refresh_from_db()
     lease = Lease(shard, owner, shard.run.epoch, shard.tally)
-    lease.keep(None, None, settle_window(shard, now))
+    lease.keep(NOTHING, settle_window(shard, now))
     lease.release(done=False, not_before=now)
     return True

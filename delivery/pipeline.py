@@ -35,6 +35,7 @@ SLICE = timedelta(seconds=20)
 CHUNK_CONTACTS = 20_000
 SHARD_LEAST, SHARD_MOST = 250, 10_000
 MAX_ATTEMPTS = 5
+STOPPED = (State.CANCELLED, State.FAILED)
 
 
 def tick(now: datetime) -> None:
@@ -54,7 +55,7 @@ def _agenda(now: datetime) -> list[tuple[Callable[[Run, datetime], None], QueryS
     return [
         (miss, planned.filter(not_after__lt=now)),
         (launch, planned.filter(intended_at__lte=now, not_after__gte=now)),
-        (settle_stopped, Run.objects.filter(state__in=(State.PAUSED, State.CANCELLED), finished_at__isnull=True)),
+        (settle_stopped, Run.objects.filter(state__in=(State.PAUSED, *STOPPED), finished_at__isnull=True)),
         (finish, Run.objects.filter(state__in=(State.RUNNING, State.FINISHING))),
     ]
 
@@ -69,7 +70,7 @@ def _guarded(step: Callable[[Run, datetime], None], run: Run, now: datetime) -> 
         attempts = run.attempts + 1
         Run.objects.filter(pk=run.pk).update(attempts=attempts, last_error=f"{step.__name__}: {error}"[:500])
         if attempts >= MAX_ATTEMPTS:
-            _fail(run, f"{step.__name__}: {error}", now)
+            _fail(run, f"{step.__name__}: {error}")
 
 
 def miss(run: Run, now: datetime) -> None:
@@ -107,20 +108,25 @@ def prepare(run: Run, now: datetime) -> None:
     while timezone.now() < until:
         last = _chunk_end(run)
         if last is None:
-            return cut(run, mine)
+            cut(run, mine)
+            return
         with transaction.atomic():
             if not mine.update(prepared_to=last, lease_until=Now() + LEASE):
-                return None  # cancelled, or another worker took over
+                return  # cancelled, or another worker took over
             chunk = audience.recipients(run.workspace, run.campaign.channel, run.audience_rule)
             record.fix_audience(run, chunk.filter(pk__gt=run.prepared_to, pk__lte=last).order_by("pk"))
         run.prepared_to = last
     mine.update(lease_until=None)
-    return wake.ring("work")
+    wake.ring("work")
 
 
 def _chunk_end(run: Run) -> int | None:
     """The last contact id of the next chunk; None when every contact is in the ledger."""
-    ids = Contact.objects.filter(workspace=run.workspace, pk__gt=run.prepared_to).order_by("pk").values_list("pk", flat=True)
+    ids = (
+        Contact.objects.filter(workspace=run.workspace, pk__gt=run.prepared_to)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
     full = ids[CHUNK_CONTACTS - 1 : CHUNK_CONTACTS].first()
     return full if full is not None else ids.last()
 
@@ -160,9 +166,9 @@ def work(now: datetime) -> None:
             lease = leases.claim(timezone.now())
             if lease is None:
                 break
-            run = Run.objects.select_related("workspace", "campaign", "revision", "connection").get(
-                pk=lease.shard.run_id
-            )
+            # Without the credentials: a key that is lost must stop this run with its reason, not this query.
+            found = Run.objects.select_related("workspace", "campaign", "revision", "connection")
+            run = found.defer("connection__sealed").get(pk=lease.shard.run_id)
             with scope(run.workspace):
                 work_shard(lease, run, until)
                 finish(run, timezone.now())
@@ -187,15 +193,15 @@ def finish(run: Run, now: datetime) -> None:
 
 
 def settle_stopped(run: Run, now: datetime) -> None:
-    """A run that was paused or cancelled: settle windows of dead workers; close a cancelled run that is quiet."""
+    """A paused, cancelled or failed run: settle windows of dead workers; unless paused, close it when quiet."""
     for shard in Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__lt=Now()).select_related("run"):
         leases.bury(shard, now)
-    if run.state != State.CANCELLED or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
+    if run.state not in STOPPED or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
         return
     with transaction.atomic():
         Shard.objects.filter(run=run).update(state=Shard.State.DONE)
         record.close_waiting(run, Reason.CANCELLED)
-        _close(run, State.CANCELLED, now)
+        _close(run, run.state, now)
 
 
 def _close(run: Run, state: str, now: datetime) -> None:
@@ -206,9 +212,10 @@ def _close(run: Run, state: str, now: datetime) -> None:
     audit.record(run.workspace, f"run {state}", run.campaign, by=None, detail={"run": run.pk, **tally})
 
 
-def _fail(run: Run, why: str, now: datetime) -> None:
+def _fail(run: Run, why: str) -> None:
+    """Stop for good; the next tick closes its account."""
     Run.objects.filter(pk=run.pk).exclude(state__in=Run.ENDED_STATES).update(
-        state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500], finished_at=now
+        state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500]
     )
     _set_campaign(run, Campaign.Status.FAILED)
 

@@ -36,9 +36,9 @@ _SET = """
     RETURNING delivery_message.reason"""
 _OUTCOMES_POSTGRESQL = """json_to_recordset(%s::json) AS o(id bigint, reason smallint, attempted smallint,
         duplicate smallint, attempted_at timestamptz, due_at timestamptz, provider_id text, error_code text)"""
-_OUTCOMES_SQLITE = """(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.reason') AS reason, json_extract(value, '$.attempted') AS attempted,
-        json_extract(value, '$.duplicate') AS duplicate, json_extract(value, '$.attempted_at') AS attempted_at, json_extract(value, '$.due_at') AS due_at,
-        json_extract(value, '$.provider_id') AS provider_id, json_extract(value, '$.error_code') AS error_code FROM json_each(%s)) AS o"""
+_FIELDS = ("id", "reason", "attempted", "duplicate", "attempted_at", "due_at", "provider_id", "error_code")
+_COLUMNS = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in _FIELDS)
+_OUTCOMES_SQLITE = f"(SELECT {_COLUMNS} FROM json_each(%s)) AS o"  # noqa: S608 - names of ours
 
 
 @dataclass(slots=True)
@@ -68,7 +68,8 @@ def fix_audience(run: Run, recipients: QuerySet[Any, Any]) -> None:
 
 
 def results(found: Sequence[Result]) -> Tally:
-    """Write outcomes of waiting rows; a row that has one already keeps it. Returns {reason slug: rows written}."""
+    """Write outcomes of pending rows; a row that has one already keeps it. Returns {reason slug: rows settled}: rows
+    that wait for a retry are not settled, else they would count again after it."""
     if not found:
         return {}
     is_postgresql = database.vendor == "postgresql"
@@ -76,25 +77,21 @@ def results(found: Sequence[Result]) -> Tally:
     with database.cursor() as cursor:
         cursor.execute(sql, [msgspec.json.encode(found).decode()])
         written = Counter(row[0] for row in cursor.fetchall())
-    return as_tally(written)
+    return as_tally({reason: n for reason, n in written.items() if not Reason(reason).is_waiting})
 
 
 def retire(gone: dict[int, str], now: datetime) -> None:
     """Retire endpoints: {endpoint id: the provider's code}. Later runs skip them."""
     for code in set(gone.values()):
         ids = [endpoint for endpoint, given in gone.items() if given == code]
-        Endpoint.objects.filter(pk__in=ids, is_active=True).update(
-            is_active=False, retired_at=now, retired_reason=code
-        )
+        Endpoint.objects.filter(pk__in=ids, is_active=True).update(is_active=False, retired_at=now, retired_reason=code)
 
 
 def mark_window(shard: Shard, reason: Reason, now: datetime) -> Tally:
     """The rows of a dead worker's window that have no outcome: each was possibly sent. Returns their tally."""
     if shard.window_from is None or shard.window_to is None:
         return {}
-    lost = _waiting(shard.run).filter(
-        pk__gte=shard.window_from, pk__lte=shard.window_to, reason=Reason.PENDING
-    )
+    lost = _waiting(shard.run).filter(pk__gte=shard.window_from, pk__lte=shard.window_to, reason=Reason.PENDING)
     if reason == Reason.PENDING:
         lost.update(possible_duplicate=F("possible_duplicate") + 1, attempts=F("attempts") + 1, attempted_at=now)
         return {}
@@ -112,9 +109,7 @@ def wake_retries(shard: Shard, now: datetime) -> int:
 
 def next_retry(shard: Shard) -> datetime | None:
     """When the shard's earliest retry is due; None if nothing waits for one."""
-    waiting = _waiting(shard.run).filter(
-        pk__gte=shard.first_id, pk__lte=shard.last_id, reason=Reason.RETRY_SCHEDULED
-    )
+    waiting = _waiting(shard.run).filter(pk__gte=shard.first_id, pk__lte=shard.last_id, reason=Reason.RETRY_SCHEDULED)
     return waiting.order_by("due_at").values_list("due_at", flat=True).first()
 
 
@@ -152,14 +147,15 @@ def _waiting(run: Run) -> QuerySet[Message, Message]:
     return Message.objects.filter(Q(run=run))
 
 
-def live_account(run: Run) -> Tally:
+def live_account(run: Run, shards: Iterable[Shard] | None = None) -> Tally:
     """The account of a run at this moment, from counters alone: outcomes, and `pending` for everyone else.
 
     While a run is under way its tally holds what preparation skipped and each shard's what it has settled; afterwards
     the run's holds all. Equal to `account(run)` but for rows waiting for a retry, which count as pending here.
+    `shards` spares the query to who has them.
     """
     if run.is_ended and run.finished_at:
         return dict(run.tally)
-    total = add(run.tally, *Shard.objects.filter(run=run).values_list("tally", flat=True))
+    total = add(run.tally, *(shard.tally for shard in shards or Shard.objects.filter(run=run)))
     waiting = (run.audience_size or 0) - sum(total.values())
     return {**total, Reason.PENDING.slug: waiting} if waiting > 0 else total

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from campaigns.models import Campaign, Consent, Run
@@ -22,7 +22,7 @@ from delivery.channels.base import CredentialsRefused, Outcome, ProviderUnreacha
 from delivery.channels.fcm import FcmSender
 from delivery.compose import Composer, NotComposable, Recipient
 from delivery.connections import drop_sender, sender_for
-from delivery.leases import Lease
+from delivery.leases import NOTHING, Lease, Window
 from delivery.models import Message
 from delivery.record import Result, stamp
 from pushpilot.lib import wake
@@ -37,6 +37,7 @@ T = TypeVar("T")
 WINDOW = 256
 GROUP_LEAST = 64  # a transaction for fewer costs more than waiting for a few answers
 POLL_SECS = 0.25
+CONTACT_COLUMNS = ("external_id", "language", "country", "time_zone", "attributes")
 MAX_ATTEMPTS = 5
 UNREACHABLE_WAIT = timedelta(seconds=15)
 
@@ -112,7 +113,8 @@ def _begin(lease: Lease, run: Run, until: datetime) -> _Shift:
 
 
 def _advance(shift: _Shift) -> list[tuple[Recipient, bytes]]:
-    """One transaction, if it is worth one: write what is finished, choose the next group, move the window over it. Returns what to send."""
+    """One transaction, if it is worth one: write what is finished, choose the next group, move the window over it.
+    Returns what to send."""
     now = timezone.now()
     shift.is_stopped = shift.is_stopped or now >= shift.until
     room = 0 if shift.is_stopped or shift.is_drained else WINDOW - len(shift.flying)
@@ -131,13 +133,9 @@ def _commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, by
         rows = _waiting_rows(shift, room) if room else []
         granted = pace.take(shift.connection, len(rows), now)
         group, skipped = _compose(shift, rows[:granted])
-        ids = [*shift.flying, *(recipient.message_id for recipient, _ in group)]
-        window = (min(ids), max(ids)) if ids else (None, None)
-        if group and not shift.lease.fence(*window, written):
+        if group and not shift.lease.fence(_window(shift, group), written):
             shift.is_stopped, group = True, []
-            ids = list(shift.flying)
-            window = (min(ids), max(ids)) if ids else (None, None)
-        if not group and not shift.lease.keep(*window, written):
+        if not group and not shift.lease.keep(_window(shift, group), written):
             shift.is_lost = True
             transaction.set_rollback(True)
             return []
@@ -146,6 +144,11 @@ def _commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, by
     shift.is_drained = shift.is_drained or (room > len(rows) == granted)
     shift.finished, shift.gone = skipped, {}
     return group
+
+
+def _window(shift: _Shift, group: list[tuple[Recipient, bytes]]) -> Window:
+    ids = [*shift.flying, *(recipient.message_id for recipient, _ in group)]
+    return (min(ids), max(ids)) if ids else NOTHING
 
 
 def _send(shift: _Shift, group: list[tuple[Recipient, bytes]]) -> None:
@@ -165,9 +168,7 @@ def _give_back(shift: _Shift, group: list[tuple[Recipient, bytes]], due: datetim
     """Nothing of the group left this machine: its rows wait again, no attempt is counted."""
     for recipient, _ in group:
         del shift.flying[recipient.message_id]
-        shift.finished.append(
-            Result(recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due), error_code=code)
-        )
+        shift.finished.append(Result(recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due), error_code=code))
 
 
 def _collect(shift: _Shift) -> None:
@@ -197,18 +198,15 @@ def _waiting_rows(shift: _Shift, limit: int) -> list[dict[str, Any]]:
     rows = Message.objects.filter(
         run=shift.run, pk__gt=shift.cursor, pk__lte=shift.lease.shard.last_id, reason=Reason.PENDING
     ).order_by("pk")
-    return list(
-        rows.annotate(unsubscribed=Exists(out)).values(
-            "pk", "attempts", "endpoint_id", "unsubscribed", "endpoint__kind", "endpoint__value", "endpoint__is_active",
-            "endpoint__opted_in", "contact__external_id", "contact__language", "contact__country",
-            "contact__time_zone", "contact__attributes",
-        )[:limit]
+    columns: QuerySet[Any, Any] = rows.annotate(unsubscribed=Exists(out)).values(
+        "pk", "attempts", "endpoint_id", "unsubscribed", "endpoint__kind", "endpoint__value", "endpoint__is_active",
+        "endpoint__opted_in", "contact__external_id", "contact__language", "contact__country", "contact__time_zone",
+        "contact__attributes",
     )  # fmt: skip
+    return list(columns[:limit])
 
 
-def _compose(
-    shift: _Shift, rows: list[dict[str, Any]]
-) -> tuple[list[tuple[Recipient, bytes]], list[Result]]:
+def _compose(shift: _Shift, rows: list[dict[str, Any]]) -> tuple[list[tuple[Recipient, bytes]], list[Result]]:
     """The rows that can be sent with their bodies, and the outcomes of those that cannot."""
     group, skipped = [], []
     for row in rows:
@@ -229,7 +227,7 @@ def _recipient(row: dict[str, Any]) -> Recipient:
         raise NotComposable(Reason.ENDPOINT_INACTIVE, "")
     if not row["endpoint__opted_in"]:
         raise NotComposable(Reason.NOT_OPTED_IN, "")
-    contact = {name: row[f"contact__{name}"] for name in ("external_id", "language", "country", "time_zone", "attributes")}
+    contact = {name: row[f"contact__{name}"] for name in CONTACT_COLUMNS}
     return Recipient(
         row["pk"], row["endpoint_id"], row["endpoint__kind"], row["endpoint__value"], row["attempts"], contact
     )
@@ -291,6 +289,7 @@ def _hand_back(shift: _Shift) -> None:
     """Give the shard back: done if all its rows have an outcome, else open for the next slice or retry."""
     shard, now = shift.lease.shard, timezone.now()
     rows = Message.objects.filter(run=shift.run, pk__gte=shard.first_id, pk__lte=shard.last_id)
+    again_at: datetime | None
     if not shift.is_drained or rows.filter(reason=Reason.PENDING).exists():
         again_at = now + pace.opens_in(shift.connection, now)
     else:

@@ -43,7 +43,9 @@ def add_people(workspace: Workspace, count: int, *, tokens: Sequence[str] | None
 
 def write_campaign(workspace: Workspace, **fields: object) -> Campaign:
     text = {"title": "Hello {{ first_name | default: 'you' }}", "body": "Twenty per cent off today."}
-    content = {name: fields.pop(name) for name in ("title", "body", "image_url", "deep_link", "options") if name in fields}
+    content = {
+        name: fields.pop(name) for name in ("title", "body", "image_url", "deep_link", "options") if name in fields
+    }
     with scope(workspace):
         campaign = Campaign.objects.create(workspace=workspace, **{"name": "Weekend", **fields})
         Content.objects.create(workspace=workspace, campaign=campaign, **{**text, **content})

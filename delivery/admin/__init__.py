@@ -1,2 +1,11 @@
 """The console's pages of this layer."""
-PAGES = {}
+
+from campaigns.models import Run
+from delivery.admin.connections import ConnectionAdmin
+from delivery.admin.runs import RunAdmin
+from delivery.admin.slots import MESSAGE_STATES, RUN_PANELS
+from tenants.models import Connection
+
+__all__ = ["MESSAGE_STATES", "PAGES", "RUN_PANELS"]
+
+PAGES = {Run: RunAdmin, Connection: ConnectionAdmin}

@@ -195,9 +195,7 @@ def test_a_run_that_could_not_start_in_time_is_missed_and_nothing_is_sent(cast, 
 def test_a_recurring_campaign_plans_its_next_occurrence_when_one_starts(cast, connected, launched):
     add_people(cast.workspace, 3)
     start = timezone.now() + timedelta(seconds=1)
-    run = launched(
-        schedule_type=Campaign.Schedule.RECURRING, scheduled_at=start, recurrence_rule="FREQ=DAILY;COUNT=2"
-    )
+    run = launched(schedule_type=Campaign.Schedule.RECURRING, scheduled_at=start, recurrence_rule="FREQ=DAILY;COUNT=2")
     pipeline.tick(run.intended_at + timedelta(seconds=1))
     with scope(cast.workspace):
         following = Run.objects.get(state=Run.State.PLANNED)
@@ -222,3 +220,31 @@ def test_an_unreadable_text_for_one_person_stops_nobody_else(cast, connected, la
         Contact.objects.exclude(pk=people[0].pk).update(attributes={"n": 2})
     run = run_to_the_end(launched(title="{{ 10 | divided_by: n }} off"))
     assert run.tally == {"accepted": 2, "render_error": 1}
+
+
+def test_a_retry_counts_once_in_the_live_account(cast, connected, launched):
+    add_people(cast.workspace, 2, tokens=["sbx_flaky_1", "sbx_ok_1"])
+    run = launched()
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert record.live_account(run) == {"accepted": 1, "pending": 1}
+
+
+def test_a_run_that_keeps_failing_ends_with_its_reason_and_a_balanced_account(cast, connected, launched, monkeypatch):
+    add_people(cast.workspace, 3)
+    run = launched()
+    pipeline.tick(timezone.now())
+    monkeypatch.setattr(pipeline.record, "pending_ids", lambda *args: 1 / 0)
+    for _ in range(pipeline.MAX_ATTEMPTS):
+        with scope(cast.workspace):
+            Run.objects.update(lease_until=None)
+        pipeline.work(timezone.now())
+    pipeline.tick(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert run.state == Run.State.FAILED
+        assert "division by zero" in run.last_error
+        assert run.tally == {"cancelled": 3}
+        assert Campaign.objects.get().status == Campaign.Status.FAILED

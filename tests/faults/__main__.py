@@ -1,4 +1,4 @@
-"""`python -m tests.faults --rounds 20 --kills 3 --recipients 5000`: kill -9 during real sends; compare sandbox and ledger.
+"""`python -m tests.faults --rounds 20 --kills 3 --recipients 5000`: kill -9 in real sends.
 
 On SQLite in a folder of its own, or with --database postgres://… in a fresh database of that server.
 """

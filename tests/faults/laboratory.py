@@ -45,8 +45,8 @@ class Report:
     def line(self) -> str:
         states = ", ".join(f"{slug} {n}" for slug, n in sorted(self.states.items()))
         return (
-            f"{self.recipients} recipients, {self.kills} kills, {self.takeovers} takeovers, {self.seconds:.0f} s: {states}"
-            f" | lost {self.lost}, unaccounted {self.unaccounted}, sent twice {self.twice}"
+            f"{self.recipients} recipients, {self.kills} kills, {self.takeovers} takeovers, {self.seconds:.0f} s: "
+            f"{states} | lost {self.lost}, unaccounted {self.unaccounted}, sent twice {self.twice}"
             f" (unflagged {self.twice_unflagged})"
         )
 
@@ -125,7 +125,9 @@ def kill_at_random(workers: list[subprocess.Popen[bytes]], dice: random.Random) 
     return True
 
 
-def attack(run_id: int, workers: list[subprocess.Popen[bytes]], kills: int, dice: random.Random, within_secs: float) -> int:
+def attack(
+    run_id: int, workers: list[subprocess.Popen[bytes]], kills: int, dice: random.Random, within_secs: float
+) -> int:
     """Kill `kills` processes while the run sends; wait until it has ended. Returns how many were killed."""
     from campaigns.models import Run
     from delivery.models import Shard

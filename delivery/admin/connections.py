@@ -1,0 +1,281 @@
+"""The connections of a workspace: add, test, switch, replace credentials. The private key is never shown again."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
+
+from campaigns.admin.words import counted
+from campaigns.models import Run
+from delivery import connections
+from delivery.channels.fcm.account import KEY_FILE_LIMIT_BYTES
+from tenants import roles
+from tenants.admin.base import WorkspaceAdmin, require, workspace_of
+from tenants.models import Connection
+from tenants.secrets import SecretUnreadable
+
+PER_SECOND_MOST = 100_000
+MASK = "••••"
+# What people still have from before 2024: FCM's server keys and the web API keys that they are confused with.
+_LEGACY_KEY = re.compile(r"AAAA[\w-]{7}:[\w-]{100,200}|AIza[\w-]{35}", re.ASCII)
+
+
+class SecretTextarea(UnfoldAdminTextareaWidget):
+    """Forgets what was typed: a form with an error must not send a private key back."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+class ConnectionForm(forms.ModelForm):
+    """Name, pace and, pasted or as a file, a service account. `cleaned_data["secret"]` is the new key file or ""."""
+
+    key_text = forms.CharField(
+        label="Service-account JSON",
+        required=False,
+        strip=True,
+        widget=SecretTextarea(
+            {
+                "placeholder": '{ "type": "service_account", … }',
+                "rows": 6,
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "class": "connection-key",
+            }
+        ),
+        help_text="Firebase console → Project settings → Service accounts → Generate new private key. "
+        "Paste the whole file; it is encrypted before it is stored and never shown again.",
+    )
+    key_file = forms.FileField(
+        label="…or upload the file",
+        required=False,
+        widget=UnfoldAdminFileFieldWidget({"accept": ".json,application/json"}),
+    )
+    per_second = forms.IntegerField(
+        label="Messages per second",
+        min_value=1,
+        max_value=PER_SECOND_MOST,
+        initial=10_000,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="All campaigns together send no faster than this. FCM's default quota is 10,000 a second.",
+    )
+
+    class Meta:
+        model = Connection
+        fields = ("name", "per_second")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned["secret"] = ""
+        field = "key_file" if cleaned.get("key_file") else "key_text"
+        try:
+            cleaned["secret"] = self._secret(cleaned)
+        except ValueError as error:
+            said = str(error)
+            is_field = "_" in said.split(" ", 1)[0]  # the name of a field stays as the file spells it
+            self.add_error(field, said if is_field else f"{said[0].upper()}{said[1:]}")
+        return cleaned
+
+    def _secret(self, cleaned: dict[str, Any]) -> str:
+        """The new key file, checked; "" if none was given for a connection that has one. Raises ValueError."""
+        upload, text = cleaned.get("key_file"), cleaned.get("key_text") or ""
+        if self.errors:
+            return ""
+        if upload and text:
+            raise ValueError("paste the JSON or upload the file, not both.")
+        if upload:
+            text = upload.read(KEY_FILE_LIMIT_BYTES + 1).decode("utf-8-sig", "replace")
+        if not text:
+            if self.instance.pk is None:
+                raise ValueError("paste the service-account JSON, or upload the file.")
+            return ""
+        if _LEGACY_KEY.fullmatch(text.strip()):
+            text = '{"server_key": ""}'  # the same sentence as for the JSON of an old integration
+        connections.parse_account(self.instance.provider, text)
+        return text
+
+
+class ConnectionAdmin(WorkspaceAdmin):
+    form = ConnectionForm
+    fields = ("name", "key_text", "key_file", "per_second")
+    list_display = ("title", "status", "credentials_column", "last_check")
+    list_display_links = ("title",)
+    ordering = ("-is_active", "name")
+    show_add_link = True
+    warn_unsaved_form = True
+    empty_title = "No provider connected"
+    empty_text = "Connect the sandbox to try everything without real phones, or your Firebase project to reach them."
+    empty_icon = "cable"
+    change_form_outer_before_template = "delivery/connection_head.html"
+
+    class Media:
+        css = {"all": ("pushpilot/connections.css",)}
+
+    # --- the list ---------------------------------------------------------------------------------------
+    @display(description="Connection", header=True)
+    def title(self, connection: Connection) -> list[str]:
+        return [connection.name, connection.get_provider_display(), "SB" if connection.is_sandbox else "FC"]
+
+    @display(description="Used", label={"In use": "success", "Off": "default"})
+    def status(self, connection: Connection) -> str:
+        return "In use" if connection.is_active else "Off"
+
+    @display(description="Credentials")
+    def credentials_column(self, connection: Connection) -> SafeString:
+        return format_html(
+            '<span class="connection-two">{}<small>{}</small></span>',
+            f"Project {connection.project_id}",
+            f"service account {connection.account}, key {MASK}",
+        )
+
+    @display(description="Last test")
+    def last_check(self, connection: Connection) -> SafeString:
+        return check_chip(connection)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {}
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"name": "Firebase"}
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """The sandbox makes its own keys; there is nothing to paste."""
+        return ("name", "per_second") if obj is not None and obj.is_sandbox else self.fields
+
+    # --- the forms --------------------------------------------------------------------------------------
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        context: dict[str, Any] = {"title": "Connect a provider"} if object_id is None else {}
+        connection = self.get_object(request, object_id) if object_id is not None else None
+        if connection is not None:
+            context["head"] = head(connection)
+        view = sensitive_post_parameters("key_text")(super().changeform_view)
+        return view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        obj.workspace = workspace_of(request)
+        if form.cleaned_data["secret"]:
+            connections.store_account(obj, form.cleaned_data["secret"])
+        else:
+            connections.keep(obj)
+
+    def response_add(self, request: HttpRequest, obj: Connection, post_url_continue: str | None = None) -> HttpResponse:
+        messages.success(request, f"“{obj}” is connected and used from now on. Test it once, to be sure.")
+        return redirect(self._page(obj))
+
+    def response_change(self, request: HttpRequest, obj: Connection) -> HttpResponse:
+        messages.success(request, f"Your changes to “{obj}” are saved.")
+        return redirect(self._page(obj))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """A connection stays while a run needs it: a run without one could only stop in the middle."""
+        connection = self.get_object(request, object_id)
+        open_states = (Run.State.PLANNED, *Run.ACTIVE_STATES)
+        count = Run.objects.filter(connection=connection, state__in=open_states).count() if connection else 0
+        if count:
+            messages.error(request, f"{counted(count, 'run')} still need this connection. Finish or cancel them first.")
+            return redirect("admin:tenants_connection_change", object_id)
+        return super().delete_view(request, object_id, extra_context)
+
+    # --- the buttons ------------------------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        def post(view: Any) -> Any:
+            return self.admin_site.admin_view(require_POST(view))
+
+        own = [
+            path("connect-sandbox/", post(self.connect_sandbox), name="connect_sandbox"),
+            path("<int:pk>/test/", post(self.test), name="tenants_connection_test"),
+            path("<int:pk>/switch/", post(self.switch), name="tenants_connection_switch"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def connect_sandbox(self, request: HttpRequest) -> HttpResponse:
+        workspace = require(request, roles.CONNECTIONS)
+        try:
+            connection = connections.connect_sandbox(workspace, by=request.user)  # type: ignore[arg-type]
+        except (connections.SandboxUnreachable, ValueError) as error:
+            messages.error(request, str(error))
+            return redirect("admin:tenants_connection_changelist")
+        result = connections.test_connection(connection)
+        messages.success(request, "The sandbox is connected: campaigns go to its phones, and nothing leaves.")
+        if not result.ok:
+            messages.warning(request, result.message)
+        return redirect(self._page(connection))
+
+    def test(self, request: HttpRequest, pk: int) -> HttpResponse:
+        connection = self._own(request, pk)
+        result = connections.test_connection(connection)
+        self.audit(request, "connection tested", connection, ok=result.ok)
+        (messages.success if result.ok else messages.error)(request, result.message)
+        return redirect(self._page(connection))
+
+    def switch(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Use the connection from now on, or stop using it. Planned runs keep the one they were planned with."""
+        connection = self._own(request, pk)
+        connection.is_active = "on" in request.POST
+        connections.keep(connection)
+        done = "switched on" if connection.is_active else "switched off"
+        self.audit(request, f"connection {done}", connection)
+        if connection.is_active:
+            messages.success(request, f"“{connection}” is used from now on.")
+        else:
+            messages.warning(request, f"“{connection}” is off. No push can be sent until a connection is in use.")
+        return redirect(self._page(connection))
+
+    def _own(self, request: HttpRequest, pk: int) -> Connection:
+        require(request, roles.CONNECTIONS)
+        found: Connection = get_object_or_404(self.get_queryset(request), pk=pk)
+        return found
+
+    @staticmethod
+    def _page(connection: Connection) -> str:
+        return reverse("admin:tenants_connection_change", args=[connection.pk])
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        own = Connection.objects.filter(workspace=workspace_of(request))
+        offer = {
+            "offers_sandbox": not own.filter(provider=Connection.Provider.FCM_SANDBOX).exists(),
+            "in_use": own.filter(is_active=True).first(),
+        }
+        response: TemplateResponse = super().add_view(request, form_url, {**offer, **(extra_context or {})})
+        return response
+
+
+def head(connection: Connection) -> dict[str, Any]:
+    """What the page shows of a stored account: never more than whose key it is and its id's last four characters."""
+    problem, tail = "", ""
+    try:
+        key_id = msgspec.json.decode(connection.credentials).get("private_key_id") or ""
+        tail = str(key_id)[-4:]
+    except SecretUnreadable as error:
+        problem = str(error)
+    except (msgspec.DecodeError, AttributeError):
+        problem = "The stored credentials are damaged. Enter them again."
+    return {"connection": connection, "problem": problem, "key": f"{MASK}{tail}", "chip": check_chip(connection)}
+
+
+def check_chip(connection: Connection) -> SafeString:
+    """ "Works, 3 minutes ago", "Failed, 2 hours ago" or "Not tested yet"."""
+    if connection.checked_at is None:
+        return format_html('<span class="connection-check">{}</span>', "Not tested yet")
+    word, tone = ("Works", "ok") if connection.check_ok else ("Failed", "bad")
+    ago = timesince(connection.checked_at, timezone.now(), depth=1)
+    when = "just now" if ago.startswith("0") else f"{ago} ago"
+    return format_html('<span class="connection-check is-{}">{}<small>{}</small></span>', tone, word, when)

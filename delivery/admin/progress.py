@@ -1,0 +1,255 @@
+"""Where a run stands: its balanced account at this moment, in numbers and words. Read-only, a handful of queries."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Any
+
+from django.db.models import Q
+
+from campaigns.admin.words import counted
+from campaigns.models import Campaign, Run
+from campaigns.reasons import EXPLANATIONS, FAILED, Reason
+from delivery import record
+from delivery.admin.standing import Notice, notices
+from delivery.models import Message, Shard
+
+State = Run.State
+
+IN_FLIGHT = "in_flight"
+TONES = {
+    State.PLANNED: "info",
+    State.PREPARING: "info",
+    State.RUNNING: "primary",
+    State.PAUSED: "warning",
+    State.FINISHING: "primary",
+    State.COMPLETED: "success",
+    State.CANCELLED: "default",
+    State.MISSED: "danger",
+    State.FAILED: "danger",
+}
+_SLUGS = {reason.slug: reason for reason in Reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the account. `group`: accepted, failed, skipped or waiting."""
+
+    slug: str
+    label: str
+    explanation: str
+    group: str
+    count: int
+    share: float  # percent of the audience
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Every recipient in exactly one line: Σ counts = audience."""
+
+    audience: int
+    lines: tuple[Line, ...]
+
+    def count(self, group: str) -> int:
+        return sum(line.count for line in self.lines if line.group == group)
+
+    def count_of(self, slug: str) -> int:
+        return sum(line.count for line in self.lines if line.slug == slug)
+
+    @property
+    def is_balanced(self) -> bool:
+        return self.audience == sum(line.count for line in self.lines)
+
+    @property
+    def equation(self) -> str:
+        """ "5,000 = 4,893 accepted + 107 device gone"."""
+        words = " + ".join(f"{line.count:,} {line.label[0].lower()}{line.label[1:]}" for line in self.lines)
+        return f"{self.audience:,} = {words or '0'}"
+
+
+def account_of(run: Run, shards: list[Shard]) -> Account | None:
+    """The run's account now; None while its audience is being fixed."""
+    if run.audience_size is None:
+        return _account(0, {}) if run.is_ended else None
+    counts = record.live_account(run, shards)
+    waiting = counts.pop(Reason.PENDING.slug, 0)
+    flying = min(waiting, in_flight(run, shards))
+    return _account(run.audience_size, {**counts, IN_FLIGHT: flying, Reason.PENDING.slug: waiting - flying})
+
+
+def in_flight(run: Run, shards: list[Shard]) -> int:
+    """Messages handed to the provider of which no answer is written yet: the open rows in the workers' windows."""
+    windows = [Q(pk__range=(shard.window_from, shard.window_to)) for shard in shards if shard.window_from is not None]
+    if not windows:
+        return 0
+    inside = reduce(lambda left, right: left | right, windows)
+    return Message.objects.filter(inside, run=run, reason=Reason.PENDING).count()
+
+
+def _account(audience: int, counts: dict[str, int]) -> Account:
+    lines = [_line(slug, n, audience) for slug, n in counts.items() if n]
+    order = ("accepted", "failed", "skipped", "waiting")
+    # What is in flight stays in its place, whatever the numbers: the bar moves enough without parts that swap.
+    lines.sort(key=lambda line: (order.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label))
+    return Account(audience, tuple(lines))
+
+
+def _line(slug: str, n: int, audience: int) -> Line:
+    share = round(100 * n / audience, 3) if audience else 0.0
+    if slug == IN_FLIGHT:
+        return Line(slug, "In flight", "Handed to the provider; its answer is not written yet.", "waiting", n, share)
+    reason = _SLUGS[slug]
+    explanation = EXPLANATIONS.get(reason, "")
+    if reason == Reason.PENDING:
+        explanation = "Not attempted yet, or waiting for a retry."
+    return Line(slug, reason.label, explanation, _group(reason), n, share)
+
+
+def _group(reason: Reason) -> str:
+    if reason == Reason.ACCEPTED:
+        return "accepted"
+    if reason in FAILED:
+        return "failed"
+    return "waiting" if reason.is_waiting else "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """All that the run page shows and refreshes."""
+
+    state: str
+    label: str
+    tone: str
+    headline: str
+    is_live: bool
+    account: Account | None
+    notices: list[Notice]
+    can: list[str]
+    undo_until: datetime | None
+    rate: float | None  # messages a second since the start
+    eta_secs: int | None
+    took: str
+    epoch: int
+    now: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        account = self.account
+        groups = {name: account.count(name) if account else 0 for name in ("accepted", "failed", "skipped", "waiting")}
+        names = ("state", "label", "tone", "headline", "is_live", "can", "rate", "eta_secs", "took", "epoch")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "now": self.now.isoformat(),
+            "undo_until": self.undo_until.isoformat() if self.undo_until else None,
+            "notices": [asdict(notice) for notice in self.notices],
+            "audience": account.audience if account else None,
+            "counts": {**groups, IN_FLIGHT: account.count_of(IN_FLIGHT) if account else 0},
+            "lines": [asdict(line) for line in account.lines] if account else [],
+            "is_balanced": account.is_balanced if account else True,
+            "equation": account.equation if account else "",
+        }
+
+
+def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
+    """Where the run stands now. `may_send` decides which buttons it offers."""
+    shards = list(Shard.objects.filter(run=run).order_by("pk")) if run.started_at and not run.finished_at else []
+    account = account_of(run, shards)
+    rate = _rate(run, account, now)
+    waiting = account.count("waiting") if account else 0
+    is_sending = run.state == State.RUNNING and rate
+    return Progress(
+        state=run.state,
+        label=run.get_state_display(),
+        tone=TONES[State(run.state)],
+        headline=headline(run, account, now),
+        is_live=not (run.is_ended and run.finished_at is not None),
+        account=account,
+        notices=notices(run, shards, now),
+        can=verbs(run) if may_send else [],
+        undo_until=run.intended_at if can_undo(run) and run.intended_at > now else None,
+        rate=rate,
+        eta_secs=round(waiting / rate) if is_sending and rate else None,
+        took=_took(run),
+        epoch=run.epoch,
+        now=now,
+    )
+
+
+def can_undo(run: Run) -> bool:
+    """A send "now" that is still in its undo time."""
+    return run.state == State.PLANNED and run.campaign.schedule_type == Campaign.Schedule.NOW
+
+
+def verbs(run: Run) -> list[str]:
+    """What a person may do with a run in this state."""
+    if run.state == State.PLANNED:
+        return ["undo", "send-now"] if can_undo(run) else ["cancel"]
+    return {
+        State.PREPARING: ["cancel"],
+        State.RUNNING: ["pause", "cancel"],
+        State.PAUSED: ["resume", "cancel"],
+    }.get(State(run.state), [])
+
+
+def headline(run: Run, account: Account | None, now: datetime) -> str:
+    """The state in words, with its numbers."""
+    if account is None:
+        return _before_audience(run, now)
+    accepted, waiting, size = account.count("accepted"), account.count("waiting"), account.audience
+    people = counted(size, "recipient")
+    match run.state:
+        case State.PAUSED:
+            return f"Paused with {waiting:,} of {people} to go"
+        case State.COMPLETED:
+            return f"Sent to {accepted:,} of {people}" if size else "Completed: nobody was in the audience"
+        case State.CANCELLED if run.started_at is None:
+            return "Called off before it started: nobody got anything"
+        case State.CANCELLED if run.finished_at is None:
+            return "Cancelling: nothing new is sent"
+        case State.CANCELLED:
+            return f"Cancelled after {accepted:,} of {people}"
+        case State.FAILED:
+            return f"Failed after {accepted:,} of {people}"
+        case State.MISSED:
+            return "Missed: nobody got anything"
+        case _:
+            return f"Sending: {size - waiting:,} of {people} settled"
+
+
+def _before_audience(run: Run, now: datetime) -> str:
+    match run.state:
+        case State.PLANNED if run.intended_at <= now:
+            return "Due now: waiting for a worker"
+        case State.PLANNED:
+            return "Starts in a moment" if can_undo(run) else "Planned"
+        case State.CANCELLED if run.started_at is None:
+            return "Called off before it started: nobody got anything"
+        case State.CANCELLED:
+            return "Cancelling: nothing new is sent"
+    return "Preparing the audience"
+
+
+def _rate(run: Run, account: Account | None, now: datetime) -> float | None:
+    """Attempted messages a second since the start; None before the first."""
+    if account is None or run.started_at is None:
+        return None
+    attempted = account.count("accepted") + account.count("failed")
+    secs = ((run.finished_at or now) - run.started_at).total_seconds()
+    return round(attempted / secs, 1) if attempted and secs > 0 else None
+
+
+def _took(run: Run) -> str:
+    if run.started_at is None or run.finished_at is None:
+        return ""
+    return duration_words(run.finished_at - run.started_at)
+
+
+def duration_words(length: timedelta) -> str:
+    """ "4 s", "2 min 5 s", "3 h 12 min"."""
+    secs = round(length.total_seconds())
+    if secs < 60:
+        return f"{secs} s" if secs else "less than a second"
+    if secs < 3600:
+        return f"{secs // 60} min {secs % 60} s"
+    return f"{secs // 3600} h {secs % 3600 // 60} min"

@@ -1,0 +1,138 @@
+"""The phone wall: the sandbox's phones of a workspace, live. Tapping a notification posts what an SDK would post."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns.models import Channel, Endpoint
+from delivery import phones
+from pushpilot.lib.clients import client_address
+from tenants import audit, roles
+from tenants.admin.base import WorkspaceAdmin, require
+from tenants.models import ApiKey, Connection, User, Workspace
+
+PHONES_SHOWN = 18
+PAGE_MESSAGES = 500  # as many as one batch of events may confirm
+# The events API's address is outside every workspace, so reverse() inside one cannot give it.
+EVENTS_URL = "/api/v1/events"
+KEY_NAME = "Phone wall"
+
+
+def page(admin: WorkspaceAdmin, request: HttpRequest) -> TemplateResponse:
+    workspace = require(request, roles.VIEW)
+    active = _active(workspace)
+    connection = active if active is not None and active.is_sandbox else None
+    context: dict[str, Any] = {"may_connect": roles.can(request.user, roles.CONNECTIONS, workspace), "live": active}
+    if connection is not None:
+        context |= {"idle": _idle_phones(workspace), "config": _config(request, workspace)}
+    return admin.page(request, "delivery/wall.html", "Phone wall", connection=connection, **context)
+
+
+def _config(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
+    """What the page's script has to know."""
+    return {
+        "received": reverse("admin:phone_wall_received"),
+        "key": reverse("admin:phone_wall_key"),
+        "events": EVENTS_URL,
+        "app": workspace.name,
+        "mayTap": roles.can(request.user, roles.SEND, workspace),
+        "batch": PAGE_MESSAGES,
+    }
+
+
+def received(request: HttpRequest) -> HttpResponseBase:
+    """JSON: what the phones received after `?after=`; 409 without a sandbox, 503 with a sentence if it is silent."""
+    workspace = require(request, roles.VIEW)
+    connection = _active(workspace)
+    if connection is None or not connection.is_sandbox:
+        return JsonResponse({"problem": "The connection in use is no sandbox; reload this page."}, status=409)
+    after = request.GET.get("after", "")
+    place = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
+    try:
+        found = phones.received(connection, after=place, limit=PAGE_MESSAGES)
+    except phones.PhonesSilent as error:
+        return JsonResponse({"problem": str(error)}, status=503, headers={"Retry-After": "5"})
+    owners = _owners(workspace, {message.token for message in found.messages})
+    answer = {
+        "messages": [_as_json(message, owners.get(message.token)) for message in found.messages],
+        "last": found.last,
+        "more": found.is_full,
+    }
+    return JsonResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+def key(request: HttpRequest) -> HttpResponseBase:
+    """JSON: the write key with which this session's wall posts events. Made once per session."""
+    workspace = require(request, roles.SEND)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    return JsonResponse({"key": _session_key(request, workspace)}, headers={"Cache-Control": "no-store"})
+
+
+def _session_key(request: HttpRequest, workspace: Workspace) -> str:
+    slot = f"phone_wall_key_{workspace.pk}"
+    held = request.session.get(slot)
+    if held and ApiKey.objects.filter(pk=held["id"], revoked_at__isnull=True).exists():
+        return str(held["secret"])
+    now, user = timezone.now(), request.user
+    assert isinstance(user, User)
+    # Those of the user's sessions that have ended; the others are still open in another browser.
+    ended = now - timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    mine = ApiKey.objects.filter(name=KEY_NAME, created_by=user, revoked_at__isnull=True)
+    mine.filter(created_at__lt=ended).update(revoked_at=now)
+    if held:
+        mine.filter(pk=held["id"]).update(revoked_at=now)
+    fresh = ApiKey(workspace=workspace, name=KEY_NAME, kind=ApiKey.Kind.WRITE, created_by=user)
+    secret = fresh.mint()
+    fresh.save()
+    audit.record(workspace, "API key created", fresh, by=user, address=client_address(request))
+    request.session[slot] = {"id": fresh.pk, "secret": secret}
+    return secret
+
+
+def _active(workspace: Workspace) -> Connection | None:
+    """What the workspace's pushes go through now."""
+    return Connection.objects.filter(workspace=workspace, service=Connection.Service.PUSH, is_active=True).first()
+
+
+def _devices(workspace: Workspace) -> Any:
+    channels = (Channel.APP_PUSH, Channel.WEB_PUSH)
+    return Endpoint.objects.filter(workspace=workspace, channel__in=channels).select_related("contact")
+
+
+def _idle_phones(workspace: Workspace) -> list[dict[str, Any]]:
+    """Phones to hang up before anything has arrived: those that the next campaign reaches first."""
+    own = _devices(workspace).filter(is_active=True, opted_in=True).order_by("pk")
+    return [_phone(endpoint) for endpoint in own[:PHONES_SHOWN]]
+
+
+def _owners(workspace: Workspace, tokens: set[str]) -> dict[str, Endpoint]:
+    return {endpoint.value: endpoint for endpoint in _devices(workspace).filter(value__in=tokens)} if tokens else {}
+
+
+def _phone(endpoint: Endpoint) -> dict[str, Any]:
+    platform = endpoint.platform or Endpoint.Platform.ANDROID
+    return {"id": endpoint.pk, "platform": platform, "name": str(endpoint.contact)}
+
+
+def _as_json(message: phones.Received, endpoint: Endpoint | None) -> dict[str, Any]:
+    return {
+        "seq": message.seq,
+        "at": message.at,
+        "ref": message.ref,
+        "phone": _phone(endpoint) if endpoint else None,
+        "title": message.title,
+        "body": message.body,
+        "image": message.image if message.image.startswith("https://") else "",
+        "link": message.link,
+        "buttons": [{"id": number, "text": text, "url": url} for number, text, url in message.buttons],
+        "silent": message.is_silent,
+    }

@@ -1,0 +1,138 @@
+"""What the sandbox's phones received: a client of the sandbox's log, for the phone wall."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import requests
+from django.conf import settings
+
+from delivery.channels.base import CredentialsRefused, ProviderUnreachable
+from delivery.channels.fcm.account import AccessToken, FcmAccount
+from delivery.connections import account_of
+from tenants.models import Connection
+from tenants.secrets import SecretUnreadable
+
+TIMEOUT_SECS = 5
+TOKEN_SPARE_SECS = 60
+BUTTONS_MOST = 3
+
+
+class PhonesSilent(Exception):
+    """The sandbox's log cannot be read; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message as a phone got it. `at` in epoch seconds; buttons are (number, text, url)."""
+
+    seq: int
+    at: float
+    token: str
+    ref: str
+    title: str
+    body: str
+    image: str
+    link: str
+    buttons: tuple[tuple[int, str, str], ...]
+
+    @property
+    def is_silent(self) -> bool:
+        return not (self.title or self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages in order of arrival. `last` is the place to go on from."""
+
+    messages: list[Received]
+    last: int
+    is_full: bool
+
+
+def received(connection: Connection, *, after: int | None, limit: int) -> Page:
+    """What came after a place in the log; without one, about the newest `limit`. Raises PhonesSilent."""
+    try:
+        account = account_of(connection)
+    except (SecretUnreadable, ValueError) as error:
+        raise PhonesSilent(f"The sandbox's credentials cannot be used. {error}") from error
+    newest = int(_get(f"{account.base_url}/sandbox/health").json()["last"])
+    if after is None or after > newest:  # the first look, or the sandbox began a new log
+        after = max(0, newest - limit)
+    answer = _log(connection, account, after, limit)
+    found = [_message(entry) for entry in answer["messages"]]
+    return Page(found, int(answer["last"]), len(found) == limit)
+
+
+def _log(connection: Connection, account: FcmAccount, after: int, limit: int) -> dict[str, Any]:
+    url = f"{account.base_url}/sandbox/projects/{account.project_id}/log"
+    for is_fresh in (False, True):
+        answer = _get(url, token=_token(connection, account, is_fresh), after=after, limit=limit)
+        if answer.status_code != 401:  # a sandbox that was started anew does not know its old tokens
+            break
+    if answer.status_code != 200:
+        raise PhonesSilent(
+            "The sandbox does not know this workspace any more. Connect the sandbox again under Connections."
+        )
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+_tokens: dict[tuple[int, datetime], AccessToken] = {}
+
+
+def _token(connection: Connection, account: FcmAccount, is_fresh: bool) -> str:
+    """An access token, kept in this process until it ends: minting costs an RSA signature and a request."""
+    key = (connection.pk, connection.updated_at)
+    held = _tokens.get(key)
+    if is_fresh or held is None or held.expires_at - TOKEN_SPARE_SECS < time.time():
+        try:
+            held = account.mint()
+        except CredentialsRefused as error:
+            raise PhonesSilent(
+                "The sandbox does not know this workspace's key. Connect the sandbox again under Connections."
+            ) from error
+        except ProviderUnreachable as error:
+            raise _no_answer() from error
+        for stale in [known for known in _tokens if known[0] == connection.pk]:
+            _tokens.pop(stale, None)
+        _tokens[key] = held
+    return held.value
+
+
+def _get(url: str, *, token: str = "", **query: int) -> requests.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy belongs between us and Google, not on loopback
+        try:
+            return session.get(url, params=query, headers=headers, timeout=TIMEOUT_SECS, allow_redirects=False)
+        except requests.RequestException as error:
+            raise _no_answer() from error
+
+
+def _no_answer() -> PhonesSilent:
+    return PhonesSilent(f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`.")
+
+
+def _message(entry: dict[str, Any]) -> Received:
+    message = entry["message"]
+    notification, data = message.get("notification") or {}, message.get("data") or {}
+    buttons = tuple(
+        (number, data[f"pp_button_{number}_text"], data.get(f"pp_button_{number}_url", ""))
+        for number in range(1, BUTTONS_MOST + 1)
+        if f"pp_button_{number}_text" in data
+    )
+    return Received(
+        seq=entry["seq"],
+        at=entry["at"],
+        token=entry["token"],
+        ref=data.get("pp_ref", ""),
+        title=notification.get("title", ""),
+        body=notification.get("body", ""),
+        image=notification.get("image", ""),
+        link=data.get("pp_link", ""),
+        buttons=buttons,
+    )

@@ -1,0 +1,203 @@
+// The live page of a run: asks for its progress every second and redraws what changed, until the run has ended.
+
+const EVERY_MS = 1000;
+const RETRY_MOST_MS = 15000;
+const WINDOW_MS = 12000; // the speed shown is that of the last twelve seconds
+const NUMBER = new Intl.NumberFormat("en");
+
+class RunPage {
+  constructor(root) {
+    this.root = root;
+    this.samples = [];
+    this.retryMs = EVERY_MS;
+    this.undoTotalMs = 0;
+    this.draw(JSON.parse(root.querySelector("#run-data").textContent));
+    root.addEventListener("click", (event) => this.click(event));
+    setInterval(() => this.count(), 200);
+    if (this.data.is_live) this.next(EVERY_MS);
+    else this.loadErrors();
+  }
+
+  next(ms) {
+    setTimeout(() => this.poll(), document.hidden ? Math.max(ms, 5000) : ms);
+  }
+
+  async poll() {
+    try {
+      const answer = await fetch(this.root.dataset.url, { headers: { Accept: "application/json" } });
+      if (!answer.ok || answer.redirected) throw new Error(`the server answered ${answer.status}`);
+      this.retryMs = EVERY_MS;
+      this.root.classList.remove("is-stale");
+      this.draw(await answer.json());
+    } catch {
+      this.root.classList.add("is-stale");
+      this.retryMs = Math.min(this.retryMs * 2, RETRY_MOST_MS);
+    }
+    if (this.data.is_live) this.next(this.retryMs);
+    else this.ended();
+  }
+
+  draw(data) {
+    const before = this.data;
+    this.data = data;
+    this.clockAhead = Date.now() - Date.parse(data.now);
+    this.root.querySelector(".run-head").dataset.tone = data.tone;
+    for (const node of this.root.querySelectorAll("[data-bind]")) this.fill(node);
+    for (const node of this.root.querySelectorAll("[data-verb]")) node.hidden = !data.can.includes(node.dataset.verb);
+    for (const node of this.root.querySelectorAll("[data-account]")) node.hidden = data.audience === null;
+    const flying = data.counts.in_flight;
+    this.root.querySelector("[data-flying]").textContent = flying ? `· ${NUMBER.format(flying)} in flight` : "";
+    this.drawNotices(before);
+    this.drawLines();
+    this.drawBar();
+    this.drawPace();
+    this.root.querySelector("[data-errors]").hidden = !this.hasTrouble();
+    this.count();
+  }
+
+  fill(node) {
+    const value = node.dataset.bind.split(".").reduce((part, name) => part?.[name], this.data);
+    const text = "number" in node.dataset ? NUMBER.format(value ?? 0) : String(value ?? "");
+    if (node.textContent !== text) node.textContent = text;
+  }
+
+  drawNotices(before) {
+    if (before && JSON.stringify(before.notices) === JSON.stringify(this.data.notices)) return;
+    const template = this.root.querySelector("[data-notice-template]");
+    const drawn = this.data.notices.map((notice) => {
+      const node = template.content.firstElementChild.cloneNode(true);
+      node.dataset.tone = notice.tone;
+      node.firstElementChild.textContent = notice.icon;
+      node.querySelector("[data-text]").textContent = notice.text;
+      return node;
+    });
+    this.root.querySelector("[data-notices]").replaceChildren(...drawn);
+  }
+
+  drawLines() {
+    const body = this.root.querySelector("[data-lines]");
+    const template = this.root.querySelector("[data-line-template]");
+    const kept = new Map([...body.children].map((row) => [row.dataset.slug, row]));
+    const rows = this.data.lines.map((line) => {
+      const row = kept.get(line.slug) ?? template.content.firstElementChild.cloneNode(true);
+      Object.assign(row.dataset, { slug: line.slug, group: line.group });
+      const label = row.querySelector("[data-label]");
+      label.textContent = line.label;
+      if (line.slug !== "in_flight") label.href = `${this.root.dataset.recipientsUrl}?reason=${line.slug}`;
+      row.querySelector("[data-explanation]").textContent = line.explanation;
+      row.querySelector("[data-count]").textContent = NUMBER.format(line.count);
+      row.querySelector("[data-share]").textContent = share(line.share);
+      return row;
+    });
+    if (rows.length !== body.children.length || rows.some((row, at) => body.children[at] !== row)) body.replaceChildren(...rows);
+    const balance = this.root.querySelector("[data-balance]");
+    balance.textContent = this.data.is_balanced ? "✓ balances" : "✗ does not balance";
+    balance.classList.toggle("is-wrong", !this.data.is_balanced);
+  }
+
+  drawBar() {
+    const bar = this.root.querySelector("[data-bar]");
+    const kept = new Map([...bar.children].map((part) => [part.dataset.slug, part]));
+    const parts = this.data.lines.map((line) => {
+      const part = kept.get(line.slug) ?? document.createElement("i");
+      Object.assign(part.dataset, { slug: line.slug, group: line.group });
+      part.style.flexGrow = String(line.share);
+      part.title = `${line.label}: ${NUMBER.format(line.count)}`;
+      return part;
+    });
+    // Moving a node restarts its transition, so the bar is rebuilt only when its parts change.
+    if (parts.length !== bar.children.length || parts.some((part, at) => bar.children[at] !== part)) bar.replaceChildren(...parts);
+    bar.setAttribute("aria-label", this.data.equation);
+    this.root.classList.toggle("is-sending", this.data.state === "running");
+  }
+
+  drawPace() {
+    const { data } = this;
+    const now = Date.parse(data.now);
+    const done = data.counts.accepted + data.counts.failed;
+    this.samples.push([now, done]);
+    while (this.samples.length > 2 && now - this.samples[0][0] > WINDOW_MS) this.samples.shift();
+    const words = [];
+    if (data.state === "running") {
+      const [since, had] = this.samples[0];
+      const secs = (now - since) / 1000;
+      const rate = secs >= 2 ? (done - had) / secs : data.rate;
+      const left = rate ? data.counts.waiting / rate : 0;
+      if (rate >= 1) words.push(`${NUMBER.format(Math.round(rate))} a second`);
+      if (left >= 3) words.push(`about ${duration(left)} to go`);
+    } else if (!data.is_live) {
+      if (data.took) words.push(`took ${data.took}`);
+      if (data.rate) words.push(`${NUMBER.format(Math.round(data.rate))} a second on average`);
+    }
+    this.root.querySelector("[data-pace]").textContent = words.join(" · ");
+  }
+
+  count() {
+    const box = this.root.querySelector("[data-countdown]");
+    const until = this.data.undo_until && Date.parse(this.data.undo_until) + this.clockAhead;
+    box.hidden = !until;
+    if (!until) return;
+    const left = Math.max(0, until - Date.now());
+    this.undoTotalMs = Math.max(this.undoTotalMs, left, 30000);
+    const secs = Math.ceil(left / 1000);
+    box.querySelector("[data-seconds]").textContent = secs;
+    box.querySelector("[data-ring]").style.strokeDashoffset = String(1 - left / this.undoTotalMs);
+    const words = secs ? `Sends in ${secs} second${secs === 1 ? "" : "s"}` : "Starting…";
+    const headline = this.root.querySelector('[data-bind="headline"]');
+    headline.setAttribute("aria-live", "off"); // a screen reader need not hear every second
+    if (headline.textContent !== words) headline.textContent = words;
+  }
+
+  hasTrouble() {
+    return this.data.lines.some((line) => line.group === "failed" || ["render_error", "payload_too_large"].includes(line.slug));
+  }
+
+  // The run has ended: what the server drew at the start (times, panels, shards) is drawn anew, once.
+  async ended() {
+    this.loadErrors();
+    try {
+      const answer = await fetch(location.href);
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of this.root.querySelectorAll("[data-refresh]")) {
+        const now = fresh.getElementById(part.id);
+        if (now) part.replaceChildren(...now.childNodes);
+      }
+    } catch {
+      // The figures above are right; the rest waits for a reload.
+    }
+  }
+
+  async loadErrors() {
+    if (!this.hasTrouble()) return;
+    const body = this.root.querySelector("[data-errors-body]");
+    this.root.querySelector("[data-errors-now]").hidden = !this.data.is_live;
+    try {
+      const answer = await fetch(this.root.dataset.errorsUrl);
+      if (!answer.ok) throw new Error();
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      body.replaceChildren(...fresh.body.childNodes);
+    } catch {
+      body.textContent = "The codes could not be read just now; try again.";
+    }
+  }
+
+  click(event) {
+    const opens = event.target.closest("[data-opens]");
+    if (opens) document.getElementById(opens.dataset.opens).showModal();
+    if (event.target.closest("[data-closes]")) event.target.closest("dialog").close();
+    if (event.target.closest("[data-errors-now]")) this.loadErrors();
+  }
+}
+
+function share(percent) {
+  if (percent > 0 && percent < 0.1) return "< 0.1 %";
+  return `${percent.toFixed(percent === 100 || percent === 0 ? 0 : 1)} %`;
+}
+
+function duration(secs) {
+  if (secs < 60) return `${Math.round(secs)} s`;
+  if (secs < 3600) return `${Math.floor(secs / 60)} min ${Math.round(secs % 60)} s`;
+  return `${Math.floor(secs / 3600)} h ${Math.round((secs % 3600) / 60)} min`;
+}
+
+for (const root of document.querySelectorAll("[data-run]")) new RunPage(root);

@@ -1,0 +1,67 @@
+"""The running product, as `make demo` starts it, with a folder, ports and a database of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.delivery.sandbox_server import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = "Ctrl-C stops everything"
+
+
+@dataclass
+class Product:
+    url: str
+    process: subprocess.Popen[str]
+    said: list[str] = field(default_factory=list)
+    console: str = "/w/biddano-tech/admin/"
+    password: str = "pushpilot-demo"
+
+    @property
+    def output(self) -> str:
+        return "".join(self.said)
+
+
+@contextlib.contextmanager
+def running_product(folder: Path, **environment: str) -> Iterator[Product]:
+    """`manage.py demo` until the block ends; raises AssertionError with its output if it does not come up."""
+    port, sandbox_port = free_port(), free_port()
+    known = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "demo", "--port", str(port), "--sandbox-port", str(sandbox_port)],
+        cwd=ROOT, env={**known, "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1", **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    product = Product(f"http://localhost:{port}", process)
+    ready = threading.Event()
+    reader = threading.Thread(target=_read, args=(product, ready), daemon=True)
+    reader.start()
+    try:
+        if not ready.wait(180) or READY not in product.output:
+            raise AssertionError(f"the demo did not come up:\n{product.output}")
+        yield product
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        reader.join(5)
+
+
+def _read(product: Product, ready: threading.Event) -> None:
+    assert product.process.stdout is not None
+    for line in product.process.stdout:
+        product.said.append(line)
+        if READY in line:
+            ready.set()
+    ready.set()

@@ -1,0 +1,247 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from campaigns import plan
+from campaigns.models import Contact, Endpoint
+from delivery import connections, phones
+from delivery.admin import wall
+from reports import keys
+from reports.models import Event, InboxBatch
+from reports.tasks import digest
+from tenants.models import ApiKey, Connection
+from tenants.scope import scope
+from tests.story import add_people, run_to_the_end, write_campaign
+
+RECEIVED = "campaigns/run/phone-wall/received/"
+KEY = "campaigns/run/phone-wall/key/"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process():
+    phones._tokens.clear()
+    keys.forget_all()
+
+
+@pytest.fixture
+def send(cast, connected, settings):
+    """A function that sends a campaign to the workspace's people."""
+    settings.SEND_UNDO = timedelta()
+
+    def sent(**fields):
+        campaign = write_campaign(cast.workspace, **fields)
+        with scope(cast.workspace):
+            run = plan.schedule(campaign, by=cast.owner, now=timezone.now())
+        return run_to_the_end(run)
+
+    return sent
+
+
+def received(cast, who="viewer", **query):
+    return cast.client(who).get(cast.url(RECEIVED), query)
+
+
+def wall_page(cast, who="owner"):
+    return cast.client(who).get(cast.url("campaigns/run/phone-wall/"))
+
+
+def test_the_wall_shows_what_the_phones_received(cast, send):
+    add_people(cast.workspace, 4)
+    send(
+        deep_link="https://biddano.test/offers",
+        image_url="https://biddano.test/sale.png",
+        options={"buttons": [{"text": "Shop now", "url": "https://biddano.test/shop"}, {"text": "Later"}]},
+    )
+    answer = received(cast).json()
+    assert len(answer["messages"]) == 4
+    one = next(message for message in answer["messages"] if message["phone"]["name"] == "Ravi")
+    assert one["title"] == "Hello Ravi"
+    assert one["body"] == "Twenty per cent off today."
+    assert one["link"] == "https://biddano.test/offers"
+    assert one["image"] == "https://biddano.test/sale.png"
+    assert [button["text"] for button in one["buttons"]] == ["Shop now", "Later"]
+    assert one["phone"]["platform"] == "android"
+    assert one["ref"].count(".") == 4
+    assert "sbx_ok" not in str(answer), "a device token is nobody's to read"
+
+
+def test_the_wall_follows_the_log_from_where_it_was(cast, send):
+    add_people(cast.workspace, 3)
+    send()
+    first = received(cast).json()
+    assert received(cast, after=first["last"]).json()["messages"] == []
+    send(name="Second")
+    second = received(cast, after=first["last"]).json()
+    assert len(second["messages"]) == 3
+    assert min(message["seq"] for message in second["messages"]) > first["last"]
+
+
+def test_a_log_that_began_anew_is_read_from_its_beginning(cast, send):
+    add_people(cast.workspace, 2)
+    send()
+    ahead = received(cast).json()["last"] + 1_000_000
+    assert len(received(cast, after=ahead).json()["messages"]) == 2
+
+
+def test_a_long_log_comes_in_pages(cast, send, monkeypatch):
+    monkeypatch.setattr(wall, "PAGE_MESSAGES", 4)
+    add_people(cast.workspace, 10)
+    start = received(cast).json()["last"]
+    send()
+    seen, after = [], start
+    for _ in range(4):
+        page = received(cast, after=after).json()
+        seen += [message["ref"] for message in page["messages"]]
+        after = page["last"]
+        if not page["more"]:
+            break
+    assert len(seen) == len(set(seen)) == 10
+
+
+def test_a_phone_of_nobody_is_counted_but_not_shown(cast, send):
+    add_people(cast.workspace, 2)
+    send()
+    with scope(cast.workspace):
+        Contact.objects.get(external_id="user-0").delete()
+    found = received(cast).json()["messages"]
+    assert sorted(message["phone"] is None for message in found) == [False, True]
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 40, "1; DROP", "\u0663"])
+def test_a_strange_place_is_the_newest(cast, connected, after):
+    assert received(cast, after=after).status_code == 200
+
+
+def test_an_access_token_is_minted_once_and_again_when_it_is_refused(cast, connected, monkeypatch):
+    minted = []
+    mint = phones.FcmAccount.mint
+    monkeypatch.setattr(phones.FcmAccount, "mint", lambda account: minted.append(1) or mint(account))
+    for _ in range(3):
+        assert received(cast).status_code == 200
+    assert len(minted) == 1
+    (held,) = phones._tokens
+    phones._tokens[held] = phones.AccessToken("ya29.of-another-sandbox", phones._tokens[held].expires_at)
+    assert received(cast).status_code == 200
+    assert len(minted) == 2
+
+
+# --- without a sandbox -----------------------------------------------------------------------------------
+def test_a_silent_sandbox_is_a_sentence_and_not_an_error_page(cast, connected, settings):
+    settings.SANDBOX_URL = "http://127.0.0.1:9"
+    answer = received(cast)
+    assert answer.status_code == 503
+    assert answer.json()["problem"] == (
+        "The sandbox at http://127.0.0.1:9 does not answer. Start it with `manage.py sandbox`."
+    )
+    assert wall_page(cast).status_code == 200, "the page itself needs no sandbox"
+
+
+def test_a_sandbox_that_lost_its_memory_says_what_to_do(cast, connected, sandbox):
+    stranger = sandbox.key_file("somebody-else").replace("somebody-else", connected.project_id)
+    with scope(cast.workspace):
+        connections.store_account(connected, stranger)
+    answer = received(cast)
+    assert answer.status_code == 503
+    assert "Connect the sandbox again" in answer.json()["problem"]
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"provider": Connection.Provider.FCM}])
+def test_without_an_active_sandbox_the_wall_explains_itself(cast, connected, change):
+    with scope(cast.workspace):
+        Connection.objects.update(**change)
+    html = wall_page(cast).content.decode()
+    assert "do not go through the sandbox" in html
+    assert "wall.js" not in html
+    assert received(cast).status_code == 409
+    assert "An owner or admin of the workspace can connect it" in wall_page(cast, "viewer").content.decode()
+    offers = "connect-sandbox/" in html
+    assert offers == (change == {"is_active": False}), "one click here must not switch real phones off"
+
+
+def test_unreadable_credentials_are_a_sentence(cast, connected):
+    with scope(cast.workspace):
+        Connection.objects.filter(pk=connected.pk).update(sealed="")
+    answer = received(cast)
+    assert answer.status_code == 503
+    assert "credentials cannot be used" in answer.json()["problem"]
+
+
+# --- the write key and the events ------------------------------------------------------------------------
+def test_a_session_gets_one_key_and_keeps_it(cast, connected):
+    client = cast.client("member")
+    first = client.post(cast.url(KEY)).json()["key"]
+    assert first.startswith("pp_write_")
+    assert client.post(cast.url(KEY)).json()["key"] == first
+    with scope(cast.workspace):
+        key = ApiKey.objects.get()
+        assert (key.name, key.kind, key.created_by, key.digest) == (
+            "Phone wall", "write", cast.member, ApiKey.digest_of(first),
+        )  # fmt: skip
+        ApiKey.objects.update(revoked_at=timezone.now())
+    assert client.post(cast.url(KEY)).json()["key"] != first, "a revoked key is replaced"
+
+
+def test_keys_of_sessions_that_ended_are_revoked(cast, connected, settings):
+    cast.client("member").post(cast.url(KEY))
+    cast.client("owner").post(cast.url(KEY))
+    with scope(cast.workspace):
+        ApiKey.objects.update(created_at=timezone.now() - timedelta(seconds=settings.SESSION_COOKIE_AGE + 1))
+        cast.client("member").post(cast.url(KEY))
+        open_keys = ApiKey.objects.filter(revoked_at__isnull=True)
+        assert sorted(key.created_by.email for key in open_keys) == ["member@biddano.test", "owner@biddano.test"]
+
+
+def test_watching_is_for_everybody_and_tapping_for_members(cast, connected):
+    assert cast.client("viewer").post(cast.url(KEY)).status_code == 403
+    html = wall_page(cast, "viewer").content.decode()
+    assert "You can watch" in html
+    assert "data-tap-some" not in html
+    assert cast.client("owner").get(cast.url(KEY)).status_code == 405
+    for path in ("campaigns/run/phone-wall/", RECEIVED, KEY):
+        assert cast.client("outsider").get(cast.url(path)).status_code == 404
+        assert cast.client("anonymous").get(cast.url(path)).status_code == 302
+
+
+def test_a_tap_posts_what_an_sdk_posts_and_counts_once(cast, send, client):
+    add_people(cast.workspace, 1)
+    run = send()
+    ref = received(cast).json()["messages"][0]["ref"]
+    key = cast.client("owner").post(cast.url(KEY)).json()["key"]
+    events = [
+        {"message_id": f"{ref}:{kind}", "type": kind, "ref": ref, "occurred_at": timezone.now().isoformat(),
+         "metadata": {"platform": "android", "source": "phone wall"}}
+        for kind in ("delivered", "opened")
+    ]  # fmt: skip
+    for _ in range(2):  # two walls are open
+        answer = client.post(
+            "/api/v1/events",
+            {"batch": events, "sent_at": timezone.now().isoformat()},
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {key}"},
+        )
+        assert answer.status_code == 202, answer.content
+        assert answer.json()["accepted"] == 2
+    digest()
+    with scope(cast.workspace):
+        assert not InboxBatch.objects.exists()
+        assert sorted(Event.objects.values_list("type", "run_id")) == [("delivered", run.pk), ("opened", run.pk)]
+
+
+def test_idle_phones_hang_on_the_wall_before_anything_arrives(cast, connected):
+    add_people(cast.workspace, 25)
+    with scope(cast.workspace):
+        first = Endpoint.objects.order_by("pk").first()
+        Endpoint.objects.filter(pk=first.pk).update(opted_in=False)
+    idle = wall_page(cast).context["idle"]
+    assert len(idle) == wall.PHONES_SHOWN
+    assert first.pk not in {phone["id"] for phone in idle}
+
+
+def test_what_a_message_says_cannot_leave_its_phone(cast, send):
+    """Texts travel as JSON and are drawn as text; an image that is no https address is left out."""
+    add_people(cast.workspace, 1)
+    send(title="<script>alert(1)</script>", image_url="http://tracker.test/pixel.png")
+    answer = received(cast)
+    assert answer["Content-Type"] == "application/json"
+    assert answer.json()["messages"][0]["image"] == ""

@@ -1,0 +1,484 @@
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+from django.contrib.messages import get_messages
+from django.db import connection as database
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+
+from campaigns import plan
+from campaigns.models import Campaign, Contact, Run
+from campaigns.reasons import Reason
+from delivery import leases, pace, pipeline, record
+from delivery.admin import slots
+from delivery.admin.recipients import HEADER
+from delivery.models import Heartbeat, Message, Shard
+from delivery.record import Result, stamp
+from delivery.work import stop_run
+from tenants.models import AuditEntry
+from tenants.scope import current_workspace, scope
+from tests.story import add_people, run_to_the_end, write_campaign
+
+State = Run.State
+
+
+@pytest.fixture
+def launched(connected, cast, settings):
+    """A function that schedules a campaign now and gives its run."""
+    settings.SEND_UNDO = timedelta()
+
+    def launch(**fields) -> Run:
+        campaign = write_campaign(cast.workspace, **fields)
+        with scope(cast.workspace):
+            return plan.schedule(campaign, by=cast.owner, now=timezone.now())
+
+    return launch
+
+
+@pytest.fixture
+def prepared(cast, launched):
+    """A function that gives a run whose audience is fixed and of which nothing is sent."""
+
+    def prepare(count=30, **fields) -> Run:
+        add_people(cast.workspace, count, tokens=fields.pop("tokens", None))
+        run = launched(**fields)
+        with scope(cast.workspace):
+            pipeline.launch(run, timezone.now())
+            run.refresh_from_db()
+            pipeline.prepare(run, timezone.now())
+            run.refresh_from_db()
+        return run
+
+    return prepare
+
+
+@pytest.fixture
+def worker(db):
+    """A worker that gives signs of life."""
+    return Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
+
+
+def page(cast, run, tail="change/", who="owner", **query):
+    return cast.client(who).get(cast.url(f"campaigns/run/{run.pk}/{tail}"), query)
+
+
+def progress(cast, run, who="owner"):
+    answer = page(cast, run, "progress/", who).json()
+    assert answer["is_balanced"]
+    if answer["audience"] is not None:
+        assert sum(line["count"] for line in answer["lines"]) == answer["audience"]
+    return answer
+
+
+def lines(answer):
+    return {line["slug"]: line["count"] for line in answer["lines"]}
+
+
+def notices(answer):
+    return " ".join(notice["text"] for notice in answer["notices"])
+
+
+def press(cast, run, verb, who="owner"):
+    return cast.client(who).post(cast.url(f"campaigns/run/{run.pk}/{verb}/"))
+
+
+def said(answer):
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
+
+
+# --- the balanced account --------------------------------------------------------------------------------
+def test_the_account_sums_to_the_audience_at_every_step_of_a_run(cast, connected, launched, worker):
+    add_people(cast.workspace, 40, tokens=[f"sbx_{'ok' if i % 4 else 'unregistered'}_{i}" for i in range(40)])
+    with scope(cast.workspace):
+        Contact.objects.first().endpoints.all().delete()
+    run = launched()
+    assert progress(cast, run)["audience"] is None
+    with scope(cast.workspace):
+        pipeline.launch(run, timezone.now())
+        run.refresh_from_db()
+        assert "of 40 contacts checked" in notices(progress(cast, run))
+        pipeline.prepare(run, timezone.now())
+    assert lines(progress(cast, run)) == {"no_endpoint": 1, "pending": 39}
+    run = run_to_the_end(run)
+    ended = progress(cast, run)
+    assert lines(ended) == {"accepted": 30, "endpoint_gone": 9, "no_endpoint": 1}
+    assert ended["equation"] == "40 = 30 accepted + 9 device gone + 1 no device"
+    assert (ended["is_live"], ended["headline"]) == (False, "Sent to 30 of 40 recipients")
+
+
+def test_what_is_in_flight_has_its_own_line(cast, prepared, worker):
+    run = prepared(30)
+    half_way(run, settled=10, flying=5)
+    assert lines(progress(cast, run)) == {"accepted": 10, "in_flight": 5, "pending": 15}
+    with scope(cast.workspace):
+        assert plan.pause(run, by=cast.owner)
+    assert lines(progress(cast, run))["in_flight"] == 5, "a pause does not hide what is on its way"
+    assert "Answers to what is in flight are still written down" in notices(progress(cast, run))
+
+
+def half_way(run, *, settled, flying):
+    """A worker that has `settled` answers written and `flying` messages on their way."""
+    with scope(run.workspace):
+        ids = list(Message.objects.filter(run=run).order_by("pk").values_list("pk", flat=True)[: settled + flying])
+        lease = leases.claim(timezone.now())
+        outcomes = [
+            Result(pk, Reason.ACCEPTED, attempted=1, attempted_at=stamp(timezone.now())) for pk in ids[:settled]
+        ]
+        Shard.objects.filter(pk=lease.shard.pk).update(
+            window_from=ids[0], window_to=ids[-1], tally=record.results(outcomes)
+        )
+
+
+def test_a_retried_recipient_counts_once(cast, connected, launched, worker):
+    add_people(cast.workspace, 2, tokens=["sbx_flaky_1", "sbx_ok_1"])
+    run = launched()
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    waiting = progress(cast, run)
+    assert lines(waiting) == {"accepted": 1, "pending": 1}
+    assert "Only retries are left" in notices(waiting)
+    with scope(cast.workspace):
+        Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=timezone.now())
+        Shard.objects.update(not_before=timezone.now(), state=Shard.State.OPEN)
+        leases.claim(timezone.now())
+        again = Message.objects.get(reason=Reason.PENDING)
+        shard = Shard.objects.get()
+        written = record.results([Result(again.pk, Reason.ACCEPTED, attempted=1)])
+        Shard.objects.update(tally=record.add(shard.tally, written))
+    assert lines(progress(cast, run)) == {"accepted": 2}
+
+
+def test_a_run_that_failed_half_way_says_why_and_its_account_is_closed(cast, prepared):
+    run = prepared(20)
+    with scope(cast.workspace):
+        pipeline._fail(run, "work: the disk is full")
+    pipeline.tick(timezone.now())
+    failed = progress(cast, run)
+    assert lines(failed) == {"cancelled": 20}
+    assert (failed["is_live"], notices(failed)) == (False, "work: the disk is full")
+
+
+def test_progress_costs_the_same_with_one_shard_and_with_many(cast, prepared, worker, django_assert_max_num_queries):
+    run = prepared(30)
+    with scope(cast.workspace):
+        first = Shard.objects.get()
+        Shard.objects.bulk_create(
+            Shard(workspace=cast.workspace, run=run, first_id=first.last_id + i, last_id=first.last_id + i)
+            for i in range(1, 40)
+        )
+    half_way(run, settled=3, flying=3)
+    client = cast.client("owner")
+    with django_assert_max_num_queries(9):  # session, user, workspace, grants, run, shards, in flight, worker, pace
+        client.get(cast.url(f"campaigns/run/{run.pk}/progress/"))
+
+
+# --- why is it not moving? -------------------------------------------------------------------------------
+def test_without_a_worker_the_page_says_how_to_start_one(cast, prepared):
+    run = prepared(3)
+    assert "No worker is running: start one with `manage.py worker`." in notices(progress(cast, run))
+    Heartbeat.objects.create(worker="gone:1", beat_at=timezone.now() - timedelta(seconds=70))
+    assert "No worker is running" in notices(progress(cast, run))
+    Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
+    assert notices(progress(cast, run)) == ""
+
+
+def test_a_pause_says_who_or_why(cast, prepared, worker):
+    run = prepared(3)
+    press(cast, run, "pause", "member")
+    assert "Member Rao paused it just now." in notices(progress(cast, run))
+    press(cast, run, "resume")
+    with scope(cast.workspace):
+        stop_run(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")
+    assert "PushPilot paused it. THIRD_PARTY_AUTH_ERROR: Auth error from APNS." in notices(progress(cast, run))
+
+
+def test_a_break_the_provider_asked_for_is_named_with_its_end(cast, connected, prepared, worker):
+    run = prepared(3)
+    until = timezone.now() + timedelta(minutes=2)
+    with scope(cast.workspace):
+        pace.take(connected, 1, timezone.now())
+        pace.close(connected, until)
+    local = until.astimezone(cast.workspace.zone)
+    assert f"sending goes on at {local:%H:%M:%S}" in notices(progress(cast, run))
+
+
+def test_a_later_run_says_when(cast, connected, launched):
+    add_people(cast.workspace, 3)
+    run = launched(schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2, minutes=5))
+    found = progress(cast, run)
+    assert "in 2\xa0days" in notices(found)
+    assert (found["can"], found["undo_until"]) == (["cancel"], None)
+
+
+def test_a_missed_run_says_why(cast, launched):
+    add_people(cast.workspace, 3)
+    run = launched()
+    pipeline.tick(timezone.now() + timedelta(hours=2))
+    missed = progress(cast, run)
+    assert "was not running at the planned time" in notices(missed)
+    assert missed["headline"] == "Missed: nobody got anything"
+
+
+def test_lost_encryption_keys_do_not_take_the_page_down(cast, prepared):
+    run = prepared(3)
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE tenants_connection SET sealed = 'no key decrypts this'")
+    assert page(cast, run).status_code == 200
+    assert page(cast, run, "progress/").status_code == 200
+    assert cast.client("owner").get(cast.url("campaigns/run/")).status_code == 200
+
+
+def test_lost_encryption_keys_pause_the_run_with_the_reason(cast, prepared, worker):
+    run = prepared(3)
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE tenants_connection SET sealed = 'no key decrypts this'")
+    pipeline.work(timezone.now())
+    paused = progress(cast, run)
+    assert (paused["state"], lines(paused)) == ("paused", {"pending": 3})
+    assert "ENCRYPTION_KEYS" in notices(paused)
+
+
+# --- buttons ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "undo", "send-now"])
+def test_a_viewer_sees_the_run_but_moves_nothing(cast, prepared, verb):
+    run = prepared(3)
+    assert progress(cast, run, "viewer")["can"] == []
+    html = page(cast, run, who="viewer").content.decode()
+    assert "Balanced account" in html
+    assert f"/{verb}/" not in html
+    assert press(cast, run, verb, "viewer").status_code == 403
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert run.state == State.RUNNING
+
+
+@pytest.mark.parametrize("tail", ["change/", "progress/", "errors/", "recipients/", "recipients.csv"])
+def test_outsiders_see_nothing_and_strangers_sign_in(cast, prepared, tail):
+    run = prepared(3)
+    assert page(cast, run, tail, "outsider").status_code == 404
+    assert page(cast, run, tail, "anonymous").status_code == 302
+    other = f"/w/{cast.other_workspace.slug}/admin/campaigns/run/{run.pk}/{tail}"
+    assert cast.client("outsider").get(other).status_code == 404, "another workspace's run by its number"
+
+
+def test_an_outsider_cannot_pause_through_their_own_workspace(cast, prepared):
+    run = prepared(3)
+    url = f"/w/{cast.other_workspace.slug}/admin/campaigns/run/{run.pk}/pause/"
+    assert cast.client("outsider").post(url).status_code == 404
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert run.state == State.RUNNING
+
+
+def test_buttons_are_posts_only(cast, prepared):
+    run = prepared(3)
+    assert page(cast, run, "pause/").status_code == 405
+    assert page(cast, run, "cancel/").status_code == 405
+
+
+def test_pause_resume_and_cancel_do_what_they_say(cast, prepared, worker):
+    run = prepared(5)
+    assert "Paused." in said(press(cast, run, "pause", "member"))
+    paused = progress(cast, run)
+    assert (paused["state"], paused["can"]) == ("paused", ["resume", "cancel"])
+    assert paused["headline"] == "Paused with 5 of 5 recipients to go"
+    assert "Resumed" in said(press(cast, run, "resume"))
+    assert "Cancelled" in said(press(cast, run, "cancel"))
+    assert progress(cast, run)["headline"] == "Cancelling: nothing new is sent"
+    run = run_to_the_end(run)
+    assert lines(progress(cast, run)) == {"cancelled": 5}
+    assert progress(cast, run)["can"] == []
+
+
+def test_a_button_pressed_too_late_is_told_so_kindly(cast, launched):
+    add_people(cast.workspace, 3)
+    run = run_to_the_end(launched())
+    for verb in ("pause", "resume", "cancel", "undo", "send-now"):
+        answer = press(cast, run, verb)
+        assert answer.status_code == 302
+        assert "meanwhile the run is “completed”" in said(answer)
+
+
+def test_a_send_now_can_be_undone_or_hurried(cast, connected, launched, settings, worker):
+    add_people(cast.workspace, 3)
+    settings.SEND_UNDO = timedelta(seconds=30)
+    run = launched(name="First")
+    waiting = progress(cast, run)
+    assert (waiting["can"], waiting["headline"]) == (["undo", "send-now"], "Starts in a moment")
+    assert waiting["undo_until"] == run.intended_at.isoformat()
+    assert "Undone" in said(press(cast, run, "undo"))
+    with scope(cast.workspace):
+        assert Campaign.objects.get().status == Campaign.Status.DRAFT
+    assert "nobody got anything" in progress(cast, run)["headline"]
+    second = launched(name="Second")
+    assert "On its way" in said(press(cast, second, "send-now"))
+    assert run_to_the_end(second).tally == {"accepted": 3}
+
+
+def test_undo_never_cancels_a_run_that_has_started(cast, prepared):
+    run = prepared(3)
+    assert "Too late to undo" in said(press(cast, run, "undo"))
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert run.state == State.RUNNING
+
+
+# --- panels, errors, shards, list ------------------------------------------------------------------------
+def test_an_upper_layer_fills_the_panel_slot(cast, prepared, monkeypatch):
+    run = prepared(3)
+    monkeypatch.setattr(slots, "RUN_PANELS", [lambda request, run: mark_safe(f"<aside>report of {run.pk}</aside>")])
+    assert f"<aside>report of {run.pk}</aside>" in page(cast, run).content.decode()
+
+
+def test_errors_are_grouped_by_code_with_examples(cast, launched):
+    add_people(cast.workspace, 6, tokens=[f"sbx_{kind}_{i}" for i in (1, 2, 3) for kind in ("ok", "unregistered")])
+    run = run_to_the_end(launched())
+    html = page(cast, run, "errors/").content.decode()
+    assert "UNREGISTERED" in html
+    assert "uninstalled" in html
+    assert ">3</a>" in html
+    assert "Ravi · Android …stered_1" in html
+    assert "Nothing went wrong" in page(cast, run_to_the_end(launched(name="Again")), "errors/").content.decode()
+
+
+def test_the_list_shows_the_runs_of_this_workspace_only(cast, launched):
+    add_people(cast.workspace, 3)
+    run_to_the_end(launched(name="Weekend rush"))
+    html = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
+    assert "Weekend rush" in html
+    assert "Completed" in html
+    other = cast.client("outsider").get(f"/w/{cast.other_workspace.slug}/admin/campaigns/run/").content.decode()
+    assert "Weekend rush" not in other
+
+
+def test_a_run_cannot_be_edited_added_or_deleted(cast, prepared):
+    run = prepared(3)
+    client = cast.client("owner")
+    assert client.get(cast.url("campaigns/run/add/")).status_code == 403
+    assert client.post(cast.url(f"campaigns/run/{run.pk}/delete/"), {"post": "yes"}).status_code == 403
+    assert client.get(cast.url("campaigns/run/99999/change/")).status_code == 404
+    assert client.get(cast.url("campaigns/run/99999999999999999999/progress/")).status_code == 404
+    assert client.get(cast.url("campaigns/run/abc/change/")).status_code == 404
+
+
+# --- recipients ------------------------------------------------------------------------------------------
+@pytest.fixture
+def sent(cast, launched):
+    """A run of 120 recipients: 80 accepted, 40 gone."""
+    add_people(cast.workspace, 120, tokens=[f"sbx_{'ok' if i % 3 else 'unregistered'}_{i}" for i in range(120)])
+    return run_to_the_end(launched())
+
+
+def test_pages_of_recipients_show_everybody_once(cast, sent):
+    seen, after = [], ""
+    for _ in range(5):
+        answer = page(cast, sent, "recipients/", "viewer", after=after)
+        seen += [row["message"].pk for row in answer.context["rows"]]
+        following = answer.context["following"]
+        if not following:
+            break
+        after = following.removeprefix("after=")
+    with scope(cast.workspace):
+        assert sorted(seen) == sorted(Message.objects.values_list("pk", flat=True))
+    assert len(seen) == len(set(seen)) == 120
+
+
+def test_a_contact_with_two_devices_is_not_lost_between_pages(cast, launched, monkeypatch):
+    from campaigns.models import Endpoint
+    from delivery.admin import recipients
+
+    people = add_people(cast.workspace, 5)
+    with scope(cast.workspace):
+        for n in range(3):
+            Endpoint.objects.create(workspace=cast.workspace, contact=people[1], value=f"sbx_ok_more{n}")
+    run = run_to_the_end(launched())
+    monkeypatch.setattr(recipients, "PAGE_ROWS", 2)
+    seen, after = [], ""
+    while True:
+        answer = page(cast, run, "recipients/", after=after)
+        seen += [row["message"].pk for row in answer.context["rows"]]
+        if not answer.context["following"]:
+            break
+        after = answer.context["following"].removeprefix("after=")
+    assert len(seen) == len(set(seen)) == 8
+
+
+def test_recipients_can_be_filtered_and_found(cast, sent):
+    gone = page(cast, sent, "recipients/", reason="endpoint_gone")
+    assert len(gone.context["rows"]) == 40
+    assert "UNREGISTERED" in gone.content.decode()
+    one = page(cast, sent, "recipients/", contact="user-7")
+    assert [row["contact"].external_id for row in one.context["rows"]] == ["user-7"]
+    nobody = page(cast, sent, "recipients/", contact="user-7' OR 1=1")
+    assert "has to match exactly" in nobody.content.decode()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"after": "x"}, {"after": "1.2.3"}, {"after": "9" * 19 + ".1"}, {"after": "-1.-1"}, {"reason": "nonsense"},
+        {"contact": "a\x00b"}, {"contact": "x" * 5000}, {"after": "99999999999.1"},
+    ],
+)  # fmt: skip
+def test_a_strange_address_shows_a_page(cast, sent, query):
+    assert page(cast, sent, "recipients/", **query).status_code == 200
+
+
+def test_later_states_come_from_the_slot(cast, sent, monkeypatch):
+    asked = []
+
+    def states(ids):
+        asked.append(len(ids))
+        return {ids[0]: ["opened"]}
+
+    monkeypatch.setattr(slots, "MESSAGE_STATES", [states])
+    assert "opened" in page(cast, sent, "recipients/").content.decode()
+    assert asked == [50]
+
+
+def read_csv(answer):
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_the_export_has_every_recipient_and_leaves_a_trace(cast, sent, monkeypatch):
+    from delivery.admin import recipients
+
+    monkeypatch.setattr(recipients, "CSV_ROWS", 25)
+    monkeypatch.setattr(slots, "MESSAGE_STATES", [lambda ids: {key: ["delivered", "opened"] for key in ids}])
+    answer = page(cast, sent, "recipients.csv", "admin")
+    parts = iter(answer.streaming_content)
+    text = b"".join([next(parts), next(parts), next(parts)])
+    assert current_workspace() is None, "between two parts the thread may serve another workspace"
+    rows = list(csv.reader(io.StringIO((text + b"".join(parts)).decode("utf-8-sig"))))
+    assert rows[0] == list(HEADER)
+    assert len(rows) == 121
+    assert len({row[0] for row in rows[1:]}) == 120
+    assert rows[1][-1] == "delivered; opened"
+    with scope(cast.workspace):
+        assert AuditEntry.objects.filter(action="recipients exported", actor=cast.admin).count() == 1
+    assert len(read_csv(page(cast, sent, "recipients.csv", reason="endpoint_gone"))) == 41
+
+
+@pytest.mark.parametrize("who", ["member", "viewer"])
+def test_exporting_personal_data_needs_its_own_right(cast, sent, who):
+    assert page(cast, sent, "recipients.csv", who).status_code == 403
+    assert "recipients.csv" not in page(cast, sent, "recipients/", who).content.decode()
+
+
+@pytest.mark.parametrize("evil", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_cell_of_the_export_is_a_formula(cast, launched, evil):
+    people = add_people(cast.workspace, 1)
+    with scope(cast.workspace):
+        Contact.objects.filter(pk=people[0].pk).update(external_id=evil)
+    rows = read_csv(page(cast, run_to_the_end(launched()), "recipients.csv"))
+    assert rows[1][0] == f"'{evil}"
+
+
+def test_a_deleted_contact_stays_in_the_account(cast, sent):
+    with scope(cast.workspace):
+        Contact.objects.get(external_id="user-0").delete()
+    assert "Deleted contact" in page(cast, sent, "recipients/").content.decode()
+    assert "(deleted)" in {row[0] for row in read_csv(page(cast, sent, "recipients.csv"))}
