@@ -12,6 +12,8 @@ from tenants import roles
 from tenants.models import Workspace
 from tenants.scope import scope
 
+# Where somebody with several workspaces lands after signing in.
+LAST_WORKSPACE = "workspace"
 _PREFIX = re.compile(r"^/w/(?P<slug>[-\w]{1,60})(?P<rest>/.*)?$", re.ASCII)
 
 
@@ -52,6 +54,12 @@ class WorkspaceMiddleware:
         set_script_prefix(prefix + "/")
         try:
             with scope(workspace):
-                return self.get_response(request)
+                response = self.get_response(request)
+            if request.COOKIES.get(LAST_WORKSPACE) != workspace.slug:
+                response.set_cookie(
+                    LAST_WORKSPACE, workspace.slug, max_age=365 * 86400, httponly=True, samesite="Lax",
+                    secure=request.is_secure(),
+                )  # fmt: skip
+            return response
         finally:
             set_script_prefix(outer_prefix)

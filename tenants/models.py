@@ -12,12 +12,11 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
-from django_scopes import ScopedManager
 from guardian.models import UserObjectPermissionBase
 
 from tenants import roles, secrets
 from tenants.roles import Role
-from tenants.scope import TenantModel
+from tenants.scope import TenantManager, TenantModel
 
 __all__ = ["ApiKey", "AuditEntry", "Connection", "Membership", "User", "Workspace", "WorkspaceUserObjectPermission"]
 
@@ -88,6 +87,8 @@ class Workspace(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    capabilities = {"view": roles.MEMBERS, "change": roles.MEMBERS}
+
     class Meta:
         permissions = list(roles.CAPABILITIES.items())
 
@@ -129,6 +130,7 @@ class Membership(TenantModel):
     capabilities = {"view": roles.VIEW, "add": roles.MEMBERS, "change": roles.MEMBERS, "delete": roles.MEMBERS}
 
     class Meta:
+        verbose_name = "member"
         constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once_per_workspace")]
 
     def __str__(self) -> str:
@@ -180,7 +182,7 @@ class ApiKey(TenantModel):
         return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
-class _ConnectionManager(models.Manager["Connection"]):
+class ConnectionManager(TenantManager["Connection"]):
     """Leaves the credentials out of every list: they are read, and decrypted, only where they are used."""
 
     def get_queryset(self) -> models.QuerySet[Connection]:
@@ -202,7 +204,7 @@ class Connection(TenantModel):
     provider = models.CharField(max_length=32, choices=Provider.choices, default=Provider.FCM)
     project_id = models.CharField("Firebase project id", max_length=100, blank=True)
     account = models.CharField(max_length=254, blank=True, editable=False)  # the service account's e-mail, shown
-    sealed = secrets.SealedTextField(blank=True, default="", editable=False)
+    sealed: models.Field[str, str] = secrets.SealedTextField(blank=True, default="", editable=False)
     is_active = models.BooleanField("active", default=True)
     per_second = models.PositiveIntegerField(
         "messages per second", default=10_000, help_text="FCM's default quota is 600,000 messages a minute."
@@ -213,7 +215,7 @@ class Connection(TenantModel):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = ScopedManager(_manager_class=_ConnectionManager, workspace="workspace")
+    objects: ClassVar[ConnectionManager] = ConnectionManager()
 
     capabilities = {
         "view": roles.CONNECTIONS, "add": roles.CONNECTIONS, "change": roles.CONNECTIONS, "delete": roles.CONNECTIONS,
@@ -267,6 +269,6 @@ class AuditEntry(TenantModel):
         return f"{self.actor_label} {self.action} {self.target}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError("The audit trail is append-only.")
         super().save(*args, **kwargs)

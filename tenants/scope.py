@@ -7,7 +7,7 @@ migrations, the operators' site) says so with `every_workspace()`.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models
 from django_scopes import ScopedManager, get_scope
@@ -17,7 +17,9 @@ from django_scopes import scopes_disabled as every_workspace
 if TYPE_CHECKING:
     from tenants.models import Workspace
 
-__all__ = ["ScopedManager", "TenantModel", "current_workspace", "every_workspace", "scope"]
+__all__ = ["TenantManager", "TenantModel", "current_workspace", "every_workspace", "scope"]
+
+M = TypeVar("M", bound=models.Model)
 
 
 def scope(workspace: Workspace) -> AbstractContextManager[None]:
@@ -31,6 +33,16 @@ def current_workspace() -> Workspace | None:
     return found  # type: ignore[no-any-return]
 
 
+if TYPE_CHECKING:
+
+    class TenantManager(models.Manager[M]):
+        """Rows of the active scope's workspace; raises ScopeError outside of any."""
+else:
+
+    class TenantManager(type(ScopedManager(workspace="workspace"))):
+        """Rows of the active scope's workspace; raises ScopeError outside of any."""
+
+
 class TenantModel(models.Model):
     """A row that belongs to one workspace.
 
@@ -39,7 +51,7 @@ class TenantModel(models.Model):
     """
 
     workspace = models.ForeignKey("tenants.Workspace", on_delete=models.CASCADE, related_name="+", editable=False)
-    objects = ScopedManager(workspace="workspace")
+    objects = TenantManager()
 
     capabilities: dict[str, str] = {}
 

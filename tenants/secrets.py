@@ -23,27 +23,45 @@ class SecretUnreadable(Exception):
     """No configured key decrypts a stored secret, or it was sealed for another row."""
 
 
+def _fernet() -> MultiFernet:
+    """The first of ENCRYPTION_KEYS encrypts, all decrypt."""
+    digests = (hashlib.sha256(key.encode()).digest() for key in settings.ENCRYPTION_KEYS)
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
+
+
+def encrypt(text: str) -> str:
+    return _fernet().encrypt(text.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """Raises SecretUnreadable if none of ENCRYPTION_KEYS made the token."""
+    try:
+        return _fernet().decrypt(token.encode()).decode()
+    except (InvalidToken, UnicodeEncodeError) as error:
+        raise SecretUnreadable("This cannot be decrypted: none of ENCRYPTION_KEYS fits.") from error
+
+
 class SealedTextField(EncryptedTextField):
     """Text that is encrypted in the database. The model seals with `seal` before saving and reads with `unseal`."""
 
     @cached_property
-    def keys(self) -> list[bytes]:
-        return [base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()) for key in settings.ENCRYPTION_KEYS]
-
-    @cached_property
     def f(self) -> MultiFernet:
-        return MultiFernet([Fernet(key) for key in self.keys])
+        return _fernet()
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
         if not value:
             return value
         try:
-            return self.f.decrypt(value.encode()).decode()
-        except (InvalidToken, UnicodeEncodeError) as error:
+            return decrypt(value)
+        except SecretUnreadable as error:
             raise SecretUnreadable(
                 f"{self.model._meta.label}.{self.name} cannot be decrypted: none of ENCRYPTION_KEYS fits. Put the "
                 "key that encrypted it back into ENCRYPTION_KEYS (after the new one)."
             ) from error
+
+    def get_prep_value(self, value: Any) -> str:
+        """Nothing to hide is stored as "", where the library stores NULL."""
+        return super().get_prep_value(value) or ""
 
     def to_python(self, value: Any) -> Any:
         return value

@@ -1,3 +1,17 @@
 """The console's pages of this layer."""
 
-PAGES = {}
+from django.db import models
+
+from tenants.admin.base import WorkspaceAdmin
+from tenants.admin.keys import ApiKeyAdmin
+from tenants.admin.members import MembershipAdmin
+from tenants.admin.trail import AuditEntryAdmin
+from tenants.admin.workspaces import WorkspaceSettingsAdmin
+from tenants.models import ApiKey, AuditEntry, Membership, Workspace
+
+PAGES: dict[type[models.Model], type[WorkspaceAdmin]] = {
+    ApiKey: ApiKeyAdmin,
+    Membership: MembershipAdmin,
+    AuditEntry: AuditEntryAdmin,
+    Workspace: WorkspaceSettingsAdmin,
+}

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import update_wrapper
+from typing import Any, TypeVar
 
+from django.contrib import messages
+from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import NestedObjects
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
 from django.db import models, router
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin
+from django.utils.text import capfirst
+from unfold.admin import ModelAdmin, TabularInline
 
 from pushpilot.lib.clients import client_address
 from tenants import audit, roles
+from tenants.admin.checks import WorkspaceAdminChecks
 from tenants.models import User, Workspace
+
+_Action = TypeVar("_Action", bound=Callable[..., Any])
 
 
 def workspace_of(request: HttpRequest) -> Workspace:
@@ -33,21 +43,53 @@ def require(request: HttpRequest, capability: str) -> Workspace:
     return workspace
 
 
-class WorkspaceAdmin(ModelAdmin):
-    """A page of rows that carry `workspace`. Rights come from the model's `capabilities`, rows from the scope.
+def moment(at: datetime | None, workspace: Workspace | None) -> str:
+    """ "21 Nov 2026, 15:42" on the workspace's clock; "–" for never."""
+    if at is None or workspace is None:
+        return "–"
+    local = at.astimezone(workspace.zone)
+    return f"{local.day} {local:%b %Y, %H:%M}"
 
-    Never read `self.request`: one instance serves all threads.
-    """
 
-    compressed_fields = False
-    warn_unsaved_form = True
-    list_filter_submit = True
-    list_per_page = 25
-    show_full_result_count = False
-    view_on_site = False
-    save_on_top = False
-    empty_title = ""
-    empty_text = ""
+def reads_only(action: _Action) -> _Action:
+    """Marks a list, row or detail action that changes nothing, so that it needs no dialog: a link to a page."""
+    action.reads_only = True  # type: ignore[attr-defined]
+    return action
+
+
+def after_dialog(request: HttpRequest, url: str) -> HttpResponse:
+    """Leads on from a dialog's POST. htmx posts it and would follow a plain redirect inside the dialog."""
+    return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)
+
+
+class _WorkspaceForm:
+    """Makes a ModelForm check uniqueness within the workspace, which is no field of it; else the database would."""
+
+    workspace: Workspace
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        instance: Any = self.instance  # type: ignore[attr-defined]
+        if instance.pk is None and hasattr(instance, "workspace_id") and instance.workspace_id is None:
+            instance.workspace = self.workspace
+
+    def validate_unique(self) -> None:
+        super().validate_unique()  # type: ignore[misc]
+        instance: Any = self.instance  # type: ignore[attr-defined]
+        exclude = set(self._get_validation_exclusions()) - {"workspace"}  # type: ignore[attr-defined]
+        for constraint in instance._meta.constraints:
+            # The others were looked at already, by full_clean.
+            if isinstance(constraint, models.UniqueConstraint) and "workspace" in constraint.fields:
+                try:
+                    constraint.validate(type(instance), instance, exclude=exclude)
+                except ValidationError as error:
+                    self._update_errors(error)  # type: ignore[attr-defined]
+
+
+class WorkspaceRows:
+    """Rights from the model's `capabilities`, rows from the request's workspace: for pages and for inlines."""
+
+    model: type[models.Model]
 
     # --- rights -----------------------------------------------------------------------------------------
     def allows(self, request: HttpRequest, action: str, obj: models.Model | None = None) -> bool:
@@ -77,22 +119,83 @@ class WorkspaceAdmin(ModelAdmin):
 
     # --- rows -------------------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        return super().get_queryset(request).filter(workspace=workspace_of(request))
+        queryset: models.QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
+        return queryset.filter(workspace=workspace_of(request))
 
     def get_field_queryset(
         self, db: str | None, db_field: models.Field[Any, Any], request: HttpRequest
     ) -> models.QuerySet[Any]:
         """One hook for selects, autocomplete and validation: only rows of this workspace can be chosen."""
-        queryset = super().get_field_queryset(db, db_field, request)
-        if queryset is None:
-            queryset = db_field.remote_field.model._default_manager.all()
-        if issubclass(queryset.model, User):
-            return queryset.filter(memberships__workspace=workspace_of(request))
+        queryset: Any = super().get_field_queryset(db, db_field, request)  # type: ignore[misc]
+        related: Any = db_field.remote_field
+        rows: models.QuerySet[Any] = related.model._default_manager.all() if queryset is None else queryset
+        if issubclass(rows.model, User):
+            return rows.filter(memberships__workspace=workspace_of(request))
         try:
-            queryset.model._meta.get_field("workspace")
+            rows.model._meta.get_field("workspace")
         except FieldDoesNotExist:
-            return queryset.none()
-        return queryset.filter(workspace=workspace_of(request))
+            return rows.none()
+        return rows.filter(workspace=workspace_of(request))
+
+    def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """Without Django's add, change, delete and view links beside every foreign key."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            for link in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{link}_related", False)
+        return field
+
+
+class WorkspaceInline(WorkspaceRows, TabularInline):
+    """The only kind of inline that a WorkspaceAdmin takes; its parent's save_formset sets the workspace."""
+
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return self.allows(request, "add")
+
+
+class WorkspaceAdmin(WorkspaceRows, ModelAdmin):
+    """A page of rows that carry `workspace`.
+
+    Never read `self.request`: one instance serves all threads.
+    """
+
+    checks_class = WorkspaceAdminChecks
+    compressed_fields = False
+    warn_unsaved_form = True
+    list_filter_submit = True
+    list_per_page = 25
+    show_full_result_count = False
+    view_on_site = False
+    save_on_top = False
+    # What an empty list says (unfold/helpers/empty_results.html), and its button beside "add".
+    empty_title = ""
+    empty_text = ""
+    empty_icon = "inbox"
+
+    # --- addresses --------------------------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        """Row and detail actions get an id from the address: here it is made sure that it is one of a row of ours."""
+        actions = {action.action_name for action in (*self._get_base_actions_row(), *self._get_base_actions_detail())}
+        urls: list[Any] = super().get_urls()
+        for url in urls:
+            if url.name in actions:
+                url.callback = self._on_own_rows(url.callback)
+        return urls
+
+    def _on_own_rows(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        def guarded(request: HttpRequest, object_id: str, **kwargs: Any) -> HttpResponse:
+            if getattr(request, "workspace", None) is not None and self.get_object(request, object_id) is None:
+                raise Http404("no such row in this workspace")
+            return view(request, object_id=object_id, **kwargs)
+
+        return update_wrapper(guarded, view)
+
+    # --- forms ------------------------------------------------------------------------------------------
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form)(form.__name__, (_WorkspaceForm, form), {"workspace": workspace_of(request)})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         workspace = workspace_of(request)
@@ -102,6 +205,51 @@ class WorkspaceAdmin(ModelAdmin):
             raise PermissionDenied("This row belongs to another workspace.")
         super().save_model(request, obj, form, change)
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        workspace = workspace_of(request)
+        for row_form in formset.forms:
+            if row_form.instance.workspace_id is None:
+                row_form.instance.workspace = workspace
+            if row_form.instance.workspace_id != workspace.pk:
+                raise PermissionDenied("This row belongs to another workspace.")
+        super().save_formset(request, form, formset, change)
+
+    # --- our words instead of Django's --------------------------------------------------------------------
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        title = capfirst(self.model._meta.verbose_name_plural)
+        response: HttpResponse = super().changelist_view(request, {"title": title, **(extra_context or {})})
+        return response
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        title = capfirst(self._noun()) if object_id else f"New {self._noun()}"
+        return super().changeform_view(request, object_id, form_url, {"title": title, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """One save button."""
+        context.setdefault("show_save_and_add_another", False)
+        context.setdefault("show_save_and_continue", False)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        if request.POST.keys() & {"_continue", "_addanother", "_saveasnew", IS_POPUP_VAR}:
+            response: HttpResponse = super().response_add(request, obj, post_url_continue)
+            return response
+        messages.success(request, f"“{obj}” is saved.")
+        answer: HttpResponse = self.response_post_save_add(request, obj)
+        return answer
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if request.POST.keys() & {"_continue", "_addanother", "_saveasnew", IS_POPUP_VAR}:
+            response: HttpResponse = super().response_change(request, obj)
+            return response
+        messages.success(request, f"Your changes to “{obj}” are saved.")
+        answer: HttpResponse = self.response_post_save_change(request, obj)
+        return answer
+
+    # --- deleting -----------------------------------------------------------------------------------------
     def get_deleted_objects(self, objs: Iterable[models.Model], request: HttpRequest) -> Any:
         """Refuses, without naming them, when rows of another workspace would go too."""
         collector = NestedObjects(using=router.db_for_write(self.model))
@@ -144,10 +292,14 @@ class WorkspaceAdmin(ModelAdmin):
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise Http404("the audit trail is the history")
 
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> Any:
+        """404, the same for a row that never was and one of another workspace."""
+        raise Http404("no such row in this workspace")
+
     # --- pages of our own ---------------------------------------------------------------------------------
     def page(self, request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:
         """A page in the console's frame."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         frame = self.admin_site.each_context(request)
         return TemplateResponse(request, template, {**frame, "opts": self.model._meta, "title": title, **context})
 

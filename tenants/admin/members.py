@@ -1,0 +1,173 @@
+"""The people of a workspace: who they are, what they may do, changing that and removing them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminRadioSelectWidget
+
+from tenants import roles
+from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
+from tenants.models import Membership
+from tenants.roles import Role
+from tenants.scope import current_workspace
+from tenants.workspaces import change_member, why_not_change
+
+ROLE_WORDS = {
+    Role.OWNER: "Owner: everything, including plan, billing and deleting the workspace",
+    Role.ADMIN: "Admin: campaigns, people, connections and settings",
+    Role.MEMBER: "Member: writes, schedules and sends campaigns",
+    Role.VIEWER: "Viewer: looks at everything, changes nothing",
+}
+ROLE_COLOURS = {"Owner": "primary", "Admin": "info", "Member": "success", "Viewer": "default"}
+
+
+class MemberForm(forms.ModelForm):
+    """One question: the role. What the person asking may not do is no choice."""
+
+    class Meta:
+        model = Membership
+        fields = ("role",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "role" not in self.fields:
+            return
+        person: Any = self.request_user  # type: ignore[attr-defined]
+        allowed = [
+            (role, words)
+            for role, words in ROLE_WORDS.items()
+            if role == self.instance.role or not why_not_change(self.instance, role, by=person, by_role=self.by_role)  # type: ignore[attr-defined]
+        ]
+        self.fields["role"].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=allowed)
+        self.fields["role"].help_text = why_not_change(self.instance, "", by=person, by_role=self.by_role)  # type: ignore[attr-defined]
+
+    def clean_role(self) -> str:
+        role: str = self.cleaned_data["role"]
+        if role != self.initial.get("role"):
+            refusal = why_not_change(
+                self.instance,
+                role,
+                by=self.request_user,  # type: ignore[attr-defined]
+                by_role=self.by_role,  # type: ignore[attr-defined]
+            )
+            if refusal:
+                raise ValidationError(refusal)
+        return role
+
+
+class MembershipAdmin(WorkspaceAdmin):
+    """Rules and their sentences are tenants.workspaces'; nobody is added here."""
+
+    form = MemberForm
+    fields = ("person", "role", "status_label", "joined")
+    readonly_fields = ("person", "status_label", "joined")
+    list_display = ("header", "role_label", "status_label", "joined")
+    list_filter = (("role", ChoicesDropdownFilter),)
+    list_select_related = ("user",)
+    search_fields = ("user__full_name", "user__email")
+    search_help_text = "Search names and e-mail addresses"
+    ordering = ("user__full_name", "user__email")
+    actions = None
+    actions_row = ("remove",)
+    actions_detail = ("remove",)
+
+    # --- rights -------------------------------------------------------------------------------------------
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Removing has rules and a dialog of its own."""
+        return False
+
+    def has_remove_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return self.allows(request, "delete")
+
+    # --- the list -----------------------------------------------------------------------------------------
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        queryset: QuerySet[Membership] = super().get_queryset(request).select_related("user")
+        return queryset
+
+    @display(description="Person", header=True, ordering="user__full_name")
+    def header(self, membership: Membership) -> list[str]:
+        return [str(membership.user), membership.user.email, membership.user.get_full_name()[:1].upper()]
+
+    @display(description="Role", label=ROLE_COLOURS, ordering="role")
+    def role_label(self, membership: Membership) -> str:
+        return membership.get_role_display()
+
+    @display(description="Status", label={"Active": "success", "Invited": "warning"}, ordering="status")
+    def status_label(self, membership: Membership) -> str:
+        return membership.get_status_display()
+
+    @display(description="Joined", ordering="joined_at")
+    def joined(self, membership: Membership) -> str:
+        return moment(membership.joined_at, current_workspace())
+
+    # --- one member ---------------------------------------------------------------------------------------
+    @display(description="Person")
+    def person(self, membership: Membership) -> SafeString:
+        return format_html("{} ({})", membership.user.get_full_name(), membership.user.email)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        own = Membership.objects.filter(user=request.user.pk, workspace=workspace_of(request)).first()
+        asked_by = {"request_user": request.user, "by_role": own.role if own else ""}
+        return type(form)(form.__name__, (form,), asked_by)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        return super().changeform_view(request, object_id, form_url, {"title": "Member", **(extra_context or {})})
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if "role" not in form.changed_data:
+            return
+        try:
+            change_member(obj, obj.role, by=request.user)  # type: ignore[arg-type]
+        except ValidationError as error:
+            # The form said yes; somebody changed the roles in between.
+            raise PermissionDenied(error.messages[0]) from error
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        if message:
+            self.audit(request, "role changed", obj.user, role=obj.role)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        messages.success(request, f"{obj.user} is now {obj.get_role_display().lower()} of this workspace.")
+        answer: HttpResponse = self.response_post_save_change(request, obj)
+        return answer
+
+    # --- removing -----------------------------------------------------------------------------------------
+    @action(
+        description="Remove from workspace",
+        icon="person_remove",
+        permissions=["remove"],
+        dialog={
+            "title": "Remove this person from the workspace?",
+            "description": "They lose access at once. What they wrote and sent stays.",
+            "form_submit_text": "Remove",
+        },
+    )
+    def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        require(request, roles.MEMBERS)
+        membership = self.get_object(request, object_id)
+        if membership is not None:
+            try:
+                change_member(membership, "", by=request.user)  # type: ignore[arg-type]
+            except ValidationError as error:
+                messages.error(request, error.messages[0])
+            else:
+                self.audit(request, "member removed", membership.user, role=membership.role)
+                messages.success(request, f"{membership.user} is no longer in this workspace.")
+        return after_dialog(request, reverse("admin:tenants_membership_changelist"))

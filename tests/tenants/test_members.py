@@ -1,0 +1,109 @@
+import pytest
+from django.core.exceptions import ValidationError
+
+from tenants import roles
+from tenants.models import AuditEntry, Membership, Workspace
+from tenants.roles import Role
+from tenants.scope import scope
+from tenants.workspaces import add_member, change_member
+
+
+def membership(cast, name) -> Membership:
+    with scope(cast.workspace):
+        return Membership.objects.get(user=getattr(cast, name))
+
+
+def page(cast, name) -> str:
+    return cast.url(f"tenants/membership/{membership(cast, name).pk}/change/")
+
+
+def remove(cast, by, name):
+    url = cast.url(f"tenants/membership/{membership(cast, name).pk}/remove/")
+    return cast.client(by).post(url, {"_form_submitted": "on"}, follow=True)
+
+
+def text(response) -> str:
+    return response.content.decode()
+
+
+def test_the_list_names_everybody_with_role_status_and_day_of_joining(cast):
+    shown = text(cast.client("viewer").get(cast.url("tenants/membership/")))
+    for name in ("Owner Rao", "Admin Rao", "Member Rao", "Viewer Rao"):
+        assert name in shown
+    assert "Outsider Rao" not in shown
+
+
+def test_an_admin_changes_a_role_and_it_counts_at_once(cast):
+    cast.client("admin").post(page(cast, "viewer"), {"role": "member"})
+    assert membership(cast, "viewer").role == Role.MEMBER
+    assert roles.can(type(cast.viewer).objects.get(pk=cast.viewer.pk), roles.SEND, cast.workspace)
+    with scope(cast.workspace):
+        assert AuditEntry.objects.get(action="role changed").detail == {"role": "member"}
+
+
+def test_an_admin_cannot_make_an_owner(cast):
+    response = cast.client("admin").post(page(cast, "viewer"), {"role": "owner"})
+    assert "Only an owner can make somebody an owner." in text(response)
+    assert membership(cast, "viewer").role == Role.VIEWER
+
+
+def test_an_admin_cannot_touch_the_owner(cast):
+    response = cast.client("admin").post(page(cast, "owner"), {"role": "viewer"})
+    assert "Only an owner can change or remove an owner." in text(response)
+    assert "Only an owner can change or remove an owner." in text(remove(cast, "admin", "owner"))
+    assert membership(cast, "owner").role == Role.OWNER
+
+
+def test_the_form_offers_an_admin_no_owner_role(cast):
+    shown = text(cast.client("admin").get(page(cast, "viewer")))
+    assert 'value="admin"' in shown
+    assert 'value="owner"' not in shown
+
+
+def test_nobody_changes_or_removes_themselves(cast):
+    assert "You cannot change or remove yourself." in text(
+        cast.client("owner").post(page(cast, "owner"), {"role": "viewer"})
+    )
+    assert "You cannot change or remove yourself." in text(remove(cast, "owner", "owner"))
+
+
+def test_a_member_and_a_viewer_cannot_change_roles(cast):
+    for name in ("member", "viewer"):
+        assert cast.client(name).post(page(cast, "admin"), {"role": "viewer"}).status_code == 403
+        assert remove(cast, name, "admin").status_code == 403
+    assert membership(cast, "admin").role == Role.ADMIN
+
+
+def test_removing_takes_the_access_away_at_once(cast):
+    browser = cast.client("member")
+    assert browser.get(cast.url()).status_code == 200
+    assert "Member Rao is no longer in this workspace." in text(remove(cast, "admin", "member"))
+    assert browser.get(cast.url()).status_code == 404
+
+
+def test_removing_is_a_post(cast):
+    cast.client("admin").get(cast.url(f"tenants/membership/{membership(cast, 'member').pk}/remove/"))
+    assert membership(cast, "member").role == Role.MEMBER
+
+
+def test_ownership_moves_when_the_founder_is_removed_by_another_owner(cast):
+    with scope(cast.workspace):
+        change_member(membership(cast, "admin"), Role.OWNER, by=cast.owner)
+        change_member(membership(cast, "owner"), "", by=cast.admin)
+    assert Workspace.objects.get(pk=cast.workspace.pk).owner == cast.admin
+
+
+def test_the_last_owner_cannot_be_demoted_even_by_a_verb(inside):
+    add_member(inside.workspace, inside.outsider, Role.OWNER)
+    Membership.objects.filter(user=inside.outsider).update(status=Membership.Status.INVITED)
+    with pytest.raises(ValidationError):
+        change_member(Membership.objects.get(user=inside.owner), Role.ADMIN, by=inside.outsider)
+
+
+def test_a_membership_of_another_workspace_is_404(cast):
+    with scope(cast.other_workspace):
+        theirs = Membership.objects.get().pk
+    for part in ("change", "remove"):
+        url = cast.url(f"tenants/membership/{theirs}/{part}/")
+        assert cast.client("owner").get(url).status_code == 404
+        assert cast.client("owner").post(url, {"role": "viewer"}).status_code == 404
