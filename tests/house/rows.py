@@ -1,0 +1,99 @@
+"""One example row of every model that the console shows, for tests that visit every page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from django.db import models
+from django.utils import timezone
+
+from campaigns.models import Campaign, Contact, Content, Endpoint, Revision, Run, Template
+from campaigns.reasons import Reason
+from delivery.models import Message
+from reports.models import Event
+from tenants import audit
+from tenants.models import ApiKey, AuditEntry, Connection, Membership, Workspace
+from tenants.scope import scope
+
+Rows = dict[type[models.Model], models.Model]
+
+
+def rows_of(workspace: Workspace) -> Rows:
+    """{model: a row of it} in the workspace. A page of a model that is missing here fails the route test."""
+    with scope(workspace):
+        made: Rows = {Workspace: workspace, Membership: Membership.objects.exclude(role="owner").first() or _owner()}
+        for model, make in MAKERS.items():
+            made[model] = make(workspace, made)
+        return made
+
+
+def _owner() -> Membership:
+    return Membership.objects.get(role="owner")
+
+
+def _key(workspace: Workspace, made: Rows) -> ApiKey:
+    key = ApiKey(workspace=workspace, name="Android app")
+    key.mint()
+    key.save()
+    return key
+
+
+def _connection(workspace: Workspace, made: Rows) -> Connection:
+    connection = Connection(workspace=workspace, name="Sandbox", provider="fcm_sandbox", project_id="sandbox-p")
+    connection.credentials = json.dumps({"type": "service_account", "project_id": "sandbox-p"})
+    connection.save()
+    return connection
+
+
+def _campaign(workspace: Workspace, made: Rows) -> Campaign:
+    campaign = Campaign.objects.create(workspace=workspace, name="Diwali offer")
+    Content.objects.create(workspace=workspace, campaign=campaign, title="20% off", body="Until Sunday.")
+    return campaign
+
+
+def _run(workspace: Workspace, made: Rows) -> Run:
+    campaign = made[Campaign]
+    assert isinstance(campaign, Campaign)
+    contents = [content.snapshot() for content in campaign.contents.all()]
+    revision = Revision.objects.create(
+        workspace=workspace, campaign=campaign, number=1, contents=contents, digest="0" * 64
+    )
+    run = Run.objects.create(
+        workspace=workspace, campaign=campaign, revision=revision, intended_at=timezone.now(),
+        not_after=timezone.now(), state=Run.State.COMPLETED, audience_size=1, tally={Reason.ACCEPTED.slug: 1},
+        started_at=timezone.now(), finished_at=timezone.now(), connection=made[Connection],
+    )  # fmt: skip
+    contact = made[Contact]
+    Message.objects.create(
+        workspace=workspace, run=run, contact_id=contact.pk, endpoint=Endpoint.objects.first(), reason=Reason.ACCEPTED
+    )
+    return run
+
+
+def _contact(workspace: Workspace, made: Rows) -> Contact:
+    contact = Contact.objects.create(workspace=workspace, external_id="asha", attributes={"first_name": "Asha"})
+    Endpoint.objects.create(workspace=workspace, contact=contact, value=f"sbx_ok_{workspace.slug}", platform="android")
+    return contact
+
+
+def _event(workspace: Workspace, made: Rows) -> Event:
+    now = timezone.now()
+    return Event.objects.create(
+        workspace=workspace, client_id="event-1", type="opened", occurred_at=now, received_at=now,
+        campaign_id=made[Campaign].pk, run_id=made[Run].pk, contact_id=made[Contact].pk,
+    )  # fmt: skip
+
+
+MAKERS: dict[type[models.Model], Callable[[Workspace, Rows], models.Model]] = {
+    ApiKey: _key,
+    Connection: _connection,
+    Contact: _contact,
+    Template: lambda workspace, made: Template.objects.create(
+        workspace=workspace, name="Diwali", category="festive", title="Happy Diwali", body="From all of us."
+    ),
+    Campaign: _campaign,
+    Run: _run,
+    Event: _event,
+    AuditEntry: lambda workspace, made: audit.record(workspace, "campaign scheduled", "Diwali offer", by=None),
+}
