@@ -7,7 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 from django.templatetags.static import static
 
-from tenants.models import Workspace
+import reports.dashboard
+from campaigns.admin.campaigns import status_tabs
+from pushpilot.navigation import sidebar
+from pushpilot.sites import console
+from tenants.models import Connection, Workspace
 
 
 def _workspace(request: HttpRequest) -> Workspace | None:
@@ -27,15 +31,23 @@ def site_subheader(request: HttpRequest) -> str:
 def workspace_switcher(request: HttpRequest) -> list[dict[str, Any]]:
     if not request.user.is_authenticated:
         return []
-    own = request.user.workspaces()
+    here = _workspace(request)
     return [
-        *({"icon": "rocket_launch", "title": w.name, "link": w.console_path} for w in own),
+        *(
+            {"icon": "check" if own == here else "domain", "title": own.name, "link": own.console_path}
+            for own in request.user.workspaces()
+        ),
         {"icon": "add", "title": "New workspace", "link": "/?new"},
     ]
 
 
 def environment(request: HttpRequest) -> list[str] | None:
-    return None
+    """The chip that says that nothing reaches real phones: the active connection is a sandbox."""
+    workspace = _workspace(request)
+    if workspace is None:
+        return None
+    active = Connection.objects.filter(workspace=workspace, is_active=True, provider=Connection.Provider.FCM_SANDBOX)
+    return ["Sandbox", "warning"] if active.exists() else None
 
 
 def stylesheet(request: HttpRequest) -> str:
@@ -46,21 +58,31 @@ def script(request: HttpRequest) -> str:
     return static("pushpilot/app.js")
 
 
-def palette(request: HttpRequest, term: str) -> list[Any]:
-    return []
+def icon(request: HttpRequest) -> str:
+    return static("pushpilot/logo.svg")
+
+
+def favicon(request: HttpRequest) -> str:
+    return static("pushpilot/favicon.svg")
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    return []
+    return sidebar(request, console)
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    return []
+    return [*status_tabs(request)]
 
 
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:
-    return []
+    links = [
+        {"title": "Your profile", "link": "/accounts/profile/"},
+        {"title": "Password and security", "link": "/accounts/2fa/"},
+    ]
+    if request.user.is_authenticated and request.user.is_superuser:
+        links.append({"title": "Platform", "link": "/platform/"})
+    return links
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    return context
+    return {**context, "dashboard": reports.dashboard.build(request)}

@@ -43,7 +43,7 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str]) -> None:
         with (self.log_folder / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen(
+            child = subprocess.Popen(  # noqa: S603 - our own commands
                 command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         self.running.append((name, child))

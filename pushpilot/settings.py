@@ -18,10 +18,10 @@ _public = urlsplit(PUBLIC_URL)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", sorted({_public.hostname or "", "localhost", "127.0.0.1", "[::1]"}))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
-SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS = env.secrets_list("SECRET_KEY_FALLBACKS")
 # Provider credentials have keys of their own: rotating SECRET_KEY must not make them unreadable. First key
 # encrypts, all decrypt.
-ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS", []) or [env.secret("ENCRYPTION_KEY", DATA_DIR / "encryption_key")]
+ENCRYPTION_KEYS = env.secrets_list("ENCRYPTION_KEYS") or [env.secret("ENCRYPTION_KEY", DATA_DIR / "encryption_key")]
 # How many reverse proxies of ours stand in front: that many X-Forwarded-For entries are believed, no more.
 PROXY_COUNT = env.integer("PROXY_COUNT", 0, most=5)
 
@@ -39,12 +39,16 @@ SESSION_COOKIE_SAMESITE = "Lax"
 # --- data ----------------------------------------------------------------------------------------------
 DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:////{DATA_DIR / 'pushpilot.sqlite3'}", base=BASE_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.redis("REDIS_URL")
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL
     # Shared by the processes of one machine, so that rate limits hold across them without Redis.
-    else {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(DATA_DIR / "cache")}
+    else {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": str(DATA_DIR / "cache"),
+        "OPTIONS": {"MAX_ENTRIES": 10_000},  # of 300, Django's default, a third is thrown away at random when full
+    }
 }
 MEDIA_ROOT = DATA_DIR / "media"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
@@ -61,13 +65,18 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "guardian",
     "allauth",
     "allauth.account",
     "allauth.mfa",
     "allauth.socialaccount",
-    "allauth.socialaccount.providers.google",
-    "allauth.socialaccount.providers.apple",
+    # Without its client id a provider's addresses would only raise.
+    *(
+        f"allauth.socialaccount.providers.{name}"
+        for name in ("google", "apple")
+        if env.text(f"{name.upper()}_CLIENT_ID")
+    ),
     "allauth.usersessions",
     "django_q",
     "django_filters",
@@ -203,16 +212,18 @@ SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = USE_TZ = True
+FORMS_URLFIELD_ASSUME_HTTPS = True
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 IMPORT_EXPORT_USE_TRANSACTIONS = True
 IMPORT_EXPORT_SKIP_ADMIN_CONFIRM = False
 IMPORT_EXPORT_TMP_STORAGE_CLASS = "import_export.tmp_storages.CacheStorage"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
+    "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "WARNING", LOG_LEVELS)},
     "loggers": {"django-q": {"level": "WARNING"}},
 }
 
@@ -221,6 +232,8 @@ UNFOLD = {
     "SITE_HEADER": "pushpilot.console.site_header",
     "SITE_SUBHEADER": "pushpilot.console.site_subheader",
     "SITE_SYMBOL": "rocket_launch",
+    "SITE_ICON": "pushpilot.console.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "pushpilot.console.favicon"}],
     "SITE_URL": None,
     "SITE_DROPDOWN": "pushpilot.console.workspace_switcher",
     "ENVIRONMENT": "pushpilot.console.environment",
@@ -231,7 +244,7 @@ UNFOLD = {
     "BORDER_RADIUS": "8px",
     "STYLES": ["pushpilot.console.stylesheet"],
     "SCRIPTS": ["pushpilot.console.script"],
-    "COMMAND": {"search_callback": "pushpilot.console.palette", "search_models": False, "show_history": False},
+    "COMMAND": {"search_models": False, "show_history": False},
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,

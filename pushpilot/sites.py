@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from functools import update_wrapper
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
 import campaigns.admin
+import campaigns.admin.campaigns
 import delivery.admin
 import reports.admin
+import reports.panels
 import tenants.admin
+from delivery.admin.preview import preview
+from pushpilot import palette
 from tenants.admin.base import WorkspaceAdmin
 
 
@@ -45,20 +52,20 @@ class ConsoleSite(UnfoldAdminSite):
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return redirect("/accounts/password/change/")
 
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:
+        return redirect("admin:index")
+
     def get_urls(self) -> list[Any]:
-        """Without the shortcut /r/, which would resolve any row of any workspace."""
-        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        """Without the shortcut /r/, which resolves any row of any workspace, and without Django's account pages."""
+        own = [path("preview/", self.admin_view(preview), name="preview")]
+        unwanted = ("view_on_site", "password_change_done")
+        return [*own, *(url for url in super().get_urls() if getattr(url, "name", "") not in unwanted)]
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The command palette. Unfold's own caches for 5 minutes by user and term, across workspaces."""
-        from pushpilot.console import palette
-
-        term = request.GET.get("s", "").strip()[:100]
-        if not term:
-            return HttpResponse()
         if not self.has_permission(request):
             raise Http404
-        page = Paginator(palette(request, term), 30)
+        page = Paginator(palette.search(request, request.GET.get("s", "")[:100], self), 60)
         template = "command_results" if "extended" in request.GET else "search_results"
         return TemplateResponse(
             request,
@@ -77,10 +84,34 @@ class PlatformSite(UnfoldAdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         return request.user.is_active and request.user.is_superuser
 
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """For everybody else who is signed in, the platform does not exist."""
+        inner = super().admin_view(view, cacheable)
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            if not self.has_permission(request):
+                raise Http404
+            response: HttpResponse = inner(request, *args, **kwargs)
+            return response
+
+        return update_wrapper(guarded, inner)
+
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        if request.user.is_authenticated:
+        if request.user.is_authenticated and not self.has_permission(request):
             raise Http404
-        return redirect(f"/accounts/login/?{urlencode({'next': request.get_full_path()})}")
+        return redirect("platform:index") if request.user.is_authenticated else redirect_to_login("/platform/")
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return redirect("/accounts/logout/")
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return redirect("/accounts/password/change/")
+
+    def get_urls(self) -> list[Any]:
+        unwanted = ("view_on_site", "password_change_done")
+        return [url for url in super().get_urls() if getattr(url, "name", "") not in unwanted]
 
 
 console = ConsoleSite(name="admin")
@@ -89,6 +120,11 @@ platform = PlatformSite(name="platform")
 for package in (tenants.admin, campaigns.admin, delivery.admin, reports.admin):
     for model, page in package.PAGES.items():
         console.register(model, page)
+
+# Upper layers fill slots on the pages of lower ones.
+campaigns.admin.campaigns.PANELS.append(reports.panels.campaign_panel)
+delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
+delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
 
 for model, page in admin.site._registry.items():
     theirs = type(page)

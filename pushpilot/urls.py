@@ -9,6 +9,7 @@ from pushpilot.sites import console, platform
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
+    path("accounts/profile/", views.profile, name="account_profile"),
     path("accounts/", include("allauth.urls")),
     path("admin/", console.urls),
     path("platform/", platform.urls),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -9,11 +11,27 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 
+from delivery.connections import SandboxUnreachable, connect_sandbox
+from tenants.models import Membership, User, Workspace
+from tenants.scope import every_workspace
 from tenants.workspaces import create_workspace
 
 
 class WorkspaceForm(forms.Form):
-    name = forms.CharField(max_length=100, min_length=2, label="Name of your company or team")
+    name = forms.CharField(
+        max_length=100,
+        min_length=2,
+        label="Name of your company or team",
+        widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "organization", "placeholder": "FreshCart"}),
+    )
+
+
+class ProfileForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ("full_name",)
+        labels = {"full_name": "Your name"}
+        widgets = {"full_name": forms.TextInput(attrs={"autocomplete": "name"})}
 
 
 @login_required
@@ -25,12 +43,35 @@ def home(request: HttpRequest) -> HttpResponse:
         return redirect(f"/w/{last if last in slugs else slugs[0]}/admin/")
     form = WorkspaceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        workspace = create_workspace(form.cleaned_data["name"], owner=request.user)  # type: ignore[arg-type]
-        messages.success(
-            request, f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real phones."
-        )
+        user = cast(User, request.user)
+        workspace = create_workspace(form.cleaned_data["name"], owner=user)
+        messages.success(request, _connect_sandbox(workspace, user))
         return redirect(workspace.console_path)
     return render(request, "home/first_workspace.html", {"form": form, "has_workspace": bool(slugs)})
+
+
+def _connect_sandbox(workspace: Workspace, user: User) -> str:
+    """What to say about it. Without its sandbox a workspace is whole all the same: it can be connected later."""
+    try:
+        connect_sandbox(workspace, by=user)
+    except SandboxUnreachable:
+        return f"Welcome to {workspace.name}. Connect a sandbox or Firebase under Settings before you send."
+    return f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real phones."
+
+
+@login_required
+def profile(request: HttpRequest) -> HttpResponse:
+    """The user's own name, and the workspaces they are in."""
+    user = cast(User, request.user)
+    form = ProfileForm(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Your name is saved.")
+        return redirect("account_profile")
+    with every_workspace():
+        active = Membership.objects.filter(user=user, status=Membership.Status.ACTIVE)
+        memberships = list(active.select_related("workspace").order_by("workspace__name"))
+    return render(request, "home/profile.html", {"form": form, "memberships": memberships})
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

@@ -43,7 +43,7 @@ def sign_in(browser: Browser, product: Product) -> Iterator[SignIn]:
 
     def open_page(email: str, *, width: int = 1440, height: int = 900, theme: str = "light") -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, base_url=product.url)
-        context.add_init_script(f"localStorage.setItem('_x_adminTheme', JSON.stringify('{theme}'))")
+        context.add_init_script(f"localStorage.setItem('adminTheme', JSON.stringify('{theme}'))")
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))

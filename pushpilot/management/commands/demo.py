@@ -81,7 +81,6 @@ class Command(BaseCommand):
                 run.refresh_from_db()
                 self.bar(run)
                 time.sleep(0.2)
-            self.bar(run)
             self.account(run)
 
     def bar(self, run: Run) -> None:
@@ -89,9 +88,12 @@ class Command(BaseCommand):
         waiting, total = live.get(Reason.PENDING.slug, 0), run.audience_size
         share = (total - waiting) / total if total else 0.0
         filled = "█" * int(share * BAR)
-        text = f"\r  {filled:░<{BAR}} {share:4.0%}  {run.get_state_display():<24}"
-        self.stdout.write(text, ending="\n" if run.finished_at else "")
-        self.stdout.flush()
+        text = f"  {filled:░<{BAR}} {share:4.0%}  {run.get_state_display():<24}"
+        if run.finished_at:
+            self.say(f"\r{text}" if self.stdout.isatty() else text)
+        elif self.stdout.isatty():
+            self.stdout.write(f"\r{text}", ending="")
+            self.stdout.flush()
 
     def account(self, run: Run) -> None:
         """Audience = accepted + each reason, counted from the ledger."""
@@ -105,11 +107,11 @@ class Command(BaseCommand):
 
     def welcome(self, demo: Demo, url: str) -> None:
         self.say(f"PushPilot is running at  {url}\n")
-        for person in demo.story["people"]:
-            self.say(f"  {person['role']:<8}{person['email']:<24}{demo.story['password']}")
-        operator = demo.story["operator"]
-        self.say(f"  {'platform':<8}{operator['email']:<24}{demo.story['password']}  ({url}/platform/)")
-        self.say(f"\nPhone wall: {url}{demo.workspace.console_path}phone-wall/   Ctrl-C stops everything.")
+        people = [*demo.story["people"], {"role": "operator", **demo.story["operator"]}]
+        for person in people:
+            self.say(f"  {person['role']:<10}{person['email']:<26}{demo.story['password']}")
+        self.say(f"\nPhone wall:   {url}{demo.workspace.console_path}campaigns/run/phone-wall/")
+        self.say(f"Platform:     {url}/platform/ (operator only)\nCtrl-C stops everything.")
 
     def watch(self, processes: Processes) -> None:
         name = processes.ended()

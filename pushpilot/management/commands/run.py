@@ -32,7 +32,8 @@ class Command(BaseCommand):
             processes.manage("sandbox", "sandbox", "--port", str(sandbox_port), "--data-dir", data_dir)
             processes.manage("worker", "worker")
             processes.start("web", web_command(options["port"], host=options["host"]))
-            self.stdout.write(f"PushPilot: {settings.PUBLIC_URL} (logs in {settings.DATA_DIR / 'logs'}); Ctrl-C stops it.")
+            logs = settings.DATA_DIR / "logs"
+            self.stdout.write(f"PushPilot: {settings.PUBLIC_URL} (logs in {logs}); Ctrl-C stops it.")
             try:
                 while True:
                     time.sleep(1)

@@ -7,6 +7,7 @@ heartbeat, a row that only a q2 task writes, stops, the whole group is killed an
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -103,10 +104,8 @@ class Watchdog:
         """Also the orphans that a dead parent left: they are in its process group."""
         if self.cluster is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.cluster.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.cluster.wait()
 
     def _end_cluster(self) -> None:

@@ -1,0 +1,103 @@
+"""The sidebar of the console: which pages there are, for whom, under which heading.
+
+Pages of models appear once their app registers them on the site, for the roles that may view them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from campaigns.models import Campaign
+from tenants import roles
+from tenants.models import Workspace
+
+# Shown as the badge of Campaigns: what is going out or will.
+UNDER_WAY = (Campaign.Status.SCHEDULED, Campaign.Status.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`model` is the label of a registered model; a page without one names its URL and the capability it needs."""
+
+    title: str
+    icon: str
+    model: str = ""
+    url: str = ""
+    capability: str = roles.VIEW
+
+
+GROUPS: dict[str, tuple[Page, ...]] = {
+    "Engage": (
+        Page("Home", "home", url="index"),
+        Page("Campaigns", "campaign", model="campaigns.campaign"),
+        Page("Templates", "dashboard_customize", model="campaigns.template"),
+    ),
+    "Audience": (Page("Contacts", "group", model="campaigns.contact"),),
+    "Delivery": (
+        Page("Runs", "send", model="campaigns.run"),
+        Page("Phone wall", "smartphone", url="phone_wall"),
+        Page("Events", "bolt", model="reports.event"),
+    ),
+    "Settings": (
+        Page("Connections", "cable", model="tenants.connection"),
+        Page("API keys", "key", model="tenants.apikey"),
+        Page("Members", "badge", model="tenants.membership"),
+        Page("Audit trail", "history", model="tenants.auditentry"),
+        Page("Workspace", "tune", model="tenants.workspace"),
+    ),
+}
+
+
+def link_of(page: Page, request: HttpRequest, site: AdminSite) -> str:
+    """The page's address; "" if it does not exist (yet) or the user may not view it."""
+    workspace: Workspace | None = getattr(request, "workspace", None)
+    if workspace is None:
+        return ""
+    if page.model:
+        admins = {model._meta.label_lower: admin for model, admin in site._registry.items()}
+        admin = admins.get(page.model)
+        if admin is None or not admin.has_module_permission(request):
+            return ""
+        return reverse(f"{site.name}:{page.model.replace('.', '_')}_changelist")
+    if not roles.can(request.user, page.capability, workspace):
+        return ""
+    try:
+        return reverse(f"{site.name}:{page.url}")
+    except NoReverseMatch:
+        return ""
+
+
+def pages(request: HttpRequest, site: AdminSite) -> list[tuple[str, Page, str]]:
+    """(group, page, link) of everything that the user may open, in the order of the sidebar."""
+    found = [(group, page, link_of(page, request, site)) for group, listed in GROUPS.items() for page in listed]
+    return [entry for entry in found if entry[2]]
+
+
+def campaigns_under_way(workspace: Workspace) -> int:
+    return Campaign.objects.filter(workspace=workspace, status__in=UNDER_WAY).count()
+
+
+def sidebar(request: HttpRequest, site: AdminSite) -> list[dict[str, Any]]:
+    """What Unfold draws: groups of items, each with its icon, link and whether it is the page shown now."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    shown = pages(request, site)
+    # The longest that fits: the phone wall lies under the runs, everything under home.
+    here = max((link for _, _, link in shown if request.path.startswith(link)), key=len, default="")
+    if here == reverse(f"{site.name}:index") != request.path:
+        here = ""
+    for group, page, link in shown:
+        item: dict[str, Any] = {"title": page.title, "icon": page.icon, "link": link, "active": link == here}
+        if page.model == "campaigns.campaign":
+            under_way = campaigns_under_way(request.workspace)  # type: ignore[attr-defined]
+            if under_way:
+                item |= {"badge": under_way, "badge_variant": "primary"}
+        groups.setdefault(group, []).append(item)
+    return [
+        {"title": title, "separator": number > 0, "collapsible": False, "items": items}
+        for number, (title, items) in enumerate(groups.items())
+    ]

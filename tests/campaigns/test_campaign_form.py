@@ -1,0 +1,196 @@
+"""The campaign editor: what is saved, what is refused and at which field, and what is answered while somebody types."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from campaigns.admin import builders
+from campaigns.models import Campaign, Template
+from campaigns.segments import RuleError
+from pushpilot.lib.clock import RecurrenceError
+from tenants.models import AuditEntry
+from tenants.scope import scope
+from tests.campaigns.console import ADD, FORM, change, errors_of, live, saved, written
+
+
+def refused(cast, **fields: Any) -> dict[str, list[str]]:
+    response = cast.client("member").post(cast.url(ADD), {**FORM, **fields, "_save": "1"})
+    assert response.status_code == 200
+    with scope(cast.workspace):
+        assert not Campaign.objects.exists()
+    return errors_of(response)
+
+
+def test_a_saved_form_becomes_a_draft_with_one_content(company):
+    campaign = saved(
+        company, ttl_secs="0", priority="high", badge="0", data_lines="screen=offers\nq = a=b", sound="default",
+        collapse_key="sale", silent="on", tone="cheerful",
+    )  # fmt: skip
+    with scope(company.workspace):
+        content = campaign.contents.get()
+    assert (campaign.status, campaign.created_by, campaign.audience_rule) == ("draft", company.member, {})
+    assert (content.title, content.language) == (FORM["title"], "en")
+    assert content.options == {
+        "ttl_secs": 0, "priority": "high", "badge": 0, "data": {"screen": "offers", "q": "a=b"}, "sound": "default",
+        "collapse_key": "sale", "silent": True,
+    }  # fmt: skip
+    with scope(company.workspace):
+        assert AuditEntry.objects.filter(action="campaign created", actor=company.member).exists()
+
+
+def test_the_form_shows_what_was_saved_and_saving_it_again_changes_nothing(company):
+    campaign = saved(
+        company, audience="rule", audience_field="attributes.orders", audience_op="gte", audience_value="3",
+        schedule_type="recurring", scheduled_at="2026-12-04T18:30", repeat="weekly", interval="2",
+        weekdays=["MO", "FR"], data_lines="a=1", ttl_secs="3600",
+    )  # fmt: skip
+    assert campaign.audience_rule == {"field": "attributes.orders", "op": "gte", "value": 3}
+    assert campaign.recurrence_rule == "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,FR"
+    assert campaign.scheduled_at == datetime(2026, 12, 4, 13, tzinfo=UTC)
+    client = company.client("member")
+    form = client.get(change(company, campaign)).context["adminform"].form
+    again = {name: form[name].value() for name in form.fields}
+    again = {name: value for name, value in again.items() if value not in (None, False)}
+    assert again["scheduled_at"] == "2026-12-04T18:30"
+    stored = ("audience_rule", "recurrence_rule", "scheduled_at")
+    with scope(company.workspace):
+        before = Campaign.objects.filter(pk=campaign.pk).values(*stored).get()
+        options = campaign.contents.get().options
+    assert client.post(change(company, campaign), {**again, "_save": "1"}).status_code == 302
+    with scope(company.workspace):
+        after = Campaign.objects.filter(pk=campaign.pk).values(*stored).get()
+        assert (after, campaign.contents.get().options) == (before, options)
+
+
+def test_review_and_send_saves_and_goes_on_to_the_review(company):
+    response = company.client("member").post(company.url(ADD), {**FORM, "_review": "1"})
+    assert response["Location"].endswith("/review/")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"name": ""}, "name", "required"),
+        ({"title": "x" * 121}, "title", "at most 120"),
+        ({"body": "Hi {{ name"}, "body", "The personalisation cannot be read: expected '}}'"),
+        ({"title": "{{ x | shout }}"}, "title", "unknown filter 'shout'"),
+        ({"image_url": "http://x.test/a.png"}, "image_url", "starts with https://"),
+        ({"image_url": "{{ picture"}, "image_url", "cannot be read"),
+        ({"deep_link": "offers"}, "deep_link", "Write the whole link"),
+        ({"channel": "sms"}, "channel", "SMS comes soon"),
+        ({"collapse_key": "{{ id }}"}, "collapse_key", "same for everybody"),
+        ({"data_lines": "screen"}, "data_lines", "Line 1: write key=value"),
+        ({"data_lines": "a=1\na=2"}, "data_lines", "Line 2: “a” is given twice"),
+        ({"data_lines": "pp_ref=1"}, "data_lines", "“pp_ref” is reserved"),
+        ({"data_lines": "google.x=1"}, "data_lines", "reserved"),
+        ({"badge": "-1"}, "badge", "greater than or equal to 0"),
+        ({"audience": "rule"}, "audience", "Choose what to look at"),
+        ({"audience": "rule", "audience_field": "country"}, "audience_value", "Fill in the value"),
+        (
+            {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gt", "audience_value": "many"},
+            "audience", "compares numbers",
+        ),
+        ({"audience": "rule", "audience_field": "password", "audience_value": "x"}, "audience", "is no field"),
+        ({"schedule_type": "scheduled", "scheduled_at": "soon"}, "scheduled_at", "Write a date and a time"),
+        ({"schedule_type": "scheduled", "scheduled_at": "9999-12-31T23:59"}, "scheduled_at", "2000 and 2099"),
+        ({"schedule_type": "recurring", "repeat": "weekly"}, "weekdays", "at least one day"),
+        (
+            {"schedule_type": "recurring", "repeat": "custom", "recurrence_rule": "FREQ=DAILY;INTERVAL=0"},
+            "recurrence_rule", "no value for INTERVAL",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_input_is_an_error_at_its_field(company, fields, field, words):
+    errors = refused(company, **fields)
+    assert list(errors) == [field], errors
+    assert words in errors[field][0]
+
+
+def test_values_are_read_as_the_attribute_is_mostly_written(company):
+    rule = {"audience": "rule", "audience_op": "is"}
+    for field, text, value in (
+        ("attributes.pin", "411001", "411001"), ("attributes.orders", "3", 3), ("attributes.vip", "yes", True),
+        ("country", "in", "IN"), ("attributes.unseen", "7", 7), ("attributes.unseen", "007", "007"),
+    ):  # fmt: skip
+        campaign = saved(company, **rule, audience_field=field, audience_value=text)
+        assert campaign.audience_rule["value"] == value, field
+        assert type(campaign.audience_rule["value"]) is type(value)
+
+
+def test_a_nested_rule_from_elsewhere_survives_the_form(company):
+    nested = {"any": [{"field": "country", "op": "is", "value": "IN"}, {"field": "country", "op": "is", "value": "DE"}]}
+    campaign = written(company, audience_rule=nested)
+    client = company.client("member")
+    assert "People whose country is IN or country is DE" in client.get(change(company, campaign)).content.decode()
+    client.post(change(company, campaign), {**FORM, "audience": "custom", "_save": "1"})
+    with scope(company.workspace):
+        campaign.refresh_from_db()
+    assert campaign.audience_rule == nested
+
+
+def test_a_template_starts_a_campaign(company):
+    with scope(company.workspace):
+        own = Template.objects.create(
+            workspace=company.workspace, name="Diwali", title="Lights", body="Sale", category="festive"
+        )
+    form = company.client("member").get(company.url(ADD) + f"?template={own.pk}").context["adminform"].form
+    assert (form["title"].value(), form["template_used"].value()) == ("Lights", own.pk)
+    assert saved(company, template_used=own.pk).template_id == own.pk
+
+
+def test_another_workspace_s_template_is_neither_used_nor_listed(company):
+    with scope(company.other_workspace):
+        foreign = Template.objects.create(
+            workspace=company.other_workspace, name="Secret", title="s", body="s", category="news"
+        )
+    client = company.client("member")
+    assert client.get(company.url(ADD) + f"?template={foreign.pk}").context["adminform"].form["title"].value() == ""
+    assert saved(company, template_used=foreign.pk).template_id is None
+    listed = client.get(company.url("campaigns/campaign/templates/?q=secret")).json()
+    assert listed == {"templates": []}
+
+
+def test_the_audience_is_counted_while_typing(company):
+    assert live(company, "audience").json() == {
+        "words": "10 people match · 7 devices reachable", "people": 10, "devices": 7, "sentence": "Everyone"
+    }  # fmt: skip
+    rule = {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gt"}
+    answer = live(company, "audience", **rule, audience_value="8").json()
+    assert answer["words"] == "1 person matches · 0 devices reachable"
+    assert "compares numbers" in live(company, "audience", **rule, audience_value="x").json()["error"]
+    assert live(company, "audience", name="", title="{{ oops").json()["people"] == 10  # other fields may be wrong
+
+
+def test_the_next_five_dates_are_shown_in_the_workspace_s_time(company):
+    start = (datetime.now(UTC) + timedelta(days=400)).strftime("%Y-06-01T18:00")
+    answer = live(company, "dates", schedule_type="recurring", scheduled_at=start, repeat="daily", interval="2").json()
+    assert answer["words"] == "every 2 days"
+    assert len(answer["dates"]) == 5
+    assert all(date.endswith("18:00 IST") for date in answer["dates"])
+    assert "1 Jun" in answer["dates"][0]
+    assert "first date" in live(company, "dates", schedule_type="recurring", repeat="daily").json()["error"]
+    none = {"schedule_type": "recurring", "scheduled_at": start, "repeat": "weekly"}
+    assert "at least one day" in live(company, "dates", **none).json()["error"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=MO,SU", "FREQ=MONTHLY;INTERVAL=2;BYMONTHDAY=-1",
+     "FREQ=MONTHLY;BYDAY=1MO", "FREQ=YEARLY;BYMONTH=2;COUNT=3", "FREQ=WEEKLY"],
+)  # fmt: skip
+def test_a_repetition_survives_the_builder(rule):
+    shown = {"weekdays": [], "month_day": "1", **builders.read_recurrence(rule)}
+    again = builders.build_recurrence(
+        shown["repeat"], shown["interval"], shown["weekdays"], int(shown["month_day"]), shown["recurrence_rule"]
+    )
+    assert again == rule
+
+
+def test_the_builders_refuse_in_sentences():
+    with pytest.raises(RecurrenceError, match="at least one day"):
+        builders.build_recurrence("weekly", 1, [], 1, "")
+    with pytest.raises(RuleError, match="whose name is a number"):
+        builders.build_rule("attributes.2024", "is", "x")
+    assert builders.build_rule("attributes.n", "in", "1, 2,x", "number")["value"] == [1, 2, "x"]
+    assert builders.build_rule("attributes.n", "gt", "1,200")["value"] == 1200

@@ -1,0 +1,32 @@
+"""Contacts in the console: found, shown, never changed, their tokens never spelt out."""
+
+from campaigns.models import Contact, Endpoint
+from tenants.scope import scope
+
+
+def test_contacts_are_listed_and_found_by_the_beginning_of_their_id(company):
+    client = company.client("viewer")
+    page = client.get(company.url("campaigns/contact/"))
+    assert len(page.context["cl"].result_list) == 10
+    assert "No device" in page.content.decode()
+    for term, found in (("user-3", ["user-3"]), ("ser-3", []), ("user", 10)):
+        rows = client.get(company.url(f"campaigns/contact/?q={term}")).context["cl"].result_list
+        assert len(rows) == found if isinstance(found, int) else [row.external_id for row in rows] == found
+
+
+def test_a_contact_s_page_shows_devices_consents_and_attributes_and_hides_the_token(company):
+    with scope(company.workspace):
+        contact = Contact.objects.get(external_id="user-7")
+        Endpoint.objects.filter(contact=contact).update(is_active=False, retired_reason="unregistered")
+    page = company.client("viewer").get(company.url(f"campaigns/contact/{contact.pk}/change/")).content.decode()
+    for words in ("Name7", "user-7", "Retired: unregistered", "Opted out", "app settings", "orders", "Pune"):
+        assert words in page, words
+    assert "token-of-user-7" not in page
+
+
+def test_contacts_cannot_be_changed_here(company):
+    client = company.client("owner")
+    assert client.get(company.url("campaigns/contact/add/")).status_code == 403
+    with scope(company.workspace):
+        pk = Contact.objects.first().pk
+    assert client.post(company.url(f"campaigns/contact/{pk}/delete/"), {"post": "yes"}).status_code == 403

@@ -1,0 +1,150 @@
+"""What lint says before a send: errors stop it, warnings name the field that cures them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from campaigns.lint import Finding, lint
+from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
+from tenants.models import Connection
+
+NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
+NEVER = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"
+FEW_ORDERS = {"field": "attributes.orders", "op": "lt", "value": 3}
+
+
+@pytest.fixture
+def company(inside):
+    """A workspace with a connection and ten people with phones; three have no first name."""
+    Connection.objects.create(workspace=inside.workspace, name="Sandbox", provider="fcm_sandbox", is_active=True)
+    contacts = [
+        Contact(
+            workspace=inside.workspace, external_id=f"u{n}", country="IN",
+            attributes={"orders": n} | ({"first_name": "Asha"} if n > 2 else {"first_name": ["", None, ""][n]}),
+        )
+        for n in range(10)
+    ]  # fmt: skip
+    Contact.objects.bulk_create(contacts)
+    Endpoint.objects.bulk_create(
+        Endpoint(workspace=inside.workspace, contact=contact, value=contact.external_id) for contact in contacts
+    )
+    return inside
+
+
+def campaign(cast, **fields: Any) -> Campaign:
+    content = {"title": "Sale", "body": "Today", **fields.pop("content", {})}
+    made = Campaign.objects.create(workspace=cast.workspace, name="Sale", **fields)
+    Content.objects.create(workspace=cast.workspace, campaign=made, **content)
+    return made
+
+
+def found(cast, **fields: Any) -> list[Finding]:
+    return lint(campaign(cast, **fields), NOW)
+
+
+def test_a_finished_campaign_has_no_findings(company):
+    assert found(company) == []
+
+
+def test_errors_come_before_warnings(company):
+    both = found(company, content={"title": "Hi {{ first_name }}", "body": "{{ oops"})
+    assert [finding.is_error for finding in both] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"channel": "sms"}, "channel", "SMS cannot be sent yet"),
+        ({"content": {"title": "", "body": ""}}, "title", "The message is empty"),
+        ({"content": {"body": "Hi {{ name"}}, "body", "does not parse"),
+        ({"content": {"body": "ü" * 1000, "options": {"data": {"k": "x" * 2100}}}}, "body", "take 4,096. Shorten it"),
+        ({"audience_rule": {"field": "country", "op": "is", "value": "DE"}}, "audience", "Nobody matches"),
+        ({"audience_rule": {"field": "nope"}}, "audience", "is no field"),
+        ({"schedule_type": "scheduled"}, "scheduled_at", "Choose the date"),
+        ({"schedule_type": "scheduled", "scheduled_at": NOW}, "scheduled_at", "has passed"),
+        ({"schedule_type": "recurring", "recurrence_rule": "FREQ=DAILY"}, "scheduled_at", "Choose the date"),
+        (
+            {"schedule_type": "recurring", "scheduled_at": NOW, "recurrence_rule": "FREQ=HOURLY"},
+            "recurrence_rule", "no value for FREQ",
+        ),
+        (
+            {"schedule_type": "recurring", "scheduled_at": NOW, "recurrence_rule": NEVER},
+            "recurrence_rule", "no occurrence",
+        ),
+    ],
+)  # fmt: skip
+def test_what_stops_a_send(company, fields, field, words):
+    Endpoint.objects.update(channel=fields.get("channel", "app_push"))
+    errors = [finding for finding in found(company, **fields) if finding.is_error]
+    assert [(finding.field, words in finding.text) for finding in errors] == [(field, True)], errors
+
+
+def test_without_a_connection_or_a_reachable_device_nothing_goes_out(company):
+    Connection.objects.update(is_active=False)
+    Endpoint.objects.update(opted_in=False)
+    assert {finding.field for finding in found(company)} == {"channel", "audience"}
+
+
+def test_everybody_unsubscribed_is_an_error(company):
+    Consent.objects.bulk_create(
+        Consent(workspace=company.workspace, contact=contact, channel="app_push", status="opted_out", source="test")
+        for contact in Contact.objects.all()
+    )
+    assert [finding.text for finding in found(company)] == ["Nobody in this audience can be reached on this channel."]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "words"),
+    [
+        ("Hi {{ first_name }}", {}, "first_name is missing for 30 % of this audience and has no default."),
+        (
+            "Hi {{ first_name }}",
+            {"field": "attributes.orders", "op": "lt", "value": 3},
+            "first_name is known of nobody",
+        ),
+        ("Hi {{ first_name }}", {"not": FEW_ORDERS}, None),
+        ("Hi {{ first_name | default: 'you' }}", {}, None),
+        ("{% if first_name %}Hi {{ first_name }}{% endif %}", {}, None),
+        ("Hi {{ frist_name }}", {}, "frist_name is known of nobody"),
+        ("{{ country }}", {}, None),
+        ("{{ language }}", {}, "language is known of nobody"),
+    ],
+)
+def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, words):
+    warnings = found(company, content={"body": text}, audience_rule=rule)
+    assert [finding.is_error for finding in warnings] == ([False] if words else [])
+    assert not words or words in warnings[0].text
+    assert not words or warnings[0].field == "body"
+
+
+def test_a_column_counts_as_known_where_an_attribute_of_its_name_fills_it(company):
+    Contact.objects.filter(external_id__in=["u1", "u2"]).update(attributes={"language": "hi"})
+    assert [finding.text for finding in found(company, content={"body": "{{ language }}"})] == [
+        "language is missing for 80 % of this audience and has no default."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"content": {"body": ""}}, "body"),
+        ({"content": {"title": ""}}, "title"),
+        ({"content": {"title": "", "body": "", "options": {"silent": True}}}, "data_lines"),
+        ({"content": {"body": "x" * 1000, "options": {"data": {"k": "x" * 2750}}}}, "body"),
+        ({"channel": "web_push", "content": {"deep_link": "shop://sale"}}, "deep_link"),
+    ],
+)
+def test_what_is_worth_a_look(company, fields, field):
+    Endpoint.objects.update(channel=fields.get("channel", "app_push"))
+    warnings = found(company, **fields)
+    assert [(finding.field, finding.is_error) for finding in warnings] == [(field, False)]
+
+
+def test_a_silent_message_with_data_needs_no_text(company):
+    assert found(company, content={"title": "", "body": "", "options": {"silent": True, "data": {"a": "1"}}}) == []
+
+
+def test_a_recurring_campaign_may_have_started_in_the_past(company):
+    start = NOW - timedelta(days=40)
+    assert found(company, schedule_type="recurring", scheduled_at=start, recurrence_rule="FREQ=DAILY") == []

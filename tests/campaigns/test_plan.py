@@ -1,0 +1,165 @@
+"""The verbs of a campaign: each writes rows once, whoever presses first wins, nothing is planned twice."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from campaigns import plan
+from campaigns.models import Campaign, Contact, Content, Endpoint, Run
+from campaigns.plan import NOT_AFTER, CannotPlan
+from tenants.models import AuditEntry, Connection
+
+NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
+FRIDAY_18 = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)  # in Kolkata
+
+
+@pytest.fixture
+def ready(inside):
+    """A campaign that can go out; `inside.campaign`."""
+    workspace = inside.workspace
+    Connection.objects.create(workspace=workspace, name="Sandbox", provider="fcm_sandbox", is_active=True)
+    contact = Contact.objects.create(workspace=workspace, external_id="u1")
+    Endpoint.objects.create(workspace=workspace, contact=contact, value="t1")
+    inside.campaign = Campaign.objects.create(workspace=workspace, name="Weekend")
+    Content.objects.create(workspace=workspace, campaign=inside.campaign, title="Sale", body="Today")
+    return inside
+
+
+def schedule(cast, now=NOW) -> Run:
+    return plan.schedule(cast.campaign, by=cast.member, now=now, address="127.0.0.1")
+
+
+def edit(cast, **fields) -> None:
+    for name, value in fields.items():
+        setattr(cast.campaign, name, value)
+    cast.campaign.save()
+
+
+def test_a_send_now_waits_for_the_undo_time(ready, settings):
+    run = schedule(ready)
+    assert run.intended_at == NOW + settings.SEND_UNDO
+    assert run.not_after == run.intended_at + NOT_AFTER
+    assert run.state == Run.State.PLANNED
+    assert (run.planned_by, run.connection.name, run.audience_rule) == (ready.member, "Sandbox", {})
+    ready.campaign.refresh_from_db()
+    assert ready.campaign.status == Campaign.Status.SCHEDULED
+    entry = AuditEntry.objects.get(action="campaign scheduled")
+    assert (entry.actor, entry.address, entry.detail["run"]) == (ready.member, "127.0.0.1", run.pk)
+
+
+def test_a_scheduled_send_keeps_its_time_and_a_series_starts_at_its_next_occurrence(ready):
+    edit(ready, schedule_type="scheduled", scheduled_at=FRIDAY_18)
+    run = schedule(ready)
+    assert run.intended_at == FRIDAY_18
+    plan.cancel(run, by=ready.member)
+    edit(ready, status="draft", schedule_type="recurring", recurrence_rule="FREQ=WEEKLY;BYDAY=MO,FR")
+    assert schedule(ready, now=FRIDAY_18).intended_at == FRIDAY_18 + timedelta(days=3)
+
+
+def test_a_campaign_is_not_scheduled_twice(ready):
+    schedule(ready)
+    with pytest.raises(CannotPlan, match="already scheduled"):
+        schedule(ready)
+    assert Run.objects.count() == 1
+
+
+def test_lint_s_errors_stop_a_launch_and_nothing_is_written(ready):
+    Content.objects.update(body="{{ oops")
+    with pytest.raises(CannotPlan) as refused:
+        schedule(ready)
+    assert [finding.field for finding in refused.value.findings] == ["body"]
+    assert not Run.objects.exists()
+    assert not AuditEntry.objects.filter(action="campaign scheduled").exists()
+
+
+def test_an_undone_send_goes_back_to_the_editor_and_may_be_planned_for_the_same_moment_again(ready):
+    edit(ready, schedule_type="scheduled", scheduled_at=FRIDAY_18)
+    run = schedule(ready)
+    assert plan.cancel(run, by=ready.member)
+    ready.campaign.refresh_from_db()
+    assert ready.campaign.status == Campaign.Status.DRAFT
+    again = schedule(ready)
+    assert again.intended_at == FRIDAY_18
+    assert again.state == Run.State.PLANNED
+
+
+def test_a_run_that_had_started_keeps_its_moment_for_good(ready):
+    edit(ready, schedule_type="scheduled", scheduled_at=FRIDAY_18)
+    run = schedule(ready)
+    Run.objects.update(state=Run.State.RUNNING, started_at=FRIDAY_18, audience_size=1)
+    assert plan.cancel(run, by=ready.member)
+    with pytest.raises(CannotPlan, match="already run at that time"):
+        schedule(ready)
+    assert Run.objects.filter(pk=run.pk).exists()
+
+
+def test_only_one_of_two_buttons_wins(ready):
+    run = schedule(ready)
+    stale = Run.objects.get(pk=run.pk)
+    Run.objects.update(state=Run.State.RUNNING)
+    assert plan.pause(run, by=ready.member)
+    assert not plan.pause(stale, by=ready.admin)
+    assert plan.cancel(stale, by=ready.admin)
+    assert not plan.resume(run, by=ready.member)
+    assert not plan.cancel(run, by=ready.member)
+    ready.campaign.refresh_from_db()
+    assert ready.campaign.status == Campaign.Status.CANCELLED
+
+
+def test_each_change_of_state_makes_a_new_epoch(ready):
+    run = schedule(ready)
+    Run.objects.update(state=Run.State.RUNNING)
+    epochs = [run.epoch]
+    for verb in (plan.pause, plan.resume, plan.cancel):
+        assert verb(run, by=ready.member)
+        epochs.append(run.epoch)
+    assert epochs == [0, 1, 2, 3]
+
+
+def test_sending_right_away_skips_the_undo_time_once(ready):
+    run = schedule(ready)
+    assert plan.send_right_away(run, by=ready.member, now=NOW)
+    run.refresh_from_db()
+    assert (run.intended_at, run.not_after) == (NOW, NOW + NOT_AFTER)
+    Run.objects.update(state=Run.State.PREPARING)
+    assert not plan.send_right_away(run, by=ready.member, now=NOW)
+
+
+def test_the_content_is_pinned_and_the_same_content_is_the_same_revision(ready):
+    first = schedule(ready)
+    plan.cancel(first, by=ready.member)
+    ready.campaign.refresh_from_db()
+    second = schedule(ready, now=NOW + timedelta(minutes=5))
+    assert second.revision.number == 1
+    plan.cancel(second, by=ready.member)
+    Content.objects.update(title="Bigger sale")
+    ready.campaign.refresh_from_db()
+    third = schedule(ready, now=NOW + timedelta(minutes=10))
+    assert third.revision.number == 2
+    assert third.revision.contents[0]["title"] == "Bigger sale"
+    assert second.revision.contents[0]["title"] == "Sale"
+
+
+def test_the_next_occurrence_follows_the_later_of_run_and_now_and_is_written_once(ready):
+    edit(ready, schedule_type="recurring", scheduled_at=FRIDAY_18, recurrence_rule="FREQ=DAILY")
+    run = schedule(ready)
+    late = FRIDAY_18 + timedelta(days=3, hours=1)  # three days were missed: nothing is sent late by surprise
+    planned = plan.plan_next(run, late)
+    assert planned is not None
+    assert planned.intended_at == FRIDAY_18 + timedelta(days=4)
+    assert plan.plan_next(run, late) is None
+
+
+def test_a_series_that_is_over_has_no_next_run(ready):
+    edit(ready, schedule_type="recurring", scheduled_at=FRIDAY_18, recurrence_rule="FREQ=DAILY;COUNT=1")
+    assert plan.plan_next(schedule(ready), FRIDAY_18) is None
+
+
+def test_cancelling_a_series_cancels_what_is_planned_of_it(ready):
+    edit(ready, schedule_type="recurring", scheduled_at=FRIDAY_18, recurrence_rule="FREQ=DAILY")
+    run = schedule(ready)
+    planned = plan.plan_next(run, FRIDAY_18)
+    Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING)
+    assert plan.cancel(run, by=ready.member)
+    planned.refresh_from_db()
+    assert planned.state == Run.State.CANCELLED

@@ -1,0 +1,120 @@
+"""The phone preview, the review before a send, and the launch."""
+
+from datetime import UTC, datetime, timedelta
+
+from django.urls import reverse
+
+from campaigns import plan
+from campaigns.models import Run
+from tenants.models import AuditEntry
+from tenants.scope import scope
+from tests.campaigns.console import FORM, change, preview, review, written
+
+
+def test_the_preview_is_the_provider_s_message_for_a_real_person(company):
+    answer = preview(company, **{**FORM, "data_lines": "screen=offers"}).json()
+    assert answer["message"]["notification"] == {"title": "Hi Name0", "body": "20% off"}
+    assert answer["message"]["data"]["screen"] == "offers"
+    assert answer["message"]["data"]["pp_link"] == "biddano://offers"
+    assert answer["person"]["name"] == "Name0"
+    assert 60 < answer["bytes"] < 300
+    assert answer["limit"] == 4096
+    following = preview(company, **FORM, after=answer["person"]["id"]).json()
+    assert following["person"]["name"] == "Name1"
+    rule = {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gt", "audience_value": "8"}
+    assert preview(company, **{**FORM, **rule}).json()["person"]["name"] == "Name9"
+
+
+def test_the_preview_says_which_text_cannot_be_personalised_and_still_shows_the_others(company):
+    answer = preview(company, **{**FORM, "body": "{{ oops", "title": "{{ x | shout }}"}).json()
+    assert set(answer["problems"]) == {"title", "body"}
+    assert "notification" not in answer["message"]
+    assert preview(company, **{**FORM, "body": "{{ oops"}).json()["message"]["notification"]["title"] == "Hi Name0"
+
+
+def test_a_saved_campaign_is_previewed_by_its_id_also_for_a_viewer(company):
+    campaign = written(company, content={"title": "Hello {{ first_name }}"})
+    answer = preview(company, "viewer", campaign=campaign.pk).json()
+    assert answer["message"]["notification"]["title"] == "Hello Name0"
+    for wrong in ("x", "99999", "9" * 30):
+        assert preview(company, campaign=wrong).status_code == 404
+    assert company.client("member").get(company.url("preview/")).status_code == 405
+
+
+def test_the_preview_works_without_any_contact(cast):
+    answer = preview(cast, **FORM).json()
+    assert answer["person"] is None
+    assert answer["message"]["notification"]["title"] == "Hi there"
+
+
+def test_the_review_gives_the_account_before_the_send(company):
+    response = company.client("member").get(review(company, written(company)))
+    page = response.content.decode()
+    assert response.context["account_sentence"] == (
+        "Of 10 recipients 7 will be sent to; 2 have no device; 1 unsubscribed."
+    )
+    for words in ("Send to 7 devices", "Everyone", "Right away", "Test account", "No real phones", "nothing to fix"):
+        assert words in page, words
+
+
+def test_the_review_links_each_finding_to_its_field_and_offers_no_send(company):
+    campaign = written(company, content={"title": "{{ frist_name }}", "body": "{{ oops"})
+    page = company.client("member").get(review(company, campaign)).content.decode()
+    assert "One thing stops this send" in page
+    assert "?edit=1#id_body" in page
+    assert "?edit=1#id_title" in page
+    bar = page.split('id="submit-row"')[1].split("</form>")[0]
+    assert "Send to 7 devices" in bar
+    assert 'type="submit"' not in bar
+
+
+def test_a_confirmed_send_is_scheduled_once_and_leads_to_its_run(company):
+    campaign = written(company)
+    client = company.client("member")
+    seen = client.get(review(company, campaign)).context["seen"]
+    response = client.post(review(company, campaign), {"seen": seen})
+    with scope(company.workspace):
+        run = Run.objects.get()
+        assert AuditEntry.objects.filter(
+            action="campaign scheduled", actor=company.member, address="127.0.0.1"
+        ).exists()
+    assert response["Location"].endswith(f"/campaigns/run/{run.pk}/change/")
+    client.post(review(company, campaign), {"seen": seen})
+    with scope(company.workspace):
+        assert Run.objects.count() == 1
+
+
+def test_a_send_of_something_else_than_was_reviewed_is_held_back(company):
+    campaign = written(company)
+    client = company.client("member")
+    seen = client.get(review(company, campaign)).context["seen"]
+    company.client("admin").post(change(company, campaign), {**FORM, "_save": "1"})
+    response = client.post(review(company, campaign), {"seen": seen}, follow=True)
+    assert "Somebody changed the campaign" in response.content.decode()
+    with scope(company.workspace):
+        assert not Run.objects.exists()
+
+
+def test_a_launch_that_lint_refuses_says_why(company):
+    campaign = written(company, content={"body": "{{ oops"})
+    response = company.client("member").post(review(company, campaign), follow=True)
+    assert "does not parse" in response.content.decode()
+    with scope(company.workspace):
+        assert not Run.objects.exists()
+
+
+def test_a_scheduled_send_names_its_time_on_the_button(company):
+    at = datetime.now(UTC).replace(hour=12, minute=30, second=0, microsecond=0) + timedelta(days=2)
+    page = company.client("member").get(
+        review(company, written(company, schedule_type="scheduled", scheduled_at=at))
+    ).content.decode()  # fmt: skip
+    assert f"Schedule for {at:%a} {at.day} {at:%b}" in page
+    assert "18:00 IST" in page
+
+
+def test_the_run_page_is_where_the_console_expects_it(company):
+    campaign = written(company)
+    with scope(company.workspace):
+        run = plan.schedule(campaign, by=company.member, now=datetime.now(UTC))
+    assert company.client("viewer").get(company.url(f"campaigns/run/{run.pk}/change/")).status_code == 200
+    assert reverse("admin:campaigns_run_change", args=[run.pk])

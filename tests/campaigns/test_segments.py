@@ -1,0 +1,207 @@
+"""Rule trees: what they mean is the same on SQLite and PostgreSQL, and every bad one is refused in a sentence."""
+
+from operator import ge, gt, le, lt
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from campaigns.models import Contact
+from campaigns.segments import RuleError, compile_rule, describe, validate
+
+PEOPLE: dict[str, dict[str, Any]] = {
+    "asha": {"city": "Pune", "orders": 3, "vip": True, "utm__source": "mail", "prénom": "Asha"},
+    "ben": {"city": "Mumbai", "orders": 12, "vip": False, "score": 2.5},
+    "chitra": {"city": None, "orders": "7"},
+    "dev": {"city": "", "orders": True},
+    "esha": {},
+    "farid": {"city": "pune", "orders": 0, "vip": "true", "2024": "x", "tags": ["Pune"]},
+}
+
+
+@pytest.fixture
+def people(inside):
+    Contact.objects.bulk_create(
+        Contact(workspace=inside.workspace, external_id=name, attributes=attributes, country="IN", language="en")
+        for name, attributes in PEOPLE.items()
+    )
+    Contact.objects.filter(external_id="esha").update(country="", language="")
+    return inside
+
+
+def matching(rule: dict[str, Any]) -> set[str]:
+    return set(Contact.objects.filter(compile_rule(rule)).values_list("external_id", flat=True))
+
+
+def city(op: str, value: Any = None) -> dict[str, Any]:
+    return {"field": "attributes.city", "op": op, "value": value}
+
+
+def orders(op: str, value: Any = None) -> dict[str, Any]:
+    return {"field": "attributes.orders", "op": op, "value": value}
+
+
+def everyone_but(*names: str) -> set[str]:
+    return set(PEOPLE) - set(names)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({}, set(PEOPLE)),
+        (city("is", "Pune"), {"asha"}),
+        (city("is_not", "Pune"), everyone_but("asha")),
+        (city("contains", "UN"), {"asha", "farid"}),
+        (city("starts_with", "mu"), {"ben"}),
+        (city("in", ["Pune", "Mumbai"]), {"asha", "ben"}),
+        (city("is_set"), {"asha", "ben", "farid"}),
+        (city("is_not_set"), {"chitra", "dev", "esha"}),
+        (orders("is", 3), {"asha"}),
+        (orders("gt", 2), {"asha", "ben"}),
+        (orders("lt", 5), {"asha", "farid"}),
+        (orders("gte", 3), {"asha", "ben"}),
+        (orders("lte", 0), {"farid"}),
+        ({"field": "attributes.score", "op": "gt", "value": 2.4}, {"ben"}),
+        ({"field": "attributes.vip", "op": "is", "value": True}, {"asha"}),
+        ({"field": "attributes.vip", "op": "is", "value": False}, {"ben"}),
+        ({"field": "attributes.utm__source", "op": "is", "value": "mail"}, {"asha"}),
+        ({"field": "attributes.utm__source", "op": "is_not", "value": "mail"}, everyone_but("asha")),
+        ({"field": "attributes.utm__source__isnull", "op": "is_set"}, set()),
+        ({"field": "attributes.prénom", "op": "is", "value": "Asha"}, {"asha"}),
+        ({"field": "attributes.it's 100 %", "op": "is_set"}, set()),
+        ({"field": "country", "op": "is", "value": "IN"}, everyone_but("esha")),
+        ({"field": "country", "op": "is_not", "value": "IN"}, {"esha"}),
+        ({"field": "country", "op": "is_not_set"}, {"esha"}),
+        ({"field": "external_id", "op": "in", "value": ["ben", "dev"]}, {"ben", "dev"}),
+        ({"all": [city("is", "Pune"), orders("gt", 2)]}, {"asha"}),
+        ({"any": [city("is", "Pune"), orders("gt", 10)]}, {"asha", "ben"}),
+        ({"not": {"any": [city("is", "Pune"), orders("gt", 10)]}}, everyone_but("asha", "ben")),
+    ],
+)
+def test_a_rule_finds_exactly_these_people(people, rule, expected):
+    assert matching(rule) == expected
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        city("is", "Pune"),
+        city("is_not", "Pune"),
+        city("contains", "u"),
+        city("in", ["Pune"]),
+        city("is_set"),
+        orders("gt", 2),
+        orders("lte", 3),
+        {"field": "attributes.never_seen", "op": "gt", "value": 1},
+        {"field": "language", "op": "is", "value": "en"},
+    ],
+)
+def test_a_rule_and_its_negation_split_everybody(people, rule):
+    """Unknown values must not fall out of both: in SQL, NOT of an unknown is unknown."""
+    yes, no = matching(rule), matching({"not": rule})
+    assert yes | no == set(PEOPLE)
+    assert not yes & no
+    assert matching({"not": {"not": rule}}) == yes
+
+
+def test_a_text_or_a_boolean_is_never_more_or_less_than_a_number(people):
+    """SQLite sorts texts above all numbers, PostgreSQL booleans; neither "7" nor true may match either way."""
+    assert not matching(orders("gte", 0)) & {"chitra", "dev"}
+    assert not matching(orders("lte", 1000)) & {"chitra", "dev"}
+
+
+VALUES = st.one_of(st.integers(-3, 20), st.floats(-1e6, 1e6, width=32), st.text("aP ü'\"%_\\", max_size=3))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(value=VALUES, held=st.lists(VALUES | st.booleans() | st.none(), min_size=1, max_size=4))
+def test_is_and_more_than_agree_with_python(inside, value, held):
+    Contact.objects.all().delete()
+    Contact.objects.bulk_create(
+        Contact(workspace=inside.workspace, external_id=str(n), attributes={"x": one}) for n, one in enumerate(held)
+    )
+
+    def found(op: str) -> set[str]:
+        return matching({"field": "attributes.x", "op": op, "value": value})
+
+    def same(one: Any) -> bool:
+        return isinstance(one, str) == isinstance(value, str) and not isinstance(one, bool) and one == value
+
+    assert found("is") == {str(n) for n, one in enumerate(held) if same(one)}
+    if not isinstance(value, str):
+        numbers = {
+            str(n): one for n, one in enumerate(held) if isinstance(one, int | float) and not isinstance(one, bool)
+        }
+        for op, holds in {"gt": gt, "gte": ge, "lt": lt, "lte": le}.items():
+            assert found(op) == {n for n, one in numbers.items() if holds(one, value)}
+
+
+DEEP: dict[str, Any] = city("is", "x")
+for _ in range(8):
+    DEEP = {"not": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ([], "must be an object"),
+        ({"field": "password", "op": "is", "value": "x"}, "“password” is no field"),
+        ({"field": "attributes.a.b", "op": "is", "value": "x"}, "is no field"),
+        ({"field": "attributes.a\n", "op": "is", "value": "x"}, "is no field"),
+        ({"field": "attributes.\ud800", "op": "is", "value": "x"}, "is no field"),
+        ({"field": "attributes.2024", "op": "is_set"}, "whose name is a number"),
+        (city("like", "x"), "“like” is no comparison"),
+        ({**city("is", "x"), "sql": "1=1"}, "nothing else"),
+        (city("gt", "5"), "does not take the value '5'"),
+        (city("gt", True), "does not take the value 'True'"),
+        (city("is", None), "does not take"),
+        (city("is", "a\x00"), "broken character"),
+        (city("in", ["ok", "\udfff"]), "broken character"),
+        (city("is", "x" * 501), "longer than 500"),
+        (city("in", []), "1 to 1,000"),
+        (city("in", [["nested"]]), "1 to 1,000"),
+        (orders("gt", float("nan")), "not a number between"),
+        (orders("gt", float("inf")), "not a number between"),
+        (orders("is", 2**70), "not a number between"),
+        ({"field": "country", "op": "gt", "value": 3}, "“country” is a text"),
+        ({"all": []}, "at least one rule"),
+        ({"all": [city("is", "x")], "any": []}, "nothing beside it"),
+        ({"all": [{}]}, "is no field"),
+        ({"not": {}, "all": []}, "at least one rule"),
+        (DEEP, "nested deeper than 8"),
+        ({"any": [city("is", "x")] * 101}, "101 rules; 100 are allowed"),
+    ],
+)
+def test_a_bad_rule_is_refused_in_a_sentence(rule, words):
+    with pytest.raises(RuleError, match=words.replace("(", r"\(")):
+        validate(rule)
+
+
+@settings(deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(
+    st.sampled_from(["field", "op", "value", "all", "any", "not", "x"]), x | st.sampled_from(["country", "is", "in"])
+)))  # fmt: skip
+def test_whatever_arrives_is_either_a_rule_or_a_rule_error(junk):
+    try:
+        validate(junk)
+    except RuleError:
+        return
+    assert describe(junk)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ({}, "everyone"),
+        ({"field": "country", "op": "is", "value": "IN"}, "people whose country is IN"),
+        (
+            {"any": [{"all": [city("is", "Pune"), orders("gt", 1200)]}, city("is_not_set")]},
+            "people whose (city is Pune and orders is more than 1,200) or city is not known",
+        ),
+        ({"not": city("in", ["Pune", "Mumbai"])}, "people whose not (city is one of Pune, Mumbai)"),
+        ({"field": "attributes.vip", "op": "is", "value": True}, "people whose vip is yes"),
+    ],
+)
+def test_a_rule_reads_as_one_sentence(rule, sentence):
+    assert describe(rule) == sentence
