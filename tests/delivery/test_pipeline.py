@@ -1,6 +1,5 @@
 from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 
 from campaigns import audience, plan
@@ -9,20 +8,7 @@ from campaigns.reasons import Reason
 from delivery import pipeline, record
 from delivery.models import Message, Shard
 from tenants.scope import scope
-from tests.story import add_people, received, run_to_the_end, write_campaign
-
-
-@pytest.fixture
-def launched(connected, cast, settings):
-    """A function that schedules a campaign now and gives its run."""
-    settings.SEND_UNDO = timedelta()
-
-    def launch(**fields) -> Run:
-        campaign = write_campaign(cast.workspace, **fields)
-        with scope(cast.workspace):
-            return plan.schedule(campaign, by=cast.owner, now=timezone.now())
-
-    return launch
+from tests.story import add_people, received, run_to_the_end
 
 
 def test_everyone_reachable_gets_it_once_and_the_account_balances(cast, connected, sandbox, launched):
@@ -71,14 +57,10 @@ def test_a_rule_limits_the_audience(cast, connected, launched):
     assert run.tally == {"accepted": 10}
 
 
-def test_who_unsubscribes_after_the_audience_was_fixed_is_not_sent_to(cast, connected, launched):
-    people = add_people(cast.workspace, 5)
-    run = launched()
+def test_who_unsubscribes_after_the_audience_was_fixed_is_not_sent_to(cast, prepared):
+    run = prepared(5)
     with scope(cast.workspace):
-        now = timezone.now()
-        pipeline.launch(run, now)
-        run.refresh_from_db()
-        pipeline.prepare(run, now)
+        people = list(Contact.objects.order_by("pk"))
         Consent.objects.create(
             workspace=cast.workspace, contact=people[0], channel="app_push", status="opted_out", source="test"
         )
@@ -87,13 +69,9 @@ def test_who_unsubscribes_after_the_audience_was_fixed_is_not_sent_to(cast, conn
     assert run.tally == {"accepted": 3, "unsubscribed": 1, "left_audience": 1}
 
 
-def test_a_dead_workers_window_becomes_unknown_and_the_rest_is_sent(cast, connected, sandbox, launched):
-    add_people(cast.workspace, 300)
-    run = launched()
+def test_a_dead_workers_window_becomes_unknown_and_the_rest_is_sent(cast, connected, sandbox, prepared):
+    run = prepared(300)
     with scope(cast.workspace):
-        pipeline.launch(run, timezone.now())
-        run.refresh_from_db()
-        pipeline.prepare(run, timezone.now())
         shard = Shard.objects.order_by("pk").first()
         # A worker that fenced ten rows and died before it wrote any outcome.
         Shard.objects.filter(pk=shard.pk).update(
@@ -105,14 +83,10 @@ def test_a_dead_workers_window_becomes_unknown_and_the_rest_is_sent(cast, connec
     assert len(received(sandbox, connected)) == 290
 
 
-def test_policy_resend_sends_the_window_again_and_flags_it(cast, connected, launched):
-    add_people(cast.workspace, 20)
-    run = launched()
+def test_policy_resend_sends_the_window_again_and_flags_it(cast, prepared):
+    run = prepared(20)
     with scope(cast.workspace):
         Run.objects.filter(pk=run.pk).update(ambiguity_policy=Run.AmbiguityPolicy.RESEND)
-        pipeline.launch(run, timezone.now())
-        run.refresh_from_db()
-        pipeline.prepare(run, timezone.now())
         shard = Shard.objects.get()
         Shard.objects.update(
             state=Shard.State.LEASED, owner="dead", lease_until=timezone.now() - timedelta(seconds=1),
@@ -124,13 +98,9 @@ def test_policy_resend_sends_the_window_again_and_flags_it(cast, connected, laun
         assert Message.objects.filter(possible_duplicate=1).count() == 5
 
 
-def test_a_paused_run_sends_nothing_and_resumes_exactly_there(cast, connected, sandbox, launched):
-    add_people(cast.workspace, 30)
-    run = launched()
+def test_a_paused_run_sends_nothing_and_resumes_exactly_there(cast, connected, sandbox, prepared):
+    run = prepared(30)
     with scope(cast.workspace):
-        pipeline.launch(run, timezone.now())
-        run.refresh_from_db()
-        pipeline.prepare(run, timezone.now())
         assert plan.pause(run, by=cast.owner)
     pipeline.work(timezone.now())
     assert received(sandbox, connected) == {}
@@ -139,13 +109,9 @@ def test_a_paused_run_sends_nothing_and_resumes_exactly_there(cast, connected, s
     assert run_to_the_end(run).tally == {"accepted": 30}
 
 
-def test_a_cancelled_run_closes_what_waits(cast, connected, launched):
-    add_people(cast.workspace, 30)
-    run = launched()
+def test_a_cancelled_run_closes_what_waits(cast, prepared):
+    run = prepared(30)
     with scope(cast.workspace):
-        pipeline.launch(run, timezone.now())
-        run.refresh_from_db()
-        pipeline.prepare(run, timezone.now())
         assert plan.cancel(run, by=cast.owner)
     run = run_to_the_end(run)
     assert (run.state, run.tally) == (Run.State.CANCELLED, {"cancelled": 30})

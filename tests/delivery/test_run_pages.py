@@ -19,39 +19,9 @@ from delivery.record import Result, stamp
 from delivery.work import stop_run
 from tenants.models import AuditEntry
 from tenants.scope import current_workspace, scope
-from tests.story import add_people, run_to_the_end, write_campaign
+from tests.story import add_people, run_to_the_end
 
 State = Run.State
-
-
-@pytest.fixture
-def launched(connected, cast, settings):
-    """A function that schedules a campaign now and gives its run."""
-    settings.SEND_UNDO = timedelta()
-
-    def launch(**fields) -> Run:
-        campaign = write_campaign(cast.workspace, **fields)
-        with scope(cast.workspace):
-            return plan.schedule(campaign, by=cast.owner, now=timezone.now())
-
-    return launch
-
-
-@pytest.fixture
-def prepared(cast, launched):
-    """A function that gives a run whose audience is fixed and of which nothing is sent."""
-
-    def prepare(count=30, **fields) -> Run:
-        add_people(cast.workspace, count, tokens=fields.pop("tokens", None))
-        run = launched(**fields)
-        with scope(cast.workspace):
-            pipeline.launch(run, timezone.now())
-            run.refresh_from_db()
-            pipeline.prepare(run, timezone.now())
-            run.refresh_from_db()
-        return run
-
-    return prepare
 
 
 @pytest.fixture
