@@ -99,6 +99,12 @@ def mark_window(shard: Shard, reason: Reason, now: datetime) -> Tally:
     return {reason.slug: count} if count else {}
 
 
+def waiting_ids(shard: Shard) -> list[int]:
+    """The shard's rows that can be sent now, in order."""
+    rows = _waiting(shard.run).filter(pk__gte=shard.first_id, pk__lte=shard.last_id, reason=Reason.PENDING)
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
 def wake_retries(shard: Shard, now: datetime) -> int:
     """Rows whose retry is due are waiting again; returns how many."""
     due = _waiting(shard.run).filter(

@@ -71,13 +71,12 @@ class _Shift:
     composer: Composer
     sender: FcmSender
     until: datetime
-    cursor: int
+    todo: list[int]  # the waiting rows that this worker has not taken yet, the next one last
     flying: dict[int, Recipient] = field(default_factory=dict)
     finished: list[Result] = field(default_factory=list)
     gone: dict[int, str] = field(default_factory=dict)
     is_lost: bool = False  # the lease is another worker's: forget everything
     is_stopped: bool = False  # nothing new may be sent
-    is_drained: bool = False  # no waiting row is left after the cursor
 
 
 def work_shard(lease: Lease, run: Run, until: datetime) -> None:
@@ -93,7 +92,7 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
             group = _advance(shift)
             if group:
                 _send(shift, group)
-            elif not shift.flying and not shift.finished and (shift.is_stopped or shift.is_drained):
+            elif not shift.flying and not shift.finished and (shift.is_stopped or not shift.todo):
                 break
             _collect(shift)
     finally:
@@ -108,7 +107,7 @@ def _begin(lease: Lease, run: Run, until: datetime) -> _Shift:
         raise ValueError("its connection was deleted.")
     return _Shift(
         lease, run, run.connection, Composer(run, run.workspace.default_language), sender_for(run.connection),
-        until, cursor=lease.shard.first_id - 1,
+        until, todo=record.waiting_ids(lease.shard)[::-1],
     )  # fmt: skip
 
 
@@ -117,8 +116,12 @@ def _advance(shift: _Shift) -> list[tuple[Recipient, bytes]]:
     Returns what to send."""
     now = timezone.now()
     shift.is_stopped = shift.is_stopped or now >= shift.until
-    room = 0 if shift.is_stopped or shift.is_drained else WINDOW - len(shift.flying)
-    is_worth_it = room >= GROUP_LEAST or len(shift.finished) >= GROUP_LEAST or (shift.finished and not shift.flying)
+    room = 0 if shift.is_stopped else min(WINDOW - len(shift.flying), len(shift.todo))
+    is_worth_it = (
+        room >= min(GROUP_LEAST, len(shift.todo) or GROUP_LEAST)
+        or len(shift.finished) >= GROUP_LEAST
+        or (shift.finished and not shift.flying)
+    )
     if not is_worth_it:
         return []
     heartbeat.beat()
@@ -130,9 +133,10 @@ def _commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, by
     with transaction.atomic():
         written = record.results(shift.finished)
         record.retire(shift.gone, now)
-        rows = _waiting_rows(shift, room) if room else []
-        granted = pace.take(shift.connection, len(rows), now)
-        group, skipped = _compose(shift, rows[:granted])
+        granted = pace.take(shift.connection, room, now)
+        group, skipped = _compose(shift, _rows(shift, shift.todo[-granted:] if granted else []))
+        # At once, not with the next group: a row that is skipped lies inside the window but was never sent.
+        written = record.add(written, record.results(skipped))
         if group and not shift.lease.fence(_window(shift, group), written):
             shift.is_stopped, group = True, []
         if not group and not shift.lease.keep(_window(shift, group), written):
@@ -140,9 +144,8 @@ def _commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, by
             transaction.set_rollback(True)
             return []
     if granted:
-        shift.cursor = rows[granted - 1]["pk"]
-    shift.is_drained = shift.is_drained or (room > len(rows) == granted)
-    shift.finished, shift.gone = skipped, {}
+        del shift.todo[-granted:]
+    shift.finished, shift.gone = [], {}
     return group
 
 
@@ -177,7 +180,7 @@ def _collect(shift: _Shift) -> None:
     for outcome in shift.sender.poll(POLL_SECS) if not idle else []:
         recipient = shift.flying.pop(outcome.message_id)
         shift.finished.append(_result(shift, recipient, outcome, timezone.now()))
-    if idle and not shift.finished and not (shift.is_stopped or shift.is_drained):
+    if idle and not shift.finished and shift.todo and not shift.is_stopped:
         _wait_for_pace(shift)
 
 
@@ -190,20 +193,22 @@ def _wait_for_pace(shift: _Shift) -> None:
         time.sleep(min(wait.total_seconds(), POLL_SECS))
 
 
-def _waiting_rows(shift: _Shift, limit: int) -> list[dict[str, Any]]:
-    """The next waiting rows with their endpoint and contact as they are now: consent is checked again at dispatch."""
+def _rows(shift: _Shift, ids: list[int]) -> list[dict[str, Any]]:
+    """These rows with their endpoint and contact as they are now: consent is checked again at dispatch.
+
+    By ids that were read once per shard: with a range and a LIMIT instead, PostgreSQL joined all that was left of the
+    shard before it sorted and cut (13 ms a group).
+    """
     out = Consent.objects.filter(
         contact=OuterRef("contact_id"), channel=shift.run.campaign.channel, topic="", status=Consent.Status.OPTED_OUT
     )
-    rows = Message.objects.filter(
-        run=shift.run, pk__gt=shift.cursor, pk__lte=shift.lease.shard.last_id, reason=Reason.PENDING
-    ).order_by("pk")
+    rows = Message.objects.filter(pk__in=ids, run=shift.run, reason=Reason.PENDING).order_by("pk")
     columns: QuerySet[Any, Any] = rows.annotate(unsubscribed=Exists(out)).values(
         "pk", "attempts", "endpoint_id", "unsubscribed", "endpoint__kind", "endpoint__value", "endpoint__is_active",
         "endpoint__opted_in", "contact__external_id", "contact__language", "contact__country", "contact__time_zone",
         "contact__attributes",
     )  # fmt: skip
-    return list(columns[:limit])
+    return list(columns)
 
 
 def _compose(shift: _Shift, rows: list[dict[str, Any]]) -> tuple[list[tuple[Recipient, bytes]], list[Result]]:
@@ -290,7 +295,7 @@ def _hand_back(shift: _Shift) -> None:
     shard, now = shift.lease.shard, timezone.now()
     rows = Message.objects.filter(run=shift.run, pk__gte=shard.first_id, pk__lte=shard.last_id)
     again_at: datetime | None
-    if not shift.is_drained or rows.filter(reason=Reason.PENDING).exists():
+    if shift.todo or rows.filter(reason=Reason.PENDING).exists():
         again_at = now + pace.opens_in(shift.connection, now)
     else:
         again_at = record.next_retry(shard)
