@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 
 from campaigns.lint import Finding, active_connection, lint
 from campaigns.models import Campaign, Revision, Run
@@ -22,6 +23,7 @@ from tenants.models import User
 
 State = Run.State
 NOT_AFTER = timedelta(minutes=60)
+UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
 
 
 class CannotPlan(Exception):
@@ -73,7 +75,7 @@ def plan_next(run: Run, now: datetime) -> Run | None:
     rule = clock.parse_rrule(campaign.recurrence_rule)
     after = max(run.intended_at, now)
     at = clock.next_occurrence(rule, campaign.scheduled_at, campaign.workspace.zone, after=after)
-    if at is None or Run.objects.filter(campaign=campaign, intended_at=at).exists():
+    if at is None or Run.objects.filter(campaign=campaign, intended_at=at).exclude(UNDONE).exists():
         return None
     planned = _write_run(campaign, _pin_revision(campaign, run.planned_by), at, run.planned_by)
     wake.ring("tick", at=at)
@@ -85,15 +87,20 @@ def pause(run: Run, *, by: User) -> bool:
     return _move(run, (State.RUNNING,), State.PAUSED, Campaign.Status.PAUSED, by, "campaign paused")
 
 
+@transaction.atomic
 def resume(run: Run, *, by: User) -> bool:
     """Continue exactly where it stopped. False if the run is not paused."""
     moved = _move(run, (State.PAUSED,), State.RUNNING, Campaign.Status.RUNNING, by, "campaign resumed")
     if moved:
-        Run.objects.filter(pk=run.pk).update(last_error="")
+        changes: dict[str, Any] = {"last_error": ""}
+        if run.connection is None or not run.connection.is_active:  # replaced while the run was paused
+            changes["connection"] = active_connection(run.campaign)
+        Run.objects.filter(pk=run.pk).update(**changes)
         wake.ring("tick")
     return moved
 
 
+@transaction.atomic
 def cancel(run: Run, *, by: User) -> bool:
     """Stop for good; un-attempted recipients become "cancelled". A planned run is undone. False if it had ended."""
     was_planned = Run.objects.filter(pk=run.pk, state=State.PLANNED).exists()
@@ -149,9 +156,7 @@ def _pin_revision(campaign: Campaign, by: User | None) -> Revision:
 
 def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | None) -> Run:
     # A run undone before it started reached nobody: the same moment may be planned again.
-    campaign.runs.filter(
-        intended_at=at, state=State.CANCELLED, started_at__isnull=True, audience_size__isnull=True, prepared_to=0
-    ).delete()
+    campaign.runs.filter(UNDONE, intended_at=at).delete()
     try:
         with transaction.atomic():
             return Run.objects.create(

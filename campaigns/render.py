@@ -268,7 +268,9 @@ def _run(template: Any, variables: Mapping[str, Any]) -> str:
         return str(template.render(variables))
     except LiquidError as error:
         raise RenderError(_sentence(error)) from error
-    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+    except RenderError:
+        raise
+    except Exception as error:  # filters meet whatever an attribute holds: `compact` raised KeyError and IndexError
         raise RenderError(f"The text cannot be personalised: {error}") from error
 
 

@@ -38,13 +38,14 @@ class Lease:
     owner: str
     epoch: int
     tally: Tally = field(default_factory=dict)
+    is_stale: bool = False  # a commit failed: it may have happened or not, so the row's own tally counts
 
     def fence(self, window: Window, finished: Tally) -> bool:
         """Move the window in the database; only if this returns True may anything in it be sent.
 
         Fails when the lease was lost, or the run was paused, cancelled or edited since we took it.
         """
-        tally = record.add(self.tally, finished)
+        tally = self._tally_with(finished)
         sending = Run.objects.filter(pk=OuterRef("run_id"), state=Run.State.RUNNING, epoch=self.epoch)
         moved = (
             self._mine()
@@ -57,7 +58,7 @@ class Lease:
 
     def keep(self, window: Window, finished: Tally) -> bool:
         """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
-        tally = record.add(self.tally, finished)
+        tally = self._tally_with(finished)
         kept = self._mine().update(window_from=window[0], window_to=window[1], tally=tally, lease_until=Now() + LEASE)
         if kept:
             self.tally = tally
@@ -67,6 +68,12 @@ class Lease:
         """Hand the shard back, done or for another slice. Its window must be empty."""
         state = Shard.State.DONE if done else Shard.State.OPEN
         self._mine().update(state=state, owner="", lease_until=None, not_before=not_before)
+
+    def _tally_with(self, finished: Tally) -> Tally:
+        if self.is_stale:
+            self.tally = Shard.objects.values_list("tally", flat=True).get(pk=self.shard.pk)
+            self.is_stale = False
+        return record.add(self.tally, finished)
 
     def _mine(self) -> QuerySet[Shard, Shard]:
         return Shard.objects.filter(pk=self.shard.pk, state=Shard.State.LEASED, owner=self.owner)
@@ -80,7 +87,9 @@ def claim(now: datetime) -> Lease | None:
     running = Q(run__state=Run.State.RUNNING)
     is_open = Q(state=Shard.State.OPEN, not_before__lte=now)
     is_orphan = Q(state=Shard.State.LEASED, lease_until__lt=Now())
-    for shard in Shard.objects.filter(running, is_open | is_orphan).select_related("run").order_by("pk")[:20]:
+    for shard in (
+        Shard.objects.filter(running, is_open | is_orphan).select_related("run").order_by("not_before", "pk")[:20]
+    ):
         lease = _take(shard, now)
         if lease is not None:
             return lease

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from campaigns import audience, plan
+from campaigns.lint import active_connection
 from campaigns.models import Campaign, Contact, Run
 from campaigns.reasons import Reason
 from delivery import leases, record
@@ -65,14 +66,17 @@ def _guarded(step: Callable[[Run, datetime], None], run: Run, now: datetime) -> 
     try:
         with scope(run.workspace):
             step(run, now)
+    except (OperationalError, InterfaceError):
+        logger.warning("run %s: %s: the database did not answer", run.pk, step.__name__, exc_info=True)
     except Exception as error:
         logger.exception("run %s: %s failed", run.pk, step.__name__)
         attempts = run.attempts + 1
         Run.objects.filter(pk=run.pk).update(attempts=attempts, last_error=f"{step.__name__}: {error}"[:500])
-        if attempts >= MAX_ATTEMPTS:
+        if attempts >= MAX_ATTEMPTS and step in (launch, prepare):  # what is under way is never given up
             _fail(run, f"{step.__name__}: {error}")
 
 
+@transaction.atomic
 def miss(run: Run, now: datetime) -> None:
     """Nothing is sent late by surprise: a run that could not start in time is missed, and its owner is asked."""
     late = "PushPilot was not running at the planned time and the time limit has passed."
@@ -88,8 +92,9 @@ def miss(run: Run, now: datetime) -> None:
 @transaction.atomic
 def launch(run: Run, now: datetime) -> None:
     """Claim the occurrence and write the next one."""
+    account = active_connection(run.campaign) or run.connection  # the one of today, not of the day it was planned
     claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
-        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now
+        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account
     )
     if claimed:
         _set_campaign(run, Campaign.Status.RUNNING)
@@ -108,6 +113,8 @@ def prepare(run: Run, now: datetime) -> None:
     while timezone.now() < until:
         last = _chunk_end(run)
         if last is None:
+            # Cutting renews no lease: a takeover in the middle would undo it, again and again.
+            mine.update(lease_until=Now() + 4 * LEASE)
             cut(run, mine)
             return
         with transaction.atomic():
@@ -214,10 +221,10 @@ def _close(run: Run, state: str, now: datetime) -> None:
 
 def _fail(run: Run, why: str) -> None:
     """Stop for good; the next tick closes its account."""
-    Run.objects.filter(pk=run.pk).exclude(state__in=Run.ENDED_STATES).update(
-        state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500]
-    )
-    _set_campaign(run, Campaign.Status.FAILED)
+    failed = Run.objects.filter(pk=run.pk).exclude(state__in=Run.ENDED_STATES)
+    if failed.update(state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500]):
+        following = Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).exists()
+        _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.FAILED)
 
 
 def _set_campaign(run: Run, status: str) -> None:

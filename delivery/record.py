@@ -82,7 +82,7 @@ def results(found: Sequence[Result]) -> Tally:
 
 def retire(gone: dict[int, str], now: datetime) -> None:
     """Retire endpoints: {endpoint id: the provider's code}. Later runs skip them."""
-    for code in set(gone.values()):
+    for code in sorted(set(gone.values())):  # in one order everywhere, or two workers deadlock
         ids = [endpoint for endpoint, given in gone.items() if given == code]
         Endpoint.objects.filter(pk__in=ids, is_active=True).update(is_active=False, retired_at=now, retired_reason=code)
 
@@ -119,9 +119,11 @@ def next_retry(shard: Shard) -> datetime | None:
     return waiting.order_by("due_at").values_list("due_at", flat=True).first()
 
 
-def close_waiting(run: Run, reason: Reason) -> int:
-    """Every row that still waits ends with this reason; returns how many."""
-    return _waiting(run).filter(reason__lt=100).update(reason=reason, due_at=None)
+def close_waiting(run: Run, reason: Reason) -> None:
+    """Every row that still waits ends with this reason; one that may have gone out already is unknown instead."""
+    waiting = _waiting(run).filter(reason__lt=100)
+    waiting.filter(possible_duplicate__gt=0).update(reason=Reason.UNKNOWN, due_at=None)
+    waiting.update(reason=reason, due_at=None)
 
 
 def account(run: Run) -> Tally:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -31,33 +30,15 @@ from tenants.models import Connection
 from tenants.secrets import SecretUnreadable
 
 logger = logging.getLogger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
 
 WINDOW = 256
 GROUP_LEAST = 64  # a transaction for fewer costs more than waiting for a few answers
 POLL_SECS = 0.25
+PATIENCE = timedelta(seconds=1)
 CONTACT_COLUMNS = ("external_id", "language", "country", "time_zone", "attributes")
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 8  # 10 s, 20 s, … : about 40 minutes of 500s and 503s
+CLEAN_WAIT_SECS = 10.0
 UNREACHABLE_WAIT = timedelta(seconds=15)
-
-
-def retried(step: Callable[P, T]) -> Callable[P, T]:
-    """A transaction that the database could not take now (busy SQLite, a restart) is tried again for a while: what
-    is in flight must be written down, or it becomes unknown."""
-
-    @functools.wraps(step)
-    def tried(*args: P.args, **kwargs: P.kwargs) -> T:
-        for pause_secs in (0.2, 1.0, 3.0):
-            try:
-                return step(*args, **kwargs)
-            except OperationalError:
-                logger.warning("the database did not take a transaction; trying again", exc_info=True)
-                connection.close()
-                time.sleep(pause_secs)
-        return step(*args, **kwargs)
-
-    return tried
 
 
 @dataclass
@@ -95,6 +76,13 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
             elif not shift.flying and not shift.finished and (shift.is_stopped or not shift.todo):
                 break
             _collect(shift)
+    except (OperationalError, InterfaceError):
+        raise  # the lease runs out and another worker goes on
+    except Exception as error:
+        # Not again and again for every shard; what is in flight is settled when the lease has run out.
+        logger.exception("run %s: shard %s failed", run.pk, lease.shard.pk)
+        stop_run(run, f"Sending failed: {type(error).__name__}: {error}")
+        return
     finally:
         if shift.flying:
             drop_sender(shift.sender)
@@ -128,8 +116,21 @@ def _advance(shift: _Shift) -> list[tuple[Recipient, bytes]]:
     return _commit(shift, room, now)
 
 
-@retried
 def _commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, bytes]]:
+    """A transaction that the database could not take now (busy SQLite, a restart) is tried again for a while: what is
+    in flight must be written down, or it becomes unknown."""
+    for pause_secs in (0.2, 1.0, 3.0):
+        try:
+            return _try_commit(shift, room, now)
+        except OperationalError:
+            logger.warning("the database did not take a transaction; trying again", exc_info=True)
+            shift.lease.is_stale = True
+            connection.close()
+            time.sleep(pause_secs)
+    return _try_commit(shift, room, now)
+
+
+def _try_commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, bytes]]:
     with transaction.atomic():
         written = record.results(shift.finished)
         record.retire(shift.gone, now)
@@ -163,7 +164,9 @@ def _send(shift: _Shift, group: list[tuple[Recipient, bytes]]) -> None:
         stop_run(shift.run, str(error))
         shift.is_stopped = True
     except ProviderUnreachable:
-        _give_back(shift, group, timezone.now() + UNREACHABLE_WAIT, "UNREACHABLE")
+        due = timezone.now() + UNREACHABLE_WAIT
+        _give_back(shift, group, due, "UNREACHABLE")
+        pace.close(shift.connection, due)
         shift.is_stopped = True
 
 
@@ -189,6 +192,8 @@ def _wait_for_pace(shift: _Shift) -> None:
     wait = pace.opens_in(shift.connection, now)
     if now + wait >= shift.until:
         shift.is_stopped = True  # hand the shard back instead of sleeping on it
+    elif wait > PATIENCE:
+        shift.is_stopped = True  # others may have work for other connections
     elif wait:
         time.sleep(min(wait.total_seconds(), POLL_SECS))
 
@@ -204,9 +209,9 @@ def _rows(shift: _Shift, ids: list[int]) -> list[dict[str, Any]]:
     )
     rows = Message.objects.filter(pk__in=ids, run=shift.run, reason=Reason.PENDING).order_by("pk")
     columns: QuerySet[Any, Any] = rows.annotate(unsubscribed=Exists(out)).values(
-        "pk", "attempts", "endpoint_id", "unsubscribed", "endpoint__kind", "endpoint__value", "endpoint__is_active",
-        "endpoint__opted_in", "contact__external_id", "contact__language", "contact__country", "contact__time_zone",
-        "contact__attributes",
+        "pk", "attempts", "contact_id", "endpoint_id", "unsubscribed", "endpoint__contact_id", "endpoint__kind",
+        "endpoint__value", "endpoint__is_active", "endpoint__opted_in", "contact__external_id", "contact__language",
+        "contact__country", "contact__time_zone", "contact__attributes",
     )  # fmt: skip
     return list(columns)
 
@@ -219,12 +224,13 @@ def _compose(shift: _Shift, rows: list[dict[str, Any]]) -> tuple[list[tuple[Reci
             recipient = _recipient(row)
             group.append((recipient, shift.composer.compose(recipient)))
         except NotComposable as stopped:
-            skipped.append(Result(row["pk"], stopped.reason, error_code=stopped.code))
+            skipped.append(Result(row["pk"], stopped.reason, error_code=stopped.code[:64]))
     return group, skipped
 
 
 def _recipient(row: dict[str, Any]) -> Recipient:
-    if row["endpoint__value"] is None or row["contact__external_id"] is None:
+    is_gone = row["endpoint__value"] is None or row["contact__external_id"] is None
+    if is_gone or row["endpoint__contact_id"] != row["contact_id"]:  # deleted, or the device has a new owner
         raise NotComposable(Reason.LEFT_AUDIENCE, "deleted since the audience was fixed")
     if row["unsubscribed"]:
         raise NotComposable(Reason.UNSUBSCRIBED, "")
@@ -261,13 +267,19 @@ def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime
 
 
 def _retry(shift: _Shift, result: Result, recipient: Recipient, outcome: Outcome, now: datetime) -> None:
-    """Wait and try again, MAX_ATTEMPTS times in all; then the row is rejected with the provider's last code."""
-    due = now + timedelta(seconds=outcome.retry_after_secs or 1.0)
+    """Wait and try again. What certainly never arrived is no attempt; after MAX_ATTEMPTS possible arrivals, with
+    doubled and jittered waits, the row is rejected with the provider's last code."""
+    wait_secs = outcome.retry_after_secs or CLEAN_WAIT_SECS
     if outcome.verdict is Verdict.LATER:
+        due = now + timedelta(seconds=wait_secs)
         pace.close(shift.connection, due)
-    result.duplicate = int(outcome.verdict is Verdict.MAYBE_LATER)
-    if recipient.attempts + 1 >= MAX_ATTEMPTS:
-        return
+        result.attempted = 0
+    else:
+        jitter = random.uniform(1.0, 1.3)  # noqa: S311 - spreads retries, hides nothing
+        due = now + timedelta(seconds=wait_secs * 2**recipient.attempts * jitter)
+        result.duplicate = 1
+        if recipient.attempts + 1 >= MAX_ATTEMPTS:
+            return
     result.reason, result.due_at = Reason.RETRY_SCHEDULED, stamp(due)
 
 
@@ -300,5 +312,5 @@ def _hand_back(shift: _Shift) -> None:
     else:
         again_at = record.next_retry(shard)
     shift.lease.release(done=again_at is None, not_before=again_at or now)
-    if again_at is not None:
+    if again_at is not None and again_at > now:  # else whoever hands back goes on by itself
         wake.ring("work", at=again_at)

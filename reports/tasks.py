@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from delivery import heartbeat
 from reports import digest as digesting
 
 
 def digest() -> None:
+    heartbeat.beat()
     digesting.digest_due(timezone.now())

@@ -1,12 +1,16 @@
 from datetime import timedelta
 
+from django.db import OperationalError
 from django.utils import timezone
 
 from campaigns import audience, plan
 from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
 from campaigns.reasons import Reason
-from delivery import pipeline, record
+from delivery import pipeline, record, work
+from delivery.channels.base import Outcome, Verdict
+from delivery.connections import store_account
 from delivery.models import Message, Shard
+from tenants.models import Connection
 from tenants.scope import scope
 from tests.story import add_people, received, run_to_the_end
 
@@ -214,3 +218,91 @@ def test_a_run_that_keeps_failing_ends_with_its_reason_and_a_balanced_account(ca
         assert "division by zero" in run.last_error
         assert run.tally == {"cancelled": 3}
         assert Campaign.objects.get().status == Campaign.Status.FAILED
+
+
+def test_a_device_that_moved_to_somebody_else_does_not_get_the_old_owners_message(cast, connected, sandbox, prepared):
+    run = prepared(3)
+    with scope(cast.workspace):
+        first, second = Contact.objects.order_by("pk")[:2]
+        Endpoint.objects.filter(contact=first).update(contact=second)
+    assert run_to_the_end(run).tally == {"accepted": 2, "left_audience": 1}
+    assert len(received(sandbox, connected)) == 2
+
+
+def test_a_run_goes_through_the_connection_that_is_active_when_it_starts(cast, connected, launched):
+    add_people(cast.workspace, 3)
+    run = launched()
+    with scope(cast.workspace):
+        Connection.objects.filter(pk=connected.pk).update(is_active=False)
+        newer = Connection(workspace=cast.workspace, name="Newer", provider=connected.provider)
+        store_account(newer, Connection.objects.get(pk=connected.pk).credentials)
+    assert run_to_the_end(run).connection_id == newer.pk
+
+
+def test_a_filter_that_breaks_on_one_persons_data_stops_nobody_else(cast, connected, launched):
+    people = add_people(cast.workspace, 3)
+    with scope(cast.workspace):
+        Contact.objects.filter(pk=people[0].pk).update(attributes={"tags": {"a": 1}})
+    run = run_to_the_end(launched(title="{{ tags | compact: 0 | join: ', ' }}Hi"))
+    assert run.tally == {"accepted": 2, "render_error": 1}
+
+
+def test_an_unexpected_error_pauses_the_run_with_its_reason(cast, prepared, monkeypatch):
+    run = prepared(3)
+    monkeypatch.setattr("delivery.work.Composer.compose", lambda *args: 1 / 0)
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert run.state == Run.State.PAUSED
+    assert "ZeroDivisionError" in run.last_error
+
+
+def test_a_busy_database_is_tried_again_and_no_answer_is_lost(cast, connected, prepared, monkeypatch):
+    run = prepared(150)
+    tried = []
+
+    def once_locked(shift, room, now, real=work._try_commit):
+        tried.append(room)
+        if len(tried) == 2:
+            raise OperationalError("database is locked")
+        return real(shift, room, now)
+
+    monkeypatch.setattr(work, "_try_commit", once_locked)
+    monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
+    run = run_to_the_end(run)
+    with scope(cast.workspace):
+        assert run.tally == record.add({}, *Shard.objects.values_list("tally", flat=True)) == {"accepted": 150}
+
+
+def test_a_row_that_may_have_gone_out_is_unknown_and_not_cancelled(cast, prepared):
+    run = prepared(2)
+    with scope(cast.workspace):
+        first = Message.objects.order_by("pk").first()
+        Message.objects.filter(pk=first.pk).update(reason=Reason.RETRY_SCHEDULED, possible_duplicate=1)
+        plan.cancel(run, by=cast.owner)
+    assert run_to_the_end(run).tally == {"cancelled": 1, "unknown": 1}
+
+
+def test_an_undone_send_can_be_planned_again_for_the_same_moment(cast, connected, launched):
+    add_people(cast.workspace, 2)
+    at = timezone.now() + timedelta(days=1)
+    run = launched(schedule_type=Campaign.Schedule.AT, scheduled_at=at)
+    with scope(cast.workspace):
+        plan.cancel(run, by=cast.owner)
+    pipeline.tick(timezone.now())
+    with scope(cast.workspace):
+        again = plan.schedule(Campaign.objects.get(), by=cast.owner, now=timezone.now())
+    assert again.intended_at == at
+
+
+def test_a_refused_network_costs_no_attempts(cast, connected, prepared, monkeypatch):
+    run = prepared(3)
+    monkeypatch.setattr(
+        "delivery.channels.fcm.sender.interpret",
+        lambda answer: Outcome(answer.key, Verdict.LATER, "NOT_SENT", retry_after_secs=None),
+    )
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        rows = Message.objects.filter(run=run)
+        assert set(rows.values_list("reason", "attempts")) == {(Reason.RETRY_SCHEDULED, 0)}
+        assert rows.first().due_at > timezone.now() + timedelta(seconds=5)
