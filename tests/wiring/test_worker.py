@@ -15,6 +15,7 @@ from delivery.models import Heartbeat
 from pushpilot import schedules
 from pushpilot.lib import wake
 from pushpilot.management.commands.worker import Watchdog
+from pushpilot.processes import only_one
 
 
 @pytest.fixture
@@ -97,3 +98,10 @@ def test_schedules_are_those_of_the_table_and_nothing_else(db):
     schedules.register()
     schedules.register()
     assert set(Schedule.objects.values_list("name", flat=True)) == {job.name for job in schedules.JOBS}
+
+
+def test_a_second_demo_on_the_same_folder_is_refused_until_the_first_has_ended(tmp_path):
+    with only_one(tmp_path / "demo.lock") as first, only_one(tmp_path / "demo.lock") as second:
+        assert (first, second) == (True, False)
+    with only_one(tmp_path / "demo.lock") as again:
+        assert again

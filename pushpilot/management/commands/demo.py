@@ -18,7 +18,7 @@ from campaigns.reasons import Reason
 from delivery import record
 from delivery.connections import connect_sandbox
 from pushpilot.demo import Demo, load_library, make_demo
-from pushpilot.processes import Processes, free_port, stopped_at_the_end, wait_for, web_command
+from pushpilot.processes import Processes, free_port, only_one, stopped_at_the_end, wait_for, web_command
 from tenants.scope import scope
 
 BAR = 40
@@ -33,6 +33,16 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="end after the campaign instead of staying up")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # A shell that starts us in the background has SIGINT ignored; whoever sends it still means it.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        with only_one(settings.DATA_DIR / "demo.lock") as is_first:
+            if not is_first:
+                # Two would share the database but not the sandbox: each would send through a key the other made.
+                raise CommandError("A demo is already running on this folder. Use its address, or stop it first.")
+            self.run(**options)
+
+    def run(self, **options: Any) -> None:
         self.say("Preparing the database …")
         call_command("migrate", verbosity=0)
         self.say(f"Template library: {load_library()} templates imported from fixtures/templates.csv")
@@ -41,7 +51,6 @@ class Command(BaseCommand):
         url, sandbox_url = f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}"
         settings.SANDBOX_URL = sandbox_url  # for this process; the children get it by environment
         processes = Processes({"SANDBOX_URL": sandbox_url, "PUBLIC_URL": url}, settings.DATA_DIR / "logs")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with stopped_at_the_end(processes):
             try:
                 self.start(processes, port, sandbox_port)
