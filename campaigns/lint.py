@@ -49,8 +49,12 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
 def _channel(campaign: Campaign) -> list[Finding]:
     if campaign.channel not in SENDABLE:
         return [Finding(True, "channel", f"{campaign.get_channel_display()} cannot be sent yet; choose app push.")]
-    if active_connection(campaign) is None:
+    connection = active_connection(campaign)
+    if connection is None:
         return [Finding(True, "channel", "No active connection for push. Add one under Settings → Connections.")]
+    if connection.check_ok is False:
+        text = f"The last test of the connection “{connection}” failed: {connection.check_message}"
+        return [Finding(False, "channel", text)]
     return []
 
 

@@ -87,9 +87,11 @@ def stopped_at_the_end(processes: Processes) -> Iterator[Processes]:
     try:
         yield processes
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave children behind
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        former = [signal.signal(number, signal.SIG_IGN) for number in numbers]  # a second one would leave orphans
         processes.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

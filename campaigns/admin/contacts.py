@@ -58,7 +58,7 @@ class ContactAdmin(ReadOnlyAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     empty_title = "No contacts yet"
-    empty_text = "Import a file of contacts, or let your app register its users through the API."
+    empty_text = "Contacts and their devices appear here. The demo workspace has 3,500 of them."
 
     class Media:
         css = {"all": ["pushpilot/campaign.css"]}

@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from campaigns.lint import Finding, lint
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from tenants.models import Connection
+from tenants.scope import scope
+from tests.story import add_people, write_campaign
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 NEVER = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"
@@ -148,3 +151,12 @@ def test_a_silent_message_with_data_needs_no_text(company):
 def test_a_recurring_campaign_may_have_started_in_the_past(company):
     start = NOW - timedelta(days=40)
     assert found(company, schedule_type="recurring", scheduled_at=start, recurrence_rule="FREQ=DAILY") == []
+
+
+def test_a_connection_whose_last_test_failed_is_a_warning(cast, connected):
+    add_people(cast.workspace, 3)
+    campaign = write_campaign(cast.workspace)
+    with scope(cast.workspace):
+        Connection.objects.update(check_ok=False, check_message="Google refused the service account.")
+        texts = [finding.text for finding in lint(campaign, timezone.now())]
+    assert any("Google refused the service account." in text for text in texts)

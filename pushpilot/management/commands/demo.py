@@ -83,11 +83,14 @@ class Command(BaseCommand):
             run = demo.campaign.runs.exclude(state__in=Run.ENDED_STATES).first()
             if run is None:
                 run = plan.schedule(demo.campaign, by=demo.owner, now=timezone.now())
+            plan.resume(run, by=demo.owner)  # a demo that was stopped half-way may have left it paused
             plan.send_right_away(run, by=demo.owner, now=timezone.now())
             self.say(f"\nSending “{demo.campaign.name}” through the sandbox:")
             while not (run.is_ended and run.finished_at):
                 self.watch(processes)
                 run.refresh_from_db()
+                if run.state == Run.State.PAUSED:
+                    raise CommandError(f"The campaign was paused: {run.last_error or 'somebody pressed Pause'}")
                 self.bar(run)
                 time.sleep(0.2)
             self.account(run)

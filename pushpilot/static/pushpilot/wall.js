@@ -349,7 +349,7 @@ class Wall {
     this.say(
       this.counts.received
         ? `${NUMBER.format(this.counts.received)} received; ${shown} of the phones hang here.`
-        : shown ? "The phones are asleep. Send a campaign and watch them light up." : "No device is registered yet. Import contacts with devices, or let an app register one.",
+        : shown ? "The phones are asleep. Send a campaign and watch them light up." : "No device is registered yet in this workspace.",
     );
   }
 
