@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -370,9 +369,3 @@ class Run(TenantModel):
     def count(self, *reasons: Reason) -> int:
         """Rows of the final account with one of these reasons."""
         return sum(self.tally.get(reason.slug, 0) for reason in reasons)
-
-
-def validate_is_editable(campaign: Campaign) -> None:
-    """Raises ValidationError while a run of the campaign is planned or under way."""
-    if not campaign.is_editable:
-        raise ValidationError(f"This campaign is {campaign.get_status_display().lower()}; cancel it before editing.")

@@ -19,7 +19,7 @@ from campaigns.lint import Finding, active_connection, lint
 from campaigns.models import Campaign, Revision, Run
 from pushpilot.lib import clock, wake
 from tenants import audit
-from tenants.models import User
+from tenants.models import User, Workspace
 
 State = Run.State
 NOT_AFTER = timedelta(minutes=60)
@@ -35,7 +35,7 @@ class CannotPlan(Exception):
 
 
 @transaction.atomic
-def schedule(campaign: Campaign, *, by: User, now: datetime, address: str | None = None) -> Run:
+def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
     """Plan the campaign's (next) run and hint at the engine. Raises CannotPlan with the lint's errors.
 
     A send "now" is planned `settings.SEND_UNDO` ahead, so that it can be undone.
@@ -51,7 +51,7 @@ def schedule(campaign: Campaign, *, by: User, now: datetime, address: str | None
     _set_status(locked, Campaign.Status.SCHEDULED)
     campaign.status = locked.status
     audit.record(
-        locked.workspace, "campaign scheduled", locked, by=by, address=address,
+        locked.workspace, "campaign scheduled", locked, by=by,
         detail={"run": run.pk, "intended_at": intended_at.isoformat(), "revision": run.revision.number},
     )  # fmt: skip
     wake.ring("tick", at=intended_at)
@@ -114,6 +114,17 @@ def cancel(run: Run, *, by: User) -> bool:
         )
         wake.ring("tick")
     return moved
+
+
+@transaction.atomic
+def stop_everything(workspace: Workspace, by: User) -> None:
+    """The workspace is being deleted: what sends is paused; what was about to start has reached nobody: cancelled.
+
+    Planned runs are not launched while the workspace is closed, and count as missed if it opens again too late."""
+    for run in Run.objects.filter(workspace=workspace, state=State.PREPARING).select_related("workspace", "campaign"):
+        cancel(run, by=by)
+    for run in Run.objects.filter(workspace=workspace, state=State.RUNNING).select_related("workspace", "campaign"):
+        pause(run, by=by)
 
 
 @transaction.atomic

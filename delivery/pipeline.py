@@ -52,7 +52,7 @@ def tick(now: datetime) -> None:
 
 
 def _agenda(now: datetime) -> list[tuple[Callable[[Run, datetime], None], QuerySet[Run, Run]]]:
-    planned = Run.objects.filter(state=State.PLANNED)
+    planned = Run.objects.filter(state=State.PLANNED, workspace__deletion_due_at=None)
     return [
         (miss, planned.filter(not_after__lt=now)),
         (launch, planned.filter(intended_at__lte=now, not_after__gte=now)),

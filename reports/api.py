@@ -16,7 +16,8 @@ from ninja import Router
 from pushpilot.lib.limits import Limiter
 from pushpilot.lib.openapi import schema_of
 from pushpilot.lib.problems import Problem
-from reports import inbox, keys
+from reports import inbox
+from tenants import keys
 
 router = Router()
 
@@ -100,7 +101,7 @@ _DOCUMENTED = {
 def post_events(request: HttpRequest) -> HttpResponse:
     """One event, or a batch of at most 500. Answered 202 once they are stored durably; a repeated `message_id` counts
     once. One bad event never sinks a batch."""
-    key = keys.authenticate(request.headers.get("Authorization", ""))
+    key = keys.authenticate(request.headers.get("Authorization", ""), keys.EVENTS_WRITE)
     wait_secs = _limiter.hit(str(key.id), settings.EVENTS_PER_MINUTE)
     if wait_secs:
         raise Problem(

@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from campaigns.models import Campaign, Channel, Consent, Contact
@@ -26,7 +26,8 @@ from pushpilot.lib.signing import read_reference
 from reports import inbox, store
 from reports.models import EventType, InboxBatch
 from reports.store import EngagementRow, EventRow, RollupKey
-from tenants.models import ApiKey, Workspace
+from tenants import keys
+from tenants.models import Workspace
 from tenants.scope import every_workspace, scope
 
 logger = logging.getLogger(__name__)
@@ -144,9 +145,7 @@ def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
     _mark_seen(fresh)
     used = {batch.key_id for batch in batches if batch.key_id}
     latest = max(batch.received_at for batch in batches)
-    ApiKey.objects.filter(
-        Q(last_used_at__isnull=True) | Q(last_used_at__lt=latest - timedelta(minutes=1)), pk__in=used
-    ).update(last_used_at=latest)
+    keys.note_use(used, latest)
     InboxBatch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
 
 

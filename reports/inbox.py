@@ -15,11 +15,15 @@ import msgspec
 from django.core.cache import cache
 from msgspec import Meta, Raw, Struct
 
+from campaigns.models import Run
 from pushpilot.lib import wake
 from pushpilot.lib.bounded import OutOfBounds, check_json, check_text, check_zoned, true_moment
 from pushpilot.lib.problems import Problem
-from reports.keys import WriteKey
+from pushpilot.lib.signing import read_reference
 from reports.models import InboxBatch
+from tenants.keys import KnownKey
+from tenants.models import Connection, Workspace
+from tenants.scope import every_workspace, scope
 
 BATCH_LIMIT_EVENTS = 500
 BATCH_LIMIT_BYTES = 512 * 1024
@@ -107,19 +111,24 @@ def read_body(stream: _Readable, declared: int | None) -> bytes:
     return b"".join(parts)
 
 
-def receive(body: bytes, key: WriteKey, now: datetime) -> Receipt:
+def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
     """Judge each event, store the good ones as one committed row, ring the digest, then answer.
 
     Raises Problem: 400 no JSON, 413 too many events, 422 none of them acceptable. A DatabaseError passes through: then
     nothing is stored and the sender keeps the batch.
     """
     items, sent_at = _open(body)
-    accepted, rejected = [], []
+    judged: dict[int, AcceptedEvent] = {}
+    rejected = []
     for index, item in enumerate(items):
         try:
-            accepted.append(_judge(item, sent_at, now))
+            judged[index] = _judge(item, sent_at, now)
         except OutOfBounds as error:
             rejected.append(Rejection(index, error.code, error.detail))
+    if key.is_test:
+        rejected += _not_for_a_test_key(judged, key)
+    refused = {rejection.index for rejection in rejected}
+    accepted = [event for index, event in judged.items() if index not in refused]
     if not accepted:
         raise Problem(
             422, "no_event_acceptable", "None of the events can be accepted; `rejected` says why.",
@@ -127,6 +136,24 @@ def receive(body: bytes, key: WriteKey, now: datetime) -> Receipt:
         )  # fmt: skip
     _store(accepted, key, now)
     return Receipt(len(accepted), rejected)
+
+
+def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list[Rejection]:
+    """A rejection for each event that is not about a message of a sandbox: a test key leaves live figures alone."""
+    runs: dict[int, int] = {}
+    for index, event in judged.items():
+        numbers = read_reference(event.ref, 4) if event.ref else None
+        if numbers is not None and numbers[0] == key.workspace_id:
+            runs[index] = numbers[2]
+    with every_workspace():
+        sandboxed = set(
+            Run.objects.filter(
+                pk__in=set(runs.values()), workspace=key.workspace_id,
+                connection__provider=Connection.Provider.FCM_SANDBOX,
+            ).values_list("pk", flat=True)
+        )  # fmt: skip
+    detail = "A test key reports only on messages that went through the sandbox. Use a live key for everything else."
+    return [Rejection(index, "test_key", detail) for index in judged if runs.get(index) not in sandboxed]
 
 
 def read_stored(batch: InboxBatch) -> list[AcceptedEvent]:
@@ -142,15 +169,17 @@ def bell_heard() -> None:
         logger.warning("the cache does not answer", exc_info=True)
 
 
-def _store(accepted: Sequence[AcceptedEvent], key: WriteKey, now: datetime) -> None:
-    InboxBatch(
+def _store(accepted: Sequence[AcceptedEvent], key: KnownKey, now: datetime) -> None:
+    batch = InboxBatch(
         workspace_id=key.workspace_id,
         key_id=key.id,
         received_at=now,
         not_before=now,
         count=len(accepted),
         events=_encoder.encode(accepted),
-    ).save(force_insert=True)
+    )
+    with scope(Workspace(pk=key.workspace_id)):  # not read from the database: its number is all that a scope needs
+        batch.save(force_insert=True)
     # One queued bell is enough for all batches stored before it is heard: each would cost a commit of its own. The
     # digest forgets it before it looks, so what this row skips the bell for is seen by a look that is still to come.
     try:

@@ -115,7 +115,7 @@ def live_tallies(workspace: Workspace) -> dict[int, Tally]:
     open_accounts = Run.objects.filter(
         Q(finished_at__isnull=True) | Q(state=Run.State.FAILED), workspace=workspace, audience_size__isnull=False
     )
-    return _shard_tallies(
+    return shard_tallies(
         Shard.objects.filter(run__in=open_accounts).values_list("run_id", "run__tally", "run__audience_size", "tally")
     )
 
@@ -132,7 +132,7 @@ def runs_of(campaign_id: int, run_id: int | None = None) -> list[RunRow]:
     if run_id is not None:
         rows = rows.filter(pk=run_id)
     shards = Shard.objects.filter(run__in=rows.filter(Q(finished_at__isnull=True) | Q(state=Run.State.FAILED)))
-    live = _shard_tallies(shards.values_list("run_id", "run__tally", "run__audience_size", "tally"))
+    live = shard_tallies(shards.values_list("run_id", "run__tally", "run__audience_size", "tally"))
     return _run_rows(rows.values_list(*_RUN_FIELDS), live)
 
 
@@ -142,7 +142,8 @@ def next_runs(runs: Iterable[RunRow], now: datetime, most: int = 6) -> list[RunR
     return ahead[:most]
 
 
-def _shard_tallies(rows: Iterable[tuple[int, Tally, int | None, Tally]]) -> dict[int, Tally]:
+def shard_tallies(rows: Iterable[tuple[int, Tally, int | None, Tally]]) -> dict[int, Tally]:
+    """{run: what its shards have recorded} from (run, its tally, its audience, a shard's tally)."""
     tallies: dict[int, Counter[str]] = defaultdict(Counter)
     for run_id, account, audience, tally in rows:
         if sum(account.values()) < (audience or 0):  # else the run's own account holds these rows already

@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.auth_backends import AuthenticationBackend
+from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
@@ -59,7 +60,42 @@ class WorkspaceBackend:
         return workspace is not None and roles.can(user_obj, roles.VIEW, workspace)
 
 
+def drop_claims(emails: list[str]) -> None:
+    """Forget that accounts with a confirmed address also wrote these down without ever confirming them.
+
+    Such a claim reserves nothing. Left standing, it would send the owner of the address, who signs up, resets a
+    password or comes by Google, into the account of whoever made it.
+    """
+    claims = EmailAddress.objects.filter(email__in=emails, verified=False, user__emailaddress__verified=True)
+    EmailAddress.objects.filter(pk__in=claims.values("pk")).delete()
+
+
 class AccountAdapter(DefaultAccountAdapter):
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": "E-mail address or password are not right.",
+        "incorrect_password": "That is not your password.",
+        "enter_current_password": "That is not your current password.",
+        "too_many_login_attempts": "Too many attempts. Please wait five minutes and try again.",
+        "rate_limited": "Too many attempts. Please wait a minute and try again.",
+        "duplicate_email": "This address is already yours.",
+        "max_email_addresses": "An account has at most %d addresses. Remove one first.",
+    }
+
+    def clean_email(self, email: str) -> str:
+        """Every form in which somebody writes an address as theirs comes by here."""
+        drop_claims([email.lower()])
+        return email
+
+    def get_reauthentication_methods(self, user: User | AnonymousUser) -> list[dict[str, Any]]:
+        words = {
+            "reauthenticate": "Use your password",
+            "mfa_reauthenticate": "Use a code",
+            "mfa_reauthenticate:webauthn": "Use a passkey",
+        }
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        return [{**method, "description": words[method["id"]]} for method in methods]
+
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request) or "0.0.0.0"  # noqa: S104 - a label for rate limits, nothing is bound
 

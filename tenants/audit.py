@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tenants.models import AuditEntry
 
 if TYPE_CHECKING:
     from tenants.models import User, Workspace
+
+Via = AuditEntry.Via
+TEXT_LIMIT = 2000
+
+_origin: ContextVar[tuple[str, str | None]] = ContextVar("audit_origin", default=(Via.ENGINE, None))
+
+
+@contextmanager
+def origin(via: str, address: str | None) -> Iterator[None]:
+    """What is recorded inside came this way, from this IP address. The middleware opens it around every request."""
+    token = _origin.set((via, address))
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+def address() -> str | None:
+    """The IP address that what happens now comes from."""
+    return _origin.get()[1]
 
 
 def record(
@@ -17,15 +40,30 @@ def record(
     *,
     by: User | None,
     detail: dict[str, Any] | None = None,
-    address: str | None = None,
+    changes: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> AuditEntry:
-    """Append one entry. `action` is a verb in the past ("campaign scheduled"); `by` None means PushPilot itself."""
-    return AuditEntry.objects.create(
+    """Append one entry. `action` is a verb in the past ("campaign scheduled"); `by` None means PushPilot itself;
+    `changes` is {field: (before, after)}. On the operators' site `by` is called an operator."""
+    via, from_address = _origin.get()
+    actor = f"Operator {by}" if via == Via.PLATFORM else str(by)
+    entry: AuditEntry = AuditEntry.objects.create(
         workspace=workspace,
         actor=by,
-        actor_label=str(by) if by else "PushPilot",
+        actor_label=actor[:254] if by else "PushPilot",
         action=action,
         target=f"{target}"[:200],
         detail=detail or {},
-        address=address,
+        changes={field: [_plain(before), _plain(after)] for field, (before, after) in (changes or {}).items()},
+        via=via,
+        address=from_address,
     )
+    return entry
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can keep it; long texts are cut."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict | list) and len(str(value)) <= TEXT_LIMIT:
+        return value
+    return str(value)[:TEXT_LIMIT].replace("\0", "")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import get_script_prefix, set_script_prefix
 
-from tenants import roles
+from pushpilot.lib.clients import client_address
+from tenants import audit, roles
 from tenants.models import Workspace
 from tenants.scope import scope
 
@@ -28,6 +29,10 @@ class WorkspaceMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        with audit.origin(_way(request.path_info), client_address(request)):
+            return self._answer(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         request.workspace = None  # type: ignore[attr-defined]
         match = _PREFIX.match(request.path_info)
         if match is None:
@@ -63,3 +68,9 @@ class WorkspaceMiddleware:
             return response
         finally:
             set_script_prefix(outer_prefix)
+
+
+def _way(path: str) -> str:
+    if path.startswith("/api/"):
+        return audit.Via.API
+    return audit.Via.PLATFORM if path.startswith("/platform/") else audit.Via.CONSOLE

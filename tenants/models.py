@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import secrets as random_secrets
 import zoneinfo
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.core.validators import RegexValidator
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from guardian.models import UserObjectPermissionBase
 
 from tenants import roles, secrets
 from tenants.roles import Role
-from tenants.scope import TenantManager, TenantModel
+from tenants.scope import TenantManager, TenantModel, every_workspace
 
-__all__ = ["ApiKey", "AuditEntry", "Connection", "Membership", "User", "Workspace", "WorkspaceUserObjectPermission"]
+__all__ = [
+    "ApiKey", "AuditEntry", "Connection", "Invitation", "Logo", "Membership", "User", "Workspace",
+    "WorkspaceUserObjectPermission",
+]  # fmt: skip
 
 
 def validate_time_zone(value: str) -> None:
@@ -34,7 +38,13 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
-        return self.create_user(email, password, is_superuser=True, is_staff=True, **fields)
+        """An operator. Their address counts as verified: who may run commands needs no confirmation mail."""
+        from allauth.account.models import EmailAddress
+
+        with transaction.atomic(using=self._db):
+            user = self.create_user(email, password, is_superuser=True, is_staff=True, **fields)
+            EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+        return user
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -65,11 +75,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     def get_short_name(self) -> str:
         return self.full_name.split(" ")[0] if self.full_name else self.email.split("@")[0]
 
-    def workspaces(self) -> models.QuerySet[Workspace]:
-        """The workspaces that the user is an active member of, by name."""
-        return Workspace.objects.filter(memberships__user=self, memberships__status=Membership.Status.ACTIVE).order_by(
-            "name"
-        )
+    def workspaces(self) -> list[Workspace]:
+        """The workspaces that the user is a member of, by name; without those that are being deleted."""
+        with every_workspace():
+            return list(Workspace.objects.filter(memberships__user=self, deletion_due_at=None).order_by("name"))
 
 
 class Workspace(models.Model):
@@ -84,6 +93,12 @@ class Workspace(models.Model):
     plan = models.CharField(max_length=16, choices=Plan.choices, default=Plan.FREE)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     default_language = models.CharField(max_length=35, default="en")
+    brand_colour = models.CharField(
+        max_length=7, blank=True, validators=[RegexValidator(r"^#[0-9a-fA-F]{6}\Z", "Write a colour such as #155dfc.")]
+    )
+    logo_version = models.CharField(max_length=16, blank=True, editable=False)  # "" without a Logo
+    # From here on nobody can open it and nothing is sent; when the day has come, its rows are deleted.
+    deletion_due_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -115,17 +130,27 @@ class WorkspaceUserObjectPermission(UserObjectPermissionBase):
         unique_together = (("user", "content_object", "permission"),)
 
 
+class Logo(TenantModel):
+    """The workspace's logo, in the database: every web server has it, a backup contains it. At most 256 kB."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, related_name="logo", editable=False)
+    content = models.BinaryField()
+    media_type = models.CharField(max_length=32)
+
+    capabilities = {"view": roles.VIEW, "change": roles.MEMBERS}
+
+    def __str__(self) -> str:
+        return f"logo of {self.workspace}"
+
+
 class Membership(TenantModel):
-    class Status(models.TextChoices):
-        INVITED = "invited", "Invited"
-        ACTIVE = "active", "Active"
+    """A person is in a workspace, with a role. Somebody who has not accepted yet is an Invitation."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships", editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
-    invited_at = models.DateTimeField(default=timezone.now)
-    joined_at = models.DateTimeField(null=True, blank=True)
+    invited_at = models.DateTimeField(null=True, editable=False)  # None: founded it
+    joined_at = models.DateTimeField(default=timezone.now, editable=False)
 
     capabilities = {"view": roles.VIEW, "add": roles.MEMBERS, "change": roles.MEMBERS, "delete": roles.MEMBERS}
 
@@ -138,28 +163,75 @@ class Membership(TenantModel):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         super().save(*args, **kwargs)
-        roles.sync(self)
+        roles.sync(self.user, self.workspace, self.role)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        self.status = self.Status.INVITED
-        roles.sync(self)
+        roles.sync(self.user, self.workspace, None)
         return super().delete(*args, **kwargs)
 
 
+class Invitation(TenantModel):
+    """Somebody may join with a role. The link's token is mailed; only its SHA-256 is kept."""
+
+    email = models.EmailField()
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    digest = models.CharField(max_length=64, unique=True, editable=False)  # looked up by who opens the link
+    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    invited_at = models.DateTimeField(default=timezone.now, editable=False)
+    sent_at = models.DateTimeField(null=True, editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    accepted_at = models.DateTimeField(null=True, editable=False)
+    accepted_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    capabilities = {"view": roles.MEMBERS, "add": roles.MEMBERS, "change": roles.MEMBERS, "delete": roles.MEMBERS}
+
+    class Meta:
+        constraints = [
+            # Inviting again renews the open invitation instead of mailing a second working link.
+            models.UniqueConstraint(
+                fields=["workspace", "email"],
+                condition=Q(accepted_at=None, revoked_at=None),
+                name="invitation_one_open_per_address",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def state(self, now: datetime) -> str:
+        """ "Pending", "Accepted", "Revoked" or "Expired"."""
+        if self.accepted_at:
+            return "Accepted"
+        if self.revoked_at:
+            return "Revoked"
+        return "Pending" if now < self.expires_at else "Expired"
+
+
 class ApiKey(TenantModel):
-    """A key of a program. Its secret is shown once; only its SHA-256 is kept."""
+    """A key of a program. Its secret is shown once; only its SHA-256 is kept. tenants.keys has its verbs."""
 
     class Kind(models.TextChoices):
-        WRITE = "write", "Public write key (SDKs: may write events, nothing else)"
+        WRITE = "write", "Public write key: for apps and websites; may write events, nothing else"
+        SECRET = "secret", "Secret key: for your servers; may do what you tick"
+
+    class Mode(models.TextChoices):
+        LIVE = "live", "Live"
+        TEST = "test", "Test: reaches only what went through the sandbox"
 
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.WRITE)
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.LIVE)
+    scopes = models.JSONField(default=list)  # keys of tenants.keys.SCOPES
     prefix = models.CharField(max_length=16, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)  # looked up by every API request
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)
+    # The key that takes this one's place; both work until this one expires.
+    replaced_by = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
 
     capabilities = {
         "view": roles.CONNECTIONS, "add": roles.CONNECTIONS, "change": roles.CONNECTIONS, "delete": roles.CONNECTIONS,
@@ -171,11 +243,11 @@ class ApiKey(TenantModel):
     def __str__(self) -> str:
         return self.name
 
-    def mint(self) -> str:
-        """A fresh secret for this unsaved key; the caller saves the row and shows the secret once."""
-        secret = f"pp_{self.kind}_{random_secrets.token_urlsafe(24)}"
-        self.prefix, self.digest = secret[:14], self.digest_of(secret)
-        return secret
+    def state(self, now: datetime) -> str:
+        """ "Active", "Revoked" or "Expired"."""
+        if self.revoked_at:
+            return "Revoked"
+        return "Expired" if self.expires_at and self.expires_at <= now else "Active"
 
     @staticmethod
     def digest_of(secret: str) -> str:
@@ -248,16 +320,41 @@ class Connection(TenantModel):
         self.sealed = secrets.seal(secret, workspace_id=self.workspace_id, field="credentials")
 
 
+class _AppendOnly(models.QuerySet["AuditEntry"]):
+    """Rows are added and read. The database refuses the rest too (migration 0003)."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("The audit trail is append-only.")
+
+    update = delete = bulk_update = update_or_create = _refuse
+
+
+if TYPE_CHECKING:
+    AuditManager = TenantManager["AuditEntry"]
+else:
+    AuditManager = TenantManager.from_queryset(_AppendOnly)
+
+
 class AuditEntry(TenantModel):
-    """Who did what, when, from where. Append-only."""
+    """Who did what, when, from where; what it was before and after. Append-only."""
+
+    class Via(models.TextChoices):
+        CONSOLE = "console", "Console"
+        API = "api", "API"
+        PLATFORM = "platform", "Platform"  # by an operator, who is no member
+        ENGINE = "engine", "PushPilot"
 
     actor = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     actor_label = models.CharField(max_length=254)
     action = models.CharField(max_length=64)
     target = models.CharField(max_length=200)
+    changes = models.JSONField(default=dict)  # {field: [before, after]}
     detail = models.JSONField(default=dict)
+    via = models.CharField(max_length=16, choices=Via.choices, default=Via.ENGINE)
     address = models.GenericIPAddressField(null=True)
     at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[Any] = AuditManager()
 
     capabilities = {"view": roles.MEMBERS}
 
@@ -272,3 +369,6 @@ class AuditEntry(TenantModel):
         if not self._state.adding:
             raise TypeError("The audit trail is append-only.")
         super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("The audit trail is append-only.")

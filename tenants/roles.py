@@ -1,7 +1,8 @@
 """Roles as capabilities on a Workspace. The only module that talks to guardian.
 
 A Membership's role decides which capability rows (guardian's direct-foreign-key permissions on Workspace) its
-user holds; `sync` writes them, `grants` reads them, one query per user, workspace and request.
+user holds; `sync` writes them, `grants` reads them, one query per user, workspace and request. A workspace that
+is being deleted grants nothing to anybody.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser, Permission
 from django.db import models, transaction
 
 if TYPE_CHECKING:
-    from tenants.models import Membership, User, Workspace
+    from tenants.models import User, Workspace
 
 VIEW = "view_content"
 EDIT = "edit_content"
@@ -53,6 +54,20 @@ ROLE_CAPABILITIES: dict[str, frozenset[str]] = {
     Role.VIEWER: frozenset({VIEW}),
 }
 
+
+def table() -> list[tuple[str, list[bool]]]:
+    """(what a capability allows, [whether each role holds it]), roles in the order of Role. Shown in the console, and
+    in docs/roles.md."""
+    return [(words, [name in ROLE_CAPABILITIES[role] for role in Role]) for name, words in CAPABILITIES.items()]
+
+
+def as_markdown() -> str:
+    """The table for docs/roles.md."""
+    head = f"| May | {' | '.join(role.label for role in Role)} |\n|---|{':-:|' * len(Role)}\n"
+    rows = (f"| {words} | {' | '.join('✓' if holds else '–' for holds in holders)} |" for words, holders in table())
+    return head + "\n".join(rows)
+
+
 # What Django's four model actions need on a row whose model names nothing else.
 CONTENT = {"view": VIEW, "add": EDIT, "change": EDIT, "delete": EDIT}
 READ_ONLY = {"view": VIEW}
@@ -60,8 +75,12 @@ READ_ONLY = {"view": VIEW}
 
 def grants(user: User | AnonymousUser, workspace: Workspace) -> frozenset[str]:
     """The capabilities that the user holds on the workspace; empty for outsiders and inactive users."""
-    if not user.is_authenticated or not user.is_active:
+    if not user.is_authenticated or not user.is_active or workspace.deletion_due_at is not None:
         return frozenset()
+    return _held(user, workspace)
+
+
+def _held(user: User, workspace: Workspace) -> frozenset[str]:
     cache: dict[int, frozenset[str]] = user.__dict__.setdefault("_workspace_grants", {})
     if workspace.pk not in cache:
         from tenants.models import WorkspaceUserObjectPermission
@@ -79,19 +98,16 @@ def can(user: User | AnonymousUser, capability: str, workspace: Workspace) -> bo
 
 
 @transaction.atomic
-def sync(membership: Membership) -> None:
-    """Make the user's capability rows on the workspace those of the membership's role; none unless it is active."""
+def sync(user: User, workspace: Workspace, role: str | None) -> None:
+    """Make the user's capability rows on the workspace those of the role; none without a role."""
     from guardian.shortcuts import assign_perm, remove_perm
 
-    from tenants.models import Membership as Model
-
-    active = membership.pk is not None and membership.status == Model.Status.ACTIVE
-    wanted = ROLE_CAPABILITIES[membership.role] if active else frozenset()
-    membership.user.__dict__.pop("_workspace_grants", None)
-    held = grants(membership.user, membership.workspace)
+    wanted = ROLE_CAPABILITIES[role] if role else frozenset()
+    user.__dict__.pop("_workspace_grants", None)
+    held = _held(user, workspace)
     permissions = {p.codename: p for p in Permission.objects.filter(content_type__app_label="tenants")}
     for capability in wanted - held:
-        assign_perm(permissions[capability], membership.user, membership.workspace)
+        assign_perm(permissions[capability], user, workspace)
     for capability in held - wanted:
-        remove_perm(permissions[capability], membership.user, membership.workspace)
-    membership.user.__dict__.pop("_workspace_grants", None)
+        remove_perm(permissions[capability], user, workspace)
+    user.__dict__.pop("_workspace_grants", None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.apps import apps
 from django.db import models
 from django_scopes import ScopedManager, get_scope
 from django_scopes import scope as _scope
@@ -17,7 +18,7 @@ from django_scopes import scopes_disabled as every_workspace
 if TYPE_CHECKING:
     from tenants.models import Workspace
 
-__all__ = ["TenantManager", "TenantModel", "current_workspace", "every_workspace", "scope"]
+__all__ = ["TenantManager", "TenantModel", "current_workspace", "every_workspace", "scope", "tenant_models"]
 
 M = TypeVar("M", bound=models.Model)
 
@@ -57,3 +58,8 @@ class TenantModel(models.Model):
 
     class Meta:
         abstract = True
+
+
+def tenant_models() -> set[type[TenantModel]]:
+    """Every model whose rows belong to a workspace."""
+    return {model for model in apps.get_models() if issubclass(model, TenantModel)}

@@ -1,8 +1,14 @@
-"""Creating workspaces and adding people to them."""
+"""The verbs of a workspace and its people: create, change roles, remove, leave, hand over, delete.
+
+Doors check capabilities; the rules that no role can break are here, each with its sentence.
+"""
 
 from __future__ import annotations
 
+import logging
 import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,10 +16,16 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from tenants import audit
+from tenants import audit, keys
 from tenants.models import Membership, User, Workspace
 from tenants.roles import Role
-from tenants.scope import scope
+from tenants.scope import every_workspace, scope
+
+UNDO_DELETION = timedelta(days=7)
+# What upper layers stop when a workspace is to be deleted: called with (workspace, by) in its scope.
+ON_DELETION: list[Callable[[Workspace, User], None]] = []
+
+logger = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -29,9 +41,23 @@ def create_workspace(name: str, *, owner: User, **fields: Any) -> Workspace:
     return workspace
 
 
-def add_member(workspace: Workspace, user: User, role: Role) -> Membership:
+def add_member(workspace: Workspace, user: User, role: str, *, invited_at: datetime | None = None) -> Membership:
     with scope(workspace):
-        return Membership.objects.create(workspace=workspace, user=user, role=role, joined_at=timezone.now())
+        return Membership.objects.create(workspace=workspace, user=user, role=role, invited_at=invited_at)
+
+
+# --- roles ---------------------------------------------------------------------------------------------------------
+def role_of(user: User, workspace: Workspace) -> str:
+    """The user's role in the workspace; "" for outsiders."""
+    with scope(workspace):
+        return Membership.objects.filter(user=user).values_list("role", flat=True).first() or ""
+
+
+def why_not_give(role: str, *, by_role: str) -> str:
+    """The sentence that says why somebody of this role may not give that one; "" if they may."""
+    if role == Role.OWNER and by_role != Role.OWNER:
+        return "Only an owner can make somebody an owner. Choose another role."
+    return ""
 
 
 def why_not_change(membership: Membership, role: str, *, by: User, by_role: str) -> str:
@@ -40,12 +66,10 @@ def why_not_change(membership: Membership, role: str, *, by: User, by_role: str)
     `role` "" stands for removing the member.
     """
     if membership.user_id == by.pk:
-        return "You cannot change or remove yourself. Ask another owner or admin of this workspace."
+        return "You cannot change your own role. Ask another owner or admin of this workspace, or leave it."
     if membership.role == Role.OWNER and by_role != Role.OWNER:
         return f"{membership.user} owns this workspace. Only an owner can change or remove an owner."
-    if role == Role.OWNER and by_role != Role.OWNER:
-        return "Only an owner can make somebody an owner. Choose another role."
-    return ""
+    return why_not_give(role, by_role=by_role)
 
 
 @transaction.atomic
@@ -54,22 +78,110 @@ def change_member(membership: Membership, role: str, *, by: User) -> None:
 
     `by` must hold the MEMBERS capability; that is the door's to check.
     """
-    workspace = Workspace.objects.select_for_update().get(pk=membership.workspace_id)
-    current = Membership.objects.select_related("user").get(pk=membership.pk)
-    by_role = Membership.objects.filter(user=by, status=Membership.Status.ACTIVE).values_list("role", flat=True).first()
-    refusal = why_not_change(current, role, by=by, by_role=by_role or "")
+    current = _locked(membership)
+    refusal = why_not_change(current, role, by=by, by_role=role_of(by, current.workspace))
     if refusal:
         raise ValidationError(refusal)
-    owners = Membership.objects.filter(role=Role.OWNER, status=Membership.Status.ACTIVE).exclude(pk=current.pk)
-    heir = owners.order_by("joined_at", "pk").first()
-    if current.role == Role.OWNER and role != Role.OWNER:
-        if heir is None:
-            raise ValidationError("A workspace needs an owner. Make somebody else an owner first.")
-        if workspace.owner_id == current.user_id:
-            workspace.owner_id = heir.user_id
-            workspace.save(update_fields=["owner", "updated_at"])
+    _keep_an_owner(current, role)
     if role:
-        current.role = role
+        before, current.role = current.role, role
         current.save(update_fields=["role"])
+        audit.record(current.workspace, "role changed", current.user, by=by, changes={"role": (before, role)})
     else:
-        current.delete()
+        _end(current, by=by, action="member removed")
+
+
+@transaction.atomic
+def leave(workspace: Workspace, user: User) -> None:
+    """The user gives up their membership. Raises ValidationError for the last owner."""
+    current = _locked(Membership.objects.get(workspace=workspace, user=user))
+    _keep_an_owner(current, "")
+    _end(current, by=user, action="member left")
+
+
+@transaction.atomic
+def transfer_ownership(workspace: Workspace, to: User, *, by: User) -> None:
+    """Make a member the owner; `by`, an owner, becomes admin. Raises ValidationError."""
+    own = _locked(Membership.objects.get(workspace=workspace, user=by))
+    heir = Membership.objects.select_related("user").filter(user=to).exclude(user=by).first()
+    if own.role != Role.OWNER:
+        raise ValidationError("Only an owner can hand the workspace over.")
+    if heir is None:
+        raise ValidationError("Choose a member of this workspace. Invite them first if they are not here yet.")
+    for membership, role in ((heir, Role.OWNER), (own, Role.ADMIN)):
+        membership.role = role
+        membership.save(update_fields=["role"])
+    Workspace.objects.filter(pk=workspace.pk).update(owner=to)
+    changes = {"owner": (str(by), str(to))}
+    audit.record(workspace, "ownership transferred", workspace, by=by, changes=changes)
+
+
+def _locked(membership: Membership) -> Membership:
+    """The membership as it is now; roles of its workspace change one at a time, so that one owner always stays."""
+    Workspace.objects.select_for_update().get(pk=membership.workspace_id)
+    return Membership.objects.select_related("user", "workspace").get(pk=membership.pk)
+
+
+def _keep_an_owner(current: Membership, role: str) -> None:
+    """Raises ValidationError if the change would leave the workspace without an owner; moves `owner` on if needed."""
+    if current.role != Role.OWNER or role == Role.OWNER:
+        return
+    heir = Membership.objects.filter(role=Role.OWNER).exclude(pk=current.pk).order_by("joined_at", "pk").first()
+    if heir is None:
+        raise ValidationError("A workspace needs an owner. Make somebody else an owner first.")
+    if current.workspace.owner_id == current.user_id:
+        Workspace.objects.filter(pk=current.workspace_id).update(owner=heir.user_id)
+
+
+def _end(current: Membership, *, by: User, action: str) -> None:
+    """Take the person out: their rights and secret keys end now. Write keys stay, apps in the field hold them."""
+    workspace, user = current.workspace, current.user
+    ended = keys.revoke(keys.secret_keys_of(user), by=by, why=action)
+    role = current.role
+    current.delete()
+    audit.record(workspace, action, user, by=by, detail={"keys_revoked": ended}, changes={"role": (role, None)})
+
+
+# --- the end -------------------------------------------------------------------------------------------------------
+@transaction.atomic
+def ask_deletion(workspace: Workspace, *, by: User, now: datetime) -> datetime:
+    """Close the workspace at once; its rows go after UNDO_DELETION. Returns when. The door checks the capability."""
+    due = now + UNDO_DELETION
+    if not Workspace.objects.filter(pk=workspace.pk, deletion_due_at=None).update(deletion_due_at=due):
+        raise ValidationError("This workspace is being deleted already.")
+    for stop in ON_DELETION:
+        stop(workspace, by)
+    audit.record(workspace, "workspace deletion asked", workspace, by=by, detail={"due": due.isoformat()})
+    workspace.deletion_due_at = due
+    keys.forget_all()
+    return due
+
+
+@transaction.atomic
+def undo_deletion(workspace: Workspace, *, by: User) -> None:
+    """Open it again; runs that were stopped stay paused. Raises ValidationError if there is nothing to undo."""
+    closing = Workspace.objects.filter(pk=workspace.pk, deletion_due_at__gt=timezone.now())
+    if not closing.update(deletion_due_at=None):
+        raise ValidationError("There is nothing to undo: this workspace is not being deleted.")
+    workspace.deletion_due_at = None
+    with scope(workspace):
+        audit.record(workspace, "workspace deletion undone", workspace, by=by)
+
+
+def closing_workspaces(user: User) -> list[Workspace]:
+    """Those that the user owns and that wait for their deletion."""
+    with every_workspace():
+        owned = Workspace.objects.filter(memberships__user=user, memberships__role=Role.OWNER)
+        return list(owned.filter(deletion_due_at__gt=timezone.now()).order_by("deletion_due_at"))
+
+
+def purge_due(now: datetime, *, seconds: float = 20) -> None:
+    """Delete the rows of workspaces whose day has come, for at most so long; the next sweep goes on."""
+    from tenants.purge import purge
+
+    with every_workspace():
+        for workspace in Workspace.objects.filter(deletion_due_at__lte=now).order_by("deletion_due_at"):
+            until = timezone.now() + timedelta(seconds=seconds)
+            if not purge(workspace, until):
+                return
+            logger.warning("workspace %s (%s) is deleted", workspace.pk, workspace.slug)

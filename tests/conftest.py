@@ -7,15 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import requests
+from django.conf import settings
+from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from delivery.channels.fcm import FcmAccount
 from delivery.connections import connect_sandbox
 from tenants.models import Connection, User, Workspace
+from tenants.providers import SocialAccountAdapter
 from tenants.roles import Role
 from tenants.scope import scope
 from tenants.workspaces import add_member, create_workspace
+from tests.approle import APP_ROLE, make_app_role
 from tests.delivery.sandbox_server import Sandbox, running_sandbox
+from tests.tenants.identity_provider import IdentityProvider, configured
 
 
 @dataclass
@@ -41,11 +48,39 @@ class Cast:
         return f"/w/{self.workspace.slug}/admin/{path}"
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+    """With ROW_SECURITY=1 the tables are made by the role of DATABASE_URL, and used by one that owns nothing."""
+    if not settings.ROW_SECURITY:
+        yield
+        return
+    with django_db_blocker.unblock():
+        make_app_role(connection)
+        connection.settings_dict["OPTIONS"]["assume_role"] = APP_ROLE
+        connection.close()
+    yield
+    with django_db_blocker.unblock():
+        del connection.settings_dict["OPTIONS"]["assume_role"]
+        connection.close()
+
+
 @pytest.fixture(autouse=True)
 def _plain_settings(settings, tmp_path):
     """Fast hashing, files in the test's own folder, mails kept in memory."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+
+@pytest.fixture(autouse=True)
+def _trail_lets_go(request) -> Iterator[None]:
+    """After a test with real commits SQLite is emptied by DELETE, which the audit trail refuses for what stays."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None or not marker.kwargs.get("transaction"):
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    yield
+    Workspace.objects.update(deletion_due_at=timezone.now())
 
 
 @pytest.fixture
@@ -59,6 +94,23 @@ def cast(db) -> Cast:
         add_member(workspace, people[role], role)
     other = create_workspace("Elsewhere", owner=people["outsider"])
     return Cast(workspace=workspace, other_workspace=other, **people)
+
+
+@pytest.fixture
+def identity_provider(settings, monkeypatch) -> IdentityProvider:
+    """Google and Apple are set up, and answered in this process; see tests/tenants/identity_provider.py."""
+    provider = IdentityProvider()
+    settings.SOCIALACCOUNT_PROVIDERS = configured(settings.SOCIALACCOUNT_PROVIDERS)
+    real = SocialAccountAdapter.get_requests_session
+
+    def session(adapter: SocialAccountAdapter) -> requests.Session:
+        made: requests.Session = real(adapter)
+        for scheme in ("https://", "http://"):
+            made.mount(scheme, provider)
+        return made
+
+    monkeypatch.setattr(SocialAccountAdapter, "get_requests_session", session)
+    return provider
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from campaigns.lint import active_connection, lint
 from campaigns.models import Campaign
 from campaigns.reasons import EXPLANATIONS, FAILED, Reason
 from campaigns.segments import RuleError
-from pushpilot.lib.clients import client_address
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 from tenants.models import User
@@ -205,7 +204,7 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     user = request.user
     assert isinstance(user, User)
     try:
-        run = plan.schedule(campaign, by=user, now=timezone.now(), address=client_address(request))
+        run = plan.schedule(campaign, by=user, now=timezone.now())
     except plan.CannotPlan as error:
         messages.error(request, str(error))
         return back

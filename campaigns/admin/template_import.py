@@ -29,7 +29,6 @@ from campaigns.imports.cells import ALIASES, CHOICES, COLUMNS, LIMITS, REQUIRED
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
 from campaigns.imports.templates import Fate, Report, RowFate
 from campaigns.models import Template
-from pushpilot.lib.clients import client_address
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 
@@ -207,13 +206,7 @@ class ImportPages(ImportExportMixin):
             file_name, table = self._upload(request, token)
         except Http404:
             return self._start_again(request)
-        report = templates.commit(
-            table,
-            workspace,
-            by=request.user,  # type: ignore[arg-type]
-            source=file_name,
-            address=client_address(request),
-        )
+        report = templates.commit(table, workspace, by=request.user, source=file_name)  # type: ignore[arg-type]
         if report.has_errors:
             return self._preview_page(request, report)
         self._storage(request, token).remove()

@@ -103,15 +103,13 @@ def check_header(table: Table) -> None:
     map_header(table.header)
 
 
-def commit(
-    table: Table, workspace: Workspace | None, *, by: User | None, source: str, address: str | None = None
-) -> Report:
+def commit(table: Table, workspace: Workspace | None, *, by: User | None, source: str) -> Report:
     """Import everything, or nothing when the report has an error; the audit entry is part of the transaction."""
     with transaction.atomic():
         report = _run(table, workspace, dry_run=False)
         if workspace is not None and report.to_write and not report.has_errors:
             counts = {str(fate): report.counts[fate] for fate in (Fate.NEW, Fate.CHANGED, Fate.UNCHANGED)}
-            audit.record(workspace, "templates imported", source, by=by, detail=counts, address=address)
+            audit.record(workspace, "templates imported", source, by=by, detail=counts)
     return report
 
 

@@ -27,7 +27,6 @@ from campaigns.reasons import FAILED, Reason
 from delivery.admin import progress, recipients, slots, wall
 from delivery.admin.codes import meaning
 from delivery.models import Message, Shard
-from pushpilot.lib.clients import client_address
 from tenants import audit, roles
 from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
 from tenants.models import User
@@ -227,7 +226,7 @@ class RunAdmin(ReadOnlyAdmin):
         wanted = recipients.read_filter(request.GET, run)
         audit.record(
             workspace_of(request), "recipients exported", run.campaign, by=request.user,  # type: ignore[arg-type]
-            detail={"run": run.pk, "filter": wanted.query}, address=client_address(request),
+            detail={"run": run.pk, "filter": wanted.query},
         )  # fmt: skip
         lines = recipients.csv_lines(run, wanted, csv.writer(recipients.Echo()))
         return StreamingHttpResponse(

@@ -10,12 +10,12 @@ from django.utils.timesince import timesince, timeuntil
 
 from campaigns.admin.words import counted, moment_words
 from campaigns.models import Contact, Run
+from delivery.heartbeat import SILENT
 from delivery.models import Heartbeat, Pace, Shard
 from tenants.models import AuditEntry
 
 State = Run.State
 
-WORKER_SILENT = timedelta(seconds=60)  # a worker that lives beats every few seconds
 RETRY_AHEAD = timedelta(seconds=2)  # a shard that only waits for its pace is open again sooner
 
 
@@ -39,7 +39,7 @@ def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
 
 
 def is_worker_alive(now: datetime) -> bool:
-    return Heartbeat.objects.filter(beat_at__gt=now - WORKER_SILENT).exists()
+    return Heartbeat.objects.filter(beat_at__gt=now - SILENT).exists()
 
 
 def _worker(run: Run, now: datetime) -> Notice | None:

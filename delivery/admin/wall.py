@@ -14,8 +14,7 @@ from django.utils import timezone
 
 from campaigns.models import Channel, Endpoint
 from delivery import phones
-from pushpilot.lib.clients import client_address
-from tenants import audit, roles
+from tenants import keys, roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import ApiKey, Connection, User, Workspace
 
@@ -90,10 +89,8 @@ def _session_key(request: HttpRequest, workspace: Workspace) -> str:
     mine.filter(created_at__lt=ended).update(revoked_at=now)
     if held:
         mine.filter(pk=held["id"]).update(revoked_at=now)
-    fresh = ApiKey(workspace=workspace, name=KEY_NAME, kind=ApiKey.Kind.WRITE, created_by=user)
-    secret = fresh.mint()
-    fresh.save()
-    audit.record(workspace, "API key created", fresh, by=user, address=client_address(request))
+    fresh = ApiKey(workspace=workspace, name=KEY_NAME, mode=ApiKey.Mode.TEST)
+    secret = keys.create(fresh, by=user)
     request.session[slot] = {"id": fresh.pk, "secret": secret}
     return secret
 

@@ -3,15 +3,17 @@
 from django.db import models
 
 from tenants.admin.base import WorkspaceAdmin
+from tenants.admin.invitations import InvitationAdmin
 from tenants.admin.keys import ApiKeyAdmin
 from tenants.admin.members import MembershipAdmin
 from tenants.admin.trail import AuditEntryAdmin
 from tenants.admin.workspaces import WorkspaceSettingsAdmin
-from tenants.models import ApiKey, AuditEntry, Membership, Workspace
+from tenants.models import ApiKey, AuditEntry, Invitation, Membership, Workspace
 
 PAGES: dict[type[models.Model], type[WorkspaceAdmin]] = {
     ApiKey: ApiKeyAdmin,
     Membership: MembershipAdmin,
+    Invitation: InvitationAdmin,
     AuditEntry: AuditEntryAdmin,
     Workspace: WorkspaceSettingsAdmin,
 }

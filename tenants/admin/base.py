@@ -19,8 +19,8 @@ from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 
-from pushpilot.lib.clients import client_address
 from tenants import audit, roles
+from tenants.admin import changing
 from tenants.admin.checks import WorkspaceAdminChecks
 from tenants.models import User, Workspace
 
@@ -265,29 +265,29 @@ class WorkspaceAdmin(WorkspaceRows, ModelAdmin):
         return super().get_deleted_objects(objs, request)
 
     # --- the audit trail instead of Django's log ---------------------------------------------------------
-    def audit(self, request: HttpRequest, action: str, obj: object, **detail: Any) -> None:
-        audit.record(
-            workspace_of(request),
-            action,
-            obj,
-            by=request.user,  # type: ignore[arg-type]
-            detail=detail,
-            address=client_address(request),
-        )
+    def audit(
+        self, request: HttpRequest, action: str, obj: object, changes: changing.Changes | None = None, **detail: Any
+    ) -> None:
+        user: Any = request.user
+        audit.record(workspace_of(request), action, obj, by=user, detail=detail, changes=changes)
 
     def _noun(self) -> str:
         return str(self.model._meta.verbose_name)
 
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """{field: (before, after)} instead of Django's list of field names; it reaches log_addition and log_change."""
+        return changing.of_forms(form, formsets or [], add=add)
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        self.audit(request, f"{self._noun()} created", obj)
+        self.audit(request, f"{self._noun()} created", obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        changed = [part["changed"]["fields"] for part in message or [] if isinstance(part, dict) and "changed" in part]
-        self.audit(request, f"{self._noun()} changed", obj, fields=[str(f) for fields in changed for f in fields])
+        if message:
+            self.audit(request, f"{self._noun()} changed", obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:
-            self.audit(request, f"{self._noun()} deleted", obj)
+            self.audit(request, f"{self._noun()} deleted", obj, changing.of_deletion(obj))
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise Http404("the audit trail is the history")

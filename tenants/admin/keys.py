@@ -1,37 +1,96 @@
-"""API keys: made (the secret is shown once), revoked, never edited."""
+"""API keys: made (the secret is shown once), rotated, revoked, never edited."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+)
 
-from tenants import roles, secrets
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
+from tenants import keys, roles
+from tenants.admin import once
+from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require
 from tenants.models import ApiKey
 from tenants.scope import current_workspace
 
-_SESSION_KEY = "new_api_key"
+_SLOT = "new_api_key"
+LIFETIMES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
+OVERLAPS = {"0": "Now", "1": "In an hour", "24": "In a day", "168": "In a week"}
+KINDS = {
+    ApiKey.Kind.WRITE: "Write key: goes into your app or website; may report events, nothing else",
+    ApiKey.Kind.SECRET: "Secret key: stays on your servers; may do what you tick below",
+}
+MODES = {
+    ApiKey.Mode.LIVE: "Live",
+    ApiKey.Mode.TEST: "Test: only messages that went through the sandbox; your figures stay clean",
+}
+
+
+class KeyForm(forms.ModelForm):
+    scopes = forms.MultipleChoiceField(
+        label="A secret key may",
+        choices=list(keys.SCOPES.items()),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
+    lifetime = forms.ChoiceField(
+        label="Expires", choices=list(LIFETIMES.items()), required=False, widget=UnfoldAdminSelectWidget
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "kind", "mode", "scopes")
+        help_texts = {"name": "What uses it, e.g. Android app or Shop backend."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, words in (("kind", KINDS), ("mode", MODES)):
+            if name in self.fields:
+                self.fields[name].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=list(words.items()))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("kind") == ApiKey.Kind.SECRET and not cleaned.get("scopes") and "scopes" not in self.errors:
+            raise ValidationError({"scopes": "Tick at least one thing that the secret key may do."})
+        if cleaned.get("lifetime"):
+            self.instance.expires_at = timezone.now() + timedelta(days=int(cleaned["lifetime"]))
+        return cleaned
+
+
+class RotateForm(BaseDialogForm):
+    hours = forms.ChoiceField(
+        label="When does the old key stop working?", choices=list(OVERLAPS.items()), initial="24",
+        widget=UnfoldAdminSelectWidget,
+    )  # fmt: skip
 
 
 class ApiKeyAdmin(WorkspaceAdmin):
-    """A key is a name and a kind; changing either would say nothing true about who holds it."""
+    """A key is made once; changing it would say nothing true about who holds it."""
 
-    fields = ("name", "kind")
-    list_display = ("header", "kind_label", "state_label", "made", "last_used")
+    form = KeyForm
+    fields = ("name", "kind", "mode", "scopes", "lifetime")
+    list_display = ("header", "kind_label", "mode_label", "state_label", "made", "last_used", "expires")
     list_select_related = ("created_by",)
     search_fields = ("name", "prefix")
     search_help_text = "Search by name or the first letters of a key"
     ordering = ("-id",)
     actions = None
-    actions_row = ("revoke",)
-    actions_detail = ("revoke",)
+    actions_row = ("rotate", "revoke")
+    actions_detail = ("rotate", "revoke")
     empty_title = "Connect your app"
     empty_text = (
         "A write key lets the SDK in your app or website report what people open and click. It can do nothing else."
@@ -46,6 +105,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
         """A revoked key stays: events point at it."""
         return False
 
+    def has_rotate_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return self.allows(request, "add")
+
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return self.allows(request, "delete")
 
@@ -56,11 +118,23 @@ class ApiKeyAdmin(WorkspaceAdmin):
 
     @display(description="Kind")
     def kind_label(self, key: ApiKey) -> str:
-        return "Write key" if key.kind == ApiKey.Kind.WRITE else key.get_kind_display()
+        return "Write key" if key.kind == ApiKey.Kind.WRITE else "Secret key"
 
-    @display(description="State", label={"Active": "success", "Revoked": "danger"}, ordering="revoked_at")
+    @display(description="Mode", label={"Live": "info", "Test": "warning"}, ordering="mode")
+    def mode_label(self, key: ApiKey) -> str:
+        return "Test" if key.mode == ApiKey.Mode.TEST else "Live"
+
+    @display(description="State", label={"Active": "success", "Revoked": "danger", "Expired": "default"})
     def state_label(self, key: ApiKey) -> str:
-        return "Revoked" if key.revoked_at else "Active"
+        return key.state(timezone.now())
+
+    @display(description="May")
+    def scope_words(self, key: ApiKey) -> str:
+        return ", ".join(keys.SCOPES.get(scope, scope) for scope in key.scopes)
+
+    @display(description="Expires", ordering="expires_at")
+    def expires(self, key: ApiKey) -> str:
+        return moment(key.expires_at, current_workspace()) if key.expires_at else "Never"
 
     @display(description="Made", ordering="created_at")
     def made(self, key: ApiKey) -> str:
@@ -82,33 +156,57 @@ class ApiKeyAdmin(WorkspaceAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return self.fields
-        return ("name", "kind", "state_label", "prefix", "created_by", "made", "last_used", "revoked")
+        return (
+            "name", "kind_label", "mode_label", "state_label", "scope_words", "prefix", "created_by", "made",
+            "last_used", "expires", "revoked", "replaced_by",
+        )  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if obj is None else self.get_fields(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """The secret waits, encrypted, in the session of the person who made the key, for one view of one page."""
-        obj.created_by = request.user
-        secret = obj.mint()
-        super().save_model(request, obj, form, change)
-        sealed = secrets.seal(secret, workspace_id=workspace_of(request).pk, field=_SESSION_KEY)
-        request.session[_SESSION_KEY] = secrets.encrypt(sealed)
+        once.keep(request, _SLOT, {"secret": keys.create(obj, by=request.user), "name": obj.name})  # type: ignore[arg-type]
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """tenants.keys has done it."""
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         return redirect("admin:tenants_apikey_created")
 
     def created_view(self, request: HttpRequest) -> HttpResponse:
-        workspace = require(request, roles.CONNECTIONS)
-        sealed = request.session.pop(_SESSION_KEY, None)
-        if sealed is None:
+        require(request, roles.CONNECTIONS)
+        shown = once.take(request, _SLOT)
+        if shown is None:
             messages.info(request, "A key is shown once, right after it is made. Make a new one if you lost it.")
             return redirect("admin:tenants_apikey_changelist")
-        secret = secrets.unseal(secrets.decrypt(sealed), workspace_id=workspace.pk, field=_SESSION_KEY)
         events_url = f"{settings.PUBLIC_URL}/api/v1/events"
-        return self.page(request, "tenants/key_created.html", "Your new key", secret=secret, events_url=events_url)
+        return self.page(request, "tenants/key_created.html", "Your new key", **shown, events_url=events_url)
 
-    # --- revoking -----------------------------------------------------------------------------------------
+    # --- rotating and revoking ----------------------------------------------------------------------------
+    @action(
+        description="Rotate",
+        icon="sync",
+        permissions=["rotate"],
+        dialog={
+            "title": "Rotate this key?",
+            "description": "You get a new key with the same name and rights. The old one goes on working for a while, "
+            "so that you can exchange it without a gap.",
+            "form_class": RotateForm,
+            "form_submit_text": "Make the new key",
+        },
+    )
+    def rotate(self, request: HttpRequest, form: RotateForm, object_id: str) -> HttpResponse:
+        require(request, roles.CONNECTIONS)
+        overlap = timedelta(hours=int(form.cleaned_data["hours"]))
+        user: Any = request.user
+        try:
+            fresh, secret = keys.rotate(self._key(request, object_id), by=user, overlap=overlap, now=timezone.now())
+        except ValueError as error:
+            messages.error(request, str(error))
+            return after_dialog(request, reverse("admin:tenants_apikey_changelist"))
+        once.keep(request, _SLOT, {"secret": secret, "name": fresh.name})
+        return after_dialog(request, reverse("admin:tenants_apikey_created"))
+
     @action(
         description="Revoke",
         icon="block",
@@ -121,10 +219,13 @@ class ApiKeyAdmin(WorkspaceAdmin):
     )
     def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         require(request, roles.CONNECTIONS)
-        key = self.get_object(request, object_id)
-        if key is None:
-            raise Http404("no such key")
-        if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
-            self.audit(request, "API key revoked", key, prefix=key.prefix)
+        key = self._key(request, object_id)
+        if keys.revoke([key], by=request.user):  # type: ignore[arg-type]
             messages.success(request, f"The key “{key}” is revoked.")
         return after_dialog(request, reverse("admin:tenants_apikey_changelist"))
+
+    def _key(self, request: HttpRequest, object_id: str) -> ApiKey:
+        key: ApiKey | None = self.get_object(request, object_id)
+        if key is None:
+            raise Http404("no such key")
+        return key

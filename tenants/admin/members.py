@@ -1,4 +1,4 @@
-"""The people of a workspace: who they are, what they may do, changing that and removing them."""
+"""The people of a workspace: who they are, what they may do, changing that, removing them, leaving."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.shortcuts import redirect
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -17,19 +18,12 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from tenants import roles
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
+from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require, workspace_of
+from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
 from tenants.models import Membership
 from tenants.roles import Role
 from tenants.scope import current_workspace
-from tenants.workspaces import change_member, why_not_change
-
-ROLE_WORDS = {
-    Role.OWNER: "Owner: everything, including plan, billing and deleting the workspace",
-    Role.ADMIN: "Admin: campaigns, people, connections and settings",
-    Role.MEMBER: "Member: writes, schedules and sends campaigns",
-    Role.VIEWER: "Viewer: looks at everything, changes nothing",
-}
-ROLE_COLOURS = {"Owner": "primary", "Admin": "info", "Member": "success", "Viewer": "default"}
+from tenants.workspaces import change_member, leave, role_of, why_not_change
 
 
 class MemberForm(forms.ModelForm):
@@ -67,18 +61,19 @@ class MemberForm(forms.ModelForm):
 
 
 class MembershipAdmin(WorkspaceAdmin):
-    """Rules and their sentences are tenants.workspaces'; nobody is added here."""
+    """Rules and their sentences are tenants.workspaces'; people are added by invitation."""
 
     form = MemberForm
-    fields = ("person", "role", "status_label", "joined")
-    readonly_fields = ("person", "status_label", "joined")
-    list_display = ("header", "role_label", "status_label", "joined")
+    fields = ("person", "role", "joined")
+    readonly_fields = ("person", "joined")
+    list_display = ("header", "role_label", "joined")
     list_filter = (("role", ChoicesDropdownFilter),)
     list_select_related = ("user",)
     search_fields = ("user__full_name", "user__email")
     search_help_text = "Search names and e-mail addresses"
     ordering = ("user__full_name", "user__email")
     actions = None
+    actions_list = ("invite", "leave")
     actions_row = ("remove",)
     actions_detail = ("remove",)
 
@@ -89,6 +84,9 @@ class MembershipAdmin(WorkspaceAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Removing has rules and a dialog of its own."""
         return False
+
+    def has_invite_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return self.allows(request, "add")
 
     def has_remove_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return self.allows(request, "delete")
@@ -106,13 +104,48 @@ class MembershipAdmin(WorkspaceAdmin):
     def role_label(self, membership: Membership) -> str:
         return membership.get_role_display()
 
-    @display(description="Status", label={"Active": "success", "Invited": "warning"}, ordering="status")
-    def status_label(self, membership: Membership) -> str:
-        return membership.get_status_display()
-
     @display(description="Joined", ordering="joined_at")
     def joined(self, membership: Membership) -> str:
         return moment(membership.joined_at, current_workspace())
+
+    # --- inviting, leaving, the table of roles ------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        table = path("roles/", self.admin_site.admin_view(self.roles_view), name="tenants_membership_roles")
+        return [table, *super().get_urls()]
+
+    @reads_only
+    @action(description="Invite people", icon="person_add", permissions=["invite"])
+    def invite(self, request: HttpRequest) -> HttpResponse:
+        return redirect("admin:tenants_invitation_add")
+
+    @action(
+        description="Leave this workspace",
+        icon="logout",
+        permissions=["view"],
+        dialog={
+            "title": "Leave this workspace?",
+            "description": "You lose access at once. To come back, somebody has to invite you.",
+            "form_submit_text": "Leave",
+        },
+    )
+    def leave(self, request: HttpRequest, form: Any) -> HttpResponse:
+        workspace = require(request, roles.VIEW)
+        try:
+            leave(workspace, request.user)  # type: ignore[arg-type]
+        except ValidationError as error:
+            messages.error(request, error.messages[0])
+            return after_dialog(request, reverse("admin:tenants_membership_changelist"))
+        messages.success(request, f"You have left {workspace}.")
+        return after_dialog(request, "/")
+
+    def roles_view(self, request: HttpRequest) -> HttpResponse:
+        """What each role may do, from tenants.roles."""
+        workspace = require(request, roles.VIEW)
+        user: Any = request.user
+        return self.page(
+            request, "tenants/roles.html", "Roles", roles=list(Role), table=roles.table(),
+            own=role_of(user, workspace),
+        )  # fmt: skip
 
     # --- one member ---------------------------------------------------------------------------------------
     @display(description="Person")
@@ -121,8 +154,8 @@ class MembershipAdmin(WorkspaceAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        own = Membership.objects.filter(user=request.user.pk, workspace=workspace_of(request)).first()
-        asked_by = {"request_user": request.user, "by_role": own.role if own else ""}
+        user: Any = request.user
+        asked_by = {"request_user": user, "by_role": role_of(user, workspace_of(request))}
         return type(form)(form.__name__, (form,), asked_by)
 
     def changeform_view(
@@ -140,8 +173,7 @@ class MembershipAdmin(WorkspaceAdmin):
             raise PermissionDenied(error.messages[0]) from error
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        if message:
-            self.audit(request, "role changed", obj.user, role=obj.role)
+        """tenants.workspaces has done it."""
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         messages.success(request, f"{obj.user} is now {obj.get_role_display().lower()} of this workspace.")
@@ -155,7 +187,8 @@ class MembershipAdmin(WorkspaceAdmin):
         permissions=["remove"],
         dialog={
             "title": "Remove this person from the workspace?",
-            "description": "They lose access at once. What they wrote and sent stays.",
+            "description": "They lose access at once, and so do the secret keys they made. Write keys in your apps go "
+            "on working. What they wrote and sent stays.",
             "form_submit_text": "Remove",
         },
     )
@@ -168,6 +201,5 @@ class MembershipAdmin(WorkspaceAdmin):
             except ValidationError as error:
                 messages.error(request, error.messages[0])
             else:
-                self.audit(request, "member removed", membership.user, role=membership.role)
                 messages.success(request, f"{membership.user} is no longer in this workspace.")
         return after_dialog(request, reverse("admin:tenants_membership_changelist"))

@@ -1,4 +1,4 @@
-"""The settings of the workspace itself: one form, no list."""
+"""The settings of the workspace itself: one form, no list; handing it over and deleting it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminSelect2Widget
+from unfold.decorators import action
+from unfold.forms import BaseDialogForm
+from unfold.widgets import (
+    UnfoldAdminColorInputWidget,
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
-from tenants import roles
-from tenants.admin.base import WorkspaceAdmin, require, workspace_of
-from tenants.models import Workspace
+from tenants import brand, roles
+from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
+from tenants.models import Logo, Membership, User, Workspace
+from tenants.workspaces import ask_deletion, transfer_ownership
 
 
 def time_zone_choices(now: datetime) -> list[tuple[str, str]]:
@@ -33,13 +46,29 @@ def _offset(name: str, now: datetime) -> str:
 
 
 class WorkspaceForm(forms.ModelForm):
+    has_colour = forms.BooleanField(
+        label="Use our own colour", required=False, widget=UnfoldBooleanSwitchWidget,
+        help_text="For buttons and links in this console. Off: PushPilot's blue.",
+    )  # fmt: skip
+    new_logo = forms.FileField(
+        label="Logo",
+        required=False,
+        widget=UnfoldAdminFileFieldWidget({"accept": "image/png,image/jpeg,image/gif,image/webp"}),
+        help_text="PNG, JPEG, GIF or WebP, square looks best, at most 256 kB. Shown in the head of the sidebar.",
+    )
+    remove_logo = forms.BooleanField(label="Remove the logo", required=False, widget=UnfoldBooleanSwitchWidget)
+
     class Meta:
         model = Workspace
-        fields = ("name", "time_zone", "default_language")
+        fields = ("name", "slug", "time_zone", "default_language", "brand_colour")
+        labels = {"slug": "Web address", "brand_colour": "Colour"}
         help_texts = {
+            "slug": "The part after /w/ in the address of this console. Links to the old address stop working.",
             "time_zone": "Send times and quiet hours are read on this clock.",
             "default_language": "Used where a contact's language has no text of its own, e.g. en, hi or pt-BR.",
         }
+        error_messages = {"slug": {"unique": "Another workspace has this address. Choose another one."}}
+        widgets = {"brand_colour": UnfoldAdminColorInputWidget}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,14 +79,57 @@ class WorkspaceForm(forms.ModelForm):
             self.fields["time_zone"] = forms.ChoiceField(
                 choices=choices, widget=UnfoldAdminSelect2Widget, help_text=self.fields["time_zone"].help_text
             )
+        self.initial["has_colour"] = bool(self.instance.brand_colour)
+        if not self.instance.logo_version:
+            self.fields.pop("remove_logo", None)
+
+    def clean_new_logo(self) -> bytes | None:
+        upload = self.cleaned_data["new_logo"]
+        if not upload:
+            return None
+        content: bytes = upload.read(brand.LOGO_LIMIT_BYTES + 1)
+        brand.check_logo(content)
+        return content
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not cleaned.get("has_colour"):  # a colour input always posts one
+            cleaned["brand_colour"] = ""
+        return cleaned
+
+
+class TransferForm(BaseDialogForm):
+    to = forms.ModelChoiceField(
+        User.objects.none(), label="New owner", empty_label="Choose a member", widget=UnfoldAdminSelectWidget
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = Membership.objects.exclude(user=self.request.user.pk)
+        self.fields["to"].queryset = User.objects.filter(pk__in=others.values("user"), is_active=True)
+
+
+class DeleteForm(BaseDialogForm):
+    typed = forms.CharField(label="Type the workspace's name to confirm", widget=UnfoldAdminTextInputWidget)
+
+    def clean_typed(self) -> str:
+        typed: str = self.cleaned_data["typed"]
+        if typed.strip() != self.request.workspace.name:
+            raise ValidationError(f"That is not its name. Type “{self.request.workspace.name}” exactly.")
+        return typed
 
 
 class WorkspaceSettingsAdmin(WorkspaceAdmin):
     """The only row is the workspace of the console."""
 
     form = WorkspaceForm
-    fields = ("name", "time_zone", "default_language")
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "time_zone", "default_language")}),
+        ("Branding", {"fields": ("has_colour", "brand_colour", "new_logo", "remove_logo")}),
+    )
+    conditional_fields = {"brand_colour": "has_colour == true"}
     actions = None
+    actions_detail = ("transfer", "delete_workspace")
     show_add_link = False
 
     def owns(self, workspace: Workspace, obj: models.Model, action: str) -> bool:
@@ -67,7 +139,11 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Deleting has a dialog and a week to undo it."""
         return False
+
+    def has_end_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return roles.can(request.user, roles.DELETE_WORKSPACE, workspace_of(request))
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Workspace]:
         queryset: models.QuerySet[Workspace] = ModelAdmin.get_queryset(self, request).filter(
@@ -75,11 +151,26 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         )
         return queryset
 
+    # --- the form -----------------------------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        logo = path("logo/", self.admin_site.admin_view(self.logo_view), name="tenants_workspace_logo")
+        return [logo, *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and obj.logo_version:
+            return self.fieldsets
+        general, (title, options) = self.fieldsets
+        return general, (title, {"fields": [name for name in options["fields"] if name != "remove_logo"]})
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return redirect("admin:tenants_workspace_change", require(request, roles.MEMBERS).pk)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj.save(update_fields=[*self.fields, "updated_at"])
+        obj.save(update_fields=["name", "slug", "time_zone", "default_language", "brand_colour", "updated_at"])
+        if form.cleaned_data.get("new_logo"):
+            brand.set_logo(obj, form.cleaned_data["new_logo"])
+        elif form.cleaned_data.get("remove_logo"):
+            brand.remove_logo(obj)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -88,4 +179,60 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         return super().changeform_view(request, object_id, form_url, extra)
 
     def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        return redirect("admin:tenants_workspace_change", obj.pk)
+        """By its full path: the address that the request came in by may be the old one."""
+        inside = reverse("admin:tenants_workspace_change", args=[obj.pk]).partition("/admin/")[2]
+        return redirect(f"{obj.console_path}{inside}")
+
+    def logo_view(self, request: HttpRequest) -> HttpResponse:
+        """The picture itself; its address changes with it (?v=), so browsers may keep it."""
+        workspace = require(request, roles.VIEW)
+        logo = Logo.objects.filter(workspace=workspace).first()
+        if logo is None:
+            raise Http404("no logo")
+        headers = {
+            "Cache-Control": "private, max-age=31536000", "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'",
+        }  # fmt: skip
+        return HttpResponse(bytes(logo.content), content_type=logo.media_type, headers=headers)
+
+    # --- handing over, deleting ---------------------------------------------------------------------------
+    @action(
+        description="Hand over",
+        icon="swap_horiz",
+        permissions=["end"],
+        dialog={
+            "title": "Hand this workspace over?",
+            "description": "The member you choose becomes its owner, with billing and the right to delete it. You "
+            "become an admin.",
+            "form_class": TransferForm,
+            "form_submit_text": "Hand over",
+        },
+    )
+    def transfer(self, request: HttpRequest, form: TransferForm, object_id: str) -> HttpResponse:
+        workspace = require(request, roles.DELETE_WORKSPACE)
+        to: User = form.cleaned_data["to"]
+        try:
+            transfer_ownership(workspace, to, by=request.user)  # type: ignore[arg-type]
+        except ValidationError as error:
+            messages.error(request, error.messages[0])
+        else:
+            messages.success(request, f"{to} owns this workspace now. You are an admin.")
+        return after_dialog(request, reverse("admin:tenants_membership_changelist"))
+
+    @action(
+        description="Delete workspace",
+        icon="delete_forever",
+        permissions=["end"],
+        dialog={
+            "title": "Delete this workspace?",
+            "description": "It closes at once: running sends pause, planned ones do not start, nobody can open it, "
+            "keys stop working. For 7 days an owner can undo this; then everything in it is gone for good.",
+            "form_class": DeleteForm,
+            "form_submit_text": "Delete workspace",
+        },
+    )
+    def delete_workspace(self, request: HttpRequest, form: DeleteForm, object_id: str) -> HttpResponse:
+        workspace = require(request, roles.DELETE_WORKSPACE)
+        due = ask_deletion(workspace, by=request.user, now=timezone.now())  # type: ignore[arg-type]
+        messages.warning(request, f"{workspace} is closed and will be gone on {moment(due, workspace)}.")
+        return after_dialog(request, "/workspaces/deleted/")

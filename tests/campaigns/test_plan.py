@@ -7,6 +7,7 @@ import pytest
 from campaigns import plan
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run
 from campaigns.plan import NOT_AFTER, CannotPlan
+from tenants import audit
 from tenants.models import AuditEntry, Connection
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -26,7 +27,8 @@ def ready(inside):
 
 
 def schedule(cast, now=NOW) -> Run:
-    return plan.schedule(cast.campaign, by=cast.member, now=now, address="127.0.0.1")
+    with audit.origin(audit.Via.CONSOLE, "127.0.0.1"):
+        return plan.schedule(cast.campaign, by=cast.member, now=now)
 
 
 def edit(cast, **fields) -> None:

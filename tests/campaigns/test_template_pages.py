@@ -107,7 +107,8 @@ def test_a_global_template_can_be_seen_but_neither_changed_nor_deleted(cast, lib
     assert client.post(cast.url(f"campaigns/template/{library.pk}/delete/"), {"post": "yes"}).status_code == 403
     bulk = {"action": "delete_selected", "_selected_action": [library.pk], "post": "yes"}
     assert client.post(cast.url("campaigns/template/"), bulk).status_code == 403
-    library.refresh_from_db(from_queryset=Template._base_manager.all())
+    with scope(cast.workspace):
+        library.refresh_from_db()
     assert library.name == "Welcome"
 
 

@@ -93,7 +93,7 @@ def test_a_pasted_service_account_is_connected_and_used(cast, key_file):
     assert row.account == "firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com"
     with scope(cast.workspace):
         assert json.loads(row.credentials)["private_key_id"] == "0123456789abcdef"
-    with database.cursor() as cursor:
+    with scope(cast.workspace), database.cursor() as cursor:
         cursor.execute("SELECT sealed FROM tenants_connection")
         assert "PRIVATE" not in cursor.fetchone()[0]
 
@@ -277,7 +277,7 @@ def test_the_private_key_is_in_no_answer_and_in_no_audit_entry(cast, key_file, p
 
 
 def test_credentials_that_no_key_decrypts_are_a_message_on_the_page(cast, fcm, key_file):
-    with database.cursor() as cursor:
+    with scope(cast.workspace), database.cursor() as cursor:
         cursor.execute("UPDATE tenants_connection SET sealed = 'of another key'")
     client = cast.client("owner")
     page = client.get(url(cast, fcm))

@@ -7,9 +7,9 @@ from campaigns import plan
 from campaigns.models import Contact, Endpoint
 from delivery import connections, phones
 from delivery.admin import wall
-from reports import keys
 from reports.models import Event, InboxBatch
 from reports.tasks import digest
+from tenants import keys
 from tenants.models import ApiKey, Connection
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end, write_campaign
@@ -171,7 +171,7 @@ def test_unreadable_credentials_are_a_sentence(cast, connected):
 def test_a_session_gets_one_key_and_keeps_it(cast, connected):
     client = cast.client("member")
     first = client.post(cast.url(KEY)).json()["key"]
-    assert first.startswith("pp_write_")
+    assert first.startswith("pp_test_")
     assert client.post(cast.url(KEY)).json()["key"] == first
     with scope(cast.workspace):
         key = ApiKey.objects.get()

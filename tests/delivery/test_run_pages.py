@@ -193,7 +193,7 @@ def test_a_missed_run_says_why(cast, launched):
 
 def test_lost_encryption_keys_do_not_take_the_page_down(cast, prepared):
     run = prepared(3)
-    with database.cursor() as cursor:
+    with scope(cast.workspace), database.cursor() as cursor:
         cursor.execute("UPDATE tenants_connection SET sealed = 'no key decrypts this'")
     assert page(cast, run).status_code == 200
     assert page(cast, run, "progress/").status_code == 200
@@ -202,7 +202,7 @@ def test_lost_encryption_keys_do_not_take_the_page_down(cast, prepared):
 
 def test_lost_encryption_keys_pause_the_run_with_the_reason(cast, prepared, worker):
     run = prepared(3)
-    with database.cursor() as cursor:
+    with scope(cast.workspace), database.cursor() as cursor:
         cursor.execute("UPDATE tenants_connection SET sealed = 'no key decrypts this'")
     pipeline.work(timezone.now())
     paused = progress(cast, run)

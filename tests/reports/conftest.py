@@ -12,7 +12,8 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from reports import api, digest, keys
+from reports import api, digest
+from tenants import keys
 from tenants.models import ApiKey, Workspace
 from tenants.scope import scope
 
@@ -39,11 +40,10 @@ class Sdk:
         return response
 
 
-def make_sdk(workspace: Workspace) -> Sdk:
-    key = ApiKey(workspace=workspace, name="Android app")
-    secret = key.mint()
+def make_sdk(workspace: Workspace, **fields: Any) -> Sdk:
+    key = ApiKey(workspace=workspace, name="Android app", **fields)
     with scope(workspace):
-        key.save()
+        secret = keys.create(key, by=None)
     return Sdk(key, secret)
 
 

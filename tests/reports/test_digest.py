@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from campaigns.models import Consent, Contact
 from pushpilot.lib import wake
 from reports import digest, inbox, store
-from reports.keys import WriteKey
 from reports.models import Engagement, Event, EventType, InboxBatch, Rollup
 from reports.verify import verify_rollups
+from tenants.keys import EVENTS_WRITE, KnownKey
 from tenants.models import ApiKey
 from tenants.scope import every_workspace, scope
 from tests.reports.made import make_sent
@@ -47,13 +47,17 @@ def totals(workspace) -> dict[str, tuple[int, int]]:
     return {row["type"]: (row["e"], row["p"]) for row in rows}
 
 
+def _key(workspace) -> KnownKey:
+    return KnownKey(None, workspace.pk, "write", "live", (EVENTS_WRITE,), None)  # type: ignore[arg-type]
+
+
 def put(workspace, *events: dict[str, object], received_at: datetime | None = None) -> InboxBatch:
     """A stored batch, as the door leaves it."""
     import msgspec
 
     now = received_at or timezone.now()
     accepted = [inbox._judge(msgspec.Raw(msgspec.json.encode(item)), None, now) for item in events]
-    inbox._store(accepted, WriteKey(None, workspace.pk), now)  # type: ignore[arg-type]
+    inbox._store(accepted, _key(workspace), now)
     return InboxBatch.objects.latest("id")
 
 

@@ -15,12 +15,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from campaigns.models import Run
 from pushpilot.lib import wake
 from pushpilot.lib.problems import Problem
-from reports import api, inbox, keys
+from reports import api, inbox
 from reports.models import InboxBatch
-from tenants.models import ApiKey
-from tenants.scope import every_workspace
+from tenants import keys
+from tenants.models import ApiKey, Connection
+from tenants.scope import every_workspace, scope
+from tests.reports.conftest import make_sdk
+from tests.reports.made import make_sent
 
 OPENED = {"message_id": "m-1", "type": "opened"}
 
@@ -40,6 +44,25 @@ def test_a_batch_is_stored_and_answered_with_the_number_of_events(sdk):
 def test_a_single_event_may_come_without_a_batch_around_it(sdk):
     assert sdk.post_raw(json.dumps(OPENED)).status_code == 202
     assert [event.message_id for event in stored()] == ["m-1"]
+
+
+def test_a_test_key_reports_only_on_messages_of_the_sandbox(cast):
+    testing = make_sdk(cast.workspace, mode="test")
+    sandboxed, live = make_sent(cast.workspace), make_sent(cast.workspace)
+    with scope(cast.workspace):
+        for run, provider in ((sandboxed.run, "fcm_sandbox"), (live.run, "fcm")):
+            account = Connection.objects.create(
+                workspace=cast.workspace, name=provider, provider=provider, is_active=False
+            )
+            Run.objects.filter(pk=run.pk).update(connection=account)
+    answer = testing.post(
+        {"message_id": "a", "type": "opened", "ref": sandboxed.ref()},
+        {"message_id": "b", "type": "opened", "ref": live.ref()},
+        {"message_id": "c", "type": "custom", "name": "order_placed"},
+    )
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    assert [(one["index"], one["code"]) for one in answer.json()["rejected"]] == [(1, "test_key"), (2, "test_key")]
+    assert [event.message_id for event in stored()] == ["a"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -131,21 +154,21 @@ def test_a_key_revoked_after_its_first_use_is_refused_within_thirty_seconds(sdk,
 
 
 def test_keys_are_looked_up_once_whether_known_or_not(sdk, django_assert_num_queries):
-    keys.authenticate(f"Bearer {sdk.secret}")
+    keys.authenticate(f"Bearer {sdk.secret}", keys.EVENTS_WRITE)
     with pytest.raises(Problem):
-        keys.authenticate("Bearer pp_write_nobody")
+        keys.authenticate("Bearer pp_live_nobody", keys.EVENTS_WRITE)
     with django_assert_num_queries(0):
-        keys.authenticate(f"Bearer {sdk.secret}")
+        keys.authenticate(f"Bearer {sdk.secret}", keys.EVENTS_WRITE)
         with pytest.raises(Problem):
-            keys.authenticate("Bearer pp_write_nobody")
+            keys.authenticate("Bearer pp_live_nobody", keys.EVENTS_WRITE)
 
 
 def test_a_flood_of_invented_keys_neither_grows_memory_nor_pushes_real_keys_out(sdk, monkeypatch):
     monkeypatch.setattr(keys, "KEPT", 5)
-    keys.authenticate(f"Bearer {sdk.secret}")
+    keys.authenticate(f"Bearer {sdk.secret}", keys.EVENTS_WRITE)
     for number in range(20):
         with pytest.raises(Problem):
-            keys.authenticate(f"Bearer pp_write_{number}")
+            keys.authenticate(f"Bearer pp_live_{number}", keys.EVENTS_WRITE)
     assert len(keys._unknown._kept) == 5
     assert len(keys._known._kept) == 1
 

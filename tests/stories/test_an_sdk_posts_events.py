@@ -8,6 +8,7 @@ from campaigns.models import Consent, Contact
 from pushpilot.lib.signing import sign_reference
 from reports import tasks
 from reports.models import InboxBatch
+from tenants import keys
 from tenants.models import ApiKey
 from tenants.scope import every_workspace, scope
 from tests.story import add_people, run_to_the_end, write_campaign
@@ -16,9 +17,8 @@ from tests.story import add_people, run_to_the_end, write_campaign
 @pytest.fixture
 def write_key(cast) -> str:
     key = ApiKey(workspace=cast.workspace, name="App")
-    secret = key.mint()
-    key.save()
-    return secret
+    with scope(cast.workspace):
+        return keys.create(key, by=None)
 
 
 @pytest.fixture
@@ -100,5 +100,5 @@ def test_malformed_bodies_get_a_problem_and_never_a_500(client, write_key, body)
 
 
 def test_an_unknown_key_gets_a_problem(post):
-    answer = post({"message_id": "x", "type": "opened"}, key="pp_write_nobody")
+    answer = post({"message_id": "x", "type": "opened"}, key="pp_live_nobody")
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

@@ -99,11 +99,12 @@ def test_write_review_send_watch_and_see_it_opened(cast, connected, sandbox):
 def _write_key(cast) -> str:
     """Created in the console, shown once."""
     owner = cast.client("owner")
-    page = owner.post(cast.url("tenants/apikey/add/"), {"name": "Android app", "kind": "write"}, follow=True)
-    secret = page.content.decode().partition("pp_write_")[2][:32]
+    form = {"name": "Android app", "kind": "write", "mode": "live"}
+    page = owner.post(cast.url("tenants/apikey/add/"), form, follow=True)
+    secret = page.content.decode().partition("pp_live_")[2][:32]
     with scope(cast.workspace):
-        assert ApiKey.objects.get(name="Android app").digest == ApiKey.digest_of(f"pp_write_{secret}")
-    return f"pp_write_{secret}"
+        assert ApiKey.objects.get(name="Android app").digest == ApiKey.digest_of(f"pp_live_{secret}")
+    return f"pp_live_{secret}"
 
 
 def test_a_viewer_sees_the_review_but_cannot_send(cast, connected):

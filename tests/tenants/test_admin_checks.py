@@ -199,5 +199,5 @@ def test_choices_of_a_foreign_key_are_rows_of_the_workspace(cast):
         campaigns = page.get_field_queryset(None, Content._meta.get_field("campaign"), request_of(cast, "member"))
         assert [row.workspace for row in campaigns] == [cast.workspace]
         people = page.get_field_queryset(None, Campaign._meta.get_field("created_by"), request_of(cast, "member"))
-    assert cast.outsider not in people
-    assert cast.viewer in people
+        assert cast.outsider not in people
+        assert cast.viewer in people

@@ -1,0 +1,232 @@
+"""Inviting people: by e-mail address, several at once; and what became of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils import timezone
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
+
+from tenants import invitations, roles
+from tenants.admin import once
+from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
+from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
+from tenants.models import Invitation, Membership
+from tenants.scope import current_workspace
+from tenants.workspaces import role_of, why_not_give
+
+MOST_AT_ONCE = 20
+_SLOT = "new_invitations"
+STATE_COLOURS = {"Pending": "warning", "Accepted": "success", "Revoked": "default", "Expired": "danger"}
+
+
+class InviteForm(forms.ModelForm):
+    """`cleaned_data["emails"]` is the list of addresses, in lower case, each once."""
+
+    emails = forms.CharField(
+        label="E-mail addresses",
+        max_length=5_000,
+        widget=UnfoldAdminTextareaWidget(
+            {"rows": 3, "placeholder": "asha@freshcart.com, ravi@freshcart.com", "autofocus": True}
+        ),
+        help_text="One or several, separated by commas, spaces or new lines. Each person gets a link by e-mail.",
+    )
+
+    class Meta:
+        model = Invitation
+        fields = ("role",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "role" in self.fields:
+            allowed = [pair for pair in ROLE_WORDS.items() if not why_not_give(pair[0], by_role=self.by_role)]  # type: ignore[attr-defined]
+            self.fields["role"].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=allowed)
+
+    def clean_role(self) -> str:
+        role: str = self.cleaned_data["role"]
+        refusal = why_not_give(role, by_role=self.by_role)  # type: ignore[attr-defined]
+        if refusal:
+            raise ValidationError(refusal)
+        return role
+
+    def clean_emails(self) -> list[str]:
+        emails = list(dict.fromkeys(filter(None, re.split(r"[\s,;]+", self.cleaned_data["emails"].lower()))))
+        if not emails:
+            raise ValidationError("Write at least one e-mail address.")
+        if len(emails) > MOST_AT_ONCE:
+            raise ValidationError(f"These are {len(emails)} addresses; {MOST_AT_ONCE} at once are the most.")
+        for email in emails:
+            try:
+                validate_email(email)
+            except ValidationError as error:
+                raise ValidationError(f"“{email}” is no e-mail address. Correct it and try again.") from error
+        here = Membership.objects.filter(user__email__in=emails).values_list("user__email", flat=True)
+        if here:
+            raise ValidationError(f"In this workspace already: {', '.join(sorted(here))}. Take them out of the list.")
+        return emails
+
+
+class InvitationAdmin(WorkspaceAdmin):
+    form = InviteForm
+    fields = ("emails", "role")
+    list_display = ("email", "role_label", "state_label", "inviter", "invited", "expires")
+    list_select_related = ("invited_by",)
+    search_fields = ("email",)
+    search_help_text = "Search e-mail addresses"
+    ordering = ("-invited_at",)
+    actions = None
+    actions_row = ("resend", "revoke")
+    actions_detail = ("resend", "revoke")
+    empty_title = "Nobody is invited"
+    empty_text = "Invite the people who write, approve and watch your campaigns. Each gets a link by e-mail."
+    empty_icon = "mail"
+
+    # --- rights -------------------------------------------------------------------------------------------
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A revoked invitation stays as part of the history."""
+        return False
+
+    def has_invite_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return self.allows(request, "add")
+
+    # --- the list -----------------------------------------------------------------------------------------
+    @display(description="Role", label=ROLE_COLOURS, ordering="role")
+    def role_label(self, invitation: Invitation) -> str:
+        return invitation.get_role_display()
+
+    @display(description="State", label=STATE_COLOURS)
+    def state_label(self, invitation: Invitation) -> str:
+        return invitation.state(timezone.now())
+
+    @display(description="Invited by")
+    def inviter(self, invitation: Invitation) -> str:
+        return str(invitation.invited_by or "–")
+
+    @display(description="Invited", ordering="invited_at")
+    def invited(self, invitation: Invitation) -> str:
+        return moment(invitation.invited_at, current_workspace())
+
+    @display(description="Expires", ordering="expires_at")
+    def expires(self, invitation: Invitation) -> str:
+        return moment(invitation.expires_at, current_workspace())
+
+    @display(description="Mailed")
+    def mailed(self, invitation: Invitation) -> str:
+        return moment(invitation.sent_at, current_workspace())
+
+    @display(description="Accepted")
+    def accepted(self, invitation: Invitation) -> str:
+        return moment(invitation.accepted_at, current_workspace())
+
+    # --- inviting -----------------------------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        created = path("created/", self.admin_site.admin_view(self.created_view), name="tenants_invitation_created")
+        return [created, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invitation]:
+        queryset: QuerySet[Invitation] = super().get_queryset(request).select_related("workspace")
+        return queryset
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return self.fields
+        return ("email", "role_label", "state_label", "inviter", "invited", "mailed", "expires", "accepted")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if obj is None else self.get_fields(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        user: Any = request.user
+        return type(form)(form.__name__, (form,), {"by_role": role_of(user, workspace_of(request))})
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        title = "Invitation" if object_id else "Invite people"
+        return super().changeform_view(request, object_id, form_url, {"title": title, **(extra_context or {})})
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        user: Any = request.user
+        sent = [
+            invitations.invite(workspace_of(request), email, obj.role, by=user, now=timezone.now())
+            for email in form.cleaned_data["emails"]
+        ]
+        once.keep(request, _SLOT, [[one.invitation.email, one.link, one.mailed] for one in sent])
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """tenants.invitations has done it, for each address."""
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        return redirect("admin:tenants_invitation_created")
+
+    def created_view(self, request: HttpRequest) -> HttpResponse:
+        require(request, roles.MEMBERS)
+        shown = once.take(request, _SLOT)
+        if shown is None:
+            return redirect("admin:tenants_invitation_changelist")
+        sent = [{"email": email, "link": link, "mailed": mailed} for email, link, mailed in shown]
+        unsent = [one["email"] for one in sent if not one["mailed"]]
+        return self.page(request, "tenants/invited.html", "Invited", sent=sent, unsent=unsent)
+
+    # --- afterwards ---------------------------------------------------------------------------------------
+    @action(
+        description="Send again",
+        icon="forward_to_inbox",
+        permissions=["invite"],
+        dialog={
+            "title": "Send a fresh link?",
+            "description": "The person gets a new mail and another week. The link they have stops working.",
+            "form_submit_text": "Send again",
+        },
+    )
+    def resend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        user: Any = request.user
+        try:
+            sent = invitations.resend(self._invitation(request, object_id), by=user, now=timezone.now())
+        except ValidationError as error:
+            messages.error(request, error.messages[0])
+            return after_dialog(request, reverse("admin:tenants_invitation_changelist"))
+        once.keep(request, _SLOT, [[sent.invitation.email, sent.link, sent.mailed]])
+        return after_dialog(request, reverse("admin:tenants_invitation_created"))
+
+    @action(
+        description="Withdraw",
+        icon="block",
+        permissions=["invite"],
+        dialog={
+            "title": "Withdraw this invitation?",
+            "description": "The link that was mailed stops working. You can invite the person again.",
+            "form_submit_text": "Withdraw",
+        },
+    )
+    def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        user: Any = request.user
+        invitation = self._invitation(request, object_id)
+        try:
+            invitations.revoke(invitation, by=user, now=timezone.now())
+        except ValidationError as error:
+            messages.error(request, error.messages[0])
+        else:
+            messages.success(request, f"The invitation of {invitation.email} is withdrawn.")
+        return after_dialog(request, reverse("admin:tenants_invitation_changelist"))
+
+    def _invitation(self, request: HttpRequest, object_id: str) -> Invitation:
+        require(request, roles.MEMBERS)
+        invitation: Invitation | None = self.get_object(request, object_id)
+        if invitation is None:
+            raise Http404("no such invitation")
+        return invitation

@@ -1,0 +1,198 @@
+"""Inviting people by e-mail, and their answer.
+
+The link's token is random and only its SHA-256 is kept. The mailed link carries a proof of the mailbox beside it: who
+comes through it need not verify the address again. The link that the inviter can copy lacks the proof, so that nobody
+can make an account in another person's name with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives
+from django.core.signing import Signer
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from tenants import audit, workspaces
+from tenants.models import Invitation, Membership, User, Workspace
+from tenants.scope import every_workspace, scope
+
+LIFE = timedelta(days=7)
+_signer = Signer(salt="tenants.invitations.mailbox")
+
+logger = logging.getLogger(__name__)
+
+
+class InvitationRefused(Exception):
+    """The invitation cannot be accepted. `reason` is unknown, expired, revoked, used or foreign; the text says why."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An invitation on its way. `link` is for the inviter to pass on; it is kept nowhere."""
+
+    invitation: Invitation
+    link: str
+    mailed: bool
+
+
+# --- the inviter's side --------------------------------------------------------------------------------------------
+def invite(workspace: Workspace, email: str, role: str, *, by: User, now: datetime) -> Sent:
+    """Invite an address, or renew its open invitation, and mail the link. Raises ValidationError with a sentence.
+
+    A mail that cannot be sent loses nothing: the link can be passed on by other means.
+    """
+    email = email.strip().lower()
+    token = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        Workspace.objects.select_for_update().get(pk=workspace.pk)
+        refusal = workspaces.why_not_give(role, by_role=workspaces.role_of(by, workspace))
+        if refusal:
+            raise ValidationError(refusal)
+        if Membership.objects.filter(workspace=workspace, user__email=email).exists():
+            raise ValidationError(f"{email} is in this workspace already. Change their role in the list of members.")
+        invitation, _ = Invitation.objects.update_or_create(
+            workspace=workspace, email=email, accepted_at=None, revoked_at=None,
+            defaults={
+                "role": role, "digest": _digest(token), "invited_by": by, "invited_at": now, "expires_at": now + LIFE,
+            },
+        )  # fmt: skip
+        audit.record(workspace, "member invited", email, by=by, detail={"role": role})
+    return Sent(invitation, link_of(token), _mail(invitation, token, now))
+
+
+def resend(invitation: Invitation, *, by: User, now: datetime) -> Sent:
+    """A fresh link and another week; the old link ends. Raises ValidationError if it is not open any more."""
+    if invitation.state(now) not in ("Pending", "Expired"):
+        raise ValidationError(f"This invitation is {invitation.state(now).lower()}. Invite the person again.")
+    return invite(invitation.workspace, invitation.email, invitation.role, by=by, now=now)
+
+
+@transaction.atomic
+def revoke(invitation: Invitation, *, by: User, now: datetime) -> None:
+    """The link ends. Raises ValidationError if it was accepted or revoked already."""
+    open_ones = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
+    if not open_ones.update(revoked_at=now):
+        raise ValidationError(f"This invitation is {invitation.state(now).lower()} already.")
+    audit.record(invitation.workspace, "invitation revoked", invitation.email, by=by)
+
+
+def _mail(invitation: Invitation, token: str, now: datetime) -> bool:
+    context = {
+        "invitation": invitation, "link": f"{link_of(token)}?mailbox={proof_of(token)}", "days": LIFE.days,
+    }  # fmt: skip
+    subject = " ".join(render_to_string("tenants/mail/invitation_subject.txt", context).split())
+    message = EmailMultiAlternatives(
+        subject, render_to_string("tenants/mail/invitation.txt", context), settings.DEFAULT_FROM_EMAIL,
+        [invitation.email],
+    )  # fmt: skip
+    message.attach_alternative(render_to_string("tenants/mail/invitation.html", context), "text/html")
+    try:
+        message.send()
+    except Exception:  # every mail backend has errors of its own; the inviter is told and has the link
+        logger.warning("the invitation of workspace %s could not be mailed", invitation.workspace_id, exc_info=True)
+        return False
+    Invitation.objects.filter(pk=invitation.pk).update(sent_at=now)
+    return True
+
+
+# --- the link ------------------------------------------------------------------------------------------------------
+def link_of(token: str) -> str:
+    return f"{settings.PUBLIC_URL}/invitations/{token}/"
+
+
+def proof_of(token: str) -> str:
+    """Goes by mail only: who has it can read the invited mailbox."""
+    return _signer.signature(token)
+
+
+def proves_mailbox(token: str, proof: str) -> bool:
+    return bool(proof) and constant_time_compare(proof, proof_of(token))
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+# --- the invited person's side -------------------------------------------------------------------------------------
+def open_invitation(token: str, now: datetime) -> Invitation:
+    """The invitation of a link. Raises InvitationRefused."""
+    with every_workspace():
+        found = Invitation.objects.select_related("workspace", "invited_by").filter(digest=_digest(token)).first()
+    if found is None or found.workspace.deletion_due_at is not None:
+        raise InvitationRefused("unknown", "This invitation does not exist. Perhaps a newer one was mailed to you.")
+    refusals = {
+        "Accepted": ("used", "This invitation was accepted already."),
+        "Revoked": ("revoked", f"This invitation to {found.workspace} was withdrawn."),
+        "Expired": ("expired", f"This invitation to {found.workspace} has expired. Ask for a new one."),
+    }
+    if found.state(now) in refusals:
+        raise InvitationRefused(*refusals[found.state(now)])
+    return found
+
+
+def accept(token: str, user: User, now: datetime) -> Membership:
+    """Join. Raises InvitationRefused; what is refused changes nothing and is audited in the workspace."""
+    try:
+        return _accept(token, user, now)
+    except InvitationRefused as refused:
+        with every_workspace():
+            found = Invitation.objects.select_related("workspace").filter(digest=_digest(token)).first()
+        if found is not None:
+            with scope(found.workspace):
+                detail = {"reason": refused.reason}
+                audit.record(found.workspace, "invitation refused", found.email, by=user, detail=detail)
+        raise
+
+
+@transaction.atomic
+def _accept(token: str, user: User, now: datetime) -> Membership:
+    invitation = open_invitation(token, now)
+    if invitation.email not in verified_addresses(user):
+        raise InvitationRefused(
+            "foreign",
+            f"This invitation is for {invitation.email}, and you are signed in as {user.email}. Sign in with the "
+            "invited address, or ask for an invitation to yours.",
+        )
+    workspace = invitation.workspace
+    with scope(workspace):
+        open_ones = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
+        if not open_ones.update(accepted_at=now, accepted_by=user):
+            raise InvitationRefused("used", "This invitation was accepted already.")
+        member = Membership.objects.filter(user=user).first()
+        if member is None:
+            member = workspaces.add_member(workspace, user, invitation.role, invited_at=invitation.invited_at)
+        audit.record(workspace, "invitation accepted", user, by=user, detail={"role": member.role})
+    return member
+
+
+def verified_addresses(user: User) -> set[str]:
+    """The mailboxes that are known to be the user's, in lower case."""
+    known = EmailAddress.objects.filter(user=user)
+    if not known.exists():  # made by an operator or a command, which vouch for it
+        return {user.email.lower()}
+    return {address.lower() for address in known.filter(verified=True).values_list("email", flat=True)}
+
+
+def open_for(user: User) -> list[Invitation]:
+    """Invitations that wait for this user, for the page where somebody without a workspace lands."""
+    with every_workspace():
+        waiting = Invitation.objects.filter(
+            email__in=verified_addresses(user), accepted_at=None, revoked_at=None, expires_at__gt=timezone.now(),
+            workspace__deletion_due_at=None,
+        )  # fmt: skip
+        return list(waiting.select_related("workspace", "invited_by").order_by("-invited_at"))

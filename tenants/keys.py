@@ -1,0 +1,219 @@
+"""API keys: making, rotating and revoking them; and whose key a request brings.
+
+A public write key is asked about by every event that an app reports, so it is answered from memory: a look-up per
+request would cost more than the rest of it. Secret keys are looked up each time: revoking one counts at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from pushpilot.lib.problems import Problem
+from tenants import audit
+from tenants.models import ApiKey, User
+from tenants.scope import every_workspace
+
+EVENTS_WRITE = "events:write"
+WORKSPACE_READ = "workspace:read"
+SCOPES = {
+    EVENTS_WRITE: "Write events",
+    WORKSPACE_READ: "Read the workspace's settings and members",
+}
+# How long a rotated key goes on working beside its successor, unless somebody chooses otherwise.
+OVERLAP = timedelta(hours=24)
+
+KNOWN_SECS = 30  # the longest that a revoked write key goes on working
+UNKNOWN_SECS = 5  # the longest that a new key is refused, if it was tried before it existed
+USED_EVERY = timedelta(minutes=1)  # how fine last_used_at is
+KEPT = 10_000
+_SECRET_LIMIT = 200
+
+
+# --- the life of a key ---------------------------------------------------------------------------------------------
+@transaction.atomic
+def create(key: ApiKey, *, by: User | None) -> str:
+    """Save the new key; returns its secret, which is kept nowhere. A public write key gets its one scope."""
+    if key.kind == ApiKey.Kind.WRITE:
+        key.scopes = [EVENTS_WRITE]
+    secret = _mint(key)
+    key.created_by = by
+    key.save()
+    audit.record(
+        key.workspace, "API key created", key, by=by,
+        detail={"prefix": key.prefix, "kind": key.kind, "mode": key.mode, "scopes": key.scopes},
+    )  # fmt: skip
+    return secret
+
+
+@transaction.atomic
+def rotate(key: ApiKey, *, by: User, overlap: timedelta, now: datetime) -> tuple[ApiKey, str]:
+    """A successor with the same name, kind, mode and scopes, and its secret. The old key works for `overlap` more.
+
+    Raises ValueError with a sentence if the key has ended, or was rotated already.
+    """
+    locked = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
+    if locked.state(now) != "Active":
+        raise ValueError(f"“{key}” is {locked.state(now).lower()}. Make a new key instead.")
+    if locked.replaced_by_id is not None:
+        raise ValueError(f"“{key}” was rotated already. Rotate its successor, or revoke it.")
+    fresh = ApiKey(
+        workspace=key.workspace, name=locked.name, kind=locked.kind, mode=locked.mode, scopes=locked.scopes,
+        expires_at=locked.expires_at,
+    )  # fmt: skip
+    secret = create(fresh, by=by)
+    ends = min(now + overlap, locked.expires_at) if locked.expires_at else now + overlap
+    ApiKey.objects.filter(pk=key.pk).update(replaced_by=fresh, expires_at=ends)
+    forget_all()
+    audit.record(
+        key.workspace, "API key rotated", key, by=by,
+        detail={"prefix": locked.prefix, "successor": fresh.prefix, "ends": ends.isoformat()},
+    )  # fmt: skip
+    return fresh, secret
+
+
+@transaction.atomic
+def revoke(keys: Iterable[ApiKey], *, by: User | None, why: str = "") -> int:
+    """End these keys; returns how many were still working."""
+    ended = 0
+    for key in keys:
+        if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+            ended += 1
+            audit.record(key.workspace, "API key revoked", key, by=by, detail={"prefix": key.prefix, "why": why})
+    forget_all()
+    return ended
+
+
+def secret_keys_of(user: User) -> list[ApiKey]:
+    """The person's secret keys in the active scope's workspace that still work."""
+    rows = ApiKey.objects.filter(created_by=user, kind=ApiKey.Kind.SECRET, revoked_at=None)
+    return list(rows.select_related("workspace"))
+
+
+def _mint(key: ApiKey) -> str:
+    secret = f"pp_{key.mode}_{secrets.token_urlsafe(24)}"
+    key.prefix, key.digest = secret[:14], ApiKey.digest_of(secret)
+    return secret
+
+
+# --- whose key is it? ----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    id: int
+    workspace_id: int
+    kind: str
+    mode: str
+    scopes: tuple[str, ...]
+    expires_at: datetime | None
+
+    @property
+    def is_test(self) -> bool:
+        return self.mode == ApiKey.Mode.TEST
+
+
+class _Memory:
+    """digest → key, for some seconds each, at most KEPT of them: the oldest goes first."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._kept: OrderedDict[str, tuple[float, KnownKey | None]] = OrderedDict()
+
+    def get(self, digest: str) -> tuple[float, KnownKey | None] | None:
+        found = self._kept.get(digest)
+        return found if found is not None and found[0] > time.monotonic() else None
+
+    def put(self, digest: str, key: KnownKey | None) -> None:
+        self._kept.pop(digest, None)
+        self._kept[digest] = (time.monotonic() + self.seconds, key)
+        while len(self._kept) > KEPT:
+            try:
+                self._kept.popitem(last=False)
+            except KeyError:  # another thread emptied it
+                return
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+# Apart, so that a flood of invented keys cannot push the real ones out.
+_known, _unknown = _Memory(KNOWN_SECS), _Memory(UNKNOWN_SECS)
+
+
+def forget_all() -> None:
+    """Look every key up again: a key was revoked in this process."""
+    _known.clear()
+    _unknown.clear()
+
+
+def authenticate(header: str, scope: str) -> KnownKey:
+    """The key of an Authorization header: `Bearer <key>`, or Basic with the key as user name.
+
+    Raises Problem 401 if there is none or it is unknown, revoked or expired; 403 if it lacks the scope.
+    """
+    secret = _secret_in(header)
+    if not secret:
+        raise _refusal("Send an API key as `Authorization: Bearer pp_live_…`, or as the user name of Basic.")
+    digest = ApiKey.digest_of(secret)
+    found = _known.get(digest) or _unknown.get(digest)
+    key = found[1] if found else _look_up(digest)
+    if key is None or (key.expires_at is not None and key.expires_at <= timezone.now()):
+        raise _refusal("This API key is unknown, revoked or expired. Make a new one in the console under API keys.")
+    if scope not in key.scopes:
+        raise Problem(403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`.")
+    return key
+
+
+def looks_like_key(header: str) -> bool:
+    """Whether the Authorization header brings an API key of ours, and not a person's token."""
+    return _secret_in(header).startswith("pp_")
+
+
+def _look_up(digest: str) -> KnownKey | None:
+    with every_workspace():
+        row = (
+            ApiKey.objects.filter(digest=digest, revoked_at=None, workspace__deletion_due_at=None)
+            .values_list("id", "workspace_id", "kind", "mode", "scopes", "expires_at")
+            .first()
+        )
+        if row is None:
+            _unknown.put(digest, None)
+            return None
+        key = KnownKey(*row[:4], tuple(row[4]), row[5])
+        if key.kind == ApiKey.Kind.WRITE:
+            _known.put(digest, key)
+        else:
+            note_use([key.id], timezone.now())
+        return key
+
+
+def note_use(key_ids: Iterable[int], at: datetime) -> None:
+    """Write down, to the minute, that the keys were used."""
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=at - USED_EVERY)
+    ApiKey.objects.filter(stale, pk__in=key_ids).update(last_used_at=at)
+
+
+def _secret_in(header: str) -> str:
+    scheme, _, value = header.strip().partition(" ")
+    value = value.strip()
+    if scheme.lower() == "basic" and len(value) <= 2 * _SECRET_LIMIT:
+        try:
+            value = base64.b64decode(value, validate=True).decode("utf-8", "replace").partition(":")[0]
+        except (binascii.Error, ValueError):
+            return ""
+    elif scheme.lower() != "bearer":
+        return ""
+    return value if len(value) <= _SECRET_LIMIT else ""
+
+
+def _refusal(detail: str) -> Problem:
+    return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="PushPilot"'})

@@ -1,0 +1,66 @@
+"""Pages of people outside of any workspace: an invitation's link, and workspaces that are being deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from tenants import invitations, workspaces
+from tenants.invitations import InvitationRefused
+
+# What a refused invitation answers; the page says it in words.
+_STATUS = {"unknown": 404, "foreign": 403}
+_GONE = 410
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """Shows what the link invites to; joining is a POST of the signed-in user."""
+    user: Any = request.user
+    try:
+        if request.method == "POST" and user.is_authenticated:
+            joined = invitations.accept(token, user, timezone.now())
+            messages.success(request, f"Welcome to {joined.workspace}.")
+            return redirect(joined.workspace.console_path)
+        found = invitations.open_invitation(token, timezone.now())
+    except InvitationRefused as refused:
+        status = _STATUS.get(refused.reason, _GONE)
+        return render(request, "home/invitation.html", {"refused": str(refused)}, status=status)
+    if not user.is_authenticated and invitations.proves_mailbox(token, request.GET.get("mailbox", "")):
+        get_adapter().stash_verified_email(request, found.email)
+    back = {"next": request.path}
+    return render(
+        request, "home/invitation.html",
+        {"invitation": found, "sign_in": urlencode(back), "sign_up": urlencode({**back, "email": found.email})},
+    )  # fmt: skip
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def deleted(request: HttpRequest) -> HttpResponse:
+    """The user's own workspaces that are being deleted; POST brings one back."""
+    user: Any = request.user
+    closing = workspaces.closing_workspaces(user)
+    if request.method != "POST":
+        return render(request, "home/deleted.html", {"closing": closing})
+    workspace = next((own for own in closing if own.slug == request.POST.get("workspace", "")), None)
+    try:
+        if workspace is None:
+            raise ValidationError("There is no workspace of yours to bring back under this name.")
+        workspaces.undo_deletion(workspace, by=user)
+    except ValidationError as error:
+        messages.error(request, error.messages[0])
+        return redirect("deleted_workspaces")
+    messages.success(request, f"{workspace} is back. Sends that were running are paused; resume them when you like.")
+    return redirect(workspace.console_path)

@@ -1,0 +1,143 @@
+"""A workspace is deleted: closed at once, a week to undo, then nothing of it is left and nothing else is touched."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from campaigns import plan
+from campaigns.models import Consent, Contact, Run
+from delivery import pipeline
+from delivery.models import Shard
+from reports.models import Engagement, InboxBatch, Rollup
+from tenants import keys, purge
+from tenants.models import AuditEntry, User, Workspace
+from tenants.scope import every_workspace, scope, tenant_models
+from tenants.workspaces import UNDO_DELETION, ask_deletion, purge_due, undo_deletion
+from tests.house.rows import rows_of
+from tests.story import add_people, write_campaign
+
+
+def rows_everywhere(workspace: Workspace) -> None:
+    """Rows in every table: the console's examples, and what only machines write."""
+    made = rows_of(workspace)
+    run, contact, now = made[Run], made[Contact], timezone.now()
+    with scope(workspace):
+        Consent.objects.create(
+            workspace=workspace, contact=contact, channel="app_push", status="opted_in", source="app"
+        )
+        Shard.objects.create(workspace=workspace, run=run, first_id=1, last_id=2)
+        InboxBatch.objects.create(workspace=workspace, received_at=now, not_before=now, count=1, events=b"[]")
+        numbers = {"workspace": workspace, "campaign_id": run.campaign_id, "run_id": run.pk, "type": "opened"}
+        Engagement.objects.create(**numbers, notification_id=1, first_at=now)
+        Rollup.objects.create(**numbers, quarter=now)
+
+
+def counts(workspace: Workspace) -> dict[type[models.Model], int]:
+    return {model: model._base_manager.filter(workspace=workspace).count() for model in tenant_models()}
+
+
+def close(cast, *, days_ago: int = 0) -> None:
+    with scope(cast.workspace):
+        ask_deletion(cast.workspace, by=cast.owner, now=timezone.now() - timedelta(days=days_ago))
+
+
+def ask(cast, name: str, by: str = "owner"):
+    url = cast.url(f"tenants/workspace/{cast.workspace.pk}/delete_workspace/")
+    return cast.client(by).post(url, {"_form_submitted": "on", "typed": name})
+
+
+def closed(cast) -> bool:
+    return Workspace.objects.get(pk=cast.workspace.pk).deletion_due_at is not None
+
+
+def test_an_owner_deletes_it_by_typing_its_name(cast):
+    assert "Type “Biddano Tech” exactly." in ask(cast, "biddano").content.decode()
+    assert not closed(cast)
+    assert ask(cast, "Biddano Tech").headers["Location"] == "/workspaces/deleted/"
+    assert closed(cast)
+    with scope(cast.workspace):
+        assert AuditEntry.objects.get(action="workspace deletion asked").actor == cast.owner
+
+
+def test_an_admin_may_not_delete_it(cast):
+    assert ask(cast, "Biddano Tech", by="admin").status_code == 403
+    assert not closed(cast)
+
+
+def test_it_is_closed_at_once_for_everybody(cast):
+    close(cast)
+    for name in ("owner", "admin", "viewer"):
+        assert cast.client(name).get(cast.url()).status_code == 404
+    assert not cast.owner.has_perm("tenants.view_content", Workspace.objects.get(pk=cast.workspace.pk))
+    assert list(cast.owner.workspaces()) == []
+
+
+def test_an_owner_brings_it_back_and_nobody_else_can(cast):
+    close(cast)
+    form = {"workspace": cast.workspace.slug}
+    for name in ("admin", "outsider"):
+        answer = cast.client(name).post("/workspaces/deleted/", form, follow=True)
+        assert "no workspace of yours" in answer.content.decode()
+    assert closed(cast)
+    client = cast.client("owner")
+    assert "Biddano Tech" in client.get("/workspaces/deleted/").content.decode()
+    assert client.post("/workspaces/deleted/", form).headers["Location"] == cast.url()
+    assert client.get(cast.url()).status_code == 200
+    with scope(cast.workspace):
+        assert AuditEntry.objects.filter(action="workspace deletion undone").count() == 1
+
+
+def test_after_the_week_it_cannot_be_undone(cast):
+    close(cast, days_ago=8)
+    with pytest.raises(ValidationError):
+        undo_deletion(cast.workspace, by=cast.owner)
+    assert closed(cast)
+
+
+def test_what_sends_is_paused_and_what_is_planned_does_not_start(cast, connected):
+    add_people(cast.workspace, 2)
+    now = timezone.now()
+    with scope(cast.workspace):
+        sending = plan.schedule(write_campaign(cast.workspace), by=cast.owner, now=now)
+        Run.objects.filter(pk=sending.pk).update(state=Run.State.RUNNING)
+        planned = plan.schedule(write_campaign(cast.workspace), by=cast.owner, now=now)
+    close(cast)
+    pipeline.tick(now + timedelta(minutes=1))
+    with scope(cast.workspace):
+        assert Run.objects.get(pk=sending.pk).state == Run.State.PAUSED
+        assert Run.objects.get(pk=planned.pk).state == Run.State.PLANNED
+    undo_deletion(cast.workspace, by=cast.owner)
+    pipeline.tick(now + timedelta(days=1))
+    with scope(cast.workspace):
+        assert Run.objects.get(pk=planned.pk).state == Run.State.MISSED
+
+
+def test_when_the_day_has_come_nothing_of_it_is_left_and_the_neighbour_is_untouched(cast, monkeypatch):
+    monkeypatch.setattr(purge, "CHUNK", 1)
+    rows_everywhere(cast.workspace)
+    rows_everywhere(cast.other_workspace)
+    with scope(cast.workspace):
+        key = keys.ApiKey.objects.select_related("workspace").get()
+        keys.rotate(key, by=cast.owner, overlap=timedelta(hours=1), now=timezone.now())
+    before, people = counts(cast.other_workspace), User.objects.count()
+    assert all(before.values()), [model for model, number in before.items() if not number]
+    close(cast)
+    purge_due(timezone.now() + UNDO_DELETION - timedelta(minutes=1))
+    assert Workspace.objects.filter(pk=cast.workspace.pk).exists()
+    purge_due(timezone.now() + UNDO_DELETION)
+    assert not Workspace.objects.filter(pk=cast.workspace.pk).exists()
+    assert not any(counts(cast.workspace).values())
+    assert (counts(cast.other_workspace), User.objects.count()) == (before, people)
+
+
+def test_a_purge_goes_on_where_its_time_was_up(cast):
+    rows_of(cast.workspace)
+    close(cast, days_ago=8)
+    with every_workspace():
+        assert not purge.purge(cast.workspace, timezone.now())
+    assert Workspace.objects.filter(pk=cast.workspace.pk).exists()
+    purge_due(timezone.now())
+    assert not Workspace.objects.filter(pk=cast.workspace.pk).exists()

@@ -1,0 +1,226 @@
+"""Inviting, accepting, and every way in which a link is refused."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from tenants import invitations
+from tenants.models import AuditEntry, Invitation, Membership, User
+from tenants.roles import Role
+from tenants.scope import scope
+from tenants.workspaces import ask_deletion
+
+YES = {"_form_submitted": "on"}
+
+
+@pytest.fixture(autouse=True)
+def _no_rate_limits_from_other_tests():
+    cache.clear()
+
+
+def text(response) -> str:
+    return response.content.decode()
+
+
+def invite(cast, emails: str, role: str = "member", by: str = "admin"):
+    return cast.client(by).post(cast.url("tenants/invitation/add/"), {"emails": emails, "role": role}, follow=True)
+
+
+def mailed_link(mail) -> str:
+    return re.search(r"https?://[^/]+(/invitations/\S+)", mail.body)[1]
+
+
+def invited(cast, email: str = "outsider@biddano.test") -> str:
+    """The path of a fresh link, as the inviter could copy it."""
+    with scope(cast.workspace):
+        sent = invitations.invite(cast.workspace, email, Role.MEMBER, by=cast.owner, now=timezone.now())
+    return sent.link.partition("//")[2].partition("/")[2].join(("/", ""))
+
+
+def change(cast, **fields) -> None:
+    with scope(cast.workspace):
+        Invitation.objects.update(**fields)
+
+
+def is_member(cast, user) -> bool:
+    with scope(cast.workspace):
+        return Membership.objects.filter(user=user).exists()
+
+
+def test_several_people_are_invited_at_once_and_each_gets_a_mail(cast, mailoutbox):
+    shown = text(invite(cast, "Asha@freshcart.test, ravi@freshcart.test\nasha@freshcart.test"))
+    assert [mail.to for mail in mailoutbox] == [["asha@freshcart.test"], ["ravi@freshcart.test"]]
+    assert "Admin Rao invites you to Biddano Tech" in mailoutbox[0].subject
+    assert shown.count("/invitations/") == 2
+    with scope(cast.workspace):
+        assert Invitation.objects.filter(sent_at__isnull=False).count() == 2
+        assert AuditEntry.objects.filter(action="member invited", actor=cast.admin).count() == 2
+
+
+def test_the_link_for_copying_is_shown_once_and_the_token_is_kept_as_a_fingerprint(cast, mailoutbox):
+    client = cast.client("admin")
+    client.post(cast.url("tenants/invitation/add/"), {"emails": "asha@freshcart.test", "role": "member"})
+    shown = text(client.get(cast.url("tenants/invitation/created/")))
+    token = re.search(r"/invitations/([\w-]+)/", shown)[1]
+    assert "mailbox=" not in shown
+    assert "/invitations/" not in text(client.get(cast.url("tenants/invitation/created/"), follow=True))
+    with scope(cast.workspace):
+        assert token not in str(Invitation.objects.values().get())
+
+
+@pytest.mark.parametrize(
+    ("emails", "sentence"),
+    [
+        ("", "This field is required"),
+        (" , ", "Write at least one e-mail address"),
+        ("asha@", "“asha@” is no e-mail address"),
+        ("viewer@biddano.test", "In this workspace already: viewer@biddano.test"),
+        (", ".join(f"a{n}@x.test" for n in range(21)), "These are 21 addresses; 20 at once are the most"),
+    ],
+)
+def test_bad_addresses_are_named_and_nobody_is_invited(cast, mailoutbox, emails, sentence):
+    assert sentence in text(invite(cast, emails))
+    assert mailoutbox == []
+
+
+def test_an_admin_cannot_invite_an_owner_and_a_member_nobody(cast, mailoutbox):
+    assert "Only an owner can make somebody an owner." in text(invite(cast, "asha@freshcart.test", "owner"))
+    assert invite(cast, "asha@freshcart.test", by="member").status_code == 403
+    assert mailoutbox == []
+
+
+def test_a_mail_that_cannot_be_sent_leaves_the_invitation_and_its_link(cast, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    assert "The invitation could not be mailed" in text(invite(cast, "asha@freshcart.test"))
+    with scope(cast.workspace):
+        assert Invitation.objects.get().sent_at is None
+
+
+def test_an_existing_user_joins_with_the_role_of_the_invitation(cast):
+    link = invited(cast)
+    client = cast.client("outsider")
+    assert "Join Biddano Tech" in text(client.get(link))
+    assert client.post(link).headers["Location"] == cast.url()
+    assert client.get(cast.url()).status_code == 200
+    with scope(cast.workspace):
+        joined = Membership.objects.get(user=cast.outsider)
+        assert (joined.role, joined.invited_at) == ("member", Invitation.objects.get().invited_at)
+        assert AuditEntry.objects.get(action="invitation accepted").actor == cast.outsider
+
+
+def test_a_new_person_signs_up_from_the_mail_without_a_second_mail(cast, mailoutbox):
+    invite(cast, "asha@freshcart.test")
+    link, client = mailed_link(mailoutbox[0]), Client()
+    page = text(client.get(link))
+    sign_up = re.search(r'href="(/accounts/signup/\?[^"]+)"', page)[1].replace("&amp;", "&")
+    form = text(client.get(sign_up))
+    assert "asha@freshcart.test" in form
+    answer = client.post(
+        sign_up, {"full_name": "Asha Rao", "email": "asha@freshcart.test", "password1": "a long and rare one 7"}
+    )
+    assert answer.headers["Location"] == link.partition("?")[0]
+    assert len(mailoutbox) == 1
+    client.post(link)
+    assert is_member(cast, User.objects.get(email="asha@freshcart.test"))
+
+
+def test_the_copied_link_does_not_vouch_for_the_mailbox(cast, mailoutbox):
+    """Else the inviter could make a verified account in the invited person's name."""
+    client = Client()
+    client.get(invited(cast, "asha@freshcart.test"))
+    client.post(
+        "/accounts/signup/",
+        {"full_name": "Not Asha", "email": "asha@freshcart.test", "password1": "a long and rare one 7"},
+    )
+    assert not EmailAddress.objects.get(email="asha@freshcart.test").verified
+    assert "_auth_user_id" not in client.session
+
+
+def test_a_proof_of_another_link_does_not_count(cast):
+    token = invited(cast, "asha@freshcart.test").split("/")[2]
+    assert not invitations.proves_mailbox(token, invitations.proof_of("another"))
+    assert invitations.proves_mailbox(token, invitations.proof_of(token))
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "sentence"),
+    [
+        ({"expires_at": timezone.now() - timedelta(days=1)}, 410, "has expired. Ask for a new one"),
+        ({"revoked_at": timezone.now()}, 410, "was withdrawn"),
+        ({"accepted_at": timezone.now()}, 410, "was accepted already"),
+    ],
+)
+def test_a_link_that_ended_says_so_and_changes_nothing(cast, fields, status, sentence):
+    link = invited(cast)
+    change(cast, **fields)
+    answer = cast.client("outsider").post(link)
+    assert (answer.status_code, sentence in text(answer)) == (status, True)
+    assert not is_member(cast, cast.outsider)
+    with scope(cast.workspace):
+        assert AuditEntry.objects.filter(action="invitation refused", actor=cast.outsider).count() == 1
+
+
+def test_a_link_works_once(cast):
+    link = invited(cast)
+    cast.client("outsider").post(link)
+    with scope(cast.workspace):
+        Membership.objects.get(user=cast.outsider).delete()
+    assert cast.client("outsider").post(link).status_code == 410
+    assert not is_member(cast, cast.outsider)
+
+
+def test_somebody_else_s_invitation_is_refused_by_name(cast):
+    link = invited(cast, "asha@freshcart.test")
+    answer = cast.client("outsider").post(link)
+    assert answer.status_code == 403
+    assert "This invitation is for asha@freshcart.test" in text(answer)
+    assert not is_member(cast, cast.outsider)
+
+
+def test_an_address_that_was_not_verified_is_not_the_user_s(cast):
+    EmailAddress.objects.create(user=cast.outsider, email="outsider@biddano.test", verified=True, primary=True)
+    EmailAddress.objects.create(user=cast.outsider, email="asha@freshcart.test", verified=False)
+    assert cast.client("outsider").post(invited(cast, "asha@freshcart.test")).status_code == 403
+
+
+def test_an_unknown_link_and_one_of_a_closed_workspace_are_404(cast):
+    link = invited(cast)
+    with scope(cast.workspace):
+        ask_deletion(cast.workspace, by=cast.owner, now=timezone.now())
+    for path in (link, "/invitations/nonsense/"):
+        assert cast.client("outsider").post(path).status_code == 404
+
+
+def test_sending_again_ends_the_old_link(cast, mailoutbox):
+    old = invited(cast)
+    with scope(cast.workspace):
+        number = Invitation.objects.get().pk
+    cast.client("admin").post(cast.url(f"tenants/invitation/{number}/resend/"), YES)
+    assert cast.client("outsider").post(old).status_code == 404
+    cast.client("outsider").post(mailed_link(mailoutbox[-1]))
+    assert is_member(cast, cast.outsider)
+
+
+def test_a_withdrawn_invitation_cannot_be_sent_again(cast):
+    invited(cast)
+    with scope(cast.workspace):
+        number = Invitation.objects.get().pk
+    client = cast.client("admin")
+    client.post(cast.url(f"tenants/invitation/{number}/revoke/"), YES)
+    answer = client.post(cast.url(f"tenants/invitation/{number}/resend/"), YES, follow=True)
+    assert "This invitation is revoked. Invite the person again." in text(answer)
+
+
+def test_a_member_who_is_invited_again_keeps_the_role(cast):
+    link = invited(cast)
+    with scope(cast.workspace):
+        Membership.objects.create(workspace=cast.workspace, user=cast.outsider, role=Role.VIEWER)
+    cast.client("outsider").post(link)
+    with scope(cast.workspace):
+        assert Membership.objects.get(user=cast.outsider).role == Role.VIEWER

@@ -1,0 +1,141 @@
+"""API keys as verbs: scopes, modes, rotation, expiry; and whose key a header brings."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from pushpilot.lib.problems import Problem
+from tenants import keys
+from tenants.models import ApiKey, AuditEntry
+from tenants.scope import scope
+from tenants.workspaces import ask_deletion
+
+YES = {"_form_submitted": "on"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    keys.forget_all()
+
+
+def make(cast, **fields) -> tuple[ApiKey, str]:
+    key = ApiKey(workspace=cast.workspace, name="Shop backend", **fields)
+    with scope(cast.workspace):
+        return key, keys.create(key, by=cast.admin)
+
+
+def secret_key(cast, **fields) -> tuple[ApiKey, str]:
+    return make(cast, kind="secret", scopes=[keys.WORKSPACE_READ], **fields)
+
+
+def refusal(secret: str, scope_name: str = keys.EVENTS_WRITE) -> int:
+    with pytest.raises(Problem) as refused:
+        keys.authenticate(f"Bearer {secret}", scope_name)
+    return refused.value.status
+
+
+@pytest.mark.parametrize("mode", ["live", "test"])
+def test_a_key_says_its_mode_and_is_kept_as_a_fingerprint(cast, mode):
+    key, secret = make(cast, mode=mode)
+    assert secret.startswith(f"pp_{mode}_")
+    assert key.digest == ApiKey.digest_of(secret)
+    assert keys.authenticate(f"Bearer {secret}", keys.EVENTS_WRITE).is_test == (mode == "test")
+
+
+def test_a_write_key_may_write_events_and_nothing_else_whatever_was_ticked(cast):
+    key, secret = make(cast, kind="write", scopes=[keys.WORKSPACE_READ])
+    assert key.scopes == [keys.EVENTS_WRITE]
+    assert refusal(secret, keys.WORKSPACE_READ) == 403
+
+
+def test_a_secret_key_may_do_only_what_was_ticked(cast):
+    _, secret = secret_key(cast)
+    assert keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ).workspace_id == cast.workspace.pk
+    assert refusal(secret) == 403
+
+
+def test_an_expired_key_is_refused_also_when_it_is_remembered(cast):
+    key, secret = make(cast, expires_at=timezone.now() + timedelta(hours=1))
+    known = keys.authenticate(f"Bearer {secret}", keys.EVENTS_WRITE)
+    keys._known.put(key.digest, keys.KnownKey(**{**_as_dict(known), "expires_at": timezone.now()}))
+    assert refusal(secret) == 401
+
+
+def _as_dict(known: keys.KnownKey) -> dict[str, object]:
+    return {name: getattr(known, name) for name in known.__slots__}
+
+
+def test_a_revoked_secret_key_is_refused_at_once_in_every_process(cast):
+    key, secret = secret_key(cast)
+    keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ)
+    with scope(cast.workspace):
+        ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())  # as another process does
+    assert refusal(secret, keys.WORKSPACE_READ) == 401
+
+
+def test_use_is_noted_to_the_minute(cast):
+    key, secret = secret_key(cast)
+    keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ)
+    with scope(cast.workspace):
+        first = ApiKey.objects.get(pk=key.pk).last_used_at
+    keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ)
+    with scope(cast.workspace):
+        assert ApiKey.objects.get(pk=key.pk).last_used_at == first is not None
+
+
+def test_keys_of_a_workspace_that_is_being_deleted_are_refused(cast):
+    _, secret = make(cast)
+    keys.authenticate(f"Bearer {secret}", keys.EVENTS_WRITE)
+    with scope(cast.workspace):
+        ask_deletion(cast.workspace, by=cast.owner, now=timezone.now())
+    assert refusal(secret) == 401
+
+
+def rotated(cast, key, hours: str):
+    client = cast.client("admin")
+    url = cast.url(f"tenants/apikey/{key.pk}/rotate/")
+    client.post(url, {**YES, "hours": hours})
+    return client.get(cast.url("tenants/apikey/created/"), follow=True).content.decode()
+
+
+def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(cast):
+    key, old = secret_key(cast)
+    shown = rotated(cast, key, "24")
+    new = shown.split('id="new-key">')[1].split("<")[0]
+    for secret in (old, new):
+        keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ)
+    with scope(cast.workspace):
+        before = ApiKey.objects.get(pk=key.pk)
+        assert before.replaced_by.scopes == before.scopes
+        assert before.expires_at - timezone.now() < timedelta(hours=24)
+        ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
+        assert AuditEntry.objects.filter(action="API key rotated").count() == 1
+    assert refusal(old, keys.WORKSPACE_READ) == 401
+
+
+def test_rotating_without_overlap_ends_the_old_key_now(cast):
+    key, old = secret_key(cast)
+    rotated(cast, key, "0")
+    assert refusal(old, keys.WORKSPACE_READ) == 401
+
+
+def test_a_key_is_rotated_once_and_not_after_its_end(cast):
+    key, _ = secret_key(cast)
+    rotated(cast, key, "24")
+    assert "was rotated already" in rotated(cast, key, "24")
+    with scope(cast.workspace):
+        keys.revoke([key], by=cast.admin)
+    assert "is revoked" in rotated(cast, key, "24")
+    with scope(cast.workspace):
+        assert ApiKey.objects.count() == 2
+
+
+def test_a_secret_key_without_a_tick_is_refused_and_expiry_is_a_choice(cast):
+    client, url = cast.client("admin"), cast.url("tenants/apikey/add/")
+    form = {"name": "Shop", "kind": "secret", "mode": "live", "lifetime": "30"}
+    assert "Tick at least one thing" in client.post(url, form).content.decode()
+    client.post(url, {**form, "scopes": [keys.WORKSPACE_READ]})
+    with scope(cast.workspace):
+        key = ApiKey.objects.get()
+    assert timedelta(days=29) < key.expires_at - timezone.now() <= timedelta(days=30)
