@@ -44,8 +44,8 @@ def load_library() -> int:
 @transaction.atomic
 def make_demo() -> Demo:
     story = read_story()
-    people = {person["role"]: _person(person, story["password"]) for person in story["people"]}
-    _person(story["operator"], story["password"], is_superuser=True)
+    people = {person["role"]: add_account(person, story["password"]) for person in story["people"]}
+    add_account(story["operator"], story["password"], is_superuser=True)
     workspace = Workspace.objects.filter(slug=story["workspace"]["slug"]).first()
     if workspace is None:
         workspace = create_workspace(owner=people[Role.OWNER], **_without_slug(story["workspace"]))
@@ -65,7 +65,7 @@ def _without_slug(fields: Story) -> Story:
     return {name: value for name, value in fields.items() if name != "slug"}
 
 
-def _person(person: Story, password: str, **fields: Any) -> User:
+def add_account(person: Story, password: str, **fields: Any) -> User:
     user = User.objects.filter(email=person["email"]).first()
     if user is None:
         user = User.objects.create_user(person["email"], password, full_name=person["name"], **fields)

@@ -12,7 +12,8 @@ from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
 from campaigns.models import Campaign, Contact, Template
-from pushpilot import navigation
+from pushpilot import navigation, operations
+from tenants.models import User, Workspace
 
 MOST_ROWS = 6
 
@@ -57,4 +58,29 @@ def _rows(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResult
             SearchResult(title=str(row), description=noun, link=reverse(name, args=[row.pk]), icon=icon)
             for row in rows[:MOST_ROWS]
         ]
+    return results
+
+
+def search_platform(term: str) -> list[SearchResult]:
+    """The operators' palette: their pages, users by name or address, workspaces by name."""
+    words = term.strip().lower()
+    results = [
+        SearchResult(title=page.title, description=group, link=link, icon=page.icon)
+        for group, page, link in operations.pages()
+        if words in f"{page.title} {group}".lower()
+    ]
+    if words:
+        by_user = Q(email__icontains=words) | Q(full_name__icontains=words)
+        by_workspace = Q(name__icontains=words) | Q(slug__icontains=words)
+        for rows, icon, noun in (
+            (User.objects.filter(by_user).order_by("email"), "person", "user"),
+            (Workspace.objects.filter(by_workspace).order_by("name"), "domain", "workspace"),
+        ):
+            results += [
+                SearchResult(
+                    title=str(row), description=noun, link=reverse(f"platform:tenants_{noun}_change", args=[row.pk]),
+                    icon=icon,
+                )
+                for row in rows[:MOST_ROWS]
+            ]  # fmt: skip
     return results

@@ -37,7 +37,16 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 
 # --- data ----------------------------------------------------------------------------------------------
-DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:////{DATA_DIR / 'pushpilot.sqlite3'}", base=BASE_DIR)}
+# The third tenant wall: every connection carries the active scope, and PostgreSQL's policies read it.
+ROW_SECURITY = env.flag("ROW_SECURITY")
+DATABASES = {
+    "default": env.database(
+        "DATABASE_URL",
+        f"sqlite:////{DATA_DIR / 'pushpilot.sqlite3'}",
+        base=BASE_DIR,
+        guard=("ROW_SECURITY", "tenants.postgres") if ROW_SECURITY else None,
+    )
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.redis("REDIS_URL")
 CACHES = {
@@ -71,12 +80,8 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.socialaccount",
-    # Without its client id a provider's addresses would only raise.
-    *(
-        f"allauth.socialaccount.providers.{name}"
-        for name in ("google", "apple")
-        if env.text(f"{name.upper()}_CLIENT_ID")
-    ),
+    "allauth.socialaccount.providers.google",  # without a client id a provider's addresses are 404
+    "allauth.socialaccount.providers.apple",
     "allauth.usersessions",
     "django_q",
     "django_filters",
@@ -146,14 +151,23 @@ ACCOUNT_CONFIRM_EMAIL_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+# Who finds an open browser may look, but needs the password or a passkey to change how to get in.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+SOCIALACCOUNT_ADAPTER = "tenants.providers.SocialAccountAdapter"
+# An address that the provider verified opens the account that has it; which accounts, the adapter says.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_PROVIDERS = {
     "google": {
+        "provider_class": "tenants.providers.GoogleProvider",
         "APPS": [{"client_id": env.text("GOOGLE_CLIENT_ID"), "secret": env.text("GOOGLE_CLIENT_SECRET")}]
         if env.text("GOOGLE_CLIENT_ID")
         else [],
-        "SCOPE": ["profile", "email"],
+        "SCOPE": ["openid", "profile", "email"],
     },
     "apple": {
+        "provider_class": "tenants.providers.AppleProvider",
         "APPS": [
             {
                 "client_id": env.text("APPLE_CLIENT_ID"),
@@ -163,9 +177,17 @@ SOCIALACCOUNT_PROVIDERS = {
             }
         ]
         if env.text("APPLE_CLIENT_ID")
-        else []
+        else [],
     },
 }
+MFA_ADAPTER = "tenants.mfa.MFAAdapter"
+MFA_FORMS = {
+    "add_webauthn": "tenants.mfa.AddPasskeyForm",
+    "login_webauthn": "tenants.mfa.PasskeyLoginForm",
+    "authenticate_webauthn": "tenants.mfa.PasskeyStepForm",
+    "reauthenticate_webauthn": "tenants.mfa.PasskeyReauthenticateForm",
+}
+MFA_TOTP_ISSUER = "PushPilot"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _HTTPS
@@ -269,15 +291,20 @@ UNFOLD = {
         }
     },
 }
-# The operators' site has no workspace: its own, plainer chrome.
+# The operators' site has no workspace: its own navigation, and a colour that says where one is.
 UNFOLD_PLATFORM = {
     **UNFOLD,
     "SITE_HEADER": "PushPilot",
     "SITE_SUBHEADER": "Platform",
     "SITE_DROPDOWN": None,
-    "ENVIRONMENT": None,
-    "DASHBOARD_CALLBACK": None,
-    "COMMAND": {"search_models": False},
-    "SIDEBAR": {"show_search": False, "show_all_applications": True, "navigation": []},
+    "ENVIRONMENT": "pushpilot.operations.environment",
+    "DASHBOARD_CALLBACK": "pushpilot.operations.home",
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "show_all_applications": False,
+        "navigation": "pushpilot.operations.navigation",
+    },
     "TABS": [],
+    "ACCOUNT": {"navigation": "pushpilot.operations.account_links"},
 }

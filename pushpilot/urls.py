@@ -5,12 +5,21 @@ from django.urls import include, path
 from pushpilot import views
 from pushpilot.api import api
 from pushpilot.sites import console, platform
+from tenants import providers
+from tenants import views as tenant_views
+from tenants.sessions import SessionsView
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("accounts/profile/", views.profile, name="account_profile"),
+    # Ours stand before allauth's: a session can be ended alone; what comes back from a provider is verified whole.
+    path("accounts/sessions/", SessionsView.as_view(), name="usersessions_list"),
+    path("accounts/google/login/callback/", providers.google_callback, name="google_callback"),
+    path("accounts/apple/login/callback/finish/", providers.apple_finish, name="apple_finish_callback"),
     path("accounts/", include("allauth.urls")),
+    path("invitations/<str:token>/", tenant_views.invitation, name="invitation"),
+    path("workspaces/deleted/", tenant_views.deleted, name="deleted_workspaces"),
     path("admin/", console.urls),
     path("platform/", platform.urls),
     path("api/v1/", api.urls),

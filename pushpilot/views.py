@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 
 from delivery.connections import SandboxUnreachable, connect_sandbox
+from pushpilot import health
+from pushpilot.lib.health import Status
 from tenants.models import Membership, User, Workspace
 from tenants.scope import every_workspace
 from tenants.workspaces import create_workspace
@@ -36,11 +38,13 @@ class ProfileForm(forms.ModelForm):
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Sends a user to a workspace's console; someone without one creates the first here."""
+    """Sends a user to a workspace's console, an operator without to the platform; others create their first here."""
     last = request.COOKIES.get("workspace", "")
-    slugs = list(request.user.workspaces().values_list("slug", flat=True))  # type: ignore[union-attr]
+    slugs = [workspace.slug for workspace in request.user.workspaces()]  # type: ignore[union-attr]
     if slugs and "new" not in request.GET:
         return redirect(f"/w/{last if last in slugs else slugs[0]}/admin/")
+    if request.method == "GET" and "new" not in request.GET and request.user.is_superuser:
+        return redirect("platform:index")
     form = WorkspaceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         user = cast(User, request.user)
@@ -69,13 +73,19 @@ def profile(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Your name is saved.")
         return redirect("account_profile")
     with every_workspace():
-        active = Membership.objects.filter(user=user, status=Membership.Status.ACTIVE)
-        memberships = list(active.select_related("workspace").order_by("workspace__name"))
+        own = Membership.objects.filter(user=user, workspace__deletion_due_at=None)
+        memberships = list(own.select_related("workspace").order_by("workspace__name"))
     return render(request, "home/profile.html", {"form": form, "memberships": memberships})
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 while the database answers."""
+    """200 while the database answers. `?verbose`: the status word of every check, 503 if one is broken."""
+    if "verbose" in request.GET:
+        found = health.statuses()
+        is_broken = Status.BROKEN in found.values()
+        return JsonResponse(
+            {"status": "broken" if is_broken else "ok", "checks": found}, status=503 if is_broken else 200
+        )
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return JsonResponse({"status": "ok"})

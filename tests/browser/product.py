@@ -15,6 +15,14 @@ from pathlib import Path
 from tests.delivery.sandbox_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
+ADD_PERSON = """
+from pushpilot.demo import add_account
+from tenants.models import Workspace
+from tenants.scope import scope
+from tenants.workspaces import add_member
+with scope(workspace := Workspace.objects.get(slug="biddano-tech")):
+    add_member(workspace, add_account({{"email": "{email}", "name": "{name}"}}, "{password}"), "member")
+"""
 READY = "Ctrl-C stops everything"
 
 
@@ -25,6 +33,13 @@ class Product:
     said: list[str] = field(default_factory=list)
     console: str = "/w/biddano-tech/admin/"
     password: str = "pushpilot-demo"
+
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def add_person(self, name: str, email: str) -> None:
+        """One more member of the demo workspace, for a test that changes how that person signs in."""
+        code = ADD_PERSON.format(email=email, name=name, password=self.password)
+        subprocess.run([sys.executable, "manage.py", "shell", "-c", code], cwd=ROOT, env=self.environment, check=True)
 
     @property
     def output(self) -> str:
@@ -38,10 +53,10 @@ def running_product(folder: Path, **environment: str) -> Iterator[Product]:
     known = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     process = subprocess.Popen(
         [sys.executable, "manage.py", "demo", "--port", str(port), "--sandbox-port", str(sandbox_port)],
-        cwd=ROOT, env={**known, "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1", **environment},
+        cwd=ROOT, env=(used := {**known, "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1", **environment}),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    product = Product(f"http://localhost:{port}", process)
+    product = Product(f"http://localhost:{port}", process, environment=used)
     ready = threading.Event()
     reader = threading.Thread(target=_read, args=(product, ready), daemon=True)
     reader.start()

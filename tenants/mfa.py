@@ -1,0 +1,136 @@
+"""The second factor: names and words for passkeys, and secrets that are encrypted at rest."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    AuthenticateWebAuthnForm,
+    LoginWebAuthnForm,
+    ReauthenticateWebAuthnForm,
+)
+from cryptography.exceptions import InvalidSignature
+from django import forms
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+
+from tenants import secrets
+from tenants.models import User
+
+UNREADABLE = (
+    "Codes cannot be checked at the moment: this server lost the key that protects them. Sign in with a passkey, or "
+    "ask the person who runs this PushPilot to put the key back."
+)
+
+
+class AuthenticatorUnreadable(ValidationError, PermissionDenied):
+    """None of ENCRYPTION_KEYS fits: an error of the field in a form, a 403 on a page that shows codes."""
+
+    silent_variable_failure = True
+
+
+class MFAAdapter(DefaultMFAAdapter):
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": "That did not match. Please try again with the newest code.",
+        "unverified_email": "First confirm or remove the e-mail addresses that are not confirmed yet.",
+        "add_email_blocked": "Turn two-factor sign-in off before you add an address, and on again after confirming it.",
+        "cannot_generate_recovery_codes": "Recovery codes need an authenticator app or a passkey first.",
+    }
+
+    def encrypt(self, text: str) -> str:
+        return secrets.encrypt(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Raises AuthenticatorUnreadable under a wrong key."""
+        try:
+            return secrets.decrypt(encrypted_text)
+        except secrets.SecretUnreadable as error:
+            raise AuthenticatorUnreadable(UNREADABLE) from error
+
+    def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
+        count = Authenticator.objects.filter(user=user, type=type).count()
+        return f"Passkey {count + 1}" if count else "My passkey"
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        return {"id": context.request.get_host().partition(":")[0], "name": "PushPilot"}
+
+
+# What fido2 2.2 and allauth 65.21 raise while they take apart a credential that nobody's device made.
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error, InvalidSignature)
+
+
+@contextlib.contextmanager
+def passkey_checked() -> Iterator[None]:
+    """Whatever is wrong with a passkey's answer is an error of the form, in words that fit."""
+    try:
+        yield
+    except (ValidationError, *MALFORMED) as error:
+        if isinstance(error, ValidationError) and error.code != "incorrect_code":
+            raise
+        raise ValidationError("This passkey did not work. Please try again, or choose another way.") from error
+
+
+class PasskeyAnswer:
+    """Beside one of allauth's forms that check who holds a passkey."""
+
+    def clean_credential(self) -> Authenticator:
+        with passkey_checked():
+            return super().clean_credential()  # type: ignore[misc]
+
+
+class PasskeyLoginForm(PasskeyAnswer, LoginWebAuthnForm):
+    pass
+
+
+class PasskeyStepForm(PasskeyAnswer, AuthenticateWebAuthnForm):
+    pass
+
+
+class PasskeyReauthenticateForm(PasskeyAnswer, ReauthenticateWebAuthnForm):
+    pass
+
+
+class AddPasskeyForm(AddWebAuthnForm):
+    name = forms.CharField(
+        required=False, max_length=100, label="Name", help_text="To tell your passkeys apart, e.g. “Work laptop”."
+    )
+    passwordless = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Sign in with it alone, without a password",
+        help_text="Your device asks for a fingerprint, face or PIN. Otherwise it is a second step after the password.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        with passkey_checked():
+            return dict(super().clean())
+
+
+# The parts of an authenticator's data that allauth encrypts with the adapter.
+SEALED = ("secret", "seed")
+
+
+def reseal_authenticators() -> int:
+    """Encrypt every TOTP secret and recovery seed with the first of ENCRYPTION_KEYS. Returns how many there are.
+
+    May be repeated. Raises SecretUnreadable, and has changed nothing, if one fits none of the keys.
+    """
+    count = 0
+    with transaction.atomic():
+        # Locked: a recovery code that is used meanwhile must stay used.
+        sealed = Authenticator.objects.select_for_update().exclude(type=Authenticator.Type.WEBAUTHN).order_by("pk")
+        for authenticator in sealed:
+            for name in SEALED:
+                if name in authenticator.data:
+                    authenticator.data[name] = secrets.encrypt(secrets.decrypt(authenticator.data[name]))
+                    count += 1
+            authenticator.save(update_fields=["data"])
+    return count

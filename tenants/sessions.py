@@ -1,0 +1,64 @@
+"""The page of a user's sessions: each can be ended, or all others at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.usersessions.forms import ManageUserSessionsForm
+from allauth.usersessions.internal import flows
+from allauth.usersessions.models import UserSession
+from allauth.usersessions.views import ListUserSessionsView
+from django import forms
+from django.http import HttpRequest
+
+# The first that fits counts: each of these browsers also carries the names of those below it.
+BROWSERS = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox/", "Firefox"),
+    ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("CrOS", "ChromeOS"),
+    ("Mac OS X", "Mac"), ("Linux", "Linux"),
+)  # fmt: skip
+HANDHELD = ("iPhone", "iPad", "Android")
+
+
+def device(user_agent: str) -> str:
+    """What a person calls it, e.g. "Chrome on Windows"; "Unknown browser" for what is none."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "Unknown browser")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
+class EndSessionsForm(ManageUserSessionsForm):
+    """Ends the chosen session; without a choice all but this one."""
+
+    session = forms.ModelChoiceField(
+        UserSession.objects.none(),
+        required=False,
+        error_messages={"invalid_choice": "That session has ended already."},
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        chosen: Any = self.fields["session"]
+        chosen.queryset = UserSession.objects.filter(user=self.request.user)
+
+    def save(self, request: HttpRequest) -> None:
+        chosen = self.cleaned_data["session"]
+        if chosen is None:
+            super().save(request)
+        else:
+            flows.sessions.end_sessions(request, [chosen])
+
+
+class SessionsView(ListUserSessionsView):
+    form_class = EndSessionsForm
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        for session in context["sessions"]:
+            session.device = device(session.user_agent)
+            session.is_handheld = any(mark in session.user_agent for mark in HANDHELD)
+        context["sessions"].sort(key=lambda session: (not session.is_current(), -session.created_at.timestamp()))
+        return context
