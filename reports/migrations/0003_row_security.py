@@ -1,0 +1,10 @@
+from django.db import migrations
+
+from tenants.rowsecurity import ProtectRows
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [("reports", "0002_initial")]
+
+    operations = [ProtectRows()]
