@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from datetime import timedelta
 
 from django.db import DatabaseError
 from django.utils import timezone
@@ -13,6 +14,7 @@ from delivery.models import Heartbeat
 
 WORKER_VARIABLE = "PUSHPILOT_WORKER"
 LEAST_SECS = 2.0
+SILENT = timedelta(seconds=60)  # a worker that lives beats every few seconds
 _last = 0.0
 
 

@@ -8,14 +8,16 @@ from datetime import timedelta
 
 from django.core.management import call_command
 from django.utils import timezone
-from django_q.models import Schedule
+from django_q.models import Failure, Schedule
 
 from delivery import tasks as delivery_tasks
 from delivery.models import Heartbeat
 from reports import tasks as reports_tasks
+from tenants import workspaces
 
 BEAT = timedelta(seconds=2)  # how often the watchdog rings the heartbeat bell
 SWEEP = timedelta(seconds=30)  # the longest that a lost bell can cost
+FAILURES_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Job:
 
 JOBS = (
     Job("sweep", "pushpilot.schedules.sweep", 1),
+    Job("purge", "pushpilot.schedules.purge", 5),
     Job("clean up", "pushpilot.schedules.clean_up", 24 * 60),
 )
 
@@ -47,7 +50,13 @@ def sweep() -> None:
     reports_tasks.digest()
 
 
+def purge() -> None:
+    """Workspaces whose deletion is due, slice by slice."""
+    workspaces.purge_due(timezone.now())
+
+
 def clean_up() -> None:
-    """Daily: expired sessions, heartbeats of workers that are gone."""
+    """Daily: expired sessions, heartbeats of workers that are gone, old failures (q2 limits only what succeeded)."""
     call_command("clearsessions")
+    Failure.objects.filter(stopped__lt=timezone.now() - FAILURES_KEPT).delete()
     Heartbeat.objects.filter(beat_at__lt=timezone.now() - timedelta(days=1)).delete()

@@ -124,10 +124,15 @@ def redis(name: str) -> str:
     return url
 
 
-def database(name: str, default: str, *, base: Path) -> dict[str, Any]:
-    """Django's settings of one database from `sqlite:///path` or `postgres://user:password@host:port/name`."""
+def database(name: str, default: str, *, base: Path, guard: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Django's settings of one database from `sqlite:///path` or `postgres://user:password@host:port/name`.
+
+    `guard` is (the variable that asks for it, the backend that PostgreSQL is then spoken to through).
+    """
     url = text(name, default)
     parts, port = _split(name, url)
+    if guard and parts.scheme not in ("postgres", "postgresql"):
+        raise ImproperlyConfigured(f"{guard[0]} needs PostgreSQL; {name} names {parts.scheme!r}. Unset one of them.")
     if parts.scheme == "sqlite":
         path = parts.path.removeprefix("/")
         if not path:
@@ -145,7 +150,8 @@ def database(name: str, default: str, *, base: Path) -> dict[str, Any]:
             },
         }
     if parts.scheme in ("postgres", "postgresql"):
-        return _postgresql(name, url, parts, port)
+        backend = guard[1] if guard else "django.db.backends.postgresql"
+        return {"ENGINE": backend, **_postgresql(name, url, parts, port)}
     raise ImproperlyConfigured(
         f"{name}={_without_password(url)!r} has the scheme {parts.scheme!r}; sqlite or postgres is needed."
     )
@@ -156,7 +162,6 @@ def _postgresql(name: str, url: str, parts: SplitResult, port: int | None) -> di
         raise ImproperlyConfigured(f"{name}={_without_password(url)!r} names no database after the host.")
     options: dict[str, Any] = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     return {
-        "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.strip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

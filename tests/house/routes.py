@@ -74,6 +74,7 @@ def post_only(capability: str) -> Rule:
 NARROWED: dict[str, dict[str, str]] = {
     "tenants.membership": {"add": NOBODY, "delete": NOBODY},
     "tenants.apikey": {"change": NOBODY, "delete": NOBODY},
+    "tenants.invitation": {"change": NOBODY, "delete": NOBODY},
     "tenants.workspace": {"add": NOBODY, "delete": NOBODY},
 }
 
@@ -110,6 +111,16 @@ CONSOLE: dict[str, Rule] = {
     "tenants_apikey_created": both(roles.CONNECTIONS),
     "tenants_apikey_revoke": both(roles.CONNECTIONS),
     "tenants_membership_remove": both(roles.MEMBERS),
+    "tenants_apikey_rotate": both(roles.CONNECTIONS),
+    "tenants_invitation_created": both(roles.MEMBERS),
+    "tenants_invitation_resend": both(roles.MEMBERS),
+    "tenants_invitation_revoke": both(roles.MEMBERS),
+    "tenants_membership_invite": both(roles.MEMBERS),
+    "tenants_membership_leave": both(roles.VIEW),
+    "tenants_membership_roles": both(roles.VIEW),
+    "tenants_workspace_logo": both(roles.VIEW),
+    "tenants_workspace_transfer": both(roles.DELETE_WORKSPACE),
+    "tenants_workspace_delete_workspace": both(roles.DELETE_WORKSPACE),
     "connect_sandbox": post_only(roles.CONNECTIONS),
     "tenants_connection_test": post_only(roles.CONNECTIONS),
     "tenants_connection_switch": post_only(roles.CONNECTIONS),
@@ -142,6 +153,8 @@ SITE: dict[str, Rule] = {
     "home": both(SIGNED_IN),
     "healthz": both(PUBLIC),
     "account_profile": both(SIGNED_IN),
+    "deleted_workspaces": both(SIGNED_IN),
+    "invitation": both(ENTRANCE),  # the token decides
     "api:openapi-json": both(PUBLIC),
     "api:openapi-view": both(PUBLIC),
     "api:api-root": both(GONE),

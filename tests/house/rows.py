@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.db import models
 from django.utils import timezone
@@ -12,16 +13,18 @@ from campaigns.models import Campaign, Contact, Content, Endpoint, Revision, Run
 from campaigns.reasons import Reason
 from delivery.models import Message
 from reports.models import Event
-from tenants import audit
-from tenants.models import ApiKey, AuditEntry, Connection, Membership, Workspace
+from tenants import audit, brand, keys
+from tenants.models import ApiKey, AuditEntry, Connection, Invitation, Membership, Workspace
 from tenants.scope import scope
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 Rows = dict[type[models.Model], models.Model]
 
 
 def rows_of(workspace: Workspace) -> Rows:
     """{model: a row of it} in the workspace. A page of a model that is missing here fails the route test."""
     with scope(workspace):
+        brand.set_logo(workspace, PNG)
         made: Rows = {Workspace: workspace, Membership: Membership.objects.exclude(role="owner").first() or _owner()}
         for model, make in MAKERS.items():
             made[model] = make(workspace, made)
@@ -34,8 +37,7 @@ def _owner() -> Membership:
 
 def _key(workspace: Workspace, made: Rows) -> ApiKey:
     key = ApiKey(workspace=workspace, name="Android app")
-    key.mint()
-    key.save()
+    keys.create(key, by=None)
     return key
 
 
@@ -77,6 +79,13 @@ def _contact(workspace: Workspace, made: Rows) -> Contact:
     return contact
 
 
+def _invitation(workspace: Workspace, made: Rows) -> Invitation:
+    return Invitation.objects.create(
+        workspace=workspace, email=f"new@{workspace.slug}.test", digest=ApiKey.digest_of(workspace.slug),
+        expires_at=timezone.now() + timedelta(days=7),
+    )  # fmt: skip
+
+
 def _event(workspace: Workspace, made: Rows) -> Event:
     now = timezone.now()
     return Event.objects.create(
@@ -95,5 +104,6 @@ MAKERS: dict[type[models.Model], Callable[[Workspace, Rows], models.Model]] = {
     Campaign: _campaign,
     Run: _run,
     Event: _event,
+    Invitation: _invitation,
     AuditEntry: lambda workspace, made: audit.record(workspace, "campaign scheduled", "Diwali offer", by=None),
 }

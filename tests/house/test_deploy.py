@@ -76,6 +76,7 @@ WRONG = {
     "ENCRYPTION_KEY": ["short"],
     "ENCRYPTION_KEYS": ["short", "x" * 40 + ",short"],
     "DEBUG": ["maybe"],
+    "ROW_SECURITY": ["maybe", "1"],  # 1: without PostgreSQL
     "LOG_LEVEL": ["loud"],
     "SECRET_KEY_FILE": ["nowhere/secret"],
     "SECRET_KEY_FALLBACKS": ["short"],

@@ -77,6 +77,9 @@ class Watchdog:
             close_old_connections()
             time.sleep(0.5)
         self._end_cluster()
+        # Without a row: who still has one an hour later has died.
+        with contextlib.suppress(DatabaseError):
+            Heartbeat.objects.filter(worker=self.name).delete()
 
     def _stop(self, number: int, frame: Any) -> None:
         self.is_stopping = True

@@ -1,0 +1,115 @@
+"""What this layer can check of itself: workers beat, the queue drains, shards are worked on, runs start in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min, Q
+from django_q.models import OrmQ
+
+from campaigns.models import Run
+from delivery.heartbeat import SILENT
+from delivery.models import Heartbeat, Shard
+from pushpilot.lib.health import Line, broken, counted, how_long, ok, warning
+from tenants.scope import every_workspace
+
+START_A_WORKER = "Start a worker: manage.py worker."
+# A worker that stops in order takes its heartbeat along; one that died leaves it. Said for this long.
+MISSED = timedelta(hours=1)
+QUEUE_SLOW, QUEUE_STUCK = timedelta(seconds=60), timedelta(minutes=5)
+# Longer than the sweep that finds expired leases and lost bells takes to come by, twice.
+SHARDS_STUCK = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    name: str
+    age: timedelta
+    is_alive: bool
+
+
+def workers_seen(now: datetime) -> list[Worker]:
+    """Every worker with a heartbeat row, the freshest first."""
+    beats = Heartbeat.objects.order_by("-beat_at").values_list("worker", "beat_at")
+    return [Worker(name, now - at, now - at <= SILENT) for name, at in beats]
+
+
+def workers(now: datetime) -> Line:
+    title, seen = "Workers", workers_seen(now)
+    alive = [worker for worker in seen if worker.is_alive]
+    if not alive:
+        last = f"the last one was heard {how_long(seen[0].age)} ago" if seen else "none was ever heard"
+        return broken(title, f"No worker is running: {last}. Nothing is sent.", START_A_WORKER)
+    running = f"{counted(len(alive), 'worker')} running, last heartbeat {how_long(alive[0].age)} ago."
+    lost = [worker for worker in seen if not worker.is_alive and worker.age <= MISSED]
+    if lost:
+        return warning(
+            title,
+            f"{running} {lost[0].name} went silent {how_long(lost[0].age)} ago without stopping in order.",
+            "Look at its log, and start it again unless another took its place.",
+        )
+    return ok(title, running)
+
+
+def queue(now: datetime) -> Line:
+    """Tasks that could be taken now. One that is at work is locked into the future, one for later too."""
+    title = "Queue"
+    waiting = OrmQ.objects.filter(lock__lte=now).aggregate(n=Count("pk"), oldest=Min("lock"))
+    if not waiting["n"]:
+        return ok(title, "Empty: every task was taken at once.")
+    age = now - waiting["oldest"]
+    says = f"{counted(waiting['n'], 'task')} waiting, the oldest for {how_long(age)}."
+    if age >= QUEUE_STUCK:
+        return broken(title, says, f"Nothing takes them. {START_A_WORKER}")
+    if age >= QUEUE_SLOW:
+        return warning(title, says, "The workers cannot keep up: start another one, or raise WORKERS.")
+    return ok(title, says)
+
+
+def shards(now: datetime) -> Line:
+    """Slices of runs that send now: how many are at work, how long the others have waited."""
+    title, state = "Sending", Shard.State
+    ready = Q(state=state.OPEN, not_before__lte=now)
+    with every_workspace():
+        found = Shard.objects.filter(run__state=Run.State.RUNNING, state__in=(state.OPEN, state.LEASED)).aggregate(
+            open=Count("pk", filter=Q(state=state.OPEN)),
+            working=Count("pk", filter=Q(state=state.LEASED, lease_until__gte=now)),
+            lost=Count("pk", filter=Q(state=state.LEASED, lease_until__lt=now)),
+            oldest=Min("not_before", filter=ready),
+            lapsed=Min("lease_until", filter=Q(state=state.LEASED)),
+        )
+    if not found["open"] and not found["working"] and not found["lost"]:
+        return ok(title, "Nothing is being sent.")
+    lag = now - found["oldest"] if found["oldest"] else timedelta()
+    lapsed = now - found["lapsed"] if found["lost"] else timedelta()
+    says = f"{counted(found['working'], 'shard')} at work, {found['open']:,} waiting, lag {how_long(max(lag, lapsed))}."
+    if not found["working"] and max(lag, lapsed) >= SHARDS_STUCK:
+        return broken(title, f"{says} Nobody works on them.", START_A_WORKER)
+    if lapsed >= SHARDS_STUCK:
+        return warning(
+            title,
+            f"{says} {counted(found['lost'], 'shard')} of a silent worker wait to be taken over.",
+            "Start another worker; those running are busy.",
+        )
+    return ok(title, says)
+
+
+def runs(now: datetime) -> Line:
+    """Planned runs start within seconds; one that is late shows that nobody ticks."""
+    title, states = "Runs", Run.State
+    with every_workspace():
+        late = Q(state=states.PLANNED, intended_at__lte=now - QUEUE_SLOW, not_after__gte=now)
+        found = Run.objects.filter(state__in=(states.PLANNED, *Run.ACTIVE_STATES)).aggregate(
+            active=Count("pk", filter=~Q(state=states.PLANNED)),
+            paused=Count("pk", filter=Q(state=states.PAUSED)),
+            ahead=Count("pk", filter=Q(state=states.PLANNED)),
+            late=Count("pk", filter=late),
+            oldest=Min("intended_at", filter=late),
+        )
+    paused = f" ({found['paused']:,} paused)" if found["paused"] else ""
+    says = f"{found['active']:,} under way{paused}, {found['ahead']:,} planned."
+    if found["late"]:
+        late_words = f"{counted(found['late'], 'run')} should have started, the first {how_long(now - found['oldest'])}"
+        return broken(title, f"{says} {late_words} ago.", START_A_WORKER)
+    return ok(title, says)

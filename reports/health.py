@@ -1,0 +1,35 @@
+"""What this layer can check of itself: events that were taken in are digested."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min, Q
+
+from pushpilot.lib.health import Line, broken, counted, how_long, ok, warning
+from reports.models import InboxBatch
+from tenants.scope import every_workspace
+
+SLOW, STUCK = timedelta(minutes=2), timedelta(minutes=15)
+
+
+def events(now: datetime) -> Line:
+    title = "Events"
+    waits, aside = Q(attempts__lt=InboxBatch.MAX_ATTEMPTS), Q(attempts__gte=InboxBatch.MAX_ATTEMPTS)
+    with every_workspace():
+        found = InboxBatch.objects.aggregate(
+            n=Count("pk", filter=waits), oldest=Min("received_at", filter=waits), aside=Count("pk", filter=aside)
+        )
+    age = now - found["oldest"] if found["n"] else timedelta()
+    says = f"{counted(found['n'], 'batch', 'batches')} to digest, the oldest {how_long(age)} old."
+    if age >= STUCK:
+        return broken(title, f"{says} The figures stand still.", "Start a worker: manage.py worker.")
+    if age >= SLOW:
+        return warning(title, says, "The workers cannot keep up: start another one, or raise WORKERS.")
+    if found["aside"]:
+        return warning(
+            title,
+            f"{found['aside']:,} that failed {InboxBatch.MAX_ATTEMPTS} times are set aside and not counted.",
+            "Read their cause in the worker's log; they are kept until somebody decides.",
+        )
+    return ok(title, says if found["n"] else "Every event taken in is counted.")
