@@ -6,11 +6,13 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.urls import reverse
 
 import reports.dashboard
 from campaigns.admin.campaigns import status_tabs
 from pushpilot.navigation import sidebar
 from pushpilot.sites import console
+from tenants.admin.members import people_tabs
 from tenants.models import Connection, Workspace
 
 
@@ -59,7 +61,10 @@ def script(request: HttpRequest) -> str:
 
 
 def icon(request: HttpRequest) -> str:
-    return static("pushpilot/logo.svg")
+    workspace = _workspace(request)
+    if workspace is None or not workspace.logo_version:
+        return static("pushpilot/logo.svg")
+    return f"{reverse('admin:tenants_workspace_logo')}?v={workspace.logo_version}"
 
 
 def favicon(request: HttpRequest) -> str:
@@ -71,7 +76,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    return [*status_tabs(request)]
+    return [*status_tabs(request), *people_tabs(request)]
 
 
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ Never cached: Unfold's own palette keeps results for five minutes by user and te
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib.admin import AdminSite
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
@@ -26,7 +28,8 @@ def search(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResul
         for group, page, link in navigation.pages(request, site)
         if words in f"{page.title} {group}".lower()
     ]
-    return [*_commands(request, words, site), *pages, *(_rows(request, term.strip(), site) if words else [])]
+    rows = _rows(request, term.strip(), site) if words else []
+    return [*_commands(request, words, site), *pages, *rows, *_workspaces(request, words)]
 
 
 def _commands(request: HttpRequest, words: str, site: AdminSite) -> list[SearchResult]:
@@ -35,6 +38,19 @@ def _commands(request: HttpRequest, words: str, site: AdminSite) -> list[SearchR
         return []
     link = reverse(f"{site.name}:campaigns_campaign_add")
     return [SearchResult(title="New campaign", description="Write and send", link=link, icon="add")]
+
+
+def _workspaces(request: HttpRequest, words: str) -> list[SearchResult]:
+    """The way to the user's other workspaces, and to a new one."""
+    user = cast(User, request.user)
+    here: Workspace = request.workspace  # type: ignore[attr-defined]
+    ways = [(f"Switch to {own}", own.console_path, "domain") for own in user.workspaces() if own != here]
+    ways.append(("New workspace", "/?new", "add"))
+    return [
+        SearchResult(title=title, description="Workspaces", link=link, icon=icon)
+        for title, link, icon in ways
+        if words in f"{title} workspaces".lower()
+    ]
 
 
 def _rows(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResult]:

@@ -30,6 +30,7 @@ import tenants.admin.platform
 import tenants.workspaces
 from delivery.admin.preview import preview
 from pushpilot import palette
+from tenants import brand
 from tenants.admin.base import WorkspaceAdmin
 from tenants.admin.platform_base import ThirdPartyPage
 
@@ -67,6 +68,14 @@ class ConsoleSite(UnfoldAdminSite):
         own = [path("preview/", self.admin_view(preview), name="preview")]
         unwanted = ("view_on_site", "password_change_done")
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", "") not in unwanted)]
+
+    def _get_colors(self, key: str, *args: Any) -> dict[str, dict[str, str]]:
+        """Unfold's theme, in the workspace's own colour if it has one. Unfold has one palette for all requests."""
+        colours: dict[str, dict[str, str]] = super()._get_colors(key, *args)
+        workspace = getattr(args[0], "workspace", None) if args else None
+        if workspace is None or not workspace.brand_colour:
+            return colours
+        return {**colours, "primary": brand.palette(workspace.brand_colour)}
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_permission(request):

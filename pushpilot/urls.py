@@ -18,6 +18,7 @@ urlpatterns = [
     path("accounts/google/login/callback/", providers.google_callback, name="google_callback"),
     path("accounts/apple/login/callback/finish/", providers.apple_finish, name="apple_finish_callback"),
     path("accounts/", include("allauth.urls")),
+    path("invitations/", tenant_views.waiting_invitations, name="waiting_invitations"),
     path("invitations/<str:token>/", tenant_views.invitation, name="invitation"),
     path("workspaces/deleted/", tenant_views.deleted, name="deleted_workspaces"),
     path("admin/", console.urls),

@@ -14,9 +14,10 @@ from django.shortcuts import redirect, render
 from delivery.connections import SandboxUnreachable, connect_sandbox
 from pushpilot import health
 from pushpilot.lib.health import Status
+from tenants.invitations import open_for
 from tenants.models import Membership, User, Workspace
 from tenants.scope import every_workspace
-from tenants.workspaces import create_workspace
+from tenants.workspaces import closing_workspaces, create_workspace
 
 
 class WorkspaceForm(forms.Form):
@@ -51,7 +52,11 @@ def home(request: HttpRequest) -> HttpResponse:
         workspace = create_workspace(form.cleaned_data["name"], owner=user)
         messages.success(request, _connect_sandbox(workspace, user))
         return redirect(workspace.console_path)
-    return render(request, "home/first_workspace.html", {"form": form, "has_workspace": bool(slugs)})
+    user = cast(User, request.user)
+    context = {
+        "form": form, "has_workspace": bool(slugs), "waiting": open_for(user), "closing": closing_workspaces(user),
+    }  # fmt: skip
+    return render(request, "home/first_workspace.html", context)
 
 
 def _connect_sandbox(workspace: Workspace, user: User) -> str:
@@ -75,7 +80,10 @@ def profile(request: HttpRequest) -> HttpResponse:
     with every_workspace():
         own = Membership.objects.filter(user=user, workspace__deletion_due_at=None)
         memberships = list(own.select_related("workspace").order_by("workspace__name"))
-    return render(request, "home/profile.html", {"form": form, "memberships": memberships})
+    context = {
+        "form": form, "memberships": memberships, "waiting": open_for(user), "closing": closing_workspaces(user),
+    }  # fmt: skip
+    return render(request, "home/profile.html", context)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

@@ -148,7 +148,7 @@ def open_invitation(token: str, now: datetime) -> Invitation:
 def accept(token: str, user: User, now: datetime) -> Membership:
     """Join. Raises InvitationRefused; what is refused changes nothing and is audited in the workspace."""
     try:
-        return _accept(token, user, now)
+        return _join(open_invitation(token, now), user, now)
     except InvitationRefused as refused:
         with every_workspace():
             found = Invitation.objects.select_related("workspace").filter(digest=_digest(token)).first()
@@ -159,9 +159,16 @@ def accept(token: str, user: User, now: datetime) -> Membership:
         raise
 
 
+def accept_waiting(number: str, user: User, now: datetime) -> Membership:
+    """Join by one of `open_for`, whose mailbox the user has proved. Raises InvitationRefused."""
+    for invitation in open_for(user):
+        if str(invitation.pk) == number:
+            return _join(invitation, user, now)
+    raise InvitationRefused("unknown", "This invitation does not wait for you any more. Ask for a new one.")
+
+
 @transaction.atomic
-def _accept(token: str, user: User, now: datetime) -> Membership:
-    invitation = open_invitation(token, now)
+def _join(invitation: Invitation, user: User, now: datetime) -> Membership:
     if invitation.email not in verified_addresses(user):
         raise InvitationRefused(
             "foreign",
@@ -189,7 +196,7 @@ def verified_addresses(user: User) -> set[str]:
 
 
 def open_for(user: User) -> list[Invitation]:
-    """Invitations that wait for this user, for the page where somebody without a workspace lands."""
+    """Invitations that wait for this user, newest first: the mail may be lost, the mailbox is known."""
     with every_workspace():
         waiting = Invitation.objects.filter(
             email__in=verified_addresses(user), accepted_at=None, revoked_at=None, expires_at__gt=timezone.now(),

@@ -48,6 +48,22 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+def waiting_invitations(request: HttpRequest) -> HttpResponse:
+    """The invitations that wait for the user; POST joins by one of them."""
+    user: Any = request.user
+    if request.method == "POST":
+        try:
+            joined = invitations.accept_waiting(request.POST.get("invitation", ""), user, timezone.now())
+        except InvitationRefused as refused:
+            messages.error(request, str(refused))
+            return redirect("waiting_invitations")
+        messages.success(request, f"Welcome to {joined.workspace}.")
+        return redirect(joined.workspace.console_path)
+    return render(request, "home/invitations.html", {"waiting": invitations.open_for(user)})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
 def deleted(request: HttpRequest) -> HttpResponse:
     """The user's own workspaces that are being deleted; POST brings one back."""
     user: Any = request.user

@@ -78,6 +78,12 @@ class RotateForm(BaseDialogForm):
     )  # fmt: skip
 
 
+def _to_show(key: ApiKey, secret: str) -> dict[str, Any]:
+    return {
+        "secret": secret, "may_report": keys.EVENTS_WRITE in key.scopes, "is_test": key.mode == ApiKey.Mode.TEST,
+    }  # fmt: skip
+
+
 class ApiKeyAdmin(WorkspaceAdmin):
     """A key is made once; changing it would say nothing true about who holds it."""
 
@@ -165,7 +171,8 @@ class ApiKeyAdmin(WorkspaceAdmin):
         return () if obj is None else self.get_fields(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        once.keep(request, _SLOT, {"secret": keys.create(obj, by=request.user), "name": obj.name})  # type: ignore[arg-type]
+        user: Any = request.user
+        once.keep(request, _SLOT, _to_show(obj, keys.create(obj, by=user)))
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         """tenants.keys has done it."""
@@ -179,8 +186,8 @@ class ApiKeyAdmin(WorkspaceAdmin):
         if shown is None:
             messages.info(request, "A key is shown once, right after it is made. Make a new one if you lost it.")
             return redirect("admin:tenants_apikey_changelist")
-        events_url = f"{settings.PUBLIC_URL}/api/v1/events"
-        return self.page(request, "tenants/key_created.html", "Your new key", **shown, events_url=events_url)
+        api_url = f"{settings.PUBLIC_URL}/api/v1"
+        return self.page(request, "tenants/key_created.html", "Your new key", **shown, api_url=api_url)
 
     # --- rotating and revoking ----------------------------------------------------------------------------
     @action(
@@ -204,7 +211,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
         except ValueError as error:
             messages.error(request, str(error))
             return after_dialog(request, reverse("admin:tenants_apikey_changelist"))
-        once.keep(request, _SLOT, {"secret": secret, "name": fresh.name})
+        once.keep(request, _SLOT, _to_show(fresh, secret))
         return after_dialog(request, reverse("admin:tenants_apikey_created"))
 
     @action(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import CDPSession, Page, expect
 
-from tests.tenants.identity.people import code_of
+from tests.totp import code_of
 
 
 def prove(page: Page, password: str) -> None:

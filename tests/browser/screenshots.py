@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.browser.accounts import prove, sign_out, type_password
 from tests.browser.product import ROOT, Product, running_product
 
 README_PAGES = {
@@ -34,7 +36,38 @@ MORE_PAGES = {
     "connections": "tenants/connection/",
     "keys": "tenants/apikey/",
     "members": "tenants/membership/",
+    "invite": "tenants/invitation/add/",
+    "invitations": "tenants/invitation/",
+    "roles": "tenants/membership/roles/",
+    "new-key": "tenants/apikey/add/",
     "audit": "tenants/auditentry/",
+    "workspace": "tenants/workspace/1/change/",
+}
+# Outside of the console, by their whole path.
+ACCOUNT_PAGES = {
+    "profile": "/accounts/profile/",
+    "addresses": "/accounts/email/",
+    "password": "/accounts/password/change/",
+    "two-factor": "/accounts/2fa/",
+    "authenticator": "/accounts/2fa/totp/activate/",
+    "passkeys": "/accounts/2fa/webauthn/",
+    "new-passkey": "/accounts/2fa/webauthn/add/",
+    "sessions": "/accounts/sessions/",
+    "waiting": "/invitations/",
+    "deleted": "/workspaces/deleted/",
+    "new-workspace": "/?new",
+    "sign-out": "/accounts/logout/",
+}
+ENTRANCE_PAGES = {
+    "sign-in": "/accounts/login/",
+    "sign-up": "/accounts/signup/",
+    "forgotten": "/accounts/password/reset/",
+    "confirm": "/accounts/confirm-email/",
+}
+PLATFORM_PAGES = {
+    "platform": "/platform/",
+    "platform-users": "/platform/tenants/user/",
+    "platform-workspaces": "/platform/tenants/workspace/",
 }
 LOOKS = {"light": ("light", 1440), "dark": ("dark", 1440), "narrow": ("light", 390)}
 
@@ -53,24 +86,46 @@ def main() -> None:
             context = browser.new_context(viewport={"width": width, "height": 900}, base_url=product.url)
             context.add_init_script(f"localStorage.setItem('adminTheme', JSON.stringify('{theme}'))")
             page = context.new_page()
-            sign_in(page, product)
+            camera = Camera(page, chosen.folder, look, full_page=chosen.all)
+            if chosen.all:
+                camera.take(ENTRANCE_PAGES)
+            type_password(page, "priya@biddano.test", product.password)
+            page.wait_for_url(f"**{product.console}**")
             if look in ("", "light"):
                 use_the_phones(page, product)
-            for title, path in {**README_PAGES, **(MORE_PAGES if chosen.all else {})}.items():
-                page.goto(product.console + path)
-                page.wait_for_timeout(1500)
-                picture = "-".join(filter(None, (title, look))) + ".png"
-                page.screenshot(path=chosen.folder / picture, full_page=chosen.all)
+            camera.take(README_PAGES, under=product.console)
+            if chosen.all:
+                camera.take(MORE_PAGES, under=product.console)
+                prove_once(page, product)
+                camera.take(ACCOUNT_PAGES)
+                sign_out(page)
+                type_password(page, "operator@pushpilot.test", product.password)
+                page.wait_for_url("**/platform/**")
+                camera.take(PLATFORM_PAGES)
             context.close()
         browser.close()
 
 
-def sign_in(page: Page, product: Product) -> None:
-    page.goto("/accounts/login/")
-    page.get_by_label("Email").fill("priya@biddano.test")
-    page.get_by_label("Password").fill(product.password)
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"**{product.console}**")
+@dataclass
+class Camera:
+    page: Page
+    folder: Path
+    look: str
+    full_page: bool
+
+    def take(self, pages: dict[str, str], *, under: str = "") -> None:
+        """A picture of each, named by its title and the look."""
+        for title, path in pages.items():
+            self.page.goto(under + path)
+            self.page.wait_for_timeout(1500 if under else 500)
+            picture = "-".join(filter(None, (title, self.look))) + ".png"
+            self.page.screenshot(path=self.folder / picture, full_page=self.full_page)
+
+
+def prove_once(page: Page, product: Product) -> None:
+    """Some account pages ask for the password first; for a while they then do not ask again."""
+    page.goto(ACCOUNT_PAGES["authenticator"])
+    prove(page, product.password)
 
 
 def use_the_phones(page: Page, product: Product) -> None:

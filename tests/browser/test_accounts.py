@@ -17,7 +17,7 @@ from tests.browser.accounts import (
     type_password,
     use_theme,
 )
-from tests.tenants.identity.people import code_of
+from tests.totp import code_of
 
 ENTRANCE = ["login/", "signup/", "password/reset/", "confirm-email/", "confirm-email/bad/", "inactive/"]
 # Asked for by one who is signed in, with an authenticator app and a passkey.

@@ -154,6 +154,7 @@ SITE: dict[str, Rule] = {
     "healthz": both(PUBLIC),
     "account_profile": both(SIGNED_IN),
     "deleted_workspaces": both(SIGNED_IN),
+    "waiting_invitations": both(SIGNED_IN),
     "invitation": both(ENTRANCE),  # the token decides
     "api:openapi-json": both(PUBLIC),
     "api:openapi-view": both(PUBLIC),

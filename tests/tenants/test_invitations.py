@@ -224,3 +224,36 @@ def test_a_member_who_is_invited_again_keeps_the_role(cast):
     cast.client("outsider").post(link)
     with scope(cast.workspace):
         assert Membership.objects.get(user=cast.outsider).role == Role.VIEWER
+
+
+def test_an_invitation_waits_on_the_first_page_and_is_joined_without_the_link(cast):
+    newcomer = User.objects.create_user("new@biddano.test", "correct horse", full_name="New Rao")
+    invited(cast, newcomer.email)
+    client = Client()
+    client.force_login(newcomer)
+    assert "Owner Rao invites you as member" in text(client.get("/"))
+    with scope(cast.workspace):
+        number = Invitation.objects.get().pk
+    answer = client.post("/invitations/", {"invitation": number})
+    assert answer.headers["Location"] == cast.url()
+    assert is_member(cast, newcomer)
+    assert "No invitation waits for you" in text(client.get("/invitations/"))
+
+
+@pytest.mark.parametrize("guess", ["theirs", "", "x", "999999"])
+def test_an_invitation_of_somebody_else_is_not_joined_by_its_number(cast, guess):
+    invited(cast, "someone@biddano.test")
+    with scope(cast.workspace):
+        number = {"theirs": str(Invitation.objects.get().pk)}.get(guess, guess)
+    answer = cast.client("outsider").post("/invitations/", {"invitation": number}, follow=True)
+    assert "does not wait for you" in text(answer)
+    assert not is_member(cast, cast.outsider)
+
+
+def test_an_address_that_is_not_confirmed_shows_no_invitation(cast):
+    newcomer = User.objects.create_user("new@biddano.test", "correct horse")
+    EmailAddress.objects.create(user=newcomer, email=newcomer.email, verified=False, primary=True)
+    invited(cast, newcomer.email)
+    client = Client()
+    client.force_login(newcomer)
+    assert "No invitation waits for you" in text(client.get("/invitations/"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 
 from allauth.account.models import EmailAddress
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.test import Client
 
 from tenants.models import User
+from tests.totp import code_of
 
 PASSWORD = "a long and rare one 7"
 
@@ -40,11 +39,6 @@ def browser(user: User) -> Client:
     client, _ = sign_in(user.email)
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     return client
-
-
-def code_of(secret: str) -> str:
-    """What an authenticator app shows now."""
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
 
 
 def set_up_totp(client: Client) -> str:
