@@ -14,61 +14,9 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.accounts import prove, sign_out, type_password
+from tests.browser.pages import ACCOUNT_PAGES, ENTRANCE_PAGES, MORE_PAGES, PLATFORM_PAGES, README_PAGES
 from tests.browser.product import ROOT, Product, running_product
 
-README_PAGES = {
-    "dashboard": "",
-    "editor": "campaigns/campaign/2/change/",
-    "run": "campaigns/run/1/change/",
-    "phone-wall": "campaigns/run/phone-wall/",
-}
-MORE_PAGES = {
-    "campaigns": "campaigns/campaign/",
-    "new-campaign": "campaigns/campaign/add/",
-    "review": "campaigns/campaign/2/review/",
-    "campaign": "campaigns/campaign/1/change/",
-    "templates": "campaigns/template/",
-    "import": "campaigns/template/import/",
-    "contacts": "campaigns/contact/",
-    "runs": "campaigns/run/",
-    "recipients": "campaigns/run/1/recipients/",
-    "events": "reports/event/",
-    "connections": "tenants/connection/",
-    "keys": "tenants/apikey/",
-    "members": "tenants/membership/",
-    "invite": "tenants/invitation/add/",
-    "invitations": "tenants/invitation/",
-    "roles": "tenants/membership/roles/",
-    "new-key": "tenants/apikey/add/",
-    "audit": "tenants/auditentry/",
-    "workspace": "tenants/workspace/1/change/",
-}
-# Outside of the console, by their whole path.
-ACCOUNT_PAGES = {
-    "profile": "/accounts/profile/",
-    "addresses": "/accounts/email/",
-    "password": "/accounts/password/change/",
-    "two-factor": "/accounts/2fa/",
-    "authenticator": "/accounts/2fa/totp/activate/",
-    "passkeys": "/accounts/2fa/webauthn/",
-    "new-passkey": "/accounts/2fa/webauthn/add/",
-    "sessions": "/accounts/sessions/",
-    "waiting": "/invitations/",
-    "deleted": "/workspaces/deleted/",
-    "new-workspace": "/?new",
-    "sign-out": "/accounts/logout/",
-}
-ENTRANCE_PAGES = {
-    "sign-in": "/accounts/login/",
-    "sign-up": "/accounts/signup/",
-    "forgotten": "/accounts/password/reset/",
-    "confirm": "/accounts/confirm-email/",
-}
-PLATFORM_PAGES = {
-    "platform": "/platform/",
-    "platform-users": "/platform/tenants/user/",
-    "platform-workspaces": "/platform/tenants/workspace/",
-}
 LOOKS = {"light": ("light", 1440), "dark": ("dark", 1440), "narrow": ("light", 390)}
 
 

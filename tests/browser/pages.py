@@ -1,0 +1,55 @@
+"""The pages that are looked at: {title: address}. Those of the console lie under its address."""
+
+README_PAGES = {
+    "dashboard": "",
+    "editor": "campaigns/campaign/2/change/",
+    "run": "campaigns/run/1/change/",
+    "phone-wall": "campaigns/run/phone-wall/",
+}
+MORE_PAGES = {
+    "campaigns": "campaigns/campaign/",
+    "new-campaign": "campaigns/campaign/add/",
+    "review": "campaigns/campaign/2/review/",
+    "campaign": "campaigns/campaign/1/change/",
+    "templates": "campaigns/template/",
+    "import": "campaigns/template/import/",
+    "contacts": "campaigns/contact/",
+    "runs": "campaigns/run/",
+    "recipients": "campaigns/run/1/recipients/",
+    "events": "reports/event/",
+    "connections": "tenants/connection/",
+    "keys": "tenants/apikey/",
+    "members": "tenants/membership/",
+    "invite": "tenants/invitation/add/",
+    "invitations": "tenants/invitation/",
+    "roles": "tenants/membership/roles/",
+    "new-key": "tenants/apikey/add/",
+    "audit": "tenants/auditentry/",
+    "workspace": "tenants/workspace/1/change/",
+}
+# Outside of the console, by their whole path.
+ACCOUNT_PAGES = {
+    "profile": "/accounts/profile/",
+    "addresses": "/accounts/email/",
+    "password": "/accounts/password/change/",
+    "two-factor": "/accounts/2fa/",
+    "authenticator": "/accounts/2fa/totp/activate/",
+    "passkeys": "/accounts/2fa/webauthn/",
+    "new-passkey": "/accounts/2fa/webauthn/add/",
+    "sessions": "/accounts/sessions/",
+    "waiting": "/invitations/",
+    "deleted": "/workspaces/deleted/",
+    "new-workspace": "/?new",
+    "sign-out": "/accounts/logout/",
+}
+ENTRANCE_PAGES = {
+    "sign-in": "/accounts/login/",
+    "sign-up": "/accounts/signup/",
+    "forgotten": "/accounts/password/reset/",
+    "confirm": "/accounts/confirm-email/",
+}
+PLATFORM_PAGES = {
+    "platform": "/platform/",
+    "platform-users": "/platform/tenants/user/",
+    "platform-workspaces": "/platform/tenants/workspace/",
+}

@@ -1,0 +1,42 @@
+"""What holds for every page: it fits a phone, and each of its icons is one."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+from tests.browser.accounts import prove
+from tests.browser.pages import ACCOUNT_PAGES, MORE_PAGES, README_PAGES
+
+# A name that the icon font does not know is drawn as letters, many times as wide as an icon.
+FAULTS = """() => {
+    const wide = document.documentElement.scrollWidth - innerWidth;
+    const drawn = [...document.querySelectorAll(".material-symbols-outlined")];
+    const widthOf = (icon) => {
+        const letters = document.createRange();
+        letters.selectNodeContents(icon);
+        return letters.getBoundingClientRect().width;
+    };
+    const unknown = drawn.filter((icon) => widthOf(icon) > 1.6 * parseFloat(getComputedStyle(icon).fontSize));
+    return [
+        ...(wide > 0 ? [`${wide} px wider than the phone`] : []),
+        ...unknown.map((icon) => `no such icon: ${icon.textContent.trim()}`),
+    ];
+}"""
+
+
+def test_every_page_fits_a_phone_and_knows_its_icons(product, sign_in):
+    page = sign_in("priya@biddano.test", width=390)
+    found: list[str] = []
+    for path in [*README_PAGES.values(), *MORE_PAGES.values()]:
+        found += faults(page, product.console + path)
+    for path in ACCOUNT_PAGES.values():
+        page.goto(path)
+        prove(page, product.password)
+        found += faults(page, path)
+    assert "\n".join(found) == ""
+
+
+def faults(page: Page, path: str) -> list[str]:
+    page.goto(path)
+    page.evaluate("document.fonts.ready")
+    return [f"{path}: {fault}" for fault in page.evaluate(FAULTS)]
