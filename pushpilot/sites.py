@@ -32,6 +32,7 @@ from delivery.admin.preview import preview
 from pushpilot import palette
 from tenants import brand
 from tenants.admin.base import WorkspaceAdmin
+from tenants.admin.completing import AskedForOnly
 from tenants.admin.platform_base import ThirdPartyPage
 
 
@@ -62,6 +63,10 @@ class ConsoleSite(UnfoldAdminSite):
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:
         return redirect("admin:index")
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        answer: HttpResponse = AskedForOnly.as_view(admin_site=self)(request)  # type: ignore[assignment]
+        return answer
 
     def get_urls(self) -> list[Any]:
         """Without the shortcut /r/, which resolves any row of any workspace, and without Django's account pages."""

@@ -1,10 +1,11 @@
-"""The fixed cast: a workspace with one person of each role, and an outsider with a workspace of their own."""
+"""The fixed cast: a workspace with one person of each role, and people who are none of its business."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 import requests
@@ -27,7 +28,7 @@ from tests.tenants.identity_provider import IdentityProvider, configured
 
 @dataclass
 class Cast:
-    """Biddano Tech's people, and one of another company."""
+    """Biddano Tech's people; somebody without a workspace, somebody who owns another one, and an operator."""
 
     workspace: Workspace
     owner: User
@@ -35,7 +36,12 @@ class Cast:
     member: User
     viewer: User
     outsider: User
+    other_owner: User
     other_workspace: Workspace
+
+    @cached_property
+    def operator(self) -> User:
+        return User.objects.create_superuser("root@push.test", "correct horse")
 
     def client(self, name: str) -> Client:
         """A browser signed in as that person; "anonymous" is nobody."""
@@ -87,12 +93,12 @@ def _trail_lets_go(request) -> Iterator[None]:
 def cast(db) -> Cast:
     people = {
         name: User.objects.create_user(f"{name}@biddano.test", "correct horse", full_name=f"{name.title()} Rao")
-        for name in ("owner", "admin", "member", "viewer", "outsider")
+        for name in ("owner", "admin", "member", "viewer", "outsider", "other_owner")
     }
     workspace = create_workspace("Biddano Tech", owner=people["owner"], time_zone="Asia/Kolkata")
     for role in (Role.ADMIN, Role.MEMBER, Role.VIEWER):
         add_member(workspace, people[role], role)
-    other = create_workspace("Elsewhere", owner=people["outsider"])
+    other = create_workspace("Elsewhere", owner=people["other_owner"])
     return Cast(workspace=workspace, other_workspace=other, **people)
 
 

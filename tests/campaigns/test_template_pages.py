@@ -362,7 +362,7 @@ def test_an_upload_belongs_to_one_person_in_one_workspace(cast):
     attempts = [
         (cast.client("owner"), cast.url("campaigns/template/")),  # a colleague
         (cast.client("member"), there),  # the same person elsewhere
-        (cast.client("outsider"), there),  # a stranger at home
+        (cast.client("other_owner"), there),  # a stranger at home
     ]
     for client, base in attempts:
         for answer in (

@@ -299,7 +299,7 @@ def test_credentials_sealed_for_another_workspace_are_not_used(cast, fcm):
             workspace=cast.other_workspace, name="Stolen", project_id="biddano-app", sealed=sealed, provider="fcm"
         )
         stolen = Connection.objects.get()
-    page = cast.client("outsider").get(f"/w/{cast.other_workspace.slug}/admin/{LIST}{stolen.pk}/change/")
+    page = cast.client("other_owner").get(f"/w/{cast.other_workspace.slug}/admin/{LIST}{stolen.pk}/change/")
     assert "encrypted for another workspace" in page.content.decode()
 
 
@@ -315,7 +315,7 @@ def test_members_and_viewers_have_no_business_here(cast, fcm, who):
 
 
 def test_outsiders_see_nothing_through_any_door(cast, fcm):
-    client = cast.client("outsider")
+    client = cast.client("other_owner")
     elsewhere = f"/w/{cast.other_workspace.slug}/admin/{LIST}{fcm.pk}/"
     for tail in ("test/", "switch/"):
         assert client.post(elsewhere + tail).status_code == 404

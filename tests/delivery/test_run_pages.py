@@ -230,13 +230,13 @@ def test_outsiders_see_nothing_and_strangers_sign_in(cast, prepared, tail):
     assert page(cast, run, tail, "outsider").status_code == 404
     assert page(cast, run, tail, "anonymous").status_code == 302
     other = f"/w/{cast.other_workspace.slug}/admin/campaigns/run/{run.pk}/{tail}"
-    assert cast.client("outsider").get(other).status_code == 404, "another workspace's run by its number"
+    assert cast.client("other_owner").get(other).status_code == 404, "another workspace's run by its number"
 
 
 def test_an_outsider_cannot_pause_through_their_own_workspace(cast, prepared):
     run = prepared(3)
     url = f"/w/{cast.other_workspace.slug}/admin/campaigns/run/{run.pk}/pause/"
-    assert cast.client("outsider").post(url).status_code == 404
+    assert cast.client("other_owner").post(url).status_code == 404
     with scope(cast.workspace):
         run.refresh_from_db()
     assert run.state == State.RUNNING
@@ -319,7 +319,7 @@ def test_the_list_shows_the_runs_of_this_workspace_only(cast, launched):
     html = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
     assert "Weekend rush" in html
     assert "Completed" in html
-    other = cast.client("outsider").get(f"/w/{cast.other_workspace.slug}/admin/campaigns/run/").content.decode()
+    other = cast.client("other_owner").get(f"/w/{cast.other_workspace.slug}/admin/campaigns/run/").content.decode()
     assert "Weekend rush" not in other
 
 

@@ -194,7 +194,7 @@ def test_a_user_s_page_shows_how_they_sign_in_and_where_they_belong(platform):
         ("standing=operator", {"root"}),
         ("provider=google", {"owner"}),
         ("seen=recent", {"member"}),
-        ("seen=never", {"owner", "admin", "viewer", "outsider", "root"}),
+        ("seen=never", {"owner", "admin", "viewer", "outsider", "other_owner", "root"}),
     ],
 )
 def test_users_are_found_by_name_and_narrowed_by_filters(platform, query, found):
@@ -203,7 +203,7 @@ def test_users_are_found_by_name_and_narrowed_by_filters(platform, query, found)
     signed_in(platform.cast.member)
     User.objects.filter(pk=platform.operator.pk).update(last_login=None)
     shown = platform.get(f"tenants/user/?{query}").split('id="result_list"')[1]
-    people = ("owner", "admin", "member", "viewer", "outsider", "root")
+    people = ("owner", "admin", "member", "viewer", "outsider", "other_owner", "root")
     assert {name for name in people if f"{name}@" in shown} == found
 
 
