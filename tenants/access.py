@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from pushpilot.lib.clients import client_address
 from tenants import roles
 from tenants.models import User
-from tenants.scope import TenantModel, current_workspace
+from tenants.scope import belongs_to_workspace, current_workspace
 
 
 class EmailBackend(AuthenticationBackend):
@@ -23,6 +23,12 @@ class EmailBackend(AuthenticationBackend):
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         return False
 
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        """None, of a superuser neither: Django's would list every permission there is."""
+        return set()
+
+    get_user_permissions = get_group_permissions = get_all_permissions
+
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
         return False
 
@@ -30,7 +36,8 @@ class EmailBackend(AuthenticationBackend):
 class WorkspaceBackend:
     """`user.has_perm("campaigns.change_campaign", row)`, answered from the capabilities on the row's workspace.
 
-    Without a row the workspace of the active scope counts; outside of any scope the answer is no.
+    Without a row the workspace of the active scope counts; outside of any scope the answer is no. What belongs to no
+    workspace, such as a template of the global library, can be viewed in every one and changed in none.
     """
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
@@ -43,13 +50,15 @@ class WorkspaceBackend:
 
         label, _, codename = perm.partition(".")
         workspace = obj if isinstance(obj, Workspace) else getattr(obj, "workspace", None) or current_workspace()
-        if workspace is None:
+        if workspace is None or (obj is not None and not belongs_to_workspace(type(obj))):
             return False
         if label == "tenants" and codename in roles.CAPABILITIES:
             return roles.can(user_obj, codename, workspace)
         action, _, model_name = codename.partition("_")
+        if obj is not None and getattr(obj, "workspace", workspace) is None and action != "view":
+            return False
         try:
-            model = type(obj) if isinstance(obj, TenantModel) else apps.get_model(label, model_name)
+            model = apps.get_model(label, model_name) if obj is None else type(obj)
         except LookupError:
             return False
         capability = getattr(model, "capabilities", {}).get(action)

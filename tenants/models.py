@@ -7,6 +7,9 @@ import zoneinfo
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -17,7 +20,7 @@ from guardian.models import UserObjectPermissionBase
 
 from tenants import roles, secrets
 from tenants.roles import Role
-from tenants.scope import TenantManager, TenantModel, every_workspace
+from tenants.scope import TenantManager, TenantModel, belongs_to_workspace, every_workspace, tenant_models
 
 __all__ = [
     "ApiKey", "AuditEntry", "Connection", "Invitation", "Logo", "Membership", "User", "Workspace",
@@ -75,10 +78,44 @@ class User(AbstractBaseUser, PermissionsMixin):
     def get_short_name(self) -> str:
         return self.full_name.split(" ")[0] if self.full_name else self.email.split("@")[0]
 
+    # --- an operator's rights end where workspaces begin: there membership alone answers ---------------------------
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        if not self.is_superuser or not self.is_active or _is_outside_of_workspaces(perm, obj):
+            return super().has_perm(perm, obj)
+        return any(backend.has_perm(self, perm, obj) for backend in auth.get_backends())
+
+    async def ahas_perm(self, perm: str, obj: Any = None) -> bool:
+        return await sync_to_async(self.has_perm)(perm, obj)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        if not self.is_superuser or not self.is_active or app_label not in _apps_of_workspaces():
+            return super().has_module_perms(app_label)
+        return any(backend.has_module_perms(self, app_label) for backend in auth.get_backends())  # type: ignore[attr-defined]
+
+    async def ahas_module_perms(self, app_label: str) -> bool:
+        return await sync_to_async(self.has_module_perms)(app_label)
+
     def workspaces(self) -> list[Workspace]:
         """The workspaces that the user is a member of, by name; without those that are being deleted."""
         with every_workspace():
             return list(Workspace.objects.filter(memberships__user=self, deletion_due_at=None).order_by("name"))
+
+
+def _apps_of_workspaces() -> set[str]:
+    return {model._meta.app_label for model in tenant_models()}
+
+
+def _is_outside_of_workspaces(perm: str, obj: Any) -> bool:
+    """Whether a permission is about nothing of a workspace. One of our apps that names no model there is about all."""
+    if obj is not None and belongs_to_workspace(type(obj)):
+        return False
+    label, _, codename = perm.partition(".")
+    if label not in _apps_of_workspaces():
+        return True
+    try:
+        return not belongs_to_workspace(apps.get_model(label, codename.partition("_")[2]))
+    except LookupError:
+        return False
 
 
 class Workspace(models.Model):

@@ -18,7 +18,10 @@ from django_scopes import scopes_disabled as every_workspace
 if TYPE_CHECKING:
     from tenants.models import Workspace
 
-__all__ = ["TenantManager", "TenantModel", "current_workspace", "every_workspace", "scope", "tenant_models"]
+__all__ = [
+    "TenantManager", "TenantModel", "belongs_to_workspace", "current_workspace", "every_workspace", "scope",
+    "tenant_models",
+]  # fmt: skip
 
 M = TypeVar("M", bound=models.Model)
 
@@ -58,6 +61,14 @@ class TenantModel(models.Model):
 
     class Meta:
         abstract = True
+
+
+def belongs_to_workspace(model: type[models.Model]) -> bool:
+    """Whether its rows are a workspace's: it is the workspace, or points at something that is."""
+    if model._meta.label == "tenants.Workspace":
+        return True
+    related = {field.related_model for field in model._meta.concrete_fields if field.is_relation}
+    return any(isinstance(one, type) and belongs_to_workspace(one) for one in related - {model, None})
 
 
 def tenant_models() -> set[type[TenantModel]]:

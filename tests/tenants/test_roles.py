@@ -1,7 +1,13 @@
+import pytest
+from asgiref.sync import async_to_sync
+
+from campaigns.models import Campaign, Template
+from delivery.models import Heartbeat, Pace
 from tenants import roles
-from tenants.models import Membership
+from tenants.models import Membership, User, WorkspaceUserObjectPermission
 from tenants.roles import Role
-from tenants.scope import scope
+from tenants.scope import belongs_to_workspace, every_workspace, scope
+from tenants.workspaces import add_member
 
 
 def test_each_role_holds_exactly_its_capabilities(cast):
@@ -34,3 +40,64 @@ def test_has_perm_on_a_row_answers_from_its_workspace(cast):
     assert cast.owner.has_perm("tenants.change_membership", row)
     assert not cast.viewer.has_perm("tenants.change_membership", row)
     assert not cast.outsider.has_perm("tenants.view_membership", row)
+
+
+# --- operators ---------------------------------------------------------------------------------------------------
+INSIDE = (
+    "tenants.remove_workspace", "campaigns.change_campaign", "tenants.view_apikey", "delivery.delete_message",
+    "tenants.change_workspaceuserobjectpermission", "campaigns.no_such_thing", "delivery.change_pace",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("perm", INSIDE)
+def test_an_operator_may_nothing_inside_a_workspace(cast, perm):
+    with scope(cast.workspace):
+        campaign = Campaign.objects.create(workspace=cast.workspace, name="Offer")
+        app = perm.partition(".")[0]
+        assert not cast.operator.has_perms([perm])
+        assert not async_to_sync(cast.operator.ahas_perm)(perm)
+        assert not cast.operator.has_module_perms(app)
+        assert not async_to_sync(cast.operator.ahas_module_perms)(app)
+        for row in (campaign, cast.workspace):
+            assert not cast.operator.has_perm(perm, row)
+    assert not cast.operator.has_perm(perm)
+    assert not cast.operator.has_module_perms(app)
+    assert cast.operator.get_all_permissions() == set()
+
+
+def test_an_operator_who_is_a_member_may_what_the_role_may(cast):
+    add_member(cast.workspace, cast.operator, Role.VIEWER)
+    with scope(cast.workspace):
+        campaign = Campaign.objects.create(workspace=cast.workspace, name="Offer")
+        assert cast.operator.has_perm("campaigns.view_campaign", campaign)
+        assert cast.operator.has_module_perms("campaigns")
+        assert not cast.operator.has_perm("campaigns.change_campaign", campaign)
+        assert not cast.operator.has_perm(f"tenants.{roles.EXPORT}", cast.workspace)
+    with scope(cast.other_workspace):
+        theirs = Campaign.objects.create(workspace=cast.other_workspace, name="Theirs")
+    assert not cast.operator.has_perm("campaigns.view_campaign", theirs)
+
+
+def test_an_operator_keeps_what_lies_outside_of_workspaces(cast):
+    for perm in ("tenants.change_user", "auth.view_group", "django_q.view_task", "delivery.view_heartbeat"):
+        assert cast.operator.has_perm(perm)
+        assert not cast.owner.has_perm(perm)
+    assert cast.operator.has_perm("tenants.change_user", cast.owner)
+    assert cast.operator.has_module_perms("django_q")
+
+
+def test_which_models_are_a_workspace_s():
+    inside = (Campaign, Template, Membership, Pace, WorkspaceUserObjectPermission)
+    assert [model for model in inside if not belongs_to_workspace(model)] == []
+    assert not belongs_to_workspace(User)
+    assert not belongs_to_workspace(Heartbeat)
+
+
+def test_a_template_of_the_global_library_can_be_viewed_and_not_changed(cast):
+    with every_workspace():
+        shared = Template.objects.create(workspace=None, name="Shared", category="offer", title="x", body="y")
+    with scope(cast.workspace):
+        assert cast.viewer.has_perm("campaigns.view_template", shared)
+        assert not cast.owner.has_perm("campaigns.change_template", shared)
+        assert not cast.owner.has_perm("campaigns.view_campaign", cast.member)
+    assert not cast.owner.has_perm("campaigns.view_template", shared)
