@@ -26,25 +26,20 @@ def encryption(now: datetime) -> Line:
         # Cast, so that the field does not decrypt: the first failure would hide how many there are.
         rows = Connection.objects.exclude(sealed="").annotate(raw=Cast("sealed", TextField())).order_by("pk")
         tokens = list(rows.values_list("raw", flat=True)[:CANARIES])
-    unreadable = sum(not _opens(token) for token in tokens)
-    if unreadable:
+    found = secrets.Rotation()
+    for token in tokens:
+        found.fresh(token, "")
+    if found.unreadable:
         return broken(
             title,
-            f"{unreadable} of {counted(len(tokens), 'stored credential')} cannot be decrypted: no key fits.",
+            f"{len(found.unreadable)} of {counted(len(tokens), 'stored credential')} cannot be decrypted: no key fits.",
             "Put the key that encrypted them back into ENCRYPTION_KEYS, after the current one.",
         )
     if secrets.decrypt(secrets.encrypt("canary")) != "canary":
         return broken(title, "What was just encrypted reads differently.", "Check ENCRYPTION_KEYS.")
     tried = f"{counted(len(tokens), 'stored credential')} decrypted" if tokens else "Nothing is stored yet"
-    return ok(title, f"{tried}; {counted(len(settings.ENCRYPTION_KEYS), 'key')} configured.")
-
-
-def _opens(token: str) -> bool:
-    try:
-        secrets.decrypt(token)
-    except secrets.SecretUnreadable:
-        return False
-    return True
+    older = f", {found.moved} under an older key (manage.py rotate_secrets moves them)" if found.moved else ""
+    return ok(title, f"{tried}{older}; {counted(len(settings.ENCRYPTION_KEYS), 'key')} configured.")
 
 
 def mail(now: datetime) -> Line:

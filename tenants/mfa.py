@@ -115,22 +115,30 @@ class AddPasskeyForm(AddWebAuthnForm):
 
 
 # The parts of an authenticator's data that allauth encrypts with the adapter.
-SEALED = ("secret", "seed")
+SEALED = {"secret", "seed"}
 
 
-def reseal_authenticators() -> int:
-    """Encrypt every TOTP secret and recovery seed with the first of ENCRYPTION_KEYS. Returns how many there are.
+BATCH = 100
 
-    May be repeated. Raises SecretUnreadable, and has changed nothing, if one fits none of the keys.
-    """
-    count = 0
-    with transaction.atomic():
-        # Locked: a recovery code that is used meanwhile must stay used.
-        sealed = Authenticator.objects.select_for_update().exclude(type=Authenticator.Type.WEBAUTHN).order_by("pk")
-        for authenticator in sealed:
-            for name in SEALED:
-                if name in authenticator.data:
-                    authenticator.data[name] = secrets.encrypt(secrets.decrypt(authenticator.data[name]))
-                    count += 1
-            authenticator.save(update_fields=["data"])
-    return count
+
+def reseal_authenticators(*, dry_run: bool = False) -> secrets.Rotation:
+    """Move every TOTP secret and recovery seed to the first of ENCRYPTION_KEYS. May be repeated and interrupted."""
+    rotation = secrets.Rotation()
+    rows = Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN)
+    pks = list(rows.order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(pks), BATCH):
+        with transaction.atomic():
+            # Locked: a recovery code that is used meanwhile must stay used.
+            locked = rows if dry_run else rows.select_for_update()
+            for authenticator in locked.filter(pk__in=pks[start : start + BATCH]).order_by("pk"):
+                _reseal(authenticator, rotation, dry_run)
+    return rotation
+
+
+def _reseal(authenticator: Authenticator, rotation: secrets.Rotation, dry_run: bool) -> None:
+    before = rotation.moved
+    for name in SEALED & authenticator.data.keys():
+        where = f"user {authenticator.user_id}, authenticator {authenticator.pk}: {name}"
+        authenticator.data[name] = rotation.fresh(authenticator.data[name], where)
+    if rotation.moved > before and not dry_run:
+        authenticator.save(update_fields=["data"])

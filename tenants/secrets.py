@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,10 +24,22 @@ class SecretUnreadable(Exception):
     """No configured key decrypts a stored secret, or it was sealed for another row."""
 
 
+def _keys() -> list[bytes]:
+    digests = (hashlib.sha256(key.encode()).digest() for key in settings.ENCRYPTION_KEYS)
+    return [base64.urlsafe_b64encode(digest) for digest in digests]
+
+
 def _fernet() -> MultiFernet:
     """The first of ENCRYPTION_KEYS encrypts, all decrypt."""
-    digests = (hashlib.sha256(key.encode()).digest() for key in settings.ENCRYPTION_KEYS)
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
+    return MultiFernet([Fernet(key) for key in _keys()])
+
+
+def _opens(fernet: Fernet | MultiFernet, token: str) -> bool:
+    try:
+        fernet.decrypt(token.encode())
+    except (InvalidToken, UnicodeEncodeError):
+        return False
+    return True
 
 
 def encrypt(text: str) -> str:
@@ -39,6 +52,29 @@ def decrypt(token: str) -> str:
         return _fernet().decrypt(token.encode()).decode()
     except (InvalidToken, UnicodeEncodeError) as error:
         raise SecretUnreadable("This cannot be decrypted: none of ENCRYPTION_KEYS fits.") from error
+
+
+@dataclass(slots=True)
+class Rotation:
+    """Moves tokens to the first of ENCRYPTION_KEYS, and counts what it met."""
+
+    current: int = 0  # were under the first key already
+    moved: int = 0  # were under a later one
+    unreadable: list[str] = field(default_factory=list)  # where no key fits
+
+    def fresh(self, token: str, where: str) -> str:
+        """The token under the first key; as it is if it is that already, or if no key fits."""
+        if _opens(Fernet(_keys()[0]), token):
+            self.current += 1
+        elif not _opens(_fernet(), token):
+            self.unreadable.append(where)
+        else:
+            self.moved += 1
+            return _fernet().rotate(token).decode()
+        return token
+
+    def __add__(self, other: Rotation) -> Rotation:
+        return Rotation(self.current + other.current, self.moved + other.moved, [*self.unreadable, *other.unreadable])
 
 
 class SealedTextField(EncryptedTextField):
