@@ -62,7 +62,7 @@ def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
     """Skip the rest of the undo time. False if the run is no longer planned."""
     moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(intended_at=now, not_after=now + NOT_AFTER)
     if moved:
-        audit.record(run.workspace, "campaign sent right away", run.campaign, by=by)
+        audit.record(run.workspace, "campaign sent right away", run.campaign, by=by, detail={"run": run.pk})
         wake.ring("tick")
     return bool(moved)
 
@@ -103,12 +103,12 @@ def resume(run: Run, *, by: User) -> bool:
 @transaction.atomic
 def cancel(run: Run, *, by: User) -> bool:
     """Stop for good; un-attempted recipients become "cancelled". A planned run is undone. False if it had ended."""
-    was_planned = Run.objects.filter(pk=run.pk, state=State.PLANNED).exists()
-    states = (State.PLANNED, State.PREPARING, State.RUNNING, State.PAUSED)
-    moved = _move(run, states, State.CANCELLED, Campaign.Status.CANCELLED, by, "campaign cancelled")
+    # Of a planned run nothing has happened yet: back to the editor.
+    moved = _move(run, (State.PLANNED,), State.CANCELLED, Campaign.Status.DRAFT, by, "campaign send undone") or _move(
+        run, (State.PREPARING, State.RUNNING, State.PAUSED), State.CANCELLED, Campaign.Status.CANCELLED, by,
+        "campaign cancelled",
+    )  # fmt: skip
     if moved:
-        if was_planned:  # nothing has happened yet: back to the editor
-            _set_status(run.campaign, Campaign.Status.DRAFT)
         Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).update(
             state=State.CANCELLED, epoch=F("epoch") + 1
         )

@@ -6,7 +6,6 @@ the file is read defensively, once, and the upload belongs to one person in one 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
@@ -29,6 +28,7 @@ from campaigns.imports.cells import ALIASES, CHOICES, COLUMNS, LIMITS, REQUIRED
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
 from campaigns.imports.templates import Fate, Report, RowFate
 from campaigns.models import Template
+from pushpilot.lib.spreadsheets import BOM, csv_line
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 
@@ -282,9 +282,6 @@ def _chips(report: Report, token: str, chosen: str) -> list[dict[str, Any]]:
 
 
 def _csv_answer(name: str, lines: Iterable[Iterable[str]]) -> HttpResponse:
-    answer = HttpResponse("\ufeff", content_type="text/csv; charset=utf-8")
-    writer = csv.writer(answer)
-    for line in lines:
-        writer.writerow([templates.spreadsheet_safe(cell) for cell in line])
+    answer = HttpResponse([BOM, *map(csv_line, lines)], content_type="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     return answer

@@ -22,6 +22,7 @@ from import_export.results import Result, RowResult
 from campaigns.imports.cells import COLUMNS, CellError, key_of, map_header, problems_of, tidy
 from campaigns.imports.files import Table
 from campaigns.models import Template
+from pushpilot.lib import spreadsheets
 from tenants import audit
 from tenants.models import User, Workspace
 
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 BATCH_ROWS = 1_000
 # Columns of the dataset that no file can name.
 _NUMBER, _OVERFLOW = "#row", "#overflow"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\x00")
 MEANWHILE = "Somebody changed these templates at the same moment, so nothing was imported. Check the file once more."
 
 
@@ -316,14 +316,7 @@ class TemplateResource(resources.ModelResource):
 
     # --- export ---------------------------------------------------------------------------------------------
     def export_field(self, field: Any, instance: Template, **kwargs: Any) -> str:
-        return spreadsheet_safe(super().export_field(field, instance, **kwargs))
-
-
-def spreadsheet_safe(value: object) -> str:
-    """A cell that no spreadsheet runs as a formula or refuses; `tidy` takes the apostrophe away again."""
-    text = str(value if value is not None else "")
-    text = f"'{text}" if text.startswith(_FORMULA) else text
-    return "".join(letter for letter in text if letter >= " " or letter in "\t\n\r")
+        return spreadsheets.safe(super().export_field(field, instance, **kwargs))
 
 
 def _overflow(cells: str) -> CellError:

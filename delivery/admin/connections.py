@@ -172,7 +172,11 @@ class ConnectionAdmin(WorkspaceAdmin):
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         obj.workspace = workspace_of(request)
         if form.cleaned_data["secret"]:
+            former = {"project_id": obj.project_id, "account": obj.account}
             connections.store_account(obj, form.cleaned_data["secret"])
+            if change:
+                changes = {name: (before, getattr(obj, name)) for name, before in former.items()}
+                self.audit(request, "connection credentials replaced", obj, changes)
         else:
             connections.keep(obj)
 

@@ -6,7 +6,7 @@ as at the beginning; that is why rows come in the order of contacts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from delivery.admin import slots
 from delivery.admin.codes import MEANINGS
 from delivery.admin.progress import Account
 from delivery.models import Message
+from pushpilot.lib.spreadsheets import BOM, csv_line
 from tenants.scope import scope
 
 PAGE_ROWS = 50
@@ -28,8 +29,6 @@ BIGGEST = 2**63 - 1
 HEADER = ("contact", "device", "platform", "reason", "reason_in_words", "provider_code", "attempted_at", "attempts",
           "possible_duplicate", "provider_id", "later")  # fmt: skip
 _BY_SLUG = {reason.slug: reason for reason in Reason}
-# What a spreadsheet runs as a formula, or stumbles over, at the start of a cell.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\x00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +118,17 @@ def choices(account: Account | None) -> list[tuple[str, str, int]]:
     return [(line.slug, line.label, line.count) for line in account.lines if line.slug in _BY_SLUG] if account else []
 
 
-class Echo:
-    """A file for csv.writer that gives each line back instead of keeping it."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def csv_lines(run: Run, wanted: Wanted, writer: Any) -> Iterator[str]:
+def csv_lines(run: Run, wanted: Wanted) -> Iterator[str]:
     """The CSV's lines. The workspace's scope is open only while rows are read: between them other requests may use
     the thread."""
-    yield "\ufeff" + writer.writerow(HEADER)
+    yield BOM + csv_line(HEADER)
     place: Wanted | None = wanted
     while place is not None:
         with scope(run.workspace):
             found = list(rows_of(run, place)[:CSV_ROWS])
             later = slots.states_of(message.pk for message in found)
         for message in found:
-            yield writer.writerow(escaped(_cells(message, run, later.get(message.pk, []))))
+            yield csv_line(_cells(message, run, later.get(message.pk, [])))
         place = None
         if len(found) == CSV_ROWS:
             key = (int(found[-1].contact_id or 0), found[-1].pk)
@@ -155,9 +147,3 @@ def _cells(message: Message, run: Run, later: list[str]) -> tuple[object, ...]:
         reason.slug, reason.label, message.error_code, at, message.attempts, message.possible_duplicate,
         message.provider_id, "; ".join(later),
     )  # fmt: skip
-
-
-def escaped(cells: Iterable[object]) -> list[str]:
-    """Cells that no spreadsheet runs as formulas."""
-    texts = [str(cell) for cell in cells]
-    return [("'" if text.startswith(_FORMULA) else "") + text.replace("\x00", "") for text in texts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -228,7 +227,7 @@ class RunAdmin(ReadOnlyAdmin):
             workspace_of(request), "recipients exported", run.campaign, by=request.user,  # type: ignore[arg-type]
             detail={"run": run.pk, "filter": wanted.query},
         )  # fmt: skip
-        lines = recipients.csv_lines(run, wanted, csv.writer(recipients.Echo()))
+        lines = recipients.csv_lines(run, wanted)
         return StreamingHttpResponse(
             lines,
             content_type="text/csv; charset=utf-8",

@@ -14,6 +14,7 @@ from campaigns.imports import cells, files, templates, xlsx
 from campaigns.imports.files import FileProblem, Row, Table, read_table
 from campaigns.imports.templates import Fate, commit, preview
 from campaigns.models import Template
+from pushpilot.lib import spreadsheets
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
 
@@ -393,7 +394,7 @@ def test_a_resource_without_a_workspace_cannot_be_made():
 # --- in and out -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\x00x"])
 def test_an_exported_cell_is_no_formula(value):
-    safe = templates.spreadsheet_safe(value)
+    safe = spreadsheets.safe(value)
     assert safe.startswith("'")
     assert "\x00" not in safe
 

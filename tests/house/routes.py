@@ -108,6 +108,7 @@ CONSOLE: dict[str, Rule] = {
     "app_list": both(roles.VIEW),
     "autocomplete": Rule(NOBODY, NO_SUCH_METHOD),  # asks for the field that it completes; without one it refuses
     "preview": post_only(roles.VIEW),
+    "tenants_auditentry_export": both(roles.EXPORT),
     "tenants_apikey_created": both(roles.CONNECTIONS),
     "tenants_apikey_revoke": both(roles.CONNECTIONS),
     "tenants_membership_remove": both(roles.MEMBERS),
