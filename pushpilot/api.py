@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import IntegrityError
+from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from pushpilot.lib.problems import Problem
+from pushpilot.lib.problems import Problem, problem
 from reports.api import router as reports_router
+from tenants.api import router as tenants_router
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +30,8 @@ class Api(NinjaAPI):
 
 
 api = Api(title="PushPilot", version="1", docs_url="docs", urls_namespace="api")
+api.add_router("", tenants_router)
 api.add_router("", reports_router)
-
-
-def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> HttpResponse:
-    body = {"type": f"about:blank#{code}", "title": code.replace("_", " "), "status": status, "code": code}
-    return JsonResponse(
-        {**body, "detail": detail, **extra}, status=status, headers=headers, content_type="application/problem+json"
-    )
 
 
 @api.exception_handler(Problem)
@@ -49,12 +46,45 @@ def on_authentication(request: HttpRequest, error: AuthenticationError) -> HttpR
 
 @api.exception_handler(ValidationError)
 def on_validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return problem(422, "invalid", "The request does not fit the schema.", errors=error.errors)
+    """Without what was sent: it may be a password."""
+    errors = [_of_field(found) for found in error.errors]
+    return problem(422, "invalid", f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
+
+
+def _of_field(found: dict[str, Any]) -> dict[str, str]:
+    """{"field", "code", "detail"} of an error of pydantic's, whose loc is ("body", name of the parameter, field)."""
+    source, *path = map(str, found["loc"])
+    if source == "body" and len(path) > 1:
+        path = path[1:]
+    if found["type"] == "extra_forbidden":
+        return {"field": path[-1], "code": "unknown", "detail": "There is no such field; take it out."}
+    return {"field": ".".join(path) or source, "code": found["type"], "detail": _sentence(found["msg"])}
+
+
+def _sentence(words: str) -> str:
+    return words.removeprefix("Value error, ").rstrip(".") + "."
 
 
 @api.exception_handler(Http404)
 def on_missing(request: HttpRequest, error: Http404) -> HttpResponse:
     return problem(404, "not_found", "There is no such thing here.")
+
+
+@api.exception_handler(PermissionDenied)
+def on_forbidden(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
+    return problem(403, "forbidden", str(error) or "You may not do this.")
+
+
+@api.exception_handler(RequestDataTooBig)
+def on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return problem(413, "too_large", "The body is too large.")
+
+
+@api.exception_handler(IntegrityError)
+def on_conflict(request: HttpRequest, error: IntegrityError) -> HttpResponse:
+    """Two requests in the same moment, of which the database took one."""
+    logger.warning("%s %s conflicts", request.method, request.path, exc_info=error)
+    return problem(409, "conflict", "Somebody changed the same thing in the same moment. Look at it and try again.")
 
 
 @api.exception_handler(HttpError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,6 +79,7 @@ INSTALLED_APPS = [
     "guardian",
     "allauth",
     "allauth.account",
+    "allauth.headless",  # its flows, without its addresses: tenants.api has ours
     "allauth.mfa",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.google",  # without a client id a provider's addresses are 404
@@ -97,6 +99,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "pushpilot.middleware.ContentSecurityPolicy",
+    "pushpilot.middleware.ApiProblems",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -191,6 +194,13 @@ MFA_TOTP_ISSUER = "PushPilot"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _HTTPS
+# The API's tokens: a session's access token is asked about at every request, so its end counts at once.
+HEADLESS_TOKEN_STRATEGY = "tenants.api.tokens.TokenStrategy"  # noqa: S105 - a class
+HEADLESS_JWT_ALGORITHM = "HS256"
+HEADLESS_JWT_PRIVATE_KEY = hashlib.sha256(f"pushpilot.jwt:{SECRET_KEY}".encode()).hexdigest()
+HEADLESS_JWT_STATEFUL_VALIDATION_ENABLED = HEADLESS_JWT_ROTATE_REFRESH_TOKEN = True
+HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN = 5 * 60
+HEADLESS_JWT_REFRESH_TOKEN_EXPIRES_IN = SESSION_COOKIE_AGE = 14 * 86_400  # since the last refresh
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"PushPilot <no-reply@{_public.hostname}>")
 vars().update(env.email("EMAIL_URL", "console://"))
 

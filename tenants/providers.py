@@ -75,13 +75,17 @@ class IdTokenProvider(OAuth2Provider):
         return claims
 
     def verify_token(self, request: HttpRequest, token: dict[str, Any]) -> SocialLogin:
-        """The sign-in that a native id_token stands for. Raises ValidationError if it is refused."""
+        """The sign-in that a native id_token stands for. Raises ValidationError if it is refused.
+
+        `token` is {"id_token", and if the app has them "nonce" and "full_name"}: Apple tells the name to the app alone.
+        """
         try:
             claims = self.claims_of(token.get("id_token"))
+            check_nonce(claims.get("nonce"), token.get("nonce"))
         except (OAuth2Error, requests.RequestException) as error:
             get_adapter().on_authentication_error(request, self, exception=error)
             raise get_adapter().validation_error("invalid_token") from error
-        return self.sociallogin_from_response(request, claims)
+        return self.sociallogin_from_response(request, {"name": token.get("full_name"), **claims})
 
     def get_pkce_params(self) -> dict[str, Any]:
         params = super().get_pkce_params()
@@ -101,6 +105,18 @@ class IdTokenProvider(OAuth2Provider):
         parts = (data.get("given_name"), data.get("family_name"))
         name = data.get("name") or " ".join(part for part in parts if isinstance(part, str))
         return {"email": data.get("email"), "full_name": name[:LONGEST_NAME_CHARS] if isinstance(name, str) else ""}
+
+
+def check_nonce(claimed: object, given: str | None) -> None:
+    """Raises OAuth2Error unless the token was made for this nonce: as it is, or hashed, as apps give it to Apple.
+
+    A token with a nonce that the caller does not know was made for somebody else, e.g. for the redirect flow.
+    """
+    if claimed is None and given is None:
+        return
+    fits = given is not None and claimed in (given, hashlib.sha256(given.encode()).hexdigest())
+    if not fits:
+        raise OAuth2Error("The id_token was made for another nonce.")
 
 
 class GoogleProvider(IdTokenProvider, AllauthGoogle):

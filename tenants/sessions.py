@@ -1,4 +1,4 @@
-"""The page of a user's sessions: each can be ended, or all others at once."""
+"""A user's sessions, of browsers and of the API: ending them, and the page on which their owner does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,27 @@ from allauth.usersessions.models import UserSession
 from allauth.usersessions.views import ListUserSessionsView
 from django import forms
 from django.http import HttpRequest
+
+from tenants import audit
+from tenants.models import User
+from tenants.scope import scope
+
+
+def end(session_key: str) -> None:
+    """The session and all tokens that were made of it are refused from now on."""
+    for session in UserSession.objects.filter(session_key=session_key):
+        session.end()
+
+
+def end_stolen(session: UserSession) -> None:
+    """End a session of the API whose refresh token is in two hands, and say so in the person's workspaces."""
+    user: User = session.user
+    session.end()
+    for workspace in user.workspaces():
+        with scope(workspace):
+            detail = {"why": "an old refresh token was used again", "address": session.ip}
+            audit.record(workspace, "session ended", user, by=None, detail=detail)
+
 
 # The first that fits counts: each of these browsers also carries the names of those below it.
 BROWSERS = (

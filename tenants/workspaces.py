@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,6 +44,24 @@ def create_workspace(name: str, *, owner: User, **fields: Any) -> Workspace:
 def add_member(workspace: Workspace, user: User, role: str, *, invited_at: datetime | None = None) -> Membership:
     with scope(workspace):
         return Membership.objects.create(workspace=workspace, user=user, role=role, invited_at=invited_at)
+
+
+@transaction.atomic
+def change_settings(workspace: Workspace, fields: Mapping[str, Any], *, by: User) -> Workspace:
+    """The workspace with these fields written. Raises ValidationError by field. The door checks the capability."""
+    current = Workspace.objects.select_for_update().get(pk=workspace.pk)
+    changes = {name: (getattr(current, name), value) for name, value in fields.items()}
+    changes = {name: (before, after) for name, (before, after) in changes.items() if before != after}
+    if not changes:
+        return current
+    for name, (_, after) in changes.items():
+        setattr(current, name, after)
+    current.clean_fields(exclude={field.name for field in Workspace._meta.fields} - changes.keys())
+    if "slug" in changes and Workspace.objects.filter(slug=current.slug).exclude(pk=current.pk).exists():
+        raise ValidationError({"slug": "Another workspace has this address. Choose another one."})
+    current.save(update_fields=[*changes, "updated_at"])
+    audit.record(current, "workspace changed", current, by=by, changes=changes)
+    return current
 
 
 # --- roles ---------------------------------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
-"""Errors of the API, named by what the caller can do about them."""
+"""Errors of the API, named by what the caller can do about them, as problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from django.http import HttpResponse, JsonResponse
+
+CONTENT_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
@@ -13,3 +17,9 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.headers, self.extra = status, code, detail, headers, extra
+
+
+def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> HttpResponse:
+    """The answer itself."""
+    body = {"type": f"about:blank#{code}", "title": code.replace("_", " "), "status": status, "code": code}
+    return JsonResponse({**body, "detail": detail, **extra}, status=status, headers=headers, content_type=CONTENT_TYPE)

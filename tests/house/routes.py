@@ -28,7 +28,7 @@ SIGNED_IN = "signed in"  # outside of workspaces: whoever is signed in
 PUBLIC = "public"
 ENTRANCE = "entrance"  # allauth's own door: what it says depends on how far somebody has come, but it never breaks
 OPERATORS = "operators"  # superusers; for everybody else there is no platform
-BY_KEY = "by key"  # 401 without an API key, signed in or not
+BY_KEY = "by key"  # 401 without an API key or access token, signed in by cookie or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,24 @@ SITE: dict[str, Rule] = {
     "api:api-root": both(GONE),
     "api:post_events": post_only(BY_KEY),
     "api:preflight": post_only(BY_KEY),  # OPTIONS of the same address
+    **{
+        f"api:{verb}": post_only(PUBLIC)
+        for verb in ("register", "login", "second_factor", "google", "apple", "refresh")
+    },
+    "api:logout": post_only(BY_KEY),
+    # What each role may do there: tests/tenants/api/test_workspaces.py, over the same capabilities as the console.
+    "api:list_workspaces": both(BY_KEY),
+    "api:create_workspace": both(BY_KEY),
+    "api:current_workspace": get_only(BY_KEY),
+    "api:get_workspace": get_only(BY_KEY),
+    "api:change_workspace": get_only(BY_KEY),
+    "api:list_members": get_only(BY_KEY),
+    "api:change_member": both(NO_SUCH_METHOD),  # PATCH and DELETE
+    "api:remove_member": both(NO_SUCH_METHOD),
+    "api:list_invitations": both(BY_KEY),
+    "api:invite": both(BY_KEY),
+    "api:resend_invitation": post_only(BY_KEY),
+    "api:revoke_invitation": both(NO_SUCH_METHOD),
 }
 
 

@@ -1,0 +1,223 @@
+"""Signing up, in and out by API: allauth's own flows, answered with tokens instead of a cookie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from allauth.account.adapter import get_adapter as get_account_adapter
+from allauth.account.internal import flows
+from allauth.account.internal.constants import LoginStageKey
+from allauth.account.internal.stagekit import get_pending_stage
+from allauth.core import ratelimit
+from allauth.core.exceptions import SignupClosedException
+from allauth.headless.account.inputs import LoginInput, SignupInput
+from allauth.headless.internal.authkit import AuthenticationStatus
+from allauth.headless.mfa.inputs import AuthenticateInput
+from allauth.headless.socialaccount.internal import complete_token_login
+from allauth.mfa.models import Authenticator
+from allauth.mfa.stages import AuthenticateStage
+from allauth.socialaccount.adapter import get_adapter as get_social_adapter
+from allauth.socialaccount.providers.base import AuthProcess
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from ninja import Router, Status
+
+from pushpilot.lib.problems import Problem
+from tenants import sessions
+from tenants.api import schemas, tokens
+from tenants.api.security import AccessToken, caller_of
+from tenants.models import User
+from tenants.providers import ProviderNotSetUp
+
+router = Router(tags=["Sign-in"])
+
+CHECK_MAIL = (
+    "We have mailed a link to this address. Open it to confirm the address, then sign in. If the address has an "
+    "account already, the mail says so instead."
+)
+
+
+class RegisterInput(SignupInput):
+    """Allauth's, with the console's look at the password: it must not resemble the address."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean()
+        if cleaned.get("password"):
+            try:
+                get_account_adapter().clean_password(cleaned["password"], user=User(email=cleaned.get("email", "")))
+            except ValidationError as error:
+                self.add_error("password", error)
+        return cleaned
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        return password
+
+
+# --- up ------------------------------------------------------------------------------------------------------------
+@router.post("/register", response={202: schemas.Registered}, summary="Sign up")
+def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, str]]:
+    """Always the same answer, whether the address has an account or not: its owner learns it by mail."""
+    _limit(request, "signup")
+    with tokens.allauth_session(request):
+        if not get_account_adapter().is_open_for_signup(request):
+            raise _closed()
+        form = RegisterInput(body.model_dump())
+        if not form.is_valid():
+            raise _problem_of(form)
+        with transaction.atomic():
+            user, response = form.try_save(request)
+            if user is None:
+                User().set_password(body.password)  # takes as long as it does for a new account
+            elif response is None:
+                flows.signup.complete_signup(request, user=user)
+        request.session.flush()
+    return Status(202, {"detail": CHECK_MAIL})
+
+
+# --- in ------------------------------------------------------------------------------------------------------------
+@router.post("/login", response=schemas.SignedIn, summary="Sign in by e-mail and password")
+def login(request: HttpRequest, body: schemas.Login) -> dict[str, Any]:
+    """With two-factor sign-in the answer is 401 `second_factor_required`: send it again with `code`."""
+    _limit(request, "login")
+    with tokens.allauth_session(request):
+        form = LoginInput({"email": body.email, "password": body.password})
+        if not form.is_valid():
+            raise _problem_of(form)
+        flows.login.perform_password_login(request, form.cleaned_data, form.login)
+        return _signed_in(request, body.code)
+
+
+@router.post("/second-factor", response=schemas.SignedIn, summary="Give the code of a sign-in that waits for it")
+def second_factor(request: HttpRequest, body: schemas.SecondFactor) -> dict[str, Any]:
+    """For Google and Apple, whose id_tokens are taken once; after a password it works as well."""
+    _limit(request, "login")
+    with tokens.allauth_session(request, tokens.waiting_session(body.second_factor_token)):
+        return _signed_in(request, body.code)
+
+
+@router.post("/google", response=schemas.SignedIn, summary="Sign in with Google's id_token")
+def google(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
+    """What the Google SDK of an app or a web page hands out. A new person gets an account."""
+    return _by_provider(request, "google", body)
+
+
+@router.post("/apple", response=schemas.SignedIn, summary="Sign in with Apple's id_token")
+def apple(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
+    """What ASAuthorization hands out, with the name that it tells the app once. A new person gets an account."""
+    return _by_provider(request, "apple", body)
+
+
+def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> dict[str, Any]:
+    _limit(request, "login")
+    with tokens.allauth_session(request):
+        try:
+            provider = get_social_adapter().get_provider(request, name)
+            sociallogin = provider.verify_token(request, body.model_dump(exclude={"code"}))
+        except ProviderNotSetUp as error:
+            raise Problem(404, "provider_not_set_up", f"Sign-in with {name.title()} is not set up here.") from error
+        except ValidationError as error:
+            raise _token_refused(provider.name, error) from error
+        sociallogin.state["process"] = AuthProcess.LOGIN
+        try:
+            with transaction.atomic():
+                complete_token_login(request, sociallogin)
+        except SignupClosedException as error:
+            raise _closed() from error
+        return _signed_in(request, body.code)
+
+
+def _token_refused(name: str, error: ValidationError) -> Problem:
+    if isinstance(error.__cause__, requests.RequestException):
+        detail = f"{name} cannot be reached to check the id_token; try again later."
+        return Problem(503, "provider_unreachable", detail, headers={"Retry-After": "30"})
+    return tokens.refusal(
+        "id_token_refused",
+        f"This id_token is not one that {name} signed for this server, or it has expired, was used before or was made "
+        "for another nonce. Get a fresh one from the SDK.",
+    )
+
+
+def _signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
+    """The tokens, if allauth let the person in. Raises Problem with what is missing."""
+    stage = get_pending_stage(request)
+    if stage is not None and stage.key == AuthenticateStage.key:
+        _check_code(request, stage, code)
+    user: Any = request.user
+    if user.is_authenticated:
+        person = {name: getattr(user, name) for name in schemas.Person.model_fields}
+        return {**tokens.issue(request), "user": person}
+    problem = Problem(403, "account_inactive", "This account is deactivated. Ask the person who runs this server.")
+    if AuthenticationStatus(request).has_pending_signup:
+        problem = Problem(422, "email_missing", "The id_token names no e-mail address. Ask for the scope `email`.")
+    elif stage is not None and stage.key == LoginStageKey.VERIFY_EMAIL:
+        problem = Problem(403, "email_not_verified", f"This address is not confirmed yet. {CHECK_MAIL}")
+    request.session.flush()
+    raise problem
+
+
+def _check_code(request: HttpRequest, stage: Any, code: str | None) -> None:
+    """Finishes a sign-in that waits for its second factor. Raises Problem 401, with the token to go on with, or 429."""
+    user = stage.login.user
+    methods = sorted(set(Authenticator.objects.filter(user=user).values_list("type", flat=True)))
+    go_on = {"methods": methods, "second_factor_token": tokens.second_factor_token(request)}
+    if code is None:
+        raise tokens.refusal(
+            "second_factor_required",
+            "This account has two-factor sign-in. Send the code of the authenticator app, or a recovery code, as "
+            "`code`: with the same request, or to /api/v1/auth/second-factor. A passkey works in the browser only.",
+            **go_on,
+        )
+    form = AuthenticateInput({"code": code}, user=user)
+    if not form.is_valid():
+        raise _problem_of(form, **go_on)
+    form.save()
+    stage.exit()
+
+
+# --- on and out ----------------------------------------------------------------------------------------------------
+@router.post("/refresh", response=schemas.Tokens, summary="New tokens for a refresh token")
+def refresh(request: HttpRequest, body: schemas.Refresh) -> dict[str, Any]:
+    """A refresh token works once. Using it again ends the session: somebody else may have it."""
+    return tokens.refresh(body.refresh_token)
+
+
+@router.post("/logout", response={204: None}, auth=AccessToken(), summary="Sign out")
+def logout(request: HttpRequest) -> HttpResponse:
+    """Ends this session: its access and refresh tokens are refused from now on."""
+    sessions.end(caller_of(request).session_key)
+    return HttpResponse(status=204)
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+def _limit(request: HttpRequest, action: str) -> None:
+    if not ratelimit.consume(request, action=action):
+        raise _too_many(60)
+
+
+def _closed() -> Problem:
+    return Problem(403, "signup_closed", "New accounts are not taken on this server at the moment.")
+
+
+def _too_many(wait_secs: int) -> Problem:
+    detail = "Too many attempts. Please wait and try again."
+    return Problem(429, "too_many_attempts", detail, headers={"Retry-After": str(wait_secs)})
+
+
+# What allauth's forms say about who somebody is, not about the form of a field.
+_UNPROVEN = {"email_password_mismatch": "wrong_credentials", "incorrect_code": "wrong_code"}
+
+
+def _problem_of(form: forms.Form, **extra: Any) -> Problem:
+    """What one of allauth's forms found wrong."""
+    found = [(field, error) for field, errors in form.errors.as_data().items() for error in errors]
+    for _, error in found:
+        if error.code in ("too_many_login_attempts", "rate_limited"):
+            return _too_many(5 * 60)
+        if error.code in _UNPROVEN:
+            return tokens.refusal(_UNPROVEN[error.code], error.messages[0], **extra)
+    listed = [{"field": field, "code": error.code or "invalid", "detail": error.messages[0]} for field, error in found]
+    return Problem(422, "invalid", f"{listed[0]['field']}: {listed[0]['detail']}", errors=listed)

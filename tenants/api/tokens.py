@@ -1,0 +1,155 @@
+"""The tokens of a person's session: allauth's JWT strategy, stricter.
+
+A session of the API is a Django session like a browser's, so every way to end one (logout, the page of sessions, a new
+password, an operator) ends its tokens at once. The access token carries the session's id encrypted, so that nobody can
+put it into a cookie; no cookie and no X-Session-Token is ever read here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from smtplib import SMTPException
+from typing import Any
+
+import jwt
+from allauth.headless.constants import Client
+from allauth.headless.internal import authkit
+from allauth.headless.internal.decorators import mark_request_as_headless
+from allauth.headless.internal.sessionkit import lookup_session
+from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy, internal
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest
+
+from pushpilot.lib.problems import Problem
+from tenants import sessions
+from tenants.models import User
+
+# How long somebody may take to type the code of their authenticator app; allauth forgets the sign-in then too.
+SECOND_FACTOR_SECS = 15 * 60
+
+
+class TokenStrategy(JWTTokenStrategy):
+    """Allauth's, without its way to bring a session along: each sign-in starts with an empty one."""
+
+    def get_session_token(self, request: HttpRequest) -> None:
+        return None
+
+
+_strategy = TokenStrategy()
+
+
+@contextmanager
+def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]:
+    """Allauth's flows run in here as for an app: on the given session, else on an empty one; never on the cookie's.
+
+    Raises Problem 503 if a flow has to mail somebody and cannot.
+    """
+    mark_request_as_headless(request, Client.APP)
+    with authkit.authentication_context(request):
+        if session is not None:
+            request.session = session
+            authkit.purge_request_user_cache(request)
+        try:
+            yield
+        except (SMTPException, ConnectionError, TimeoutError) as error:
+            request.session.flush()
+            raise Problem(
+                503, "mail_not_sent", "The mail could not be sent; try again later.", headers={"Retry-After": "60"}
+            ) from error
+
+
+# --- making them ---------------------------------------------------------------------------------------------------
+def issue(request: HttpRequest) -> dict[str, Any]:
+    """The tokens of the session that allauth has just signed in."""
+    pair = _strategy.create_access_token_payload(request)
+    return answer(pair["access_token"], pair["refresh_token"])
+
+
+def answer(access_token: str, refresh_token: str) -> dict[str, Any]:
+    return {
+        "access_token": access_token, "refresh_token": refresh_token, "token_type": "Bearer",
+        "expires_in": settings.HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN,
+    }  # fmt: skip
+
+
+def second_factor_token(request: HttpRequest) -> str:
+    """Stands for a sign-in that waits for its second factor."""
+    request.session.save()
+    sid = internal.session_key_to_sid(request.session.session_key)
+    return str(internal.create_token("second_factor", sub="", sid=sid, expires_in=SECOND_FACTOR_SECS)[0])
+
+
+def waiting_session(token: str) -> Any:
+    """The session of a second_factor_token. Raises Problem 401."""
+    session = internal.get_token_session(claims_of(token, "second_factor"))
+    if session is None:
+        raise refusal("session_ended", "This sign-in was finished or has expired. Sign in again.")
+    return session
+
+
+def refresh(token: str) -> dict[str, Any]:
+    """New tokens for a refresh token, which works once. Raises Problem 401.
+
+    One that was used before is in two hands: the session ends, for both of them.
+    """
+    claims = claims_of(token, "refresh")
+    key = internal.session_key_from_sid(claims["sid"])
+    with transaction.atomic():
+        # Of two requests with the same token the second waits here, and then is a reuse.
+        held = UserSession.objects.select_for_update().select_related(None).filter(session_key=key).first()
+        session = lookup_session(key) if held else None
+        is_reused = session is not None and claims["jti"] not in internal.get_refresh_token_state(session)
+        pair = None if session is None or is_reused else _strategy.refresh_token(token)
+        if is_reused:
+            sessions.end_stolen(held)
+    if is_reused:
+        raise refusal(
+            "refresh_token_reused",
+            "This refresh token was used before, so its session has ended. Sign in again; if it was not your app that "
+            "used it twice, change your password.",
+        )
+    if pair is None:
+        raise refusal("session_ended", "This session has ended. Sign in again.")
+    return answer(*pair)
+
+
+# --- reading them --------------------------------------------------------------------------------------------------
+def person_of(token: str) -> tuple[User, str]:
+    """(who, their session's key) of an access token. Raises Problem 401 that says what is wrong with it."""
+    claims = claims_of(token, "access")
+    session = internal.get_token_session(claims)
+    user = internal.validate_token_user(claims, session) if session is not None else None
+    if user is None:
+        raise refusal("session_ended", "This session has ended. Sign in again.")
+    return user, str(session.session_key)
+
+
+def claims_of(token: str, use: str) -> dict[str, Any]:
+    claims: dict[str, Any] | None = internal.decode_token(token, use)
+    if claims is not None:
+        return claims
+    if _is_only_late(token, use):
+        words = {"access": "Get a new one at /api/v1/auth/refresh."}.get(use, "Sign in again.")
+        raise refusal("token_expired", f"This {use.replace('_', ' ')} token has expired. {words}")
+    raise refusal("token_invalid", f"This is no {use.replace('_', ' ')} token of this server. Sign in again.")
+
+
+def _is_only_late(token: str, use: str) -> bool:
+    options: Any = {"verify_exp": False}
+    try:
+        found = jwt.decode(token, settings.HEADLESS_JWT_PRIVATE_KEY, [settings.HEADLESS_JWT_ALGORITHM], options)
+    except jwt.PyJWTError:
+        return False
+    is_late = isinstance(found.get("exp"), int) and found["exp"] <= time.time()
+    return is_late and found.get("token_use") == use
+
+
+def refusal(code: str, detail: str, **extra: Any) -> Problem:
+    return Problem(
+        401, code, detail,
+        headers={"WWW-Authenticate": 'Bearer realm="PushPilot", error="invalid_token"'}, **extra,
+    )  # fmt: skip

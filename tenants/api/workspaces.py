@@ -1,0 +1,201 @@
+"""Workspaces, their members and invitations by API: the console's verbs behind another door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Query, Router, Status
+
+from pushpilot.lib.problems import Problem
+from tenants import invitations, roles, workspaces
+from tenants.api import schemas
+from tenants.api.security import AccessToken, AccessTokenOrKey, Caller, caller_of, inside, workspace_meant
+from tenants.models import Invitation, Membership, Workspace
+from tenants.scope import every_workspace
+
+router = Router(tags=["Workspaces"])
+PERSON, ANYONE = AccessToken(), AccessTokenOrKey()
+Limit = Annotated[int, Query(100, ge=1, le=500)]
+Offset = Annotated[int, Query(0, ge=0, le=1_000_000)]
+
+
+@contextmanager
+def _by_the_rules() -> Iterator[None]:
+    """What a verb refuses: 422 for what is wrong with a field, 409 for what a rule of the workspace forbids."""
+    try:
+        yield
+    except Membership.DoesNotExist as error:  # removed in the same moment
+        raise _missing("member") from error
+    except ValidationError as error:
+        if not hasattr(error, "error_dict"):
+            raise Problem(409, "refused", error.messages[0]) from error
+        listed = [
+            {"field": field, "code": found.code or "invalid", "detail": found.messages[0]}
+            for field, errors in error.error_dict.items()
+            for found in errors
+        ]
+        raise Problem(422, "invalid", f"{listed[0]['field']}: {listed[0]['detail']}", errors=listed) from error
+
+
+def _missing(noun: str) -> Problem:
+    return Problem(404, f"{noun}_not_found", f"There is no such {noun} in this workspace.")
+
+
+def _page(rows: QuerySet[Any], limit: int, offset: int, tell: Any) -> dict[str, Any]:
+    return {"items": [tell(row) for row in rows[offset : offset + limit]], "count": rows.count()}
+
+
+# --- workspaces ----------------------------------------------------------------------------------------------------
+def _told(workspace: Workspace, role: str | None) -> dict[str, Any]:
+    fields = [name for name in schemas.WorkspaceOut.model_fields if name != "role"]
+    return {**{name: getattr(workspace, name) for name in fields}, "role": role}
+
+
+def _told_to(caller: Caller, workspace: Workspace) -> dict[str, Any]:
+    return _told(workspace, workspaces.role_of(caller.user, workspace) if caller.user else None)
+
+
+@router.get("/workspaces", response=schemas.Workspaces, auth=ANYONE, summary="Your workspaces")
+def list_workspaces(request: HttpRequest, limit: Limit = 100, offset: Offset = 0) -> dict[str, Any]:
+    """By name. An API key has one."""
+    caller = caller_of(request)
+    if caller.user is None:
+        return {"items": [_told(workspace_meant(request), None)], "count": 1}
+    own = caller.user.workspaces()
+    with every_workspace():
+        held = dict(Membership.objects.filter(user=caller.user).values_list("workspace_id", "role"))
+    return {"items": [_told(one, held[one.pk]) for one in own[offset : offset + limit]], "count": len(own)}
+
+
+@router.post("/workspaces", response={201: schemas.WorkspaceOut}, auth=PERSON, summary="Found a workspace")
+def create_workspace(request: HttpRequest, body: schemas.NewWorkspace) -> Status[dict[str, Any]]:
+    """You become its owner."""
+    founder = caller_of(request).person
+    founded = workspaces.create_workspace(owner=founder, **body.model_dump())
+    return Status(201, _told_to(caller_of(request), founded))
+
+
+@router.get("/workspace", response=schemas.WorkspaceOut, auth=ANYONE, summary="The workspace you work in")
+def current_workspace(request: HttpRequest) -> dict[str, Any]:
+    """That of X-Workspace-ID or of the API key; without the header the only one that you are in."""
+    return _told_to(caller_of(request), workspace_meant(request))
+
+
+@router.get("/workspaces/{workspace}", response=schemas.WorkspaceOut, auth=ANYONE, summary="One workspace")
+def get_workspace(request: HttpRequest, workspace: str) -> dict[str, Any]:
+    with inside(request, workspace) as found:
+        return _told_to(caller_of(request), found)
+
+
+@router.patch("/workspaces/{workspace}", response=schemas.WorkspaceOut, auth=PERSON, summary="Change its settings")
+def change_workspace(request: HttpRequest, workspace: str, body: schemas.WorkspaceChanges) -> dict[str, Any]:
+    caller = caller_of(request)
+    with inside(request, workspace, roles.MEMBERS) as found, _by_the_rules():
+        changes = body.model_dump(exclude_unset=True)
+        return _told_to(caller, workspaces.change_settings(found, changes, by=caller.person))
+
+
+# --- members -------------------------------------------------------------------------------------------------------
+@router.get("/workspaces/{workspace}/members", response=schemas.Members, auth=ANYONE, summary="Its members")
+def list_members(
+    request: HttpRequest, workspace: str, role: roles.Role | None = None, limit: Limit = 100, offset: Offset = 0
+) -> dict[str, Any]:
+    """By name; `role` shows those of one role."""
+    with inside(request, workspace):
+        rows = Membership.objects.select_related("user").order_by("user__full_name", "user__email", "pk")
+        return _page(rows.filter(role=role) if role else rows, limit, offset, _member)
+
+
+def _member(membership: Membership) -> dict[str, Any]:
+    user = {name: getattr(membership.user, name) for name in schemas.Person.model_fields}
+    return {"id": membership.pk, "user": user, "role": membership.role, "joined_at": membership.joined_at}
+
+
+@router.patch(
+    "/workspaces/{workspace}/members/{int:member}", response=schemas.MemberOut, auth=PERSON, summary="Change a role"
+)
+def change_member(request: HttpRequest, workspace: str, member: int, body: schemas.RoleChange) -> dict[str, Any]:
+    with inside(request, workspace, roles.MEMBERS), _by_the_rules():
+        workspaces.change_member(_membership(member), body.role, by=caller_of(request).person)
+        return _member(_membership(member))
+
+
+@router.delete(
+    "/workspaces/{workspace}/members/{int:member}", response={204: None}, auth=PERSON, summary="Remove a member"
+)
+def remove_member(request: HttpRequest, workspace: str, member: int) -> HttpResponse:
+    """Their rights and secret keys in this workspace end at once."""
+    with inside(request, workspace, roles.MEMBERS), _by_the_rules():
+        workspaces.change_member(_membership(member), "", by=caller_of(request).person)
+    return HttpResponse(status=204)
+
+
+def _membership(pk: int) -> Membership:
+    return Membership.objects.select_related("user").get(pk=pk)
+
+
+# --- invitations ---------------------------------------------------------------------------------------------------
+@router.get("/workspaces/{workspace}/invitations", response=schemas.Invitations, auth=PERSON, summary="Invitations")
+def list_invitations(request: HttpRequest, workspace: str, limit: Limit = 100, offset: Offset = 0) -> dict[str, Any]:
+    """The newest first, with what became of each."""
+    now = timezone.now()
+    with inside(request, workspace, roles.MEMBERS):
+        rows = Invitation.objects.select_related("invited_by").order_by("-invited_at", "-pk")
+        return _page(rows, limit, offset, lambda row: _invitation(row, now))
+
+
+def _invitation(invitation: Invitation, now: datetime) -> dict[str, Any]:
+    return {
+        "id": invitation.pk, "email": invitation.email, "role": invitation.role, "state": invitation.state(now).lower(),
+        "invited_by": str(invitation.invited_by or ""), "invited_at": invitation.invited_at,
+        "expires_at": invitation.expires_at,
+    }  # fmt: skip
+
+
+@router.post(
+    "/workspaces/{workspace}/invitations", response={201: schemas.InvitationSent}, auth=PERSON, summary="Invite"
+)
+def invite(request: HttpRequest, workspace: str, body: schemas.NewInvitation) -> Status[dict[str, Any]]:
+    """Mails a link that is good for a week. An address that is invited already gets a fresh one."""
+    now = timezone.now()
+    with inside(request, workspace, roles.MEMBERS) as found, _by_the_rules():
+        by = caller_of(request).person
+        return Status(201, _sent(invitations.invite(found, body.email, body.role, by=by, now=now), now))
+
+
+@router.post(
+    "/workspaces/{workspace}/invitations/{int:invitation}/resend",
+    response=schemas.InvitationSent, auth=PERSON, summary="Send a fresh link",
+)  # fmt: skip
+def resend_invitation(request: HttpRequest, workspace: str, invitation: int) -> dict[str, Any]:
+    """The link that was mailed before stops working."""
+    now = timezone.now()
+    with inside(request, workspace, roles.MEMBERS), _by_the_rules():
+        return _sent(invitations.resend(_invited(invitation), by=caller_of(request).person, now=now), now)
+
+
+@router.delete(
+    "/workspaces/{workspace}/invitations/{int:invitation}", response={204: None}, auth=PERSON, summary="Withdraw"
+)
+def revoke_invitation(request: HttpRequest, workspace: str, invitation: int) -> HttpResponse:
+    with inside(request, workspace, roles.MEMBERS), _by_the_rules():
+        invitations.revoke(_invited(invitation), by=caller_of(request).person, now=timezone.now())
+    return HttpResponse(status=204)
+
+
+def _invited(pk: int) -> Invitation:
+    found = Invitation.objects.select_related("workspace", "invited_by").filter(pk=pk).first()
+    if found is None:
+        raise _missing("invitation")
+    return found
+
+
+def _sent(sent: invitations.Sent, now: datetime) -> dict[str, Any]:
+    return {**_invitation(sent.invitation, now), "link": sent.link, "mailed": sent.mailed}

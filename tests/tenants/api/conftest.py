@@ -1,0 +1,27 @@
+import pytest
+from django.core.cache import cache
+
+from tests.tenants.api.app import App
+from tests.tenants.identity.people import account
+
+
+@pytest.fixture(autouse=True)
+def _no_rate_limits_from_other_tests():
+    cache.clear()
+
+
+@pytest.fixture
+def asha(db):
+    """Has an account with a confirmed address, and is in no workspace."""
+    return account()
+
+
+@pytest.fixture
+def app(db) -> App:
+    """Nobody is signed in."""
+    return App()
+
+
+@pytest.fixture
+def ashas(asha) -> App:
+    return App().sign_in(asha.email)
