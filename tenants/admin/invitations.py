@@ -156,8 +156,8 @@ class InvitationAdmin(WorkspaceAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        title = "Invitation" if object_id else "Invite people"
-        return super().changeform_view(request, object_id, form_url, {"title": title, **(extra_context or {})})
+        extra = {"title": "Invitation" if object_id else "Invite people", "save_words": "Send invitations"}
+        return super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         user: Any = request.user

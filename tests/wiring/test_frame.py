@@ -60,6 +60,13 @@ def test_the_palette_leads_to_the_users_other_workspaces_only(cast):
     assert "/?new" in text(cast.client("member").get(cast.url("search/?s=new+work&extended=1")))
 
 
+def test_the_button_says_what_it_does(cast):
+    client = cast.client("owner")
+    assert "Send invitations" in text(client.get(cast.url("tenants/invitation/add/")))
+    assert "Create key" in text(client.get(cast.url("tenants/apikey/add/")))
+    assert "Create key" not in text(client.get(cast.url(f"tenants/workspace/{cast.workspace.pk}/change/")))
+
+
 def test_people_have_tabs_and_invitations_are_for_those_who_may_invite(cast):
     pages = ["tenants/membership/", "tenants/membership/roles/"]
     for page in pages:
