@@ -43,7 +43,7 @@ def membership(workspace: Workspace, user: User) -> Membership:
 
 def invited(cast: Cast, email: str = "new@biddano.test", workspace: Workspace | None = None) -> Invitation:
     workspace = workspace or cast.workspace
-    by = cast.owner if workspace == cast.workspace else cast.outsider
+    by = cast.owner if workspace == cast.workspace else cast.other_owner
     with scope(workspace):
         return invitations.invite(workspace, email, Role.MEMBER, by=by, now=timezone.now()).invitation
 
@@ -190,7 +190,7 @@ def test_a_refusal_names_what_the_role_lacks(cast, apps):
 def test_rows_of_another_workspace_are_404(cast, apps):
     theirs = every_call(
         cast.workspace,
-        membership(cast.other_workspace, cast.outsider).pk,
+        membership(cast.other_workspace, cast.other_owner).pk,
         invited(cast, workspace=cast.other_workspace).pk,
     )
     before = state()
