@@ -7,6 +7,7 @@ put it into a cookie; no cookie and no X-Session-Token is ever read here.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]
             authkit.purge_request_user_cache(request)
         try:
             yield
-        except (SMTPException, ConnectionError, TimeoutError) as error:
+        except (SMTPException, ConnectionError, TimeoutError, socket.gaierror) as error:
             request.session.flush()
             raise Problem(
                 503, "mail_not_sent", "The mail could not be sent; try again later.", headers={"Retry-After": "60"}
@@ -100,7 +101,7 @@ def refresh(token: str) -> dict[str, Any]:
     key = internal.session_key_from_sid(claims["sid"])
     with transaction.atomic():
         # Of two requests with the same token the second waits here, and then is a reuse.
-        held = UserSession.objects.select_for_update().select_related(None).filter(session_key=key).first()
+        held = UserSession.objects.select_for_update().filter(session_key=key).first()
         session = lookup_session(key) if held else None
         is_reused = session is not None and claims["jti"] not in internal.get_refresh_token_state(session)
         pair = None if session is None or is_reused else _strategy.refresh_token(token)

@@ -9,11 +9,12 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from allauth.usersessions.models import UserSession
+from django.test import Client
 
 from tenants.models import User
 from tests.tenants.api.app import App, refused
 from tests.tenants.identity.people import PASSWORD, account, browser, code_of, set_up_totp
-from tests.tenants.identity_provider import APPLE, FORGERIES, GOOGLE
+from tests.tenants.identity_provider import APPLE, CLIENT_IDS, FORGERIES, GOOGLE
 
 BOTH = pytest.mark.parametrize("provider", [GOOGLE, APPLE])
 
@@ -64,6 +65,15 @@ def test_an_empty_token_names_its_field(app, identity_provider):
 def test_a_token_of_the_other_provider_is_refused(app, identity_provider):
     answer = app.post("/auth/apple", id_token=identity_provider.id_token(GOOGLE))
     assert refused(answer) == (401, "id_token_refused")
+
+
+def test_apples_apps_have_client_ids_of_their_own_beside_the_webs(app, identity_provider, settings):
+    token = identity_provider.id_token(APPLE, aud="test.pushpilot.ios")
+    assert refused(app.post("/auth/apple", id_token=token)) == (401, "id_token_refused")
+    (own,) = settings.SOCIALACCOUNT_PROVIDERS[APPLE]["APPS"]
+    own["client_id"] += ",test.pushpilot.ios"
+    assert app.post("/auth/apple", id_token=token).status_code == 200
+    assert identity_provider.start(Client(), APPLE)["client_id"] == CLIENT_IDS[APPLE]
 
 
 def test_a_token_with_an_id_counts_once(app, identity_provider):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.utils import timezone
 
 from tenants import invitations, keys
@@ -26,14 +27,8 @@ def apps(cast) -> dict[str, App]:
 
 
 def app_of(user: User) -> App:
-    account_address(user)
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     return App().sign_in(user.email, "correct horse")
-
-
-def account_address(user: User) -> None:
-    from allauth.account.models import EmailAddress
-
-    EmailAddress.objects.get_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
 
 
 def membership(workspace: Workspace, user: User) -> Membership:
@@ -81,23 +76,10 @@ def test_an_id_counts_before_a_slug_that_looks_like_one(cast, apps):
     assert apps["owner"].get("/workspace", **header).json()["slug"] == "biddano-tech"
 
 
-NAMES = [
-    "",
-    " ",
-    "nowhere",
-    "../biddano-tech",
-    "9" * 18,
-    "9" * 40,
-    "-1",
-    "1.0",
-    "\xe9",
-    "%00",
-    "biddano-tech'--",
-    "a" * 99,
-]
+NAMES = ["nowhere", "../biddano-tech", "9" * 18, "9" * 40, "-1", "1.0", "\xe9", "%00", "biddano-tech'--", "a" * 99]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.strip()])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_header_of_a_workspace_that_is_not_there_is_404(cast, apps, name):
     assert refused(apps["member"].get("/workspace", **{"X-Workspace-ID": name})) == (404, "workspace_not_found")
 
@@ -167,7 +149,7 @@ def test_a_closed_workspace_is_closed_to_its_owner_too(cast, apps, calls):
 
 def test_an_operator_who_is_no_member_gets_404(cast, calls):
     root = User.objects.create_superuser("root@push.test", "correct horse")
-    app = app_of(root)
+    app = App().sign_in(root.email, "correct horse")
     for call in calls:
         assert refused(app.ask(*call)) == (404, "workspace_not_found")
 
