@@ -22,6 +22,7 @@ from allauth.headless.internal.sessionkit import lookup_session
 from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy, internal
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -50,7 +51,7 @@ def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]
     Raises Problem 503 if a flow has to mail somebody and cannot.
     """
     mark_request_as_headless(request, Client.APP)
-    with authkit.authentication_context(request):
+    with ended_meanwhile(), authkit.authentication_context(request):
         if session is not None:
             request.session = session
             authkit.purge_request_user_cache(request)
@@ -61,6 +62,15 @@ def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]
             raise Problem(
                 503, "mail_not_sent", "The mail could not be sent; try again later.", headers={"Retry-After": "60"}
             ) from error
+
+
+@contextmanager
+def ended_meanwhile() -> Iterator[None]:
+    """A session that another request ended between our reading and saving it is Problem 401."""
+    try:
+        yield
+    except UpdateError as error:
+        raise refusal("session_ended", "This session has ended. Sign in again.") from error
 
 
 # --- making them ---------------------------------------------------------------------------------------------------
@@ -99,7 +109,7 @@ def refresh(token: str) -> dict[str, Any]:
     """
     claims = claims_of(token, "refresh")
     key = internal.session_key_from_sid(claims["sid"])
-    with transaction.atomic():
+    with ended_meanwhile(), transaction.atomic():
         # Of two requests with the same token the second waits here, and then is a reuse.
         held = UserSession.objects.select_for_update().filter(session_key=key).first()
         session = lookup_session(key) if held else None

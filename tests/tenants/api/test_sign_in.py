@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
@@ -10,6 +11,7 @@ from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
 
 from tenants import operators
@@ -17,7 +19,16 @@ from tenants.models import AuditEntry, User
 from tenants.scope import every_workspace
 from tenants.workspaces import create_workspace
 from tests.tenants.api.app import App, refused
-from tests.tenants.identity.people import PASSWORD, browser, code_of, recovery_codes, set_up_totp, signed_in_as, text
+from tests.tenants.identity.people import (
+    PASSWORD,
+    account,
+    browser,
+    code_of,
+    recovery_codes,
+    set_up_totp,
+    signed_in_as,
+    text,
+)
 
 NEW = {"email": "Ravi@Example.com", "password": "a long and rare one 9", "full_name": "Ravi Iyer"}
 
@@ -225,6 +236,35 @@ def test_a_refresh_that_another_request_has_overtaken_is_a_reuse(ashas, monkeypa
     monkeypatch.setattr(tokens, "claims_of", overtaken)
     assert refused(ashas.post("/auth/refresh", refresh_token=token)) == (401, "refresh_token_reused")
     assert not ashas.is_in()
+
+
+def test_a_logout_while_the_tokens_are_refreshed_wins(ashas, monkeypatch):
+    """It comes between reading the session and saving it."""
+    from tenants.api import tokens
+
+    monkeypatch.setattr(
+        tokens.internal, "create_access_token", lambda *args: Session.objects.all().delete() and "never seen"
+    )
+    answer = ashas.post("/auth/refresh", refresh_token=ashas.tokens["refresh_token"])
+    assert refused(answer) == (401, "session_ended")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="the in-memory database has one connection")
+def test_of_many_requests_with_one_refresh_token_at_most_one_is_answered():
+    account()
+    app = App().sign_in("asha@example.com")
+
+    def refresh(_: int) -> int:
+        try:
+            return App().post("/auth/refresh", refresh_token=app.tokens["refresh_token"]).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = sorted(pool.map(refresh, range(6)))
+    assert answers == [200] + [401] * 5
+    assert not app.is_in()
 
 
 def test_an_access_token_does_not_refresh_and_a_refresh_token_opens_nothing(ashas):
