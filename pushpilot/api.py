@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
@@ -11,9 +12,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from delivery.connections import SandboxUnreachable, connect_sandbox
 from pushpilot.lib.problems import Problem, problem
 from reports.api import router as reports_router
 from tenants.api import router as tenants_router
+from tenants.api.workspaces import FOUNDED
+from tenants.models import User, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +36,15 @@ class Api(NinjaAPI):
 api = Api(title="PushPilot", version="1", docs_url="docs", urls_namespace="api")
 api.add_router("", tenants_router)
 api.add_router("", reports_router)
+
+
+def furnish(workspace: Workspace, founder: User) -> None:
+    """A new workspace starts with a sandbox; without one that answers it can be connected later."""
+    with contextlib.suppress(SandboxUnreachable):
+        connect_sandbox(workspace, by=founder)
+
+
+FOUNDED.append(furnish)
 
 
 @api.exception_handler(Problem)

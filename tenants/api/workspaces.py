@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,10 +17,12 @@ from pushpilot.lib.problems import Problem
 from tenants import invitations, roles, workspaces
 from tenants.api import schemas
 from tenants.api.security import AccessToken, AccessTokenOrKey, Caller, caller_of, inside, workspace_meant
-from tenants.models import Invitation, Membership, Workspace
+from tenants.models import Invitation, Membership, User, Workspace
 from tenants.scope import every_workspace
 
 router = Router(tags=["Workspaces"])
+# Upper layers furnish a workspace that was founded here: (workspace, founder) → None.
+FOUNDED: list[Callable[[Workspace, User], object]] = []
 PERSON, ANYONE = AccessToken(), AccessTokenOrKey()
 Limit = Annotated[int, Query(100, ge=1, le=500)]
 Offset = Annotated[int, Query(0, ge=0, le=1_000_000)]
@@ -79,6 +81,8 @@ def create_workspace(request: HttpRequest, body: schemas.NewWorkspace) -> Status
     """You become its owner."""
     founder = caller_of(request).person
     founded = workspaces.create_workspace(owner=founder, **body.model_dump())
+    for furnish in FOUNDED:
+        furnish(founded, founder)
     return Status(201, _told_to(caller_of(request), founded))
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tenants import invitations, keys
 from tenants.api.tokens import TokenStrategy
-from tenants.models import ApiKey, AuditEntry, Invitation, Membership, User, Workspace
+from tenants.models import ApiKey, AuditEntry, Connection, Invitation, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import every_workspace, scope
 from tenants.workspaces import add_member, ask_deletion, change_member, create_workspace
@@ -204,6 +204,18 @@ def test_whoever_is_signed_in_may_found_a_workspace(ashas, asha):
     assert ashas.get("/workspaces").json() == {"items": [told], "count": 1}
     entry = audited("workspace created")
     assert (entry.actor, entry.via) == (asha, "api")
+
+
+def test_a_founded_workspace_starts_with_a_sandbox(ashas, sandbox):
+    ashas.post("/workspaces", name="FreshCart")
+    with scope(Workspace.objects.get()):
+        assert Connection.objects.get(is_active=True).provider == Connection.Provider.FCM_SANDBOX
+
+
+def test_a_workspace_is_founded_while_no_sandbox_answers(ashas, settings):
+    settings.SANDBOX_URL = "http://127.0.0.1:9"
+    assert ashas.post("/workspaces", name="FreshCart").status_code == 201
+    assert Workspace.objects.get().name == "FreshCart"
 
 
 @pytest.mark.parametrize(
