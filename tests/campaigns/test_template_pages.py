@@ -452,6 +452,12 @@ def test_the_export_offers_csv_and_xlsx_and_nothing_else(cast, own, library):
     assert cast.client("viewer").post(cast.url("campaigns/template/export/"), {"format": "2"}).status_code == 200
 
 
+def test_a_filter_that_the_list_does_not_have_is_left_out_of_the_export(cast):
+    url = cast.url("campaigns/template/export/")
+    answer = cast.client("viewer").get(f"{url}?status__in=draft")
+    assert (answer.status_code, answer.headers["Location"]) == (302, url)
+
+
 def test_the_export_holds_what_the_list_shows_without_formulae(cast, own, library, foreign):
     with scope(cast.workspace):
         Template.objects.filter(pk=own.pk).update(title="=HYPERLINK(1)", body="@x\x0b")
