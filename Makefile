@@ -23,6 +23,13 @@ test-postgres: $(VENV)/.test ## The same suite on PostgreSQL and Redis (DATABASE
 	DATABASE_URL=$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres} \
 	REDIS_URL=$${REDIS_URL:-redis://127.0.0.1:6379/9} $(BIN)/python -m pytest -n $(JOBS)
 
+# What a third wall could break: every page and role, the tenants' verbs, whole journeys, the engine.
+WALLED ?= tests/tenants tests/house tests/stories tests/delivery/test_pipeline.py tests/wiring/test_platform_pages.py
+
+test-rowsecurity: $(VENV)/.test ## The suite behind PostgreSQL's row-level security, as a role that owns nothing (WALLED=tests: all of it)
+	DATABASE_URL=$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres} \
+	REDIS_URL=$${REDIS_URL:-redis://127.0.0.1:6379/9} ROW_SECURITY=1 $(BIN)/python -m pytest -n $(JOBS) $(WALLED)
+
 test-browser: $(VENV)/.dev ## The browser tests; needs Chromium (apt-get install chromium)
 	$(BIN)/python -m pytest -c tests/browser/pytest.ini tests/browser
 
@@ -38,8 +45,9 @@ format: $(VENV)/.dev ## Put the code in its style
 faults: $(VENV)/.test ## Kill workers during a send and compare the sandbox's log with the ledger
 	$(BIN)/python -m tests.faults
 
-benchmarks: $(VENV)/.test ## Compare the pipeline with the usual way, in one run
+benchmarks: $(VENV)/.test ## Compare the pipeline and the lists with the usual way, each in one run
 	$(BIN)/python -m tests.benchmarks.sending
+	$(BIN)/python -m tests.benchmarks.lists
 
 requirements: $(VENV)/.dev ## Pin the dependency sets again from requirements/*.in
 	for set in app test dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
@@ -55,4 +63,4 @@ $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
 	@touch $@
 
 .PRECIOUS: $(VENV)/.%
-.PHONY: help demo run test test-postgres test-browser lint format faults benchmarks requirements
+.PHONY: help demo run test test-postgres test-rowsecurity test-browser lint format faults benchmarks requirements

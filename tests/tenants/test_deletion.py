@@ -36,7 +36,8 @@ def rows_everywhere(workspace: Workspace) -> None:
 
 
 def counts(workspace: Workspace) -> dict[type[models.Model], int]:
-    return {model: model._base_manager.filter(workspace=workspace).count() for model in tenant_models()}
+    with every_workspace():
+        return {model: model._base_manager.filter(workspace=workspace).count() for model in tenant_models()}
 
 
 def close(cast, *, days_ago: int = 0) -> None:
