@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pytest
 import requests
@@ -52,6 +53,20 @@ class Cast:
 
     def url(self, path: str = "") -> str:
         return f"/w/{self.workspace.slug}/admin/{path}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The size of the permission matrix: tests note it as properties, which reach this process from xdist's too."""
+    noted = [
+        (name, value)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in getattr(report, "user_properties", [])
+        if report.when == "call"
+    ]
+    cells = sum(value for name, value in noted if name == "cells")
+    leaks = sum(1 for name, _ in noted if name == "leak")
+    if cells or leaks:
+        terminalreporter.write_line(f"Permission matrix: {cells:,} cells right, {leaks} seeded leaks caught.")
 
 
 @pytest.fixture(scope="session")

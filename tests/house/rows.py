@@ -21,13 +21,14 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 Rows = dict[type[models.Model], models.Model]
 
 
-def rows_of(workspace: Workspace) -> Rows:
-    """{model: a row of it} in the workspace. A page of a model that is missing here fails the route test."""
+def rows_of(workspace: Workspace, mark: str = "") -> Rows:
+    """{model: a row of it} in the workspace, each with the mark in a text. A page of a model that is missing here fails
+    the matrix."""
     with scope(workspace):
-        brand.set_logo(workspace, PNG)
+        brand.set_logo(workspace, PNG + mark.encode())
         made: Rows = {Workspace: workspace, Membership: Membership.objects.exclude(role="owner").first() or _owner()}
         for model, make in MAKERS.items():
-            made[model] = make(workspace, made)
+            made[model] = make(workspace, made, mark)
         return made
 
 
@@ -35,26 +36,30 @@ def _owner() -> Membership:
     return Membership.objects.get(role="owner")
 
 
-def _key(workspace: Workspace, made: Rows) -> ApiKey:
-    key = ApiKey(workspace=workspace, name="Android app")
+def _key(workspace: Workspace, made: Rows, mark: str) -> ApiKey:
+    key = ApiKey(workspace=workspace, name=f"Android app {mark}".strip())
     keys.create(key, by=None)
     return key
 
 
-def _connection(workspace: Workspace, made: Rows) -> Connection:
-    connection = Connection(workspace=workspace, name="Sandbox", provider="fcm_sandbox", project_id="sandbox-p")
+def _connection(workspace: Workspace, made: Rows, mark: str) -> Connection:
+    connection = Connection(
+        workspace=workspace, name=f"Sandbox {mark}".strip(), provider="fcm_sandbox", project_id="sandbox-p"
+    )
     connection.credentials = json.dumps({"type": "service_account", "project_id": "sandbox-p"})
     connection.save()
     return connection
 
 
-def _campaign(workspace: Workspace, made: Rows) -> Campaign:
-    campaign = Campaign.objects.create(workspace=workspace, name="Diwali offer")
-    Content.objects.create(workspace=workspace, campaign=campaign, title="20% off", body="Until Sunday.")
+def _campaign(workspace: Workspace, made: Rows, mark: str) -> Campaign:
+    campaign = Campaign.objects.create(workspace=workspace, name=f"Diwali offer {mark}".strip())
+    Content.objects.create(
+        workspace=workspace, campaign=campaign, title=f"20% off {mark}".strip(), body="Until Sunday."
+    )
     return campaign
 
 
-def _run(workspace: Workspace, made: Rows) -> Run:
+def _run(workspace: Workspace, made: Rows, mark: str) -> Run:
     campaign = made[Campaign]
     assert isinstance(campaign, Campaign)
     contents = [content.snapshot() for content in campaign.contents.all()]
@@ -73,37 +78,46 @@ def _run(workspace: Workspace, made: Rows) -> Run:
     return run
 
 
-def _contact(workspace: Workspace, made: Rows) -> Contact:
-    contact = Contact.objects.create(workspace=workspace, external_id="asha", attributes={"first_name": "Asha"})
+def _contact(workspace: Workspace, made: Rows, mark: str) -> Contact:
+    contact = Contact.objects.create(
+        workspace=workspace, external_id=f"asha{mark}", attributes={"first_name": f"Asha {mark}".strip()}
+    )
     Endpoint.objects.create(workspace=workspace, contact=contact, value=f"sbx_ok_{workspace.slug}", platform="android")
     return contact
 
 
-def _invitation(workspace: Workspace, made: Rows) -> Invitation:
+def _invitation(workspace: Workspace, made: Rows, mark: str) -> Invitation:
     return Invitation.objects.create(
-        workspace=workspace, email=f"new@{workspace.slug}.test", digest=ApiKey.digest_of(workspace.slug),
+        workspace=workspace, email=f"new{mark}@{workspace.slug}.test".lower(), digest=ApiKey.digest_of(workspace.slug),
         expires_at=timezone.now() + timedelta(days=7),
     )  # fmt: skip
 
 
-def _event(workspace: Workspace, made: Rows) -> Event:
+def _event(workspace: Workspace, made: Rows, mark: str) -> Event:
     now = timezone.now()
     return Event.objects.create(
-        workspace=workspace, client_id="event-1", type="opened", occurred_at=now, received_at=now,
+        workspace=workspace, client_id=f"event-1{mark}", type="opened", occurred_at=now, received_at=now,
         campaign_id=made[Campaign].pk, run_id=made[Run].pk, contact_id=made[Contact].pk,
     )  # fmt: skip
 
 
-MAKERS: dict[type[models.Model], Callable[[Workspace, Rows], models.Model]] = {
+def _template(workspace: Workspace, made: Rows, mark: str) -> Template:
+    return Template.objects.create(
+        workspace=workspace, name=f"Diwali {mark}".strip(), category="festive", title="Happy Diwali",
+        body="From all of us.",
+    )  # fmt: skip
+
+
+MAKERS: dict[type[models.Model], Callable[[Workspace, Rows, str], models.Model]] = {
     ApiKey: _key,
     Connection: _connection,
     Contact: _contact,
-    Template: lambda workspace, made: Template.objects.create(
-        workspace=workspace, name="Diwali", category="festive", title="Happy Diwali", body="From all of us."
-    ),
+    Template: _template,
     Campaign: _campaign,
     Run: _run,
     Event: _event,
     Invitation: _invitation,
-    AuditEntry: lambda workspace, made: audit.record(workspace, "campaign scheduled", "Diwali offer", by=None),
+    AuditEntry: lambda workspace, made, mark: audit.record(
+        workspace, "campaign scheduled", f"Diwali offer {mark}".strip(), by=None
+    ),
 }

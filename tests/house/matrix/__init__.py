@@ -1,0 +1,1 @@
+"""The permission matrix: every surface of the product, used by every role, on rows of its workspace and of another."""

@@ -1,0 +1,217 @@
+"""Leaks of rights: roles, the door, keys; and pages that protect by not working. See leaks.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect
+
+from campaigns.admin.campaigns import CampaignAdmin
+from campaigns.admin.contacts import ContactAdmin
+from campaigns.admin.templates import TemplateAdmin
+from campaigns.models import Contact
+from delivery.admin import runs
+from pushpilot.lib.problems import Problem
+from pushpilot.middleware import ContentSecurityPolicy
+from reports import digest, inbox
+from tenants import invitations, keys, roles
+from tenants.access import WorkspaceBackend
+from tenants.admin import workspaces
+from tenants.admin.keys import ApiKeyAdmin
+from tenants.admin.members import MembershipAdmin
+from tenants.admin.workspaces import WorkspaceSettingsAdmin
+from tenants.middleware import WorkspaceMiddleware
+from tenants.models import ApiKey, User, Workspace, WorkspaceUserObjectPermission
+from tests.house.matrix import programs
+from tests.house.matrix.leaks import LEAKS, everywhere, leak, no_questions, route, some, yes
+
+__all__ = ["LEAKS"]
+
+
+# --- roles -----------------------------------------------------------------------------------------------------------
+@leak("a viewer may change a template", route("campaigns_template_change", "viewer"))
+def _(world, patch):
+    patch.setattr(TemplateAdmin, "has_change_permission", yes, raising=False)
+
+
+@leak("a viewer may delete a template", route("campaigns_template_delete", "viewer"))
+def _(world, patch):
+    patch.setattr(TemplateAdmin, "has_delete_permission", yes, raising=False)
+
+
+@leak("a viewer may add a campaign", route("campaigns_campaign_add", "viewer"))
+def _(world, patch):
+    patch.setattr(CampaignAdmin, "has_add_permission", yes, raising=False)
+
+
+@leak("a viewer may pause a run", route("campaigns_run_pause", "viewer"))
+def _(world, patch):
+    patch.setattr(runs, "require", no_questions)
+
+
+@leak("a member may export personal data", route("campaigns_run_export", "member"))
+def _(world, patch):
+    patch.setattr(runs, "require", no_questions)
+
+
+@leak("a member may see the API keys", route("tenants_apikey_changelist", "member"))
+def _(world, patch):
+    patch.setattr(ApiKeyAdmin, "has_view_permission", yes, raising=False)
+
+
+@leak("an admin may delete the workspace", route("tenants_workspace_delete_workspace", "admin"))
+def _(world, patch):
+    patch.setattr(WorkspaceSettingsAdmin, "has_end_permission", yes)
+    patch.setattr(workspaces, "require", no_questions)
+
+
+@leak("has_perm is always true of a model", some(programs.right_cells, "outsider", of="campaigns.view_contact"))
+def _(world, patch):
+    patch.setattr(WorkspaceBackend, "has_perm", lambda self, user, perm, obj=None: "contact" in perm)
+
+
+@leak("a superuser may everything", some(programs.right_cells, "operator"))
+def _(world, patch):
+    patch.setattr(User, "has_perm", PermissionsMixin.has_perm)
+
+
+# --- the door --------------------------------------------------------------------------------------------------------
+@leak("a header decides the workspace", route("campaigns_campaign_changelist", "viewer"))
+def _(world, patch):
+    real = WorkspaceMiddleware._inside
+
+    def trusting(self, request, workspace, rest):
+        return real(self, request, Workspace.objects.get(pk=request.headers["X-Workspace-ID"]), rest)
+
+    patch.setattr(WorkspaceMiddleware, "_inside", trusting)
+    patch.setattr(roles, "can", yes)
+
+
+@leak("everybody is let into every console", route("index", "outsider"))
+def _(world, patch):
+    patch.setattr(roles, "can", yes)
+
+
+@leak("operators are let into every console", route("index", "operator"))
+def _(world, patch):
+    real = roles.grants
+    patch.setattr(
+        roles, "grants", lambda user, ws: frozenset(roles.CAPABILITIES) if user.is_superuser else real(user, ws)
+    )
+
+
+@leak("guardian's rows of another workspace count", route("campaigns_template_changelist", "other_owner"))
+def _(world, patch):
+    def held(user, workspace):
+        rows = WorkspaceUserObjectPermission.objects.filter(user=user)
+        return frozenset(rows.values_list("permission__codename", flat=True))
+
+    patch.setattr(roles, "_held", held)
+
+
+@leak("a stranger learns that a workspace exists", route("index", "outsider"))
+def _(world, patch):
+    def telling(self, request):
+        raise PermissionDenied if request.path_info.startswith(world.cast.workspace.console_path) else AssertionError
+
+    patch.setattr(WorkspaceMiddleware, "_answer", telling)
+
+
+@leak("a refusal becomes a redirect", route("tenants_apikey_changelist", "viewer"))
+def _(world, patch):
+    real = ContentSecurityPolicy.__call__
+
+    def friendly(self, request):
+        response = real(self, request)
+        return HttpResponseRedirect("/") if response.status_code == 403 else response
+
+    patch.setattr(ContentSecurityPolicy, "__call__", friendly)
+
+
+@leak("a closed workspace stays open", some(programs.closed_cells, "viewer", of="contact"))
+def _(world, patch):
+    patch.setattr(roles, "grants", lambda user, ws: roles._held(user, ws) if user.is_authenticated else frozenset())
+
+
+@leak("anybody may accept an invitation", some(programs.invitation_cells, "operator"))
+def _(world, patch):
+    patch.setattr(invitations, "verified_addresses", lambda user: {"asha@freshcart.test", "outsider@biddano.test"})
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+def _any_key(digest_: str) -> Any:
+    key = ApiKey._base_manager.filter(digest=digest_).first()
+    return key and keys.KnownKey(key.pk, key.workspace_id, key.kind, key.mode, tuple(key.scopes), key.expires_at)
+
+
+@leak("a revoked key goes on working", some(programs.operation_cells, "anonymous", of="our revoked"))
+def _(world, patch):
+    patch.setattr(keys, "_look_up", everywhere(_any_key))
+
+
+@leak("keys of a closed workspace go on working", some(programs.closed_cells, of="our write"))
+def _(world, patch):
+    patch.setattr(keys, "_look_up", everywhere(_any_key))
+
+
+@leak("an operation ignores the key's scope", some(programs.operation_cells, "anonymous", of="our narrow"))
+def _(world, patch):
+    real = keys.authenticate
+
+    def careless(header, scope):
+        try:
+            return real(header, scope)
+        except Problem as problem:
+            if problem.status != 403:
+                raise
+            return real(header, keys.WORKSPACE_READ)
+
+    patch.setattr(keys, "authenticate", careless)
+
+
+@leak("a key writes into another workspace", some(programs.operation_cells, "anonymous", of="our write"))
+def _(world, patch):
+    real = inbox.receive
+    elsewhere = world.cast.other_workspace.pk
+    patch.setattr(inbox, "receive", lambda body, key, now: real(body, replace(key, workspace_id=elsewhere), now))
+
+
+@leak("a reference to another's message counts", some(programs.operation_cells, "anonymous", of="our write"))
+def _(world, patch):
+    real, own = digest.read_reference, world.cast.workspace.pk
+    patch.setattr(digest, "read_reference", lambda ref, count: (own, *(real(ref, count) or (0, 0, 0, 0))[1:]))
+
+
+# --- pages that protect by not working -------------------------------------------------------------------------------
+@leak("a page refuses even its owner", route("tenants_apikey_add"))
+def _(world, patch):
+    patch.setattr(ApiKeyAdmin, "has_add_permission", lambda *args: False, raising=False)
+
+
+@leak("a list shows nothing to anybody", route("campaigns_contact_changelist"))
+def _(world, patch):
+    patch.setattr(ContactAdmin, "get_queryset", lambda self, request: Contact.objects.none(), raising=False)
+
+
+@leak("a form saves nothing", route("campaigns_template_change", "member"))
+def _(world, patch):
+    patch.setattr(TemplateAdmin, "save_model", lambda *args: None, raising=False)
+
+
+@leak("a page changes rows on GET", route("campaigns_contact_changelist", "viewer"))
+def _(world, patch):
+    real = ContactAdmin.get_queryset
+
+    def counting(self, request):
+        Contact.objects.update(country="IN")
+        return real(self, request)
+
+    patch.setattr(ContactAdmin, "get_queryset", counting, raising=False)
+
+
+@leak("a page raises", route("tenants_membership_changelist"))
+def _(world, patch):
+    patch.setattr(MembershipAdmin, "get_queryset", lambda self, request: 1 / 0)
