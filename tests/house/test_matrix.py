@@ -23,7 +23,7 @@ SURFACES = {
     "forms": (surfaces.form_cells, 8),
     "selections": (lists.selection_cells, 200),
     "filters": (lists.filter_cells, 350),
-    "completion": (lists.completion_cells, 400),
+    "completion": (lists.completion_cells, 300),
     "inlines": (lists.inline_cells, 0),
     "palette": (lists.palette_cells, 96),
     "imports": (files.import_cells, 39),
