@@ -2,7 +2,7 @@
 
 A page of a model needs no entry: its rules follow from the model's `capabilities` and its admin class. A page of its
 own gets one line in CONSOLE or SITE; without it the matrix fails and says so. What a page then shows or changes is said
-in tests/house/matrix/proofs.py, what opens an operation of the API in tests/house/matrix/programs.py.
+in tests/house/matrix/proofs.py, what opens an operation of the API in tests/house/matrix/api.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from tests.house import routes
-from tests.house.matrix import programs, surfaces
+from tests.house.matrix import api, surfaces
 from tests.house.matrix.cells import run
 from tests.house.matrix.leaks_of_rights import LEAKS
 from tests.house.matrix.world import World
@@ -49,5 +49,5 @@ def test_a_page_of_which_nobody_said_what_it_shows_is_caught():
 
 
 def test_an_operation_that_nobody_classified_is_caught(monkeypatch):
-    monkeypatch.delitem(programs.OPERATIONS, "post_events")
-    assert "programs.py" in programs.unclassified_operations()[0]
+    monkeypatch.delitem(api.OPERATIONS, "post_events")
+    assert "matrix/api.py" in api.unclassified_operations()[0]

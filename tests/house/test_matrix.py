@@ -12,7 +12,7 @@ import pytest
 from pushpilot.sites import console
 from tenants.models import Membership, Workspace
 from tests.house import routes
-from tests.house.matrix import files, lists, programs, surfaces
+from tests.house.matrix import api, files, lists, programs, surfaces
 from tests.house.matrix.cells import run
 from tests.house.matrix.world import ROLES, World
 from tests.house.rows import MAKERS
@@ -29,7 +29,8 @@ SURFACES = {
     "imports": (files.import_cells, 39),
     "exports": (files.export_cells, 32),
     "parameters": (lists.parameter_cells, 100),
-    "operations": (programs.operation_cells, 80),
+    "API by key": (api.key_cells, 400),
+    "API as a person": (api.person_cells, 200),
     "rights": (programs.right_cells, 800),
     "closed": (programs.closed_cells, 300),
     "invitations": (programs.invitation_cells, 16),
@@ -56,7 +57,7 @@ def test_surface(world: World, surface: str, record_property):
 
 def test_every_route_is_classified():
     listed = routes.all_routes()
-    missing = [*surfaces.unclassified(listed), *programs.unclassified_operations()]
+    missing = [*surfaces.unclassified(listed), *api.unclassified_operations()]
     assert not missing, "\n".join(missing)
     assert len(listed) >= LEAST_ROUTES
 

@@ -18,14 +18,17 @@ from pushpilot.lib.problems import Problem
 from pushpilot.middleware import ContentSecurityPolicy
 from reports import digest, inbox
 from tenants import invitations, keys, roles
+from tenants import workspaces as workspaces_verbs
 from tenants.access import WorkspaceBackend
 from tenants.admin import workspaces
 from tenants.admin.keys import ApiKeyAdmin
 from tenants.admin.members import MembershipAdmin
 from tenants.admin.workspaces import WorkspaceSettingsAdmin
+from tenants.api import security
+from tenants.api import workspaces as api_workspaces
 from tenants.middleware import WorkspaceMiddleware
-from tenants.models import ApiKey, User, Workspace, WorkspaceUserObjectPermission
-from tests.house.matrix import programs
+from tenants.models import ApiKey, Invitation, Membership, User, Workspace, WorkspaceUserObjectPermission
+from tests.house.matrix import api, programs
 from tests.house.matrix.leaks import LEAKS, everywhere, leak, no_questions, route, some, yes
 
 __all__ = ["LEAKS"]
@@ -147,7 +150,7 @@ def _any_key(digest_: str) -> Any:
     return key and keys.KnownKey(key.pk, key.workspace_id, key.kind, key.mode, tuple(key.scopes), key.expires_at)
 
 
-@leak("a revoked key goes on working", some(programs.operation_cells, "anonymous", of="our revoked"))
+@leak("a revoked key goes on working", some(api.key_cells, "anonymous", of="our revoked"))
 def _(world, patch):
     patch.setattr(keys, "_look_up", everywhere(_any_key))
 
@@ -157,7 +160,7 @@ def _(world, patch):
     patch.setattr(keys, "_look_up", everywhere(_any_key))
 
 
-@leak("an operation ignores the key's scope", some(programs.operation_cells, "anonymous", of="our narrow"))
+@leak("an operation ignores the key's scope", some(api.key_cells, "anonymous", of="our narrow"))
 def _(world, patch):
     real = keys.authenticate
 
@@ -172,14 +175,14 @@ def _(world, patch):
     patch.setattr(keys, "authenticate", careless)
 
 
-@leak("a key writes into another workspace", some(programs.operation_cells, "anonymous", of="our write"))
+@leak("a key writes into another workspace", some(api.key_cells, "anonymous", of="our write"))
 def _(world, patch):
     real = inbox.receive
     elsewhere = world.cast.other_workspace.pk
     patch.setattr(inbox, "receive", lambda body, key, now: real(body, replace(key, workspace_id=elsewhere), now))
 
 
-@leak("a reference to another's message counts", some(programs.operation_cells, "anonymous", of="our write"))
+@leak("a reference to another's message counts", some(api.key_cells, "anonymous", of="our write"))
 def _(world, patch):
     real, own = digest.read_reference, world.cast.workspace.pk
     patch.setattr(digest, "read_reference", lambda ref, count: (own, *(real(ref, count) or (0, 0, 0, 0))[1:]))
@@ -215,3 +218,39 @@ def _(world, patch):
 @leak("a page raises", route("tenants_membership_changelist"))
 def _(world, patch):
     patch.setattr(MembershipAdmin, "get_queryset", lambda self, request: 1 / 0)
+
+
+# --- the API of people -----------------------------------------------------------------------------------------------
+@leak("a program enters every workspace by its slug", some(api.person_cells, "owner", of="get_workspace of theirs"))
+def _(world, patch):
+    patch.setattr(security, "_is_theirs", yes)
+    patch.setattr(security, "require", no_questions)
+
+
+@leak("the header alone decides", some(api.person_cells, "member", of="current_workspace of theirs"))
+def _(world, patch):
+    patch.setattr(api_workspaces, "workspace_meant", lambda request: Workspace.objects.get(slug__contains="zanzibar"))
+
+
+@leak("a member is removed by an id of another workspace", some(api.person_cells, of="remove_member of ours"))
+def _(world, patch):
+    patch.setattr(api_workspaces, "_membership", lambda pk: Membership._base_manager.get(pk=pk))
+    patch.setattr(workspaces_verbs, "_locked", lambda row: Membership._base_manager.get(pk=row.pk))
+
+
+@leak("an invitation is sent again from another workspace", some(api.person_cells, of="resend_invitation of ours"))
+def _(world, patch):
+    patch.setattr(api_workspaces, "_invited", everywhere(lambda pk: Invitation.objects.get(pk=pk)))
+    patch.setattr(invitations, "revoke", everywhere(invitations.revoke))
+
+
+@leak("a viewer changes settings by API", some(api.person_cells, "viewer", of="change_workspace of ours"))
+def _(world, patch):
+    patch.setattr(security, "require", no_questions)
+
+
+@leak("a key does what takes a person", some(api.key_cells, "anonymous", of="DELETE remove_member with our secret"))
+def _(world, patch):
+    patch.setattr(security.AccessToken, "program", security.AccessTokenOrKey.program)
+    patch.setattr(security, "require", no_questions)
+    patch.setattr(security.Caller, "person", property(lambda caller: caller.user or world.cast.owner))

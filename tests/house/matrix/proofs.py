@@ -138,7 +138,14 @@ PROOFS: dict[str, Proof] = {
     "healthz": shows("ok"),
     "account_profile": shows("Your name"),
     "deleted_workspaces": Proof(get="delete", post={}, said="/workspaces/deleted/"),
+    "waiting_invitations": Proof(get="Invitations", post={}, said="does not wait"),
+    "tenants_auditentry_export": shows("Target"),
     "api:openapi-json": Proof(get="PushPilot"),
+    # With nothing in it; with all that they need in tests/tenants/api.
+    **{
+        f"api:{door}": Proof(post={}, said='"status": 4')
+        for door in ("register", "login", "second_factor", "google", "apple", "refresh")
+    },
     "api:openapi-view": Proof(get="PushPilot"),
 }
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.contrib.admin.helpers import AdminForm
 from django.contrib.messages import get_messages
@@ -35,6 +36,7 @@ from tenants.scope import belongs_to_workspace, every_workspace, scope
 from tenants.workspaces import add_member
 from tests.conftest import Cast
 from tests.house.rows import Rows, rows_of
+from tests.tenants.api.app import App
 
 ROLES = ("anonymous", "outsider", "viewer", "member", "admin", "owner", "other_owner", "operator")
 INSIDERS = ("viewer", "member", "admin", "owner")
@@ -60,6 +62,7 @@ class World:
     secrets: dict[str, str]
     prints: Prints = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def sign_in(self, role: str) -> Client:
@@ -69,6 +72,14 @@ class World:
         claims = {"HTTP_X_WORKSPACE_ID": str(claimed.pk), "HTTP_X_WORKSPACE": claimed.slug}
         client.defaults.update({**claims, "HTTP_X_FORWARDED_PREFIX": f"/w/{claimed.slug}"})
         return client
+
+    def token(self, role: str) -> str:
+        """An access token of the role's own session of the API."""
+        if role not in self.tokens:
+            user = getattr(self.cast, role)
+            EmailAddress.objects.get_or_create(user=user, email=user.email, verified=True, primary=True)
+            self.tokens[role] = App().sign_in(user.email, "correct horse").tokens["access_token"]
+        return self.tokens[role]
 
     def url(self, path: str, *, home_of: str = "ours") -> str:
         workspace = self.cast.workspace if home_of == "ours" else self.cast.other_workspace

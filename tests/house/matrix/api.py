@@ -1,0 +1,241 @@
+"""The API: every operation with every key of both tenants, and as every person, about rows of both tenants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+from django.http import HttpResponse
+from django.urls import get_resolver
+from django.utils import timezone
+
+from campaigns.models import Campaign, Run
+from delivery.models import Message
+from pushpilot.api import api
+from pushpilot.lib.signing import sign_reference
+from reports import digest
+from reports.models import Event
+from tenants import keys, roles
+from tenants.models import Invitation, Membership, Workspace
+from tests.house.matrix.cells import Cell, any_of, is_insider
+from tests.house.matrix.world import ABSENT, ALLOWED, FORBIDDEN, MISSING, NO_KEY, World
+from tests.house.rows import Rows
+
+READ, MEMBERS = keys.WORKSPACE_READ, roles.MEMBERS
+SIGNED_IN = "signed in"  # a person, whatever their role
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`scope` is what a key needs, `person` the capability that a person needs or SIGNED_IN; None: it opens to none.
+
+    `row` is the model of the id in its address, `body` is what is posted about a tenant's rows. Who is let in sees
+    `shows` and changes `changes`; `after` finishes what the answer only began.
+    """
+
+    scope: str | None = None
+    person: str | None = None
+    row: type[models.Model] | None = None
+    body: Callable[[World, Rows], Any] = lambda world, rows: {}
+    shows: str = ""
+    changes: type[models.Model] | None = None
+    after: Callable[[], object] | None = None
+
+
+def _event(world: World, rows: Rows) -> dict[str, Any]:
+    workspace = rows[Workspace]
+    ref = sign_reference(workspace.pk, rows[Campaign].pk, rows[Run].pk, rows[Message].pk)
+    by_id = {"message_id": "m2", "type": "unsubscribed", "external_user_id": "asha"}
+    return {"batch": [{"message_id": "m1", "type": "opened", "ref": ref}, by_id]}
+
+
+def says(**fields: Any) -> Callable[[World, Rows], Any]:
+    return lambda world, rows: fields
+
+
+def _other_role(world: World, rows: Rows) -> dict[str, str]:
+    return {"role": "member" if rows is world.ours else "viewer"}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "post_events": Operation(
+        keys.EVENTS_WRITE, body=_event, changes=Event, after=lambda: digest.digest_due(timezone.now())
+    ),
+    "list_workspaces": Operation(READ, SIGNED_IN, shows='"items"'),
+    "create_workspace": Operation(None, SIGNED_IN, body=says(name="Third shop"), shows="third-shop"),
+    "current_workspace": Operation(READ, roles.VIEW, shows='"time_zone"'),
+    "get_workspace": Operation(READ, roles.VIEW, shows='"time_zone"'),
+    "change_workspace": Operation(None, MEMBERS, body=says(name="Renamed"), shows="Renamed", changes=Workspace),
+    "list_members": Operation(READ, roles.VIEW, shows='"joined_at"'),
+    "change_member": Operation(None, MEMBERS, Membership, _other_role, changes=Membership),
+    "remove_member": Operation(None, MEMBERS, Membership, changes=Membership),
+    "list_invitations": Operation(None, MEMBERS, shows='"expires_at"'),
+    "invite": Operation(None, MEMBERS, body=says(email="asha@freshcart.test"), shows="asha@", changes=Invitation),
+    "resend_invitation": Operation(None, MEMBERS, Invitation, shows='"link"', changes=Invitation),
+    "revoke_invitation": Operation(None, MEMBERS, Invitation, changes=Invitation),
+    "logout": Operation(None, SIGNED_IN),
+}
+# Doors for who has nothing yet (tests/tenants/api walks through them), and OPTIONS.
+WITHOUT_KEY = {"register", "login", "second_factor", "google", "apple", "refresh", "preflight"}
+
+
+def operations() -> Iterator[tuple[str, str, str]]:
+    """(name, method, address) of every operation of the API, the address with its parameters still in it."""
+    assert get_resolver().url_patterns  # ninja mounts routers in routers when the URLconf is read
+    for prefix, router in api._routers:
+        for path, view in router.path_operations.items():
+            for operation in view.operations:
+                for method in operation.methods:
+                    parts = [part.strip("/") for part in (prefix, path) if part.strip("/")]
+                    yield operation.view_func.__name__, method, "/".join(["/api/v1", *parts])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an operation is found."""
+
+    name: str
+    method: str
+    address: str
+
+    @property
+    def operation(self) -> Operation:
+        return OPERATIONS[self.name]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.name}"
+
+
+def places() -> list[Place]:
+    return [Place(*found) for found in operations() if found[0] in OPERATIONS]
+
+
+def unclassified_operations() -> list[str]:
+    return [
+        f"{method} {address} ({name}): say in tests/house/matrix/api.py (OPERATIONS or WITHOUT_KEY) what opens it"
+        for name, method, address in operations()
+        if name not in OPERATIONS and name not in WITHOUT_KEY
+    ]
+
+
+# --- by key ----------------------------------------------------------------------------------------------------------
+def key_cells(world: World, role: str) -> Iterator[Cell]:
+    """Every operation with every key of both tenants and without one, from the role's browser."""
+    for at in places():
+        for key, secret in {"no key": "", "an invented key": "pp_live_" + "x" * 32, **world.secrets}.items():
+            if key != "no key" and role not in ("anonymous", "viewer", "other_owner"):
+                continue
+            for whose in ("ours", "theirs"):
+                yield _key_cell(world, role, at, key, secret, whose)
+
+
+def _key_cell(world: World, role: str, at: Place, key: str, secret: str, whose: str) -> Cell:
+    operation = at.operation
+    tenant = "theirs" if key.startswith("their") else "ours"
+    call = _Call(world, role, at, secret, whose, whose)
+    right = _opens(operation, key)
+    if ALLOWED in right and whose != tenant and call.names_workspace:
+        right = any_of(MISSING)
+    lands = right == {ALLOWED} and whose == tenant
+    return Cell(
+        f"{at} with {key}", "owner" if tenant == "ours" else "other_owner", whose, call, right,
+        asked=call.asked, tenant=tenant, shows=operation.shows if lands else "",
+        changes=operation.changes._meta.label if operation.changes and lands else "", reads_only=ALLOWED not in right,
+    )  # fmt: skip
+
+
+def _opens(operation: Operation, key: str) -> frozenset[str]:
+    kind = key.partition(" ")[2]
+    if kind in ("key", "invented key", "revoked", "expired"):
+        return any_of(NO_KEY)
+    held = {"secret": set(keys.SCOPES), "narrow": {READ}}.get(kind, {keys.EVENTS_WRITE})
+    return any_of(ALLOWED if operation.scope in held else FORBIDDEN)
+
+
+# --- as a person -----------------------------------------------------------------------------------------------------
+def person_cells(world: World, role: str) -> Iterator[Cell]:
+    """Every operation with the role's access token: in both workspaces, with rows of the one and of the other."""
+    for at in places() if role != "anonymous" else ():
+        for place in ("ours", "theirs") if at.operation.person is not None else ():
+            for whose in ("ours", "theirs") if at.operation.row else (place,):
+                yield _person_cell(world, role, at, place, whose)
+
+
+def _person_cell(world: World, role: str, at: Place, place: str, whose: str) -> Cell:
+    operation = at.operation
+    call = _Call(world, role, at, world.token(role), place, whose)
+    home = "theirs" if role == "other_owner" else "ours"
+    right = any_of(_answer(world, role, operation, is_home=place == home, is_own=whose == place))
+    if not call.names_workspace:  # /workspaces itself: everybody's own
+        right = any_of(ALLOWED)
+    lands = right == {ALLOWED}
+    return Cell(
+        f"{at} of {place} as a person", role, whose, call, right, asked=call.asked, tenant=home,
+        shows=operation.shows if lands else "",
+        changes=operation.changes._meta.label if operation.changes and lands else "",
+        twin=_Call(world, role, at, world.token(role), place, "nobody's") if operation.row and not lands else None,
+        reads_only=not lands,
+    )  # fmt: skip
+
+
+def _answer(world: World, role: str, operation: Operation, *, is_home: bool, is_own: bool) -> str:
+    if not is_home or not (is_insider(role) or role == "other_owner"):
+        return MISSING
+    held = world.capabilities("owner" if role == "other_owner" else role)
+    if operation.person != SIGNED_IN and operation.person not in held:
+        return FORBIDDEN
+    return ALLOWED if is_own else MISSING
+
+
+# --- closed workspaces -----------------------------------------------------------------------------------------------
+def closed_cells(world: World, role: str, close: Callable[[], None]) -> Iterator[Cell]:
+    """While our workspace is being deleted its keys open nothing, and for its people it is gone."""
+    for at in places():
+        for key, secret in world.secrets.items() if role == "owner" else ():
+            if key.startswith("our"):
+                call = _Call(world, "anonymous", at, secret, "ours", "ours")
+                yield Cell(
+                    f"closed: {at} with {key}", role, "ours", call, any_of(NO_KEY), asked=call.asked,
+                    before=close, reads_only=True,
+                )  # fmt: skip
+        call = _Call(world, role, at, world.token(role), "ours", "ours")
+        if at.operation.person is not None and call.names_workspace:
+            yield Cell(
+                f"closed: {at} as a person", role, "ours", call, any_of(MISSING), asked=call.asked,
+                before=close, reads_only=True,
+            )  # fmt: skip
+
+
+# --- one call --------------------------------------------------------------------------------------------------------
+class _Call:
+    """A call in the workspace of `place` about the row of `whose`, with a key or an access token."""
+
+    def __init__(self, world: World, role: str, at: Place, secret: str, place: str, whose: str) -> None:
+        operation, method, address = at.operation, at.method, at.address
+        self.client, self.operation, self.method = world.clients[role], operation, method
+        rows = {"ours": world.ours, "theirs": world.theirs}
+        workspace = rows[place][Workspace]
+        row = rows[whose].get(operation.row) if whose in rows and operation.row else None
+        self.address = address.replace("{workspace}", workspace.slug)
+        self.address = self.address.replace("{int:member}", "{row}").replace("{int:invitation}", "{row}")
+        self.address = self.address.replace("{row}", str(row.pk if row is not None else ABSENT))
+        self.body = json.dumps(operation.body(world, rows.get(whose, world.ours)))
+        is_key = secret.startswith("pp_")
+        by_header = address.endswith("/workspace") or (is_key and method == "GET" and address.endswith("/workspaces"))
+        self.names_workspace = by_header or "{workspace}" in address
+        self.headers = {"HTTP_X_WORKSPACE_ID": workspace.slug} if by_header else {}
+        if secret:
+            self.headers["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+
+    @property
+    def asked(self) -> str:
+        return f"{self.address} {self.body} {self.headers.get('HTTP_X_WORKSPACE_ID', '')}"
+
+    def __call__(self) -> HttpResponse:
+        answer = self.client.generic(self.method, self.address, self.body, "application/json", **self.headers)
+        if self.operation.after is not None and answer.status_code < 300:
+            self.operation.after()
+        return answer
