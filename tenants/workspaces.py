@@ -194,12 +194,19 @@ def closing_workspaces(user: User) -> list[Workspace]:
 
 
 def purge_due(now: datetime, *, seconds: float = 20) -> None:
-    """Delete the rows of workspaces whose day has come, for at most so long; the next sweep goes on."""
+    """Delete the rows of workspaces whose day has come, for at most so long; the next sweep goes on.
+
+    One that cannot be deleted is logged and tried again then: the others must not wait for it.
+    """
     from tenants.purge import purge
 
     with every_workspace():
         for workspace in Workspace.objects.filter(deletion_due_at__lte=now).order_by("deletion_due_at"):
             until = timezone.now() + timedelta(seconds=seconds)
-            if not purge(workspace, until):
-                return
+            try:
+                if not purge(workspace, until):
+                    return
+            except Exception:
+                logger.exception("workspace %s (%s) cannot be deleted", workspace.pk, workspace.slug)
+                continue
             logger.warning("workspace %s (%s) is deleted", workspace.pk, workspace.slug)
