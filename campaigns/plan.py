@@ -13,17 +13,21 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Q
+from django.db.models import Case, F, Max, Q, Value, When
 
 from campaigns.lint import Finding, active_connection, lint
 from campaigns.models import Campaign, Revision, Run
 from pushpilot.lib import clock, wake
 from tenants import audit
 from tenants.models import User, Workspace
+from tenants.workspaces import hold_open
 
 State = Run.State
 NOT_AFTER = timedelta(minutes=60)
 UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
+STARTED = (State.PREPARING, State.RUNNING)
+# Where a paused run was: its size is known once the audience is fixed and cut.
+WHERE_IT_STOPPED = Case(When(audience_size=None, then=Value(State.PREPARING)), default=Value(State.RUNNING))
 
 
 class CannotPlan(Exception):
@@ -58,8 +62,11 @@ def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
     return run
 
 
+@transaction.atomic
 def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
-    """Skip the rest of the undo time. False if the run is no longer planned."""
+    """Skip the rest of the undo time. False if the run is no longer planned, or its workspace is closed."""
+    if not hold_open(run.workspace):
+        return False
     moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(intended_at=now, not_after=now + NOT_AFTER)
     if moved:
         audit.record(run.workspace, "campaign sent right away", run.campaign, by=by, detail={"run": run.pk})
@@ -83,14 +90,16 @@ def plan_next(run: Run, now: datetime) -> Run | None:
 
 
 def pause(run: Run, *, by: User) -> bool:
-    """Every worker stops at its next group. False if the run is not sending."""
-    return _move(run, (State.RUNNING,), State.PAUSED, Campaign.Status.PAUSED, by, "campaign paused")
+    """Every worker stops at its next group or chunk. False if the run is neither preparing nor sending."""
+    return _move(run, STARTED, State.PAUSED, Campaign.Status.PAUSED, by, "campaign paused")
 
 
 @transaction.atomic
 def resume(run: Run, *, by: User) -> bool:
-    """Continue exactly where it stopped. False if the run is not paused."""
-    moved = _move(run, (State.PAUSED,), State.RUNNING, Campaign.Status.RUNNING, by, "campaign resumed")
+    """Continue exactly where it stopped. False if the run is not paused, or its workspace is closed."""
+    if not hold_open(run.workspace):
+        return False
+    moved = _move(run, (State.PAUSED,), WHERE_IT_STOPPED, Campaign.Status.RUNNING, by, "campaign resumed")
     if moved:
         changes: dict[str, Any] = {"last_error": ""}
         if run.connection is None or not run.connection.is_active:  # replaced while the run was paused
@@ -105,7 +114,7 @@ def cancel(run: Run, *, by: User) -> bool:
     """Stop for good; un-attempted recipients become "cancelled". A planned run is undone. False if it had ended."""
     # Of a planned run nothing has happened yet: back to the editor.
     moved = _move(run, (State.PLANNED,), State.CANCELLED, Campaign.Status.DRAFT, by, "campaign send undone") or _move(
-        run, (State.PREPARING, State.RUNNING, State.PAUSED), State.CANCELLED, Campaign.Status.CANCELLED, by,
+        run, (*STARTED, State.PAUSED), State.CANCELLED, Campaign.Status.CANCELLED, by,
         "campaign cancelled",
     )  # fmt: skip
     if moved:
@@ -118,17 +127,17 @@ def cancel(run: Run, *, by: User) -> bool:
 
 @transaction.atomic
 def stop_everything(workspace: Workspace, by: User) -> None:
-    """The workspace is being deleted: what sends is paused; what was about to start has reached nobody: cancelled.
+    """The workspace is being deleted: what has started is paused, and goes on only if a person says so.
 
-    Planned runs are not launched while the workspace is closed, and count as missed if it opens again too late."""
-    for run in Run.objects.filter(workspace=workspace, state=State.PREPARING).select_related("workspace", "campaign"):
-        cancel(run, by=by)
-    for run in Run.objects.filter(workspace=workspace, state=State.RUNNING).select_related("workspace", "campaign"):
+    Planned runs are not launched while the workspace is closed, and count as missed if it opens again too late. None
+    slips through: a run starts, and is resumed, only with the workspace held open.
+    """
+    for run in Run.objects.filter(workspace=workspace, state__in=STARTED).select_related("workspace", "campaign"):
         pause(run, by=by)
 
 
 @transaction.atomic
-def _move(run: Run, states: tuple[str, ...], to: str, status: str, by: User, action: str) -> bool:
+def _move(run: Run, states: tuple[str, ...], to: str | Case, status: str, by: User, action: str) -> bool:
     moved = Run.objects.filter(pk=run.pk, state__in=states).update(state=to, epoch=F("epoch") + 1)
     if not moved:
         return False

@@ -28,6 +28,7 @@ from delivery.work import work_shard
 from pushpilot.lib import wake
 from tenants import audit
 from tenants.scope import every_workspace, scope
+from tenants.workspaces import hold_open
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,9 @@ def miss(run: Run, now: datetime) -> None:
 
 @transaction.atomic
 def launch(run: Run, now: datetime) -> None:
-    """Claim the occurrence and write the next one."""
+    """Claim the occurrence and write the next one; not in a workspace that was closed since the tick looked."""
+    if not hold_open(run.workspace):
+        return
     account = active_connection(run.campaign) or run.connection  # the one of today, not of the day it was planned
     claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
         state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account

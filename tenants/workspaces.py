@@ -161,6 +161,15 @@ def _end(current: Membership, *, by: User, action: str) -> None:
 
 
 # --- the end -------------------------------------------------------------------------------------------------------
+def hold_open(workspace: Workspace) -> bool:
+    """Keep the workspace from being closed until this transaction ends. False: it is closed already.
+
+    For what must not begin in a closed workspace: either it is refused here, or `ask_deletion` waits and stops it.
+    """
+    rows = Workspace.objects.select_for_update(no_key=True)  # rows that point at it may be written meanwhile
+    return rows.filter(pk=workspace.pk, deletion_due_at=None).exists()
+
+
 @transaction.atomic
 def ask_deletion(workspace: Workspace, *, by: User, now: datetime) -> datetime:
     """Close the workspace at once; its rows go after UNDO_DELETION. Returns when. The door checks the capability."""

@@ -227,6 +227,8 @@ def _before_audience(run: Run, now: datetime) -> str:
             return "Called off before it started: nobody got anything"
         case State.CANCELLED:
             return "Cancelling: nothing new is sent"
+        case State.PAUSED:
+            return "Paused before its audience was known: nobody got anything"
     return "Preparing the audience"
 
 

@@ -1,16 +1,18 @@
 """A workspace is deleted: closed at once, a week to undo, then nothing of it is left and nothing else is touched."""
 
 from datetime import timedelta
+from threading import Event, Thread
+from time import sleep
 
 import pytest
 from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, connection, models
+from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Consent, Contact, Run
-from delivery import pipeline
+from delivery import pipeline, record
 from delivery.models import Pace, Shard
 from reports.models import Engagement, InboxBatch, Rollup
 from tenants import keys, purge
@@ -18,7 +20,7 @@ from tenants.models import AuditEntry, Connection, User, Workspace
 from tenants.scope import every_workspace, scope, tenant_models
 from tenants.workspaces import UNDO_DELETION, ask_deletion, purge_due, undo_deletion
 from tests.house.rows import rows_of
-from tests.story import add_people, write_campaign
+from tests.story import add_people, run_to_the_end, write_campaign
 
 
 def rows_everywhere(workspace: Workspace) -> None:
@@ -124,6 +126,89 @@ def test_what_sends_is_paused_and_what_is_planned_does_not_start(cast, connected
     pipeline.tick(now + timedelta(days=1))
     with scope(cast.workspace):
         assert Run.objects.get(pk=planned.pk).state == Run.State.MISSED
+
+
+def planned_run(cast, **fields) -> Run:
+    add_people(cast.workspace, 2)
+    with scope(cast.workspace):
+        return plan.schedule(write_campaign(cast.workspace, **fields), by=cast.owner, now=timezone.now())
+
+
+def state_of(run: Run) -> str:
+    with every_workspace():
+        return Run.objects.get(pk=run.pk).state
+
+
+def test_a_run_that_the_tick_had_found_before_does_not_start(cast, connected):
+    run = planned_run(cast)
+    close(cast)
+    with scope(cast.workspace):
+        pipeline.launch(run, timezone.now())
+    assert state_of(run) == Run.State.PLANNED
+
+
+def test_a_button_that_was_pressed_before_comes_too_late(cast, connected):
+    planned, paused = planned_run(cast), planned_run(cast)
+    with scope(cast.workspace):
+        Run.objects.filter(pk=paused.pk).update(state=Run.State.PAUSED, audience_size=2)
+    close(cast)
+    with scope(cast.workspace):
+        assert not plan.resume(paused, by=cast.owner)
+        assert not plan.send_right_away(planned, by=cast.owner, now=timezone.now() + timedelta(hours=1))
+        assert Run.objects.get(pk=planned.pk).intended_at == planned.intended_at
+    assert state_of(paused) == Run.State.PAUSED
+
+
+def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(cast, connected, monkeypatch):
+    monkeypatch.setattr(pipeline, "CHUNK_CONTACTS", 1)
+    now = timezone.now()
+    series = {"schedule_type": "recurring", "scheduled_at": now, "recurrence_rule": "FREQ=DAILY"}
+    run, fix = planned_run(cast, **series), record.fix_audience
+
+    def fix_and_close(run: Run, chunk: object) -> None:
+        fix(run, chunk)
+        monkeypatch.setattr(record, "fix_audience", fix)
+        close(cast)
+
+    monkeypatch.setattr(record, "fix_audience", fix_and_close)
+    with scope(cast.workspace):
+        pipeline.launch(run, run.intended_at)
+        following = Run.objects.exclude(pk=run.pk).get()
+    pipeline.work(now)
+    assert (state_of(run), state_of(following)) == (Run.State.PAUSED, Run.State.PLANNED)
+    undo_deletion(cast.workspace, by=cast.owner)
+    page = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/progress/")).json()
+    assert (page["headline"], page["can"]) == (
+        "Paused before its audience was known: nobody got anything", ["resume", "cancel"],
+    )  # fmt: skip
+    with scope(cast.workspace):
+        assert plan.resume(run, by=cast.owner)
+        assert run.state == Run.State.PREPARING
+        Run.objects.filter(pk=run.pk).update(lease_until=None)  # its worker's time has passed
+    assert run_to_the_end(run).tally == {"accepted": 2}
+    assert state_of(following) == Run.State.PLANNED
+
+
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="SQLite has one writer at a time, and no second in memory"
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_starts_at_the_same_moment_is_paused(cast, connected):
+    run, started = planned_run(cast), Event()
+
+    def start() -> None:
+        with scope(cast.workspace), transaction.atomic():
+            pipeline.launch(run, timezone.now())
+            started.set()
+            sleep(0.5)  # the deletion comes before this is committed
+        connection.close()
+
+    starting = Thread(target=start)
+    starting.start()
+    assert started.wait(10)
+    close(cast)
+    starting.join()
+    assert state_of(run) == Run.State.PAUSED
 
 
 def test_when_the_day_has_come_nothing_of_it_is_left_and_the_neighbour_is_untouched(cast, monkeypatch):
