@@ -18,7 +18,7 @@ from django.utils.text import slugify
 
 from tenants import audit, keys
 from tenants.models import Membership, User, Workspace
-from tenants.roles import Role
+from tenants.roles import MEMBERS, ROLE_CAPABILITIES, Role
 from tenants.scope import every_workspace, scope
 
 UNDO_DELETION = timedelta(days=7)
@@ -72,7 +72,9 @@ def role_of(user: User, workspace: Workspace) -> str:
 
 
 def why_not_give(role: str, *, by_role: str) -> str:
-    """The sentence that says why somebody of this role may not give that one; "" if they may."""
+    """The sentence that says why somebody of this role may not give that one; "" if they may. "" are outsiders."""
+    if MEMBERS not in ROLE_CAPABILITIES.get(by_role, ()):
+        return "You may not manage the members of this workspace. Ask one of its owners or admins."
     if role == Role.OWNER and by_role != Role.OWNER:
         return "Only an owner can make somebody an owner. Choose another role."
     return ""
@@ -94,7 +96,7 @@ def why_not_change(membership: Membership, role: str, *, by: User, by_role: str)
 def change_member(membership: Membership, role: str, *, by: User) -> None:
     """Give a member another role, or with "" remove them. Raises ValidationError with a sentence.
 
-    `by` must hold the MEMBERS capability; that is the door's to check.
+    What `by` may do is read again under the lock: the door asked before.
     """
     current = _locked(membership)
     refusal = why_not_change(current, role, by=by, by_role=role_of(by, current.workspace))

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from allauth.account.models import EmailAddress
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
@@ -91,6 +92,13 @@ def test_bad_addresses_are_named_and_nobody_is_invited(cast, mailoutbox, emails,
 def test_an_admin_cannot_invite_an_owner_and_a_member_nobody(cast, mailoutbox):
     assert "Only an owner can make somebody an owner." in text(invite(cast, "asha@freshcart.test", "owner"))
     assert invite(cast, "asha@freshcart.test", by="member").status_code == 403
+    assert mailoutbox == []
+
+
+@pytest.mark.parametrize("by", ["member", "viewer", "outsider"])
+def test_whoever_lost_the_right_after_the_door_invites_nobody(cast, mailoutbox, by):
+    with scope(cast.workspace), pytest.raises(ValidationError, match="You may not manage the members"):
+        invitations.invite(cast.workspace, "x@y.test", Role.VIEWER, by=getattr(cast, by), now=timezone.now())
     assert mailoutbox == []
 
 

@@ -1,4 +1,5 @@
 import pytest
+from django.core.exceptions import ValidationError
 
 from tenants import keys, roles
 from tenants.models import ApiKey, AuditEntry, Membership, Workspace
@@ -73,6 +74,14 @@ def test_a_member_and_a_viewer_cannot_change_roles(cast):
     for name in ("member", "viewer"):
         assert cast.client(name).post(page(cast, "admin"), {"role": "viewer"}).status_code == 403
         assert remove(cast, name, "admin").status_code == 403
+    assert membership(cast, "admin").role == Role.ADMIN
+
+
+@pytest.mark.parametrize("by", ["member", "viewer", "outsider"])
+@pytest.mark.parametrize("role", ["viewer", ""])
+def test_whoever_lost_the_right_after_the_door_changes_nobody(cast, by, role):
+    with scope(cast.workspace), pytest.raises(ValidationError, match="You may not manage the members"):
+        change_member(membership(cast, "admin"), role, by=getattr(cast, by))
     assert membership(cast, "admin").role == Role.ADMIN
 
 
