@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from tenants import audit, keys
-from tenants.models import Membership, User, Workspace
+from tenants.models import Invitation, Membership, User, Workspace
 from tenants.roles import MEMBERS, ROLE_CAPABILITIES, Role
 from tenants.scope import every_workspace, scope
 
@@ -104,9 +104,11 @@ def change_member(membership: Membership, role: str, *, by: User) -> None:
         raise ValidationError(refusal)
     _keep_an_owner(current, role)
     if role:
+        taken = _take_back(current, role, by=by, why="role changed")
         before, current.role = current.role, role
         current.save(update_fields=["role"])
-        audit.record(current.workspace, "role changed", current.user, by=by, changes={"role": (before, role)})
+        changes = {"role": (before, role)}
+        audit.record(current.workspace, "role changed", current.user, by=by, detail=taken, changes=changes)
     else:
         _end(current, by=by, action="member removed")
 
@@ -128,12 +130,13 @@ def transfer_ownership(workspace: Workspace, to: User, *, by: User) -> None:
         raise ValidationError("Only an owner can hand the workspace over.")
     if heir is None:
         raise ValidationError("Choose a member of this workspace. Invite them first if they are not here yet.")
+    taken = _take_back(own, Role.ADMIN, by=by, why="ownership transferred")
     for membership, role in ((heir, Role.OWNER), (own, Role.ADMIN)):
         membership.role = role
         membership.save(update_fields=["role"])
     Workspace.objects.filter(pk=workspace.pk).update(owner=to)
     changes = {"owner": (str(by), str(to))}
-    audit.record(workspace, "ownership transferred", workspace, by=by, changes=changes)
+    audit.record(workspace, "ownership transferred", workspace, by=by, detail=taken, changes=changes)
 
 
 def _locked(membership: Membership) -> Membership:
@@ -157,9 +160,25 @@ def _end(current: Membership, *, by: User, action: str) -> None:
     """Take the person out: their rights and secret keys end now. Write keys stay, apps in the field hold them."""
     workspace, user = current.workspace, current.user
     ended = keys.revoke(keys.secret_keys_of(user), by=by, why=action)
+    taken = _take_back(current, "", by=by, why=action)
     role = current.role
     current.delete()
-    audit.record(workspace, action, user, by=by, detail={"keys_revoked": ended}, changes={"role": (role, None)})
+    audit.record(
+        workspace, action, user, by=by, detail={"keys_revoked": ended, **taken}, changes={"role": (role, None)}
+    )
+
+
+def _take_back(current: Membership, role: str, *, by: User, why: str) -> dict[str, int]:
+    """End the open invitations of the member that nobody of the new role could send ("": they go); how many, for the
+    trail. Else they would come back by one of them, through a second address of theirs."""
+    workspace, ended = current.workspace, 0
+    open_ones = Invitation.objects.filter(workspace=workspace, accepted_at=None, revoked_at=None)
+    for invitation in open_ones.filter(invited_by=current.user):
+        is_void = bool(why_not_give(invitation.role, by_role=role))
+        if is_void and open_ones.filter(pk=invitation.pk).update(revoked_at=timezone.now()):
+            ended += 1
+            audit.record(workspace, "invitation revoked", invitation.email, by=by, detail={"why": why})
+    return {"invitations_revoked": ended}
 
 
 # --- the end -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tenants import invitations
 from tenants.models import AuditEntry, Invitation, Membership, User
 from tenants.roles import Role
 from tenants.scope import scope
-from tenants.workspaces import ask_deletion
+from tenants.workspaces import ask_deletion, change_member, leave, transfer_ownership
 
 YES = {"_form_submitted": "on"}
 
@@ -232,6 +232,49 @@ def test_a_member_who_is_invited_again_keeps_the_role(cast):
     cast.client("outsider").post(link)
     with scope(cast.workspace):
         assert Membership.objects.get(user=cast.outsider).role == Role.VIEWER
+
+
+def _removed(cast) -> None:
+    change_member(Membership.objects.get(user=cast.owner), "", by=cast.admin)
+
+
+def _demoted(cast) -> None:
+    change_member(Membership.objects.get(user=cast.owner), Role.MEMBER, by=cast.admin)
+
+
+def _hands_over(cast) -> None:
+    transfer_ownership(cast.workspace, cast.member, by=cast.owner)
+
+
+def _leaves(cast) -> None:
+    leave(cast.workspace, cast.owner)
+
+
+@pytest.mark.parametrize(
+    ("goes", "stays"),
+    [(_removed, set()), (_demoted, set()), (_leaves, set()), (_hands_over, {"lower@x.test"})],
+)
+def test_invitations_that_the_inviter_could_not_give_any_more_end_with_the_role(cast, goes, stays):
+    with scope(cast.workspace):
+        change_member(Membership.objects.get(user=cast.admin), Role.OWNER, by=cast.owner)
+        now = timezone.now()
+        for email, role in (("second@evil.test", Role.OWNER), ("lower@x.test", Role.ADMIN)):
+            invitations.invite(cast.workspace, email, role, by=cast.owner, now=now)
+        invitations.invite(cast.workspace, "other@x.test", Role.OWNER, by=cast.admin, now=now)
+        goes(cast)
+        still_open = set(Invitation.objects.filter(revoked_at=None).values_list("email", flat=True))
+        assert still_open == {"other@x.test"} | stays
+        ended = AuditEntry.objects.filter(action="invitation revoked").values_list("target", flat=True)
+        assert set(ended) == {"second@evil.test", "lower@x.test"} - stays
+
+
+def test_an_invitation_of_somebody_who_was_removed_lets_nobody_in(cast):
+    link = invited(cast)
+    with scope(cast.workspace):
+        change_member(Membership.objects.get(user=cast.admin), Role.OWNER, by=cast.owner)
+        _removed(cast)
+    assert cast.client("outsider").post(link).status_code == 410
+    assert not is_member(cast, cast.outsider)
 
 
 def test_an_invitation_waits_on_the_first_page_and_is_joined_without_the_link(cast):
