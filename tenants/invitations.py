@@ -59,7 +59,7 @@ def invite(workspace: Workspace, email: str, role: str, *, by: User, now: dateti
     email = email.strip().lower()
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
-        Workspace.objects.select_for_update().get(pk=workspace.pk)
+        workspaces.lock(workspace.pk)
         refusal = workspaces.why_not_give(role, by_role=workspaces.role_of(by, workspace))
         if refusal:
             raise ValidationError(refusal)
@@ -131,8 +131,13 @@ def _digest(token: str) -> str:
 # --- the invited person's side -------------------------------------------------------------------------------------
 def open_invitation(token: str, now: datetime) -> Invitation:
     """The invitation of a link. Raises InvitationRefused."""
+    return _open(_digest(token), now)
+
+
+def _open(digest: str, now: datetime, *, lock: bool = False) -> Invitation:
     with every_workspace():
-        found = Invitation.objects.select_related("workspace", "invited_by").filter(digest=_digest(token)).first()
+        rows = Invitation.objects.select_related("workspace", "invited_by").filter(digest=digest)
+        found = (rows.select_for_update(no_key=True, of=("self",)) if lock else rows).first()
     if found is None or found.workspace.deletion_due_at is not None:
         raise InvitationRefused("unknown", "This invitation does not exist. Perhaps a newer one was mailed to you.")
     refusals = {
@@ -175,11 +180,13 @@ def _join(invitation: Invitation, user: User, now: datetime) -> Membership:
             f"This invitation is for {invitation.email}, and you are signed in as {user.email}. Sign in with the "
             "invited address, or ask for an invitation to yours.",
         )
+    # As it is now: renewed meanwhile, the link is another one and the role may be lower. The workspace's lock makes
+    # one person with two invitations join once.
+    workspaces.lock(invitation.workspace_id)
+    invitation = _open(invitation.digest, now, lock=True)
     workspace = invitation.workspace
     with scope(workspace):
-        open_ones = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
-        if not open_ones.update(accepted_at=now, accepted_by=user):
-            raise InvitationRefused("used", "This invitation was accepted already.")
+        Invitation.objects.filter(pk=invitation.pk).update(accepted_at=now, accepted_by=user)
         member = Membership.objects.filter(user=user).first()
         if member is None:
             member = workspaces.add_member(workspace, user, invitation.role, invited_at=invitation.invited_at)

@@ -49,7 +49,7 @@ def add_member(workspace: Workspace, user: User, role: str, *, invited_at: datet
 @transaction.atomic
 def change_settings(workspace: Workspace, fields: Mapping[str, Any], *, by: User) -> Workspace:
     """The workspace with these fields written. Raises ValidationError by field. The door checks the capability."""
-    current = Workspace.objects.select_for_update().get(pk=workspace.pk)
+    current = lock(workspace.pk)
     changes = {name: (getattr(current, name), value) for name, value in fields.items()}
     changes = {name: (before, after) for name, (before, after) in changes.items() if before != after}
     if not changes:
@@ -139,9 +139,17 @@ def transfer_ownership(workspace: Workspace, to: User, *, by: User) -> None:
     audit.record(workspace, "ownership transferred", workspace, by=by, detail=taken, changes=changes)
 
 
+def lock(workspace_id: int) -> Workspace:
+    """The workspace as it is now, until the transaction ends: who is in it and who may come changes one at a time.
+
+    Rows that point at it can be written meanwhile: an event or a send does not wait.
+    """
+    return Workspace.objects.select_for_update(no_key=True).get(pk=workspace_id)
+
+
 def _locked(membership: Membership) -> Membership:
     """The membership as it is now; roles of its workspace change one at a time, so that one owner always stays."""
-    Workspace.objects.select_for_update().get(pk=membership.workspace_id)
+    lock(membership.workspace_id)
     return Membership.objects.select_related("user", "workspace").get(pk=membership.pk)
 
 

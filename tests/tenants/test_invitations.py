@@ -1,12 +1,14 @@
 """Inviting, accepting, and every way in which a link is refused."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
+from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
@@ -181,6 +183,69 @@ def test_a_link_works_once(cast):
         Membership.objects.get(user=cast.outsider).delete()
     assert cast.client("outsider").post(link).status_code == 410
     assert not is_member(cast, cast.outsider)
+
+
+def _renew(cast, invitation) -> None:
+    invitations.invite(cast.workspace, invitation.email, Role.VIEWER, by=cast.owner, now=timezone.now())
+
+
+def _withdraw(cast, invitation) -> None:
+    invitations.revoke(invitation, by=cast.owner, now=timezone.now())
+
+
+def _expire(cast, invitation) -> None:
+    Invitation.objects.update(expires_at=timezone.now())
+
+
+def _close(cast, invitation) -> None:
+    ask_deletion(cast.workspace, by=cast.owner, now=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "reason"), [(_renew, "unknown"), (_withdraw, "revoked"), (_expire, "expired"), (_close, "unknown")]
+)
+@pytest.mark.parametrize("door", ["link", "waiting"])
+def test_what_happens_to_an_invitation_while_it_is_being_accepted_counts(cast, monkeypatch, meanwhile, reason, door):
+    token = invited(cast).split("/")[2]
+    join = invitations._join
+
+    def late(invitation, user, now):
+        with scope(cast.workspace):
+            meanwhile(cast, invitation)
+        return join(invitation, user, timezone.now())
+
+    monkeypatch.setattr(invitations, "_join", late)
+    with scope(cast.workspace):
+        number = str(Invitation.objects.get().pk)
+    with pytest.raises(invitations.InvitationRefused) as refused:
+        if door == "link":
+            invitations.accept(token, cast.outsider, timezone.now())
+        else:
+            invitations.accept_waiting(number, cast.outsider, timezone.now())
+    assert refused.value.reason == reason
+    assert not is_member(cast, cast.outsider)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="the tests' SQLite in memory takes one connection at a time")
+@pytest.mark.django_db(transaction=True)
+def test_two_invitations_of_one_person_accepted_at_once_make_one_membership(cast):
+    links = []
+    for number in range(2):
+        email = f"p{number}@x.test"
+        EmailAddress.objects.create(user=cast.outsider, email=email, verified=True, primary=not number)
+        links.append(invited(cast, email))
+    clients = [cast.client("outsider") for _ in links]
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(_accept_apart, clients, links))
+    assert answers == [302, 302]
+    assert is_member(cast, cast.outsider)
+
+
+def _accept_apart(client: Client, link: str) -> int:
+    try:
+        return client.post(link).status_code
+    finally:
+        connections.close_all()
 
 
 def test_somebody_else_s_invitation_is_refused_by_name(cast):
