@@ -158,7 +158,8 @@ def forget_all() -> None:
 def authenticate(header: str, scope: str) -> KnownKey:
     """The key of an Authorization header: `Bearer <key>`, or Basic with the key as user name.
 
-    Raises Problem 401 if there is none or it is unknown, revoked or expired; 403 if it lacks the scope.
+    Raises Problem 401 if there is none or it is unknown, revoked or expired, or a secret key of somebody who is
+    deactivated; 403 if it lacks the scope.
     """
     secret = _secret_in(header)
     if not secret:
@@ -182,6 +183,7 @@ def _look_up(digest: str) -> KnownKey | None:
     with every_workspace():
         row = (
             ApiKey.objects.filter(digest=digest, revoked_at=None, workspace__deletion_due_at=None)
+            .exclude(kind=ApiKey.Kind.SECRET, created_by__is_active=False)
             .values_list("id", "workspace_id", "kind", "mode", "scopes", "expires_at")
             .first()
         )

@@ -60,7 +60,8 @@ def end_sessions(user: User) -> int:
 
 @transaction.atomic
 def deactivate(user: User, *, by: User) -> None:
-    """Shut the user out at once: no sign-in, no session, no API. What they wrote stays. Raises ValidationError."""
+    """Shut the user out at once: no sign-in, no session, no API, nor by the secret keys they made, which are refused
+    while they are deactivated. What they wrote stays. Raises ValidationError."""
     current = _locked(user, by)
     if current.pk == by.pk:
         raise ValidationError("You cannot deactivate yourself. Ask another operator.")

@@ -18,7 +18,7 @@ from django.utils.text import slugify
 
 from tenants import audit, keys
 from tenants.models import Invitation, Membership, User, Workspace
-from tenants.roles import MEMBERS, ROLE_CAPABILITIES, Role
+from tenants.roles import CONNECTIONS, MEMBERS, ROLE_CAPABILITIES, Role
 from tenants.scope import every_workspace, scope
 
 UNDO_DELETION = timedelta(days=7)
@@ -167,26 +167,26 @@ def _keep_an_owner(current: Membership, role: str) -> None:
 def _end(current: Membership, *, by: User, action: str) -> None:
     """Take the person out: their rights and secret keys end now. Write keys stay, apps in the field hold them."""
     workspace, user = current.workspace, current.user
-    ended = keys.revoke(keys.secret_keys_of(user), by=by, why=action)
     taken = _take_back(current, "", by=by, why=action)
     role = current.role
     current.delete()
-    audit.record(
-        workspace, action, user, by=by, detail={"keys_revoked": ended, **taken}, changes={"role": (role, None)}
-    )
+    audit.record(workspace, action, user, by=by, detail=taken, changes={"role": (role, None)})
 
 
 def _take_back(current: Membership, role: str, *, by: User, why: str) -> dict[str, int]:
-    """End the open invitations of the member that nobody of the new role could send ("": they go); how many, for the
-    trail. Else they would come back by one of them, through a second address of theirs."""
-    workspace, ended = current.workspace, 0
+    """End what the member made and nobody of the new role ("": they go) could make; how many, for the trail.
+
+    That is their secret keys, and their open invitations: by one to a second address of theirs they would come back.
+    """
+    workspace, holds, ended = current.workspace, ROLE_CAPABILITIES.get(role, frozenset()), 0
+    lost = [] if CONNECTIONS in holds else keys.secret_keys_of(current.user)
     open_ones = Invitation.objects.filter(workspace=workspace, accepted_at=None, revoked_at=None)
     for invitation in open_ones.filter(invited_by=current.user):
         is_void = bool(why_not_give(invitation.role, by_role=role))
         if is_void and open_ones.filter(pk=invitation.pk).update(revoked_at=timezone.now()):
             ended += 1
             audit.record(workspace, "invitation revoked", invitation.email, by=by, detail={"why": why})
-    return {"invitations_revoked": ended}
+    return {"keys_revoked": keys.revoke(lost, by=by, why=why), "invitations_revoked": ended}
 
 
 # --- the end -------------------------------------------------------------------------------------------------------

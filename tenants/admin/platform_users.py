@@ -237,8 +237,9 @@ class UserPage(PlatformAdmin):
         variant=ActionVariant.DANGER,
         dialog={
             "title": "Deactivate this user?",
-            "description": "They are signed out at once, in browsers and apps, and cannot sign in again. What they "
-            "wrote and sent stays, and so do their roles: reactivating brings everything back.",
+            "description": "They are signed out at once, in browsers and apps, and cannot sign in again. The secret "
+            "keys they made are refused; write keys in apps go on working. What they wrote and sent stays, and so do "
+            "their roles: reactivating brings everything back.",
             "form_submit_text": "Deactivate",
         },
     )

@@ -217,11 +217,9 @@ def test_what_happens_to_an_invitation_while_it_is_being_accepted_counts(cast, m
     monkeypatch.setattr(invitations, "_join", late)
     with scope(cast.workspace):
         number = str(Invitation.objects.get().pk)
+    accept, which = (invitations.accept, token) if door == "link" else (invitations.accept_waiting, number)
     with pytest.raises(invitations.InvitationRefused) as refused:
-        if door == "link":
-            invitations.accept(token, cast.outsider, timezone.now())
-        else:
-            invitations.accept_waiting(number, cast.outsider, timezone.now())
+        accept(which, cast.outsider, timezone.now())
     assert refused.value.reason == reason
     assert not is_member(cast, cast.outsider)
 

@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from pushpilot.lib.problems import Problem
-from tenants import keys
-from tenants.models import ApiKey, AuditEntry
+from tenants import keys, operators
+from tenants.models import ApiKey, AuditEntry, Membership
 from tenants.scope import scope
-from tenants.workspaces import ask_deletion
+from tenants.workspaces import ask_deletion, change_member
 
 YES = {"_form_submitted": "on"}
 
@@ -90,6 +90,27 @@ def test_keys_of_a_workspace_that_is_being_deleted_are_refused(cast):
     with scope(cast.workspace):
         ask_deletion(cast.workspace, by=cast.owner, now=timezone.now())
     assert refusal(secret) == 401
+
+
+def test_the_secret_keys_of_somebody_who_is_deactivated_are_refused_until_they_are_back(cast):
+    (_, secret), (_, write) = secret_key(cast), make(cast)
+    operators.deactivate(cast.admin, by=cast.operator)
+    assert refusal(secret, keys.WORKSPACE_READ) == 401
+    assert keys.authenticate(f"Bearer {write}", keys.EVENTS_WRITE)
+    operators.reactivate(cast.admin)
+    keys.forget_all()
+    assert keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ)
+
+
+@pytest.mark.parametrize(("role", "status"), [("viewer", 401), ("member", 401), ("owner", 403)])
+def test_a_role_without_connections_ends_the_persons_secret_keys(cast, role, status):
+    (key, secret), (_, write) = secret_key(cast), make(cast)
+    with scope(cast.workspace):
+        change_member(Membership.objects.get(user=cast.admin), role, by=cast.owner)
+        ended = AuditEntry.objects.filter(action="API key revoked").values_list("target", "detail__why")
+        assert list(ended) == ([(key.name, "role changed")] if status == 401 else [])
+    assert refusal(secret) == status
+    assert keys.authenticate(f"Bearer {write}", keys.EVENTS_WRITE)
 
 
 def rotated(cast, key, hours: str):
