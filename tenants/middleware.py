@@ -16,6 +16,8 @@ from tenants.scope import scope
 # Where somebody with several workspaces lands after signing in.
 LAST_WORKSPACE = "workspace"
 _PREFIX = re.compile(r"^/w/(?P<slug>[-\w]{1,60})(?P<rest>/.*)?$", re.ASCII)
+# Browsers read "//host", "/\\host" and, dropping control characters, "/<tab>/host" as the address of another site.
+_OTHER_SITE = re.compile(r"/[\x00-\x20\\/]")
 
 
 class WorkspaceMiddleware:
@@ -38,6 +40,8 @@ class WorkspaceMiddleware:
         if match is None:
             return self.get_response(request)
         rest = match["rest"] or "/"
+        if _OTHER_SITE.match(rest):
+            raise Http404("no page of ours starts like that")
         if not rest.startswith("/admin/"):
             # Account pages have one address for all workspaces (OAuth redirect URIs), the console's root another.
             query = f"?{request.META['QUERY_STRING']}" if request.META.get("QUERY_STRING") else ""
