@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
 
 from pushpilot.lib.problems import problem
 
@@ -31,6 +32,41 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+class NoNul:
+    """Refuses what holds a NUL character: nobody types one, and PostgreSQL takes it in no text, not even to compare.
+
+    Bodies of the API are not read here: its routes name the field (pushpilot.lib.bounded).
+    """
+
+    SENTENCE = "{} holds a NUL character, which no text has. Take it out and try again."
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\0" in request.path_info:
+            raise Http404("no address of ours holds a NUL character")
+        place = self._place(request)
+        if not place:
+            return self.get_response(request)
+        sentence = self.SENTENCE.format(place)
+        if request.path_info.startswith("/api/"):
+            return problem(400, "bad_text", sentence)
+        return render(request, "400.html", {"sentence": sentence}, status=400)
+
+    def _place(self, request: HttpRequest) -> str:
+        """Where one is, to begin a sentence with; "" if there is none."""
+        if any("\0" in name or "\0" in value for name, value in request.COOKIES.items()):
+            return "A cookie"  # quoted ones spell it \\000
+        if _has_nul(request.GET):
+            return "The address"
+        return "" if request.path_info.startswith("/api/") or not _has_nul(request.POST) else "The form"
+
+
+def _has_nul(fields: QueryDict) -> bool:
+    return any("\0" in text for name, values in fields.lists() for text in (name, *values))
 
 
 class ApiProblems:

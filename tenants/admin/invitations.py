@@ -65,7 +65,10 @@ class InviteForm(forms.ModelForm):
             raise ValidationError("Write at least one e-mail address.")
         if len(emails) > MOST_AT_ONCE:
             raise ValidationError(f"These are {len(emails)} addresses; {MOST_AT_ONCE} at once are the most.")
+        limit = Invitation._meta.get_field("email").max_length or 0
         for email in emails:
+            if len(email) > limit:
+                raise ValidationError(f"“{email[:40]}…” is too long: an e-mail address has at most {limit} characters.")
             try:
                 validate_email(email)
             except ValidationError as error:

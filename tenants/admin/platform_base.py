@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import update_wrapper
 from typing import Any
 
 from django.contrib import messages
@@ -90,6 +91,24 @@ class PlatformAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    # --- addresses ----------------------------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        """A dialog gets an id from the address before our code does: here it is made sure that it is one of a row."""
+        actions = {action.action_name for action in (*self._get_base_actions_row(), *self._get_base_actions_detail())}
+        urls: list[Any] = super().get_urls()
+        for url in urls:
+            if url.name in actions:
+                url.callback = self._on_rows(url.callback)
+        return urls
+
+    def _on_rows(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        def guarded(request: HttpRequest, object_id: str, **kwargs: Any) -> HttpResponse:
+            if self._shows(request):
+                self.found(request, object_id)
+            return view(request, object_id=object_id, **kwargs)
+
+        return update_wrapper(guarded, view)
 
     # --- rows ---------------------------------------------------------------------------------------------
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:

@@ -2,6 +2,9 @@
 
 import pytest
 
+from tenants.models import Invitation
+from tenants.scope import scope
+
 
 # --- the way out of a workspace's address -------------------------------------------------------------------------
 @pytest.mark.parametrize("who", ["anonymous", "member"])
@@ -17,3 +20,73 @@ def test_a_workspace_s_address_leads_to_no_other_site(cast, who, rest):
 def test_account_pages_still_have_one_address_for_all_workspaces(cast):
     answer = cast.client("member").get(f"/w/{cast.workspace.slug}/accounts/email/?a=b")
     assert answer.headers["Location"] == "/accounts/email/?a=b"
+
+
+# --- NUL ----------------------------------------------------------------------------------------------------------
+CONSOLE = [
+    "search/?s=a%00b", "autocomplete/?term=%00&app_label=campaigns&model_name=campaign&field_name=segment",
+    "tenants/membership/?role__exact=%00", "tenants/auditentry/?via__exact=%00", "tenants/auditentry/?target=%00",
+    "tenants/auditentry/export/?q=a%00", "campaigns/contact/?q=a%00", "campaigns/contact/?a%00=b",
+]  # fmt: skip
+PLATFORM = ["search/?s=%00a", "tenants/user/?provider=%00", "tenants/workspace/?plan__exact=%00"]
+
+
+@pytest.mark.parametrize("path", CONSOLE)
+def test_a_nul_in_an_address_of_the_console_is_refused_with_a_sentence(cast, path):
+    assert refused(cast.client("owner").get(cast.url(path)), "The address holds a NUL character")
+
+
+@pytest.mark.parametrize("path", PLATFORM)
+def test_a_nul_in_an_address_of_the_platform_is_refused(cast, path):
+    assert refused(cast.client("operator").get(f"/platform/{path}"), "The address holds a NUL character")
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("/", {"name": "a\0b"}), ("/accounts/profile/", {"full_name": "a\0b"}), ("/accounts/login/", {"login\0": "a"}),
+     ("/workspaces/deleted/", {"workspace": "\0"})],
+)  # fmt: skip
+def test_a_nul_in_a_form_is_refused(cast, path, form):
+    assert refused(cast.client("outsider").post(path, form), "The form holds a NUL character")
+
+
+def test_a_nul_that_a_cookie_spells_is_refused(cast):
+    client = cast.client("anonymous")
+    answer = client.get(cast.url(), headers={"Cookie": 'sessionid="' + "\\000" * 32 + '"'})
+    assert refused(answer, "A cookie holds a NUL character")
+
+
+def test_a_nul_in_a_path_is_an_address_that_there_is_not(cast):
+    for path in ("/platform/django_q/success/%00/change/", "/platform/tenants/user/%00/change/", "/%00/"):
+        assert cast.client("operator").get(path).status_code == 404
+
+
+def test_the_api_says_so_as_problem_json(cast):
+    answer = cast.client("anonymous").get("/api/v1/workspaces?limit=%00")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_text")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def refused(answer, sentence: str) -> bool:
+    return answer.status_code == 400 and sentence in answer.content.decode()
+
+
+# --- what is no id, what is no address ----------------------------------------------------------------------------
+@pytest.mark.parametrize("pk", ["abc", "99999999999999999999", "0", "1.5"])
+@pytest.mark.parametrize(
+    "action", ["workspace/{}/change_plan", "workspace/{}/undo_deletion", "user/{}/deactivate", "user/{}/make_operator"]
+)
+def test_a_dialog_of_the_platform_about_no_row_is_404(cast, pk, action):
+    path = f"/platform/tenants/{action.format(pk)}/"
+    client = cast.client("operator")
+    assert [client.get(path).status_code, client.post(path, {"_form_submitted": "on"}).status_code] == [404, 404]
+
+
+def test_an_address_that_is_too_long_invites_nobody(cast, mailoutbox):
+    long = "a" * 260 + "@x.example"
+    form = {"emails": f"ok@x.example {long}", "role": "member"}
+    page = cast.client("admin").post(cast.url("tenants/invitation/add/"), form).content.decode()
+    assert "an e-mail address has at most 254 characters" in page
+    assert not mailoutbox
+    with scope(cast.workspace):
+        assert not Invitation.objects.exists()
