@@ -42,6 +42,14 @@ class InvitationRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """An invitation that stands, and the token of the link that nobody has yet."""
+
+    invitation: Invitation
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """An invitation on its way. `link` is for the inviter to pass on; it is kept nowhere."""
 
@@ -54,25 +62,30 @@ class Sent:
 def invite(workspace: Workspace, email: str, role: str, *, by: User, now: datetime) -> Sent:
     """Invite an address, or renew its open invitation, and mail the link. Raises ValidationError with a sentence.
 
-    A mail that cannot be sent loses nothing: the link can be passed on by other means.
+    Not for inside a transaction: call `draft` there, and `mail` when it stands.
     """
+    return mail(draft(workspace, email, role, by=by, now=now), now)
+
+
+@transaction.atomic
+def draft(workspace: Workspace, email: str, role: str, *, by: User, now: datetime) -> Draft:
+    """The invitation without its mail, for inside a transaction. Raises ValidationError with a sentence."""
     email = email.strip().lower()
     token = secrets.token_urlsafe(32)
-    with transaction.atomic():
-        workspaces.lock(workspace.pk)
-        refusal = workspaces.why_not_give(role, by_role=workspaces.role_of(by, workspace))
-        if refusal:
-            raise ValidationError(refusal)
-        if Membership.objects.filter(workspace=workspace, user__email=email).exists():
-            raise ValidationError(f"{email} is in this workspace already. Change their role in the list of members.")
-        invitation, _ = Invitation.objects.update_or_create(
-            workspace=workspace, email=email, accepted_at=None, revoked_at=None,
-            defaults={
-                "role": role, "digest": _digest(token), "invited_by": by, "invited_at": now, "expires_at": now + LIFE,
-            },
-        )  # fmt: skip
-        audit.record(workspace, "member invited", email, by=by, detail={"role": role})
-    return Sent(invitation, link_of(token), _mail(invitation, token, now))
+    workspaces.lock(workspace.pk)
+    refusal = workspaces.why_not_give(role, by_role=workspaces.role_of(by, workspace))
+    if refusal:
+        raise ValidationError(refusal)
+    if Membership.objects.filter(workspace=workspace, user__email=email).exists():
+        raise ValidationError(f"{email} is in this workspace already. Change their role in the list of members.")
+    invitation, _ = Invitation.objects.update_or_create(
+        workspace=workspace, email=email, accepted_at=None, revoked_at=None,
+        defaults={
+            "role": role, "digest": _digest(token), "invited_by": by, "invited_at": now, "expires_at": now + LIFE,
+        },
+    )  # fmt: skip
+    audit.record(workspace, "member invited", email, by=by, detail={"role": role})
+    return Draft(invitation, token)
 
 
 def resend(invitation: Invitation, *, by: User, now: datetime) -> Sent:
@@ -91,7 +104,11 @@ def revoke(invitation: Invitation, *, by: User, now: datetime) -> None:
     audit.record(invitation.workspace, "invitation revoked", invitation.email, by=by)
 
 
-def _mail(invitation: Invitation, token: str, now: datetime) -> bool:
+def mail(draft: Draft, now: datetime) -> Sent:
+    """Mail the link, outside of any transaction: a slow mail server would hold the workspace's lock, and a mail cannot
+    be taken back. One that cannot be sent loses nothing: the link can be passed on by other means.
+    """
+    invitation, token = draft.invitation, draft.token
     context = {
         "invitation": invitation, "link": f"{link_of(token)}?mailbox={proof_of(token)}", "days": LIFE.days,
     }  # fmt: skip
@@ -105,9 +122,9 @@ def _mail(invitation: Invitation, token: str, now: datetime) -> bool:
         message.send()
     except Exception:  # every mail backend has errors of its own; the inviter is told and has the link
         logger.warning("the invitation of workspace %s could not be mailed", invitation.workspace_id, exc_info=True)
-        return False
+        return Sent(invitation, link_of(token), mailed=False)
     Invitation.objects.filter(pk=invitation.pk).update(sent_at=now)
-    return True
+    return Sent(invitation, link_of(token), mailed=True)
 
 
 # --- the link ------------------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ def email(name: str, default: str) -> dict[str, Any]:
             "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
             "EMAIL_USE_SSL": parts.scheme == "smtps",
             "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
-            "EMAIL_TIMEOUT": 15,
+            "EMAIL_TIMEOUT": 10,
         }
     raise ImproperlyConfigured(
         f"{name}={_without_password(url)!r} is none of console://, file:///folder, smtp+tls://user:password@host:587."

@@ -159,15 +159,24 @@ class InvitationAdmin(WorkspaceAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
+        """Mails when the transaction of Django's view is over: all addresses are invited, or none."""
         extra = {"title": "Invitation" if object_id else "Invite people", "save_words": "Send invitations"}
-        return super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+        drafts: list[invitations.Draft] = []
+        request._drafts = drafts  # type: ignore[attr-defined]
+        response = super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+        if drafts:
+            self._show(request, [invitations.mail(draft, timezone.now()) for draft in drafts])
+        return response
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         user: Any = request.user
-        sent = [
-            invitations.invite(workspace_of(request), email, obj.role, by=user, now=timezone.now())
+        request._drafts += [  # type: ignore[attr-defined]
+            invitations.draft(workspace_of(request), email, obj.role, by=user, now=timezone.now())
             for email in form.cleaned_data["emails"]
         ]
+
+    @staticmethod
+    def _show(request: HttpRequest, sent: list[invitations.Sent]) -> None:
         once.keep(request, _SLOT, [[one.invitation.email, one.link, one.mailed] for one in sent])
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
@@ -203,7 +212,7 @@ class InvitationAdmin(WorkspaceAdmin):
         except ValidationError as error:
             messages.error(request, error.messages[0])
             return after_dialog(request, reverse("admin:tenants_invitation_changelist"))
-        once.keep(request, _SLOT, [[sent.invitation.email, sent.link, sent.mailed]])
+        self._show(request, [sent])
         return after_dialog(request, reverse("admin:tenants_invitation_created"))
 
     @action(

@@ -112,6 +112,41 @@ def test_a_mail_that_cannot_be_sent_leaves_the_invitation_and_its_link(cast, set
         assert Invitation.objects.get().sent_at is None
 
 
+@pytest.mark.django_db(transaction=True)
+def test_mails_go_when_the_transaction_is_over_and_the_page_knows_which_failed(cast, monkeypatch):
+    seen = []
+
+    def send(mail, *args):
+        seen.append((*mail.to, connection.in_atomic_block))
+        if mail.to == ["b@x.test"]:
+            raise OSError("the mail server is away")
+
+    monkeypatch.setattr("django.core.mail.EmailMultiAlternatives.send", send)
+    shown = text(invite(cast, "a@x.test b@x.test"))
+    with scope(cast.workspace):
+        invitation = Invitation.objects.select_related("workspace").get(email="a@x.test")
+        assert Invitation.objects.get(sent_at=None).email == "b@x.test"
+    cast.client("admin").post(cast.url(f"tenants/invitation/{invitation.pk}/resend/"), YES)
+    assert seen == [("a@x.test", False), ("b@x.test", False), ("a@x.test", False)]
+    assert "The mail server did not take the mail to b@x.test." in shown
+
+
+def test_of_several_addresses_all_are_invited_or_none(cast, mailoutbox, monkeypatch):
+    draft = invitations.draft
+
+    def joins_meanwhile(workspace, email, role, **said):
+        Membership.objects.get_or_create(workspace=workspace, user=cast.outsider)
+        return draft(workspace, email, role, **said)
+
+    monkeypatch.setattr(invitations, "draft", joins_meanwhile)
+    client = cast.client("admin")
+    client.raise_request_exception = False
+    client.post(cast.url("tenants/invitation/add/"), {"emails": "a@x.test outsider@biddano.test", "role": "member"})
+    assert mailoutbox == []
+    with scope(cast.workspace):
+        assert not Invitation.objects.exists()
+
+
 def test_an_existing_user_joins_with_the_role_of_the_invitation(cast):
     link = invited(cast)
     client = cast.client("outsider")
