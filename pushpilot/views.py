@@ -14,6 +14,7 @@ from django.shortcuts import redirect, render
 from delivery.connections import SandboxUnreachable, connect_sandbox
 from pushpilot import health
 from pushpilot.lib.health import Status
+from tenants import people
 from tenants.invitations import open_for
 from tenants.models import Membership, User, Workspace
 from tenants.scope import every_workspace
@@ -74,7 +75,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     form = ProfileForm(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        people.rename(user, form.cleaned_data["full_name"])
         messages.success(request, "Your name is saved.")
         return redirect("account_profile")
     with every_workspace():

@@ -50,6 +50,7 @@ def record(
         workspace=workspace,
         actor=by,
         actor_label=actor[:254] if by else "PushPilot",
+        actor_email=by.email if by else "",
         action=action,
         target=f"{target}"[:200],
         detail=detail or {},

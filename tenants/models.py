@@ -382,7 +382,8 @@ class AuditEntry(TenantModel):
         ENGINE = "engine", "PushPilot"
 
     actor = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    actor_label = models.CharField(max_length=254)
+    actor_label = models.CharField(max_length=254)  # what they called themselves then
+    actor_email = models.EmailField(blank=True, default="")  # "" for PushPilot itself and for nobody else
     action = models.CharField(max_length=64)
     target = models.CharField(max_length=200)
     changes = models.JSONField(default=dict)  # {field: [before, after]}
@@ -409,6 +410,11 @@ class AuditEntry(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.actor_label} {self.action} {self.target}"
+
+    @property
+    def who(self) -> str:
+        """The name with the address that no other account has: everybody may call themselves what they like."""
+        return f"{self.actor_label} ({self.actor_email})" if self.actor_email else self.actor_label
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:

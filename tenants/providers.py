@@ -33,6 +33,7 @@ from allauth.socialaccount.providers.oauth2.views import OAuth2Adapter, OAuth2Ca
 from django.db import transaction
 from django.http import Http404, HttpRequest
 
+from tenants import people
 from tenants.access import drop_claims
 from tenants.models import User
 
@@ -238,8 +239,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             if sociallogin.account.pk is None and not is_proven(user, proven[0]):
                 hand_over(user, proven[0], sociallogin.account)
             elif name and not user.full_name:
-                user.full_name = name
-                user.save(update_fields=["full_name"])
+                people.rename(user, name)
 
 
 def is_proven(user: User, email: str) -> bool:
@@ -252,8 +252,9 @@ def hand_over(user: User, email: str, account: SocialAccount) -> None:
     Whoever made it may have done so to share it later with its owner: every other way in is closed.
     """
     user.set_unusable_password()  # sessions carry a hash of the password: they end with it
-    user.auth_provider, user.full_name = account.provider, account.extra_data["full_name"]
-    user.save(update_fields=["password", "auth_provider", "full_name"])
+    user.auth_provider = account.provider
+    user.save(update_fields=["password", "auth_provider"])
+    people.rename(user, account.extra_data["full_name"])
     SocialAccount.objects.filter(user=user).delete()
     Authenticator.objects.filter(user=user).delete()
     EmailAddress.objects.filter(user=user).exclude(email=email.lower()).delete()

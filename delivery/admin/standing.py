@@ -95,12 +95,12 @@ def _paused(run: Run, shards: list[Shard], now: datetime) -> Notice:
         .order_by("-pk")
         .first()
     )
-    if entry is None or entry.actor_id is None:
+    if entry is None or not entry.actor_email:
         why = (entry.detail.get("why") if entry else "") or run.last_error
         said = f"PushPilot paused it. {why.rstrip('.')}." if why else "It is paused."
     else:
         ago = timesince(entry.at, now, depth=1)
-        said = f"{entry.actor_label} paused it {'just now' if ago.startswith('0') else f'{ago} ago'}."
+        said = f"{entry.who} paused it {'just now' if ago.startswith('0') else f'{ago} ago'}."
     flying = any(shard.state == Shard.State.LEASED for shard in shards)
     tail = " Answers to what is in flight are still written down." if flying else ""
     return Notice("warning", "pause_circle", f"{said} Resume continues exactly where it stopped.{tail}")

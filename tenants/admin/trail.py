@@ -29,16 +29,16 @@ from tenants.models import AuditEntry, Workspace
 from tenants.scope import current_workspace, scope
 
 CSV_ROWS = 2_000
-HEADER = ("at", "who", "action", "target", "way", "address", "changes", "details")
+HEADER = ("at", "who", "email", "action", "target", "way", "address", "changes", "details")
 
 
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("when", "who", "action_label", "target", "via", "address")
+    list_display = ("when", "person", "action_label", "target", "via", "address")
     list_filter = (PersonFilter, ActionFilter, ("at", DateFilter), ("via", ChoicesDropdownFilter), TargetFilter)
     list_filter_sheet = True
     list_before_template = "tenants/trail_above.html"
-    search_fields = ("target__istartswith", "actor_label__istartswith")
-    search_help_text = "Search by the start of a name"
+    search_fields = ("target__istartswith", "actor_label__istartswith", "actor_email__istartswith")
+    search_help_text = "Search by the start of a name or an e-mail address"
     ordering = ("-at", "-id")
     sortable_by = ()
     paginator = InfinitePaginator
@@ -52,9 +52,17 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def when(self, entry: AuditEntry) -> str:
         return moment(entry.at, current_workspace())
 
+    @display(description="Who", header=True)
+    def person(self, entry: AuditEntry) -> list[str]:
+        """What stands below the name is no choice of theirs: the address, or words that no address has."""
+        below = entry.actor_email or ("The product itself" if _is_product(entry) else "Account deleted")
+        if entry.via == AuditEntry.Via.PLATFORM:
+            below = f"{below} · operator"
+        return [entry.actor_label, below]
+
     @display(description="Who")
     def who(self, entry: AuditEntry) -> str:
-        return entry.actor_label
+        return entry.who
 
     @display(description="Action")
     def action_label(self, entry: AuditEntry) -> str:
@@ -142,9 +150,14 @@ def _csv_lines(workspace: Workspace, rows: QuerySet[AuditEntry]) -> Iterator[str
 def _cells(entry: AuditEntry, workspace: Workspace) -> tuple[object, ...]:
     at = entry.at.astimezone(workspace.zone).isoformat(timespec="seconds")
     return (
-        at, entry.actor_label, entry.action, entry.target, entry.get_via_display(), entry.address,
+        at, entry.actor_label, entry.actor_email, entry.action, entry.target, entry.get_via_display(), entry.address,
         _json(entry.changes) if entry.changes else "", _json(entry.detail) if entry.detail else "",
     )  # fmt: skip
+
+
+def _is_product(entry: AuditEntry) -> bool:
+    """Entries from before addresses were kept have none if the account is gone."""
+    return entry.actor_label == "PushPilot" and not entry.actor_email
 
 
 def _json(value: Any, indent: int | None = None) -> str:

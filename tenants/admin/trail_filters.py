@@ -49,7 +49,7 @@ class PersonFilter(DropdownFilter):
         if not wanted:
             return queryset
         if wanted == PUSHPILOT:
-            return queryset.filter(actor=None, actor_label="PushPilot")
+            return queryset.filter(actor=None, actor_label="PushPilot", actor_email="")
         is_known = wanted in dict(self.lookup_choices)
         return queryset.filter(actor=int(wanted)) if is_known else queryset.none()
 

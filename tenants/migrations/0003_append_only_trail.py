@@ -10,26 +10,31 @@ KEPT = ("id", "workspace_id", "actor_label", "action", "target", "changes", "det
 STAYS = "SELECT 1 FROM tenants_workspace WHERE id = OLD.workspace_id AND deletion_due_at IS NULL"
 SENTENCE = "The audit trail is append-only."
 
-SQLITE = (
-    f"""CREATE TRIGGER audit_no_change BEFORE UPDATE ON tenants_auditentry
-    WHEN NEW.actor_id IS NOT NULL OR {" OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in KEPT)}
+def triggers(kept):
+    """{vendor: statements} that make the triggers, for a table with these columns that never change."""
+    news, olds = (", ".join(f"{row}.{name}" for name in kept) for row in ("NEW", "OLD"))
+    sqlite = (
+        f"""CREATE TRIGGER audit_no_change BEFORE UPDATE ON tenants_auditentry
+    WHEN NEW.actor_id IS NOT NULL OR {" OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in kept)}
     BEGIN SELECT RAISE(ABORT, '{SENTENCE}'); END""",
-    f"""CREATE TRIGGER audit_no_delete BEFORE DELETE ON tenants_auditentry
+        f"""CREATE TRIGGER audit_no_delete BEFORE DELETE ON tenants_auditentry
     WHEN EXISTS ({STAYS})
     BEGIN SELECT RAISE(ABORT, '{SENTENCE}'); END""",
-)
-POSTGRESQL = (
-    f"""CREATE FUNCTION tenants_audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    )
+    postgresql = (
+        f"""CREATE FUNCTION tenants_audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF TG_OP = 'UPDATE' AND NEW.actor_id IS NULL
-            AND ({", ".join(f"NEW.{name}" for name in KEPT)}) IS NOT DISTINCT FROM ({", ".join(f"OLD.{name}" for name in KEPT)})
+        IF TG_OP = 'UPDATE' AND NEW.actor_id IS NULL AND ({news}) IS NOT DISTINCT FROM ({olds})
         THEN RETURN NEW; END IF;
         IF TG_OP = 'DELETE' AND NOT EXISTS ({STAYS}) THEN RETURN OLD; END IF;
         RAISE EXCEPTION '{SENTENCE}';
     END $$""",
-    """CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON tenants_auditentry
+        """CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON tenants_auditentry
     FOR EACH ROW EXECUTE FUNCTION tenants_audit_append_only()""",
-)
+    )
+    return {"sqlite": sqlite, "postgresql": postgresql}
+
+
 UNDO = {
     "sqlite": ("DROP TRIGGER audit_no_change", "DROP TRIGGER audit_no_delete"),
     "postgresql": (
@@ -46,7 +51,7 @@ def fill(apps, schema_editor):
 
 
 def install(apps, schema_editor):
-    for statement in SQLITE if schema_editor.connection.vendor == "sqlite" else POSTGRESQL:
+    for statement in triggers(KEPT)[schema_editor.connection.vendor]:
         schema_editor.execute(statement)
 
 

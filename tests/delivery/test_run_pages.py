@@ -157,7 +157,7 @@ def test_without_a_worker_the_page_says_how_to_start_one(cast, prepared):
 def test_a_pause_says_who_or_why(cast, prepared, worker):
     run = prepared(3)
     press(cast, run, "pause", "member")
-    assert "Member Rao paused it just now." in notices(progress(cast, run))
+    assert "Member Rao (member@biddano.test) paused it just now." in notices(progress(cast, run))
     press(cast, run, "resume")
     with scope(cast.workspace):
         stop_run(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")

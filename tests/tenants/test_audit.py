@@ -1,5 +1,8 @@
 """The trail: what is kept of a change, where it came from, and that nothing takes it back."""
 
+import html
+import re
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 
@@ -7,6 +10,7 @@ from campaigns.models import Template
 from tenants import audit
 from tenants.models import AuditEntry, User
 from tenants.scope import every_workspace, scope
+from tenants.workspaces import add_member
 
 
 @pytest.fixture
@@ -52,7 +56,14 @@ def test_the_models_refuse_to_change_it(cast, entry, verb):
                 act()
 
 
-@pytest.mark.parametrize("statement", ["UPDATE tenants_auditentry SET target = 'x'", "DELETE FROM tenants_auditentry"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tenants_auditentry SET target = 'x'",
+        "UPDATE tenants_auditentry SET actor_id = NULL, actor_email = 'x@y.test'",
+        "DELETE FROM tenants_auditentry",
+    ],
+)
 def test_the_database_refuses_to_change_it(cast, entry, statement):
     with every_workspace(), pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         connection.cursor().execute(statement)
@@ -65,4 +76,42 @@ def test_an_account_that_goes_leaves_its_name(cast, entry):
         User.objects.filter(pk=cast.member.pk).delete()
     with scope(cast.workspace):
         kept = AuditEntry.objects.get(pk=entry.pk)
-    assert (kept.actor, kept.actor_label) == (None, "Member Rao")
+    assert (kept.actor, kept.who) == (None, "Member Rao (member@biddano.test)")
+
+
+# --- a name is what somebody calls themselves -----------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["PushPilot", "Operator Root Rao", "Owner Rao", "PushPilot (root@push.test)"])
+def test_no_name_passes_for_somebody_else(cast, name):
+    client = cast.client("admin")
+    client.post("/accounts/profile/", {"full_name": name})
+    cast.admin.refresh_from_db()
+    with scope(cast.workspace):
+        made = audit.record(cast.workspace, "run paused", "Diwali", by=cast.admin)
+        audit.record(cast.workspace, "run paused", "Diwali", by=None)
+    assert made.who == f"{name} (admin@biddano.test)"
+    shown = cells_of(cast, "?person=pushpilot")
+    assert shown == ["PushPilot The product itself"]
+    assert cells_of(cast, "?action=run+paused") == [*shown, f"{name} admin@biddano.test"]
+
+
+def test_an_operator_is_marked_beside_the_name(cast):
+    with scope(cast.workspace), audit.origin("platform", None):
+        audit.record(cast.workspace, "plan changed", cast.workspace, by=cast.operator)
+    assert cells_of(cast, "?action=plan+changed") == ["Operator root@push.test root@push.test · operator"]
+
+
+def cells_of(cast, query: str) -> list[str]:
+    page = cast.client("owner").get(cast.url(f"tenants/auditentry/{query}")).content.decode()
+    rows = re.findall(r"<t[dh][^>]*field-person[^>]*>(.*?)</t[dh]>", page, re.DOTALL)
+    return [html.unescape(" ".join(re.sub(r"<[^>]+>", " ", row).split())) for row in rows]
+
+
+def test_who_changes_their_name_leaves_an_entry_in_each_of_their_workspaces(cast):
+    add_member(cast.other_workspace, cast.member, "viewer")
+    for _ in range(2):
+        assert cast.client("member").post("/accounts/profile/", {"full_name": "PushPilot"}).status_code == 302
+    for workspace in (cast.workspace, cast.other_workspace):
+        with scope(workspace):
+            [kept] = AuditEntry.objects.filter(action="person renamed")
+        assert (kept.target, kept.actor, kept.via) == ("member@biddano.test", cast.member, "console")
+        assert kept.changes == {"full_name": ["Member Rao", "PushPilot"]}

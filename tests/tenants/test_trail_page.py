@@ -128,6 +128,7 @@ def test_no_cell_is_a_formula_and_the_export_is_in_the_trail(cast, kept):
         changes = {"name": ("a", "b")}
         audit.record(cast.workspace, "@run", "=cmd()", by=cast.owner, detail={"run": 7}, changes=changes)
     [row] = exported(cast, "target=%3Dcmd()")
+    assert row["email"] == "owner@biddano.test"
     assert (row["who"], row["action"], row["target"], row["way"]) == ("Owner Rao", "'@run", "'=cmd()", "PushPilot")
     assert (row["changes"], row["details"]) == ('{"name": ["a", "b"]}', '{"run": 7}')
     assert exported(cast, "target=Late")[0]["at"] == "2026-11-21T01:30:00+05:30"
