@@ -139,7 +139,7 @@ PROOFS: dict[str, Proof] = {
     "account_profile": shows("Your name"),
     "deleted_workspaces": Proof(get="delete", post={}, said="/workspaces/deleted/"),
     "waiting_invitations": Proof(get="Invitations", post={}, said="does not wait"),
-    "tenants_auditentry_export": shows("Target"),
+    "tenants_auditentry_export": shows("way,address"),
     "api:openapi-json": Proof(get="PushPilot"),
     # With nothing in it; with all that they need in tests/tenants/api.
     **{
