@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -32,9 +32,12 @@ logger = logging.getLogger(__name__)
 def create_workspace(name: str, *, owner: User, **fields: Any) -> Workspace:
     """A workspace with its owner as the first member. Its slug comes from the name, made unique if taken."""
     slug = slugify(name)[:48] or "workspace"
-    if Workspace.objects.filter(slug=slug).exists():
-        slug = f"{slug}-{secrets.token_hex(3)}"
-    workspace = Workspace.objects.create(name=name.strip(), slug=slug, owner=owner, **fields)
+    given = {**fields, "name": name.strip(), "owner": owner}
+    try:
+        with transaction.atomic():
+            workspace = Workspace.objects.create(slug=slug, **given)
+    except IntegrityError:  # taken, perhaps in this moment
+        workspace = Workspace.objects.create(slug=f"{slug}-{secrets.token_hex(3)}", **given)
     add_member(workspace, owner, Role.OWNER)
     with scope(workspace):
         audit.record(workspace, "workspace created", workspace, by=owner)
@@ -98,7 +101,7 @@ def change_member(membership: Membership, role: str, *, by: User) -> None:
 
     What `by` may do is read again under the lock: the door asked before.
     """
-    current = _locked(membership)
+    current = _locked(membership.workspace_id, membership.user)
     refusal = why_not_change(current, role, by=by, by_role=role_of(by, current.workspace))
     if refusal:
         raise ValidationError(refusal)
@@ -115,8 +118,8 @@ def change_member(membership: Membership, role: str, *, by: User) -> None:
 
 @transaction.atomic
 def leave(workspace: Workspace, user: User) -> None:
-    """The user gives up their membership. Raises ValidationError for the last owner."""
-    current = _locked(Membership.objects.get(workspace=workspace, user=user))
+    """The user gives up their membership. Raises ValidationError for the last owner and for who has left already."""
+    current = _locked(workspace.pk, user)
     _keep_an_owner(current, "")
     _end(current, by=user, action="member left")
 
@@ -124,7 +127,7 @@ def leave(workspace: Workspace, user: User) -> None:
 @transaction.atomic
 def transfer_ownership(workspace: Workspace, to: User, *, by: User) -> None:
     """Make a member the owner; `by`, an owner, becomes admin. Raises ValidationError."""
-    own = _locked(Membership.objects.get(workspace=workspace, user=by))
+    own = _locked(workspace.pk, by)
     heir = Membership.objects.select_related("user").filter(user=to).exclude(user=by).first()
     if own.role != Role.OWNER:
         raise ValidationError("Only an owner can hand the workspace over.")
@@ -147,10 +150,16 @@ def lock(workspace_id: int) -> Workspace:
     return Workspace.objects.select_for_update(no_key=True).get(pk=workspace_id)
 
 
-def _locked(membership: Membership) -> Membership:
-    """The membership as it is now; roles of its workspace change one at a time, so that one owner always stays."""
-    lock(membership.workspace_id)
-    return Membership.objects.select_related("user", "workspace").get(pk=membership.pk)
+def _locked(workspace_id: int, user: User) -> Membership:
+    """The membership as it is now; roles of its workspace change one at a time, so that one owner always stays.
+
+    Raises ValidationError if it ended.
+    """
+    lock(workspace_id)
+    found = Membership.objects.select_related("user", "workspace").filter(workspace=workspace_id, user=user).first()
+    if found is None:
+        raise ValidationError(f"{user} is not in this workspace any more.")
+    return found
 
 
 def _keep_an_owner(current: Membership, role: str) -> None:

@@ -163,7 +163,11 @@ class InvitationAdmin(WorkspaceAdmin):
         extra = {"title": "Invitation" if object_id else "Invite people", "save_words": "Send invitations"}
         drafts: list[invitations.Draft] = []
         request._drafts = drafts  # type: ignore[attr-defined]
-        response = super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+        try:
+            response = super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+        except ValidationError as error:  # The form said yes; roles or members changed in between.
+            messages.error(request, f"Nobody was invited. {error.messages[0]}")
+            return redirect("admin:tenants_invitation_changelist")
         if drafts:
             self._show(request, [invitations.mail(draft, timezone.now()) for draft in drafts])
         return response

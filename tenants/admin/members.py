@@ -153,11 +153,13 @@ class MembershipAdmin(WorkspaceAdmin):
     )
     def leave(self, request: HttpRequest, form: Any) -> HttpResponse:
         workspace = require(request, roles.VIEW)
+        user: Any = request.user
         try:
-            leave(workspace, request.user)  # type: ignore[arg-type]
+            leave(workspace, user)
         except ValidationError as error:
             messages.error(request, error.messages[0])
-            return after_dialog(request, reverse("admin:tenants_membership_changelist"))
+            stays = role_of(user, workspace)
+            return after_dialog(request, reverse("admin:tenants_membership_changelist") if stays else "/")
         messages.success(request, f"You have left {workspace}.")
         return after_dialog(request, "/")
 

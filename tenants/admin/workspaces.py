@@ -233,6 +233,10 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
     )
     def delete_workspace(self, request: HttpRequest, form: DeleteForm, object_id: str) -> HttpResponse:
         workspace = require(request, roles.DELETE_WORKSPACE)
-        due = ask_deletion(workspace, by=request.user, now=timezone.now())  # type: ignore[arg-type]
-        messages.warning(request, f"{workspace} is closed and will be gone on {moment(due, workspace)}.")
+        try:
+            due = ask_deletion(workspace, by=request.user, now=timezone.now())  # type: ignore[arg-type]
+        except ValidationError as error:  # another owner was faster
+            messages.error(request, error.messages[0])
+        else:
+            messages.warning(request, f"{workspace} is closed and will be gone on {moment(due, workspace)}.")
         return after_dialog(request, "/workspaces/deleted/")

@@ -1,11 +1,13 @@
 """A workspace is deleted: closed at once, a week to undo, then nothing of it is left and nothing else is touched."""
 
+import re
 from datetime import timedelta
 from threading import Event, Thread
 from time import sleep
 
 import pytest
 from django.apps import apps
+from django.contrib.messages import get_messages
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
@@ -18,7 +20,7 @@ from reports.models import Engagement, InboxBatch, Rollup
 from tenants import keys, purge
 from tenants.models import AuditEntry, Connection, User, Workspace
 from tenants.scope import every_workspace, scope, tenant_models
-from tenants.workspaces import UNDO_DELETION, ask_deletion, purge_due, undo_deletion
+from tenants.workspaces import UNDO_DELETION, ask_deletion, create_workspace, purge_due, undo_deletion
 from tests.house.rows import rows_of
 from tests.story import add_people, run_to_the_end, write_campaign
 
@@ -73,6 +75,24 @@ def test_an_owner_deletes_it_by_typing_its_name(cast):
     assert closed(cast)
     with scope(cast.workspace):
         assert AuditEntry.objects.get(action="workspace deletion asked").actor == cast.owner
+
+
+def test_of_two_owners_who_delete_it_at_once_the_second_is_told(cast, monkeypatch):
+    def late(workspace, *, by, now):
+        close(cast)
+        return ask_deletion(workspace, by=by, now=now)
+
+    monkeypatch.setattr("tenants.admin.workspaces.ask_deletion", late)
+    answer = ask(cast, "Biddano Tech")
+    assert answer.headers["Location"] == "/workspaces/deleted/"
+    assert [str(m) for m in get_messages(answer.wsgi_request)] == ["This workspace is being deleted already."]
+
+
+def test_a_name_that_is_taken_gets_an_address_of_its_own(cast):
+    founded = create_workspace("Biddano Tech", owner=cast.outsider)
+    assert re.fullmatch(r"biddano-tech-[0-9a-f]{6}", founded.slug)
+    with scope(founded):
+        assert AuditEntry.objects.get().action == "workspace created"
 
 
 def test_an_admin_may_not_delete_it(cast):

@@ -139,12 +139,24 @@ def test_of_several_addresses_all_are_invited_or_none(cast, mailoutbox, monkeypa
         return draft(workspace, email, role, **said)
 
     monkeypatch.setattr(invitations, "draft", joins_meanwhile)
-    client = cast.client("admin")
-    client.raise_request_exception = False
-    client.post(cast.url("tenants/invitation/add/"), {"emails": "a@x.test outsider@biddano.test", "role": "member"})
+    answer = invite(cast, "a@x.test outsider@biddano.test")
+    assert "Nobody was invited. outsider@biddano.test is in this workspace already." in text(answer)
     assert mailoutbox == []
     with scope(cast.workspace):
         assert not Invitation.objects.exists()
+
+
+def test_an_inviter_who_is_demoted_in_between_gets_a_sentence(cast, mailoutbox, monkeypatch):
+    draft = invitations.draft
+
+    def demoted_meanwhile(workspace, email, role, *, by, now):
+        Membership.objects.filter(user=by).update(role=Role.ADMIN)
+        return draft(workspace, email, role, by=by, now=now)
+
+    monkeypatch.setattr(invitations, "draft", demoted_meanwhile)
+    answer = invite(cast, "a@x.test", "owner", by="owner")
+    assert "Only an owner can make somebody an owner." in text(answer)
+    assert mailoutbox == []
 
 
 def test_an_existing_user_joins_with_the_role_of_the_invitation(cast):

@@ -2,6 +2,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from tenants import keys, roles
+from tenants.admin import members as admin_members
+from tenants.admin import workspaces as admin_workspaces
 from tenants.models import ApiKey, AuditEntry, Membership, Workspace
 from tenants.roles import Role
 from tenants.scope import scope
@@ -116,6 +118,47 @@ def test_who_leaves_is_out_at_once(cast):
     assert client.get(cast.url()).status_code == 404
     with scope(cast.workspace):
         assert AuditEntry.objects.get(action="member left").target == "Viewer Rao"
+
+
+def _meanwhile(monkeypatch, module, verb: str, act) -> None:
+    """`act` happens after the door has asked for the right and before its verb starts."""
+    real = getattr(module, verb)
+
+    def late(*args, **said):
+        monkeypatch.setattr(module, verb, real)
+        act()
+        return real(*args, **said)
+
+    monkeypatch.setattr(module, verb, late)
+
+
+def _leave(cast, name):
+    return cast.client(name).post(cast.url("tenants/membership/leave/"), YES)
+
+
+def test_leaving_twice_at_once_leaves_once(cast, monkeypatch):
+    _meanwhile(monkeypatch, admin_members, "leave", lambda: _leave(cast, "member"))
+    assert _leave(cast, "member").headers["Location"] == "/"
+    with scope(cast.workspace):
+        assert AuditEntry.objects.filter(action="member left").count() == 1
+
+
+def test_somebody_who_leaves_while_they_are_changed_or_removed_is_gone(cast, monkeypatch):
+    url = page(cast, "member")
+    _meanwhile(monkeypatch, admin_members, "change_member", lambda: _leave(cast, "member"))
+    assert cast.client("admin").post(url, {"role": "viewer"}).status_code == 403
+    _meanwhile(monkeypatch, admin_members, "change_member", lambda: _leave(cast, "viewer"))
+    assert "Viewer Rao is not in this workspace any more." in text(remove(cast, "admin", "viewer"))
+
+
+def test_an_owner_who_is_removed_while_handing_over_hands_over_nothing(cast, monkeypatch):
+    with scope(cast.workspace):
+        change_member(membership(cast, "admin"), Role.OWNER, by=cast.owner)
+    url = cast.url(f"tenants/workspace/{cast.workspace.pk}/transfer/")
+    _meanwhile(monkeypatch, admin_workspaces, "transfer_ownership", lambda: remove(cast, "admin", "owner"))
+    assert cast.client("owner").post(url, {**YES, "to": cast.member.pk}).status_code == 302
+    assert Workspace.objects.get(pk=cast.workspace.pk).owner == cast.admin
+    assert membership(cast, "member").role == Role.MEMBER
 
 
 def test_removing_somebody_ends_their_secret_keys_and_no_write_key(cast):
