@@ -8,7 +8,8 @@ import math
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from tenants.models import Logo, Workspace
+from tenants import audit
+from tenants.models import Logo, User, Workspace
 
 LOGO_LIMIT_BYTES = 256 * 1024
 # By their first bytes, whatever name or type the browser sent. No SVG: it can carry scripts.
@@ -51,19 +52,28 @@ def _linear(part: float) -> float:
 
 
 @transaction.atomic
-def set_logo(workspace: Workspace, content: bytes) -> None:
+def set_logo(workspace: Workspace, content: bytes, *, by: User) -> None:
     """Keep the picture as the workspace's logo. Raises ValidationError unless it is a small PNG, JPEG, GIF or WebP."""
     media_type = check_logo(content)
     Logo.objects.update_or_create(workspace=workspace, defaults={"content": content, "media_type": media_type})
-    workspace.logo_version = hashlib.sha256(content).hexdigest()[:16]
-    Workspace.objects.filter(pk=workspace.pk).update(logo_version=workspace.logo_version)
+    _note(workspace, hashlib.sha256(content).hexdigest()[:16], by)
 
 
 @transaction.atomic
-def remove_logo(workspace: Workspace) -> None:
+def remove_logo(workspace: Workspace, *, by: User) -> None:
     Logo.objects.filter(workspace=workspace).delete()
-    workspace.logo_version = ""
-    Workspace.objects.filter(pk=workspace.pk).update(logo_version="")
+    _note(workspace, "", by)
+
+
+def _note(workspace: Workspace, version: str, by: User) -> None:
+    """The trail tells the pictures apart by their version; "" stands for none. The same one again is no change."""
+    before = workspace.logo_version
+    if version == before:
+        return
+    workspace.logo_version = version
+    Workspace.objects.filter(pk=workspace.pk).update(logo_version=version)
+    action = "logo changed" if version else "logo removed"
+    audit.record(workspace, action, workspace, by=by, changes={"logo": (before, version)})
 
 
 def check_logo(content: bytes) -> str:

@@ -174,19 +174,31 @@ def accept(token: str, user: User, now: datetime) -> Membership:
     except InvitationRefused as refused:
         with every_workspace():
             found = Invitation.objects.select_related("workspace").filter(digest=_digest(token)).first()
-        if found is not None:
-            with scope(found.workspace):
-                detail = {"reason": refused.reason}
-                audit.record(found.workspace, "invitation refused", found.email, by=user, detail=detail)
+        _note_refusal(found, user, refused.reason)
         raise
 
 
 def accept_waiting(number: str, user: User, now: datetime) -> Membership:
-    """Join by one of `open_for`, whose mailbox the user has proved. Raises InvitationRefused."""
-    for invitation in open_for(user):
-        if str(invitation.pk) == number:
-            return _join(invitation, user, now)
-    raise InvitationRefused("unknown", "This invitation does not wait for you any more. Ask for a new one.")
+    """Join by one of `open_for`, whose mailbox the user has proved. Raises InvitationRefused.
+
+    What is refused is audited if the invitation was this user's: numbers can be guessed, tokens cannot.
+    """
+    with every_workspace():
+        own = Invitation.objects.select_related("workspace").filter(email__in=verified_addresses(user))
+        meant = next((invitation for invitation in own if str(invitation.pk) == number), None)
+    try:
+        if meant is None or meant not in open_for(user):
+            raise InvitationRefused("unknown", "This invitation does not wait for you any more. Ask for a new one.")
+        return _join(meant, user, now)
+    except InvitationRefused as refused:
+        _note_refusal(meant, user, refused.reason)
+        raise
+
+
+def _note_refusal(found: Invitation | None, user: User, reason: str) -> None:
+    if found is not None:
+        with scope(found.workspace):
+            audit.record(found.workspace, "invitation refused", found.email, by=user, detail={"reason": reason})
 
 
 @transaction.atomic

@@ -116,9 +116,18 @@ def change_member(membership: Membership, role: str, *, by: User) -> None:
         _end(current, by=by, action="member removed")
 
 
-@transaction.atomic
 def leave(workspace: Workspace, user: User) -> None:
-    """The user gives up their membership. Raises ValidationError for the last owner and for who has left already."""
+    """The user gives up their membership. Raises ValidationError for the last owner and for who has left already; the try
+    is in the trail."""
+    try:
+        _leave(workspace, user)
+    except ValidationError as error:
+        audit.record(workspace, "leaving refused", user, by=user, detail={"why": error.messages[0]})
+        raise
+
+
+@transaction.atomic
+def _leave(workspace: Workspace, user: User) -> None:
     current = _locked(workspace.pk, user)
     _keep_an_owner(current, "")
     _end(current, by=user, action="member left")

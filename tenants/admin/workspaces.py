@@ -166,11 +166,12 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         return redirect("admin:tenants_workspace_change", require(request, roles.MEMBERS).pk)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        user: Any = request.user
         obj.save(update_fields=["name", "slug", "time_zone", "default_language", "brand_colour", "updated_at"])
         if form.cleaned_data.get("new_logo"):
-            brand.set_logo(obj, form.cleaned_data["new_logo"])
+            brand.set_logo(obj, form.cleaned_data["new_logo"], by=user)
         elif form.cleaned_data.get("remove_logo"):
-            brand.remove_logo(obj)
+            brand.remove_logo(obj, by=user)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None

@@ -25,7 +25,7 @@ def rows_of(workspace: Workspace, mark: str = "") -> Rows:
     """{model: a row of it} in the workspace, each with the mark in a text. A page of a model that is missing here fails
     the matrix."""
     with scope(workspace):
-        brand.set_logo(workspace, PNG + mark.encode())
+        brand.set_logo(workspace, PNG + mark.encode(), by=workspace.owner)
         made: Rows = {Workspace: workspace, Membership: Membership.objects.exclude(role="owner").first() or _owner()}
         for model, make in MAKERS.items():
             made[model] = make(workspace, made, mark)

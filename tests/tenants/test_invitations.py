@@ -409,6 +409,20 @@ def test_an_invitation_of_somebody_else_is_not_joined_by_its_number(cast, guess)
     answer = cast.client("outsider").post("/invitations/", {"invitation": number}, follow=True)
     assert "does not wait for you" in text(answer)
     assert not is_member(cast, cast.outsider)
+    with scope(cast.workspace):
+        assert not AuditEntry.objects.filter(action="invitation refused").exists()
+
+
+def test_an_invitation_that_ended_is_not_joined_by_its_number_and_the_trail_says_who_tried(cast):
+    invited(cast)
+    with scope(cast.workspace):
+        invitation = Invitation.objects.get()
+        invitations.revoke(invitation, by=cast.owner, now=timezone.now())
+    cast.client("outsider").post("/invitations/", {"invitation": invitation.pk})
+    assert not is_member(cast, cast.outsider)
+    with scope(cast.workspace):
+        kept = AuditEntry.objects.get(action="invitation refused")
+    assert (kept.target, kept.actor, kept.detail) == (cast.outsider.email, cast.outsider, {"reason": "unknown"})
 
 
 def test_an_address_that_is_not_confirmed_shows_no_invitation(cast):

@@ -110,6 +110,9 @@ def test_the_last_owner_cannot_leave(cast):
     answer = cast.client("owner").post(cast.url("tenants/membership/leave/"), YES, follow=True)
     assert "A workspace needs an owner." in text(answer)
     assert membership(cast, "owner").role == Role.OWNER
+    with scope(cast.workspace):
+        kept = AuditEntry.objects.get(action="leaving refused")
+    assert (kept.actor, kept.detail["why"][:25]) == (cast.owner, "A workspace needs an owne")
 
 
 def test_who_leaves_is_out_at_once(cast):

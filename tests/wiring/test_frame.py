@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tenants import brand
-from tenants.models import Workspace
+from tenants.models import AuditEntry, Workspace
+from tenants.scope import scope
 from tenants.workspaces import create_workspace
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
@@ -43,6 +44,19 @@ def test_a_logo_is_shown_in_the_frame_and_its_address_changes_with_it(cast):
     assert cast.client("outsider").get(address).status_code == 404
     save_settings(cast, remove_logo="on")
     assert "workspace/logo/" not in text(client.get(cast.url()))
+
+
+def test_the_trail_says_who_set_and_removed_the_logo(cast):
+    for _ in range(2):  # the same picture again is no change
+        save_settings(cast, new_logo=SimpleUploadedFile("logo.png", PNG))
+    version = Workspace.objects.get(pk=cast.workspace.pk).logo_version
+    save_settings(cast, remove_logo="on")
+    with scope(cast.workspace):
+        kept = AuditEntry.objects.filter(action__startswith="logo ", actor=cast.owner).order_by("pk")
+        assert [(entry.action, entry.changes) for entry in kept] == [
+            ("logo changed", {"logo": ["", version]}),
+            ("logo removed", {"logo": [version, ""]}),
+        ]
 
 
 def test_a_picture_that_is_none_is_refused_and_nothing_is_saved(cast):
