@@ -30,6 +30,10 @@ SCOPES = {
     EVENTS_WRITE: "Write events",
     WORKSPACE_READ: "Read the workspace's settings and members",
 }
+NOT_FOR_TEST = (
+    "A test key reaches only what went through the sandbox, and the settings and members of a workspace are real. Use "
+    "a live key to read them."
+)
 # How long a rotated key goes on working beside its successor, unless somebody chooses otherwise.
 OVERLAP = timedelta(hours=24)
 
@@ -43,9 +47,14 @@ _SECRET_LIMIT = 200
 # --- the life of a key ---------------------------------------------------------------------------------------------
 @transaction.atomic
 def create(key: ApiKey, *, by: User | None) -> str:
-    """Save the new key; returns its secret, which is kept nowhere. A public write key gets its one scope."""
+    """Save the new key; returns its secret, which is kept nowhere. A public write key gets its one scope.
+
+    Raises ValueError with a sentence for a test key that could read the workspace.
+    """
     if key.kind == ApiKey.Kind.WRITE:
         key.scopes = [EVENTS_WRITE]
+    if key.mode == ApiKey.Mode.TEST and WORKSPACE_READ in key.scopes:
+        raise ValueError(NOT_FOR_TEST)
     secret = _mint(key)
     key.created_by = by
     key.save()
@@ -159,7 +168,7 @@ def authenticate(header: str, scope: str) -> KnownKey:
     """The key of an Authorization header: `Bearer <key>`, or Basic with the key as user name.
 
     Raises Problem 401 if there is none or it is unknown, revoked or expired, or a secret key of somebody who is
-    deactivated; 403 if it lacks the scope.
+    deactivated; 403 if it lacks the scope, or is a test key and the scope is about what is real.
     """
     secret = _secret_in(header)
     if not secret:
@@ -171,6 +180,8 @@ def authenticate(header: str, scope: str) -> KnownKey:
         raise _refusal("This API key is unknown, revoked or expired. Make a new one in the console under API keys.")
     if scope not in key.scopes:
         raise Problem(403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`.")
+    if key.is_test and scope == WORKSPACE_READ:  # made before `create` refused them
+        raise Problem(403, "live_key_needed", NOT_FOR_TEST)
     return key
 
 

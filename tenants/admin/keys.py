@@ -64,8 +64,11 @@ class KeyForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if cleaned.get("kind") == ApiKey.Kind.SECRET and not cleaned.get("scopes") and "scopes" not in self.errors:
-            raise ValidationError({"scopes": "Tick at least one thing that the secret key may do."})
+        if cleaned.get("kind") == ApiKey.Kind.SECRET and "scopes" not in self.errors:
+            if not cleaned["scopes"]:
+                raise ValidationError({"scopes": "Tick at least one thing that the secret key may do."})
+            if cleaned.get("mode") == ApiKey.Mode.TEST and keys.WORKSPACE_READ in cleaned["scopes"]:
+                raise ValidationError({"scopes": keys.NOT_FOR_TEST})
         if cleaned.get("lifetime"):
             self.instance.expires_at = timezone.now() + timedelta(days=int(cleaned["lifetime"]))
         return cleaned

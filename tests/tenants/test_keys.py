@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from pushpilot.lib.problems import Problem
@@ -33,6 +34,30 @@ def refusal(secret: str, scope_name: str = keys.EVENTS_WRITE) -> int:
     with pytest.raises(Problem) as refused:
         keys.authenticate(f"Bearer {secret}", scope_name)
     return refused.value.status
+
+
+def test_a_test_key_cannot_read_what_is_real(cast):
+    client = cast.client("owner")
+    form = {"name": "CRM", "kind": "secret", "mode": "test", "scopes": [keys.WORKSPACE_READ, keys.EVENTS_WRITE]}
+    page = client.post(cast.url("tenants/apikey/add/"), form).content.decode()
+    assert "A test key reaches only what went through the sandbox" in page
+    with pytest.raises(ValueError, match="live key"):
+        make(cast, kind="secret", mode="test", scopes=[keys.WORKSPACE_READ])
+    with scope(cast.workspace):
+        assert not ApiKey.objects.exists()
+
+
+def test_a_test_key_from_before_reads_nothing_real_and_is_not_rotated(cast):
+    key, secret = make(cast, kind="secret", mode="test", scopes=[keys.EVENTS_WRITE])
+    with scope(cast.workspace):
+        ApiKey.objects.update(scopes=[keys.WORKSPACE_READ, keys.EVENTS_WRITE])
+        with pytest.raises(ValueError, match="live key"):
+            keys.rotate(key, by=cast.owner, overlap=keys.OVERLAP, now=timezone.now())
+    for path in ("members", ""):
+        address = f"/api/v1/workspaces/{cast.workspace.slug}/{path}".rstrip("/")
+        answer = Client().get(address, headers={"Authorization": f"Bearer {secret}"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "live_key_needed")
+    assert keys.authenticate(f"Bearer {secret}", keys.EVENTS_WRITE).is_test
 
 
 @pytest.mark.parametrize("mode", ["live", "test"])

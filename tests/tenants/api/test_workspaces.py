@@ -400,9 +400,8 @@ def test_an_invitation_that_cannot_be_is_refused(cast, apps, body, answer, mailo
 
 
 # --- API keys ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("mode", ["live", "test"])
-def test_a_secret_key_reads_its_workspace(cast, mode):
-    app = App(f"Bearer {key_of(cast.workspace, mode=mode)}")
+def test_a_secret_key_reads_its_workspace(cast):
+    app = App(f"Bearer {key_of(cast.workspace)}")
     told = app.get("/workspace").json()
     assert (told["slug"], told["role"]) == ("biddano-tech", None)
     assert app.get("/workspaces").json() == {"items": [told], "count": 1}
