@@ -239,6 +239,9 @@ LEASE_SECS = env.integer("LEASE_SECS", 30, least=1, most=600)
 SEND_UNDO = timedelta(seconds=env.integer("SEND_UNDO_SECS", 30, most=600))
 # Requests with one write key that are taken in a minute; more is answered 429.
 EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)
+# Who may sign up may mail strangers; tenants.limits counts.
+INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 200, least=1)
+WORKSPACES_PER_DAY = env.integer("WORKSPACES_PER_DAY", 20, least=1)
 SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 
 # --- the rest ------------------------------------------------------------------------------------------

@@ -7,9 +7,11 @@ from typing import cast
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 
 from delivery.connections import SandboxUnreachable, connect_sandbox
 from pushpilot import health
@@ -18,7 +20,7 @@ from tenants import people
 from tenants.invitations import open_for
 from tenants.models import Membership, User, Workspace
 from tenants.scope import every_workspace
-from tenants.workspaces import closing_workspaces, create_workspace
+from tenants.workspaces import closing_workspaces, found_workspace
 
 
 class WorkspaceForm(forms.Form):
@@ -50,9 +52,13 @@ def home(request: HttpRequest) -> HttpResponse:
     form = WorkspaceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         user = cast(User, request.user)
-        workspace = create_workspace(form.cleaned_data["name"], owner=user)
-        messages.success(request, _connect_sandbox(workspace, user))
-        return redirect(workspace.console_path)
+        try:
+            workspace = found_workspace(form.cleaned_data["name"], by=user, now=timezone.now())
+        except ValidationError as error:
+            form.add_error("name", error)
+        else:
+            messages.success(request, _connect_sandbox(workspace, user))
+            return redirect(workspace.console_path)
     user = cast(User, request.user)
     context = {
         "form": form, "has_workspace": bool(slugs), "waiting": open_for(user), "closing": closing_workspaces(user),

@@ -23,7 +23,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from tenants import audit, workspaces
+from tenants import audit, limits, workspaces
 from tenants.models import Invitation, Membership, User, Workspace
 from tenants.scope import every_workspace, scope
 
@@ -60,7 +60,8 @@ class Sent:
 
 # --- the inviter's side --------------------------------------------------------------------------------------------
 def invite(workspace: Workspace, email: str, role: str, *, by: User, now: datetime) -> Sent:
-    """Invite an address, or renew its open invitation, and mail the link. Raises ValidationError with a sentence.
+    """Invite an address, or renew its open invitation, and mail the link. Raises ValidationError with a sentence,
+    limits.TooMany among them.
 
     Not for inside a transaction: call `draft` there, and `mail` when it stands.
     """
@@ -78,6 +79,7 @@ def draft(workspace: Workspace, email: str, role: str, *, by: User, now: datetim
         raise ValidationError(refusal)
     if Membership.objects.filter(workspace=workspace, user__email=email).exists():
         raise ValidationError(f"{email} is in this workspace already. Change their role in the list of members.")
+    limits.check_invitations(workspace, [email], by=by, now=now)
     invitation, _ = Invitation.objects.update_or_create(
         workspace=workspace, email=email, accepted_at=None, revoked_at=None,
         defaults={

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from tenants import audit, keys
+from tenants import audit, keys, limits
 from tenants.models import Invitation, Membership, User, Workspace
 from tenants.roles import CONNECTIONS, MEMBERS, ROLE_CAPABILITIES, Role
 from tenants.scope import every_workspace, scope
@@ -42,6 +42,14 @@ def create_workspace(name: str, *, owner: User, **fields: Any) -> Workspace:
     with scope(workspace):
         audit.record(workspace, "workspace created", workspace, by=owner)
     return workspace
+
+
+@transaction.atomic
+def found_workspace(name: str, *, by: User, now: datetime, **fields: Any) -> Workspace:
+    """create_workspace for whoever asks for one at a door. Raises limits.TooMany."""
+    User.objects.select_for_update(no_key=True).get(pk=by.pk)  # two at once are counted one after the other
+    limits.check_founding(by, now)
+    return create_workspace(name, owner=by, **fields)
 
 
 def add_member(workspace: Workspace, user: User, role: str, *, invited_at: datetime | None = None) -> Membership:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
-from tenants import invitations, roles
+from tenants import invitations, limits, roles
 from tenants.admin import once
 from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
 from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
@@ -76,6 +76,7 @@ class InviteForm(forms.ModelForm):
         here = Membership.objects.filter(user__email__in=emails).values_list("user__email", flat=True)
         if here:
             raise ValidationError(f"In this workspace already: {', '.join(sorted(here))}. Take them out of the list.")
+        limits.check_invitations(current_workspace(), emails, by=self.by, now=timezone.now())  # type: ignore[arg-type, attr-defined]
         return emails
 
 
@@ -154,7 +155,7 @@ class InvitationAdmin(WorkspaceAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         user: Any = request.user
-        return type(form)(form.__name__, (form,), {"by_role": role_of(user, workspace_of(request))})
+        return type(form)(form.__name__, (form,), {"by": user, "by_role": role_of(user, workspace_of(request))})
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None

@@ -14,7 +14,7 @@ from django.utils import timezone
 from ninja import Query, Router, Status
 
 from pushpilot.lib.problems import Problem
-from tenants import invitations, roles, workspaces
+from tenants import invitations, limits, roles, workspaces
 from tenants.api import schemas
 from tenants.api.security import AccessToken, AccessTokenOrKey, Caller, caller_of, inside, workspace_meant
 from tenants.models import Invitation, Membership, User, Workspace
@@ -30,11 +30,15 @@ Offset = Annotated[int, Query(0, ge=0, le=1_000_000)]
 
 @contextmanager
 def _by_the_rules() -> Iterator[None]:
-    """What a verb refuses: 422 for what is wrong with a field, 409 for what a rule of the workspace forbids."""
+    """What a verb refuses: 422 for what is wrong with a field, 409 for what a rule of the workspace forbids, 429 for
+    what was enough for today."""
     try:
         yield
     except Membership.DoesNotExist as error:  # removed in the same moment
         raise _missing("member") from error
+    except limits.TooMany as error:
+        headers = {"Retry-After": str(error.retry_after_secs)}
+        raise Problem(429, "too_many_requests", error.messages[0], headers=headers) from error
     except ValidationError as error:
         if not hasattr(error, "error_dict"):
             raise Problem(409, "refused", error.messages[0]) from error
@@ -80,7 +84,8 @@ def list_workspaces(request: HttpRequest, limit: Limit = 100, offset: Offset = 0
 def create_workspace(request: HttpRequest, body: schemas.NewWorkspace) -> Status[dict[str, Any]]:
     """You become its owner."""
     founder = caller_of(request).person
-    founded = workspaces.create_workspace(owner=founder, **body.model_dump())
+    with _by_the_rules():
+        founded = workspaces.found_workspace(by=founder, now=timezone.now(), **body.model_dump())
     for furnish in FOUNDED:
         furnish(founded, founder)
     return Status(201, _told_to(caller_of(request), founded))

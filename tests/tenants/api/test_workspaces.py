@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from tenants import invitations, keys
 from tenants.api.tokens import TokenStrategy
+from tenants.limits import MAIL_AGAIN_AFTER
 from tenants.models import ApiKey, AuditEntry, Connection, Invitation, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import every_workspace, scope
@@ -40,7 +41,7 @@ def invited(cast: Cast, email: str = "new@biddano.test", workspace: Workspace | 
     workspace = workspace or cast.workspace
     by = cast.owner if workspace == cast.workspace else cast.other_owner
     with scope(workspace):
-        return invitations.invite(workspace, email, Role.MEMBER, by=by, now=timezone.now()).invitation
+        return invitations.draft(workspace, email, Role.MEMBER, by=by, now=timezone.now()).invitation
 
 
 def audited(action: str) -> AuditEntry:
@@ -360,6 +361,8 @@ def test_an_invitation_is_mailed_and_its_link_works(cast, apps, asha, mailoutbox
 
 def test_a_fresh_link_ends_the_old_one(cast, apps, asha):
     first = apps["admin"].post("/workspaces/biddano-tech/invitations", email=asha.email).json()
+    with scope(cast.workspace):
+        Invitation.objects.update(sent_at=timezone.now() - MAIL_AGAIN_AFTER)
     second = apps["admin"].ask("POST", f"/workspaces/biddano-tech/invitations/{first['id']}/resend").json()
     assert second["id"] == first["id"]
     with pytest.raises(invitations.InvitationRefused):
