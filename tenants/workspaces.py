@@ -125,8 +125,10 @@ def change_member(membership: Membership, role: str, *, by: User) -> None:
 
 
 def leave(workspace: Workspace, user: User) -> None:
-    """The user gives up their membership. Raises ValidationError for the last owner and for who has left already; the try
-    is in the trail."""
+    """The user gives up their membership.
+
+    Raises ValidationError for the last owner and for who has left already; the try is in the trail.
+    """
     try:
         _leave(workspace, user)
     except ValidationError as error:
