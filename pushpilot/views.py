@@ -20,6 +20,7 @@ from tenants import people
 from tenants.invitations import open_for
 from tenants.models import Membership, User, Workspace
 from tenants.scope import every_workspace
+from tenants.validators import validate_name
 from tenants.workspaces import closing_workspaces, found_workspace
 
 
@@ -27,6 +28,7 @@ class WorkspaceForm(forms.Form):
     name = forms.CharField(
         max_length=100,
         min_length=2,
+        validators=[validate_name],
         label="Name of your company or team",
         widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "organization", "placeholder": "FreshCart"}),
     )

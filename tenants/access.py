@@ -15,6 +15,7 @@ from pushpilot.lib.clients import client_address
 from tenants import roles
 from tenants.models import User
 from tenants.scope import belongs_to_workspace, current_workspace
+from tenants.validators import validate_name
 
 
 class EmailBackend(AuthenticationBackend):
@@ -113,7 +114,10 @@ class SignupForm(forms.Form):
     """What sign-up asks beside e-mail and password."""
 
     full_name = forms.CharField(
-        max_length=150, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"})
+        max_length=150,
+        validators=[validate_name],
+        label="Your name",
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
     field_order = ("full_name", "email", "password1")
 

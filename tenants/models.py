@@ -11,7 +11,6 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models import Q
@@ -21,16 +20,12 @@ from guardian.models import UserObjectPermissionBase
 from tenants import roles, secrets
 from tenants.roles import Role
 from tenants.scope import TenantManager, TenantModel, belongs_to_workspace, every_workspace, tenant_models
+from tenants.validators import validate_language, validate_name, validate_time_zone
 
 __all__ = [
     "ApiKey", "AuditEntry", "Connection", "Invitation", "Logo", "Membership", "User", "Workspace",
     "WorkspaceUserObjectPermission",
 ]  # fmt: skip
-
-
-def validate_time_zone(value: str) -> None:
-    if value not in zoneinfo.available_timezones():
-        raise ValidationError(f"“{value}” is no time zone. Write a name such as Asia/Kolkata or Europe/Berlin.")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -57,7 +52,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         APPLE = "apple", "Apple"
 
     email = models.EmailField(unique=True)
-    full_name = models.CharField(max_length=150, blank=True)
+    full_name = models.CharField(max_length=150, blank=True, validators=[validate_name])
     auth_provider = models.CharField(max_length=16, choices=Provider.choices, default=Provider.EMAIL)
     is_active = models.BooleanField(default=True)
     # secure_admin_login and the command palette ask for is_staff; rights come from workspace grants alone.
@@ -124,12 +119,12 @@ class Workspace(models.Model):
         PRO = "pro", "Pro plan"
         ENTERPRISE = "enterprise", "Enterprise plan"
 
-    name = models.CharField(max_length=100)
+    name = models.CharField(max_length=100, validators=[validate_name])
     slug = models.SlugField(max_length=60, unique=True)
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="owned_workspaces")
     plan = models.CharField(max_length=16, choices=Plan.choices, default=Plan.FREE)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    default_language = models.CharField(max_length=35, default="en")
+    default_language = models.CharField(max_length=35, default="en", validators=[validate_language])
     brand_colour = models.CharField(
         max_length=7, blank=True, validators=[RegexValidator(r"^#[0-9a-fA-F]{6}\Z", "Write a colour such as #155dfc.")]
     )

@@ -5,8 +5,19 @@ from __future__ import annotations
 from django.db import transaction
 
 from tenants import audit
-from tenants.models import User, Workspace
+from tenants.models import Membership, User, Workspace
+from tenants.roles import Role
 from tenants.scope import every_workspace, scope
+
+
+def left_without(user: User) -> list[Workspace]:
+    """The workspaces, by name, in which nobody but this user is an owner who can sign in."""
+    with every_workspace():
+        owners = Membership.objects.filter(role=Role.OWNER, user__is_active=True)
+        own = owners.filter(user=user).values("workspace")
+        others = owners.exclude(user=user).values("workspace")
+        open_ones = Workspace.objects.filter(pk__in=own, deletion_due_at=None)
+        return list(open_ones.exclude(pk__in=others).order_by("name"))
 
 
 @transaction.atomic

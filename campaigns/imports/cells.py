@@ -17,6 +17,7 @@ from django.core.validators import URLValidator
 from campaigns import render
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
+from tenants.validators import LANGUAGE
 
 COLUMNS = ("name", "language", "category", "tone", "title", "body", "image_url", "deep_link")
 REQUIRED = ("name", "category", "title", "body")
@@ -37,7 +38,6 @@ CHOICES: dict[str, dict[str, str]] = {
 }
 PERSONALISED = ("title", "body", "image_url", "deep_link")
 
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]{4})?(-(?:[a-z]{2}|\d{3}))?", re.IGNORECASE)
 _WEB_ADDRESS = URLValidator(schemes=["http", "https"])
 _SCRIPT_SCHEMES = ("javascript", "data", "vbscript")
 _CURLY_QUOTES = re.compile(r"\{[{%][^}]*[“”„‘’]")
@@ -116,7 +116,7 @@ def tidy(column: str, cell: str) -> str:
 def _tidy_language(cell: str) -> str:
     """ "pt_br" → "pt-BR", "ZH-hant" → "zh-Hant"."""
     code = cell.replace("_", "-")
-    if not _LANGUAGE.fullmatch(code):
+    if not LANGUAGE.fullmatch(code):
         return cell
     first, *rest = code.split("-")
     return "-".join([first.lower(), *(part.title() if len(part) == 4 else part.upper() for part in rest)])
@@ -138,7 +138,7 @@ def _problem(column: str, value: str) -> CellError | None:
         return CellError(f"The {column} is empty.", _remedy_for_empty(column)) if column in REQUIRED else None
     if column in CHOICES and value not in CHOICES[column]:
         return _no_choice(column, value)
-    if column == "language" and not _LANGUAGE.fullmatch(value):
+    if column == "language" and not LANGUAGE.fullmatch(value):
         return CellError(f"“{value[:40]}” is no language code.", "Write a code such as en, hi or pt-BR.")
     if len(value) > LIMITS[column]:
         over = len(value) - LIMITS[column]

@@ -10,6 +10,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -18,14 +19,17 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldBooleanSwitchWidget
 
-from tenants import operators
+from tenants import operators, people
 from tenants.admin.platform_base import PlatformAdmin, ago, day
 from tenants.admin.platform_words import device
 from tenants.models import Membership, User
 from tenants.scope import every_workspace
 
 RECENT = timedelta(days=30)
+MOST_NAMED = 5
 STANDING = {"Operator": "primary", "Active": "success", "Deactivated": "danger"}
 SECOND_STEPS = {
     Authenticator.Type.TOTP: "authenticator app",
@@ -78,6 +82,24 @@ def standing(user: User) -> str:
     if not user.is_active:
         return "Deactivated"
     return "Operator" if user.is_superuser else "Active"
+
+
+class DeactivateForm(BaseDialogForm):
+    """Asks once more if workspaces would be left without an owner who can sign in."""
+
+    def __init__(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, object_id, *args, **kwargs)
+        user = User.objects.filter(pk=object_id, is_active=True).first()
+        left = people.left_without(user) if user else []
+        if left:
+            names = ", ".join(str(workspace) for workspace in left[:MOST_NAMED])
+            more = f" and {len(left) - MOST_NAMED:,} more" if len(left) > MOST_NAMED else ""
+            self.fields["ownerless"] = forms.BooleanField(
+                label=f"Leave without an owner: {names}{more}",
+                help_text="Nobody else owns this: nobody could hand it over, delete it or undo its deletion.",
+                error_messages={"required": "Tick this, or let somebody else be made an owner first."},
+                widget=UnfoldBooleanSwitchWidget,
+            )
 
 
 class UserPage(PlatformAdmin):
@@ -240,6 +262,7 @@ class UserPage(PlatformAdmin):
             "description": "They are signed out at once, in browsers and apps, and cannot sign in again. The secret "
             "keys they made are refused; write keys in apps go on working. What they wrote and sent stays, and so do "
             "their roles: reactivating brings everything back.",
+            "form_class": DeactivateForm,
             "form_submit_text": "Deactivate",
         },
     )

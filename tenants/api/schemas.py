@@ -14,8 +14,8 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
 from pushpilot.lib.bounded import check_text
-from tenants.models import validate_time_zone
 from tenants.roles import Role
+from tenants.validators import validate_language, validate_name, validate_time_zone
 
 LONGEST_TOKEN_CHARS = 8_000  # an id_token of Google has about 1,200
 
@@ -48,9 +48,9 @@ class Plain(GroupedMetadata):
 
 Email = Annotated[str, Plain(254), _checked(validate_email)]
 Password = Annotated[str, Plain(1_000, strip=False)]
-FullName = Annotated[str, Plain(150)]
+FullName = Annotated[str, Plain(150), _checked(validate_name)]
 TimeZone = Annotated[str, Plain(64), _checked(validate_time_zone)]
-Language = Annotated[str, Plain(35)]
+Language = Annotated[str, Plain(35), _checked(validate_language)]
 Token = Annotated[str, Plain(LONGEST_TOKEN_CHARS)]
 Code = Annotated[str, Plain(64)]
 
@@ -82,7 +82,9 @@ class NativeLogin(Body):
     nonce: Annotated[str, Plain(500)] | None = (
         None  # what the app gave the provider's SDK; its SHA-256 may stand in the token
     )
-    full_name: Annotated[str, Plain(150, 0)] = ""  # Apple tells it to the app, once, and never in the token
+    full_name: Annotated[str, Plain(150, 0), _checked(validate_name)] = (
+        ""  # Apple tells it to the app, once, and never in the token
+    )
     code: Code | None = None
 
 
@@ -114,7 +116,7 @@ class SignedIn(Tokens):
 
 # --- workspaces ----------------------------------------------------------------------------------------------------
 class NewWorkspace(Body):
-    name: Annotated[str, Plain(100, 2)]
+    name: Annotated[str, Plain(100, 2), _checked(validate_name)]
     time_zone: TimeZone = "UTC"
     default_language: Language = "en"
 
@@ -122,7 +124,7 @@ class NewWorkspace(Body):
 class WorkspaceChanges(Body):
     """Only the fields that are sent are changed."""
 
-    name: Annotated[str, Plain(100)] = ""
+    name: Annotated[str, Plain(100), _checked(validate_name)] = ""
     slug: Annotated[str, Plain(60)] = ""
     time_zone: TimeZone = ""
     default_language: Language = ""

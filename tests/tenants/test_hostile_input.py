@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenants.models import Invitation
+from tenants.models import Invitation, User, Workspace
 from tenants.scope import scope
 
 
@@ -90,3 +90,40 @@ def test_an_address_that_is_too_long_invites_nobody(cast, mailoutbox):
     assert not mailoutbox
     with scope(cast.workspace):
         assert not Invitation.objects.exists()
+
+
+# --- names and languages ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "name", ["Fresh\x1b[31mCart", "Fresh\nCart", "Fresh\u202etraC", "Fresh\u2028Cart", "\u2066Fresh"]
+)
+def test_a_name_holds_nothing_that_cannot_be_seen(cast, name):
+    settings = f"tenants/workspace/{cast.workspace.pk}/change/"
+    form = {"name": name, "slug": "biddano-tech", "time_zone": "UTC", "default_language": "en"}
+    sign_up = {"email": "new@biddano.test", "password1": "correct horse battery", "full_name": name}
+    for who, path, fields in (
+        ("owner", cast.url(settings), form), ("outsider", "/", {"name": name}),
+        ("member", "/accounts/profile/", {"full_name": name}), ("anonymous", "/accounts/signup/", sign_up),
+    ):  # fmt: skip
+        assert "A name cannot hold the invisible character U+" in cast.client(who).post(path, fields).content.decode()
+    assert not Workspace.objects.filter(name=name).exists()
+    assert not User.objects.filter(full_name=name).exists()
+
+
+def test_names_of_every_script_stay_names(cast):
+    for name in ("क्‍ष Foods", "\u200fمخبز", "Śledź & Søn", "👩‍🍳 Kitchen"):
+        assert cast.client("member").post("/accounts/profile/", {"full_name": name}).status_code == 302
+        assert cast.client("outsider").post("/?new", {"name": name}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("language", "status"),
+    [("en", 302), ("pt-BR", 302), ("zh-Hant-TW", 302), ("es-419", 302),
+     ("klingon!! <b>", 200), ("en_US", 200), ("english", 200), ("e", 200), ("en\n", 302), ("ｅｎ", 200)],
+)  # fmt: skip
+def test_the_default_language_is_one(cast, language, status):
+    form = {"name": "Biddano", "slug": "biddano-tech", "time_zone": "UTC", "default_language": language}
+    answer = cast.client("owner").post(cast.url(f"tenants/workspace/{cast.workspace.pk}/change/"), form)
+    assert answer.status_code == status
+    assert ("is no language that we know" in answer.content.decode()) == (status == 200)
+    kept = Workspace.objects.get(pk=cast.workspace.pk).default_language
+    assert kept == (language.strip() if status == 302 else "en")

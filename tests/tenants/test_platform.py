@@ -135,6 +135,21 @@ def test_a_reset_mail_goes_to_the_user_and_to_nobody_who_is_shut_out(platform, m
     assert len(mailoutbox) == 1
 
 
+def test_who_alone_owns_a_workspace_is_deactivated_only_after_a_second_question(platform):
+    owner = platform.cast.owner
+    question = "Leave without an owner: Biddano Tech"
+    assert question in platform.get(f"tenants/user/{owner.pk}/deactivate/")
+    assert "Tick this, or let somebody else be made an owner first." in platform.do("deactivate", owner)
+    owner.refresh_from_db()
+    assert owner.is_active
+    assert question not in platform.get(f"tenants/user/{platform.cast.admin.pk}/deactivate/")
+    with scope(platform.cast.workspace):
+        workspaces.change_member(Membership.objects.get(user=platform.cast.admin), "owner", by=owner)
+    assert question not in platform.get(f"tenants/user/{owner.pk}/deactivate/")
+    User.objects.filter(pk=platform.cast.admin.pk).update(is_active=False)
+    assert "is deactivated and signed out everywhere" in platform.do("deactivate", owner, ownerless="on")
+
+
 def test_operators_are_made_and_removed_but_nobody_removes_or_deactivates_themselves(platform):
     admin, root = platform.cast.admin, platform.operator
     assert "is now an operator" in platform.do("make_operator", admin)

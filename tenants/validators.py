@@ -1,0 +1,32 @@
+"""What the texts of this layer must be, each fault with its sentence."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zoneinfo
+
+from django.core.exceptions import ValidationError
+
+# A language, with a script and a region if they matter: the part of BCP 47 that names what somebody reads.
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]{4})?(-(?:[a-z]{2}|\d{3}))?", re.IGNORECASE | re.ASCII)
+# They turn what they enclose around, so that a name reads as another one. Joiners and marks stay: Hindi and Arabic
+# are written with them.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def validate_time_zone(value: str) -> None:
+    if value not in zoneinfo.available_timezones():
+        raise ValidationError(f"“{value}” is no time zone. Write a name such as Asia/Kolkata or Europe/Berlin.")
+
+
+def validate_language(value: str) -> None:
+    if not LANGUAGE.fullmatch(value):
+        raise ValidationError(f"“{value}” is no language that we know. Write its code, such as en, hi or pt-BR.")
+
+
+def validate_name(value: str) -> None:
+    """One line, without what cannot be seen: a name stands in mails, in terminals and beside other names."""
+    for char in value:
+        if char in _TURNING or unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs"):
+            raise ValidationError(f"A name cannot hold the invisible character U+{ord(char):04X}. Type it anew.")
