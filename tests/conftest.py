@@ -64,9 +64,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         if report.when == "call"
     ]
     cells = sum(value for name, value in noted if name == "cells")
-    leaks = sum(1 for name, _ in noted if name == "leak")
+    leaks = [value for name, value in noted if name == "leak"]
     if cells or leaks:
-        terminalreporter.write_line(f"Permission matrix: {cells:,} cells right, {leaks} seeded leaks caught.")
+        terminalreporter.write_line(f"Permission matrix: {cells:,} cells right, {len(leaks)} seeded leaks caught.")
+    for leak in sorted(leaks):
+        terminalreporter.write_line(f"  caught: {leak}")
 
 
 @pytest.fixture(scope="session")
