@@ -166,6 +166,9 @@ def _open(digest: str, now: datetime, *, lock: bool = False) -> Invitation:
     }
     if found.state(now) in refusals:
         raise InvitationRefused(*refusals[found.state(now)])
+    if found.invited_by is not None and not found.invited_by.is_active:
+        gone = f"Whoever invited you to {found.workspace} has no account any more. Ask somebody else there."
+        raise InvitationRefused("revoked", gone)
     return found
 
 
@@ -240,4 +243,5 @@ def open_for(user: User) -> list[Invitation]:
             email__in=verified_addresses(user), accepted_at=None, revoked_at=None, expires_at__gt=timezone.now(),
             workspace__deletion_due_at=None,
         )  # fmt: skip
-        return list(waiting.select_related("workspace", "invited_by").order_by("-invited_at"))
+        asked = waiting.exclude(invited_by__is_active=False).select_related("workspace", "invited_by")
+        return list(asked.order_by("-invited_at"))

@@ -36,6 +36,7 @@ from django.http import Http404, HttpRequest
 from tenants import people
 from tenants.access import drop_claims
 from tenants.models import User
+from tenants.validators import visible
 
 logger = logging.getLogger(__name__)
 LONGEST_NAME_CHARS = 150
@@ -105,7 +106,8 @@ class IdTokenProvider(OAuth2Provider):
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
         parts = (data.get("given_name"), data.get("family_name"))
         name = data.get("name") or " ".join(part for part in parts if isinstance(part, str))
-        return {"email": data.get("email"), "full_name": name[:LONGEST_NAME_CHARS] if isinstance(name, str) else ""}
+        full_name = visible(name)[:LONGEST_NAME_CHARS] if isinstance(name, str) else ""
+        return {"email": data.get("email"), "full_name": full_name}
 
 
 def check_nonce(claimed: object, given: str | None) -> None:

@@ -28,5 +28,14 @@ def validate_language(value: str) -> None:
 def validate_name(value: str) -> None:
     """One line, without what cannot be seen: a name stands in mails, in terminals and beside other names."""
     for char in value:
-        if char in _TURNING or unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs"):
+        if not _is_seen(char):
             raise ValidationError(f"A name cannot hold the invisible character U+{ord(char):04X}. Type it anew.")
+
+
+def visible(name: str) -> str:
+    """A name that nobody here typed, e.g. a provider's, without what `validate_name` refuses."""
+    return "".join(filter(_is_seen, name)).strip()
+
+
+def _is_seen(char: str) -> bool:
+    return char not in _TURNING and unicodedata.category(char) not in ("Cc", "Zl", "Zp", "Cs")

@@ -436,3 +436,14 @@ def test_an_address_that_is_not_confirmed_shows_no_invitation(cast):
     client = Client()
     client.force_login(newcomer)
     assert "No invitation waits for you" in text(client.get("/invitations/"))
+
+
+def test_the_invitation_of_somebody_deactivated_ends_with_them(cast):
+    link = invited(cast)
+    User.objects.filter(pk=cast.owner.pk).update(is_active=False)
+    client = cast.client("outsider")
+    assert client.post(link).status_code == 410
+    assert "No invitation waits for you" in text(client.get("/invitations/"))
+    assert not is_member(cast, cast.outsider)
+    User.objects.filter(pk=cast.owner.pk).update(is_active=True)
+    assert "Biddano Tech" in text(client.get("/invitations/"))

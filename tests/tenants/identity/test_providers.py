@@ -176,6 +176,13 @@ def test_an_address_in_apples_form_is_not_believed(db, identity_provider):
     assert not SocialAccount.objects.exists()
 
 
+def test_a_name_of_apple_keeps_nothing_that_cannot_be_seen(db, identity_provider):
+    client = Client()
+    said = json.dumps({"name": {"firstName": "As\u202eha\n", "lastName": "Rao\u0007"}})
+    identity_provider.sign_in(client, APPLE, user=said)
+    assert signed_in_as(client).full_name == "Asha Rao"
+
+
 @pytest.mark.parametrize(
     "said", ["[1]", "5", '"x"', '{"name": "Asha"}', '{"name": {"firstName": 7}}', "{", '{"name": null}']
 )
