@@ -25,6 +25,7 @@ MORE_PAGES = {
     "roles": "tenants/membership/roles/",
     "new-key": "tenants/apikey/add/",
     "audit": "tenants/auditentry/",
+    "audit-entry": "tenants/auditentry/2/change/",
     "workspace": "tenants/workspace/1/change/",
 }
 # Outside of the console, by their whole path.
