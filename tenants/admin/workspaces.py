@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
@@ -177,7 +177,13 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
         extra = {"title": "Workspace settings", "show_back_button": False, **(extra_context or {})}
-        return super().changeform_view(request, object_id, form_url, extra)
+        try:
+            return super().changeform_view(request, object_id, form_url, extra)
+        except IntegrityError:  # the form asked whether the web address is free, and somebody was faster
+            messages.error(
+                request, "Another workspace has just taken this web address. Nothing was saved; try another."
+            )
+            return redirect("admin:tenants_workspace_change", workspace_of(request).pk)
 
     def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         """By its full path: the address that the request came in by may be the old one."""

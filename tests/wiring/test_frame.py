@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tenants import brand
+from tenants.admin.workspaces import WorkspaceForm
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import scope
 from tenants.workspaces import create_workspace
@@ -62,6 +63,13 @@ def test_the_trail_says_who_set_and_removed_the_logo(cast):
 def test_a_picture_that_is_none_is_refused_and_nothing_is_saved(cast):
     answer = save_settings(cast, name="Other name", new_logo=SimpleUploadedFile("logo.png", b"<svg onload=x>"))
     assert "This is no PNG, JPEG, GIF or WebP picture." in text(answer)
+    assert Workspace.objects.get(pk=cast.workspace.pk).name == cast.workspace.name
+
+
+def test_a_web_address_that_is_taken_in_the_same_moment_is_refused_with_a_sentence(cast, monkeypatch):
+    monkeypatch.setattr(WorkspaceForm, "validate_unique", lambda form: None)
+    answer = save_settings(cast, name="Other name", slug=cast.other_workspace.slug)
+    assert "has just taken this web address" in text(answer)
     assert Workspace.objects.get(pk=cast.workspace.pk).name == cast.workspace.name
 
 
