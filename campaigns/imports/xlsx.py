@@ -82,12 +82,10 @@ def _inspect(data: bytes) -> None:
             if any(part.flag_bits & 0x1 for part in parts):
                 raise FileProblem(OLD_EXCEL)
             _count_markup(archive, parts)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except FileProblem:
+        raise
+    except Exception as error:  # zipfile's own, zlib.error, RuntimeError, OSError: whatever a broken file makes of it
         raise FileProblem(BROKEN) from error
-    except Exception as error:
-        if isinstance(error, FileProblem):
-            raise
-        raise FileProblem(BROKEN) from error  # zlib.error and its like
 
 
 def _count_markup(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> None:

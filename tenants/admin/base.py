@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import update_wrapper
 from typing import Any, TypeVar
 
 from django.contrib import messages
@@ -17,11 +16,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.text import capfirst
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
 from tenants import audit, roles
 from tenants.admin import changing
 from tenants.admin.checks import WorkspaceAdminChecks
+from tenants.admin.row_actions import RowActions
 from tenants.models import User, Workspace
 
 _Action = TypeVar("_Action", bound=Callable[..., Any])
@@ -155,7 +155,7 @@ class WorkspaceInline(WorkspaceRows, TabularInline):
         return self.allows(request, "add")
 
 
-class WorkspaceAdmin(WorkspaceRows, ModelAdmin):
+class WorkspaceAdmin(WorkspaceRows, RowActions):
     """A page of rows that carry `workspace`.
 
     Never read `self.request`: one instance serves all threads.
@@ -175,22 +175,9 @@ class WorkspaceAdmin(WorkspaceRows, ModelAdmin):
     empty_icon = "inbox"
 
     # --- addresses --------------------------------------------------------------------------------------
-    def get_urls(self) -> list[Any]:
-        """Row and detail actions get an id from the address: here it is made sure that it is one of a row of ours."""
-        actions = {action.action_name for action in (*self._get_base_actions_row(), *self._get_base_actions_detail())}
-        urls: list[Any] = super().get_urls()
-        for url in urls:
-            if url.name in actions:
-                url.callback = self._on_own_rows(url.callback)
-        return urls
-
-    def _on_own_rows(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        def guarded(request: HttpRequest, object_id: str, **kwargs: Any) -> HttpResponse:
-            if getattr(request, "workspace", None) is not None and self.get_object(request, object_id) is None:
-                raise Http404("no such row in this workspace")
-            return view(request, object_id=object_id, **kwargs)
-
-        return update_wrapper(guarded, view)
+    def check_row(self, request: HttpRequest, object_id: str) -> None:
+        if getattr(request, "workspace", None) is not None and self.get_object(request, object_id) is None:
+            raise Http404("no such row in this workspace")
 
     # --- forms ------------------------------------------------------------------------------------------
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import update_wrapper
 from typing import Any
 
 from django.contrib import messages
@@ -16,12 +15,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.text import capfirst
-from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from pushpilot.lib.health import how_long
 from tenants import operators
 from tenants.admin.base import after_dialog
+from tenants.admin.row_actions import RowActions
 
 NOW_SECS = 3
 # What no page shows, whatever its model is called: a third-party app brings fields that we have not read.
@@ -54,7 +53,7 @@ class FiguresList(ChangeList):
         self.result_list = rows
 
 
-class PlatformAdmin(ModelAdmin):
+class PlatformAdmin(RowActions):
     """Superusers only, by the site. Nothing is added, edited or deleted here.
 
     Never read `self.request`: one instance serves all threads.
@@ -93,22 +92,9 @@ class PlatformAdmin(ModelAdmin):
         return False
 
     # --- addresses ----------------------------------------------------------------------------------------
-    def get_urls(self) -> list[Any]:
-        """A dialog gets an id from the address before our code does: here it is made sure that it is one of a row."""
-        actions = {action.action_name for action in (*self._get_base_actions_row(), *self._get_base_actions_detail())}
-        urls: list[Any] = super().get_urls()
-        for url in urls:
-            if url.name in actions:
-                url.callback = self._on_rows(url.callback)
-        return urls
-
-    def _on_rows(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        def guarded(request: HttpRequest, object_id: str, **kwargs: Any) -> HttpResponse:
-            if self._shows(request):
-                self.found(request, object_id)
-            return view(request, object_id=object_id, **kwargs)
-
-        return update_wrapper(guarded, view)
+    def check_row(self, request: HttpRequest, object_id: str) -> None:
+        if self._shows(request):
+            self.found(request, object_id)
 
     # --- rows ---------------------------------------------------------------------------------------------
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:

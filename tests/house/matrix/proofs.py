@@ -215,11 +215,6 @@ def row_of(world: World, route: Route, whose: str) -> models.Model | None:
     if route.name.endswith("_copy_to_workspace") and whose == "ours":
         assert world.shared.name == GLOBAL
         return world.shared
-    other = {
-        "admin:reports_run_funnel": Run,
-        "admin:reports_run_figures": Run,
-        "admin:reports_campaign_funnel": Campaign,
-    }
-    model = other.get(route.name, route.model)
+    model = OTHER_ROW.get(route.name, route.model)
     rows = world.ours if whose == "ours" else world.theirs
     return rows.get(model) if model is not None else None

@@ -192,17 +192,22 @@ def draft(world: World, route: Route) -> Post:
     """What the form of our row posts if nobody changes anything."""
     if route.name not in world.drafts:
         world.drafts[route.name] = {}
-        url = url_of(world, route, row_of(world, route, "ours"))
-        shown: list[HttpResponse] = []
-
-        def ask() -> HttpResponse:
-            shown.append(world.clients["owner"].get(url))
-            return shown[0]
-
-        visit(world, ask)
-        for form in forms_of(shown[0]) if shown else ():
+        for form in _forms_shown(world, route):
             world.drafts[route.name] |= _filled(form)
     return world.drafts[route.name]
+
+
+def _forms_shown(world: World, route: Route) -> list[Any]:
+    """The forms that an owner sees at the address of our row."""
+    url = url_of(world, route, row_of(world, route, "ours"))
+    shown: list[HttpResponse] = []
+
+    def ask() -> HttpResponse:
+        shown.append(world.clients["owner"].get(url))
+        return shown[0]
+
+    visit(world, ask)
+    return forms_of(shown[0]) if shown else []
 
 
 def _filled(form: Any) -> Post:
@@ -237,17 +242,9 @@ def _choices(world: World, route: Route) -> list[tuple[str, type[models.Model]]]
     """(field, model) of every field of the route's form that chooses a row."""
     key = f"choices of {route.name}"
     if key not in world.drafts:
-        url = url_of(world, route, row_of(world, route, "ours"))
-        shown: list[HttpResponse] = []
-
-        def ask() -> HttpResponse:
-            shown.append(world.clients["owner"].get(url))
-            return shown[0]
-
-        visit(world, ask)
         world.drafts[key] = {
             form.add_prefix(name): one.queryset.model
-            for form in (forms_of(shown[0]) if shown else ())
+            for form in _forms_shown(world, route)
             for name, one in form.fields.items()
             if isinstance(one, ModelChoiceField)
         }
