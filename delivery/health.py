@@ -11,7 +11,8 @@ from django_q.models import OrmQ
 from campaigns.models import Run
 from delivery.heartbeat import SILENT
 from delivery.models import Heartbeat, Shard
-from pushpilot.lib.health import Line, broken, counted, how_long, ok, warning
+from pushpilot.lib.health import Line, broken, ok, warning
+from pushpilot.lib.words import counted, how_long
 from tenants.scope import every_workspace
 
 START_A_WORKER = "Start a worker: manage.py worker."

@@ -23,7 +23,8 @@ import delivery.health
 import reports.health
 import tenants.health
 from pushpilot import schedules
-from pushpilot.lib.health import Line, Status, broken, how_long, ok, size_words, warning
+from pushpilot.lib.health import Line, Status, broken, ok, warning
+from pushpilot.lib.words import how_long, size_words
 
 logger = logging.getLogger(__name__)
 

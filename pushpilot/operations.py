@@ -14,7 +14,8 @@ from django_q.models import Failure
 import delivery.health
 from campaigns.models import Run
 from pushpilot import health
-from pushpilot.lib.health import Status, how_long
+from pushpilot.lib.health import Status
+from pushpilot.lib.words import how_long
 from reports import across
 from tenants.models import User, Workspace
 from tenants.scope import every_workspace

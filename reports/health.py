@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
 
-from pushpilot.lib.health import Line, broken, counted, how_long, ok, warning
+from pushpilot.lib.health import Line, broken, ok, warning
+from pushpilot.lib.words import counted, how_long
 from reports.models import InboxBatch
 from tenants.scope import every_workspace
 

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from pushpilot.lib.words import counted
 from tenants.models import AuditEntry, Invitation, User, Workspace
 from tenants.scope import every_workspace
 
@@ -28,7 +29,7 @@ class TooMany(ValidationError):
         self.retry_after_secs = max(1, math.ceil(wait.total_seconds()))
         minutes = math.ceil(self.retry_after_secs / 60)
         number, unit = (minutes, "minute") if minutes < 60 else (math.ceil(minutes / 60), "hour")
-        super().__init__(f"{what} Try again in {number} {unit}{'' if number == 1 else 's'}.", code="too_many")
+        super().__init__(f"{what} Try again in {counted(number, unit)}.", code="too_many")
 
 
 def check_invitations(workspace: Workspace, emails: Collection[str], *, by: User, now: datetime) -> None:

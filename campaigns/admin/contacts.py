@@ -18,8 +18,8 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
-from campaigns.admin.words import counted
 from campaigns.models import Contact, Endpoint
+from pushpilot.lib.words import counted
 from tenants.admin.base import ReadOnlyAdmin, workspace_of
 
 PLATFORM_ICONS = {

@@ -11,11 +11,12 @@ from django.utils import timezone
 
 from campaigns import audience
 from campaigns.admin.forms import CampaignForm
-from campaigns.admin.words import audience_words, counted, moment_words
+from campaigns.admin.words import audience_words, moment_words
 from campaigns.models import Campaign, Channel, Contact, Template
 from campaigns.reasons import Reason
 from campaigns.segments import Rule, RuleError, compile_rule
 from pushpilot.lib import clock
+from pushpilot.lib.words import counted
 from tenants.models import Workspace
 
 NEXT_SHOWN = 5

@@ -15,11 +15,12 @@ from django.utils import timezone
 
 from campaigns import audience, plan
 from campaigns.admin.live import count_people
-from campaigns.admin.words import CHANNEL_ICONS, audience_words, counted, moment_words, run_url, schedule_words
+from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words
 from campaigns.lint import active_connection, lint
 from campaigns.models import Campaign
 from campaigns.reasons import EXPLANATIONS, FAILED, Reason
 from campaigns.segments import RuleError
+from pushpilot.lib.words import counted
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 from tenants.models import User

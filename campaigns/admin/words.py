@@ -60,7 +60,3 @@ def run_url(run_id: int) -> str:
         return reverse("admin:campaigns_run_change", args=[run_id])
     except NoReverseMatch:
         return ""
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -21,10 +21,10 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
 
-from campaigns.admin.words import counted
 from campaigns.models import Run
 from delivery import connections
 from delivery.channels.fcm.account import KEY_FILE_LIMIT_BYTES
+from pushpilot.lib.words import counted
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require, workspace_of
 from tenants.models import Connection

@@ -20,8 +20,8 @@ from django_q.conf import Conf
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.decorators import display
 
-from pushpilot.lib.health import how_long
 from pushpilot.lib.pickles import read_plain
+from pushpilot.lib.words import how_long
 from tenants.admin.platform_base import PlatformAdmin, ago
 
 NO_CAUSE = "No cause was written down."

@@ -9,12 +9,12 @@ from typing import Any
 
 from django.db.models import Q
 
-from campaigns.admin.words import counted
 from campaigns.models import Campaign, Run
 from campaigns.reasons import EXPLANATIONS, FAILED, Reason
 from delivery import record
 from delivery.admin.standing import Notice, notices
 from delivery.models import Message, Shard
+from pushpilot.lib.words import counted
 
 State = Run.State
 

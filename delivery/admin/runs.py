@@ -20,12 +20,13 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from campaigns import plan
-from campaigns.admin.words import audience_words, counted, moment_words
+from campaigns.admin.words import audience_words, moment_words
 from campaigns.models import Campaign, Run
 from campaigns.reasons import FAILED, Reason
 from delivery.admin import progress, recipients, slots, wall
 from delivery.admin.codes import meaning
 from delivery.models import Message, Shard
+from pushpilot.lib.words import counted
 from tenants import audit, roles
 from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
 from tenants.models import User

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 from django.utils.timesince import timesince, timeuntil
 
-from campaigns.admin.words import counted, moment_words
+from campaigns.admin.words import moment_words
 from campaigns.models import Contact, Run
 from delivery.heartbeat import SILENT
 from delivery.models import Heartbeat, Pace, Shard
+from pushpilot.lib.words import counted
 from tenants.models import AuditEntry
 
 State = Run.State

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from unfold.views import ChangeList
 
-from pushpilot.lib.health import how_long
+from pushpilot.lib.words import how_long
 from tenants import operators
 from tenants.admin.base import after_dialog
 from tenants.admin.row_actions import RowActions

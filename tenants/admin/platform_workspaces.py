@@ -18,7 +18,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from pushpilot.lib.health import how_long
+from pushpilot.lib.words import how_long
 from tenants import operators, workspaces
 from tenants.admin.platform_base import PlatformAdmin, ago, day
 from tenants.models import Connection, Membership, Workspace

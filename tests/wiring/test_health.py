@@ -21,7 +21,8 @@ from campaigns.models import Run
 from delivery.models import Heartbeat, Shard
 from pushpilot import health
 from pushpilot.lib.env import email
-from pushpilot.lib.health import Status, how_long, ok, size_words
+from pushpilot.lib.health import Status, ok
+from pushpilot.lib.words import how_long, size_words
 from reports.models import InboxBatch
 from tenants.models import Connection
 from tenants.scope import scope
