@@ -13,7 +13,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from delivery.connections import SandboxUnreachable, connect_sandbox
-from pushpilot.lib.problems import Problem, problem
+from pushpilot.lib.problems import Problem, invalid, problem
 from reports.api import router as reports_router
 from tenants.api import router as tenants_router
 from tenants.api.workspaces import FOUNDED
@@ -60,8 +60,7 @@ def on_authentication(request: HttpRequest, error: AuthenticationError) -> HttpR
 @api.exception_handler(ValidationError)
 def on_validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """Without what was sent: it may be a password."""
-    errors = [_of_field(found) for found in error.errors]
-    return problem(422, "invalid", f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
+    return on_problem(request, invalid([_of_field(found) for found in error.errors]))
 
 
 def _of_field(found: dict[str, Any]) -> dict[str, str]:

@@ -45,15 +45,15 @@ class ProfileForm(forms.ModelForm):
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """Sends a user to a workspace's console, an operator without to the platform; others create their first here."""
+    user = cast(User, request.user)
     last = request.COOKIES.get("workspace", "")
-    slugs = [workspace.slug for workspace in request.user.workspaces()]  # type: ignore[union-attr]
+    slugs = [workspace.slug for workspace in user.workspaces()]
     if slugs and "new" not in request.GET:
         return redirect(f"/w/{last if last in slugs else slugs[0]}/admin/")
-    if request.method == "GET" and "new" not in request.GET and request.user.is_superuser:
+    if request.method == "GET" and "new" not in request.GET and user.is_superuser:
         return redirect("platform:index")
     form = WorkspaceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        user = cast(User, request.user)
         try:
             workspace = found_workspace(form.cleaned_data["name"], by=user, now=timezone.now())
         except ValidationError as error:
@@ -61,7 +61,6 @@ def home(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _connect_sandbox(workspace, user))
             return redirect(workspace.console_path)
-    user = cast(User, request.user)
     context = {
         "form": form, "has_workspace": bool(slugs), "waiting": open_for(user), "closing": closing_workspaces(user),
     }  # fmt: skip

@@ -45,11 +45,10 @@ def record(
     """Append one entry. `action` is a verb in the past ("campaign scheduled"); `by` None means PushPilot itself;
     `changes` is {field: (before, after)}. On the operators' site `by` is called an operator."""
     via, from_address = _origin.get()
-    actor = f"Operator {by}" if via == Via.PLATFORM else str(by)
     entry: AuditEntry = AuditEntry.objects.create(
         workspace=workspace,
         actor=by,
-        actor_label=actor[:254] if by else "PushPilot",
+        actor_label=_label(by, via),
         actor_email=by.email if by else "",
         action=action,
         target=f"{target}"[:200],
@@ -59,6 +58,12 @@ def record(
         address=from_address,
     )
     return entry
+
+
+def _label(by: User | None, via: str) -> str:
+    if by is None:
+        return "PushPilot"
+    return (f"Operator {by}" if via == Via.PLATFORM else str(by))[:254]
 
 
 def _plain(value: Any) -> Any:

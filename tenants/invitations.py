@@ -7,7 +7,6 @@ can make an account in another person's name with it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from tenants import audit, limits, workspaces
-from tenants.models import Invitation, Membership, User, Workspace
+from tenants.models import OPEN_INVITATION, Invitation, Membership, User, Workspace
 from tenants.scope import every_workspace, scope
+from tenants.secrets import digest_of
 
 LIFE = timedelta(days=7)
 _signer = Signer(salt="tenants.invitations.mailbox")
@@ -83,7 +83,7 @@ def draft(workspace: Workspace, email: str, role: str, *, by: User, now: datetim
     invitation, _ = Invitation.objects.update_or_create(
         workspace=workspace, email=email, accepted_at=None, revoked_at=None,
         defaults={
-            "role": role, "digest": _digest(token), "invited_by": by, "invited_at": now, "expires_at": now + LIFE,
+            "role": role, "digest": digest_of(token), "invited_by": by, "invited_at": now, "expires_at": now + LIFE,
         },
     )  # fmt: skip
     audit.record(workspace, "member invited", email, by=by, detail={"role": role})
@@ -100,7 +100,7 @@ def resend(invitation: Invitation, *, by: User, now: datetime) -> Sent:
 @transaction.atomic
 def revoke(invitation: Invitation, *, by: User, now: datetime) -> None:
     """The link ends. Raises ValidationError if it was accepted or revoked already."""
-    open_ones = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
+    open_ones = Invitation.objects.filter(OPEN_INVITATION, pk=invitation.pk)
     if not open_ones.update(revoked_at=now):
         raise ValidationError(f"This invitation is {invitation.state(now).lower()} already.")
     audit.record(invitation.workspace, "invitation revoked", invitation.email, by=by)
@@ -143,14 +143,10 @@ def proves_mailbox(token: str, proof: str) -> bool:
     return bool(proof) and constant_time_compare(proof, proof_of(token))
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
 # --- the invited person's side -------------------------------------------------------------------------------------
 def open_invitation(token: str, now: datetime) -> Invitation:
     """The invitation of a link. Raises InvitationRefused."""
-    return _open(_digest(token), now)
+    return _open(digest_of(token), now)
 
 
 def _open(digest: str, now: datetime, *, lock: bool = False) -> Invitation:
@@ -178,7 +174,7 @@ def accept(token: str, user: User, now: datetime) -> Membership:
         return _join(open_invitation(token, now), user, now)
     except InvitationRefused as refused:
         with every_workspace():
-            found = Invitation.objects.select_related("workspace").filter(digest=_digest(token)).first()
+            found = Invitation.objects.select_related("workspace").filter(digest=digest_of(token)).first()
         _note_refusal(found, user, refused.reason)
         raise
 
@@ -240,7 +236,7 @@ def open_for(user: User) -> list[Invitation]:
     """Invitations that wait for this user, newest first: the mail may be lost, the mailbox is known."""
     with every_workspace():
         waiting = Invitation.objects.filter(
-            email__in=verified_addresses(user), accepted_at=None, revoked_at=None, expires_at__gt=timezone.now(),
+            OPEN_INVITATION, email__in=verified_addresses(user), expires_at__gt=timezone.now(),
             workspace__deletion_due_at=None,
         )  # fmt: skip
         asked = waiting.exclude(invited_by__is_active=False).select_related("workspace", "invited_by")

@@ -23,6 +23,7 @@ from pushpilot.lib.problems import Problem
 from tenants import audit
 from tenants.models import ApiKey, User
 from tenants.scope import every_workspace
+from tenants.secrets import digest_of
 
 EVENTS_WRITE = "events:write"
 WORKSPACE_READ = "workspace:read"
@@ -34,9 +35,6 @@ NOT_FOR_TEST = (
     "A test key reaches only what went through the sandbox, and the settings and members of a workspace are real. Use "
     "a live key to read them."
 )
-# How long a rotated key goes on working beside its successor, unless somebody chooses otherwise.
-OVERLAP = timedelta(hours=24)
-
 KNOWN_SECS = 30  # the longest that a revoked write key goes on working
 UNKNOWN_SECS = 5  # the longest that a new key is refused, if it was tried before it existed
 USED_EVERY = timedelta(minutes=1)  # how fine last_used_at is
@@ -111,7 +109,7 @@ def secret_keys_of(user: User) -> list[ApiKey]:
 
 def _mint(key: ApiKey) -> str:
     secret = f"pp_{key.mode}_{secrets.token_urlsafe(24)}"
-    key.prefix, key.digest = secret[:14], ApiKey.digest_of(secret)
+    key.prefix, key.digest = secret[:14], digest_of(secret)
     return secret
 
 
@@ -173,7 +171,7 @@ def authenticate(header: str, scope: str) -> KnownKey:
     secret = _secret_in(header)
     if not secret:
         raise _refusal("Send an API key as `Authorization: Bearer pp_live_…`, or as the user name of Basic.")
-    digest = ApiKey.digest_of(secret)
+    digest = digest_of(secret)
     found = _known.get(digest) or _unknown.get(digest)
     key = found[1] if found else _look_up(digest)
     if key is None or (key.expires_at is not None and key.expires_at <= timezone.now()):

@@ -116,9 +116,7 @@ class AddPasskeyForm(AddWebAuthnForm):
 
 # The parts of an authenticator's data that allauth encrypts with the adapter.
 SEALED = {"secret", "seed"}
-
-
-BATCH = 100
+BATCH = 100  # rows locked at once
 
 
 def reseal_authenticators(*, dry_run: bool = False) -> secrets.Rotation:

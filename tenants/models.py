@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zoneinfo
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -202,6 +201,10 @@ class Membership(TenantModel):
         return super().delete(*args, **kwargs)
 
 
+# Neither accepted nor withdrawn; it may have expired.
+OPEN_INVITATION = Q(accepted_at=None, revoked_at=None)
+
+
 class Invitation(TenantModel):
     """Somebody may join with a role. The link's token is mailed; only its SHA-256 is kept."""
 
@@ -223,7 +226,7 @@ class Invitation(TenantModel):
             # Inviting again renews the open invitation instead of mailing a second working link.
             models.UniqueConstraint(
                 fields=["workspace", "email"],
-                condition=Q(accepted_at=None, revoked_at=None),
+                condition=OPEN_INVITATION,
                 name="invitation_one_open_per_address",
             )
         ]
@@ -280,10 +283,6 @@ class ApiKey(TenantModel):
         if self.revoked_at:
             return "Revoked"
         return "Expired" if self.expires_at and self.expires_at <= now else "Active"
-
-    @staticmethod
-    def digest_of(secret: str) -> str:
-        return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 class ConnectionManager(TenantManager["Connection"]):

@@ -39,7 +39,7 @@ from tenants.models import User
 from tenants.validators import visible
 
 logger = logging.getLogger(__name__)
-LONGEST_NAME_CHARS = 150
+LONGEST_NAME_CHARS = User._meta.get_field("full_name").max_length
 
 
 class ProviderNotSetUp(SocialApp.DoesNotExist, Http404):

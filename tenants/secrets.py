@@ -77,6 +77,11 @@ class Rotation:
         return Rotation(self.current + other.current, self.moved + other.moved, [*self.unreadable, *other.unreadable])
 
 
+def digest_of(token: str) -> str:
+    """What is kept of a token that nobody has to read again: it is long and random, so SHA-256 needs no salt."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
 class SealedTextField(EncryptedTextField):
     """Text that is encrypted in the database. The model seals with `seal` before saving and reads with `unseal`."""
 

@@ -16,8 +16,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from tenants import audit, keys, limits
-from tenants.models import Invitation, Membership, User, Workspace
+from tenants import audit, keys, limits, purge
+from tenants.models import OPEN_INVITATION, Invitation, Membership, User, Workspace
 from tenants.roles import CONNECTIONS, MEMBERS, ROLE_CAPABILITIES, Role
 from tenants.scope import every_workspace, scope
 
@@ -208,7 +208,7 @@ def _take_back(current: Membership, role: str, *, by: User, why: str) -> dict[st
     """
     workspace, holds, ended = current.workspace, ROLE_CAPABILITIES.get(role, frozenset()), 0
     lost = [] if CONNECTIONS in holds else keys.secret_keys_of(current.user)
-    open_ones = Invitation.objects.filter(workspace=workspace, accepted_at=None, revoked_at=None)
+    open_ones = Invitation.objects.filter(OPEN_INVITATION, workspace=workspace)
     for invitation in open_ones.filter(invited_by=current.user):
         is_void = bool(why_not_give(invitation.role, by_role=role))
         if is_void and open_ones.filter(pk=invitation.pk).update(revoked_at=timezone.now()):
@@ -260,17 +260,15 @@ def closing_workspaces(user: User) -> list[Workspace]:
 
 
 def purge_due(now: datetime, *, seconds: float = 20) -> None:
-    """Delete the rows of workspaces whose day has come, for at most so long; the next sweep goes on.
+    """Delete the rows of workspaces whose day has come, of each for at most `seconds`; the next run of the job goes on.
 
     One that cannot be deleted is logged and tried again then: the others must not wait for it.
     """
-    from tenants.purge import purge
-
     with every_workspace():
         for workspace in Workspace.objects.filter(deletion_due_at__lte=now).order_by("deletion_due_at"):
             until = timezone.now() + timedelta(seconds=seconds)
             try:
-                if not purge(workspace, until):
+                if not purge.purge(workspace, until):
                     return
             except Exception:
                 logger.exception("workspace %s (%s) cannot be deleted", workspace.pk, workspace.slug)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse, JsonResponse
 
 CONTENT_TYPE = "application/problem+json"
@@ -17,6 +19,22 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.headers, self.extra = status, code, detail, headers, extra
+
+
+def invalid(errors: list[dict[str, str]]) -> Problem:
+    """422 for fields: [{"field", "code", "detail"}, …], of which the first is the sentence."""
+    return Problem(422, "invalid", f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
+
+
+def invalid_fields(found: Mapping[str, Iterable[ValidationError]]) -> Problem:
+    """The same for what a Django form or model found: {field: errors}."""
+    return invalid(
+        [
+            {"field": field, "code": error.code or "invalid", "detail": error.messages[0]}
+            for field, errors in found.items()
+            for error in errors
+        ]
+    )
 
 
 def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> HttpResponse:

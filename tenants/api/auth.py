@@ -25,7 +25,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Status
 
-from pushpilot.lib.problems import Problem
+from pushpilot.lib.problems import Problem, invalid_fields
 from tenants import sessions
 from tenants.api import schemas, tokens
 from tenants.api.security import AccessToken, caller_of
@@ -148,8 +148,7 @@ def _signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
         _check_code(request, stage, code)
     user: Any = request.user
     if user.is_authenticated:
-        person = {name: getattr(user, name) for name in schemas.Person.model_fields}
-        return {**tokens.issue(request), "user": person}
+        return {**tokens.issue(request), "user": user}
     problem = Problem(403, "account_inactive", "This account is deactivated. Ask the person who runs this server.")
     if AuthenticationStatus(request).has_pending_signup:
         problem = Problem(422, "email_missing", "The id_token names no e-mail address. Ask for the scope `email`.")
@@ -213,11 +212,9 @@ _UNPROVEN = {"email_password_mismatch": "wrong_credentials", "incorrect_code": "
 
 def _problem_of(form: forms.Form, **extra: Any) -> Problem:
     """What one of allauth's forms found wrong."""
-    found = [(field, error) for field, errors in form.errors.as_data().items() for error in errors]
-    for _, error in found:
+    for error in (error for errors in form.errors.as_data().values() for error in errors):
         if error.code in ("too_many_login_attempts", "rate_limited"):
             return _too_many(5 * 60)
         if error.code in _UNPROVEN:
             return tokens.refusal(_UNPROVEN[error.code], error.messages[0], **extra)
-    listed = [{"field": field, "code": error.code or "invalid", "detail": error.messages[0]} for field, error in found]
-    return Problem(422, "invalid", f"{listed[0]['field']}: {listed[0]['detail']}", errors=listed)
+    return invalid_fields(form.errors.as_data())

@@ -79,12 +79,10 @@ class SecondFactor(Body):
 
 class NativeLogin(Body):
     id_token: Token
-    nonce: Annotated[str, Plain(500)] | None = (
-        None  # what the app gave the provider's SDK; its SHA-256 may stand in the token
-    )
-    full_name: Annotated[str, Plain(150, 0), _checked(validate_name)] = (
-        ""  # Apple tells it to the app, once, and never in the token
-    )
+    # What the app gave the provider's SDK; its SHA-256 may stand in the token.
+    nonce: Annotated[str, Plain(500)] | None = None
+    # Apple tells it to the app, once, and never in the token.
+    full_name: Annotated[str, Plain(150, 0), _checked(validate_name)] = ""
     code: Code | None = None
 
 

@@ -34,8 +34,12 @@ class Caller:
     def person(self) -> User:
         """Raises Problem 403 for a program."""
         if self.user is None:
-            raise Problem(403, "person_needed", "An API key cannot do this. Sign in and send your access token.")
+            raise _person_needed()
         return self.user
+
+
+def _person_needed() -> Problem:
+    return Problem(403, "person_needed", "An API key cannot do this. Sign in and send your access token.")
 
 
 class AccessToken(AuthBase):
@@ -56,7 +60,7 @@ class AccessToken(AuthBase):
 
     def program(self, header: str) -> Caller:
         keys.authenticate(header, keys.WORKSPACE_READ)
-        raise Problem(403, "person_needed", "An API key cannot do this. Sign in and send your access token.")
+        raise _person_needed()
 
 
 class AccessTokenOrKey(AccessToken):

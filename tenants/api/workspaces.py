@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from pushpilot.lib.problems import Problem
+from pushpilot.lib.problems import Problem, invalid_fields
 from tenants import invitations, limits, roles, workspaces
 from tenants.api import schemas
 from tenants.api.security import AccessToken, AccessTokenOrKey, Caller, caller_of, inside, workspace_meant
@@ -42,19 +42,14 @@ def _by_the_rules() -> Iterator[None]:
     except ValidationError as error:
         if not hasattr(error, "error_dict"):
             raise Problem(409, "refused", error.messages[0]) from error
-        listed = [
-            {"field": field, "code": found.code or "invalid", "detail": found.messages[0]}
-            for field, errors in error.error_dict.items()
-            for found in errors
-        ]
-        raise Problem(422, "invalid", f"{listed[0]['field']}: {listed[0]['detail']}", errors=listed) from error
+        raise invalid_fields(error.error_dict) from error
 
 
 def _missing(noun: str) -> Problem:
     return Problem(404, f"{noun}_not_found", f"There is no such {noun} in this workspace.")
 
 
-def _page(rows: QuerySet[Any], limit: int, offset: int, tell: Any) -> dict[str, Any]:
+def _page(rows: QuerySet[Any], limit: int, offset: int, tell: Callable[[Any], Any] = lambda row: row) -> dict[str, Any]:
     return {"items": [tell(row) for row in rows[offset : offset + limit]], "count": rows.count()}
 
 
@@ -119,21 +114,16 @@ def list_members(
     """By name; `role` shows those of one role."""
     with inside(request, workspace):
         rows = Membership.objects.select_related("user").order_by("user__full_name", "user__email", "pk")
-        return _page(rows.filter(role=role) if role else rows, limit, offset, _member)
-
-
-def _member(membership: Membership) -> dict[str, Any]:
-    user = {name: getattr(membership.user, name) for name in schemas.Person.model_fields}
-    return {"id": membership.pk, "user": user, "role": membership.role, "joined_at": membership.joined_at}
+        return _page(rows.filter(role=role) if role else rows, limit, offset)
 
 
 @router.patch(
     "/workspaces/{workspace}/members/{int:member}", response=schemas.MemberOut, auth=PERSON, summary="Change a role"
 )
-def change_member(request: HttpRequest, workspace: str, member: int, body: schemas.RoleChange) -> dict[str, Any]:
+def change_member(request: HttpRequest, workspace: str, member: int, body: schemas.RoleChange) -> Membership:
     with inside(request, workspace, roles.MEMBERS), _by_the_rules():
         workspaces.change_member(_membership(member), body.role, by=caller_of(request).person)
-        return _member(_membership(member))
+        return _membership(member)
 
 
 @router.delete(

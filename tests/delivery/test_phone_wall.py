@@ -12,6 +12,7 @@ from reports.tasks import digest
 from tenants import keys
 from tenants.models import ApiKey, Connection
 from tenants.scope import scope
+from tenants.secrets import digest_of
 from tests.story import add_people, run_to_the_end, write_campaign
 
 RECEIVED = "campaigns/run/phone-wall/received/"
@@ -176,7 +177,7 @@ def test_a_session_gets_one_key_and_keeps_it(cast, connected):
     with scope(cast.workspace):
         key = ApiKey.objects.get()
         assert (key.name, key.kind, key.created_by, key.digest) == (
-            "Phone wall", "write", cast.member, ApiKey.digest_of(first),
+            "Phone wall", "write", cast.member, digest_of(first),
         )  # fmt: skip
         ApiKey.objects.update(revoked_at=timezone.now())
     assert client.post(cast.url(KEY)).json()["key"] != first, "a revoked key is replaced"

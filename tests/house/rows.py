@@ -16,6 +16,7 @@ from reports.models import Event
 from tenants import audit, brand, keys
 from tenants.models import ApiKey, AuditEntry, Connection, Invitation, Membership, Workspace
 from tenants.scope import scope
+from tenants.secrets import digest_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 Rows = dict[type[models.Model], models.Model]
@@ -88,7 +89,7 @@ def _contact(workspace: Workspace, made: Rows, mark: str) -> Contact:
 
 def _invitation(workspace: Workspace, made: Rows, mark: str) -> Invitation:
     return Invitation.objects.create(
-        workspace=workspace, email=f"new{mark}@{workspace.slug}.test".lower(), digest=ApiKey.digest_of(workspace.slug),
+        workspace=workspace, email=f"new{mark}@{workspace.slug}.test".lower(), digest=digest_of(workspace.slug),
         expires_at=timezone.now() + timedelta(days=7),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from delivery.connections import account_of
 from reports import tasks as reports_tasks
 from tenants.models import ApiKey, AuditEntry
 from tenants.scope import scope
+from tenants.secrets import digest_of
 from tests.story import add_people
 
 
@@ -103,7 +104,7 @@ def _write_key(cast) -> str:
     page = owner.post(cast.url("tenants/apikey/add/"), form, follow=True)
     secret = page.content.decode().partition("pp_live_")[2][:32]
     with scope(cast.workspace):
-        assert ApiKey.objects.get(name="Android app").digest == ApiKey.digest_of(f"pp_live_{secret}")
+        assert ApiKey.objects.get(name="Android app").digest == digest_of(f"pp_live_{secret}")
     return f"pp_live_{secret}"
 
 

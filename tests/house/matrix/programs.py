@@ -12,6 +12,7 @@ from pushpilot.sites import console
 from tenants import invitations, roles
 from tenants.models import User, Workspace
 from tenants.scope import every_workspace, scope
+from tenants.secrets import digest_of
 from tests.house import routes
 from tests.house.matrix import api
 from tests.house.matrix.cells import Cell, any_of
@@ -92,7 +93,7 @@ def _link(world: World, workspace: Workspace, email: str) -> tuple[Callable[[], 
         with scope(workspace):
             owner = world.cast.owner if workspace == world.cast.workspace else world.cast.other_owner
             sent = invitations.invite(workspace, email, "viewer", by=owner, now=timezone.now())
-            sent.invitation.digest = invitations._digest(token)
+            sent.invitation.digest = digest_of(token)
             sent.invitation.save(update_fields=["digest"])
 
     return before, f"/invitations/{token}/"

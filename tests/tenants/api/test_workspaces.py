@@ -14,6 +14,7 @@ from tenants.limits import MAIL_AGAIN_AFTER
 from tenants.models import ApiKey, AuditEntry, Connection, Invitation, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import every_workspace, scope
+from tenants.secrets import digest_of
 from tenants.workspaces import add_member, ask_deletion, change_member, create_workspace
 from tests.conftest import Cast
 from tests.tenants.api.app import App, key_of, refused
@@ -446,7 +447,7 @@ def test_a_key_that_ended_is_refused_at_once(cast):
     app = App(f"Bearer {secret}")
     assert app.get("/workspace").status_code == 200
     with scope(cast.workspace):
-        keys.revoke(ApiKey.objects.filter(digest=ApiKey.digest_of(secret)), by=cast.owner)
+        keys.revoke(ApiKey.objects.filter(digest=digest_of(secret)), by=cast.owner)
     assert refused(app.get("/workspace")) == (401, "unauthenticated")
 
 
