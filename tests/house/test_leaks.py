@@ -13,7 +13,9 @@ from tests.house.matrix.cells import run
 from tests.house.matrix.leaks_of_rights import LEAKS
 from tests.house.matrix.world import World
 
-LEAST_LEAKS = 30
+LEAST_LEAKS = 67
+# What a page says that only stopped working.
+BREAKDOWN = (": raised ", ": 500, ", ": does not show ", ": changes no ")
 pytestmark = pytest.mark.skipif(
     settings.ROW_SECURITY, reason="the third wall holds what is planted before the first two"
 )
@@ -30,7 +32,7 @@ def test_the_matrix_catches(world: World, name: str, monkeypatch, record_propert
     leak.plant(world, monkeypatch)
     faults = run(world, cells).faults
     # A page that breaks down under the leak shows nothing of it; only where that is the leak does it count.
-    assert [fault for fault in faults if ": raised " not in fault or name == "a page raises"], faults
+    assert [fault for fault in faults if leak.is_breakdown or not any(sign in fault for sign in BREAKDOWN)], faults
     record_property("leak", name)
 
 

@@ -14,6 +14,7 @@ from tenants.models import Membership, Workspace
 from tests.house import routes
 from tests.house.matrix import api, files, lists, programs, surfaces
 from tests.house.matrix.cells import run
+from tests.house.matrix.proofs import row_of
 from tests.house.matrix.world import ROLES, World
 from tests.house.rows import MAKERS
 
@@ -21,21 +22,21 @@ from tests.house.rows import MAKERS
 # numbers only grow.
 SURFACES = {
     "forms": (surfaces.form_cells, 8),
-    "selections": (lists.selection_cells, 200),
-    "filters": (lists.filter_cells, 350),
-    "completion": (lists.completion_cells, 300),
-    "inlines": (lists.inline_cells, 0),
+    "selections": (lists.selection_cells, 228),
+    "filters": (lists.filter_cells, 361),
+    "completion": (lists.completion_cells, 383),
+    "inlines": (lists.inline_cells, 8),
     "palette": (lists.palette_cells, 96),
     "imports": (files.import_cells, 39),
     "exports": (files.export_cells, 32),
     "parameters": (lists.parameter_cells, 100),
-    "API by key": (api.key_cells, 400),
-    "API as a person": (api.person_cells, 200),
-    "rights": (programs.right_cells, 800),
-    "closed": (programs.closed_cells, 300),
+    "API by key": (api.key_cells, 1250),
+    "API as a person": (api.person_cells, 226),
+    "rights": (programs.right_cells, 831),
+    "closed": (programs.closed_cells, 457),
     "invitations": (programs.invitation_cells, 16),
 }
-LEAST_ROUTES, LEAST_CELLS_OF_A_ROLE = 200, 600
+LEAST_ROUTES, LEAST_CELLS_OF_A_ROLE = 263, 655
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -49,6 +50,8 @@ def test_routes(world: World, role: str, record_property):
 @pytest.mark.parametrize("surface", SURFACES)
 def test_surface(world: World, surface: str, record_property):
     cells_of, least = SURFACES[surface]
+    if surface == "inlines" and not any(page.inlines for page in console._registry.values()):
+        pytest.skip("no page of the console has an inline; test_leaks.py plants one and it is seen")
     outcome = run(world, (cell for role in ROLES for cell in cells_of(world, role)))
     assert not outcome.faults, str(outcome)
     assert outcome.cells >= least
@@ -60,6 +63,16 @@ def test_every_route_is_classified():
     missing = [*surfaces.unclassified(listed), *api.unclassified_operations()]
     assert not missing, "\n".join(missing)
     assert len(listed) >= LEAST_ROUTES
+
+
+def test_every_folder_whose_code_reads_parameters_is_asked_with_them(world: World):
+    asked = {
+        app
+        for route in routes.all_routes()
+        if route.path.startswith("admin/") and route.rule is not None
+        for app in lists.apps_behind(surfaces.url_of(world, route, row_of(world, route, "ours")))
+    }
+    assert asked >= {app for method in ("GET", "POST") for app, names in lists.parameters(method).items() if names}
 
 
 def test_every_page_of_the_console_has_an_example_row():

@@ -48,19 +48,24 @@ Part = Callable[[World], Iterator[Cell]]
 
 @dataclass(frozen=True)
 class Leak:
-    """`before` is what the surface needs to exist at all: planted for the clean run too."""
+    """`before` is what the surface needs to exist at all: planted for the clean run too. `is_breakdown`: the leak is
+    that a page protects by not working."""
 
     part: Part
     plant: Plant
     before: Plant = lambda world, patch: None
+    is_breakdown: bool = False
 
 
 LEAKS: dict[str, Leak] = {}
 
 
-def leak(name: str, part: Part, before: Plant = lambda world, patch: None) -> Callable[[Plant], Plant]:
+def leak(
+    name: str, part: Part, before: Plant = lambda world, patch: None, *, is_breakdown: bool = False
+) -> Callable[[Plant], Plant]:
     def keep(plant: Plant) -> Plant:
-        LEAKS[name] = Leak(part, plant, before)
+        assert name not in LEAKS, name
+        LEAKS[name] = Leak(part, plant, before, is_breakdown)
         return plant
 
     return keep

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.contrib.admin.views.main import ChangeList
 from django.db import models
 from django.test import RequestFactory
+from django.urls import resolve
 
 from pushpilot.sites import console
 from tenants import roles
@@ -228,7 +229,7 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
                 continue
             url = url_of(world, route, row_of(world, route, "ours"))
             post = body_of(world, route, proof, world.ours) if method == "POST" else {}
-            for name in _known_to(route, method):
+            for name in _known_to(route, method, url):
                 data, absent = ({**post, name: str(pk)} for pk in (THEIR_IDS, ABSENT))
                 yield Cell(
                     f"{method} {route.name} with {name} of theirs", role, "theirs",
@@ -238,11 +239,16 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
                 )  # fmt: skip
 
 
-def _known_to(route: routes.Route, method: str) -> tuple[str, ...]:
-    """Only pages of their own read parameters; the others are Django's, whose filters are a surface."""
-    match = re.search(r"admin:(campaigns|reports|delivery|phone|preview|index|search)", route.name)
-    plain = ("_changelist", "_delete", "_history")
-    if match is None or route.name.endswith(plain):
-        return ()
-    app = "reports" if match[1] == "reports" else "delivery" if "_run_" in route.name else "campaigns"
-    return tuple(name for name in parameters(method).get(app, ()) if name not in ("upload", "_form_submitted"))
+def _known_to(route: routes.Route, method: str, url: str) -> tuple[str, ...]:
+    """What the code behind the page reads: that of the view, and that of its ModelAdmin where the view is Django's."""
+    if route.name.endswith(("_changelist", "_delete", "_history")):
+        return ()  # Django reads these; their filters are a surface
+    names = {name for app in apps_behind(url) for name in parameters(method).get(app, ())}
+    return tuple(sorted(names - {"upload", "_form_submitted"}))
+
+
+def apps_behind(url: str) -> set[str]:
+    """The folders that the code of a console page stands in."""
+    view = resolve(f"/admin/{url.partition('/admin/')[2]}").func
+    owner = getattr(view, "model_admin", None)
+    return {module.partition(".")[0] for module in (view.__module__, type(owner).__module__)}
