@@ -45,10 +45,12 @@ HANDHELD = ("iPhone", "iPad", "Android")
 
 
 def device(user_agent: str) -> str:
-    """What a person calls it, e.g. "Chrome on Windows"; "Unknown browser" for what is none."""
-    browser = next((name for mark, name in BROWSERS if mark in user_agent), "Unknown browser")
+    """What a person calls it, e.g. "Chrome on Windows"; what says nothing that we know is shown as it is, cut."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
-    return f"{browser} on {system}" if system else browser
+    if system:
+        return f"{browser or 'Unknown browser'} on {system}"
+    return browser or user_agent[:60] or "Unknown browser"
 
 
 class EndSessionsForm(ManageUserSessionsForm):

@@ -13,12 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 
 from tenants.admin.platform_base import PlatformAdmin, ago, day
-from tenants.admin.platform_words import device
+from tenants.admin.platform_words import SECOND_STEPS
 from tenants.models import User
+from tenants.sessions import device
 
 
 class AccountPage(PlatformAdmin):
@@ -116,7 +118,7 @@ class AuthenticatorPage(AccountPage):
         label={"Authenticator app": "success", "Passkey": "primary", "Recovery codes": "default"},
     )
     def type_label(self, row: Authenticator) -> str:
-        return {"totp": "Authenticator app", "webauthn": "Passkey"}.get(row.type, "Recovery codes")
+        return capfirst(SECOND_STEPS[row.type])
 
     @display(description="Added")
     def added(self, row: Authenticator) -> str:

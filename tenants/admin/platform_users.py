@@ -24,18 +24,14 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from tenants import operators, people
 from tenants.admin.platform_base import PlatformAdmin, ago, day
-from tenants.admin.platform_words import device
+from tenants.admin.platform_words import SECOND_STEPS
 from tenants.models import Membership, User
 from tenants.scope import every_workspace
+from tenants.sessions import device
 
 RECENT = timedelta(days=30)
 MOST_NAMED = 5
 STANDING = {"Operator": "primary", "Active": "success", "Deactivated": "danger"}
-SECOND_STEPS = {
-    Authenticator.Type.TOTP: "authenticator app",
-    Authenticator.Type.WEBAUTHN: "passkey",
-    Authenticator.Type.RECOVERY_CODES: "recovery codes",
-}
 
 
 class StandingFilter(DropdownFilter):
@@ -305,7 +301,7 @@ def _facts(user: User) -> list[tuple[str, str]]:
     second = Authenticator.objects.filter(user=user).order_by("type").values_list("type").annotate(n=Count("pk"))
     steps = [f"{n} passkeys" if n > 1 and kind == "webauthn" else SECOND_STEPS[kind] for kind, n in second]
     return [
-        ("Signs in with", ", ".join(ways) or "Passkey only" if steps else ", ".join(ways) or "Nothing yet"),
+        ("Signs in with", ", ".join(ways) or ("Passkey only" if steps else "Nothing yet")),
         ("Second step", ", ".join(steps).capitalize() if steps else "Off"),
         ("Last sign-in", ago(user.last_login)),
         ("Joined", day(user.created_at)),

@@ -19,7 +19,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tenants import operators, workspaces
-from tenants.admin.platform_words import device
 from tenants.models import AuditEntry, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import scope
@@ -322,20 +321,6 @@ def test_the_lists_take_as_many_queries_for_a_page_as_for_one_row(platform):
 
 
 # --- words ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("user_agent", "words"),
-    [
-        (FIREFOX, "Firefox on Linux"),
-        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130.0 Safari/537.36 Edg/130.0", "Edge on Windows"),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari on iPhone"),
-        ("okhttp/4.12", "okhttp/4.12"),
-        ("", "Unknown"),
-    ],
-)
-def test_devices_in_words(user_agent, words):
-    assert device(user_agent) == words
-
-
 def test_no_page_speaks_django(platform):
     with scope(platform.cast.workspace):
         assert Membership.objects.exists()

@@ -25,7 +25,12 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.
             "Mozilla/5.0 (Linux; Android 14) Chrome/126.0 Mobile Safari/537.36 SamsungBrowser/25",
             "Samsung Internet on Android",
         ),
-        ("curl/8.5", "Unknown browser"),
+        (PHONE.replace("Version/17.5", "CriOS/126.0"), "Chrome on iPhone"),
+        (PHONE.replace("Version/17.5", "FxiOS/127.0"), "Firefox on iPhone"),
+        ("curl/8.5", "curl/8.5"),
+        ("okhttp/4.12", "okhttp/4.12"),
+        ("x" * 500, "x" * 60),
+        ("Windows", "Unknown browser on Windows"),
         ("", "Unknown browser"),
     ],
 )
