@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure
@@ -78,6 +79,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": title, "separator": number > 0, "collapsible": False, "items": items}
         for number, (title, items) in enumerate(groups.items())
     ]
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("pushpilot/platform.css")
 
 
 def environment(request: HttpRequest) -> list[str]:

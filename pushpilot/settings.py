@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pushpilot.lib import env
@@ -264,7 +265,7 @@ LOGGING = {
     "loggers": {"django-q": {"level": "WARNING"}},
 }
 
-UNFOLD = {
+UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "PushPilot",
     "SITE_HEADER": "pushpilot.console.site_header",
     "SITE_SUBHEADER": "pushpilot.console.site_subheader",
@@ -314,6 +315,7 @@ UNFOLD_PLATFORM = {
     "SITE_DROPDOWN": None,
     "ENVIRONMENT": "pushpilot.operations.environment",
     "DASHBOARD_CALLBACK": "pushpilot.operations.home",
+    "STYLES": [*UNFOLD["STYLES"], "pushpilot.operations.stylesheet"],
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,

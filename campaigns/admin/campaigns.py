@@ -26,7 +26,7 @@ from campaigns.lint import SENDABLE
 from campaigns.models import Campaign, Channel, Content, Run, Template
 from campaigns.reasons import Reason
 from tenants import roles
-from tenants.admin.base import WorkspaceAdmin, require, workspace_of
+from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
 
 __all__ = ["PANELS", "CampaignAdmin", "status_tabs"]
 
@@ -324,9 +324,7 @@ class CampaignAdmin(WorkspaceAdmin):
         return live.find_templates(request)
 
     def review_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        campaign = self.get_object(request, str(pk))
-        if campaign is None:
-            raise Http404("no such campaign")
+        campaign = self.found(request, str(pk))
         campaign.workspace = workspace_of(request)
         if request.method == "POST":
             return review.launch(request, campaign)
@@ -350,15 +348,11 @@ class CampaignAdmin(WorkspaceAdmin):
     )
     def duplicate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         require(request, roles.EDIT)
-        campaign = self.get_object(request, object_id)
-        if campaign is None:
-            raise Http404("no such campaign")
+        campaign = self.found(request, object_id)
         copy = duplicate(campaign, by=request.user)
         self.audit(request, "campaign duplicated", copy, source=campaign.pk)
         messages.success(request, f"This is your copy of “{campaign}”.")
-        url = reverse("admin:campaigns_campaign_change", args=[copy.pk])
-        # The dialog posts through htmx, which follows a redirect inside the dialog.
-        return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)
+        return after_dialog(request, reverse("admin:campaigns_campaign_change", args=[copy.pk]))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         campaign = self.get_object(request, object_id)

@@ -4,14 +4,13 @@ changed here: recurring jobs stand in pushpilot/schedules.py, and a lost task is
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.models import F, QuerySet, TextField
 from django.db.models.functions import Cast
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -39,7 +38,7 @@ def payload_of(queued: OrmQ) -> dict[str, Any]:
     """The waiting task; {} if it is not signed with our key or holds more than plain values."""
     try:
         found = core_signing.loads(queued.payload, key=Conf.SECRET_KEY, salt=Conf.PREFIX, serializer=_Plain)
-    except (core_signing.BadSignature, ValueError, binascii.Error):
+    except (core_signing.BadSignature, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -62,20 +61,21 @@ def bell(func: object) -> str:
     return names.get(path, path.rpartition(".")[2].replace("_", " ")).capitalize()
 
 
+def _header(func: object) -> list[str]:
+    """What Unfold draws as a header: the title, the line below it and the initial."""
+    return [bell(func), str(func), bell(func)[:1]]
+
+
 class QueuePage(PlatformAdmin):
     sortable_by = ()
-    title = ""
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": self.title, **(extra_context or {})})
 
     @display(description="Task", header=True)
     def task_header(self, row: Any) -> list[str]:
-        return [bell(row.func), row.func, bell(row.func)[:1]]
+        return _header(row.func)
 
 
 class WaitingPage(QueuePage):
-    title = "Waiting tasks"
+    list_title = "Waiting tasks"
     list_display = ("payload_header", "state", "since")
     fields = readonly_fields = ("function", "state", "since", "arguments")
     ordering = ("pk",)
@@ -88,7 +88,7 @@ class WaitingPage(QueuePage):
         task = payload_of(row)
         if not task:
             return ["Unreadable", "Not signed with our key, or more than plain values", "?"]
-        return [bell(task.get("func")), str(task.get("func")), bell(task.get("func"))[:1]]
+        return _header(task.get("func"))
 
     @display(description="State", label={"Waiting": "warning", "At work or for later": "info"})
     def state(self, row: OrmQ) -> str:
@@ -128,7 +128,7 @@ class _TaskPage(QueuePage):
 
 
 class FinishedPage(_TaskPage):
-    title = "Finished tasks"
+    list_title = "Finished tasks"
     list_display = ("task_header", "ended", "took")
     fields = readonly_fields = ("func", "ended", "took", "attempt_count")
     empty_title = "Nothing has finished yet"
@@ -137,7 +137,7 @@ class FinishedPage(_TaskPage):
 
 
 class FailedPage(_TaskPage):
-    title = "Failed tasks"
+    list_title = "Failed tasks"
     list_display = ("task_header", "cause", "ended")
     fields = readonly_fields = ("func", "ended", "took", "attempt_count", "whole_error")
     empty_title = "Nothing has failed"
@@ -155,7 +155,7 @@ class FailedPage(_TaskPage):
 
 
 class SchedulePage(QueuePage):
-    title = "Recurring jobs"
+    list_title = "Recurring jobs"
     list_display = ("job_header", "every", "next_time")
     fields = readonly_fields = ("name", "func", "every", "next_time")
     ordering = ("name",)

@@ -62,6 +62,17 @@ def after_dialog(request: HttpRequest, url: str) -> HttpResponse:
     return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)
 
 
+def answer(request: HttpRequest, verb: Callable[[], object], done: str, back_to: str) -> HttpResponse:
+    """Do it and say it; a verb that refuses raises ValidationError: its sentence is shown instead."""
+    try:
+        verb()
+    except ValidationError as error:
+        messages.error(request, error.messages[0])
+    else:
+        messages.success(request, done)
+    return after_dialog(request, back_to)
+
+
 class _WorkspaceForm:
     """Makes a ModelForm check uniqueness within the workspace, which is no field of it; else the database would."""
 
@@ -176,8 +187,8 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
 
     # --- addresses --------------------------------------------------------------------------------------
     def check_row(self, request: HttpRequest, object_id: str) -> None:
-        if getattr(request, "workspace", None) is not None and self.get_object(request, object_id) is None:
-            raise Http404("no such row in this workspace")
+        if getattr(request, "workspace", None) is not None:
+            self.found(request, object_id)
 
     # --- forms ------------------------------------------------------------------------------------------
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

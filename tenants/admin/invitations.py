@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidg
 
 from tenants import invitations, limits, roles
 from tenants.admin import once
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
+from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
 from tenants.models import Invitation, Membership
 from tenants.scope import current_workspace
@@ -211,9 +211,10 @@ class InvitationAdmin(WorkspaceAdmin):
         },
     )
     def resend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        require(request, roles.MEMBERS)
         user: Any = request.user
         try:
-            sent = invitations.resend(self._invitation(request, object_id), by=user, now=timezone.now())
+            sent = invitations.resend(self.found(request, object_id), by=user, now=timezone.now())
         except ValidationError as error:
             messages.error(request, error.messages[0])
             return after_dialog(request, reverse("admin:tenants_invitation_changelist"))
@@ -231,19 +232,11 @@ class InvitationAdmin(WorkspaceAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        user: Any = request.user
-        invitation = self._invitation(request, object_id)
-        try:
-            invitations.revoke(invitation, by=user, now=timezone.now())
-        except ValidationError as error:
-            messages.error(request, error.messages[0])
-        else:
-            messages.success(request, f"The invitation of {invitation.email} is withdrawn.")
-        return after_dialog(request, reverse("admin:tenants_invitation_changelist"))
-
-    def _invitation(self, request: HttpRequest, object_id: str) -> Invitation:
         require(request, roles.MEMBERS)
-        invitation: Invitation | None = self.get_object(request, object_id)
-        if invitation is None:
-            raise Http404("no such invitation")
-        return invitation
+        invitation = self.found(request, object_id)
+        return answer(
+            request,
+            lambda: invitations.revoke(invitation, by=request.user, now=timezone.now()),  # type: ignore[arg-type]
+            f"The invitation of {invitation.email} is withdrawn.",
+            reverse("admin:tenants_invitation_changelist"),
+        )

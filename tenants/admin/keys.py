@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -213,7 +213,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
         overlap = timedelta(hours=int(form.cleaned_data["hours"]))
         user: Any = request.user
         try:
-            fresh, secret = keys.rotate(self._key(request, object_id), by=user, overlap=overlap, now=timezone.now())
+            fresh, secret = keys.rotate(self.found(request, object_id), by=user, overlap=overlap, now=timezone.now())
         except ValueError as error:
             messages.error(request, str(error))
             return after_dialog(request, reverse("admin:tenants_apikey_changelist"))
@@ -232,13 +232,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
     )
     def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         require(request, roles.CONNECTIONS)
-        key = self._key(request, object_id)
+        key = self.found(request, object_id)
         if keys.revoke([key], by=request.user):  # type: ignore[arg-type]
             messages.success(request, f"The key “{key}” is revoked.")
         return after_dialog(request, reverse("admin:tenants_apikey_changelist"))
-
-    def _key(self, request: HttpRequest, object_id: str) -> ApiKey:
-        key: ApiKey | None = self.get_object(request, object_id)
-        if key is None:
-            raise Http404("no such key")
-        return key

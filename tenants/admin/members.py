@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from tenants import roles
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require, workspace_of
+from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, reads_only, require, workspace_of
 from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
 from tenants.models import Membership
 from tenants.roles import Role
@@ -60,14 +60,13 @@ class MemberForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if "role" not in self.fields:
             return
-        person: Any = self.request_user  # type: ignore[attr-defined]
         allowed = [
             (role, words)
             for role, words in ROLE_WORDS.items()
-            if role == self.instance.role or not why_not_change(self.instance, role, by=person, by_role=self.by_role)  # type: ignore[attr-defined]
+            if role == self.instance.role or not why_not_change(self.instance, role, by=self.by, by_role=self.by_role)  # type: ignore[attr-defined]
         ]
         self.fields["role"].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=allowed)
-        self.fields["role"].help_text = why_not_change(self.instance, "", by=person, by_role=self.by_role)  # type: ignore[attr-defined]
+        self.fields["role"].help_text = why_not_change(self.instance, "", by=self.by, by_role=self.by_role)  # type: ignore[attr-defined]
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
@@ -75,7 +74,7 @@ class MemberForm(forms.ModelForm):
             refusal = why_not_change(
                 self.instance,
                 role,
-                by=self.request_user,  # type: ignore[attr-defined]
+                by=self.by,  # type: ignore[attr-defined]
                 by_role=self.by_role,  # type: ignore[attr-defined]
             )
             if refusal:
@@ -91,7 +90,6 @@ class MembershipAdmin(WorkspaceAdmin):
     readonly_fields = ("person", "joined")
     list_display = ("header", "role_label", "joined")
     list_filter = (("role", ChoicesDropdownFilter),)
-    list_select_related = ("user",)
     search_fields = ("user__full_name", "user__email")
     search_help_text = "Search names and e-mail addresses"
     ordering = ("user__full_name", "user__email")
@@ -180,7 +178,7 @@ class MembershipAdmin(WorkspaceAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         user: Any = request.user
-        asked_by = {"request_user": user, "by_role": role_of(user, workspace_of(request))}
+        asked_by = {"by": user, "by_role": role_of(user, workspace_of(request))}
         return type(form)(form.__name__, (form,), asked_by)
 
     def changeform_view(
@@ -219,12 +217,10 @@ class MembershipAdmin(WorkspaceAdmin):
     )
     def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         require(request, roles.MEMBERS)
-        membership = self.get_object(request, object_id)
-        if membership is not None:
-            try:
-                change_member(membership, "", by=request.user)  # type: ignore[arg-type]
-            except ValidationError as error:
-                messages.error(request, error.messages[0])
-            else:
-                messages.success(request, f"{membership.user} is no longer in this workspace.")
-        return after_dialog(request, reverse("admin:tenants_membership_changelist"))
+        membership = self.found(request, object_id)
+        return answer(
+            request,
+            lambda: change_member(membership, "", by=request.user),  # type: ignore[arg-type]
+            f"{membership.user} is no longer in this workspace.",
+            reverse("admin:tenants_membership_changelist"),
+        )

@@ -32,16 +32,12 @@ class AccountPage(PlatformAdmin):
     search_help_text = "Search names and e-mail addresses"
     ordering = ("-pk",)
     sortable_by = ()
-    kind = ""
 
     @display(description="User")
     def person(self, row: Any) -> SafeString:
         user: User = row.user
         link = reverse("platform:tenants_user_change", args=[user.pk])
         return format_html('<a class="pf-link" href="{}">{}</a>', link, user.email)
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": self.kind, **(extra_context or {})})
 
 
 class VerifiedFilter(DropdownFilter):
@@ -56,7 +52,7 @@ class VerifiedFilter(DropdownFilter):
 
 
 class EmailAddressPage(AccountPage):
-    kind = "E-mail addresses"
+    list_title = "E-mail addresses"
     list_display = ("email", "person", "verified_label", "primary_label")
     list_filter = (VerifiedFilter,)
     search_fields = ("email", "user__email", "user__full_name")
@@ -75,7 +71,7 @@ class EmailAddressPage(AccountPage):
 class SocialAccountPage(AccountPage):
     """Without extra_data: what a provider told about a person is nobody's business here."""
 
-    kind = "Linked accounts"
+    list_title = "Linked accounts"
     list_display = ("person", "provider_name", "uid", "linked", "used")
     fields = readonly_fields = ("person", "provider_name", "uid", "linked", "used")
     empty_title = "No linked accounts"
@@ -102,7 +98,7 @@ class SocialAccountPage(AccountPage):
 class AuthenticatorPage(AccountPage):
     """Without `data`: the TOTP secret, the recovery codes' seed and the passkeys' public keys."""
 
-    kind = "Second steps"
+    list_title = "Second steps"
     list_display = ("person", "type_label", "added", "used")
     fields = readonly_fields = ("person", "type_label", "added", "used")
     empty_title = "Nobody has a second step yet"
@@ -132,7 +128,7 @@ class AuthenticatorPage(AccountPage):
 class SessionPage(AccountPage):
     """Without the session key: who has it is signed in."""
 
-    kind = "Sessions"
+    list_title = "Sessions"
     list_display = ("person", "device_cell", "address", "since", "seen")
     fields = readonly_fields = ("person", "device_cell", "address", "since", "seen")
     search_fields = ("user__email", "user__full_name", "ip__startswith")

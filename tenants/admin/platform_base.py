@@ -7,19 +7,18 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
-from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import capfirst
 from unfold.views import ChangeList
 
 from pushpilot.lib.words import how_long
 from tenants import operators
-from tenants.admin.base import after_dialog
+from tenants.admin.base import answer
 from tenants.admin.row_actions import RowActions
 
 NOW_SECS = 3
@@ -54,7 +53,7 @@ class FiguresList(ChangeList):
 
 
 class PlatformAdmin(RowActions):
-    """Superusers only, by the site. Nothing is added, edited or deleted here.
+    """Superusers only, by the site and by itself. Nothing is added, edited or deleted here.
 
     Never read `self.request`: one instance serves all threads.
     """
@@ -65,12 +64,11 @@ class PlatformAdmin(RowActions):
     show_full_result_count = False
     view_on_site = False
     actions = None
+    # The plural of the model if empty.
+    list_title = ""
     empty_title = ""
     empty_text = ""
     empty_icon = "inbox"
-
-    class Media:
-        css = {"all": ["pushpilot/platform.css"]}
 
     # --- rights -------------------------------------------------------------------------------------------
     def _shows(self, request: HttpRequest) -> bool:
@@ -103,15 +101,9 @@ class PlatformAdmin(RowActions):
     def add_figures(self, rows: list[Any]) -> None:
         """Set on the rows of one list page what needs counting, in a fixed number of queries."""
 
-    def found(self, request: HttpRequest, object_id: str) -> Any:
-        row = self.get_object(request, object_id)
-        if row is None:
-            raise Http404("no such row")
-        return row
-
     # --- our words instead of Django's ---------------------------------------------------------------------
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        title = capfirst(self.model._meta.verbose_name_plural)
+        title = self.list_title or capfirst(self.model._meta.verbose_name_plural)
         response: HttpResponse = super().changelist_view(request, {"title": title, **(extra_context or {})})
         return response
 
@@ -158,19 +150,19 @@ class PlatformAdmin(RowActions):
         did: str,
         done: str,
         *,
-        back_to: str,
+        back_to: str = "",
         **detail: Any,
     ) -> HttpResponse:
-        """Do it, write it down, say it. A verb that refuses raises ValidationError: its sentence is shown instead."""
-        try:
-            with transaction.atomic():
-                verb()
-                operators.record(request.user, did, row, **detail)  # type: ignore[arg-type]
-        except ValidationError as error:
-            messages.error(request, error.messages[0])
-        else:
-            messages.success(request, done)
-        return after_dialog(request, back_to)
+        """`answer`, written down in the operators' history; leads back to the page of the row."""
+
+        @transaction.atomic
+        def recorded() -> None:
+            verb()
+            operators.record(request.user, did, row, **detail)  # type: ignore[arg-type]
+
+        kind = row._meta
+        page = back_to or reverse(f"platform:{kind.app_label}_{kind.model_name}_change", args=[row.pk])
+        return answer(request, recorded, done, page)
 
 
 class ThirdPartyPage(PlatformAdmin):

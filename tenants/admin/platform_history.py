@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.admin.models import LogEntry
-from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold.decorators import display
 
 from tenants import operators
@@ -16,6 +14,7 @@ from tenants.admin.platform_base import PlatformAdmin, ago
 
 
 class HistoryPage(PlatformAdmin):
+    list_title = "Operators' history"
     list_display = ("who", "did", "what", "when", "address")
     list_display_links = None
     list_select_related = ("user", "content_type")
@@ -28,9 +27,6 @@ class HistoryPage(PlatformAdmin):
     empty_text = "Deactivating a user, changing a plan, ending a session: who did it, when and from where."
     empty_icon = "history"
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Operators' history", **(extra_context or {})})
-
     @display(description="Operator")
     def who(self, entry: LogEntry) -> str:
         return str(entry.user)
@@ -38,7 +34,7 @@ class HistoryPage(PlatformAdmin):
     @display(description="Did")
     def did(self, entry: LogEntry) -> str:
         said: str = operators.told(entry)["did"]
-        return said[:1].upper() + said[1:]
+        return capfirst(said)
 
     @display(description="To")
     def what(self, entry: LogEntry) -> SafeString | str:

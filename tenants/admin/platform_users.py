@@ -14,7 +14,6 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
@@ -175,10 +174,6 @@ class UserPage(PlatformAdmin):
             if button.action_name.removeprefix("tenants_user_") in offered
         ]
 
-    def _act(self, request: HttpRequest, user: User, verb: Any, did: str, done: str, **detail: Any) -> HttpResponse:
-        page = reverse("platform:tenants_user_change", args=[user.pk])
-        return self.act(request, user, verb, did, done, back_to=page, **detail)
-
     # --- actions ------------------------------------------------------------------------------------------
     @action(
         description="Send reset mail",
@@ -199,7 +194,7 @@ class UserPage(PlatformAdmin):
             question.full_clean()
             question.save(request)
 
-        return self._act(request, user, send, "reset mail sent", f"The mail is on its way to {user.email}.")
+        return self.act(request, user, send, "reset mail sent", f"The mail is on its way to {user.email}.")
 
     @action(
         description="Sign out everywhere",
@@ -212,7 +207,7 @@ class UserPage(PlatformAdmin):
     )
     def end_sessions(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
-        return self._act(
+        return self.act(
             request, user, lambda: operators.end_sessions(user), "signed out everywhere",
             f"{user} is signed out everywhere.",
         )  # fmt: skip
@@ -228,7 +223,7 @@ class UserPage(PlatformAdmin):
     )
     def make_operator(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
-        return self._act(
+        return self.act(
             request, user, lambda: operators.make_operator(user, by=request.user), "made operator",  # type: ignore[arg-type]
             f"{user} is now an operator.",
         )  # fmt: skip
@@ -244,7 +239,7 @@ class UserPage(PlatformAdmin):
     )
     def remove_operator(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
-        return self._act(
+        return self.act(
             request, user, lambda: operators.remove_operator(user, by=request.user), "operator removed",  # type: ignore[arg-type]
             f"{user} is no operator any more.",
         )  # fmt: skip
@@ -264,7 +259,7 @@ class UserPage(PlatformAdmin):
     )
     def deactivate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
-        return self._act(
+        return self.act(
             request, user, lambda: operators.deactivate(user, by=request.user), "deactivated",  # type: ignore[arg-type]
             f"{user} is deactivated and signed out everywhere.",
         )  # fmt: skip
@@ -281,7 +276,7 @@ class UserPage(PlatformAdmin):
     )
     def reactivate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
-        return self._act(request, user, lambda: operators.reactivate(user), "reactivated", f"{user} can sign in again.")
+        return self.act(request, user, lambda: operators.reactivate(user), "reactivated", f"{user} can sign in again.")
 
 
 def _offered(user: User, asking: Any) -> set[str]:

@@ -10,7 +10,6 @@ from typing import Any
 from django import forms
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action, display
@@ -184,7 +183,6 @@ class WorkspacePage(PlatformAdmin):
             lambda: operators.change_plan(workspace, plan, by=request.user),  # type: ignore[arg-type]
             "plan changed",
             f"{workspace} is on the {Workspace.Plan(plan).label.lower()} now.",
-            back_to=reverse("platform:tenants_workspace_change", args=[workspace.pk]),
             before=before,
             after=plan,
         )
@@ -207,7 +205,6 @@ class WorkspacePage(PlatformAdmin):
             lambda: workspaces.undo_deletion(workspace, by=request.user),  # type: ignore[arg-type]
             "deletion undone",
             f"{workspace} is back.",
-            back_to=reverse("platform:tenants_workspace_change", args=[workspace.pk]),
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 
@@ -19,6 +19,13 @@ class RowActions(ModelAdmin):
     def check_row(self, request: HttpRequest, object_id: str) -> None:
         """Raises Http404 for the id of any other row."""
         raise NotImplementedError
+
+    def found(self, request: HttpRequest, object_id: str) -> Any:
+        """The row of this id. Raises Http404 if the page shows none."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404("no such row")
+        return row
 
     def get_urls(self) -> list[Any]:
         actions = {action.action_name for action in (*self._get_base_actions_row(), *self._get_base_actions_detail())}

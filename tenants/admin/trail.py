@@ -17,6 +17,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
@@ -66,7 +67,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description="Action")
     def action_label(self, entry: AuditEntry) -> str:
-        return entry.action[:1].upper() + entry.action[1:]
+        return capfirst(entry.action)
 
     @display(description="Target")
     def target_link(self, entry: AuditEntry) -> SafeString:
@@ -166,7 +167,7 @@ def _json(value: Any, indent: int | None = None) -> str:
 
 def _label(field: str) -> str:
     """ "time_zone" → "Time zone"; an inline's "content en: title" keeps the name of its row."""
-    return f"{field[:1].upper()}{field[1:]}".replace("_", " ")
+    return capfirst(field).replace("_", " ")
 
 
 def _words(value: Any) -> str:

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils.text import capfirst
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 
 from tenants.admin.base import workspace_of
@@ -60,7 +61,7 @@ class ActionFilter(DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         actions = values_in_trail(workspace_of(request), "action")
-        return [(action, action[:1].upper() + action[1:]) for action in actions]
+        return [(action, capfirst(action)) for action in actions]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         return queryset.filter(action=_plain(self.value())) if self.value() else queryset

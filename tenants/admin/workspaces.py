@@ -27,7 +27,7 @@ from unfold.widgets import (
 )
 
 from tenants import brand, roles
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require, workspace_of
+from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.models import Logo, Membership, User, Workspace
 from tenants.workspaces import ask_deletion, transfer_ownership
 
@@ -218,13 +218,12 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
     def transfer(self, request: HttpRequest, form: TransferForm, object_id: str) -> HttpResponse:
         workspace = require(request, roles.DELETE_WORKSPACE)
         to: User = form.cleaned_data["to"]
-        try:
-            transfer_ownership(workspace, to, by=request.user)  # type: ignore[arg-type]
-        except ValidationError as error:
-            messages.error(request, error.messages[0])
-        else:
-            messages.success(request, f"{to} owns this workspace now. You are an admin.")
-        return after_dialog(request, reverse("admin:tenants_membership_changelist"))
+        return answer(
+            request,
+            lambda: transfer_ownership(workspace, to, by=request.user),  # type: ignore[arg-type]
+            f"{to} owns this workspace now. You are an admin.",
+            reverse("admin:tenants_membership_changelist"),
+        )
 
     @action(
         description="Delete workspace",
