@@ -16,6 +16,7 @@ from pushpilot.lib.words import counted, how_long
 from tenants.scope import every_workspace
 
 START_A_WORKER = "Start a worker: manage.py worker."
+TOO_SLOW = "The workers cannot keep up: start another one, or raise WORKERS."
 # A worker that stops in order takes its heartbeat along; one that died leaves it. Said for this long.
 MISSED = timedelta(hours=1)
 QUEUE_SLOW, QUEUE_STUCK = timedelta(seconds=60), timedelta(minutes=5)
@@ -64,7 +65,7 @@ def queue(now: datetime) -> Line:
     if age >= QUEUE_STUCK:
         return broken(title, says, f"Nothing takes them. {START_A_WORKER}")
     if age >= QUEUE_SLOW:
-        return warning(title, says, "The workers cannot keep up: start another one, or raise WORKERS.")
+        return warning(title, says, TOO_SLOW)
     return ok(title, says)
 
 

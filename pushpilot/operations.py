@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
@@ -17,47 +16,39 @@ from campaigns.models import Run
 from pushpilot import health
 from pushpilot.lib.health import Status
 from pushpilot.lib.words import how_long
+from pushpilot.navigation import Page, drawn
 from reports import across
 from tenants.models import User, Workspace
 from tenants.scope import every_workspace
 
-RECENT = timedelta(days=30)
 MOST_WORKERS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """`model` is the label of a model with a page on the platform; "" is the home page."""
-
-    title: str
-    icon: str
-    model: str = ""
 
 
 GROUPS: dict[str, tuple[Page, ...]] = {
     "Platform": (
-        Page("Home", "monitor_heart"),
-        Page("Users", "group", "tenants_user"),
-        Page("Workspaces", "domain", "tenants_workspace"),
-        Page("History", "history", "admin_logentry"),
+        Page("Home", "monitor_heart", url="index"),
+        Page("Users", "group", "tenants.user"),
+        Page("Workspaces", "domain", "tenants.workspace"),
+        Page("History", "history", "admin.logentry"),
     ),
     "Sign-in": (
-        Page("Sessions", "devices", "usersessions_usersession"),
-        Page("E-mail addresses", "mail", "account_emailaddress"),
-        Page("Second steps", "shield_lock", "mfa_authenticator"),
-        Page("Linked accounts", "link", "socialaccount_socialaccount"),
+        Page("Sessions", "devices", "usersessions.usersession"),
+        Page("E-mail addresses", "mail", "account.emailaddress"),
+        Page("Second steps", "shield_lock", "mfa.authenticator"),
+        Page("Linked accounts", "link", "socialaccount.socialaccount"),
     ),
     "Queue": (
-        Page("Waiting tasks", "hourglass_empty", "django_q_ormq"),
-        Page("Failed tasks", "error", "django_q_failure"),
-        Page("Finished tasks", "task_alt", "django_q_success"),
-        Page("Recurring jobs", "event_repeat", "django_q_schedule"),
+        Page("Waiting tasks", "hourglass_empty", "django_q.ormq"),
+        Page("Failed tasks", "error", "django_q.failure"),
+        Page("Finished tasks", "task_alt", "django_q.success"),
+        Page("Recurring jobs", "event_repeat", "django_q.schedule"),
     ),
 }
 
 
 def link_of(page: Page) -> str:
-    return reverse(f"platform:{page.model}_changelist") if page.model else reverse("platform:index")
+    name = f"{page.model.replace('.', '_')}_changelist" if page.model else page.url
+    return reverse(f"platform:{name}")
 
 
 def pages() -> list[tuple[str, Page, str]]:
@@ -72,13 +63,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     for group, page, link in pages():
         is_here = request.path == link if link == home else request.path.startswith(link)
         item: dict[str, Any] = {"title": page.title, "icon": page.icon, "link": link, "active": is_here}
-        if page.model == "django_q_failure" and failed:
+        if page.model == "django_q.failure" and failed:
             item |= {"badge": failed, "badge_variant": "danger"}
         groups.setdefault(group, []).append(item)
-    return [
-        {"title": title, "separator": number > 0, "collapsible": False, "items": items}
-        for number, (title, items) in enumerate(groups.items())
-    ]
+    return drawn(groups)
 
 
 def stylesheet(request: HttpRequest) -> str:
@@ -127,17 +115,17 @@ def verdict(worries: int, worst: Status) -> tuple[str, str]:
     return str(worst), f"{worries} {noun} you." if worst == Status.BROKEN else f"It works; {worries} {noun} a look."
 
 
-def figures(now: Any) -> list[dict[str, str]]:
+def figures(now: datetime) -> list[dict[str, str]]:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     with every_workspace():
         active = Run.objects.filter(state__in=Run.ACTIVE_STATES).count()
         ahead = Run.objects.filter(state=Run.State.PLANNED, intended_at__lte=now + timedelta(days=1)).count()
-    seen = User.objects.filter(last_login__gte=now - RECENT, is_active=True).count()
+    seen = User.objects.filter(last_login__gte=now - across.RECENT, is_active=True).count()
     sent = across.messages_since(now - timedelta(days=7)).total()
     return [
         {
             "label": "Workspaces", "icon": "domain", "value": f"{Workspace.objects.count():,}",
-            "note": f"{across.sending_workspaces(now - RECENT):,} sent in the last 30 days",
+            "note": f"{across.sending_workspaces(now - across.RECENT):,} sent in the last 30 days",
             "link": reverse("platform:tenants_workspace_changelist"),
         },
         {

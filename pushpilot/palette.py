@@ -23,13 +23,29 @@ MOST_ROWS = 6
 def search(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResult]:
     """Results within the request's workspace, best first; "" finds every page."""
     words = term.strip().lower()
-    pages = [
-        SearchResult(title=page.title, description=group, link=link, icon=page.icon)
-        for group, page, link in navigation.pages(request, site)
-        if words in f"{page.title} {group}".lower()
-    ]
+    pages = _pages(navigation.pages(request, site), words)
     rows = _rows(request, term.strip(), site) if words else []
     return [*_commands(request, words, site), *pages, *rows, *_workspaces(request, words)]
+
+
+def _pages(found: list[tuple[str, navigation.Page, str]], words: str) -> list[SearchResult]:
+    """Those of (group, page, link) that the words are in."""
+    return [
+        SearchResult(title=page.title, description=group, link=link, icon=page.icon)
+        for group, page, link in found
+        if words in f"{page.title} {group}".lower()
+    ]
+
+
+def _results(rows: QuerySet[Model], icon: str, site_name: str) -> list[SearchResult]:
+    """The first MOST_ROWS, each with a link to its page on that site."""
+    options = rows.model._meta
+    name = f"{site_name}:{options.app_label}_{options.model_name}_change"
+    noun = str(options.verbose_name)
+    return [
+        SearchResult(title=str(row), description=noun, link=reverse(name, args=[row.pk]), icon=icon)
+        for row in rows[:MOST_ROWS]
+    ]
 
 
 def _commands(request: HttpRequest, words: str, site: AdminSite) -> list[SearchResult]:
@@ -62,41 +78,21 @@ def _rows(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResult
         (Template.objects.filter(by_name).order_by("name"), "dashboard_customize"),
         (Contact.objects.filter(by_id).order_by("id"), "person"),
     ]
-    results = []
+    results: list[SearchResult] = []
     for rows, icon in found:
         page = site._registry.get(rows.model)
-        if page is None or not page.has_view_permission(request):
-            continue
-        options = rows.model._meta
-        name = f"{site.name}:{options.app_label}_{options.model_name}_change"
-        noun = str(options.verbose_name)
-        results += [
-            SearchResult(title=str(row), description=noun, link=reverse(name, args=[row.pk]), icon=icon)
-            for row in rows[:MOST_ROWS]
-        ]
+        if page is not None and page.has_view_permission(request):
+            results += _results(rows, icon, site.name)
     return results
 
 
 def search_platform(term: str) -> list[SearchResult]:
     """The operators' palette: their pages, users by name or address, workspaces by name."""
     words = term.strip().lower()
-    results = [
-        SearchResult(title=page.title, description=group, link=link, icon=page.icon)
-        for group, page, link in operations.pages()
-        if words in f"{page.title} {group}".lower()
-    ]
+    results = _pages(operations.pages(), words)
     if words:
         by_user = Q(email__icontains=words) | Q(full_name__icontains=words)
         by_workspace = Q(name__icontains=words) | Q(slug__icontains=words)
-        for rows, icon, noun in (
-            (User.objects.filter(by_user).order_by("email"), "person", "user"),
-            (Workspace.objects.filter(by_workspace).order_by("name"), "domain", "workspace"),
-        ):
-            results += [
-                SearchResult(
-                    title=str(row), description=noun, link=reverse(f"platform:tenants_{noun}_change", args=[row.pk]),
-                    icon=icon,
-                )
-                for row in rows[:MOST_ROWS]
-            ]  # fmt: skip
+        results += _results(User.objects.filter(by_user).order_by("email"), "person", "platform")
+        results += _results(Workspace.objects.filter(by_workspace).order_by("name"), "domain", "platform")
     return results

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
 
+from delivery.health import START_A_WORKER, TOO_SLOW
 from pushpilot.lib.health import Line, broken, ok, warning
 from pushpilot.lib.words import counted, how_long
 from reports.models import InboxBatch
@@ -24,9 +25,9 @@ def events(now: datetime) -> Line:
     age = now - found["oldest"] if found["n"] else timedelta()
     says = f"{counted(found['n'], 'batch', 'batches')} to digest, the oldest {how_long(age)} old."
     if age >= STUCK:
-        return broken(title, f"{says} The figures stand still.", "Start a worker: manage.py worker.")
+        return broken(title, f"{says} The figures stand still.", START_A_WORKER)
     if age >= SLOW:
-        return warning(title, says, "The workers cannot keep up: start another one, or raise WORKERS.")
+        return warning(title, says, TOO_SLOW)
     if found["aside"]:
         return warning(
             title,
