@@ -9,8 +9,9 @@ from django.db.models import Count, Min, Q
 from django_q.models import OrmQ
 
 from campaigns.models import Run
+from delivery import installation
 from delivery.heartbeat import SILENT
-from delivery.models import Heartbeat, Shard
+from delivery.models import Heartbeat, Installation, Shard
 from pushpilot.lib.health import Line, broken, ok, warning
 from pushpilot.lib.words import counted, how_long
 from tenants.scope import every_workspace
@@ -26,15 +27,53 @@ SHARDS_STUCK = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Worker:
+    """`age`: since its last beat; `lived`: from its first beat to now, or to its last one if it is silent."""
+
     name: str
     age: timedelta
     is_alive: bool
+    lived: timedelta | None
 
 
 def workers_seen(now: datetime) -> list[Worker]:
     """Every worker with a heartbeat row, the freshest first."""
-    beats = Heartbeat.objects.order_by("-beat_at").values_list("worker", "beat_at")
-    return [Worker(name, now - at, now - at <= SILENT) for name, at in beats]
+    found = []
+    for beat in Heartbeat.objects.order_by("-beat_at"):
+        is_alive = now - beat.beat_at <= SILENT
+        until = now if is_alive else beat.beat_at
+        lived = until - beat.started_at if beat.started_at else None
+        found.append(Worker(beat.worker, now - beat.beat_at, is_alive, lived))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """What could be taken now and is not, and for how long the oldest has waited."""
+
+    waiting: int
+    age: timedelta
+
+
+def queue_lag(now: datetime) -> Lag:
+    """Bells. One that is at work is locked into the future, one for later too."""
+    found = OrmQ.objects.filter(lock__lte=now).aggregate(n=Count("pk"), oldest=Min("lock"))
+    return Lag(found["n"], now - found["oldest"] if found["n"] else timedelta())
+
+
+def shard_lag(now: datetime) -> Lag:
+    """Shards of running runs."""
+    ready = Q(state=Shard.State.OPEN, not_before__lte=now, run__state=Run.State.RUNNING)
+    with every_workspace():
+        found = Shard.objects.filter(ready).aggregate(n=Count("pk"), oldest=Min("not_before"))
+    return Lag(found["n"], now - found["oldest"] if found["n"] else timedelta())
+
+
+def leases(most: int) -> list[Shard]:
+    """The shards that are being worked on, those of the silent first; each with its run and workspace, without any
+    text."""
+    with every_workspace():
+        leased = Shard.objects.filter(state=Shard.State.LEASED).select_related("run", "workspace")
+        return list(leased.order_by("lease_until", "pk")[:most])
 
 
 def workers(now: datetime) -> Line:
@@ -54,17 +93,24 @@ def workers(now: datetime) -> Line:
     return ok(title, running)
 
 
+def may_send(now: datetime) -> Line:
+    """Does the database belong to this machine, and do their clocks agree?"""
+    title, row = "Installation", Installation.objects.first()
+    if locked := installation.locked_because():
+        return broken(title, locked.partition(": ")[2] or locked, "Nothing is sent until this is settled.")
+    if row is None:
+        return ok(title, "New: the first worker gives it a name.")
+    return ok(title, f"The database belongs to {row.name}.")
+
+
 def queue(now: datetime) -> Line:
-    """Tasks that could be taken now. One that is at work is locked into the future, one for later too."""
-    title = "Queue"
-    waiting = OrmQ.objects.filter(lock__lte=now).aggregate(n=Count("pk"), oldest=Min("lock"))
-    if not waiting["n"]:
+    title, lag = "Queue", queue_lag(now)
+    if not lag.waiting:
         return ok(title, "Empty: every task was taken at once.")
-    age = now - waiting["oldest"]
-    says = f"{counted(waiting['n'], 'task')} waiting, the oldest for {how_long(age)}."
-    if age >= QUEUE_STUCK:
+    says = f"{counted(lag.waiting, 'task')} waiting, the oldest for {how_long(lag.age)}."
+    if lag.age >= QUEUE_STUCK:
         return broken(title, says, f"Nothing takes them. {START_A_WORKER}")
-    if age >= QUEUE_SLOW:
+    if lag.age >= QUEUE_SLOW:
         return warning(title, says, TOO_SLOW)
     return ok(title, says)
 

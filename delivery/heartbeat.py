@@ -1,9 +1,12 @@
-"""Proof that a worker's cluster takes and runs tasks: a row that only code inside a q2 task writes."""
+"""What a task and the watchdog of its cluster tell each other: the task that it lives, by a row that only code inside a
+q2 task writes; the watchdog that the work must end, by a pipe of which it holds the other end."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import select
 import time
 from datetime import timedelta
 
@@ -13,6 +16,7 @@ from django.utils import timezone
 from delivery.models import Heartbeat
 
 WORKER_VARIABLE = "PUSHPILOT_WORKER"
+LEASH_VARIABLE = "PUSHPILOT_LEASH"  # the number of the pipe's end that the cluster inherits
 LEAST_SECS = 2.0
 SILENT = timedelta(seconds=60)  # a worker that lives beats every few seconds
 _last = 0.0
@@ -29,4 +33,26 @@ def beat() -> None:
         _last = now
         # A busy database must not cost the caller, who has answers to write down, more than a heartbeat.
         with contextlib.suppress(DatabaseError):
-            Heartbeat.objects.update_or_create(worker=worker, defaults={"beat_at": timezone.now()})
+            at = timezone.now()
+            first = {"started_at": at, "beat_at": at}
+            Heartbeat.objects.update_or_create(worker=worker, defaults={"beat_at": at}, create_defaults=first)
+
+
+def is_stopping() -> bool:
+    """Whether the worker is being stopped, or its watchdog died: start nothing new, write down what is in flight.
+
+    About a microsecond, so ask in every loop that may last; never True outside of `manage.py worker`. Nothing is ever
+    written into the pipe: its end of file, which a kill -9 of the watchdog brings too, is seen by all processes of the
+    cluster for good. A lock or a q2 event could not say it: whoever is killed while holding one stops everybody else.
+    """
+    leash = _leash(os.environ.get(LEASH_VARIABLE, ""))
+    return leash is not None and bool(leash.poll(0))
+
+
+@functools.cache
+def _leash(number: str) -> select.poll | None:
+    if not number:
+        return None
+    leash = select.poll()
+    leash.register(int(number), select.POLLIN | select.POLLHUP)
+    return leash

@@ -7,13 +7,14 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import IntegrityError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from campaigns.api import router as campaigns_router
 from delivery.connections import SandboxUnreachable, connect_sandbox
-from pushpilot.lib.problems import Problem, invalid, problem
+from pushpilot.lib.problems import BUSY, Problem, invalid, problem
 from reports.api import router as reports_router
 from tenants.api import router as tenants_router
 from tenants.api.workspaces import FOUNDED
@@ -35,6 +36,7 @@ class Api(NinjaAPI):
 
 api = Api(title="PushPilot", version="1", docs_url="docs", urls_namespace="api")
 api.add_router("", tenants_router)
+api.add_router("", campaigns_router)
 api.add_router("", reports_router)
 
 
@@ -97,6 +99,14 @@ def on_conflict(request: HttpRequest, error: IntegrityError) -> HttpResponse:
     """Two requests in the same moment, of which the database took one."""
     logger.warning("%s %s conflicts", request.method, request.path, exc_info=error)
     return problem(409, "conflict", "Somebody changed the same thing in the same moment. Look at it and try again.")
+
+
+@api.exception_handler(OperationalError)
+@api.exception_handler(InterfaceError)
+def on_busy(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Away, locked, or a deadlock that cost this request its transaction."""
+    logger.warning("%s %s: the database did not answer", request.method, request.path, exc_info=error)
+    return problem(503, *BUSY, {"Retry-After": "5"})
 
 
 @api.exception_handler(HttpError)

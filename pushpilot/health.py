@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 Check = Callable[[datetime], Line]
 
 SWEEP_LATE, SWEEP_LOST = timedelta(minutes=5), timedelta(minutes=15)
+MIGRATE = "Run manage.py migrate."
 LEAST_FREE_BYTES = 1_000_000_000
 # Anybody may ask /healthz?verbose, and one check opens a connection to the mail server.
 REPORT_KEPT = timedelta(seconds=10)
@@ -54,13 +55,16 @@ def database(now: datetime) -> Line:
             cursor.execute("SELECT page_count * page_size, sqlite_version() FROM pragma_page_count, pragma_page_size")
             size_bytes, server = cursor.fetchone()
             kind = f"SQLite {server}"
+    left, says = unapplied(), f"{kind}, {size_words(size_bytes)}."
+    return broken(title, f"{says} {left}", MIGRATE) if left else ok(title, says)
+
+
+def unapplied() -> str:
+    """Which migrations the database lacks, in a sentence; nothing if none."""
     executor = MigrationExecutor(connection)
     left = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    says = f"{kind}, {size_words(size_bytes)}."
-    if left:
-        names = ", ".join(f"{migration.app_label} {migration.name}" for migration, _ in left[:3])
-        return broken(title, f"{says} {len(left)} migrations are not applied: {names}.", "Run manage.py migrate.")
-    return ok(title, says)
+    names = ", ".join(f"{migration.app_label} {migration.name}" for migration, _ in left[:3])
+    return f"{len(left)} migrations are not applied: {names}." if left else ""
 
 
 def cache_works(now: datetime) -> Line:
@@ -119,6 +123,7 @@ def address(now: datetime) -> Line:
 
 CHECKS: dict[str, Check] = {
     "workers": delivery.health.workers,
+    "installation": delivery.health.may_send,
     "queue": delivery.health.queue,
     "sweep": sweep,
     "runs": delivery.health.runs,

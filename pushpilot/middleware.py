@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
-from pushpilot.lib.problems import problem
+from pushpilot.lib.problems import BUSY, problem
 
 # Alpine evaluates its expressions, hence unsafe-eval; Unfold writes style attributes, hence unsafe-inline for styles.
 POLICY = "; ".join(
@@ -75,6 +75,7 @@ class ApiProblems:
     WORDS = {
         404: ("not_found", "There is nothing at this address; /api/v1/docs lists what there is."),
         405: ("method_not_allowed", "This address does not take this method; the header Allow names those it takes."),
+        503: BUSY,
         500: ("internal", "Something went wrong on our side. It has been logged."),
     }
 

@@ -243,6 +243,8 @@ EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)
 # Who may sign up may mail strangers; tenants.limits counts.
 INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 200, least=1)
 WORKSPACES_PER_DAY = env.integer("WORKSPACES_PER_DAY", 20, least=1)
+# Which installation the database must belong to; machines that share one are told the same (delivery.installation).
+INSTANCE_ID = env.text("INSTANCE_ID", "")
 SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 
 # --- the rest ------------------------------------------------------------------------------------------

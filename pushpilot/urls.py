@@ -9,6 +9,7 @@ from tenants import providers
 from tenants import views as tenant_views
 from tenants.sessions import SessionsView
 
+handler500 = views.server_error
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),

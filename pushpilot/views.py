@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.views import defaults
 
 from delivery.connections import SandboxUnreachable, connect_sandbox
 from pushpilot import health
@@ -92,6 +95,13 @@ def profile(request: HttpRequest) -> HttpResponse:
         "form": form, "memberships": memberships, "waiting": open_for(user), "closing": closing_workspaces(user),
     }  # fmt: skip
     return render(request, "home/profile.html", context)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A database that is away, locked or saw a deadlock asks for patience, not for a maintainer."""
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
+    return defaults.server_error(request)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

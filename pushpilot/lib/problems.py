@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse, JsonResponse
 
 CONTENT_TYPE = "application/problem+json"
+BUSY = ("busy", "The database did not answer in time. Look whether it was written, and send it again.")
 
 
 class Problem(Exception):

@@ -19,6 +19,16 @@ def how_long(span: timedelta) -> str:
     return f"{secs} s"
 
 
+def exact_span(secs: int) -> str:
+    """ "6 hours", "1 week", "2 hours 5 minutes": every unit, nothing rounded; "" for nothing."""
+    parts = []
+    for unit, size in (("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, secs = divmod(secs, size)
+        if count:
+            parts.append(counted(count, unit))
+    return " ".join(parts)
+
+
 def size_words(size_bytes: float) -> str:
     """ "820 kB", "4.2 GB"."""
     for unit in ("B", "kB", "MB", "GB"):

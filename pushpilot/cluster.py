@@ -1,0 +1,63 @@
+"""`python -m pushpilot.cluster`: the q2 cluster that the watchdog of `manage.py worker` starts, on a leash.
+
+The leash is a pipe (delivery.heartbeat.is_stopping): when the watchdog lets go of it, or dies, the cluster ends in
+order, and after STOP_SECS by force. So nothing of a worker outlives it. Below the parent each process dies with the
+one that made it: q2 leaves orphans when its sentinel is killed, and they would go on taking tasks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+STOP_SECS = 28  # the last answers may take 15; a stop must not take more than 30
+_PR_SET_PDEATHSIG = 1
+_forking = 0
+
+
+def main() -> int:
+    """Returns 0 after an end in order, 1 if the sentinel died."""
+    import django
+
+    django.setup()
+    from django_q.cluster import Cluster
+
+    from delivery import heartbeat
+
+    if sys.platform == "linux":
+        os.register_at_fork(before=_remember, after_in_child=_die_with_parent)
+    signal.signal(signal.SIGALRM, _end_by_force)
+    cluster = Cluster()
+    cluster.start()
+    while cluster.sentinel.is_alive():
+        if heartbeat.is_stopping():
+            signal.alarm(STOP_SECS)
+            cluster.stop()
+        else:
+            time.sleep(0.2)
+    return 0 if cluster.sentinel.exitcode == 0 else 1
+
+
+def _end_by_force(number: int, frame: Any) -> None:
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _remember() -> None:
+    global _forking
+    _forking = os.getpid()
+
+
+def _die_with_parent() -> None:
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != _forking:  # it died before the kernel was told
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
