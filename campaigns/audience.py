@@ -21,7 +21,7 @@ from django.db.models import (
     When,
 )
 
-from campaigns.models import Consent, Contact
+from campaigns.models import Consent, Contact, Endpoint
 from campaigns.reasons import Reason
 from campaigns.segments import Rule, compile_rule
 from tenants.models import Workspace
@@ -55,3 +55,15 @@ def forecast(workspace: Workspace, channel: str, rule: Rule) -> dict[Reason, int
     """How many recipients each gate lets through or stops, right now; the sum is the audience."""
     rows = recipients(workspace, channel, rule).order_by().values("reason").annotate(n=Count("*"))
     return {Reason(row["reason"]): row["n"] for row in rows}
+
+
+def platforms(workspace: Workspace, channel: str, rule: Rule) -> set[str]:
+    """The platforms (Endpoint.Platform) of the devices that would be sent to."""
+    reached = recipients(workspace, channel, rule).filter(reason=Reason.PENDING).order_by()
+    return set(reached.values_list("reached__platform", flat=True).distinct()) - {""}
+
+
+def known_platforms(workspace: Workspace) -> set[str]:
+    """The platforms of all the workspace's devices: what may have subscribed to a topic, of which only FCM knows."""
+    devices = Endpoint.objects.filter(workspace=workspace, is_active=True).order_by()
+    return set(devices.values_list("platform", flat=True).distinct()) - {""}

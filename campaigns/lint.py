@@ -1,4 +1,5 @@
-"""What is wrong with a campaign before it goes out: errors stop a launch, warnings are shown."""
+"""What is wrong with a campaign before it goes out: errors stop a launch, warnings are shown, and so is what some of
+the audience's devices leave out."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from campaigns import audience, render
-from campaigns.models import Campaign, Channel, Contact, Content
+from campaigns import audience, push, render
+from campaigns.models import Campaign, Channel, Contact, Content, Endpoint, Target
 from campaigns.reasons import Reason
 from campaigns.segments import COLUMNS, RuleError, compile_rule
 from pushpilot.lib import clock
@@ -16,7 +17,6 @@ from tenants.models import Connection
 
 # Channels with an adapter; the others wait for theirs.
 SENDABLE = frozenset({Channel.APP_PUSH, Channel.WEB_PUSH})
-PAYLOAD_LIMIT_BYTES = 4096  # FCM's
 REFERENCE_BYTES = 80  # what a send adds: the reference and the names of the fields
 
 
@@ -27,6 +27,7 @@ class Finding:
     is_error: bool
     field: str
     text: str
+    is_note: bool = False  # nothing to cure: some devices leave this out
 
 
 def active_connection(campaign: Campaign) -> Connection | None:
@@ -36,19 +37,29 @@ def active_connection(campaign: Campaign) -> Connection | None:
 
 
 def lint(campaign: Campaign, now: datetime) -> list[Finding]:
-    """All findings, errors first."""
+    """All findings, errors first, notes last."""
     contents = list(campaign.contents.all())
-    findings = [*_channel(campaign), *_schedule(campaign, now), *_audience(campaign)]
+    is_public = campaign.target_kind != Target.PEOPLE
+    whom = _target(campaign, contents) if is_public else _audience(campaign)
+    findings = [*_channel(campaign), *_schedule(campaign, now), *whom]
     if not contents:
         findings.append(Finding(True, "title", "The message is empty: write a title and a text."))
-    for content in contents:
-        findings += _content(campaign, content)
-    return sorted(findings, key=lambda finding: not finding.is_error)
+    findings += lint_message(campaign, contents)
+    return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
+
+
+def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
+    """The findings about these contents of the campaign, saved or not, alone: errors first, notes last."""
+    findings = [finding for content in contents for finding in _content(campaign, content)]
+    findings += _ignored(campaign, contents)
+    return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
 
 
 def _channel(campaign: Campaign) -> list[Finding]:
     if campaign.channel not in SENDABLE:
-        return [Finding(True, "channel", f"{campaign.get_channel_display()} cannot be sent yet; choose app push.")]
+        return [
+            Finding(True, "channel", f"{campaign.get_channel_display()} cannot be sent yet; choose app or web push.")
+        ]
     connection = active_connection(campaign)
     if connection is None:
         return [Finding(True, "channel", "No active connection for push. Add one under Settings → Connections.")]
@@ -87,10 +98,29 @@ def _audience(campaign: Campaign) -> list[Finding]:
     return []
 
 
+def _target(campaign: Campaign, contents: list[Content]) -> list[Finding]:
+    """A topic or condition: public, so nothing personal, and one message for everybody."""
+    field, findings = campaign.target_kind, []
+    try:
+        push.check_target(campaign.target_kind, campaign.target)
+    except ValueError as error:
+        findings.append(Finding(True, field, str(error)))
+    if len({content.language for content in contents}) > 1:
+        text = "A topic gets one message for everybody: keep one language, or make a topic for each."
+        findings.append(Finding(True, "title", text))
+    return findings
+
+
 def _content(campaign: Campaign, content: Content) -> list[Finding]:
-    findings = [*_completeness(content), *_links(campaign, content), *_size(content)]
+    findings = [*_completeness(content), *_links(campaign, content), *_size(campaign, content)]
+    findings += [Finding(True, *problem) for problem in push.problems(content.options, campaign.channel)]
+    is_public = campaign.target_kind != Target.PEOPLE
     for field in render.TEXT_FIELDS:
         source = getattr(content, field)
+        if is_public and render.is_dynamic(source):
+            text = "A topic's message is public and the same for everybody: take the personalisation out."
+            findings.append(Finding(True, field, text))
+            continue
         try:
             render.compile_text(source)
         except render.RenderError as error:
@@ -115,21 +145,45 @@ def _completeness(content: Content) -> list[Finding]:
 
 
 def _links(campaign: Campaign, content: Content) -> list[Finding]:
-    link = content.deep_link
-    if campaign.channel == Channel.WEB_PUSH and link and not link.startswith("https://"):
-        return [Finding(False, "deep_link", "Browsers open only https:// links; a tap on this one will do nothing.")]
-    return []
+    link = push.link_problem(content.deep_link, campaign.channel) if content.deep_link else ""
+    found = (("deep_link", link), ("image_url", push.image_problem(content.image_url)))
+    return [Finding(True, field, problem) for field, problem in found if problem]
 
 
-def _size(content: Content) -> list[Finding]:
+def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
+    """What some of the audience's devices leave out of the message."""
+    messages = [content.snapshot() for content in contents]
+    if not any(push.ignored(message) for message in messages):
+        return []  # the usual case: no need to ask which devices there are
+    devices = platforms(campaign)
+    found = dict.fromkeys(problem for message in messages for problem in push.ignored(message, devices))
+    return [Finding(False, *problem, is_note=True) for problem in found]
+
+
+def platforms(campaign: Campaign) -> set[str]:
+    """The platforms that the campaign, saved or not, would reach."""
+    if campaign.target_kind != Target.PEOPLE:
+        return audience.known_platforms(campaign.workspace)
+    if campaign.channel == Channel.WEB_PUSH:
+        return {Endpoint.Platform.WEB}
+    try:
+        return audience.platforms(campaign.workspace, campaign.channel, campaign.audience_rule)
+    except RuleError:
+        return set()
+
+
+def _size(campaign: Campaign, content: Content) -> list[Finding]:
     """The texts as they are written. What personalisation adds is known per recipient only, at the send."""
     texts = {field: getattr(content, field) for field in render.TEXT_FIELDS} | (content.options.get("data") or {})
+    for number, button in enumerate(content.options.get("buttons") or [], start=1):
+        texts |= {f"pp_button_{number}_{part}": button.get(part, "") for part in ("text", "url")}
     size_bytes = sum(len(f"{key}{value}".encode("utf-8", "replace")) for key, value in texts.items() if value)
-    if size_bytes > PAYLOAD_LIMIT_BYTES - REFERENCE_BYTES:
-        text = f"The message has {size_bytes:,} bytes; push services take {PAYLOAD_LIMIT_BYTES:,}. Shorten it."
-        return [Finding(True, "body", text)]
-    if size_bytes > 0.9 * PAYLOAD_LIMIT_BYTES:
-        text = f"The message has {size_bytes:,} of {PAYLOAD_LIMIT_BYTES:,} bytes; a long name may make it too large."
+    limit = push.PAYLOAD_LIMIT_BYTES if campaign.target_kind == Target.PEOPLE else push.TOPIC_LIMIT_BYTES
+    if size_bytes > limit - REFERENCE_BYTES:
+        takes = "push services take" if limit == push.PAYLOAD_LIMIT_BYTES else "topics take"
+        return [Finding(True, "body", f"The message has {size_bytes:,} bytes; {takes} {limit:,}. Shorten it.")]
+    if size_bytes > 0.9 * limit:
+        text = f"The message has {size_bytes:,} of {limit:,} bytes; a long name may make it too large."
         return [Finding(False, "body", text)]
     return []
 

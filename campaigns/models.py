@@ -96,6 +96,28 @@ class Endpoint(TenantModel):
         return f"{self.get_platform_display() or self.get_channel_display()} …{self.value[-8:]}"
 
 
+class EndpointMove(TenantModel):
+    """An address went from one contact to another: somebody else signed in on the device. The contact's page tells."""
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="moves")
+    # External ids, so that the move can still be told when either contact was deleted.
+    from_contact = models.CharField(max_length=200)
+    to_contact = models.CharField(max_length=200)
+    at = models.DateTimeField()
+
+    capabilities = roles.READ_ONLY
+
+    class Meta:
+        # The contact's page: what came and what went.
+        indexes = [
+            models.Index(fields=["workspace", "from_contact"], name="endpoint_moved_from"),
+            models.Index(fields=["workspace", "to_contact"], name="endpoint_moved_to"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_contact} → {self.to_contact}"
+
+
 class Consent(TenantModel):
     """What a contact said about a channel and topic ("" = all of the channel), with source, time and proof."""
 
@@ -188,6 +210,21 @@ class Template(models.Model):
         return self.workspace_id is None
 
 
+class AmbiguityPolicy(models.TextChoices):
+    """What happens to messages of which nobody knows whether the provider got them."""
+
+    HOLD = "hold", "Hold until a person decides"
+    RESEND = "resend", "Send again, flagged as a possible duplicate"
+
+
+class Target(models.TextChoices):
+    """Whom a push goes to. FCM fans a topic or condition out by itself, to devices that we do not know."""
+
+    PEOPLE = "people", "People"
+    TOPIC = "topic", "An FCM topic"
+    CONDITION = "condition", "A condition of FCM topics"
+
+
 class Campaign(TenantModel):
     class Status(models.TextChoices):
         DRAFT = "draft", "Draft"
@@ -212,10 +249,21 @@ class Campaign(TenantModel):
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     # A rule tree of campaigns.segments; {} is everyone.
     audience_rule = models.JSONField(default=dict, blank=True)
+    target_kind = models.CharField("send to", max_length=16, choices=Target.choices, default=Target.PEOPLE)
+    target = models.CharField("topic or condition", max_length=500, blank=True)
     schedule_type = models.CharField("send", max_length=16, choices=Schedule.choices, default=Schedule.NOW)
     # Wall-clock start in the workspace's time zone, stored as UTC; of a recurring campaign its DTSTART.
     scheduled_at = models.DateTimeField("send at", null=True, blank=True)
     recurrence_rule = models.CharField(max_length=512, blank=True)
+    # How late a send may start; later it is missed, and a person is asked.
+    start_within_mins = models.PositiveIntegerField("start at most this late (minutes)", default=60)
+    # When an occurrence ends whatever is left; None: never.
+    expires_after_mins = models.PositiveIntegerField("stop sending after (minutes)", null=True, blank=True)
+    per_second = models.PositiveIntegerField("messages per second", null=True, blank=True)
+    avoid_quarter_hours = models.BooleanField("avoid the quarter hours", default=False)
+    ambiguity_policy = models.CharField(
+        "after a crash", max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD
+    )
     template = models.ForeignKey(Template, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
@@ -254,7 +302,8 @@ class Content(TenantModel):
     image_url = models.URLField(max_length=500, blank=True)
     deep_link = models.CharField(max_length=500, blank=True)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
-    # What only some channels know: data, ttl_secs, priority, collapse_key, badge, sound, android_channel, silent.
+    # What only some channels know: buttons, data, ttl_secs, priority, collapse_key, badge, sound, android_channel,
+    # icon_url, silent, data_only. Their rules: campaigns/push.py.
     options = models.JSONField(default=dict, blank=True)
 
     capabilities = roles.CONTENT
@@ -312,10 +361,6 @@ class Run(TenantModel):
         MISSED = "missed", "Missed"
         FAILED = "failed", "Failed"
 
-    class AmbiguityPolicy(models.TextChoices):
-        HOLD = "hold", "Hold until a person decides"
-        RESEND = "resend", "Send again, flagged as a possible duplicate"
-
     ACTIVE_STATES = (State.PREPARING, State.RUNNING, State.PAUSED, State.FINISHING)
     ENDED_STATES = (State.COMPLETED, State.CANCELLED, State.MISSED, State.FAILED)
 
@@ -323,14 +368,24 @@ class Run(TenantModel):
     revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="runs")
     connection = models.ForeignKey(Connection, null=True, on_delete=models.SET_NULL, related_name="+")
     intended_at = models.DateTimeField()
-    not_after = models.DateTimeField()
+    not_after = models.DateTimeField()  # it starts by then or is missed
+    ends_at = models.DateTimeField(null=True)  # who was not sent to by then is expired
     state = models.CharField(max_length=16, choices=State.choices, default=State.PLANNED)
     epoch = models.PositiveIntegerField(default=0)
     audience_rule = models.JSONField(default=dict)
     ambiguity_policy = models.CharField(max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD)
+    target_kind = models.CharField(max_length=16, choices=Target.choices, default=Target.PEOPLE)
+    target = models.CharField(max_length=500, blank=True)
+    per_second = models.PositiveIntegerField(null=True)
+    avoid_quarter_hours = models.BooleanField(default=False)
+    # What the circuit breaker paused it for, and the causes that a person has resumed it in spite of.
+    tripped = models.CharField(max_length=16, blank=True)
+    waived = models.JSONField(default=list)
+    last_outcomes = models.CharField(max_length=200, blank=True)  # the memory of delivery.breaker
     audience_size = models.PositiveIntegerField(null=True)
     # {reason slug: rows}: what preparation skipped while it runs, the whole account once the run has ended.
     tally = models.JSONField(default=dict)
+    audience_to = models.BigIntegerField(null=True)  # the newest contact when the audience began to be fixed
     prepared_to = models.BigIntegerField(default=0)  # contacts up to this id are in the ledger
     attempts = models.PositiveIntegerField(default=0)
     last_error = models.CharField(max_length=500, blank=True)

@@ -23,9 +23,11 @@ from tenants.models import User, Workspace
 from tenants.workspaces import hold_open
 
 State = Run.State
-NOT_AFTER = timedelta(minutes=60)
 UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
 STARTED = (State.PREPARING, State.RUNNING)
+OPEN = (State.PLANNED, *STARTED, State.PAUSED)  # with somebody left to send to
+# What a run keeps of its campaign as it was when the run was planned.
+PINNED = ("target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy")
 # Where a paused run was: its size is known once the audience is fixed and cut.
 WHERE_IT_STOPPED = Case(When(audience_size=None, then=Value(State.PREPARING)), default=Value(State.RUNNING))
 
@@ -67,7 +69,7 @@ def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
     """Skip the rest of the undo time. False if the run is no longer planned, or its workspace is closed."""
     if not hold_open(run.workspace):
         return False
-    moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(intended_at=now, not_after=now + NOT_AFTER)
+    moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(**_times(run.campaign, now))
     if moved:
         audit.record(run.workspace, "campaign sent right away", run.campaign, by=by, detail={"run": run.pk})
         wake.ring("tick")
@@ -95,13 +97,30 @@ def pause(run: Run, *, by: User) -> bool:
 
 
 @transaction.atomic
+def hold(run: Run, why: str, *, tripped: str = "") -> bool:
+    """Pause for a cause, by PushPilot itself; the owner reads it on the run page and resumes with one click. `tripped`:
+    the cause of the circuit breaker, which the resume waives. False if the run is neither preparing nor sending."""
+    moved = _move(
+        run, STARTED, State.PAUSED, Campaign.Status.PAUSED, None, "campaign paused", why=why[:500],
+    )  # fmt: skip
+    if moved:
+        Run.objects.filter(pk=run.pk).update(last_error=why[:500], tripped=tripped)
+    return moved
+
+
+@transaction.atomic
 def resume(run: Run, *, by: User) -> bool:
-    """Continue exactly where it stopped. False if the run is not paused, or its workspace is closed."""
+    """Continue exactly where it stopped. False if the run is not paused, or its workspace is closed.
+
+    Whoever resumes what the circuit breaker paused has seen its cause: it does not pause this run again.
+    """
     if not hold_open(run.workspace):
         return False
     moved = _move(run, (State.PAUSED,), WHERE_IT_STOPPED, Campaign.Status.RUNNING, by, "campaign resumed")
     if moved:
-        changes: dict[str, Any] = {"last_error": ""}
+        run.refresh_from_db(fields=["tripped", "waived"])
+        waived = sorted({*run.waived, run.tripped} - {""})
+        changes: dict[str, Any] = {"last_error": "", "tripped": "", "waived": waived, "last_outcomes": ""}
         if run.connection is None or not run.connection.is_active:  # replaced while the run was paused
             changes["connection"] = active_connection(run.campaign)
         Run.objects.filter(pk=run.pk).update(**changes)
@@ -112,17 +131,53 @@ def resume(run: Run, *, by: User) -> bool:
 @transaction.atomic
 def cancel(run: Run, *, by: User) -> bool:
     """Stop for good; un-attempted recipients become "cancelled". A planned run is undone. False if it had ended."""
-    # Of a planned run nothing has happened yet: back to the editor.
-    moved = _move(run, (State.PLANNED,), State.CANCELLED, Campaign.Status.DRAFT, by, "campaign send undone") or _move(
-        run, (*STARTED, State.PAUSED), State.CANCELLED, Campaign.Status.CANCELLED, by,
-        "campaign cancelled",
-    )  # fmt: skip
+    # Runs before their campaign, as a launch of the next occurrence locks them: else the two deadlock.
+    open_runs = Run.objects.filter(campaign=run.campaign_id, state__in=OPEN)
+    list(open_runs.order_by("pk").select_for_update().values_list("pk"))
+    undone, cancelled = (_status_without(run, status) for status in (Campaign.Status.DRAFT, Campaign.Status.CANCELLED))
+    moved = _move(run, (State.PLANNED,), State.CANCELLED, undone, by, "campaign send undone") or _move(
+        run, (*STARTED, State.PAUSED), State.CANCELLED, cancelled, by, "campaign cancelled"
+    )
     if moved:
         Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).update(
             state=State.CANCELLED, epoch=F("epoch") + 1
         )
         wake.ring("tick")
     return moved
+
+
+@transaction.atomic
+def revise(run: Run, *, by: User) -> Revision | None:
+    """The campaign's contents as they are now go to everybody whom this run has not sent to yet. Workers stop at their
+    next group and go on with the new text. None if nothing changed, or the run is not planned or under way.
+    """
+    held = Run.objects.select_for_update().select_related("revision").get(pk=run.pk)
+    revision = _pin_revision(run.campaign, by)
+    if held.state not in OPEN or revision.pk == held.revision_id:
+        return None
+    Run.objects.filter(pk=run.pk).update(revision=revision, epoch=F("epoch") + 1)
+    detail = {"run": run.pk, "revision": revision.number, "was": held.revision.number}
+    audit.record(run.workspace, "campaign text changed", run.campaign, by=by, detail=detail)
+    wake.ring("work")
+    return revision
+
+
+@transaction.atomic
+def send_missed(run: Run, *, by: User, now: datetime) -> Run:
+    """Send now, after all, what was missed: a run of its own with the same text and audience rule, so that the missed
+    one stays in the history. Raises CannotPlan."""
+    if not hold_open(run.workspace):
+        raise CannotPlan("The workspace is being deleted.")
+    campaign = Campaign.objects.select_for_update().select_related("workspace").get(pk=run.campaign_id)
+    if run.state != State.MISSED or campaign.runs.filter(intended_at__gt=run.intended_at).exclude(UNDONE).filter(
+        state__in=(*Run.ACTIVE_STATES, State.COMPLETED)
+    ).exists():  # fmt: skip
+        raise CannotPlan("A later run of this campaign has started since; nothing was sent again.")
+    again = _write_run(campaign, run.revision, now, by, rule=run.audience_rule)
+    _set_status(campaign, Campaign.Status.SCHEDULED)
+    audit.record(run.workspace, "missed campaign sent", campaign, by=by, detail={"run": again.pk, "missed": run.pk})
+    wake.ring("tick")
+    return again
 
 
 @transaction.atomic
@@ -137,14 +192,25 @@ def stop_everything(workspace: Workspace, by: User) -> None:
 
 
 @transaction.atomic
-def _move(run: Run, states: tuple[str, ...], to: str | Case, status: str, by: User, action: str) -> bool:
+def _move(
+    run: Run, states: tuple[str, ...], to: str | Case, status: str, by: User | None, action: str, **detail: str
+) -> bool:
     moved = Run.objects.filter(pk=run.pk, state__in=states).update(state=to, epoch=F("epoch") + 1)
     if not moved:
         return False
     _set_status(run.campaign, status)
-    audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk})
+    audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk, **detail})
     run.refresh_from_db(fields=["state", "epoch"])
     return True
+
+
+def _status_without(run: Run, status: str) -> str:
+    """The campaign's once this run is off: that of another occurrence that is under way, else `status`."""
+    others = Run.objects.filter(campaign=run.campaign_id, state__in=Run.ACTIVE_STATES).exclude(pk=run.pk)
+    states = set(others.values_list("state", flat=True))
+    if not states:
+        return status
+    return Campaign.Status.PAUSED if states == {State.PAUSED} else Campaign.Status.RUNNING
 
 
 def _first_moment(campaign: Campaign, now: datetime) -> datetime:
@@ -161,10 +227,20 @@ def _first_moment(campaign: Campaign, now: datetime) -> datetime:
     return at
 
 
+def contents_of(campaign: Campaign) -> tuple[list[dict[str, Any]], str]:
+    """(the contents as they are now, as a revision keeps them; their digest)."""
+    contents = [content.snapshot() for content in campaign.contents.order_by("language", "variant")]
+    return contents, digest_of(contents)
+
+
+def digest_of(contents: list[dict[str, Any]]) -> str:
+    """The same for the same contents in the same order: by language, then variant."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
 def _pin_revision(campaign: Campaign, by: User | None) -> Revision:
     """The contents as they are now; the newest revision again if nothing changed since."""
-    contents = [content.snapshot() for content in campaign.contents.order_by("language", "variant")]
-    digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+    contents, digest = contents_of(campaign)
     newest = campaign.revisions.order_by("-number").first()
     if newest is not None and newest.digest == digest:
         return newest
@@ -174,7 +250,9 @@ def _pin_revision(campaign: Campaign, by: User | None) -> Revision:
     )
 
 
-def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | None) -> Run:
+def _write_run(
+    campaign: Campaign, revision: Revision, at: datetime, by: User | None, rule: dict[str, Any] | None = None
+) -> Run:
     # A run undone before it started reached nobody: the same moment may be planned again.
     campaign.runs.filter(UNDONE, intended_at=at).delete()
     try:
@@ -184,13 +262,23 @@ def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | 
                 campaign=campaign,
                 revision=revision,
                 connection=active_connection(campaign),
-                intended_at=at,
-                not_after=at + NOT_AFTER,
-                audience_rule=campaign.audience_rule,
+                audience_rule=campaign.audience_rule if rule is None else rule,
                 planned_by=by,
+                **_times(campaign, at),
+                **{name: getattr(campaign, name) for name in PINNED},
             )
     except IntegrityError as error:
         raise CannotPlan("This campaign has already run at that time; choose another.") from error
+
+
+def _times(campaign: Campaign, at: datetime) -> dict[str, Any]:
+    """When it starts, by when at the latest, and when it ends whatever is left."""
+    expires = campaign.expires_after_mins
+    return {
+        "intended_at": at,
+        "not_after": at + timedelta(minutes=campaign.start_within_mins),
+        "ends_at": None if expires is None else at + timedelta(minutes=expires),
+    }
 
 
 def _set_status(campaign: Campaign, status: str) -> None:

@@ -41,6 +41,7 @@ class Reason(models.IntegerChoices):
     REJECTED = 201, "Rejected"
     ENDPOINT_GONE = 202, "Device gone"
     UNKNOWN = 203, "Unknown"
+    UNKNOWN_CLOSED = 204, "Unknown, closed"
 
     @property
     def slug(self) -> str:
@@ -61,7 +62,7 @@ class Reason(models.IntegerChoices):
 
 
 WAITING = frozenset(reason for reason in Reason if reason.is_waiting)
-FAILED = frozenset({Reason.REJECTED, Reason.ENDPOINT_GONE, Reason.UNKNOWN})
+FAILED = frozenset({Reason.REJECTED, Reason.ENDPOINT_GONE, Reason.UNKNOWN, Reason.UNKNOWN_CLOSED})
 
 EXPLANATIONS: dict[Reason, str] = {
     Reason.PENDING: "Not attempted yet.",
@@ -79,4 +80,5 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.ENDPOINT_GONE: "The app was removed or the token expired; the device is retired.",
     Reason.UNKNOWN: "The connection or the worker died between the call and its answer. It may or may not have "
     "arrived; it is sent again only when a person says so.",
+    Reason.UNKNOWN_CLOSED: "It may or may not have arrived; somebody decided not to send it again.",
 }
