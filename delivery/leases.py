@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from os import getpid
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
 
-from campaigns.models import Run
+from campaigns.models import AmbiguityPolicy, Run
 from campaigns.reasons import Reason
-from delivery import record
+from delivery import record, statements
 from delivery.models import Shard
 from delivery.record import Tally
 
@@ -45,24 +46,27 @@ class Lease:
 
         Fails when the lease was lost, or the run was paused, cancelled or edited since we took it.
         """
+        sending = (
+            f" AND lease_until > {statements.database_now()} AND EXISTS (SELECT 1 FROM campaigns_run r "  # noqa: S608
+            "WHERE r.id = delivery_shard.run_id AND r.state = 'running' AND r.epoch = %s)"
+        )
+        return self._move(window, finished, sending, [self.epoch])
+
+    def keep(self, window: Window, finished: Tally) -> bool:
+        """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
+        return self._move(window, finished, "", [])
+
+    def _move(self, window: Window, finished: Tally, also: str, values: list[int]) -> bool:
         tally = self._tally_with(finished)
-        sending = Run.objects.filter(pk=OuterRef("run_id"), state=Run.State.RUNNING, epoch=self.epoch)
-        moved = (
-            self._mine()
-            .filter(Exists(sending), lease_until__gt=Now())
-            .update(window_from=window[0], window_to=window[1], tally=tally, lease_until=Now() + LEASE)
+        moved = statements.run(
+            "UPDATE delivery_shard SET window_from = %s, window_to = %s, tally = %s, "  # noqa: S608 - SQL of ours
+            f"lease_until = {statements.database_now(LEASE)} "
+            f"WHERE id = %s AND state = 'leased' AND owner = %s{also} RETURNING id",
+            [*window, msgspec.json.encode(tally).decode(), self.shard.pk, self.owner, *values],
         )
         if moved:
             self.tally = tally
         return bool(moved)
-
-    def keep(self, window: Window, finished: Tally) -> bool:
-        """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
-        tally = self._tally_with(finished)
-        kept = self._mine().update(window_from=window[0], window_to=window[1], tally=tally, lease_until=Now() + LEASE)
-        if kept:
-            self.tally = tally
-        return bool(kept)
 
     def release(self, *, done: bool, not_before: datetime) -> None:
         """Hand the shard back, done or for another slice. Its window must be empty."""
@@ -84,16 +88,37 @@ def claim(now: datetime) -> Lease | None:
 
     Call with every workspace visible; a dead worker's window is settled in the same transaction.
     """
-    running = Q(run__state=Run.State.RUNNING)
-    is_open = Q(state=Shard.State.OPEN, not_before__lte=now)
-    is_orphan = Q(state=Shard.State.LEASED, lease_until__lt=Now())
-    for shard in (
-        Shard.objects.filter(running, is_open | is_orphan).select_related("run").order_by("not_before", "pk")[:20]
-    ):
-        lease = _take(shard, now)
-        if lease is not None:
-            return lease
+    free = Q(state=Shard.State.OPEN, not_before__lte=now) | Q(state=Shard.State.LEASED, lease_until__lt=Now())
+    for run_id in _in_turn(free):
+        for shard in Shard.objects.filter(free, run_id=run_id).select_related("run").order_by("not_before", "pk")[:8]:
+            lease = _take(shard, now)
+            if lease is not None:
+                return lease
     return None
+
+
+def next_moment() -> datetime | None:
+    """When there is something to claim at the latest: a shard that waits, or one whose worker may have died by then and
+    would wait for the sweep. None if nothing is being sent. Call with every workspace visible."""
+    left = Shard.objects.filter(run__state=Run.State.RUNNING)
+    found = left.aggregate(
+        open=Min("not_before", filter=Q(state=Shard.State.OPEN)),
+        held=Min("lease_until", filter=Q(state=Shard.State.LEASED)),
+    )
+    return min((moment for moment in found.values() if moment is not None), default=None)
+
+
+def _in_turn(free: Q) -> list[int]:
+    """Running runs with a free shard: first of the workspace with the fewest workers, then who waits the longest. So a
+    campaign to a thousand does not wait behind one to a million, whosesoever that is."""
+    shards = Shard.objects.order_by()
+    busy = shards.filter(workspace=OuterRef("workspace"), state=Shard.State.LEASED, lease_until__gte=Now())
+    served = shards.filter(run=OuterRef("pk")).values("run").annotate(last=Max("leased_at"))
+    runs = Run.objects.filter(Exists(shards.filter(free, run=OuterRef("pk"))), state=Run.State.RUNNING).annotate(
+        busy=Coalesce(Subquery(busy.values("workspace").annotate(n=Count("pk")).values("n")), 0),
+        served=Subquery(served.values("last")),
+    )
+    return list(runs.order_by("busy", F("served").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:20])
 
 
 @transaction.atomic
@@ -103,7 +128,7 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
     if shard.state == Shard.State.LEASED:
         seen = seen.filter(lease_until__lt=Now())
     taken = seen.update(
-        state=Shard.State.LEASED, owner=owner, lease_until=Now() + LEASE,
+        state=Shard.State.LEASED, owner=owner, lease_until=Now() + LEASE, leased_at=now,
         attempts=F("attempts") + (1 if shard.state == Shard.State.LEASED else 0),
     )  # fmt: skip
     if not taken:
@@ -111,13 +136,15 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
     shard.refresh_from_db()
     lease = Lease(shard, owner, shard.run.epoch, shard.tally)
     lost = settle_window(shard, now)
+    # Only now: what the dead worker had in flight was of the revision that it took.
+    Shard.objects.filter(pk=shard.pk).update(revision=shard.run.revision.number)
     record.wake_retries(shard, now)
     return lease if lease.keep(NOTHING, lost) else None
 
 
 def settle_window(shard: Shard, now: datetime) -> Tally:
     """What a dead worker had in flight: unknown (the default policy), or waiting again and flagged."""
-    is_resend = shard.run.ambiguity_policy == Run.AmbiguityPolicy.RESEND
+    is_resend = shard.run.ambiguity_policy == AmbiguityPolicy.RESEND
     return record.mark_window(shard, Reason.PENDING if is_resend else Reason.UNKNOWN, now)
 
 

@@ -36,6 +36,10 @@ class Message(TenantModel):
     possible_duplicate = models.PositiveSmallIntegerField(default=0)
     attempted_at = models.DateTimeField(null=True)
     due_at = models.DateTimeField(null=True)
+    # Tries since the last time that a person sent it again; `attempts` counts them all.
+    retries = models.PositiveSmallIntegerField(default=0)
+    # The number of the content revision that was handed to the provider.
+    revision = models.PositiveIntegerField(null=True)
     provider_id = models.CharField(max_length=200, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
 
@@ -47,6 +51,10 @@ class Message(TenantModel):
             # NULLs are distinct in a unique index, so recipients without an endpoint need their own.
             models.UniqueConstraint(
                 fields=["run", "contact"], condition=models.Q(endpoint__isnull=True), name="message_once_no_endpoint"
+            ),
+            # A topic or condition is one recipient, whom FCM alone knows.
+            models.UniqueConstraint(
+                fields=["run"], condition=models.Q(contact__isnull=True), name="message_once_per_topic"
             ),
         ]
 
@@ -72,6 +80,8 @@ class Shard(TenantModel):
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     owner = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True)
+    leased_at = models.DateTimeField(null=True)  # the last time that a worker took it
+    revision = models.PositiveIntegerField(null=True)  # of the content, as the worker that took it sends it
     not_before = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveIntegerField(default=0)
     window_from = models.BigIntegerField(null=True)
@@ -89,23 +99,74 @@ class Shard(TenantModel):
     def __str__(self) -> str:
         return f"shard {self.first_id}–{self.last_id}"
 
+    @property
+    def worker(self) -> str:
+        """The process that holds it, as leases.worker_name() says: the owner without the lease's own random part."""
+        return self.owner.rpartition(":")[0] or self.owner
+
 
 class Pace(models.Model):
-    """The token bucket of a connection, shared by all workers."""
+    """The token bucket of a connection or of a run, shared by all workers; a row, so that it survives a restart."""
 
-    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, primary_key=True, related_name="pace")
+    connection = models.OneToOneField(Connection, null=True, on_delete=models.CASCADE, related_name="pace")
+    run = models.OneToOneField(Run, null=True, on_delete=models.CASCADE, related_name="pace")
     tokens = models.FloatField()
     refilled_at = models.DateTimeField()
+    # The rate grows from `ramp_base` of the full one to all of it in a minute that begins at `ramp_from`.
+    ramp_from = models.DateTimeField()
+    ramp_base = models.FloatField(default=1.0)
     closed_until = models.DateTimeField(null=True)  # the provider said Retry-After
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(connection__isnull=True) ^ models.Q(run__isnull=True), name="pace_of_one_thing"
+            )
+        ]
+
     def __str__(self) -> str:
-        return f"pace of {self.connection_id}"
+        return f"pace of {'run' if self.run_id else 'connection'} {self.run_id or self.connection_id}"
+
+
+class Installation(models.Model):
+    """One row: which installation this database belongs to, and how far it had come.
+
+    A copy of the database (a staging clone, a restored backup) must never send by itself; see delivery.installation.
+    """
+
+    name = models.CharField(max_length=64)
+    ticks = models.BigIntegerField(default=0)  # one every ten seconds of work: a database that went back has fewer
+    ticked_at = models.DateTimeField(null=True)
+    locked = models.TextField(blank=True)  # what a machine noticed that remembers more, for those that do not
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Drill(TenantModel):
+    """A crash that somebody asked for: kill -9 for one process that sends a run to the sandbox. Written by
+    delivery.drill; the watchdog of that process reads it."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="drills")
+    worker = models.CharField(max_length=64)  # as leases.worker_name() says
+    asked_at = models.DateTimeField()
+    killed_at = models.DateTimeField(null=True)
+
+    capabilities = roles.READ_ONLY
+
+    class Meta:
+        # What is a watchdog asked to kill? It looks twice a second.
+        indexes = [models.Index(fields=["asked_at"], condition=models.Q(killed_at=None), name="drill_waiting")]
+
+    def __str__(self) -> str:
+        return f"drill on {self.worker}"
 
 
 class Heartbeat(models.Model):
     """Proof that a worker's q2 cluster works: written by a q2 task, read by its watchdog."""
 
     worker = models.CharField(max_length=100, primary_key=True)
+    started_at = models.DateTimeField(null=True)  # its first beat
     beat_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -130,9 +130,10 @@ def _message(entry: dict[str, Any]) -> Received:
         at=entry["at"],
         token=entry["token"],
         ref=data.get("pp_ref", ""),
-        title=notification.get("title", ""),
-        body=notification.get("body", ""),
-        image=notification.get("image", ""),
+        # A data message: the app draws it from its data.
+        title=notification.get("title", data.get("pp_title", "")),
+        body=notification.get("body", data.get("pp_body", "")),
+        image=notification.get("image", data.get("pp_image", "")),
         link=data.get("pp_link", ""),
         buttons=buttons,
     )

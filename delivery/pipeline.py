@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from campaigns import audience, plan
 from campaigns.lint import active_connection
-from campaigns.models import Campaign, Contact, Run
+from campaigns.models import Campaign, Contact, Run, Target
 from campaigns.reasons import Reason
-from delivery import leases, record
+from delivery import heartbeat, installation, leases, record
 from delivery.leases import LEASE
 from delivery.models import Message, Shard
 from delivery.work import work_shard
@@ -34,14 +34,23 @@ logger = logging.getLogger(__name__)
 
 State = Run.State
 SLICE = timedelta(seconds=20)
+TURN = timedelta(seconds=2)  # of a slice, while a bell waits: a tick must not stand behind slow sends for minutes
 CHUNK_CONTACTS = 20_000
 SHARD_LEAST, SHARD_MOST = 250, 10_000
+LAST_PARTS = 8  # what would be one shard for each worker is so many at the end of a run
 MAX_ATTEMPTS = 5
-STOPPED = (State.CANCELLED, State.FAILED)
+# What becomes of who still waits, and of the run, once nobody works on it any more.
+ENDS = {
+    State.CANCELLED: (Reason.CANCELLED, State.CANCELLED),
+    State.FAILED: (Reason.CANCELLED, State.FAILED),
+    State.FINISHING: (Reason.EXPIRED, State.COMPLETED),
+}
 
 
 def tick(now: datetime) -> None:
     """Move every run that can move: launch what is due, settle what was stopped, finish what is done; wake workers."""
+    if installation.wake_up(now):
+        return
     with every_workspace():
         for step, due in _agenda(now):
             for run in due.select_related("workspace", "campaign", "revision"):
@@ -57,8 +66,9 @@ def _agenda(now: datetime) -> list[tuple[Callable[[Run, datetime], None], QueryS
     return [
         (miss, planned.filter(not_after__lt=now)),
         (launch, planned.filter(intended_at__lte=now, not_after__gte=now)),
-        (settle_stopped, Run.objects.filter(state__in=(State.PAUSED, *STOPPED), finished_at__isnull=True)),
-        (finish, Run.objects.filter(state__in=(State.RUNNING, State.FINISHING))),
+        (expire, Run.objects.filter(state__in=(State.PREPARING, State.RUNNING, State.PAUSED), ends_at__lte=now)),
+        (wind_up, Run.objects.filter(state__in=(State.PAUSED, *ENDS), finished_at__isnull=True)),
+        (finish, Run.objects.filter(state=State.RUNNING)),
     ]
 
 
@@ -96,8 +106,9 @@ def launch(run: Run, now: datetime) -> None:
     if not hold_open(run.workspace):
         return
     account = active_connection(run.campaign) or run.connection  # the one of today, not of the day it was planned
+    newest = Contact.objects.filter(workspace=run.workspace).order_by("-pk").values_list("pk", flat=True).first()
     claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
-        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account
+        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account, audience_to=newest or 0
     )
     if claimed:
         _set_campaign(run, Campaign.Status.RUNNING)
@@ -110,10 +121,14 @@ def prepare(run: Run, now: datetime) -> None:
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
     if not Run.objects.filter(free, pk=run.pk, state=State.PREPARING).update(owner=owner, lease_until=Now() + LEASE):
         return
-    run.refresh_from_db(fields=["prepared_to", "state", "epoch"])
+    run.refresh_from_db(fields=["prepared_to", "audience_to", "state", "epoch"])
     mine = Run.objects.filter(pk=run.pk, state=State.PREPARING, owner=owner)
     until = now + SLICE
-    while timezone.now() < until:
+    if run.target_kind != Target.PEOPLE:
+        record.fix_topic(run)
+        cut(run, mine)
+        return
+    while timezone.now() < until and not heartbeat.is_stopping():
         last = _chunk_end(run)
         if last is None:
             # Cutting renews no lease: a takeover in the middle would undo it, again and again.
@@ -131,12 +146,11 @@ def prepare(run: Run, now: datetime) -> None:
 
 
 def _chunk_end(run: Run) -> int | None:
-    """The last contact id of the next chunk; None when every contact is in the ledger."""
-    ids = (
-        Contact.objects.filter(workspace=run.workspace, pk__gt=run.prepared_to)
-        .order_by("pk")
-        .values_list("pk", flat=True)
-    )
+    """The last contact id of the next chunk; None when every contact that there was at the launch is in the ledger."""
+    known = Contact.objects.filter(workspace=run.workspace, pk__gt=run.prepared_to)
+    if run.audience_to is not None:  # a version that wrote no bound had launched it
+        known = known.filter(pk__lte=run.audience_to)
+    ids = known.order_by("pk").values_list("pk", flat=True)
     full = ids[CHUNK_CONTACTS - 1 : CHUNK_CONTACTS].first()
     return full if full is not None else ids.last()
 
@@ -146,8 +160,7 @@ def cut(run: Run, mine: QuerySet[Run, Run]) -> None:
     """Cut the waiting rows into shards and open the run for work."""
     tally = record.account(run)
     waiting = tally.pop(Reason.PENDING.slug, 0)
-    size = max(SHARD_LEAST, min(SHARD_MOST, waiting // (settings.WORKERS * 4) or SHARD_LEAST))
-    starts = record.pending_ids(run, size)
+    starts = _cuts(run, waiting)
     last = Message.objects.filter(run=run).order_by("-pk").values_list("pk", flat=True).first() or 0
     ends = [*(start - 1 for start in starts[1:]), last]
     Shard.objects.bulk_create(
@@ -166,13 +179,28 @@ def cut(run: Run, mine: QuerySet[Run, Run]) -> None:
         wake.ring("tick")
 
 
+def _cuts(run: Run, waiting: int) -> list[int]:
+    """The first row of each shard. The last shards are small: with 10,000 rows each, one of two workers stood idle for
+    the last 5 s of a million. Small ones throughout cost rate: a worker empties its window at the end of each."""
+    size = max(SHARD_LEAST, min(SHARD_MOST, waiting // (settings.WORKERS * 4)))
+    small = max(SHARD_LEAST, size // LAST_PARTS)
+    starts, parts = record.pending_ids(run, small), size // small
+    whole = len(starts) - parts * settings.WORKERS
+    return [start for place, start in enumerate(starts) if place % parts == 0 or place > whole]
+
+
 def work(now: datetime) -> None:
-    """Prepare runs, then take shards and work them, for one slice; ring again if there is more."""
+    """Prepare runs, then take shards and work them, for one slice, or for one turn if others wait for this process;
+    ring again if there is more."""
+    if installation.wake_up(now):
+        return
     until = now + SLICE
     with every_workspace():
         for run in Run.objects.filter(state=State.PREPARING).select_related("workspace", "campaign", "revision"):
             _guarded(prepare, run, now)
-        while timezone.now() < until:
+        while timezone.now() < until and not heartbeat.is_stopping():
+            if timezone.now() - now >= TURN and wake.is_awaited():
+                break
             lease = leases.claim(timezone.now())
             if lease is None:
                 break
@@ -180,13 +208,16 @@ def work(now: datetime) -> None:
             found = Run.objects.select_related("workspace", "campaign", "revision", "connection")
             run = found.defer("connection__sealed").get(pk=lease.shard.run_id)
             with scope(run.workspace):
-                work_shard(lease, run, until)
+                work_shard(lease, run, _end_of_turn(until))
                 finish(run, timezone.now())
-        more = Shard.objects.filter(
-            run__state=State.RUNNING, state=Shard.State.OPEN, not_before__lte=timezone.now()
-        ).exists()
-    if more:
-        wake.ring("work")
+        again_at = leases.next_moment()
+    if again_at is not None:
+        wake.ring("work", at=again_at if again_at > timezone.now() else None)
+
+
+def _end_of_turn(until: datetime) -> datetime:
+    """When to hand a shard back that is taken now: a slow run would keep it for the whole slice."""
+    return min(until, timezone.now() + TURN) if wake.is_awaited() else until
 
 
 @transaction.atomic
@@ -194,24 +225,42 @@ def finish(run: Run, now: datetime) -> None:
     """Close a run of which nothing waits and nothing is in flight: its account is counted and written down."""
     if Shard.objects.filter(run=run).exclude(state=Shard.State.DONE).exists():
         return
-    closed = Run.objects.filter(pk=run.pk, state__in=(State.RUNNING, State.FINISHING)).update(state=State.FINISHING)
-    if not closed:
-        return
-    _close(run, State.COMPLETED, now)
-    following = Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).exists()
-    _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.COMPLETED)
+    if Run.objects.filter(pk=run.pk, state=State.RUNNING).update(state=State.FINISHING):
+        _close(run, State.COMPLETED, now)
 
 
-def settle_stopped(run: Run, now: datetime) -> None:
-    """A paused, cancelled or failed run: settle windows of dead workers; unless paused, close it when quiet."""
+def expire(run: Run, now: datetime) -> None:
+    """Its time is over, whatever is left: every worker stops at its next group, then `wind_up` closes the account."""
+    Run.objects.filter(pk=run.pk, state=run.state, epoch=run.epoch).update(state=State.FINISHING, epoch=F("epoch") + 1)
+
+
+def wind_up(run: Run, now: datetime) -> None:
+    """A run that sends no more: settle windows of dead workers; unless it is paused, close it when all is quiet."""
     for shard in Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__lt=Now()).select_related("run"):
         leases.bury(shard, now)
-    if run.state not in STOPPED or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
+    if run.state not in ENDS or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
         return
+    reason, end = ENDS[State(run.state)]
+    until = now + SLICE
+    is_left = True
+    while is_left:
+        with transaction.atomic():
+            if not _is_unchanged(run):
+                return
+            is_left = record.close_waiting(run, reason)
+        if is_left and timezone.now() >= until:
+            return  # the next tick goes on
     with transaction.atomic():
-        Shard.objects.filter(run=run).update(state=Shard.State.DONE)
-        record.close_waiting(run, Reason.CANCELLED)
-        _close(run, run.state, now)
+        if _is_unchanged(run):
+            Shard.objects.filter(run=run).update(state=Shard.State.DONE)
+            _close(run, end, now)
+
+
+def _is_unchanged(run: Run) -> bool:
+    """Whether the run, locked from here on, is what this tick read many seconds ago: another tick may have closed it,
+    and a person opened it again."""
+    same = Run.objects.filter(pk=run.pk, state=run.state, epoch=run.epoch, finished_at=None)
+    return bool(same.select_for_update().values_list("pk", flat=True))
 
 
 def _close(run: Run, state: str, now: datetime) -> None:
@@ -219,6 +268,9 @@ def _close(run: Run, state: str, now: datetime) -> None:
     Run.objects.filter(pk=run.pk).update(
         state=state, tally=tally, audience_size=sum(tally.values()), finished_at=now, owner="", lease_until=None
     )
+    if state == State.COMPLETED:
+        following = Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).exists()
+        _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.COMPLETED)
     audit.record(run.workspace, f"run {state}", run.campaign, by=None, detail={"run": run.pk, **tally})
 
 

@@ -6,45 +6,59 @@ import logging
 import random
 import time
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
-from campaigns.models import Campaign, Consent, Run
+from campaigns import plan
+from campaigns.models import AmbiguityPolicy, Run
 from campaigns.reasons import Reason
 from campaigns.render import RenderError
-from delivery import heartbeat, pace, record
+from delivery import dispatch, heartbeat, pace, record, statements
+from delivery.breaker import Breaker
 from delivery.channels.base import CredentialsRefused, Outcome, ProviderUnreachable, Verdict
 from delivery.channels.fcm import FcmSender
-from delivery.compose import Composer, NotComposable, Recipient
+from delivery.compose import Composer, Recipient
 from delivery.connections import drop_sender, sender_for
+from delivery.dispatch import Group
 from delivery.leases import NOTHING, Lease, Window
-from delivery.models import Message
-from delivery.record import Result, stamp
+from delivery.record import Result
+from delivery.statements import stamp
 from pushpilot.lib import wake
-from tenants import audit
 from tenants.models import Connection
 from tenants.secrets import SecretUnreadable
 
 logger = logging.getLogger(__name__)
 
 WINDOW = 256
-GROUP_LEAST = 64  # a transaction for fewer costs more than waiting for a few answers
+GROUP_LEAST = 128  # a transaction for fewer costs more than waiting for a few answers
 POLL_SECS = 0.25
-PATIENCE = timedelta(seconds=1)
-CONTACT_COLUMNS = ("external_id", "language", "country", "time_zone", "attributes")
-MAX_ATTEMPTS = 8  # 10 s, 20 s, … : about 40 minutes of 500s and 503s
+PATIENCE_SECS = 0.25
+BREATH = timedelta(milliseconds=50)  # a limited pace gives a few tokens at a time; not each is worth a transaction
+FRESH = timedelta(seconds=5)
+MAX_RETRIES = 8  # 10 s, 20 s, … : about 40 minutes of 500s and 503s
 CLEAN_WAIT_SECS = 10.0
 UNREACHABLE_WAIT = timedelta(seconds=15)
+TOO_FAST = frozenset({"QUOTA_EXCEEDED", "HTTP_429", "RESOURCE_EXHAUSTED"})
+TROUBLE_WAIT = timedelta(seconds=30)  # a provider that answers with errors gets a break, then a few tries
+BREAKS_APART = timedelta(seconds=1)  # answers of one burst ask for one break
+ANSWER_SECS = 20.0  # longer than the transport waits for an answer
+# Tried again for about as long as the lease lasts: after it another worker has taken over.
+DATABASE_PAUSES_SECS = (0.2, 1.0, 3.0, 5.0, 8.0)
+DATABASE_GONE = (OperationalError, InterfaceError)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+SHARD_WORTH = 10_000  # a shard that waits for its pace is taken again when a second's worth may go, if it is less
 
 
 @dataclass
 class _Shift:
     """The state of one worker on one shard. Invariant: every id that was sent and has no written outcome is in
-    `flying` or `finished`, and lies inside the window that the last fence wrote."""
+    `flying` or `finished`, and lies inside the window that the last fence wrote.
+
+    What outcomes demand of the run and of the connection is written with them: a database that hiccups in between
+    would cost them all.
+    """
 
     lease: Lease
     run: Run
@@ -53,11 +67,38 @@ class _Shift:
     sender: FcmSender
     until: datetime
     todo: list[int]  # the waiting rows that this worker has not taken yet, the next one last
+    breaker: Breaker
+    ready: Group = field(default_factory=list)  # composed at `ready_at`, in no window yet
+    ready_at: datetime = LONG_AGO
+    paced_until: datetime = LONG_AGO
     flying: dict[int, Recipient] = field(default_factory=dict)
     finished: list[Result] = field(default_factory=list)
     gone: dict[int, str] = field(default_factory=dict)
+    is_held: bool = False
+    held_because: str = ""  # the run is to be paused, for everybody
+    tripped: str = ""  # the breaker's cause for that
+    break_until: datetime | None = None  # the connection is to be closed until then
+    is_throttled: bool = False
+    broken_until: datetime = LONG_AGO  # the last break that was written
     is_lost: bool = False  # the lease is another worker's: forget everything
     is_stopped: bool = False  # nothing new may be sent
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether other workers should know at once."""
+        return bool(self.held_because or self.break_until)
+
+    def hold(self, why: str, tripped: str = "") -> None:
+        """Pause the run; the first cause counts."""
+        if not self.is_held:
+            self.is_held, self.held_because, self.tripped = True, why.replace("\x00", ""), tripped
+        self.is_stopped = True
+
+    def ask_for_break(self, until: datetime, *, is_throttled: bool = False) -> None:
+        """Nothing goes over the connection before `until`."""
+        if until - self.broken_until >= BREAKS_APART:
+            self.break_until = max(until, self.break_until or until)
+            self.is_throttled |= is_throttled
 
 
 def work_shard(lease: Lease, run: Run, until: datetime) -> None:
@@ -65,24 +106,16 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
     try:
         shift = _begin(lease, run, until)
     except (SecretUnreadable, ValueError, RenderError) as error:
-        stop_run(run, f"The run cannot be sent: {error}")
+        plan.hold(run, f"The run cannot be sent: {error}")
         lease.release(done=False, not_before=timezone.now())
         return
     try:
-        while not shift.is_lost:
-            group = _advance(shift)
-            if group:
-                _send(shift, group)
-            elif not shift.flying and not shift.finished and (shift.is_stopped or not shift.todo):
-                break
-            _collect(shift)
-    except (OperationalError, InterfaceError):
+        _go_on(shift)
+    except DATABASE_GONE:
         raise  # the lease runs out and another worker goes on
     except Exception as error:
-        # Not again and again for every shard; what is in flight is settled when the lease has run out.
         logger.exception("run %s: shard %s failed", run.pk, lease.shard.pk)
-        stop_run(run, f"Sending failed: {type(error).__name__}: {error}")
-        return
+        _stop_short(shift, f"Sending failed: {type(error).__name__}: {error}")
     finally:
         if shift.flying:
             drop_sender(shift.sender)
@@ -90,25 +123,60 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
         _hand_back(shift)
 
 
+def _go_on(shift: _Shift) -> None:
+    while not shift.is_lost:
+        group = _advance(shift)
+        if group:
+            _send(shift, group)
+        elif not (shift.flying or shift.finished or shift.is_urgent) and (
+            shift.is_stopped or not (shift.ready or shift.todo)
+        ):
+            return
+        _collect(shift)
+
+
+def _stop_short(shift: _Shift, why: str) -> None:
+    """Not again and again for every shard: pause the run. What is in flight is still waited for and written down; what
+    nobody carries any more becomes unknown when the lease ends."""
+    shift.hold(why)
+    until = time.monotonic() + ANSWER_SECS
+    try:
+        while shift.sender.in_flight and time.monotonic() < until and not shift.is_lost:
+            _advance(shift)
+            _collect(shift)
+        if not shift.is_lost:
+            _commit(shift, 0, timezone.now())
+    except DATABASE_GONE:
+        raise
+    except Exception:
+        logger.exception("run %s: its answers could not be written down", shift.run.pk)
+        plan.hold(shift.run, why)
+        shift.is_lost = True
+    shift.is_lost |= bool(shift.flying)
+
+
 def _begin(lease: Lease, run: Run, until: datetime) -> _Shift:
     if run.connection is None:
         raise ValueError("its connection was deleted.")
     return _Shift(
         lease, run, run.connection, Composer(run, run.workspace.default_language), sender_for(run.connection),
-        until, todo=record.waiting_ids(lease.shard)[::-1],
+        until, todo=record.waiting_ids(lease.shard)[::-1], breaker=Breaker(run.waived, run.last_outcomes),
     )  # fmt: skip
 
 
-def _advance(shift: _Shift) -> list[tuple[Recipient, bytes]]:
+def _advance(shift: _Shift) -> Group:
     """One transaction, if it is worth one: write what is finished, choose the next group, move the window over it.
     Returns what to send."""
     now = timezone.now()
-    shift.is_stopped = shift.is_stopped or now >= shift.until
-    room = 0 if shift.is_stopped else min(WINDOW - len(shift.flying), len(shift.todo))
+    shift.is_stopped = shift.is_stopped or now >= shift.until or heartbeat.is_stopping()
+    left = len(shift.ready) + len(shift.todo)
+    is_held = shift.is_stopped or (now < shift.paced_until and shift.flying)
+    room = 0 if is_held else min(WINDOW - len(shift.flying), left)
     is_worth_it = (
-        room >= min(GROUP_LEAST, len(shift.todo) or GROUP_LEAST)
+        room >= min(GROUP_LEAST, left or GROUP_LEAST)
         or len(shift.finished) >= GROUP_LEAST
         or (shift.finished and not shift.flying)
+        or shift.is_urgent
     )
     if not is_worth_it:
         return []
@@ -116,61 +184,93 @@ def _advance(shift: _Shift) -> list[tuple[Recipient, bytes]]:
     return _commit(shift, room, now)
 
 
-def _commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, bytes]]:
-    """A transaction that the database could not take now (busy SQLite, a restart) is tried again for a while: what is
-    in flight must be written down, or it becomes unknown."""
-    for pause_secs in (0.2, 1.0, 3.0):
+def _make_ready(shift: _Shift, room: int, now: datetime) -> None:
+    """Compose the next messages outside of any transaction: a heavy template must not hold locks."""
+    if shift.ready and now - shift.ready_at > FRESH:  # consent may have changed since
+        shift.todo += [recipient.message_id for recipient, _ in reversed(shift.ready)]
+        shift.ready = []
+    if len(shift.ready) >= room:
+        return
+    shift.ready_at = shift.ready_at if shift.ready else now
+    missing = room - len(shift.ready)
+    group, skipped = dispatch.compose(shift.run, shift.composer, shift.todo[-missing:][::-1])
+    shift.todo = shift.todo[:-missing]
+    shift.ready += group
+    shift.finished += skipped
+
+
+def _commit(shift: _Shift, room: int, now: datetime) -> Group:
+    """What the database could not take now (busy SQLite, a restart, a deadlock) is tried again for a while: what is in
+    flight must be written down, or it becomes unknown."""
+    for pause_secs in DATABASE_PAUSES_SECS:
         try:
+            _make_ready(shift, room, now)
             return _try_commit(shift, room, now)
-        except OperationalError:
+        except DATABASE_GONE:
             logger.warning("the database did not take a transaction; trying again", exc_info=True)
             shift.lease.is_stale = True
             connection.close()
-            time.sleep(pause_secs)
+            _bridge(shift, pause_secs)
+            now = timezone.now()
     return _try_commit(shift, room, now)
 
 
-def _try_commit(shift: _Shift, room: int, now: datetime) -> list[tuple[Recipient, bytes]]:
-    with transaction.atomic():
-        written = record.results(shift.finished)
-        record.retire(shift.gone, now)
-        granted = pace.take(shift.connection, room, now)
-        group, skipped = _compose(shift, _rows(shift, shift.todo[-granted:] if granted else []))
-        # At once, not with the next group: a row that is skipped lies inside the window but was never sent.
-        written = record.add(written, record.results(skipped))
+def _bridge(shift: _Shift, secs: float) -> None:
+    """Wait, and take answers meanwhile: libcurl looks at its clock before it reads, so one that has lain there for too
+    long is a time-out to it."""
+    until = time.monotonic() + secs
+    while (left_secs := until - time.monotonic()) > 0:
+        if shift.sender.in_flight:
+            _take_answers(shift, left_secs)
+        else:
+            time.sleep(left_secs)
+
+
+def _try_commit(shift: _Shift, room: int, now: datetime) -> Group:
+    with statements.by_index():
+        if shift.held_because:
+            plan.hold(shift.run, shift.held_because, tripped=shift.tripped)
+        written = record.results(shift.finished, shift.composer.revision)
+        record.retire(shift.gone, now)  # before any bucket, everywhere, or two runs of one connection deadlock
+        if shift.break_until:
+            pace.close(shift.connection, shift.break_until, now, is_throttled=shift.is_throttled)
+        granted = pace.take(shift.run, shift.connection, min(room, len(shift.ready)), now)
+        group = shift.ready[:granted]
         if group and not shift.lease.fence(_window(shift, group), written):
             shift.is_stopped, group = True, []
         if not group and not shift.lease.keep(_window(shift, group), written):
             shift.is_lost = True
             transaction.set_rollback(True)
             return []
-    if granted:
-        del shift.todo[-granted:]
-    shift.finished, shift.gone = [], {}
+    if granted < min(room, len(shift.ready)):
+        shift.paced_until = now + BREATH
+    shift.ready = shift.ready[len(group) :]
+    shift.finished, shift.gone, shift.held_because = [], {}, ""
+    shift.broken_until = shift.break_until or shift.broken_until
+    shift.break_until, shift.is_throttled = None, False
     return group
 
 
-def _window(shift: _Shift, group: list[tuple[Recipient, bytes]]) -> Window:
+def _window(shift: _Shift, group: Group) -> Window:
     ids = [*shift.flying, *(recipient.message_id for recipient, _ in group)]
     return (min(ids), max(ids)) if ids else NOTHING
 
 
-def _send(shift: _Shift, group: list[tuple[Recipient, bytes]]) -> None:
+def _send(shift: _Shift, group: Group) -> None:
     shift.flying.update((recipient.message_id, recipient) for recipient, _ in group)
     try:
         shift.sender.send([(recipient.message_id, body) for recipient, body in group])
     except CredentialsRefused as error:
         _give_back(shift, group, timezone.now(), "CREDENTIALS_REFUSED")
-        stop_run(shift.run, str(error))
-        shift.is_stopped = True
+        shift.hold(str(error))
     except ProviderUnreachable:
-        due = timezone.now() + UNREACHABLE_WAIT
-        _give_back(shift, group, due, "UNREACHABLE")
-        pace.close(shift.connection, due)
+        now = timezone.now()
+        _give_back(shift, group, now + UNREACHABLE_WAIT, "UNREACHABLE")
+        shift.ask_for_break(now + UNREACHABLE_WAIT)
         shift.is_stopped = True
 
 
-def _give_back(shift: _Shift, group: list[tuple[Recipient, bytes]], due: datetime, code: str) -> None:
+def _give_back(shift: _Shift, group: Group, due: datetime, code: str) -> None:
     """Nothing of the group left this machine: its rows wait again, no attempt is counted."""
     for recipient, _ in group:
         del shift.flying[recipient.message_id]
@@ -179,136 +279,98 @@ def _give_back(shift: _Shift, group: list[tuple[Recipient, bytes]], due: datetim
 
 def _collect(shift: _Shift) -> None:
     """Wait for answers until a new group is worth a transaction."""
-    idle = not shift.flying
-    for outcome in shift.sender.poll(POLL_SECS) if not idle else []:
-        recipient = shift.flying.pop(outcome.message_id)
-        shift.finished.append(_result(shift, recipient, outcome, timezone.now()))
-    if idle and not shift.finished and shift.todo and not shift.is_stopped:
+    if shift.flying:
+        _take_answers(shift, POLL_SECS)
+    elif not shift.finished and not shift.is_stopped and (shift.ready or shift.todo):
         _wait_for_pace(shift)
 
 
-def _wait_for_pace(shift: _Shift) -> None:
+def _take_answers(shift: _Shift, wait_secs: float) -> None:
+    answered = shift.sender.poll(wait_secs)
     now = timezone.now()
-    wait = pace.opens_in(shift.connection, now)
-    if now + wait >= shift.until:
-        shift.is_stopped = True  # hand the shard back instead of sleeping on it
-    elif wait > PATIENCE:
-        shift.is_stopped = True  # others may have work for other connections
-    elif wait:
-        time.sleep(min(wait.total_seconds(), POLL_SECS))
+    at = stamp(now)
+    for outcome in answered:
+        recipient = shift.flying.pop(outcome.message_id)
+        shift.finished.append(_result(shift, recipient, outcome, now, at))
 
 
-def _rows(shift: _Shift, ids: list[int]) -> list[dict[str, Any]]:
-    """These rows with their endpoint and contact as they are now: consent is checked again at dispatch.
-
-    By ids that were read once per shard: with a range and a LIMIT instead, PostgreSQL joined all that was left of the
-    shard before it sorted and cut (13 ms a group).
-    """
-    out = Consent.objects.filter(
-        contact=OuterRef("contact_id"), channel=shift.run.campaign.channel, topic="", status=Consent.Status.OPTED_OUT
-    )
-    rows = Message.objects.filter(pk__in=ids, run=shift.run, reason=Reason.PENDING).order_by("pk")
-    columns: QuerySet[Any, Any] = rows.annotate(unsubscribed=Exists(out)).values(
-        "pk", "attempts", "contact_id", "endpoint_id", "unsubscribed", "endpoint__contact_id", "endpoint__kind",
-        "endpoint__value", "endpoint__is_active", "endpoint__opted_in", "contact__external_id", "contact__language",
-        "contact__country", "contact__time_zone", "contact__attributes",
-    )  # fmt: skip
-    return list(columns)
+def _wait_for_pace(shift: _Shift) -> None:
+    """A moment is slept; for more the shard is handed back, so that a slow connection holds up nobody else."""
+    now = timezone.now()
+    held = pace.hold(shift.run, shift.connection, WINDOW, now)
+    if held is None:
+        return
+    wait_secs = (held.until - now).total_seconds()
+    if wait_secs > PATIENCE_SECS or held.until >= shift.until:
+        shift.is_stopped = True
+    else:
+        time.sleep(wait_secs)
 
 
-def _compose(shift: _Shift, rows: list[dict[str, Any]]) -> tuple[list[tuple[Recipient, bytes]], list[Result]]:
-    """The rows that can be sent with their bodies, and the outcomes of those that cannot."""
-    group, skipped = [], []
-    for row in rows:
-        try:
-            recipient = _recipient(row)
-            group.append((recipient, shift.composer.compose(recipient)))
-        except NotComposable as stopped:
-            skipped.append(Result(row["pk"], stopped.reason, error_code=stopped.code[:64]))
-    return group, skipped
-
-
-def _recipient(row: dict[str, Any]) -> Recipient:
-    is_gone = row["endpoint__value"] is None or row["contact__external_id"] is None
-    if is_gone or row["endpoint__contact_id"] != row["contact_id"]:  # deleted, or the device has a new owner
-        raise NotComposable(Reason.LEFT_AUDIENCE, "deleted since the audience was fixed")
-    if row["unsubscribed"]:
-        raise NotComposable(Reason.UNSUBSCRIBED, "")
-    if not row["endpoint__is_active"]:
-        raise NotComposable(Reason.ENDPOINT_INACTIVE, "")
-    if not row["endpoint__opted_in"]:
-        raise NotComposable(Reason.NOT_OPTED_IN, "")
-    contact = {name: row[f"contact__{name}"] for name in CONTACT_COLUMNS}
-    return Recipient(
-        row["pk"], row["endpoint_id"], row["endpoint__kind"], row["endpoint__value"], row["attempts"], contact
-    )
-
-
-def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime) -> Result:
-    """What an outcome means for the row, and what else it demands."""
-    code = outcome.code.replace("\x00", "")[:64]
-    result = Result(recipient.message_id, Reason.REJECTED, attempted=1, attempted_at=stamp(now), error_code=code)
+def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime, at: str) -> Result:
+    """What an outcome means for the row, and what else it demands. `at` is `now` as it is written down."""
+    result = Result(recipient.message_id, Reason.REJECTED, attempted=1, attempted_at=at)
+    if outcome.verdict is Verdict.ACCEPTED:
+        result.reason = Reason.ACCEPTED
+        result.provider_id = outcome.provider_id.rpartition("/")[2].replace("\x00", "")[:200]
+        shift.breaker.note(outcome)
+        return result
+    result.error_code = outcome.code.replace("\x00", "")[:64]
     match outcome.verdict:
-        case Verdict.ACCEPTED:
-            result.reason, result.error_code = Reason.ACCEPTED, ""
-            result.provider_id = outcome.provider_id.rpartition("/")[2].replace("\x00", "")[:200]
         case Verdict.GONE:
             result.reason = Reason.ENDPOINT_GONE
-            shift.gone[recipient.endpoint_id] = code
+            if recipient.endpoint_id is not None:
+                shift.gone[recipient.endpoint_id] = result.error_code
         case Verdict.AMBIGUOUS:
-            is_resend = shift.run.ambiguity_policy == Run.AmbiguityPolicy.RESEND
+            is_resend = shift.run.ambiguity_policy == AmbiguityPolicy.RESEND
             result.reason = Reason.RETRY_SCHEDULED if is_resend else Reason.UNKNOWN
-            result.duplicate, result.due_at = (1, stamp(now)) if is_resend else (0, None)
+            result.duplicate, result.due_at = (1, at) if is_resend else (0, None)
         case Verdict.LATER | Verdict.MAYBE_LATER:
             _retry(shift, result, recipient, outcome, now)
         case Verdict.BROKEN | Verdict.PAYLOAD_WRONG:
-            _stop(shift, result, outcome, now)
+            _stop(shift, result, outcome, at)
+    if cause := shift.breaker.note(outcome):
+        shift.hold(shift.breaker.sentence(cause), cause)
+    elif outcome.verdict is Verdict.MAYBE_LATER and shift.breaker.is_in_trouble:
+        asked = timedelta(seconds=outcome.retry_after_secs or 0)
+        shift.ask_for_break(now + max(TROUBLE_WAIT, asked))
     return result
 
 
 def _retry(shift: _Shift, result: Result, recipient: Recipient, outcome: Outcome, now: datetime) -> None:
-    """Wait and try again. What certainly never arrived is no attempt; after MAX_ATTEMPTS possible arrivals, with
+    """Wait and try again. What certainly never arrived is no attempt; after MAX_RETRIES possible arrivals, with
     doubled and jittered waits, the row is rejected with the provider's last code."""
     wait_secs = outcome.retry_after_secs or CLEAN_WAIT_SECS
     if outcome.verdict is Verdict.LATER:
         due = now + timedelta(seconds=wait_secs)
-        pace.close(shift.connection, due)
+        shift.ask_for_break(due, is_throttled=outcome.code in TOO_FAST)
         result.attempted = 0
     else:
         jitter = random.uniform(1.0, 1.3)  # noqa: S311 - spreads retries, hides nothing
-        due = now + timedelta(seconds=wait_secs * 2**recipient.attempts * jitter)
-        result.duplicate = 1
-        if recipient.attempts + 1 >= MAX_ATTEMPTS:
+        due = now + timedelta(seconds=wait_secs * 2**recipient.retries * jitter)
+        result.duplicate = result.retried = 1
+        if recipient.retries + 1 >= MAX_RETRIES:
             return
     result.reason, result.due_at = Reason.RETRY_SCHEDULED, stamp(due)
 
 
-def _stop(shift: _Shift, result: Result, outcome: Outcome, now: datetime) -> None:
+def _stop(shift: _Shift, result: Result, outcome: Outcome, at: str) -> None:
     """The connection or the content is wrong for everybody: pause, and say why."""
     if outcome.verdict is Verdict.BROKEN:  # not this message's fault: it goes out after the resume
-        result.reason, result.due_at, result.attempted = Reason.RETRY_SCHEDULED, stamp(now), 0
-    stop_run(shift.run, f"{outcome.code}: {outcome.detail}")
-    shift.is_stopped = True
-
-
-def stop_run(run: Run, why: str) -> None:
-    """Pause a run for a cause; the owner reads it on the run page and resumes with one click."""
-    paused = Run.objects.filter(pk=run.pk, state=Run.State.RUNNING).update(
-        state=Run.State.PAUSED, epoch=F("epoch") + 1, last_error=why[:500]
-    )
-    if paused:
-        Campaign.objects.filter(pk=run.campaign_id).update(status=Campaign.Status.PAUSED)
-        audit.record(run.workspace, "campaign paused", run.campaign, by=None, detail={"run": run.pk, "why": why[:500]})
+        result.reason, result.due_at, result.attempted = Reason.RETRY_SCHEDULED, at, 0
+    shift.hold(f"{outcome.code}: {outcome.detail}")
 
 
 @transaction.atomic
 def _hand_back(shift: _Shift) -> None:
     """Give the shard back: done if all its rows have an outcome, else open for the next slice or retry."""
     shard, now = shift.lease.shard, timezone.now()
-    rows = Message.objects.filter(run=shift.run, pk__gte=shard.first_id, pk__lte=shard.last_id)
+    if shift.breaker.memory != shift.run.last_outcomes:
+        Run.objects.filter(pk=shift.run.pk).update(last_outcomes=shift.breaker.memory)
     again_at: datetime | None
-    if shift.todo or rows.filter(reason=Reason.PENDING).exists():
-        again_at = now + pace.opens_in(shift.connection, now)
+    if shift.ready or shift.todo or record.waits(shard):
+        held = pace.hold(shift.run, shift.connection, SHARD_WORTH, now)
+        again_at = held.until if held else now
     else:
         again_at = record.next_retry(shard)
     shift.lease.release(done=again_at is None, not_before=again_at or now)

@@ -28,8 +28,7 @@ class Verdict(enum.Enum):
     AMBIGUOUS = "ambiguous"  # bytes were written and no answer came: policy decides
 
 
-@dataclass(slots=True, frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of one message. `code` is the provider's own word, or ours when it gave none."""
 
     message_id: int

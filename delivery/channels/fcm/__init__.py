@@ -6,8 +6,15 @@ sdk: Google's own firebase-admin, for "test connection" and as the second transp
 
 from delivery.channels.base import CredentialsRefused, ProviderUnreachable
 from delivery.channels.fcm.account import FcmAccount
-from delivery.channels.fcm.message import PAYLOAD_LIMIT_BYTES, build_message, envelope, payload_bytes
-from delivery.channels.fcm.sdk import check, send_with_sdk
+from delivery.channels.fcm.message import (
+    PAYLOAD_LIMIT_BYTES,
+    build_message,
+    envelope,
+    expiry,
+    limit_bytes,
+    payload_bytes,
+)
+from delivery.channels.fcm.sdk import check, check_message, send_with_sdk
 from delivery.channels.fcm.sender import FcmSender, interpret
 
 __all__ = [
@@ -18,8 +25,11 @@ __all__ = [
     "ProviderUnreachable",
     "build_message",
     "check",
+    "check_message",
     "envelope",
+    "expiry",
     "interpret",
+    "limit_bytes",
     "payload_bytes",
     "send_with_sdk",
 ]

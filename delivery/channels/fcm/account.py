@@ -104,7 +104,8 @@ class FcmAccount:
                 credentials.refresh(GoogleRequest(session))
             except google_errors.RefreshError as error:
                 raise _refusal(error) from error
-            except (google_errors.TransportError, requests.RequestException) as error:
+            # OSError: those of requests, and a CA file that is not there; the last two: a page where a token should be.
+            except (google_errors.GoogleAuthError, OSError, TypeError, ValueError) as error:
                 raise ProviderUnreachable(f"{self.token_uri} did not answer: {error}") from error
         lifetime_secs = 3600.0
         if credentials.expiry is not None:

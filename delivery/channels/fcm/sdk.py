@@ -6,7 +6,7 @@ Never used to send campaigns: it retries by itself (2 POSTs on a read error, 5 o
 import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import firebase_admin
@@ -14,9 +14,20 @@ import requests
 from firebase_admin import credentials, exceptions, messaging
 from google.auth import credentials as google_credentials
 
-from delivery.channels.base import CheckResult, CredentialsRefused, ProviderUnreachable
+from delivery.channels.base import CheckResult, CredentialsRefused, ProviderUnreachable, Verdict
 from delivery.channels.fcm.account import TIMEOUT_SECS, FcmAccount
-from delivery.channels.fcm.message import apns_headers, buttons, web_headers, web_link
+from delivery.channels.fcm.message import (
+    IOS_CATEGORY,
+    apns_headers,
+    buttons,
+    data_of,
+    expiry,
+    replaced_by,
+    web_headers,
+    web_link,
+)
+from delivery.channels.fcm.sender import interpret
+from delivery.channels.transport import Answer
 
 # Shaped like a token, known to nobody: FCM answers INVALID_ARGUMENT or UNREGISTERED about it, and either proves
 # that key, project and API are in order.
@@ -44,37 +55,57 @@ def check(account: FcmAccount) -> CheckResult:
 
     Never raises; the message is a sentence for the owner that says what Google said.
     """
+    result = check_message(account, {"title": "PushPilot", "body": "connection test"})
+    if not result.ok:
+        return result
+    where = "the sandbox" if account.is_sandbox else "Google"
+    return CheckResult(True, f"Connected to {where}: project {account.project_id}, as {account.client_email}.")
+
+
+def check_message(
+    account: FcmAccount, push: Mapping[str, Any], *, target: tuple[str, str] | None = None
+) -> CheckResult:
+    """Let FCM check one neutral payload (see `build_message`) without sending it. At most about 20 s; never raises.
+
+    Without a target it goes to a made-up token: a complaint about nothing but that token means that all the rest is
+    fine. `target` is for a topic or condition, where there is no token to make up.
+    """
     try:
         token = _checked_token(account)
     except (CredentialsRefused, ValueError) as error:
         return CheckResult(False, str(error), "CREDENTIALS_REFUSED")
     except ProviderUnreachable as error:
         return CheckResult(False, f"Could not reach Google: {error}", "UNREACHABLE")
-    message = messaging.Message(notification=messaging.Notification(title="PushPilot", body="connection test"))
-    # The constructor's token= warns that fid is the future; registration tokens are what apps send today.
-    message.token = _MADE_UP_TOKEN
+    who = "The sandbox" if account.is_sandbox else "Google"
+    fine = CheckResult(True, f"{who} checked the message and would send it.")
     try:
+        message = _sdk_message(push, target or ("token", _MADE_UP_TOKEN), expiry(push))
         with _sdk_app(account, token) as app:
             messaging.send(message, dry_run=True, app=app)
-    except (messaging.UnregisteredError, exceptions.InvalidArgumentError):
-        pass
     except exceptions.FirebaseError as error:
-        return _failed_check(error)
-    except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+        return fine if _is_about_the_address(error) else _failed_check(error)
+    except (ValueError, TypeError) as error:
+        return CheckResult(False, f"The message cannot be built: {error}", "INVALID_ARGUMENT")
+    except (requests.RequestException, KeyError) as error:
         return CheckResult(False, f"The answer cannot be read: {error}", "UNREADABLE")
-    where = "the sandbox" if account.is_sandbox else "Google"
-    return CheckResult(True, f"Connected to {where}: project {account.project_id}, as {account.client_email}.")
+    return fine
 
 
-def send_with_sdk(
-    account: FcmAccount, push: Mapping[str, Any], *, target: tuple[str, str], now: datetime | None = None
-) -> str:
+def send_with_sdk(account: FcmAccount, push: Mapping[str, Any], *, target: tuple[str, str], expires: str = "") -> str:
     """Send one neutral payload (see `build_message`) through firebase-admin; returns FCM's message name.
 
     Raises what `FcmAccount.mint` raises, and firebase_admin.exceptions.FirebaseError.
     """
     with _sdk_app(account, account.mint().value) as app:
-        return str(messaging.send(_sdk_message(push, target, now), app=app))
+        return str(messaging.send(_sdk_message(push, target, expires), app=app))
+
+
+def _is_about_the_address(error: exceptions.FirebaseError) -> bool:
+    """True when the provider has nothing against the message but the token that we made up."""
+    answer = error.http_response
+    if answer is None:
+        return False
+    return interpret(Answer(0, answer.status_code, answer.content)).verdict is Verdict.GONE
 
 
 def _checked_token(account: FcmAccount) -> str:
@@ -108,40 +139,34 @@ def _sdk_app(account: FcmAccount, token: str) -> Iterator[Any]:
         firebase_admin.delete_app(app)
 
 
-def _sdk_message(push: Mapping[str, Any], target: tuple[str, str], now: datetime | None) -> messaging.Message:
+def _sdk_message(push: Mapping[str, Any], target: tuple[str, str], expires: str) -> messaging.Message:
     kind, address = target
-    ref = str(push.get("message_ref") or "")
-    silent = bool(push.get("silent"))
     image = push.get("image_url") or None
-    data = dict(push.get("data") or {})
-    data.update({name: value for name, value in (("pp_ref", ref), ("pp_link", push.get("deep_link"))) if value})
-    for action, text, url in buttons(push):
-        data[f"{action}_text"] = text
-        if url:
-            data[f"{action}_url"] = url
+    hidden = push.get("silent") or push.get("data_only")
     message = messaging.Message(
-        data=data,
+        data=data_of(push),
         notification=None
-        if silent
+        if hidden
         else messaging.Notification(push.get("title") or None, push.get("body") or None, image),
-        android=_sdk_android(push, ref, silent),
-        apns=_sdk_apns(push, ref, silent, now),
-        webpush=_sdk_webpush(push, ref, silent),
+        android=_sdk_android(push, bool(hidden)),
+        apns=_sdk_apns(push, expires),
+        webpush=_sdk_webpush(push),
     )
+    # The constructor's token= warns that fid is the future; registration tokens are what apps send today.
     setattr(message, kind, address)
     return message
 
 
-def _sdk_android(push: Mapping[str, Any], ref: str, silent: bool) -> messaging.AndroidConfig:
+def _sdk_android(push: Mapping[str, Any], hidden: bool) -> messaging.AndroidConfig:
     ttl_secs = push.get("ttl_secs")
     return messaging.AndroidConfig(
         collapse_key=push.get("collapse_key") or None,
         priority=push.get("priority") or None,
         ttl=None if ttl_secs is None else timedelta(seconds=int(ttl_secs)),
         notification=None
-        if silent
+        if hidden
         else messaging.AndroidNotification(
-            tag=ref or None,
+            tag=replaced_by(push) or None,
             sound=push.get("sound") or None,
             channel_id=push.get("android_channel") or None,
             notification_count=push.get("badge"),
@@ -149,31 +174,41 @@ def _sdk_android(push: Mapping[str, Any], ref: str, silent: bool) -> messaging.A
     )
 
 
-def _sdk_apns(push: Mapping[str, Any], ref: str, silent: bool, now: datetime | None) -> messaging.APNSConfig:
+def _sdk_apns(push: Mapping[str, Any], expires: str) -> messaging.APNSConfig:
     image = push.get("image_url") or None
+    silent = bool(push.get("silent"))
     if silent:
         aps = messaging.Aps(content_available=True)
     else:
+        title, body = push.get("title") or None, push.get("body") or None
         aps = messaging.Aps(
+            alert=messaging.ApsAlert(title, body=body) if push.get("data_only") and (title or body) else None,
             badge=push.get("badge"),
             sound=push.get("sound") or None,
-            category="pp_buttons" if push.get("buttons") else None,
+            category=IOS_CATEGORY if push.get("buttons") else None,
             mutable_content=True if image else None,
         )
     return messaging.APNSConfig(
-        headers=apns_headers(push, ref, now),
+        headers=apns_headers(push, expires),
         payload=messaging.APNSPayload(aps),
         fcm_options=None if silent or not image else messaging.APNSFCMOptions(image=image),
     )
 
 
-def _sdk_webpush(push: Mapping[str, Any], ref: str, silent: bool) -> messaging.WebpushConfig:
-    if silent:
+def _sdk_webpush(push: Mapping[str, Any]) -> messaging.WebpushConfig:
+    if push.get("silent"):
         return messaging.WebpushConfig(headers=web_headers(push))
+    texts = (push.get("title") or None, push.get("body") or None) if push.get("data_only") else (None, None)
     actions = [messaging.WebpushNotificationAction(action, text) for action, text, _ in buttons(push)]
     link = web_link(push)
     return messaging.WebpushConfig(
         headers=web_headers(push),
-        notification=messaging.WebpushNotification(tag=ref or None, actions=actions or None),
+        notification=messaging.WebpushNotification(
+            *texts,
+            icon=push.get("icon_url") or None,
+            image=push.get("image_url") or None,
+            tag=replaced_by(push) or None,
+            actions=actions or None,
+        ),
         fcm_options=messaging.WebpushFCMOptions(link) if link else None,
     )

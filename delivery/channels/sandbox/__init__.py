@@ -2,7 +2,7 @@
 
 replies: error bodies as Google words them · devices: what a device token says about itself · checks: is this a valid
 message · oauth: service-account keys and access tokens · log: what was accepted, in memory and in SQLite ·
-app: the routes · server: start and stop.
+weather: latency, failures and storms · app: the routes · server: start and stop.
 """
 
 from delivery.channels.sandbox.server import serve

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import re
 import secrets
 import time
@@ -17,7 +16,6 @@ from delivery.channels.sandbox.devices import Devices, Fate
 from delivery.channels.sandbox.log import Store
 from delivery.channels.sandbox.oauth import Grant, TokenDesk, new_key_file
 from delivery.channels.sandbox.replies import (
-    CODES,
     Reply,
     control_error,
     fcm_error,
@@ -26,6 +24,7 @@ from delivery.channels.sandbox.replies import (
     scope_insufficient,
     unreadable_json,
 )
+from delivery.channels.sandbox.weather import Settings, Weather
 
 BODY_LIMIT_BYTES = 64 * 1024
 SILENCE_SECS = 600
@@ -40,25 +39,6 @@ _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """How the sandbox behaves: latency bounds in ms, and the share of messages that fail, by error code."""
-
-    latency_ms: tuple[float, float] = (0.0, 0.0)
-    rates: dict[str, float] = {}
-
-    def problem(self) -> str:
-        """What is wrong with these settings, or nothing."""
-        low, high = self.latency_ms
-        if not 0 <= low <= high <= 60_000:
-            return "latency_ms must be [low, high] with 0 <= low <= high <= 60000"
-        unknown = sorted(set(self.rates) - CODES)
-        if unknown:
-            return f"rates: {unknown[0]!r} is not one of {', '.join(sorted(CODES))}"
-        if any(not 0 <= share <= 1 for share in self.rates.values()) or sum(self.rates.values()) > 1:
-            return "rates must be between 0 and 1, and not more than 1 together"
-        return ""
 
 
 class NewProject(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,7 +59,7 @@ class SandboxApp:
     def __init__(self, store: Store, base_url: str) -> None:
         self._store = store
         self._base_url = base_url
-        self._settings = Settings()
+        self._weather = Weather()
         self._devices = Devices(store.uninstalled())
         self._desk = TokenDesk(store.fact("token_secret", secrets.token_bytes(32)), store.keys())
         self._key_lock = asyncio.Lock()
@@ -125,14 +105,13 @@ class SandboxApp:
     async def _send(self, project_id: str, scope: Any, protocol: Any) -> Reply:
         body = await _read_body(scope, protocol)
         try:
-            fate, reply = self._judge(project_id, scope.headers.get("authorization"), body)
+            reply = self._judge(project_id, scope.headers.get("authorization"), body)
         except Reply as refusal:
-            fate, reply = Fate.ACCEPTED, refusal
-        if fate is not Fate.ACCEPTED:
+            reply = refusal
+        if reply is None:
             return await self._silence(protocol)
-        low, high = self._settings.latency_ms
-        if high:
-            await asyncio.sleep(random.uniform(low, high) / 1000)  # noqa: S311 (weather, not secrets)
+        if wait_secs := self._weather.latency_secs():
+            await asyncio.sleep(wait_secs)
         return reply
 
     async def _silence(self, protocol: Any) -> Reply:
@@ -143,8 +122,9 @@ class SandboxApp:
             wait.cancel()
         return fcm_error("UNAVAILABLE")
 
-    def _judge(self, project_id: str, authorization: str | None, body: bytes) -> tuple[Fate, Reply]:
-        """What becomes of one message, in the order in which Google decides. Raises Reply for a refusal."""
+    def _judge(self, project_id: str, authorization: str | None, body: bytes) -> Reply | None:
+        """The answer to one message, found in the order in which Google decides; None if there is to be none.
+        Raises Reply for a refusal."""
         grant = self._desk.read(authorization)
         if not grant.may_send:
             raise scope_insufficient()
@@ -152,35 +132,31 @@ class SandboxApp:
             raise permission_denied(project_id)
         message, validate_only = check_request(_decoded(body))
         kind, address = target_of(message)
-        self._bad_weather()
+        struck = self._weather.strike()
+        if struck is not None:
+            fate, answer = struck
+            if fate is Fate.LOST and not validate_only:
+                self._store.accept(project_id, address, _ref(message), time.time(), body)
+            return answer
         fate = Fate.ACCEPTED
         if kind in ("token", "fid"):
             fate = self._devices.receive(project_id, kind, address, validate_only=validate_only)
         if validate_only:
-            return fate, json_reply({"name": f"projects/{project_id}/messages/fake_message_id"})
-        if fate is Fate.HANGS:
-            return fate, json_reply({})
-        name = self._store.accept(project_id, address, _ref(message), time.time(), body)
-        return fate, json_reply({"name": name})
-
-    def _bad_weather(self) -> None:
-        """Fail at the configured rates, before anything is accepted."""
-        if not self._settings.rates:
-            return
-        dice = random.random()  # noqa: S311 (weather, not secrets)
-        for code, share in self._settings.rates.items():
-            dice -= share
-            if dice < 0:
-                raise fcm_error(code, retry_after_secs=1 if code == "QUOTA_EXCEEDED" else 0)
+            name = f"projects/{project_id}/messages/fake_message_id"
+        elif fate is not Fate.HANGS:
+            name = self._store.accept(project_id, address, _ref(message), time.time(), body)
+        return json_reply({"name": name}) if fate is Fate.ACCEPTED else None
 
     async def _control(self, path: str, scope: Any, protocol: Any) -> Reply | None:
         route = (scope.method, path)
         if route == ("GET", "/sandbox/health"):
             return json_reply({"ok": True, "last": self._store.last_seq, "projects": self._desk.project_ids})
         if route == ("GET", "/sandbox/settings"):
-            return json_reply(self._settings)
+            return json_reply(self._weather.settings)
         if route == ("PUT", "/sandbox/settings"):
             return self._change_settings(await _read_struct(scope, protocol, Settings))
+        if route == ("GET", "/sandbox/weather"):
+            return json_reply({"counts": dict(self._weather.counts)})
         if route == ("POST", "/sandbox/projects"):
             return await self._create_project(await _read_struct(scope, protocol, NewProject))
         found = _PROJECT_PATH.fullmatch(path)
@@ -191,7 +167,7 @@ class SandboxApp:
     def _change_settings(self, settings: Settings) -> Reply:
         if problem := settings.problem():
             raise control_error(422, problem)
-        self._settings = settings
+        self._weather.change(settings)
         return json_reply(settings)
 
     async def _create_project(self, wanted: NewProject) -> Reply:

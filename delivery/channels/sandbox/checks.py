@@ -13,6 +13,8 @@ from delivery.channels.sandbox.replies import Violation, bad_json, invalid_argum
 
 Json = dict[str, Any]
 LIMIT_BYTES = 4096
+TOPIC_LIMIT_BYTES = 2048
+CONDITION_LIMIT_TOPICS = 5
 TTL_LIMIT_SECS = 28 * 24 * 3600
 TARGETS = ("token", "fid", "topic", "condition")
 
@@ -20,6 +22,9 @@ Check = Callable[[Any, str], Iterator[Violation]]
 _CAMEL = re.compile(r"(?<=[a-z])([A-Z])")
 _DURATION = re.compile(r"-?\d{1,12}(\.\d{1,9})?s")
 _WEB_ADDRESS = re.compile(r"https?://[^\s/]+(/\S*)?", re.IGNORECASE)
+_TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]+")
+_IN_TOPICS = re.compile(r"'[a-zA-Z0-9-_.~%]+' in topics")
+_REDUCIBLE = re.compile("\\( *\0 *\\)|\0 *(&&|\\|\\|) *\0")
 _RESERVED_KEYS = frozenset({"from", "message_type", "gcm", "google", "notification"})
 
 
@@ -206,9 +211,9 @@ def _check_message(message: Json) -> None:
     if len(targets) > 1:
         why = f"Invalid value at 'message' (oneof), oneof field 'target' is already set. Cannot set '{targets[1]}'"
         raise bad_json([Violation("message", why)])
-    for violation in _message_violations(message):
+    for violation in (*_fanout(message), *_message_violations(message)):
         raise invalid_argument(violation)
-    if message_bytes(message) > LIMIT_BYTES:
+    if message_bytes(message) > (LIMIT_BYTES if targets[0] in ("token", "fid") else TOPIC_LIMIT_BYTES):
         raise invalid_argument(Violation("message", "Message too big"))
 
 
@@ -216,6 +221,19 @@ def message_bytes(message: Json) -> int:
     """Bytes of keys and values of notification and data."""
     counted = [*(message.get("notification") or {}).items(), *(message.get("data") or {}).items()]
     return sum(len(key.encode()) + len((value or "").encode()) for key, value in counted)
+
+
+def _fanout(message: Json) -> Iterator[Violation]:
+    """Is the topic's name one, does the condition parse?"""
+    topic, condition = message.get("topic"), message.get("condition")
+    if topic and not _TOPIC.fullmatch(topic):
+        yield Violation("message.topic", f"Invalid topic name: {topic[:100]}")
+    if condition:
+        reduced, topics = _IN_TOPICS.subn("\0", condition)
+        for _ in range(20):  # deeper than anybody nests five topics
+            reduced = _REDUCIBLE.sub("\0", reduced)
+        if reduced.strip() != "\0" or not 0 < topics <= CONDITION_LIMIT_TOPICS:
+            yield Violation("message.condition", "Invalid condition expression provided.")
 
 
 def _message_violations(message: Json) -> Iterator[Violation]:
