@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
 
-from campaigns.models import Campaign, Consent, Contact, Content, Endpoint, Template
+from campaigns.models import Campaign, Channel, Consent, Contact, Content, Endpoint, Template
 from tenants.models import Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import every_workspace, scope
@@ -111,10 +111,21 @@ def _add_contacts(workspace: Workspace, story: Story) -> None:
             phones.append(_phone(contact, device, dice))
         if dice.random() < 0.015:
             opted_out.append(contact)
-    Endpoint.objects.bulk_create(phones)
+    browsers = [_browser(contact, dice) for contact in contacts if dice.random() < 0.2]
+    Endpoint.objects.bulk_create([*phones, *browsers])
     Consent.objects.bulk_create(
         Consent(workspace=workspace, contact=contact, channel="app_push", status="opted_out", source="demo")
         for contact in opted_out
+    )
+
+
+def _browser(contact: Contact, dice: random.Random) -> Endpoint:
+    return Endpoint(
+        workspace=contact.workspace,
+        contact=contact,
+        channel=Channel.WEB_PUSH,
+        platform=Endpoint.Platform.WEB,
+        value=f"sbx_ok_{contact.external_id}-web-{dice.getrandbits(64):016x}",
     )
 
 

@@ -37,7 +37,10 @@ GROUPS: dict[str, tuple[Page, ...]] = {
         Page("Campaigns", "campaign", model="campaigns.campaign"),
         Page("Templates", "dashboard_customize", model="campaigns.template"),
     ),
-    "Audience": (Page("Contacts", "group", model="campaigns.contact"),),
+    "Audience": (
+        Page("Contacts", "group", model="campaigns.contact"),
+        Page("Device health", "devices", url="campaigns_contact_devices"),
+    ),
     "Delivery": (
         Page("Runs", "send", model="campaigns.run"),
         Page("Phone wall", "smartphone", url="phone_wall"),

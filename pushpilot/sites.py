@@ -28,6 +28,7 @@ import reports.panels
 import tenants.admin
 import tenants.admin.platform
 import tenants.workspaces
+from delivery.admin.check import check_message
 from delivery.admin.preview import preview
 from pushpilot import palette
 from tenants import brand
@@ -70,7 +71,10 @@ class ConsoleSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[Any]:
         """Without the shortcut /r/, which resolves any row of any workspace, and without Django's account pages."""
-        own = [path("preview/", self.admin_view(preview), name="preview")]
+        own = [
+            path("preview/", self.admin_view(preview), name="preview"),
+            path("preview/check/", self.admin_view(check_message), name="check_message"),
+        ]
         unwanted = ("view_on_site", "password_change_done")
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", "") not in unwanted)]
 

@@ -20,6 +20,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from campaigns.models import Campaign, Channel, Consent, Contact
+from delivery import heartbeat
 from delivery.models import Message
 from pushpilot.lib import wake
 from pushpilot.lib.signing import read_reference
@@ -51,7 +52,7 @@ def digest_due(now: datetime) -> int:
     inbox.bell_heard()
     done, until = 0, now + SLICE
     with every_workspace():
-        while timezone.now() < until:
+        while timezone.now() < until and not heartbeat.is_stopping():
             claimed = _claim(timezone.now())
             if not claimed:
                 break

@@ -5,7 +5,6 @@ Receive fast, digest later: this module writes one row per request and rings a b
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from campaigns.models import Run
 from pushpilot.lib import wake
+from pushpilot.lib.batches import Rejection, split
 from pushpilot.lib.bounded import OutOfBounds, check_json, check_text, check_zoned, true_moment
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
@@ -61,12 +61,6 @@ class PostedBatch(Struct):
     ] = None
 
 
-class Rejection(Struct):
-    index: int
-    code: str
-    detail: str
-
-
 class Receipt(Struct):
     """The answer: how many events are stored, and which are not and why."""
 
@@ -90,8 +84,6 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-_envelope = msgspec.json.Decoder(dict[str, Raw])
-_items = msgspec.json.Decoder(list[Raw])
 _event = msgspec.json.Decoder(PostedEvent)
 _moment = msgspec.json.Decoder(datetime | None)
 _encoder = msgspec.json.Encoder()
@@ -191,39 +183,18 @@ def _store(accepted: Sequence[AcceptedEvent], key: KnownKey, now: datetime) -> N
         wake.ring("digest")
 
 
-def _split(body: bytes) -> tuple[dict[str, Raw], list[Raw]]:
-    """The members of the envelope, and the undecoded events. Raises what msgspec raises."""
-    members = _envelope.decode(body)
-    return members, _items.decode(members["batch"]) if "batch" in members else [Raw(body)]
-
-
-def _split_leniently(body: bytes) -> tuple[dict[str, Raw], list[Raw]]:
-    """The same for a body with NaN or half a surrogate pair in it: JavaScript's JSON.stringify writes such text. The
-    event that contains it is refused, its neighbours are not. Raises ValueError if it is no JSON even so."""
-    parsed = json.loads(body)
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("batch"), list):
-        return _split(body)
-    members = {key: Raw(json.dumps(value).encode()) for key, value in parsed.items() if key != "batch"}
-    return {**members, "batch": Raw(b"")}, [Raw(json.dumps(item).encode()) for item in parsed["batch"]]
-
-
 def _open(body: bytes) -> tuple[list[Raw], datetime | None]:
     """The undecoded events and the sender's clock."""
     try:
-        try:
-            members, items = _split(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            if isinstance(error, msgspec.ValidationError):
-                raise
-            members, items = _split_leniently(body)
+        members, items = split(body, "batch")
     except msgspec.ValidationError as error:
         raise Problem(422, "invalid", "Send an event object, or an object with a list of events in `batch`.") from error
     except ValueError as error:
         raise Problem(400, "malformed_json", f"The body is not valid JSON: {error}.") from error
     except RecursionError as error:
         raise Problem(400, "nested_too_deeply", "The body is nested too deeply to be read; flatten it.") from error
-    if "batch" not in members:
-        return items, None
+    if items is None:
+        return [Raw(body)], None
     unknown = members.keys() - {"batch", "sent_at"}
     if unknown:
         named = sorted(unknown)[0][:50].encode("utf-8", "replace").decode()

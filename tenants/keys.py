@@ -27,13 +27,16 @@ from tenants.secrets import digest_of
 
 EVENTS_WRITE = "events:write"
 WORKSPACE_READ = "workspace:read"
+DEVICES_WRITE = "devices:write"
 SCOPES = {
     EVENTS_WRITE: "Write events",
     WORKSPACE_READ: "Read the workspace's settings and members",
+    DEVICES_WRITE: "Register and unregister devices of contacts",
 }
+LIVE_ONLY = frozenset({WORKSPACE_READ, DEVICES_WRITE})
 NOT_FOR_TEST = (
-    "A test key reaches only what went through the sandbox, and the settings and members of a workspace are real. Use "
-    "a live key to read them."
+    "A test key reaches only what went through the sandbox, and the settings, members and devices of a workspace are "
+    "real. Use a live key for them."
 )
 KNOWN_SECS = 30  # the longest that a revoked write key goes on working
 UNKNOWN_SECS = 5  # the longest that a new key is refused, if it was tried before it existed
@@ -47,11 +50,11 @@ _SECRET_LIMIT = 200
 def create(key: ApiKey, *, by: User | None) -> str:
     """Save the new key; returns its secret, which is kept nowhere. A public write key gets its one scope.
 
-    Raises ValueError with a sentence for a test key that could read the workspace.
+    Raises ValueError with a sentence for a test key that could reach what is real.
     """
     if key.kind == ApiKey.Kind.WRITE:
         key.scopes = [EVENTS_WRITE]
-    if key.mode == ApiKey.Mode.TEST and WORKSPACE_READ in key.scopes:
+    if key.mode == ApiKey.Mode.TEST and LIVE_ONLY.intersection(key.scopes):
         raise ValueError(NOT_FOR_TEST)
     secret = _mint(key)
     key.created_by = by
@@ -178,7 +181,7 @@ def authenticate(header: str, scope: str) -> KnownKey:
         raise _refusal("This API key is unknown, revoked or expired. Make a new one in the console under API keys.")
     if scope not in key.scopes:
         raise Problem(403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`.")
-    if key.is_test and scope == WORKSPACE_READ:  # made before `create` refused them
+    if key.is_test and scope in LIVE_ONLY:  # made before `create` refused them
         raise Problem(403, "live_key_needed", NOT_FOR_TEST)
     return key
 

@@ -6,10 +6,13 @@ Django's cascade reads all rows that it deletes into memory; a workspace has mil
 from __future__ import annotations
 
 from datetime import datetime
+from functools import reduce
 from graphlib import TopologicalSorter
+from operator import or_
 
 from django.apps import apps
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from tenants.models import Workspace
@@ -21,7 +24,7 @@ CHUNK = 5_000
 def purge(workspace: Workspace, until: datetime) -> bool:
     """True when nothing of the workspace is left; False when the time was up. Runs again where it stopped."""
     for model in _children_first():
-        rows = model._base_manager.filter(**{_way_to_workspace(model): workspace})
+        rows = model._base_manager.filter(reduce(or_, (Q(**{way: workspace}) for way in _ways_to_workspace(model))))
         # Onwards from the last id: not every table has an index on the workspace, and each chunk would start over.
         last = 0
         while True:
@@ -50,13 +53,15 @@ def _children_first() -> list[type[models.Model]]:
     return list(order.static_order())
 
 
-def _way_to_workspace(model: type[models.Model]) -> str:
-    """The lookup from a row to its workspace: "workspace"; "connection__workspace" for a connection's pace."""
-    ways = {field.related_model: field.name for field in model._meta.concrete_fields if field.related_model}
+def _ways_to_workspace(model: type[models.Model]) -> list[str]:
+    """The lookups from a row to its workspace: ["workspace"]; several where a row hangs on one of several things, as
+    a pace does: ["connection__workspace", "run__workspace"]."""
+    ways = {field.related_model: field for field in model._meta.concrete_fields if field.related_model}
     if Workspace in ways:
-        return ways[Workspace]
-    parent = next(one for one in ways if one is not model and belongs_to_workspace(one))
-    return f"{ways[parent]}__{_way_to_workspace(parent)}"
+        return [ways[Workspace].name]
+    parents = [one for one in ways if one is not model and belongs_to_workspace(one)]
+    certain = [parent for parent in parents if not ways[parent].null][:1]
+    return [f"{ways[parent].name}__{way}" for parent in certain or parents for way in _ways_to_workspace(parent)]
 
 
 def _loosen(model: type[models.Model], ids: list[int]) -> None:

@@ -56,6 +56,14 @@ def known_attributes(workspace: Workspace) -> dict[str, Attribute]:
     return found
 
 
+def for_page(known: dict[str, Attribute]) -> list[dict[str, Any]]:
+    """What the editor's scripts have to know of them, as JSON."""
+    return [
+        {"field": one.field, "label": one.label, "examples": one.examples, "variable": one.variable}
+        for one in known.values()
+    ]
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"

@@ -6,17 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from campaigns import push
 from campaigns.segments import OPERATORS, Rule, RuleError, validate
 from pushpilot.lib.clock import RecurrenceError, parse_rrule
 
 WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
 REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Custom rule (RRULE)"}
-DATA_LIMIT = 50
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
-_DATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-# FCM refuses these; ours carry the reference and the link of every message.
-_RESERVED = ("google.", "gcm.", "pp_")
-_RESERVED_WORDS = frozenset({"from", "message_type", "collapse_key", "notification"})
 
 
 # --- audience -------------------------------------------------------------------------------------------
@@ -120,15 +116,15 @@ def build_data(lines: str) -> dict[str, str]:
             continue
         key, equals, value = line.partition("=")
         key = key.strip()
-        if not equals or not _DATA_KEY.fullmatch(key):
-            raise ValueError(f"Line {number}: write key=value; keys have letters, digits, “_”, “.” and “-”.")
-        if key in _RESERVED_WORDS or key.startswith(_RESERVED):
-            raise ValueError(f"Line {number}: “{key}” is reserved; choose another key.")
+        if not equals:
+            raise ValueError(f"Line {number}: write key=value, for example screen=offers.")
+        if problem := push.data_problem({key: value.strip()}):
+            raise ValueError(f"Line {number}: {problem}")
         if key in data:
             raise ValueError(f"Line {number}: “{key}” is given twice.")
         data[key] = value.strip()
-    if len(data) > DATA_LIMIT:
-        raise ValueError(f"{len(data)} keys; {DATA_LIMIT} are allowed.")
+    if problem := push.data_problem(data):
+        raise ValueError(problem)
     return data
 
 

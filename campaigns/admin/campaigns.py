@@ -19,11 +19,13 @@ from unfold.decorators import action, display
 from unfold.views import ChangeList
 
 from campaigns.admin import live, review
-from campaigns.admin.forms import OPTIONS, CampaignForm
+from campaigns.admin.attributes import for_page
+from campaigns.admin.forms import CampaignForm
+from campaigns.admin.options import OPTION_FIELDS, SENDING_FIELDS, changed_sending
 from campaigns.admin.review import PANELS
-from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words
+from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words, whom_words
 from campaigns.lint import SENDABLE
-from campaigns.models import Campaign, Channel, Content, Run, Template
+from campaigns.models import Campaign, Channel, Content, Run, Target, Template
 from campaigns.reasons import Reason
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
@@ -158,7 +160,7 @@ class CampaignAdmin(WorkspaceAdmin):
 
     @display(description="Audience")
     def audience_cell(self, campaign: Any) -> SafeString:
-        words = audience_words(campaign.audience_rule)
+        words = whom_words(campaign)
         return format_html('<span class="cp-clip" title="{}">{}</span>', words, words)
 
     @display(description="When")
@@ -180,6 +182,8 @@ class CampaignAdmin(WorkspaceAdmin):
             return mark_safe('<span class="cp-quiet">—</span>')
         if not run.is_ended:
             return format_html('<a class="cp-above" href="{}">{}</a>', run_url(run.pk), run.get_state_display())
+        if run.target_kind != Target.PEOPLE:
+            return mark_safe("Handed to FCM") if run.count(Reason.ACCEPTED) else mark_safe("Not sent")
         accepted, size = run.count(Reason.ACCEPTED), run.audience_size or sum(run.tally.values())
         share = 100 * accepted / size if size else 0
         return format_html(
@@ -204,11 +208,9 @@ class CampaignAdmin(WorkspaceAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         form = context["adminform"].form
-        context["attributes"] = [
-            {"field": known.field, "label": known.label, "examples": known.examples, "variable": known.variable}
-            for known in form.attributes.values()
-        ]
-        context["advanced_open"] = bool(form.content.options or set(form.errors) & {*OPTIONS, "data_lines", "tone"})
+        context["attributes"] = for_page(form.attributes)
+        context["options_open"] = bool(form.content.options or set(form.errors) & set(OPTION_FIELDS))
+        context["sending_open"] = changed_sending(form.instance) or bool(set(form.errors) & set(SENDING_FIELDS))
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
@@ -378,8 +380,8 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
         updated_by=by,
         **{
             name: getattr(campaign, name)
-            for name in ("description", "channel", "tone", "audience_rule", "schedule_type", "scheduled_at",
-                         "recurrence_rule", "template_id")
+            for name in ("description", "channel", "tone", "audience_rule", "target_kind", "target", "schedule_type",
+                         "scheduled_at", "recurrence_rule", "template_id", *SENDING_FIELDS)
         },
     )  # fmt: skip
     copy.save()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -18,15 +20,13 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
-from campaigns.models import Contact, Endpoint
+from campaigns.admin import devices as health
+from campaigns.admin.devices import PLATFORM_ICONS
+from campaigns.models import Contact, Endpoint, EndpointMove
 from pushpilot.lib.words import counted
 from tenants.admin.base import ReadOnlyAdmin, workspace_of
 
-PLATFORM_ICONS = {
-    Endpoint.Platform.ANDROID: "android",
-    Endpoint.Platform.IOS: "phone_iphone",
-    Endpoint.Platform.WEB: "language",
-}
+MOVES_SHOWN = 10
 
 
 class ContactList(ChangeList):
@@ -65,6 +65,14 @@ class ContactAdmin(ReadOnlyAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:
         return ContactList
+
+    def get_urls(self) -> list[Any]:
+        guarded = self.admin_site.admin_view
+        own = [
+            path("devices/", guarded(partial(health.page, self)), name="campaigns_contact_devices"),
+            path("devices/retire/", guarded(health.retire), name="campaigns_contact_retire"),
+        ]
+        return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         response: HttpResponse = super().changelist_view(request, {"title": "Contacts", **(extra_context or {})})
@@ -124,15 +132,26 @@ class ContactAdmin(ReadOnlyAdmin):
         ]
         return self.page(
             request, "campaigns/contact_page.html", str(contact),
-            contact=contact, devices=devices, consents=consents, attributes=_attributes(contact),
+            contact=contact, devices=devices, moves=_moves(contact, zone), consents=consents,
+            attributes=_attributes(contact),
             seen=_ago(contact.last_seen_at, now), since=f"{contact.created_at.astimezone(zone):%-d %b %Y}",
         )  # fmt: skip
+
+
+def _moves(contact: Contact, zone: ZoneInfo) -> list[dict[str, Any]]:
+    """The newest devices that came from somebody else or went to them."""
+    about = Q(from_contact=contact.external_id) | Q(to_contact=contact.external_id)
+    moves = EndpointMove.objects.filter(about, workspace=contact.workspace_id).select_related("endpoint")
+    return [
+        {"move": move, "at": f"{move.at.astimezone(zone):%-d %b %Y, %H:%M}"}
+        for move in moves.order_by("-pk")[:MOVES_SHOWN]
+    ]
 
 
 def _device_state(endpoint: Endpoint) -> tuple[str, str]:
     """(badge colour, words)"""
     if not endpoint.is_active:
-        return "failed", f"Retired: {endpoint.retired_reason}" if endpoint.retired_reason else "Retired"
+        return "failed", f"Retired: {health.reason_words(endpoint.retired_reason)}"
     return ("completed", "Reachable") if endpoint.opted_in else ("paused", "Notifications off")
 
 

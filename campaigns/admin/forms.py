@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import URLValidator
-from unfold.widgets import (
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
-)
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from campaigns.admin import builders
 from campaigns.admin.attributes import Attribute, known_attributes
+from campaigns.admin.message import MessageFields, main_content, stored_message
+from campaigns.admin.options import SENDING_FIELDS, NumberInput, SendingOptions, TargetOptions, select_field, text_field
 from campaigns.lint import SENDABLE
-from campaigns.models import BODY_LIMIT, TITLE_LIMIT, Campaign, Channel, Content, Template, Tone
-from campaigns.render import TEXT_FIELDS, RenderError, compile_text, is_dynamic
+from campaigns.models import Campaign, Channel, Target, Template
 from campaigns.segments import OPERATORS, Rule, RuleError
 from pushpilot.lib import clock
 from tenants.models import Workspace
 
-TTLS = {
-    "": "As long as the provider allows (4 weeks)",
-    "0": "Now or never",
-    "3600": "1 hour",
-    "21600": "6 hours",
-    "86400": "1 day",
-    "259200": "3 days",
-    "604800": "1 week",
-}
-PRIORITIES = {"": "Standard", "high": "High: wakes a sleeping phone", "normal": "Normal: may wait to save battery"}
-OPTIONS = ("ttl_secs", "priority", "collapse_key", "android_channel", "sound", "badge", "silent", "data")
 MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day")]
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
-_https = URLValidator(schemes=["https"])
 
 
 class WallClockField(forms.DateTimeField):
@@ -69,21 +50,7 @@ class _DateTimeInput(UnfoldAdminTextInputWidget):
     input_type = "datetime-local"
 
 
-class _NumberInput(UnfoldAdminTextInputWidget):
-    input_type = "number"
-
-
-def _text(label: str, limit: int, placeholder: str = "", help_text: str = "") -> forms.CharField:
-    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
-    return forms.CharField(label=label, max_length=limit, required=False, widget=widget, help_text=help_text)
-
-
-def _select(label: str, choices: Any, **options: Any) -> forms.ChoiceField:
-    widget = UnfoldAdminSelectWidget()
-    return forms.ChoiceField(label=label, choices=choices, required=False, widget=widget, **options)
-
-
-class CampaignForm(forms.ModelForm):
+class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions):
     """`workspace` is set on a subclass made per request. `snapshot()` is the message as it stands, saved or not."""
 
     workspace: ClassVar[Workspace]
@@ -96,85 +63,59 @@ class CampaignForm(forms.ModelForm):
     )
     channel = forms.ChoiceField(label="Channel", choices=Channel.choices, widget=forms.RadioSelect)
     template_used = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    tone = _select("Tone", [("", "No particular tone"), *Tone.choices])
-    title = _text("Title", TITLE_LIMIT, "20% off this weekend")
-    body = forms.CharField(
-        label="Text",
-        max_length=BODY_LIMIT,
-        required=False,
-        widget=UnfoldAdminTextareaWidget(
-            attrs={"rows": 4, "placeholder": "Hi {{ first_name | default: 'there' }}, free delivery until Sunday."}
-        ),
-    )
-    image_url = _text("Image", 500, "https://…/picture.jpg", "Optional. An https address of a JPEG or PNG under 1 MB.")
-    deep_link = _text("Link", 500, "https://… or yourapp://offers", "Optional. Where a tap leads.")
-    ttl_secs = _select("Keep trying for", list(TTLS.items()), help_text="If the phone is off, how long to keep trying.")
-    priority = _select("Priority", list(PRIORITIES.items()))
-    collapse_key = _text("Collapse key", 64, "sale", "A newer message with the same key replaces the older one.")
-    android_channel = _text("Android channel", 64, "offers", "The notification channel in your Android app.")
-    sound = _text("Sound", 64, "default")
-    badge = forms.IntegerField(
-        label="Badge", required=False, min_value=0, max_value=9999, widget=_NumberInput(),
-        help_text="The number on the app's icon.",
-    )  # fmt: skip
-    silent = forms.BooleanField(
-        label="Silent", required=False, widget=UnfoldBooleanSwitchWidget(),
-        help_text="Delivers data to the app and shows nothing.",
-    )  # fmt: skip
-    data_lines = forms.CharField(
-        label="Data for the app", required=False, max_length=4000,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": "screen=offers\nsale_id=42"}),
-        help_text="One key=value per line.",
-    )  # fmt: skip
-
     audience = forms.ChoiceField(
         label="Audience",
-        choices=[("everyone", "Everyone"), ("rule", "People who match"), ("custom", "Saved rule")],
+        choices=[
+            ("everyone", "Everyone"), ("rule", "People who match"), ("custom", "Saved rule"),
+            (Target.TOPIC, "A topic"), (Target.CONDITION, "Several topics"),
+        ],
         widget=forms.RadioSelect,
-    )
+    )  # fmt: skip
     audience_field = forms.CharField(label="Field", required=False, max_length=100, widget=UnfoldAdminSelectWidget())
-    audience_op = _select("Comparison", [(key, op.words) for key, op in OPERATORS.items()])
-    audience_value = _text("Value", 2000)
+    audience_op = select_field("Comparison", [(key, op.words) for key, op in OPERATORS.items()])
+    audience_value = text_field("Value", 2000)
 
     schedule_type = forms.ChoiceField(label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect)
     scheduled_at = WallClockField(label="Date and time", required=False, widget=_DateTimeInput())
-    repeat = _select("Repeat", list(builders.REPEATS.items()))
+    repeat = select_field("Repeat", list(builders.REPEATS.items()))
     interval = forms.IntegerField(
         label="Every", required=False, min_value=1, max_value=99,
-        widget=_NumberInput(),
+        widget=NumberInput(),
     )  # fmt: skip
     weekdays = forms.MultipleChoiceField(
         label="On", required=False, choices=list(builders.WEEKDAYS.items()), widget=forms.CheckboxSelectMultiple
     )
-    month_day = _select("On day", MONTH_DAYS)
-    recurrence_rule = _text("Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule.")
+    month_day = select_field("On day", MONTH_DAYS)
+    recurrence_rule = text_field("Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule.")
 
     class Meta:
         model = Campaign
-        fields = ("name", "channel", "tone", "schedule_type", "scheduled_at", "recurrence_rule")
+        fields = ("name", "channel", "tone", "schedule_type", "scheduled_at", "recurrence_rule", *SENDING_FIELDS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         instance: Campaign | None = kwargs.get("instance")
-        self.content = _main_content(instance, self.workspace)
+        self.content = main_content(instance, self.workspace)
         self.attributes: dict[str, Attribute] = known_attributes(self.workspace)
         kwargs["initial"] = {**self._stored(instance), **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
         self.fields["scheduled_at"].zone = self.workspace.zone  # type: ignore[attr-defined]
         self.fields["audience_field"].widget.choices = self._field_choices()
+        for name in ("ttl_secs", "start_within_mins", "expires_after_mins"):
+            self.fields[name].offer(self.initial.get(name))  # type: ignore[attr-defined]
 
     def _stored(self, instance: Campaign | None) -> dict[str, Any]:
         """What the stored campaign says, in the words of the form's own fields."""
         rule = instance.audience_rule if instance else {}
         simple = builders.read_rule(rule) if rule else None
-        options = self.content.options
         start = {"channel": Channel.APP_PUSH, "schedule_type": Campaign.Schedule.NOW, "month_day": "1"}
+        start |= {name: getattr(Campaign(), name) for name in SENDING_FIELDS}
+        to = instance.target_kind if instance else Target.PEOPLE
         return {
             **({} if instance and instance.pk else start),
-            **{name: getattr(self.content, name) for name in TEXT_FIELDS},
-            **{name: options.get(name) for name in OPTIONS if name != "data"},
-            "data_lines": builders.data_lines(options.get("data") or {}),
+            **stored_message(self.content),
             "template_used": instance.template_id if instance else None,
-            "audience": "everyone" if not rule else "rule" if simple else "custom",
+            "audience": to if to != Target.PEOPLE else "everyone" if not rule else "rule" if simple else "custom",
+            **({to: instance.target} if instance and to != Target.PEOPLE else {}),
             **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
             **builders.read_recurrence(instance.recurrence_rule if instance else ""),
         }
@@ -200,49 +141,11 @@ class CampaignForm(forms.ModelForm):
         pk = self.cleaned_data["template_used"]
         return pk if pk and Template.objects.filter(pk=pk).exists() else None
 
-    def _clean_liquid(self, field: str) -> str:
-        source = str(self.cleaned_data[field])
-        try:
-            compile_text(source)
-        except RenderError as error:
-            raise ValidationError(f"The personalisation cannot be read: {error}.") from error
-        return source
-
-    def clean_title(self) -> str:
-        return self._clean_liquid("title")
-
-    def clean_body(self) -> str:
-        return self._clean_liquid("body")
-
-    def clean_image_url(self) -> str:
-        url = self._clean_liquid("image_url")
-        if url and not is_dynamic(url):
-            try:
-                _https(url)
-            except ValidationError:
-                raise ValidationError("Write the whole address of the image; it starts with https://.") from None
-        return url
-
-    def clean_deep_link(self) -> str:
-        link = self._clean_liquid("deep_link")
-        if link and not is_dynamic(link) and not _SCHEME.fullmatch(link):
-            raise ValidationError("Write the whole link, for example https://shop.example/sale or yourapp://offers.")
-        return link
-
-    def clean_collapse_key(self) -> str:
-        key = str(self.cleaned_data["collapse_key"])
-        if is_dynamic(key):  # a device holds four keys at a time; one per recipient would drop messages
-            raise ValidationError("The collapse key is the same for everybody; leave personalisation out.")
-        return key
-
-    def clean_data_lines(self) -> dict[str, str]:
-        try:
-            return builders.build_data(self.cleaned_data["data_lines"])
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        self.check_buttons(self.channel_chosen())
+        self.check_sending(self.instance)
+        self._clean_target(cleaned)
         try:
             cleaned["rule"] = self.audience_rule()
         except RuleError as error:
@@ -257,10 +160,17 @@ class CampaignForm(forms.ModelForm):
             cleaned["recurrence_rule"] = ""
         return cleaned
 
+    def _clean_target(self, cleaned: dict[str, Any]) -> None:
+        kind = str(cleaned.get("audience") or "")
+        try:
+            cleaned["target_kind"], cleaned["target"] = self.chosen_target(kind)
+        except ValueError as error:
+            self.add_error(kind, str(error))
+
     def audience_rule(self) -> Rule:
-        """The rule as it stands in the form. Raises RuleError."""
+        """The rule as it stands in the form; a topic has none. Raises RuleError."""
         chosen = self.cleaned_data.get("audience")
-        if chosen == "everyone":
+        if chosen in ("everyone", Target.TOPIC, Target.CONDITION):
             return {}
         if chosen == "custom":
             return dict(self.instance.audience_rule)
@@ -277,37 +187,15 @@ class CampaignForm(forms.ModelForm):
         )  # fmt: skip
 
     # --- results --------------------------------------------------------------------------------------------
-    def options(self) -> dict[str, Any]:
-        """What goes into Content.options: filled options only."""
-        options: dict[str, Any] = {name: self.cleaned_data.get(name) for name in OPTIONS}
-        options["data"] = self.cleaned_data.get("data_lines")
-        if ttl := options["ttl_secs"]:
-            options["ttl_secs"] = int(ttl)
-        kept = {name: value for name, value in self.content.options.items() if name not in OPTIONS}
-        filled = {name: value for name, value in options.items() if value or (value == 0 and value is not False)}
-        return {**kept, **filled}
-
-    def snapshot(self) -> dict[str, Any]:
-        """The message with whatever of the bound form is valid, as Content.snapshot would give it."""
-        texts = {name: self.cleaned_data.get(name, self.data.get(name, "")) for name in TEXT_FIELDS}
-        return {**self.options(), **texts, "language": self.content.language, "variant": self.content.variant}
-
     def save(self, commit: bool = True) -> Campaign:
         self.instance.audience_rule = self.cleaned_data["rule"]
+        self.instance.target_kind = self.cleaned_data["target_kind"]
+        self.instance.target = self.cleaned_data["target"]
         self.instance.template_id = self.cleaned_data["template_used"]
         saved: Campaign = super().save(commit)
         return saved
 
     def save_content(self, campaign: Campaign) -> None:
-        for name in TEXT_FIELDS:
-            setattr(self.content, name, self.cleaned_data[name])
-        self.content.campaign, self.content.workspace = campaign, campaign.workspace
-        self.content.tone, self.content.options = self.cleaned_data["tone"], self.options()
-        self.content.save()
-
-
-def _main_content(campaign: Campaign | None, workspace: Workspace) -> Content:
-    """The content that the form edits: the one in the workspace's language, else the first, else a new one."""
-    contents = list(campaign.contents.order_by("variant", "id")) if campaign and campaign.pk else []
-    in_default = [content for content in contents if content.language == workspace.default_language]
-    return next(iter([*in_default, *contents]), None) or Content(language=workspace.default_language)
+        content = self.written()
+        content.campaign, content.workspace = campaign, campaign.workspace
+        content.save()

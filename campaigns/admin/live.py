@@ -9,10 +9,10 @@ from django.db.models import F, Q
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
-from campaigns import audience
+from campaigns import audience, lint, push
 from campaigns.admin.forms import CampaignForm
-from campaigns.admin.words import audience_words, moment_words
-from campaigns.models import Campaign, Channel, Contact, Template
+from campaigns.admin.words import audience_words, moment_words, whom_words
+from campaigns.models import Campaign, Channel, Contact, Target, Template
 from campaigns.reasons import Reason
 from campaigns.segments import Rule, RuleError, compile_rule
 from pushpilot.lib import clock
@@ -32,16 +32,47 @@ def form_of(workspace: Workspace, data: Any, campaign: Campaign | None) -> Campa
 
 
 def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
-    """ "3,412 people match · 3,120 devices reachable" for the rule in the form."""
+    """ "3,412 people match · 3,120 devices reachable" for the rule in the form; of a topic only FCM knows how many.
+
+    `notes`: {input: what some of these devices leave out of the message}.
+    """
     channel = str(form.cleaned_data.get("channel") or Channel.APP_PUSH)
+    kind = str(form.cleaned_data.get("audience") or "")
+    if kind in (Target.TOPIC, Target.CONDITION):
+        return _count_subscribers(workspace, form, channel, kind)
     try:
         rule = form.audience_rule()
         people, devices = count_people(workspace, rule), audience.forecast(workspace, channel, rule)
     except RuleError as error:
-        return JsonResponse({"error": str(error)})
+        return JsonResponse({"error": str(error), "notes": {}})
     reachable = devices.get(Reason.PENDING, 0)
     words = f"{counted(people, 'person matches', 'people match')} · {counted(reachable, 'device')} reachable"
-    return JsonResponse({"words": words, "people": people, "devices": reachable, "sentence": audience_words(rule)})
+    asked = Campaign(workspace=workspace, channel=channel, audience_rule=rule)
+    return JsonResponse(
+        {
+            "words": words, "people": people, "devices": reachable, "sentence": audience_words(rule),
+            "notes": _notes(form, asked),
+        }
+    )  # fmt: skip
+
+
+def _count_subscribers(workspace: Workspace, form: CampaignForm, channel: str, kind: str) -> JsonResponse:
+    if problems := form.errors.get(kind):
+        return JsonResponse({"error": problems[0], "notes": {}})
+    target = form.cleaned_data["target"]
+    asked = Campaign(workspace=workspace, channel=channel, target_kind=kind, target=target)
+    return JsonResponse(
+        {"words": "Only FCM knows how many", "sentence": whom_words(asked), "notes": _notes(form, asked)}
+    )
+
+
+def _notes(form: CampaignForm, asked: Campaign) -> dict[str, str]:
+    """{input: what the devices of this audience leave out of the message in the form}."""
+    message = form.snapshot()
+    notes: dict[str, str] = {}
+    for field, text in push.ignored(message, lint.platforms(asked)) if push.ignored(message) else ():
+        notes[field] = f"{notes[field]} {text}" if field in notes else text
+    return notes
 
 
 def count_people(workspace: Workspace, rule: Rule) -> int:

@@ -14,11 +14,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from campaigns import audience, plan
+from campaigns.admin.forms import CampaignForm
 from campaigns.admin.live import count_people
-from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words
-from campaigns.lint import active_connection, lint
-from campaigns.models import Campaign
+from campaigns.admin.words import CHANNEL_ICONS, moment_words, run_url, schedule_words, sending_words, whom_words
+from campaigns.lint import Finding, active_connection, lint
+from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import EXPLANATIONS, FAILED, Reason
+from campaigns.rewrite import open_runs
 from campaigns.segments import RuleError
 from pushpilot.lib.words import counted
 from tenants import roles
@@ -29,6 +31,10 @@ from tenants.models import User
 PANELS: list[Callable[[HttpRequest, Campaign], str]] = []
 
 RUNS_SHOWN = 10
+PUBLIC_SENTENCE = (
+    "FCM sends it on to every device that has subscribed; how many those are only FCM knows. It is public and the same "
+    "for everybody, nobody's consent is checked here, and the report shows totals without names."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,10 @@ class AccountLine:
 
 
 def account_before(campaign: Campaign) -> list[AccountLine]:
-    """The audience by reason, as it would be fixed now; the largest first after those who will be sent to."""
+    """The audience by reason, as it would be fixed now; the largest first after those who will be sent to. Empty for
+    a topic, whose audience only FCM knows."""
+    if campaign.target_kind != Target.PEOPLE:
+        return []
     try:
         expected = audience.forecast(campaign.workspace, campaign.channel, campaign.audience_rule)
     except RuleError:
@@ -101,7 +110,9 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "campaign": campaign,
         "content": campaign.contents.order_by("variant", "id").first(),
         "channel_icon": CHANNEL_ICONS.get(campaign.channel, "send"),  # type: ignore[call-overload]
-        "audience_words": audience_words(campaign.audience_rule),
+        "audience_words": whom_words(campaign),
+        "is_public": campaign.target_kind != Target.PEOPLE,
+        "sending_words": sending_words(campaign),
         "schedule_words": schedule_words(campaign, workspace.zone, now),
         "can_edit": roles.can(request.user, roles.EDIT, workspace),
         "can_send": roles.can(request.user, roles.SEND, workspace),
@@ -121,12 +132,18 @@ def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
             "run": run,
             "url": run_url(run.pk),
             "when": moment_words(run.started_at or run.intended_at, zone, now),
-            "audience": "—" if run.audience_size is None else f"{run.audience_size:,}",
+            "audience": _size_words(run),
             "accepted": f"{run.count(Reason.ACCEPTED):,}" if run.is_ended else "—",
             "failed": f"{run.count(*FAILED):,}" if run.is_ended else "—",
         }
         for run in campaign.runs.order_by("-intended_at")[:RUNS_SHOWN]
     ]
+
+
+def _size_words(run: Run) -> str:
+    if run.target_kind != Target.PEOPLE:
+        return "Subscribers"
+    return "—" if run.audience_size is None else f"{run.audience_size:,}"
 
 
 def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
@@ -138,18 +155,25 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         **context,
         "runs": runs,
         "banner": _banner(campaign, current),
+        "rewrite_url": _rewrite_url(context, campaign),
         "current": current,
         "panels": [panel(request, campaign) for panel in PANELS],
         "may_edit": context["can_edit"] and campaign.is_editable,
     }
 
 
+def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
+    """Where the message of a campaign on its way is edited; "" if it cannot be, or by somebody else only."""
+    runs = open_runs(campaign) if context["can_edit"] and context["can_send"] else []
+    return run_url(runs[0].pk, "rewrite") if runs else ""
+
+
 def _banner(campaign: Campaign, current: dict[str, Any] | None) -> str:
     status = Campaign.Status
     if campaign.status == status.SCHEDULED and current:
-        return f"Scheduled for {current['when']}. Cancel the run if you want to change something."
+        return f"Scheduled for {current['when']}. Its message can be edited; to change anything else, cancel the run."
     return {
-        status.SCHEDULED: "Scheduled. Cancel the run if you want to change something.",
+        status.SCHEDULED: "Scheduled. Its message can be edited; to change anything else, cancel the run.",
         status.RUNNING: "Going out right now.",
         status.PAUSED: "Paused: nobody gets it until somebody resumes the run.",
         status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",
@@ -166,17 +190,18 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     lines, findings = account_before(campaign), lint(campaign, now)
     ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
     try:
-        people = count_people(campaign.workspace, campaign.audience_rule)
+        people = 0 if context["is_public"] else count_people(campaign.workspace, campaign.audience_rule)
     except RuleError:
         people = 0
     return {
         **context,
         "lines": lines,
-        "people": counted(people, "person matches", "people match"),
+        "people": "" if context["is_public"] else counted(people, "person matches", "people match"),
         "total": f"{sum(line.count for line in lines):,}",
-        "account_sentence": account_sentence(lines),
+        "account_sentence": PUBLIC_SENTENCE if context["is_public"] else account_sentence(lines),
         "errors": [finding for finding in findings if finding.is_error],
-        "warnings": [finding for finding in findings if not finding.is_error],
+        "warnings": [finding for finding in findings if not finding.is_error and not finding.is_note],
+        "notes": _notes(findings),
         "connection": active_connection(campaign),
         "button": _button(campaign, ready),
         "undo_secs": undo_secs(),
@@ -185,9 +210,22 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def _notes(findings: list[Finding]) -> list[dict[str, str]]:
+    """What some devices leave out, one line for each input: {field, title, text}."""
+    titles = {name: field.label for name, field in CampaignForm.base_fields.items()} | {"button_1_text": "Buttons"}
+    lines: dict[str, dict[str, str]] = {}
+    for finding in findings:
+        if finding.is_note:
+            title = str(titles.get(finding.field, finding.field))
+            line = lines.setdefault(finding.field, {"field": finding.field, "title": title, "text": ""})
+            line["text"] = f"{line['text']} {finding.text}".strip()
+    return list(lines.values())
+
+
 def _button(campaign: Campaign, ready: int) -> str:
     if campaign.schedule_type == Campaign.Schedule.NOW:
-        return f"Send to {counted(ready, 'device')}"
+        is_public = campaign.target_kind != Target.PEOPLE
+        return "Send to subscribers" if is_public else f"Send to {counted(ready, 'device')}"
     now = timezone.now()
     if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
         return f"Schedule for {moment_words(campaign.scheduled_at, campaign.workspace.zone, now)}"

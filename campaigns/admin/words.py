@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.urls import NoReverseMatch, reverse
 
-from campaigns.models import Campaign, Channel
+from campaigns.models import AmbiguityPolicy, Campaign, Channel, Run, Target
 from campaigns.segments import Rule, RuleError, describe, validate
 from pushpilot.lib import clock
+from pushpilot.lib.words import counted, exact_span
 
+_IN_TOPICS = re.compile("'([^']+)' in topics")
 CHANNEL_ICONS = {
     Channel.APP_PUSH: "phone_iphone",
     Channel.WEB_PUSH: "language",
@@ -28,6 +31,16 @@ def audience_words(rule: Rule) -> str:
         return "An audience rule that needs repair"
     words = describe(rule)
     return words[0].upper() + words[1:]
+
+
+def whom_words(sent: Campaign | Run) -> str:
+    """ "Everyone", "People whose city is Pune", "Everyone subscribed to “news” and (“pune” or “mumbai”)"."""
+    if sent.target_kind == Target.PEOPLE:
+        return audience_words(sent.audience_rule)
+    if sent.target_kind == Target.TOPIC:
+        return f"Everyone subscribed to topic “{sent.target}”" if sent.target else "No topic yet"
+    words = _IN_TOPICS.sub(r"“\1”", sent.target).replace("&&", "and").replace("||", "or")
+    return f"Everyone subscribed to {words}" if words else "No condition yet"
 
 
 def moment_words(at: datetime, zone: ZoneInfo, now: datetime) -> str:
@@ -54,9 +67,26 @@ def schedule_words(campaign: Campaign, zone: ZoneInfo, now: datetime) -> str:
     return f"{words[0].upper()}{words[1:]} at {local:%H:%M} {local:%Z}, {start}"
 
 
-def run_url(run_id: int) -> str:
+def run_url(run_id: int, page: str = "change") -> str:
     """The page of a run, which an upper layer brings; "" where none is installed."""
     try:
-        return reverse("admin:campaigns_run_change", args=[run_id])
+        return reverse(f"admin:campaigns_run_{page}", args=[run_id])
     except NoReverseMatch:
         return ""
+
+
+def sending_words(campaign: Campaign) -> str:
+    """What was chosen about the sending, "" if all is as usual: "At most 50 messages per second. …"."""
+    words = []
+    is_public = campaign.target_kind != Target.PEOPLE
+    if campaign.per_second and not is_public:
+        words.append(f"At most {counted(campaign.per_second, 'message')} per second.")
+    if campaign.avoid_quarter_hours:
+        words.append("Rests around the quarter hours.")
+    if campaign.start_within_mins != Campaign().start_within_mins:
+        words.append(f"Starts at most {exact_span(60 * campaign.start_within_mins)} late.")
+    if campaign.expires_after_mins:
+        words.append(f"Ends {exact_span(60 * campaign.expires_after_mins)} after its start.")
+    if campaign.ambiguity_policy == AmbiguityPolicy.RESEND:
+        words.append("Sends again what a crash left unclear.")
+    return " ".join(words)

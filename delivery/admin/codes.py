@@ -14,6 +14,8 @@ MEANINGS = {
     "THIRD_PARTY_AUTH_ERROR": "Apple or the browser's push service refused the provider: check the APNs key.",
     "CREDENTIALS_REFUSED": "The service account was refused. Test the connection and replace its key.",
     "UNREACHABLE": "The provider could not be reached at all. Nothing was sent; it is tried again.",
+    "NOT_SENT": "The connection broke before the message left. Nothing was sent; it is tried again.",
+    "NO_ANSWER": "The connection broke after the message had left, so nobody knows whether it arrived.",
     "WORKER_DIED": "The worker stopped between the call and its answer, so nobody knows whether it arrived.",
 }
 

@@ -19,6 +19,8 @@ from django_q.conf import Conf
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.decorators import display
 
+from delivery.admin.platform_workers import WorkersPage
+from delivery.models import Heartbeat
 from pushpilot.lib.pickles import read_plain
 from pushpilot.lib.words import how_long
 from tenants.admin.platform_base import PlatformAdmin, ago
@@ -184,4 +186,5 @@ PLATFORM_PAGES: dict[Any, type[PlatformAdmin]] = {
     Success: FinishedPage,
     Failure: FailedPage,
     Schedule: SchedulePage,
+    Heartbeat: WorkersPage,
 }

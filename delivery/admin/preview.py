@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 
 from campaigns.admin.live import form_of
-from campaigns.models import Campaign, Contact
+from campaigns.admin.message import MessageForm
+from campaigns.models import Campaign, Contact, Target
 from campaigns.render import TEXT_FIELDS, RenderError, compile_content, contact_variables
 from campaigns.segments import Rule, RuleError, compile_rule
 from delivery.channels import fcm
@@ -23,44 +24,81 @@ from tenants.models import Workspace
 _SAMPLE_ID = 10**7
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The message that a page is about. `snapshots`: the form's one content, else all of the saved campaign."""
+
+    snapshots: list[dict[str, Any]]
+    channel: str
+    target_kind: str
+    target: str
+    rule: Rule
+
+    @property
+    def is_public(self) -> bool:
+        return self.target_kind != Target.PEOPLE
+
+    @property
+    def first(self) -> dict[str, Any]:
+        return self.snapshots[0] if self.snapshots else {}
+
+
 def preview(request: HttpRequest) -> HttpResponseBase:
     """POST: `campaign` (an id) and optionally the form's fields; `after` = the contact to go on from."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     workspace = require(request, roles.VIEW)
+    asked = read_asked(request, workspace)
+    person = None if asked.is_public else _person(workspace, asked.rule, request.POST.get("after", ""))
+    return JsonResponse(compiled(workspace, asked, person))
+
+
+def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
+    """From the form's fields if the page has a form, else from the saved campaign. Raises Http404."""
     pk = request.POST.get("campaign", "")
     campaign = _campaign(workspace, pk) if pk else None
-    if "channel" in request.POST or campaign is None:
-        form = form_of(workspace, request.POST, campaign)
-        snapshot, channel = form.snapshot(), str(form.cleaned_data.get("channel") or "")
-        try:
-            rule: Rule = form.audience_rule()
-        except RuleError:
-            rule = {}
-    else:
-        content = campaign.contents.order_by("variant", "id").first()
-        snapshot, channel, rule = content.snapshot() if content else {}, campaign.channel, campaign.audience_rule
-    person = _person(workspace, rule, request.POST.get("after", ""))
-    return JsonResponse(compiled(workspace, snapshot, channel, person))
+    if campaign is not None and "channel" not in request.POST:
+        contents = [content.snapshot() for content in campaign.contents.order_by("variant", "id")]
+        if "title" in request.POST:  # only the message is edited
+            form = MessageForm(campaign, workspace, request.POST)
+            form.full_clean()
+            contents = [form.snapshot()]
+        return Asked(contents, campaign.channel, campaign.target_kind, campaign.target, campaign.audience_rule)
+    whole = form_of(workspace, request.POST, campaign)
+    try:
+        rule: Rule = whole.audience_rule()
+    except RuleError:
+        rule = {}
+    given = whole.cleaned_data.get
+    kind, target = given("target_kind") or Target.PEOPLE, given("target") or ""
+    return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule)
 
 
-def compiled(workspace: Workspace, snapshot: dict[str, Any], channel: str, person: Contact | None) -> dict[str, Any]:
+def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:
     """The provider's message for one person, its size, and which texts could not be personalised."""
-    variables = contact_variables(_columns(person)) if person else {}
-    fields, problems = _rendered(snapshot, variables)
-    reference = sign_reference(workspace.pk, _SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
-    push = {**fields, "message_ref": reference}
-    message = fcm.build_message(push, target=("token", "preview"), now=timezone.now())
-    message.pop("token")
+    push, problems = composed(workspace, asked.first, person)
+    kind = asked.target_kind if asked.is_public else "token"
+    message = fcm.build_message(push, target=(kind, "preview"), expires=fcm.expiry(push))
+    message.pop(kind)
     return {
         "message": message,
-        "channel": channel,
+        "channel": asked.channel,
+        "is_public": asked.is_public,
         "silent": bool(push.get("silent")),
         "bytes": fcm.payload_bytes(message),
-        "limit": fcm.PAYLOAD_LIMIT_BYTES,
+        "limit": fcm.limit_bytes(kind),
         "problems": problems,
         "person": {"id": person.pk, "name": str(person)} if person else None,
     }
+
+
+def composed(
+    workspace: Workspace, snapshot: dict[str, Any], person: Contact | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """(the neutral payload for one person, {field: what is wrong with it}), with a reference as long as a real one."""
+    variables = contact_variables(_columns(person)) if person else {}
+    fields, problems = _rendered(snapshot, variables)
+    return {**fields, "message_ref": sign_reference(workspace.pk, _SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)}, problems
 
 
 def _rendered(snapshot: dict[str, Any], variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

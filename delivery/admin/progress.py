@@ -9,16 +9,25 @@ from typing import Any
 
 from django.db.models import Q
 
-from campaigns.models import Campaign, Run
+from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import EXPLANATIONS, FAILED, Reason
 from delivery import record
+from delivery.admin import drilled, speed
 from delivery.admin.standing import Notice, notices
+from delivery.again import CLOSABLE, QUIET
+from delivery.drill import can_drill
 from delivery.models import Message, Shard
 from pushpilot.lib.words import counted
 
 State = Run.State
 
 IN_FLIGHT = "in_flight"
+# What a person may decide after the engine has done its part: {button: (whom it is about, in which states)}.
+DECISIONS = {
+    "retry-failed": (Reason.REJECTED, QUIET),
+    "resend-unknown": (Reason.UNKNOWN, QUIET),
+    "close-unknown": (Reason.UNKNOWN, CLOSABLE),
+}
 TONES = {
     State.PLANNED: "info",
     State.PREPARING: "info",
@@ -30,6 +39,8 @@ TONES = {
     State.MISSED: "danger",
     State.FAILED: "danger",
 }
+# Fates whose counts stand in sentences of the page.
+COUNTED = (IN_FLIGHT, Reason.REJECTED.slug, Reason.UNKNOWN.slug)
 _SLUGS = {reason.slug: reason for reason in Reason}
 
 
@@ -70,9 +81,9 @@ class Account:
 
 
 def account_of(run: Run, shards: list[Shard]) -> Account | None:
-    """The run's account now; None while its audience is being fixed."""
+    """The run's account now; None while its audience is being fixed, and of a run that never began to."""
     if run.audience_size is None:
-        return _account(0, {}) if run.is_ended else None
+        return _account(0, {}) if run.is_ended and run.started_at else None
     counts = record.live_account(run, shards)
     waiting = counts.pop(Reason.PENDING.slug, 0)
     flying = min(waiting, in_flight(run, shards))
@@ -128,8 +139,9 @@ class Progress:
     notices: list[Notice]
     can: list[str]
     undo_until: datetime | None
-    rate: float | None  # messages a second since the start
+    rate: float | None  # messages a second: in the last seconds while it sends, on average once it has ended
     eta_secs: int | None
+    limit: str  # what holds the rate down, in words
     took: str
     epoch: int
     now: datetime
@@ -137,14 +149,14 @@ class Progress:
     def as_json(self) -> dict[str, Any]:
         account = self.account
         groups = {name: account.count(name) if account else 0 for name in ("accepted", "failed", "skipped", "waiting")}
-        names = ("state", "label", "tone", "headline", "is_live", "can", "rate", "eta_secs", "took", "epoch")
+        names = ("state", "label", "tone", "headline", "is_live", "can", "rate", "eta_secs", "limit", "took", "epoch")
         return {
             **{name: getattr(self, name) for name in names},
             "now": self.now.isoformat(),
             "undo_until": self.undo_until.isoformat() if self.undo_until else None,
             "notices": [asdict(notice) for notice in self.notices],
             "audience": account.audience if account else None,
-            "counts": {**groups, IN_FLIGHT: account.count_of(IN_FLIGHT) if account else 0},
+            "counts": {**groups, **{slug: account.count_of(slug) if account else 0 for slug in COUNTED}},
             "lines": [asdict(line) for line in account.lines] if account else [],
             "is_balanced": account.is_balanced if account else True,
             "equation": account.equation if account else "",
@@ -155,9 +167,15 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     """Where the run stands now. `may_send` decides which buttons it offers."""
     shards = list(Shard.objects.filter(run=run).order_by("pk")) if run.started_at and not run.finished_at else []
     account = account_of(run, shards)
-    rate = _rate(run, account, now)
     waiting = account.count("waiting") if account else 0
-    is_sending = run.state == State.RUNNING and rate
+    unknown = account.count_of(Reason.UNKNOWN.slug) if account else 0
+    is_sending = run.state == State.RUNNING and account is not None
+    limit = speed.limit_of(run, now) if is_sending else speed.Limit()
+    rate, eta = _average(run, account), None
+    if is_sending and account is not None:
+        rate = speed.recent_rate(run, account.count("accepted") + account.count("failed"), now)
+        eta = speed.eta_secs(limit, waiting, rate, now) if waiting else None
+    can = [*verbs(run), *decisions(run, account)] if may_send else []
     return Progress(
         state=run.state,
         label=run.get_state_display(),
@@ -165,11 +183,12 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
         headline=headline(run, account, now),
         is_live=not (run.is_ended and run.finished_at is not None),
         account=account,
-        notices=notices(run, shards, now),
-        can=verbs(run) if may_send else [],
+        notices=[*notices(run, shards, limit, rate, now), *drilled.notices(run, shards, unknown, now)],
+        can=can,
         undo_until=run.intended_at if can_undo(run) and run.intended_at > now else None,
-        rate=rate,
-        eta_secs=round(waiting / rate) if is_sending and rate else None,
+        rate=round(rate, 1) if rate is not None else None,
+        eta_secs=round(eta) if eta is not None else None,
+        limit=_limit_words(limit, rate),
         took=_took(run),
         epoch=run.epoch,
         now=now,
@@ -184,11 +203,12 @@ def can_undo(run: Run) -> bool:
 def verbs(run: Run) -> list[str]:
     """What a person may do with a run in this state."""
     if run.state == State.PLANNED:
-        return ["undo", "send-now"] if can_undo(run) else ["cancel"]
+        return ["undo", "send-now"] if can_undo(run) else ["cancel", "rewrite"]
     return {
-        State.PREPARING: ["cancel"],
-        State.RUNNING: ["pause", "cancel"],
-        State.PAUSED: ["resume", "cancel"],
+        State.PREPARING: ["cancel", "rewrite"],
+        State.RUNNING: ["pause", "cancel", "rewrite", *(["drill"] if can_drill(run) else [])],
+        State.PAUSED: ["resume", "cancel", "rewrite"],
+        State.MISSED: ["send-missed"],
     }.get(State(run.state), [])
 
 
@@ -197,6 +217,8 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
     if account is None:
         return _before_audience(run, now)
     accepted, waiting, size = account.count("accepted"), account.count("waiting"), account.audience
+    if run.target_kind != Target.PEOPLE and run.started_at:
+        return _of_subscribers(run, accepted)
     people = counted(size, "recipient")
     match run.state:
         case State.PAUSED:
@@ -211,10 +233,23 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
             return f"Cancelled after {accepted:,} of {people}"
         case State.FAILED:
             return f"Failed after {accepted:,} of {people}"
-        case State.MISSED:
-            return "Missed: nobody got anything"
         case _:
             return f"Sending: {size - waiting:,} of {people} settled"
+
+
+def _of_subscribers(run: Run, accepted: int) -> str:
+    """A topic or condition is one message, which FCM spreads to devices that only FCM knows."""
+    if accepted:
+        return "Handed to FCM for everyone subscribed"
+    match run.state:
+        case State.PAUSED:
+            return "Paused before FCM took it: nobody got anything"
+        case State.CANCELLED:
+            return "Cancelled before FCM took it"
+        case State.COMPLETED | State.FAILED:
+            return "FCM did not take it"
+        case _:
+            return "Handing it to FCM"
 
 
 def _before_audience(run: Run, now: datetime) -> str:
@@ -229,16 +264,37 @@ def _before_audience(run: Run, now: datetime) -> str:
             return "Cancelling: nothing new is sent"
         case State.PAUSED:
             return "Paused before its audience was known: nobody got anything"
+        case State.MISSED:
+            return "Missed: nobody got anything"
+        case State.FAILED:
+            return "Failed before its audience was known: nobody got anything"
     return "Preparing the audience"
 
 
-def _rate(run: Run, account: Account | None, now: datetime) -> float | None:
-    """Attempted messages a second since the start; None before the first."""
-    if account is None or run.started_at is None:
+def decisions(run: Run, account: Account | None) -> list[str]:
+    """What a person may decide about who was refused, or of whom nobody knows whether they got it."""
+    if account is None or (run.is_ended and run.finished_at is None):
+        return []
+    return [
+        verb for verb, (reason, states) in DECISIONS.items() if run.state in states and account.count_of(reason.slug)
+    ]
+
+
+def _average(run: Run, account: Account | None) -> float | None:
+    """Attempted messages a second over the whole run; None until it has ended."""
+    if account is None or run.started_at is None or run.finished_at is None:
         return None
     attempted = account.count("accepted") + account.count("failed")
-    secs = ((run.finished_at or now) - run.started_at).total_seconds()
-    return round(attempted / secs, 1) if attempted and secs > 0 else None
+    secs = (run.finished_at - run.started_at).total_seconds()
+    return attempted / secs if attempted and secs > 0 else None
+
+
+def _limit_words(limit: speed.Limit, rate: float | None) -> str:
+    """ "as fast as the campaign allows"; "" while something else is slower."""
+    if not limit.per_second or (rate is not None and rate < speed.AT_LIMIT * limit.now):
+        return ""
+    whose = "campaign" if limit.whose == "run" else "connection"
+    return f"as fast as the {whose} allows" if rate else f"the {whose} allows {limit.per_second:,} a second"
 
 
 def _took(run: Run) -> str:

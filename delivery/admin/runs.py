@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.contrib import messages
 from django.db import models
-from django.db.models import Count, Max, Min
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -19,55 +17,15 @@ from django.urls import path
 from django.utils import timezone
 from unfold.decorators import display
 
-from campaigns import plan
-from campaigns.admin.words import audience_words, moment_words
-from campaigns.models import Campaign, Run
+from campaigns import audience
+from campaigns.admin.words import moment_words, whom_words
+from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import FAILED, Reason
-from delivery.admin import progress, recipients, slots, wall
-from delivery.admin.codes import meaning
-from delivery.models import Message, Shard
+from delivery.admin import progress, recipients, rewrite, slices, slots, texts, trouble, wall
+from delivery.admin.verbs import VERBS
 from pushpilot.lib.words import counted
 from tenants import audit, roles
 from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
-from tenants.models import User
-
-SHARDS_SHOWN = 200
-CODES_SHOWN = 12
-State = Run.State
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """A button of the run page: what it does and what it says. `do` returns False if the run has moved meanwhile."""
-
-    do: Callable[[Run, User], bool]
-    done: str
-    too_late: str
-
-
-VERBS = {
-    "pause": Verb(
-        lambda run, by: plan.pause(run, by=by),
-        "Paused. Nothing new goes out; resume continues exactly where it stopped.",
-        "Nothing to pause",
-    ),
-    "resume": Verb(lambda run, by: plan.resume(run, by=by), "Resumed. Sending goes on.", "Nothing to resume"),
-    "cancel": Verb(
-        lambda run, by: plan.cancel(run, by=by),
-        "Cancelled. Who was not sent to yet ends as “Cancelled”.",
-        "Nothing to cancel",
-    ),
-    "undo": Verb(
-        lambda run, by: run.state == State.PLANNED and plan.cancel(run, by=by),
-        "Undone: nobody got anything. The campaign is a draft again.",
-        "Too late to undo",
-    ),
-    "send-now": Verb(
-        lambda run, by: plan.send_right_away(run, by=by, now=timezone.now()),
-        "On its way.",
-        "Nothing to hurry",
-    ),
-}
 
 
 class RunAdmin(ReadOnlyAdmin):
@@ -122,6 +80,8 @@ class RunAdmin(ReadOnlyAdmin):
             path("phone-wall/key/", page(wall.key), name="phone_wall_key"),
             path("<int:pk>/progress/", page(self.progress_view), name="campaigns_run_progress"),
             path("<int:pk>/errors/", page(self.errors_view), name="campaigns_run_errors"),
+            path("<int:pk>/shards/", page(self.shards_view), name="campaigns_run_shards"),
+            path("<int:pk>/rewrite/", page(partial(rewrite.page, self)), name="campaigns_run_rewrite"),
             path("<int:pk>/recipients/", page(self.recipients_view), name="campaigns_run_recipients"),
             path("<int:pk>/recipients.csv", page(self.export_view), name="campaigns_run_export"),
             *(
@@ -153,11 +113,15 @@ class RunAdmin(ReadOnlyAdmin):
             run=run,
             progress=where,
             data=where.as_json(),
-            audience_words=audience_words(run.audience_rule),
+            audience_words=whom_words(run),
             moments=[(label, moment_words(at, run.workspace.zone, now)) for label, at in _moments(run) if at],
-            shards=Shard.objects.filter(run=run).order_by("first_id")[:SHARDS_SHOWN],
+            decides=set(where.can) & progress.DECISIONS.keys(),
+            missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",
             panels=slots.panels(request, run) if run.started_at else [],
             may_send=roles.can(request.user, roles.SEND, run.workspace),
+            may_edit=roles.can(request.user, roles.EDIT, run.workspace),
+            was_edited=texts.was_edited(run),
+            texts=texts.texts_of(run),
             is_recurring=run.campaign.schedule_type == Campaign.Schedule.RECURRING,
             has_wall=run.connection is not None and run.connection.is_sandbox,
         )
@@ -174,30 +138,23 @@ class RunAdmin(ReadOnlyAdmin):
         """The provider's codes with counts and examples, as a piece of the run page. Reads every row of the run, so
         it is asked for once the run has ended, or on demand."""
         run = self._run(request, pk)
-        rows = Message.objects.filter(run=run).exclude(error_code="").order_by().values("reason", "error_code")
-        counted_rows = rows.annotate(n=Count("pk"), first=Min("pk"), last=Max("pk")).order_by("-n")[: CODES_SHOWN + 1]
-        found: list[dict[str, Any]] = [dict(row) for row in counted_rows]
-        ends = {row[end] for row in found for end in ("first", "last")}
-        examples = Message.objects.select_related("contact", "endpoint").in_bulk(ends)
-        for row in found:
-            reason = Reason(row["reason"])
-            row |= {"label": reason.label, "slug": reason.slug, "meaning": meaning(reason, row["error_code"])}
-            row["examples"] = [examples[pk] for pk in sorted({row["first"], row["last"]})]
-        context = {"run": run, "groups": found[:CODES_SHOWN], "has_more": len(found) > CODES_SHOWN}
+        groups, has_more = trouble.groups_of(run)
+        context = {"run": run, "groups": groups, "has_more": has_more}
         return TemplateResponse(request, "delivery/run_errors.html", context)
 
+    def shards_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
+        """The shards and their workers, as a piece of the run page: asked for while somebody looks at them."""
+        run = self._run(request, pk)
+        return TemplateResponse(request, "delivery/run_shards.html", slices.table_of(run, timezone.now()))
+
     def act_view(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-        """Pause, resume, cancel, undo, send right away."""
+        """The buttons of delivery.admin.verbs."""
         require(request, roles.SEND)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        run, button = self._run(request, pk), VERBS[verb]
-        if button.do(run, request.user):  # type: ignore[arg-type]
-            messages.success(request, button.done)
-        else:
-            state = Run.objects.get(pk=run.pk).get_state_display().lower()
-            messages.info(request, f"{button.too_late}: meanwhile the run is “{state}”.")
-        return redirect("admin:campaigns_run_change", run.pk)
+        said = VERBS[verb](self._run(request, pk), request.user)  # type: ignore[arg-type]
+        messages.add_message(request, messages.SUCCESS if said.is_done else messages.INFO, said.text)
+        return redirect("admin:campaigns_run_change", said.run.pk)
 
     # --- its recipients ---------------------------------------------------------------------------------
     def recipients_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
@@ -214,6 +171,7 @@ class RunAdmin(ReadOnlyAdmin):
             rows=rows,
             following=following,
             wanted=wanted,
+            was_edited=texts.was_edited(run),
             choices=recipients.choices(account),
             total=counted(account.audience, "recipient") if account else "",
             may_export=roles.can(request.user, roles.EXPORT, run.workspace),
@@ -236,5 +194,18 @@ class RunAdmin(ReadOnlyAdmin):
         )
 
 
+def _missed_words(run: Run, now: datetime) -> str:
+    """Whom the missed run would reach today, by the gates that its start would ask."""
+    planned = f"It was planned for {moment_words(run.intended_at, run.workspace.zone, now)}."
+    if run.target_kind != Target.PEOPLE:
+        return planned
+    reached = audience.forecast(run.workspace, run.campaign.channel, run.audience_rule).get(Reason.PENDING, 0)
+    return f"{planned} Today it would reach {counted(reached, 'device')}."
+
+
 def _moments(run: Run) -> list[tuple[str, datetime | None]]:
-    return [("Planned for", run.intended_at), ("Started", run.started_at), ("Ended", run.finished_at)]
+    ends = None if run.is_ended else run.ends_at
+    return [
+        ("Planned for", run.intended_at), ("Started", run.started_at), ("Stops sending", ends),
+        ("Ended", run.finished_at),
+    ]  # fmt: skip

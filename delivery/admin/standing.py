@@ -10,13 +10,16 @@ from django.utils.timesince import timesince, timeuntil
 
 from campaigns.admin.words import moment_words
 from campaigns.models import Contact, Run
+from delivery import installation, pace
+from delivery.admin.speed import Limit
 from delivery.heartbeat import SILENT
-from delivery.models import Heartbeat, Pace, Shard
+from delivery.models import Heartbeat, Shard
 from pushpilot.lib.words import counted
 from tenants.models import AuditEntry
 
 State = Run.State
 
+CHANGING_HANDS = timedelta(seconds=5)
 RETRY_AHEAD = timedelta(seconds=2)  # a shard that only waits for its pace is open again sooner
 
 
@@ -29,9 +32,13 @@ class Notice:
     text: str
 
 
-def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
-    """What somebody who looks at the run should know now; empty when all goes well."""
-    found = [notice for notice in (_worker(run, now) or _of_state(run, shards, now),) if notice is not None]
+def notices(run: Run, shards: list[Shard], limit: Limit, rate: float | None, now: datetime) -> list[Notice]:
+    """What somebody who looks at the run should know now; empty when all goes well. `rate`: of the last seconds."""
+    if run.state == State.RUNNING:
+        notice = _nobody_moves_it(run, now) or _held_up(run, shards, limit, rate, now)
+    else:
+        notice = _nobody_moves_it(run, now) or _of_state(run, shards, now)
+    found = [notice] if notice is not None else []
     if run.attempts and run.last_error and run.state in (State.PREPARING, State.RUNNING, State.FINISHING):
         found.append(
             Notice("warning", "replay", f"A step failed {_times(run.attempts)} and is tried again: {run.last_error}")
@@ -43,12 +50,16 @@ def is_worker_alive(now: datetime) -> bool:
     return Heartbeat.objects.filter(beat_at__gt=now - SILENT).exists()
 
 
-def _worker(run: Run, now: datetime) -> Notice | None:
-    """Only a worker can move a run that is due, under way or being wound up."""
+def _nobody_moves_it(run: Run, now: datetime) -> Notice | None:
+    """Only a worker that may send can move a run that is due, under way or being wound up."""
     is_closing = run.is_ended and run.finished_at is None
     is_due = run.state == State.PLANNED and run.intended_at <= now
     moves = is_closing or is_due or run.state in (State.PREPARING, State.RUNNING, State.FINISHING)
-    if not moves or is_worker_alive(now):
+    if not moves:
+        return None
+    if locked := installation.locked_because():
+        return Notice("danger", "lock", locked)
+    if is_worker_alive(now):
         return None
     return Notice("danger", "cloud_off", "No worker is running: start one with `manage.py worker`.")
 
@@ -62,8 +73,6 @@ def _of_state(run: Run, shards: list[Shard], now: datetime) -> Notice | None:
             return _preparing(run)
         case State.PAUSED:
             return _paused(run, shards, now)
-        case State.RUNNING:
-            return _held_up(run, shards, zone, now)
         case State.CANCELLED if run.finished_at is None and run.started_at is not None:
             closing = "Waiting for the answers to what is in flight; then the account is closed."
             return Notice("info", "hourglass", closing)
@@ -104,29 +113,85 @@ def _paused(run: Run, shards: list[Shard], now: datetime) -> Notice:
         said = f"{entry.who} paused it {'just now' if ago.startswith('0') else f'{ago} ago'}."
     flying = any(shard.state == Shard.State.LEASED for shard in shards)
     tail = " Answers to what is in flight are still written down." if flying else ""
-    return Notice("warning", "pause_circle", f"{said} Resume continues exactly where it stopped.{tail}")
+    again = " Resume goes on in spite of it; the same cause does not stop this run again." if run.tripped else ""
+    resume = again or " Resume continues exactly where it stopped."
+    return Notice("warning", "pause_circle", f"{said}{resume}{tail}")
 
 
-def _held_up(run: Run, shards: list[Shard], zone: ZoneInfo, now: datetime) -> Notice | None:
+def _held_up(run: Run, shards: list[Shard], limit: Limit, rate: float | None, now: datetime) -> Notice | None:
     """Sending, but something makes it wait."""
-    closed_until = (
-        Pace.objects.filter(pk=run.connection_id, closed_until__gt=now).values_list("closed_until", flat=True).first()
-    )
-    if closed_until is not None:
-        until = f"{closed_until.astimezone(zone):%H:%M:%S}"
-        return Notice("warning", "speed", f"The provider asked for a break: sending goes on at {until}.")
     left = [shard for shard in shards if shard.state != Shard.State.DONE]
+    return (
+        _provider(run, limit)
+        or _quarter_hour(run, now)
+        or _silent_worker(left, now)
+        or _only_retries(run, left, now)
+        or _no_worker_free(left, now)
+        or _no_answers(left, rate)
+        or _ramp(run, limit)
+    )
+
+
+def _clock(at: datetime, run: Run) -> str:
+    return f"{at.astimezone(run.workspace.zone):%H:%M:%S}"
+
+
+def _provider(run: Run, limit: Limit) -> Notice | None:
+    if limit.closed_until is None:
+        return None
+    at = _clock(limit.closed_until, run)
+    if limit.is_throttled:
+        text = f"The provider asked for a break: sending goes on at {at}, at first at half the rate."
+        return Notice("warning", "speed", text)
+    text = f"The provider cannot be reached. Nobody is lost: what was not sent waits, and the next try is at {at}."
+    return Notice("warning", "cloud_off", text)
+
+
+def _quarter_hour(run: Run, now: datetime) -> Notice | None:
+    until = pace.quarter_hour_until(now) if run.avoid_quarter_hours else None
+    if until is None:
+        return None
+    text = f"It avoids the minutes around the quarter of the hour, when everybody sends: on at {_clock(until, run)}."
+    return Notice("info", "schedule", text)
+
+
+def _silent_worker(left: list[Shard], now: datetime) -> Notice | None:
     dead = [shard for shard in left if shard.lease_until is not None and shard.lease_until < now]
-    if dead:
-        return Notice(
-            "warning",
-            "restart_alt",
-            f"A worker went silent with {counted(len(dead), 'shard')} in its hands; another one takes over.",
-        )
-    if left and all(shard.state == Shard.State.OPEN and shard.not_before > now + RETRY_AHEAD for shard in left):
-        due = min(shard.not_before for shard in left).astimezone(zone)
-        return Notice("info", "timer", f"Only retries are left; the next ones are due at {due:%H:%M:%S}.")
-    return None
+    if not dead:
+        return None
+    text = f"A worker went silent with {counted(len(dead), 'shard')} in its hands; another one takes over."
+    return Notice("warning", "restart_alt", text)
+
+
+def _only_retries(run: Run, left: list[Shard], now: datetime) -> Notice | None:
+    if not left or any(shard.state != Shard.State.OPEN or shard.not_before <= now + RETRY_AHEAD for shard in left):
+        return None
+    due = _clock(min(shard.not_before for shard in left), run)
+    return Notice("info", "timer", f"Only retries are left; the next ones are due at {due}.")
+
+
+def _no_worker_free(left: list[Shard], now: datetime) -> Notice | None:
+    """Workers hand shards back every few seconds, so one that lies there longer is not just changing hands."""
+    is_waiting = all(shard.state == Shard.State.OPEN and shard.not_before < now - CHANGING_HANDS for shard in left)
+    if not left or not is_waiting:
+        return None
+    return Notice("info", "hourglass", "All workers are busy with other campaigns; it goes on when one is free.")
+
+
+def _no_answers(left: list[Shard], rate: float | None) -> Notice | None:
+    held = sum(shard.state == Shard.State.LEASED for shard in left)
+    if rate != 0 or not held:
+        return None
+    text = "No answer came in the last seconds. What is in flight waits for the provider until its time-out."
+    return Notice("info", "hourglass", text)
+
+
+def _ramp(run: Run, limit: Limit) -> Notice | None:
+    if limit.full_at is None or not limit.per_second:
+        return None
+    full = f"{limit.per_second:,} a second by {_clock(limit.full_at, run)}"
+    why = "The provider said that it went too fast" if limit.is_throttled else "Big sends start gently, as FCM asks"
+    return Notice("info", "trending_up", f"{why}: now at most {limit.now:,.0f} a second, {full}.")
 
 
 def _times(n: int) -> str:

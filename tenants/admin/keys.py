@@ -67,7 +67,7 @@ class KeyForm(forms.ModelForm):
         if cleaned.get("kind") == ApiKey.Kind.SECRET and "scopes" not in self.errors:
             if not cleaned["scopes"]:
                 raise ValidationError({"scopes": "Tick at least one thing that the secret key may do."})
-            if cleaned.get("mode") == ApiKey.Mode.TEST and keys.WORKSPACE_READ in cleaned["scopes"]:
+            if cleaned.get("mode") == ApiKey.Mode.TEST and keys.LIVE_ONLY.intersection(cleaned["scopes"]):
                 raise ValidationError({"scopes": keys.NOT_FOR_TEST})
         if cleaned.get("lifetime"):
             self.instance.expires_at = timezone.now() + timedelta(days=int(cleaned["lifetime"]))

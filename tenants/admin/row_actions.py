@@ -13,12 +13,12 @@ from unfold.admin import ModelAdmin
 class RowActions(ModelAdmin):
     """Row and detail actions get an id from the address, and a dialog's form before our code does.
 
-    `check_row` makes sure first that it is one of a row that the page shows.
+    `check_row` makes sure first that it is one of a row that the page shows; without one of its own a page has none.
     """
 
     def check_row(self, request: HttpRequest, object_id: str) -> None:
         """Raises Http404 for the id of any other row."""
-        raise NotImplementedError
+        raise Http404("no such row")
 
     def found(self, request: HttpRequest, object_id: str) -> Any:
         """The row of this id. Raises Http404 if the page shows none."""

@@ -1,38 +1,20 @@
-// The campaign editor: counters, live audience count, next dates, templates, personalisation. Which parts of the
-// form are visible is decided by campaign.css alone.
+// The campaign editor: live audience count, next dates, templates. Its message: message.js. Which parts of the form
+// are visible is decided by campaign.css alone.
+
+import { changed, element } from "./dom.js";
 
 const WAIT_MS = 350;
+// What some platforms leave out; the server says which, with the audience count.
+const IGNORABLE = [
+  "image_url", "deep_link", "icon_url", "sound", "badge", "android_channel", "silent", "data_only",
+  ...[1, 2, 3].flatMap((number) => [`button_${number}_text`, `button_${number}_url`]),
+];
 const editor = document.querySelector("[data-campaign-editor]");
 const form = editor?.closest("form");
 const attributes = JSON.parse(document.getElementById("known-attributes")?.textContent || "[]");
 
 function field(name) {
   return form.elements.namedItem(name);
-}
-
-function changed(node) {
-  node.dispatchEvent(new Event("input", { bubbles: true }));
-}
-
-function element(tag, words, className = "") {
-  const node = document.createElement(tag);
-  node.textContent = words;
-  if (className) node.className = className;
-  return node;
-}
-
-// --- counters -------------------------------------------------------------------------------------------
-function bindCounter(counter) {
-  const input = document.getElementById(counter.dataset.countFor);
-  const [limit, advice] = [Number(counter.dataset.limit), Number(counter.dataset.advice)];
-  const show = () => {
-    const length = [...input.value].length;
-    counter.textContent = `${length}/${limit}`;
-    counter.title = `About ${advice} characters are shown without being cut.`;
-    counter.dataset.state = length > limit ? "over" : length > advice ? "long" : "";
-  };
-  input.addEventListener("input", show);
-  show();
 }
 
 // --- answers from the server while somebody types ---------------------------------------------------------
@@ -62,11 +44,16 @@ function live(url, names, show) {
 
 function bindAudience() {
   const badge = editor.querySelector("[data-audience-count]");
-  const ask = live(editor.dataset.audienceUrl, ["audience", "audience_field", "audience_op", "audience_value", "channel"],
-    (answer) => {
-      badge.textContent = answer.error || answer.words;
-      badge.dataset.state = answer.error ? "error" : "";
-    });
+  const ask = live(editor.dataset.audienceUrl, [
+    "audience", "audience_field", "audience_op", "audience_value", "topic", "condition", "channel", ...IGNORABLE,
+  ], (answer) => {
+    badge.textContent = answer.error || answer.words;
+    badge.dataset.state = answer.error ? "error" : "";
+    for (const line of editor.querySelectorAll("[data-note-for]")) {
+      line.textContent = answer.notes?.[line.dataset.noteFor] || "";
+      line.hidden = !line.textContent;
+    }
+  });
   const hints = () => {
     const known = attributes.find((attribute) => attribute.field === field("audience_field").value);
     const list = document.getElementById("rule-values");
@@ -138,59 +125,8 @@ function bindTemplates() {
   editor.querySelector("[data-open-templates]").addEventListener("click", () => { dialog.showModal(); load(); });
 }
 
-// --- personalisation ----------------------------------------------------------------------------------------
-function bindVariables() {
-  const dialog = form.querySelector("dialog[data-variables]");
-  const fallback = dialog.querySelector("[data-fallback]");
-  let target = null;
-  const insert = (name) => {
-    const word = fallback.value.replace(/["'{}]/g, "").trim();
-    const value = /^[A-Za-z_][\w-]*$/.test(name) ? `{{ ${name}${word ? ` | default: "${word}"` : ""} }}` : "";
-    const at = target.selectionStart ?? target.value.length;
-    target.setRangeText(value, at, target.selectionEnd ?? at, "end");
-    dialog.close();
-    target.focus();
-    changed(target);
-  };
-  const own = (one) => Number(!one.field.startsWith("attributes."));
-  const usable = attributes.filter((one) => one.variable).sort((a, b) => own(a) - own(b));
-  dialog.querySelector("[data-variable-list]").append(...usable.map((one) => {
-    const button = element("button", one.label);
-    button.type = "button";
-    button.addEventListener("click", () => insert(one.variable));
-    return button;
-  }));
-  fallback.addEventListener("input", (event) => event.stopPropagation());
-  fallback.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
-  for (const button of editor.querySelectorAll("[data-personalise]")) {
-    button.addEventListener("click", () => {
-      target = document.getElementById(button.dataset.personalise);
-      dialog.showModal();
-    });
-  }
-}
-
-function bindDialogs() {
-  for (const dialog of form.querySelectorAll("dialog")) {
-    dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
-    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  }
-}
-
-// A finding on the review page links to #id_<field>; the field may lie in the closed "Advanced" part.
-function showLinkedField() {
-  const linked = location.hash.startsWith("#id_") ? document.getElementById(location.hash.slice(1)) : null;
-  linked?.closest("details")?.setAttribute("open", "");
-  linked?.scrollIntoView({ block: "center" });
-  linked?.focus?.({ preventScroll: true });
-}
-
 if (form) {
-  editor.querySelectorAll("[data-count-for]").forEach(bindCounter);
   bindAudience();
   bindDates();
   bindTemplates();
-  bindVariables();
-  bindDialogs();
-  showLinkedField();
 }

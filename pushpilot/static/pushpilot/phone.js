@@ -7,20 +7,25 @@ function text(root, selector, value) {
   for (const node of root.querySelectorAll(selector)) node.textContent = value;
 }
 
+// What is shown, wherever the message carries it: a data message has no notification of its own.
+function textsOf(message) {
+  return message.notification || message.apns?.payload?.aps?.alert || {};
+}
+
 function draw(root, answer) {
-  const shown = answer.message.notification || {};
+  const { message } = answer;
+  const shown = textsOf(message);
   text(root, "[data-title]", shown.title || "");
   text(root, "[data-body]", shown.body || "");
   const note = root.querySelector("[data-note]");
   note.hidden = answer.silent;
+  note.dataset.drawn = message.notification ? "system" : "app";
   root.querySelector("[data-silent]").hidden = !answer.silent;
-  const image = root.querySelector("[data-image]");
-  if (image.getAttribute("src") !== (shown.image || null)) {
-    image.hidden = !shown.image;
-    if (shown.image) image.src = shown.image;
-    else image.removeAttribute("src");
-    root.querySelector("[data-image-problem]").hidden = true;
-  }
+  drawPicture(root.querySelector("[data-image]"), message.webpush?.notification?.image);
+  drawPicture(root.querySelector("[data-icon]"), message.webpush?.notification?.icon);
+  if (!message.webpush?.notification?.image) root.querySelector("[data-image-problem]").hidden = true;
+  drawButtons(root, message);
+  drawLink(root, message);
   drawSize(root, answer);
   const problems = root.querySelector("[data-problems]");
   problems.replaceChildren(...Object.entries(answer.problems).map(([field, problem]) => {
@@ -29,8 +34,37 @@ function draw(root, answer) {
     return line;
   }));
   problems.hidden = !problems.childElementCount;
-  text(root, "[data-person]", answer.person ? `As ${answer.person.name} sees it` : "No contacts yet: defaults are shown");
+  const nobody = answer.is_public ? "Everyone gets the same" : "No contacts yet: defaults are shown";
+  text(root, "[data-person]", answer.person ? `As ${answer.person.name} sees it` : nobody);
   root.querySelector("[data-next]").hidden = !answer.person;
+}
+
+function drawPicture(image, address) {
+  if (image.getAttribute("src") === (address || null)) return;
+  image.hidden = !address;
+  if (address) image.src = address;
+  else image.removeAttribute("src");
+}
+
+// phone.css shows them only where the device does: a browser two, Android none unless the app draws the message.
+function drawButtons(root, message) {
+  const names = [1, 2, 3].map((number) => message.data?.[`pp_button_${number}_text`]).filter(Boolean);
+  const box = root.querySelector("[data-actions]");
+  box.replaceChildren(...names.map((name) => {
+    const button = document.createElement("span");
+    button.textContent = name;
+    return button;
+  }));
+  box.hidden = !names.length;
+}
+
+function drawLink(root, message) {
+  const link = message.data?.pp_link || "";
+  const opens = root.querySelector("[data-opens]");
+  opens.textContent = `A tap opens ${link}`;
+  opens.hidden = !link;
+  const web = message.webpush?.fcm_options?.link || "";
+  text(root, "[data-site]", /^https:\/\/([^/?#]+)/.exec(web)?.[1] || "www.your-shop.example");
 }
 
 function drawSize(root, answer) {
@@ -57,12 +91,52 @@ function bindTabs(root) {
 }
 
 function showDevicesOf(root, channel) {
-  const wanted = channel === "web_push" ? ["desktop", "android"] : ["ios", "android"];
+  const wanted = channel === "web_push" ? ["desktop"] : ["ios", "android"];
   for (const button of root.querySelectorAll("button[data-device]")) {
     button.hidden = !wanted.includes(button.dataset.device);
   }
+  root.querySelector(".cp-phone-tabs").hidden = wanted.length === 1;
   const screen = root.querySelector("[data-screen]");
   if (!wanted.includes(screen.dataset.device)) root.querySelector(`button[data-device="${wanted[0]}"]`).click();
+}
+
+function bindPictures(root) {
+  const picture = root.querySelector("[data-image]");
+  for (const image of [picture, root.querySelector("[data-icon]")]) {
+    const show = (isLoaded) => {
+      image.hidden = !isLoaded;
+      if (image === picture) root.querySelector("[data-image-problem]").hidden = isLoaded;
+    };
+    image.addEventListener("error", () => show(false));
+    image.addEventListener("load", () => show(true));
+  }
+}
+
+// "Check with FCM": the provider's own look at the message, which sends nothing.
+function bindCheck(root, form, bodyOf) {
+  const box = root.querySelector("[data-check]");
+  if (!box) return;
+  const [button, list] = [box.querySelector("button"), box.querySelector("[data-answer]")];
+  const say = (state, lines) => {
+    list.dataset.state = state;
+    list.replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+  };
+  form?.addEventListener("input", () => say("", []));
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    say("busy", ["Asking…"]);
+    try {
+      const response = await fetch(box.dataset.url, {
+        method: "POST", body: bodyOf(), headers: { "X-CSRFToken": root.dataset.csrf },
+      });
+      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      const answer = await response.json();
+      say(answer.ok ? "fine" : "error", answer.lines);
+    } catch {
+      say("error", ["No answer from the server; try again."]);
+    }
+    button.disabled = false;
+  });
 }
 
 function bind(root) {
@@ -75,11 +149,16 @@ function bind(root) {
   let after = "";
   let running = null;
 
+  function bodyOf() {
+    const body = form ? new FormData(form) : new FormData();
+    if (root.dataset.campaign) body.set("campaign", root.dataset.campaign);
+    return body;
+  }
+
   async function refresh() {
     running?.abort();
     running = new AbortController();
-    const body = form ? new FormData(form) : new FormData();
-    if (root.dataset.campaign) body.set("campaign", root.dataset.campaign);
+    const body = bodyOf();
     if (after) body.set("after", after);
     try {
       const response = await fetch(root.dataset.url, {
@@ -99,14 +178,9 @@ function bind(root) {
   const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, WAIT_MS); };
   form?.addEventListener("input", soon);
   form?.addEventListener("change", soon);
-  const image = root.querySelector("[data-image]");
-  const showImage = (isLoaded) => {
-    image.hidden = !isLoaded;
-    root.querySelector("[data-image-problem]").hidden = isLoaded;
-  };
-  image.addEventListener("error", () => showImage(false));
-  image.addEventListener("load", () => showImage(true));
+  bindPictures(root);
   root.querySelector("[data-next]").addEventListener("click", () => { after = person ? String(person.id) : ""; refresh(); });
+  bindCheck(root, form, bodyOf);
   refresh();
 }
 

@@ -2,17 +2,18 @@
 
 const EVERY_MS = 1000;
 const RETRY_MOST_MS = 15000;
-const WINDOW_MS = 12000; // the speed shown is that of the last twelve seconds
+const SHARDS_EVERY_MS = 2000;
 const NUMBER = new Intl.NumberFormat("en");
 
 class RunPage {
   constructor(root) {
     this.root = root;
-    this.samples = [];
+    this.shards = root.querySelector("[data-shards]");
     this.retryMs = EVERY_MS;
     this.undoTotalMs = 0;
     this.draw(JSON.parse(root.querySelector("#run-data").textContent));
-    root.addEventListener("click", (event) => this.click(event));
+    root.querySelector("[data-errors-now]").addEventListener("click", () => this.loadErrors());
+    this.shards.addEventListener("toggle", () => this.loadShards());
     setInterval(() => this.count(), 200);
     if (this.data.is_live) this.next(EVERY_MS);
     else this.loadErrors();
@@ -44,6 +45,8 @@ class RunPage {
     this.root.querySelector(".run-head").dataset.tone = data.tone;
     for (const node of this.root.querySelectorAll("[data-bind]")) this.fill(node);
     for (const node of this.root.querySelectorAll("[data-verb]")) node.hidden = !data.can.includes(node.dataset.verb);
+    const decide = this.root.querySelector("[data-decide]");
+    if (decide) decide.hidden = !decide.querySelector(".run-choice:not([hidden])");
     for (const node of this.root.querySelectorAll("[data-account]")) node.hidden = data.audience === null;
     const flying = data.counts.in_flight;
     this.root.querySelector("[data-flying]").textContent = flying ? `· ${NUMBER.format(flying)} in flight` : "";
@@ -113,21 +116,14 @@ class RunPage {
 
   drawPace() {
     const { data } = this;
-    const now = Date.parse(data.now);
-    const done = data.counts.accepted + data.counts.failed;
-    this.samples.push([now, done]);
-    while (this.samples.length > 2 && now - this.samples[0][0] > WINDOW_MS) this.samples.shift();
     const words = [];
     if (data.state === "running") {
-      const [since, had] = this.samples[0];
-      const secs = (now - since) / 1000;
-      const rate = secs >= 2 ? (done - had) / secs : data.rate;
-      const left = rate ? data.counts.waiting / rate : 0;
-      if (rate >= 1) words.push(`${NUMBER.format(Math.round(rate))} a second`);
-      if (left >= 3) words.push(`about ${duration(left)} to go`);
+      if (data.rate) words.push(speed(data.rate));
+      if (data.limit) words.push(data.limit);
+      if (data.eta_secs >= 3) words.push(`${data.rate ? "about" : "at least"} ${duration(data.eta_secs)} to go`);
     } else if (!data.is_live) {
       if (data.took) words.push(`took ${data.took}`);
-      if (data.rate) words.push(`${NUMBER.format(Math.round(data.rate))} a second on average`);
+      if (data.rate) words.push(`${speed(data.rate)} on average`);
     }
     this.root.querySelector("[data-pace]").textContent = words.join(" · ");
   }
@@ -155,6 +151,7 @@ class RunPage {
   // The run has ended: what the server drew at the start (times, panels, shards) is drawn anew, once.
   async ended() {
     this.loadErrors();
+    this.loadShards();
     try {
       const answer = await fetch(location.href);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -181,12 +178,27 @@ class RunPage {
     }
   }
 
-  click(event) {
-    const opens = event.target.closest("[data-opens]");
-    if (opens) document.getElementById(opens.dataset.opens).showModal();
-    if (event.target.closest("[data-closes]")) event.target.closest("dialog").close();
-    if (event.target.closest("[data-errors-now]")) this.loadErrors();
+  // Who works on what: asked for only while somebody looks, and anew while the run is live.
+  async loadShards() {
+    clearTimeout(this.shardsTimer);
+    if (!this.shards.open) return;
+    const body = this.shards.querySelector("[data-shards-body]");
+    try {
+      const answer = await fetch(this.root.dataset.shardsUrl);
+      if (!answer.ok || answer.redirected) throw new Error();
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const left = body.querySelector(".run-scroll")?.scrollLeft ?? 0;
+      body.replaceChildren(...fresh.body.childNodes);
+      body.querySelector(".run-scroll")?.scrollTo(left, 0);
+    } catch {
+      if (!body.firstElementChild) body.textContent = "The shards could not be read just now; it is tried again.";
+    }
+    if (this.data.is_live) this.shardsTimer = setTimeout(() => this.loadShards(), document.hidden ? 15000 : SHARDS_EVERY_MS);
   }
+}
+
+function speed(rate) {
+  return rate >= 1 ? `${NUMBER.format(Math.round(rate))} a second` : `${NUMBER.format(Math.max(1, Math.round(rate * 60)))} a minute`;
 }
 
 function share(percent) {

@@ -1,0 +1,53 @@
+"""“Check with FCM”: the provider itself looks at the compiled message of each content; nothing is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
+from django.http.response import HttpResponseBase
+
+from campaigns.lint import active_connection
+from campaigns.models import Campaign
+from delivery.admin.preview import Asked, composed, read_asked
+from delivery.channels import fcm
+from delivery.channels.fcm import FcmAccount
+from delivery.connections import account_of
+from tenants import roles
+from tenants.admin.base import require
+from tenants.models import Workspace
+from tenants.secrets import SecretUnreadable
+
+CONTENTS_CHECKED = 10
+
+
+def check_message(request: HttpRequest) -> HttpResponseBase:
+    """POST, the fields of `preview`: {ok, lines: [sentences]}. The provider may take up to 20 s for each content."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    workspace = require(request, roles.EDIT)
+    asked = read_asked(request, workspace)
+    connection = active_connection(Campaign(workspace=workspace, channel=asked.channel))
+    if connection is None:
+        return _said(False, "No active connection for push. Add one under Settings → Connections.")
+    try:
+        account = account_of(connection)
+    except (SecretUnreadable, ValueError) as error:
+        return _said(False, f"The connection “{connection}” cannot be used: {error}")
+    found = [_checked(workspace, asked, snapshot, account) for snapshot in asked.snapshots[:CONTENTS_CHECKED]]
+    if not found:
+        return _said(False, "The message is empty: write a title and a text.")
+    return _said(all(ok for ok, _ in found), *dict.fromkeys(line for _, line in found))
+
+
+def _checked(workspace: Workspace, asked: Asked, snapshot: dict[str, Any], account: FcmAccount) -> tuple[bool, str]:
+    push, problems = composed(workspace, snapshot, None)
+    lead = f"{snapshot.get('language')}: " if len(asked.snapshots) > 1 else ""
+    for field, problem in problems.items():
+        return False, f"{lead}{field.replace('_', ' ')}: {problem}"
+    result = fcm.check_message(account, push, target=(asked.target_kind, asked.target) if asked.target else None)
+    return result.ok, f"{lead}{result.message}"
+
+
+def _said(ok: bool, *lines: str) -> JsonResponse:
+    return JsonResponse({"ok": ok, "lines": lines})

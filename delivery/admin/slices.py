@@ -1,0 +1,72 @@
+"""The shards of a run for its page: which slice of the audience each is, who works on it, and how it stands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Case, Count, IntegerField, Q, Value, When
+
+from campaigns.models import Run
+from campaigns.reasons import FAILED, Reason
+from delivery.models import Shard
+from pushpilot.lib.words import how_long
+
+SHOWN = 100
+_ORDER = Case(
+    When(state=Shard.State.LEASED, then=Value(0)), When(state=Shard.State.OPEN, then=Value(1)), default=Value(2),
+    output_field=IntegerField(),
+)  # fmt: skip
+_FAILED = {reason.slug for reason in FAILED}
+
+
+def table_of(run: Run, now: datetime) -> dict[str, Any]:
+    """The shards under work first, then those that wait, then those that are done; at most SHOWN of them."""
+    shards = Shard.objects.filter(run=run)
+    counts = shards.aggregate(
+        all=Count("pk"), leased=Count("pk", filter=Q(state=Shard.State.LEASED)),
+        open=Count("pk", filter=Q(state=Shard.State.OPEN)), done=Count("pk", filter=Q(state=Shard.State.DONE)),
+        workers=Count("owner", filter=Q(state=Shard.State.LEASED), distinct=True),
+    )  # fmt: skip
+    rows = [_row(shard, run, now) for shard in shards.order_by(_ORDER, "first_id")[:SHOWN]]
+    return {"rows": rows, "counts": counts, "more": counts["all"] - len(rows)}
+
+
+def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
+    accepted = shard.tally.get(Reason.ACCEPTED.slug, 0)
+    failed = sum(n for slug, n in shard.tally.items() if slug in _FAILED)
+    return {
+        "shard": shard,
+        "worker": shard.worker,
+        "since": how_long(now - shard.leased_at) if shard.leased_at and shard.state == Shard.State.LEASED else "",
+        "until": _until(shard, now),
+        "accepted": accepted,
+        "failed": failed,
+        "skipped": sum(shard.tally.values()) - accepted - failed,
+        "note": _note(shard, run, now),
+        "tone": _tone(shard, now),
+    }
+
+
+def _is_silent(shard: Shard, now: datetime) -> bool:
+    return shard.state == Shard.State.LEASED and shard.lease_until is not None and shard.lease_until < now
+
+
+def _until(shard: Shard, now: datetime) -> str:
+    if shard.lease_until is None or shard.state != Shard.State.LEASED:
+        return ""
+    return "ran out" if _is_silent(shard, now) else f"{how_long(shard.lease_until - now)} left"
+
+
+def _note(shard: Shard, run: Run, now: datetime) -> str:
+    if shard.state == Shard.State.OPEN and shard.not_before > now and not run.is_ended:
+        return f"again in {how_long(shard.not_before - now)}"
+    return ""
+
+
+def _tone(shard: Shard, now: datetime) -> str:
+    if shard.state == Shard.State.DONE:
+        return "success"
+    if shard.state == Shard.State.OPEN:
+        return "default"
+    return "danger" if _is_silent(shard, now) else "primary"

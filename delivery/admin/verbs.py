@@ -1,0 +1,97 @@
+"""The buttons of the run page: what each does and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from campaigns import plan
+from campaigns.models import Run
+from campaigns.plan import CannotPlan
+from delivery import again, drill
+from delivery.again import NotNow
+from pushpilot.lib.words import counted
+from tenants.models import User
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the person reads afterwards, and the run that is shown then."""
+
+    text: str
+    run: Run
+    is_done: bool = True
+
+
+Verb = Callable[[Run, User], Said]
+
+
+def _moves(do: Callable[[Run, User], bool], done: str, too_late: str) -> Verb:
+    """`do` returns False if the run has moved meanwhile."""
+
+    def verb(run: Run, by: User) -> Said:
+        if do(run, by):
+            return Said(done, run)
+        state = Run.objects.get(pk=run.pk).get_state_display().lower()
+        return Said(f"{too_late}: meanwhile the run is “{state}”.", run, is_done=False)
+
+    return verb
+
+
+def _decides(do: Callable[[Run, User], int], done: str) -> Verb:
+    """`do` returns how many recipients it was about, or raises NotNow. `done` has a place for them."""
+
+    def verb(run: Run, by: User) -> Said:
+        try:
+            return Said(done.format(counted(do(run, by), "recipient")), run)
+        except NotNow as error:
+            return Said(str(error), run, is_done=False)
+
+    return verb
+
+
+def _send_missed(run: Run, by: User) -> Said:
+    try:
+        sent = plan.send_missed(run, by=by, now=timezone.now())
+    except CannotPlan as error:
+        return Said(str(error), run, is_done=False)
+    return Said("On its way: this is the run that sends what was missed.", sent)
+
+
+VERBS: dict[str, Verb] = {
+    "pause": _moves(
+        lambda run, by: plan.pause(run, by=by),
+        "Paused. Nothing new goes out; resume continues exactly where it stopped.",
+        "Nothing to pause",
+    ),
+    "resume": _moves(lambda run, by: plan.resume(run, by=by), "Resumed. Sending goes on.", "Nothing to resume"),
+    "cancel": _moves(
+        lambda run, by: plan.cancel(run, by=by),
+        "Cancelled. Who was not sent to yet ends as “Cancelled”.",
+        "Nothing to cancel",
+    ),
+    "undo": _moves(
+        lambda run, by: run.state == Run.State.PLANNED and plan.cancel(run, by=by),
+        "Undone: nobody got anything. The campaign is a draft again.",
+        "Too late to undo",
+    ),
+    "drill": _moves(
+        lambda run, by: drill.ask(run, by=by, now=timezone.now()),
+        "One worker that sends this is being killed. Watch the account.",
+        "Nobody to kill",
+    ),
+    "send-now": _moves(
+        lambda run, by: plan.send_right_away(run, by=by, now=timezone.now()), "On its way.", "Nothing to hurry"
+    ),
+    "retry-failed": _decides(
+        lambda run, by: again.retry_failed(run, by=by), "{} who had been refused will be sent to again."
+    ),
+    "resend-unknown": _decides(
+        lambda run, by: again.resend_unknown(run, by=by),
+        "{} will be sent to again, each flagged as a possible duplicate.",
+    ),
+    "close-unknown": _decides(lambda run, by: again.close_unknown(run, by=by), "Left so: nothing is sent again to {}."),
+    "send-missed": _send_missed,
+}

@@ -1,0 +1,74 @@
+// The message in a form: counters, personalisation, and the field that a finding on another page links to.
+
+import { changed, element } from "./dom.js";
+
+const root = document.querySelector("[data-message-editor]")?.closest("form");
+const attributes = JSON.parse(document.getElementById("known-attributes")?.textContent || "[]");
+
+// --- counters -------------------------------------------------------------------------------------------
+function bindCounter(counter) {
+  const input = document.getElementById(counter.dataset.countFor);
+  const [limit, advice] = [Number(counter.dataset.limit), Number(counter.dataset.advice)];
+  const show = () => {
+    const length = [...input.value].length;
+    counter.textContent = `${length}/${limit}`;
+    counter.title = `About ${advice} characters are shown without being cut.`;
+    counter.dataset.state = length > limit ? "over" : length > advice ? "long" : "";
+  };
+  input.addEventListener("input", show);
+  show();
+}
+
+// --- personalisation ----------------------------------------------------------------------------------------
+function bindVariables() {
+  const dialog = root.querySelector("dialog[data-variables]");
+  const fallback = dialog.querySelector("[data-fallback]");
+  let target = null;
+  const insert = (name) => {
+    const word = fallback.value.replace(/["'{}]/g, "").trim();
+    const value = /^[A-Za-z_][\w-]*$/.test(name) ? `{{ ${name}${word ? ` | default: "${word}"` : ""} }}` : "";
+    const at = target.selectionStart ?? target.value.length;
+    target.setRangeText(value, at, target.selectionEnd ?? at, "end");
+    dialog.close();
+    target.focus();
+    changed(target);
+  };
+  const own = (one) => Number(!one.field.startsWith("attributes."));
+  const usable = attributes.filter((one) => one.variable).sort((a, b) => own(a) - own(b));
+  dialog.querySelector("[data-variable-list]").append(...usable.map((one) => {
+    const button = element("button", one.label);
+    button.type = "button";
+    button.addEventListener("click", () => insert(one.variable));
+    return button;
+  }));
+  fallback.addEventListener("input", (event) => event.stopPropagation());
+  fallback.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+  for (const button of root.querySelectorAll("[data-personalise]")) {
+    button.addEventListener("click", () => {
+      target = document.getElementById(button.dataset.personalise);
+      dialog.showModal();
+    });
+  }
+}
+
+function bindDialogs() {
+  for (const dialog of root.querySelectorAll("dialog")) {
+    dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  }
+}
+
+// A finding on the review page links to #id_<field>; the field may lie in a closed part.
+function showLinkedField() {
+  const linked = location.hash.startsWith("#id_") ? document.getElementById(location.hash.slice(1)) : null;
+  linked?.closest("details")?.setAttribute("open", "");
+  linked?.scrollIntoView({ block: "center" });
+  linked?.focus?.({ preventScroll: true });
+}
+
+if (root) {
+  root.querySelectorAll("[data-count-for]").forEach(bindCounter);
+  bindVariables();
+  bindDialogs();
+  showLinkedField();
+}
