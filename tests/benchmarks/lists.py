@@ -16,11 +16,9 @@ import copy
 import gc
 import statistics
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.sending import Meter
@@ -264,14 +262,8 @@ def main() -> int:
     parser.add_argument("--pages", type=int, default=20, help="per round")
     parser.add_argument("--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with laboratory.fresh_database(chosen.database, folder) as url:
-            laboratory.prepare_environment(folder, url, "http://127.0.0.1:9")
-            import django
-
-            django.setup()
-            is_held = run(chosen)
+    with laboratory.empty_product(chosen.database):
+        is_held = run(chosen)
     if not is_held:
         print(f"\nThe campaign list costs more than {MOST}× the plain filter.")
     return not is_held

@@ -1,10 +1,11 @@
-"""`python -m tests.benchmarks.sending`: the whole send pipeline beside the usual way, on the same sandbox in one run.
+"""`python -m tests.benchmarks.sending`: what sending costs, beside the usual ways, on the same sandbox in one run.
 
-product    audience → gates → shards → render → fence → send → record, one worker process
-usual way  ORM query → firebase_admin.messaging.send_each in batches of 500 → bulk_create
+send step  one process, messages ready to be addressed → answers read: firebase-admin's clients and ours
+pipeline   audience → gates → shards → render → fence → send → record, one worker process, beside what a Django project
+           does: ORM query → send_each_async in batches of 500 → bulk_create
 
 CPU is that of the sending process and, on PostgreSQL, of its database session; the sandbox's is not counted. Ratios of
-one run count; absolute figures drift with the machine.
+one run count; absolute figures drift with the machine. With --node also firebase-admin for Node, installed by npm.
 """
 
 from __future__ import annotations
@@ -15,66 +16,16 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
+from tests.benchmarks import clients
+from tests.benchmarks.meter import HEADER, Measured, Meter
+from tests.benchmarks.standin import running_standin
 from tests.delivery.sandbox_server import Sandbox, running_sandbox
 from tests.faults import laboratory
-
-BATCH = 500  # send_each's limit
-
-
-@dataclass
-class Measured:
-    name: str
-    messages: int
-    seconds: float
-    cpu_secs: float
-    database_cpu_secs: float
-
-    @property
-    def cpu_ms_per_thousand(self) -> float:
-        return 1e6 * (self.cpu_secs + self.database_cpu_secs) / self.messages
-
-    def line(self, baseline: Measured) -> str:
-        ratio = baseline.cpu_ms_per_thousand / self.cpu_ms_per_thousand
-        return (
-            f"{self.name:<34}{self.messages:>9,}{self.messages / self.seconds:>12,.0f}"
-            f"{1e6 * self.cpu_secs / self.messages:>14,.0f}{1e6 * self.database_cpu_secs / self.messages:>12,.0f}"
-            f"{ratio:>10.1f}×"
-        )
-
-
-class Meter:
-    """CPU of this process and of its PostgreSQL session between start and end."""
-
-    def __enter__(self) -> Meter:
-        self._own, self._database, self._clock = self._own_cpu(), self._database_cpu(), time.monotonic()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.seconds = time.monotonic() - self._clock
-        self.cpu_secs = self._own_cpu() - self._own
-        self.database_cpu_secs = self._database_cpu() - self._database
-
-    def measured(self, name: str, messages: int) -> Measured:
-        return Measured(name, messages, self.seconds, self.cpu_secs, self.database_cpu_secs)
-
-    def _own_cpu(self) -> float:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        return used.ru_utime + used.ru_stime
-
-    def _database_cpu(self) -> float:
-        from django.db import connection
-
-        if connection.vendor != "postgresql":
-            return 0.0  # SQLite works inside this process
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            pid = cursor.fetchone()[0]
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def send_with_the_product(workspace, owner, recipients: int) -> Measured:
@@ -85,25 +36,24 @@ def send_with_the_product(workspace, owner, recipients: int) -> Measured:
     from tenants.scope import scope
     from tests.story import run_to_the_end, write_campaign
 
-    campaign = write_campaign(workspace, name="Product")
+    campaign = write_campaign(workspace, name="Product", body=clients.FILLING)
     with scope(workspace):
         run = plan.schedule(campaign, by=owner, now=timezone.now())
     with Meter() as meter:
         pipeline.tick(timezone.now())
         run = run_to_the_end(run, most=500)
     assert run.tally == {"accepted": recipients}, run.tally
-    return meter.measured("PushPilot pipeline", recipients)
+    return meter.measured("PushPilot's pipeline", recipients)
 
 
 def send_the_usual_way(workspace, owner, recipients: int) -> Measured:
-    """What a Django project does with firebase-admin: query, send_each, bulk_create."""
+    """What a Django project does with firebase-admin: query, send_each_async, bulk_create."""
     from django.utils import timezone
     from firebase_admin import messaging
 
     from campaigns import plan
     from campaigns.models import Endpoint, Run
     from campaigns.reasons import Reason
-    from delivery.channels.fcm.sdk import _sdk_app
     from delivery.connections import account_of
     from delivery.models import Message
     from tenants.models import Connection
@@ -111,16 +61,18 @@ def send_the_usual_way(workspace, owner, recipients: int) -> Measured:
     from tests.story import write_campaign
 
     campaign = write_campaign(workspace, name="Usual way")
-    with scope(workspace), Meter() as meter:
-        run = plan.schedule(campaign, by=owner, now=timezone.now())
-        Run.objects.filter(pk=run.pk).update(state=Run.State.COMPLETED)  # the product must not send it, too
+    sent = 0
+    with scope(workspace):
         account = account_of(Connection.objects.get())
-        sent = 0
-        with _sdk_app(account, account.mint().value) as app:
-            messaging._get_messaging_service(app)._client.session.mount("http://", _wide_adapter())
-            phones = Endpoint.objects.select_related("contact").order_by("pk")[:recipients].iterator(BATCH)
-            while batch := list(islice(phones, BATCH)):
-                answers = messaging.send_each([_message(phone) for phone in batch], app=app).responses
+        with clients.sdk(account) as (app, loop), Meter() as meter:
+            run = plan.schedule(campaign, by=owner, now=timezone.now())
+            Run.objects.filter(pk=run.pk).update(state=Run.State.COMPLETED)  # the product must not send it, too
+            phones = Endpoint.objects.select_related("contact").order_by("pk")[:recipients]
+            for batch in clients.batches(phones.iterator(clients.BATCH)):
+                made = [clients.message(phone.value, phone.pk) for phone in batch]
+                for one, phone in zip(made, batch, strict=True):
+                    one.notification.title = f"Hello {phone.contact.attributes.get('first_name', 'you')}"
+                answers = loop.run(messaging.send_each_async(made, app=app)).responses
                 Message.objects.bulk_create(
                     Message(
                         workspace=workspace, run=run, contact_id=phone.contact_id, endpoint=phone, attempts=1,
@@ -131,26 +83,56 @@ def send_the_usual_way(workspace, owner, recipients: int) -> Measured:
                 )  # fmt: skip
                 sent += sum(answer.success for answer in answers)
     assert sent == recipients, sent
-    return meter.measured("firebase-admin send_each + ORM", recipients)
+    return meter.measured("ORM + send_each_async + bulk_create", recipients)
 
 
-def _wide_adapter():
-    """As many connections as send_each has threads: with the default of ten it would reconnect all the time."""
-    from requests.adapters import HTTPAdapter
+def send_to_the_standin(chosen: argparse.Namespace, workspace, owner, account, folder: Path) -> Iterator[Measured]:
+    """The send step, and the pipeline in as many processes as `WORKERS` would give it: without TLS and with it."""
+    from delivery.channels.fcm.account import AccessToken, FcmAccount
 
-    return HTTPAdapter(pool_connections=BATCH, pool_maxsize=BATCH)
+    granted = AccessToken("stand-in", time.time() + 36_000)  # it grants none itself
+    tokens = [f"bench_{n}" for n in range(chosen.recipients)]
+    with running_standin(folder / "nginx") as urls, mock.patch.object(FcmAccount, "mint", return_value=granted):
+        for way, url in urls.items():
+            step = clients.send_step(replace(account, base_url=url), tokens)
+            yield replace(step, name=f"{step.name}, nginx, {way}")
+        for way, url in urls.items():
+            many = send_with_processes(workspace, owner, chosen.recipients, url, chosen.stand_in)
+            yield replace(many, name=f"{many.name}, nginx, {way}")
 
 
-def _message(phone):
-    from firebase_admin import messaging
+def send_with_processes(workspace, owner, recipients: int, url: str, processes: int) -> Measured:
+    from django.conf import settings
+    from django.db import connection
+    from django.utils import timezone
 
-    name = phone.contact.attributes.get("first_name", "you")
-    message = messaging.Message(
-        notification=messaging.Notification(title=f"Hello {name}", body="Twenty per cent off today."),
-        data={"pp_ref": f"usual.{phone.pk}"},
-    )
-    message.token = phone.value
-    return message
+    from campaigns import plan
+    from campaigns.models import Run
+    from delivery import pipeline
+    from tenants.scope import every_workspace, scope
+    from tests.story import write_campaign
+
+    settings.SANDBOX_URL = url
+    campaign = write_campaign(workspace, name="Processes", body=clients.FILLING)
+    with scope(workspace):
+        run = plan.schedule(campaign, by=owner, now=timezone.now())
+    pipeline.tick(timezone.now())
+    connection.close()
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    children = [os.fork() for _ in range(processes)]  # each child leaves below
+    if 0 in children:
+        with every_workspace():
+            while not Run.objects.filter(pk=run.pk, state=Run.State.COMPLETED).exists():
+                pipeline.work(timezone.now())
+        os._exit(0)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    with scope(workspace):
+        run.refresh_from_db()
+    assert run.tally == {"accepted": recipients}, run.tally
+    cpu_secs = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(f"PushPilot's pipeline ×{processes}", recipients, seconds, cpu_secs)
 
 
 def main() -> int:
@@ -158,6 +140,10 @@ def main() -> int:
     parser.add_argument("--recipients", type=int, default=20_000)
     parser.add_argument("--baseline-recipients", type=int, default=3_000)
     parser.add_argument("--latency-ms", type=int, nargs=2, default=(50, 100))
+    parser.add_argument("--node", action="store_true", help="also firebase-admin for Node (needs node and npm)")
+    parser.add_argument(
+        "--stand-in", type=int, default=0, metavar="N", help="also N processes, and TLS; nginx answers (standin.py)"
+    )
     parser.add_argument("--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -167,16 +153,17 @@ def main() -> int:
             import django
 
             django.setup()
-            compare(chosen, sandbox)
+            compare(chosen, sandbox, folder)
     return 0
 
 
-def compare(chosen: argparse.Namespace, sandbox: Sandbox) -> None:
+def compare(chosen: argparse.Namespace, sandbox: Sandbox, folder: Path) -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from delivery.connections import connect_sandbox
-    from tenants.models import User
+    from delivery.connections import account_of, connect_sandbox
+    from tenants.models import Connection, User
+    from tenants.scope import scope
     from tenants.workspaces import create_workspace
     from tests.story import add_people
 
@@ -184,17 +171,34 @@ def compare(chosen: argparse.Namespace, sandbox: Sandbox) -> None:
     owner = User.objects.create_user("owner@benchmarks.test", "irrelevant")
     workspace = create_workspace("Benchmarks", owner=owner)
     connect_sandbox(workspace, by=owner)
+    with scope(workspace):
+        Connection.objects.update(per_second=0)  # no limit: what counts is what the machine can do
+        account = account_of(Connection.objects.get())
     sandbox.settings(latency_ms=list(chosen.latency_ms))
+    low, high = chosen.latency_ms
+    print(f"{connection.vendor}, sandbox latency {low}–{high} ms, one process sends; CPU in ms per 1,000 messages\n")
+    print(HEADER)
+    tokens = [f"sbx_ok_bench_{n}" for n in range(chosen.recipients)]
+    few = tokens[: chosen.baseline_recipients]
+    baseline = clients.send_each_async(account, few)
+    ours = clients.send_step(account, tokens)
+    others = [clients.send_each(account, few)] + ([clients.send_with_node(account, tokens)] if chosen.node else [])
+    for measured in (baseline, *others, ours):
+        print(measured.line(baseline))
     add_people(workspace, chosen.recipients)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")  # as autovacuum would have done by the time of a send
-    baseline = send_the_usual_way(workspace, owner, chosen.baseline_recipients)
+    usual = send_the_usual_way(workspace, owner, chosen.baseline_recipients)
     product = send_with_the_product(workspace, owner, chosen.recipients)
-    low, high = chosen.latency_ms
-    print(f"{connection.vendor}, sandbox latency {low}–{high} ms, one process sends; CPU in ms per 1,000 messages\n")
-    print(f"{'':<34}{'messages':>9}{'messages/s':>12}{'CPU process':>14}{'database':>12}{'less CPU':>11}")
-    for measured in (baseline, product):
-        print(measured.line(baseline))
+    print()
+    for measured in (usual, product):
+        print(measured.line(usual))
+    if chosen.stand_in:
+        print()
+        rows = send_to_the_standin(chosen, workspace, owner, account, folder)
+        for measured, against in zip(rows, (baseline, baseline, usual, usual), strict=True):
+            print(measured.line(against))
+        print("(without the CPU of the database's sessions; the stand-in runs on the same cores)")
     connection.close()
 
 

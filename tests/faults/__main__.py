@@ -1,5 +1,7 @@
-"""`python -m tests.faults --rounds 20 --kills 3 --recipients 5000`: kill -9 in real sends.
+"""`python -m tests.faults --kills 200 --recipients 20000`: hurt a product that sends, compare the sandbox's log with
+the ledger, and see whether the account of each run balances.
 
+Each option names a kind of attack and how often it is done, in as many runs as that takes. Without any: a few of each.
 On SQLite in a folder of its own, or with --database postgres://… in a fresh database of that server.
 """
 
@@ -8,112 +10,82 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
-import time
-from datetime import timedelta
 from pathlib import Path
 
-from tests.delivery.sandbox_server import Sandbox, running_sandbox
 from tests.faults import laboratory
-from tests.faults.laboratory import Report
+from tests.faults.checker import Report
+from tests.faults.kills import Drills, KillAnything, KillSenders, KillWatchdogs, Restarts, Zombies
+from tests.faults.laboratory import Attack, Plain, World
+from tests.faults.outages import Outages
+from tests.faults.stops import Stops
+from tests.faults.weather import Weather
+
+# option → (attack, how often in the short form, help)
+ATTACKS: dict[str, tuple[type[Plain], int, str]] = {
+    "kills": (KillSenders, 2, "kill -9 of processes that send"),
+    "any-kills": (KillAnything, 1, "kill -9 of any q2 process"),
+    "zombies": (Zombies, 1, "SIGSTOP for longer than the lease, then SIGCONT"),
+    "stops": (Stops, 2, "pauses and cancels"),
+    "restarts": (Restarts, 1, "SIGTERM of a worker"),
+    "watchdogs": (KillWatchdogs, 1, "kill -9 of `manage.py worker` itself"),
+    "drills": (Drills, 0, "the crash drill of the console"),
+    "outages": (Outages, 1, "the database goes away"),
+    "weather": (Weather, 2, "storms of the sandbox, resets, GOAWAYs, stalls"),
+}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1, help="runs, one after the other")
-    parser.add_argument("--kills", type=int, default=5, help="kills in each run")
-    parser.add_argument("--recipients", type=int, default=5000)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, (_, _, says) in ATTACKS.items():
+        parser.add_argument(f"--{name}", type=int, default=0, metavar="N", help=says)
+    parser.add_argument("--policy", choices=("hold", "resend"), default="hold", help="for what is ambiguous")
+    parser.add_argument("--recipients", type=int, default=2000, help="of each run")
+    parser.add_argument("--per-second", type=int, default=0, help="pace of the connection; 0: 10,000, or 800 if short")
+    parser.add_argument("--workers", type=int, default=2, help="`manage.py worker`, of two processes each")
     parser.add_argument("--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     chosen = parser.parse_args()
-    print(f"seed {chosen.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with running_sandbox(folder / "sandbox") as sandbox, laboratory.fresh_database(chosen.database, folder) as url:
-            laboratory.prepare_environment(folder, url, sandbox.url)
-            import django
-
-            django.setup()
-            reports = experiment(chosen, sandbox)
-    return 0 if all(report.is_clean for report in reports) else 1
-
-
-def experiment(chosen: argparse.Namespace, sandbox: Sandbox) -> list[Report]:
-    from django.core.management import call_command
-
-    from delivery.connections import connect_sandbox
-    from tenants.models import User
-    from tenants.workspaces import create_workspace
-    from tests.story import add_people, write_campaign
-
-    call_command("migrate", verbosity=0)
-    owner = User.objects.create_user("owner@faults.test", "irrelevant")
-    workspace = create_workspace("Faults", owner=owner)
-    connect_sandbox(workspace, by=owner)
-    sandbox.settings(latency_ms=[50, 100])
-    add_people(workspace, chosen.recipients)
-    dice, reports = random.Random(chosen.seed), []
-    with laboratory.running_workers(chosen.workers) as workers:
-        for number in range(chosen.rounds):
-            campaign = write_campaign(workspace, name=f"Round {number + 1}")
-            report = one_round(campaign, owner, sandbox, workers, chosen, dice)
-            reports.append(report)
-            print(f"{number + 1:3}. {'ok ' if report.is_clean else 'BAD'} {report.line()}", flush=True)
-    return reports
+    counts = {name: getattr(chosen, name.replace("-", "_")) for name in ATTACKS}
+    is_short = not any(counts.values())
+    if is_short:
+        counts = {name: short for name, (_, short, _) in ATTACKS.items()}
+    print(f"seed {chosen.seed}, {chosen.database.partition(':')[0]}, policy {chosen.policy}", flush=True)
+    dice = random.Random(chosen.seed)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: nohup ignores it
+        signal.signal(number, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="faults") as name:
+        options = {"policy": chosen.policy, "recipients": chosen.recipients}
+        with laboratory.world(Path(name), chosen.database, chosen.workers, dice, **options) as world:
+            laboratory.populate(world, chosen.per_second or (800 if is_short else 10_000))
+            is_clean = attack_all(world, {name: count for name, count in counts.items() if count})
+    return 0 if is_clean else 1
 
 
-def one_round(campaign, owner, sandbox: Sandbox, workers, chosen: argparse.Namespace, dice: random.Random) -> Report:
-    from django.utils import timezone
-
-    from campaigns import plan
-    from campaigns.models import Run
-    from tenants.scope import scope
-
-    started = time.monotonic()
-    with scope(campaign.workspace):
-        run = plan.schedule(campaign, by=owner, now=timezone.now())
-        Run.objects.filter(pk=run.pk).update(not_after=timezone.now() + timedelta(hours=1))
-    kills = laboratory.attack(run.pk, workers, chosen.kills, dice, within_secs=600)
-    time.sleep(1)  # answers still on their way to a worker that was killed reach the sandbox's log first
-    return compare(run, sandbox, chosen.recipients, kills, time.monotonic() - started)
+def attack_all(world: World, counts: dict[str, int]) -> bool:
+    table = []
+    for name, count in counts.items():
+        attack: Attack = ATTACKS[name][0]()  # type: ignore[assignment]
+        table.append((attack.title, laboratory.experiment(world, attack, count)))
+    print(f"\n{'':36}{'attacks':>8}{'runs':>6}{'sent to':>10}{'takeovers':>11}{'lost':>6}{'unacc.':>8}"
+          f"{'unknown':>9}{'allowed':>9}{'twice':>7}{'unflagged':>11}{'silence':>9}")  # fmt: skip
+    for title, reports in table:
+        print(row(title, reports))
+    problems = [f"{title}: {problem}" for title, reports in table for one in reports for problem in one.problems()]
+    print("\n" + ("\n".join(problems) or "Every account balances."))
+    return not problems
 
 
-def compare(run, sandbox: Sandbox, recipients: int, kills: int, seconds: float) -> Report:
-    """The sandbox's own log against the ledger, row by row."""
-    from django.db.models import Sum
+def row(title: str, reports: list[Report]) -> str:
+    def total(name: str) -> int:
+        return sum(getattr(report, name) for report in reports)
 
-    from campaigns.reasons import Reason
-    from delivery import record
-    from delivery.models import Message, Shard
-    from pushpilot.lib.signing import read_reference
-    from tenants.models import Connection
-    from tenants.scope import scope
-    from tests.story import received
-
-    with scope(run.workspace):
-        sent: dict[int, int] = {}
-        for (reference, _), count in received(sandbox, Connection.objects.get()).items():
-            _, _, run_id, message_id = read_reference(reference, 4) or (0, 0, 0, 0)
-            if run_id == run.pk:
-                sent[message_id] = sent.get(message_id, 0) + count
-        rows = {row.pk: row for row in Message.objects.filter(run=run)}
-        takeovers = Shard.objects.filter(run=run).aggregate(n=Sum("attempts"))["n"] or 0
-        states = record.account(run)
-    accounted = {Reason.ACCEPTED, Reason.UNKNOWN}
-    return Report(
-        recipients=recipients,
-        states=states,
-        kills=kills,
-        takeovers=takeovers,
-        lost=sum(row.reason == Reason.ACCEPTED and pk not in sent for pk, row in rows.items())
-        + sum(Reason(row.reason).is_waiting for row in rows.values()),
-        unaccounted=sum(pk not in rows or rows[pk].reason not in accounted for pk in sent),
-        twice=sum(count > 1 for count in sent.values()),
-        twice_unflagged=sum(count > 1 and not rows[pk].possible_duplicate for pk, count in sent.items() if pk in rows),
-        unknown=states.get("unknown", 0),
-        seconds=seconds,
+    return (
+        f"{title:36}{total('attacks'):8,}{len(reports):6,}{total('recipients'):10,}{total('takeovers'):11,}"
+        f"{total('lost'):6,}{total('unaccounted'):8,}{total('unknown'):9,}{total('most_unknown'):9,}{total('twice'):7,}"
+        f"{total('unflagged'):11,}{max(report.silence_secs for report in reports):7.1f} s"
     )
 
 
