@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import requests
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from delivery.channels.fcm import FcmAccount
 from delivery.connections import connect_sandbox
@@ -25,6 +28,14 @@ from tenants.workspaces import add_member, create_workspace
 from tests.approle import APP_ROLE, make_app_role
 from tests.delivery.sandbox_server import Sandbox, running_sandbox
 from tests.tenants.identity_provider import IdentityProvider, configured
+
+# A slow machine fails no property; the cast of a test is the same in each of its examples.
+hypothesis_settings.register_profile(
+    "pushpilot",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+hypothesis_settings.load_profile("pushpilot")
 
 
 @dataclass
@@ -89,9 +100,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequ
 
 @pytest.fixture(autouse=True)
 def _plain_settings(settings, tmp_path):
-    """Fast hashing, files in the test's own folder, mails kept in memory."""
+    """Fast hashing, and a cache of the process, without what other tests left in it (rate limits). What the machine
+    remembers of its database is the test's own."""
+    settings.DATA_DIR = tmp_path
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

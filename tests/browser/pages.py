@@ -14,6 +14,7 @@ MORE_PAGES = {
     "templates": "campaigns/template/",
     "import": "campaigns/template/import/",
     "contacts": "campaigns/contact/",
+    "devices": "campaigns/contact/devices/",
     "runs": "campaigns/run/",
     "recipients": "campaigns/run/1/recipients/",
     "events": "reports/event/",
@@ -53,4 +54,5 @@ PLATFORM_PAGES = {
     "platform": "/platform/",
     "platform-users": "/platform/tenants/user/",
     "platform-workspaces": "/platform/tenants/workspace/",
+    "platform-workers": "/platform/delivery/heartbeat/",
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-from tests.browser.accounts import prove
-from tests.browser.pages import ACCOUNT_PAGES, MORE_PAGES, README_PAGES
+from tests.browser.accounts import prove, sign_out, type_password
+from tests.browser.pages import ACCOUNT_PAGES, ENTRANCE_PAGES, MORE_PAGES, PLATFORM_PAGES, README_PAGES
 
 # A name that the icon font does not know is drawn as letters, many times as wide as an icon.
 FAULTS = """() => {
@@ -33,10 +33,18 @@ def test_every_page_fits_a_phone_and_knows_its_icons(product, sign_in):
         page.goto(path)
         prove(page, product.password)
         found += faults(page, path)
+    sign_out(page)
+    for path in ENTRANCE_PAGES.values():
+        found += faults(page, path)
+    type_password(page, "operator@pushpilot.test", product.password)
+    page.wait_for_url("**/platform/**")
+    for path in PLATFORM_PAGES.values():
+        found += faults(page, path)
     assert "\n".join(found) == ""
 
 
 def faults(page: Page, path: str) -> list[str]:
-    page.goto(path)
+    response = page.goto(path)
     page.evaluate("document.fonts.ready")
-    return [f"{path}: {fault}" for fault in page.evaluate(FAULTS)]
+    found = [] if response and response.ok else ["it answers with an error"]
+    return [f"{path}: {fault}" for fault in (*found, *page.evaluate(FAULTS))]

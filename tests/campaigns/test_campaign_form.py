@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from campaigns.admin import builders
-from campaigns.models import Campaign, Template
+from campaigns.admin.campaigns import duplicate
+from campaigns.models import Campaign, Endpoint, Template
 from campaigns.segments import RuleError
 from pushpilot.lib.clock import RecurrenceError
 from tenants.models import AuditEntry
@@ -63,6 +64,102 @@ def test_the_form_shows_what_was_saved_and_saving_it_again_changes_nothing(compa
         assert (after, campaign.contents.get().options) == (before, options)
 
 
+BUTTONS = {"button_1_text": "Shop", "button_1_url": "app://shop", "button_3_text": "Later"}
+SENDING = {
+    "per_second": "50", "avoid_quarter_hours": "on", "start_within_mins": "180", "expires_after_mins": "720",
+    "ambiguity_policy": "resend",
+}  # fmt: skip
+
+
+def test_buttons_icon_and_sending_options_are_kept(company):
+    campaign = saved(company, **BUTTONS, **SENDING, data_only="on", icon_url="https://x.test/i.png")
+    with scope(company.workspace):
+        options = campaign.contents.get().options
+    assert options == {
+        "buttons": [{"text": "Shop", "url": "app://shop"}, {"text": "Later"}], "data_only": True,
+        "icon_url": "https://x.test/i.png",
+    }  # fmt: skip
+    assert (campaign.per_second, campaign.avoid_quarter_hours, campaign.start_within_mins) == (50, True, 180)
+    assert (campaign.expires_after_mins, campaign.ambiguity_policy) == (720, "resend")
+    page = company.client("member").get(change(company, campaign))
+    assert (page.context["options_open"], page.context["sending_open"]) == (True, True)
+    form = page.context["adminform"].form
+    assert (form["button_2_text"].value(), form["start_within_mins"].value()) == ("Later", 180)
+
+
+def test_what_the_sending_part_leaves_out_stays_as_it_is(company):
+    campaign = saved(company, **SENDING)
+    empty = {"start_within_mins": "", "ambiguity_policy": "", "per_second": ""}
+    client = company.client("member")
+    assert client.post(change(company, campaign), {**FORM, **empty, "_save": "1"}).status_code == 302
+    with scope(company.workspace):
+        campaign.refresh_from_db()
+    assert (campaign.start_within_mins, campaign.ambiguity_policy, campaign.per_second) == (180, "resend", None)
+    assert saved(company).start_within_mins == 60
+    form = client.get(company.url(ADD)).context["adminform"].form
+    assert (form["start_within_mins"].value(), form["ambiguity_policy"].value()) == (60, "hold")
+
+
+def test_a_stored_number_that_is_no_choice_is_offered_and_survives_saving(company):
+    campaign = written(
+        company, start_within_mins=95, expires_after_mins=100, content={"title": "A", "options": {"ttl_secs": 7260}}
+    )
+    client = company.client("member")
+    form = client.get(change(company, campaign)).context["adminform"].form
+    assert dict(form.fields["ttl_secs"].choices)["7260"] == "2 hours 1 minute"
+    same = {"start_within_mins": "95", "expires_after_mins": "100", "ttl_secs": "7260"}
+    assert client.post(change(company, campaign), {**FORM, **same, "_save": "1"}).status_code == 302
+    with scope(company.workspace):
+        campaign.refresh_from_db()
+        assert campaign.contents.get().options == {"ttl_secs": 7260}
+    assert (campaign.start_within_mins, campaign.expires_after_mins) == (95, 100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "kept"),
+    [
+        ("topic", " news ", "news"),
+        (
+            "condition", "'a'  in topics&&('b' in topics || 'c' in topics)",
+            "'a' in topics && ('b' in topics || 'c' in topics)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_topic_or_condition_is_saved_shown_again_and_copied(company, kind, given, kept):
+    campaign = saved(company, audience=kind, **{kind: given}, audience_field="country", audience_value="IN")
+    assert (campaign.target_kind, campaign.target, campaign.audience_rule) == (kind, kept, {})
+    form = company.client("member").get(change(company, campaign)).context["adminform"].form
+    assert (form["audience"].value(), form[kind].value()) == (kind, kept)
+    with scope(company.workspace):
+        copy = duplicate(campaign, by=company.member)
+    assert (copy.target_kind, copy.target) == (kind, kept)
+    company.client("member").post(change(company, campaign), {**FORM, kind: kept, "_save": "1"})
+    with scope(company.workspace):
+        campaign.refresh_from_db()
+    assert (campaign.target_kind, campaign.target) == ("people", "")
+
+
+def test_the_editor_says_what_the_devices_of_this_audience_ignore(company):
+    asked = {"badge": "3", "android_channel": "offers", "button_1_text": "Go"}
+    notes = live(company, "audience", **asked).json()["notes"]
+    assert set(notes) == {"android_channel", "button_1_text"}
+    assert notes["android_channel"] == "iPhones have no notification channels."
+    assert live(company, "audience").json()["notes"] == {}
+    with scope(company.workspace):
+        Endpoint.objects.update(platform="android")
+    notes = live(company, "audience", **asked, sound="chime").json()["notes"]
+    assert "Android itself draws no buttons" in notes["button_1_text"]
+    assert "android_channel" not in notes
+    assert "badge" in live(company, "audience", **asked, channel="web_push", deep_link="").json()["notes"]
+
+
+def test_of_a_topic_nobody_here_knows_how_many(company):
+    answer = live(company, "audience", audience="topic", topic="news", badge="1").json()
+    assert answer["words"] == "Only FCM knows how many"
+    assert answer["sentence"] == "Everyone subscribed to topic “news”"
+    assert "Leave /topics/ out" in live(company, "audience", audience="topic", topic="/topics/x").json()["error"]
+
+
 def test_review_and_send_saves_and_goes_on_to_the_review(company):
     response = company.client("member").post(company.url(ADD), {**FORM, "_review": "1"})
     assert response["Location"].endswith("/review/")
@@ -84,6 +181,28 @@ def test_review_and_send_saves_and_goes_on_to_the_review(company):
         ({"data_lines": "a=1\na=2"}, "data_lines", "Line 2: “a” is given twice"),
         ({"data_lines": "pp_ref=1"}, "data_lines", "“pp_ref” is reserved"),
         ({"data_lines": "google.x=1"}, "data_lines", "reserved"),
+        ({"data_lines": "id={{ external_id }}"}, "data_lines", "same value; leave personalisation out"),
+        ({"collapse_key": "ü" * 33}, "collapse_key", "At most 64 bytes"),
+        ({"button_1_url": "app://x"}, "button_1_text", "Write what stands on the button"),
+        ({"button_2_text": "Hi {{ first_name }}"}, "button_2_text", "same for everybody"),
+        ({"button_3_text": "Go", "button_3_url": "shop"}, "button_3_url", "Write the whole link"),
+        ({"button_1_text": "x" * 31}, "button_1_text", "at most 30"),
+        ({"ttl_secs": "77"}, "ttl_secs", "Select a valid choice"),
+        ({"icon_url": "http://x.test/i.png"}, "icon_url", "starts with https://"),
+        ({"channel": "web_push"}, "deep_link", "Browsers open only links that start with https://"),
+        (
+            {"channel": "web_push", "deep_link": "", "button_1_text": "Go", "button_1_url": "app://x"},
+            "button_1_url", "https://",
+        ),
+        ({"per_second": "0"}, "per_second", "greater than or equal to 1"),
+        ({"per_second": "10001"}, "per_second", "less than or equal to 10000"),
+        ({"start_within_mins": "180", "expires_after_mins": "60"}, "expires_after_mins", "may start 3 hours late"),
+        ({"start_within_mins": "-5"}, "start_within_mins", "Select a valid choice"),
+        ({"ambiguity_policy": "forget"}, "ambiguity_policy", "Select a valid choice"),
+        ({"audience": "topic"}, "topic", "Write the name of the topic"),
+        ({"audience": "topic", "topic": "/topics/news"}, "topic", "Leave /topics/ out; write news"),
+        ({"audience": "topic", "topic": "two words"}, "topic", "letters, digits"),
+        ({"audience": "condition", "condition": "news || sport"}, "condition", "Cannot read “news || sport”"),
         ({"badge": "-1"}, "badge", "greater than or equal to 0"),
         ({"audience": "rule"}, "audience", "Choose what to look at"),
         ({"audience": "rule", "audience_field": "country"}, "audience_value", "Fill in the value"),
@@ -153,7 +272,8 @@ def test_another_workspace_s_template_is_neither_used_nor_listed(company):
 
 def test_the_audience_is_counted_while_typing(company):
     assert live(company, "audience").json() == {
-        "words": "10 people match · 7 devices reachable", "people": 10, "devices": 7, "sentence": "Everyone"
+        "words": "10 people match · 7 devices reachable", "people": 10, "devices": 7, "sentence": "Everyone",
+        "notes": {},
     }  # fmt: skip
     rule = {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gt"}
     answer = live(company, "audience", **rule, audience_value="8").json()

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from campaigns.models import Campaign, Content, Revision, Run
 from tenants.scope import scope
 from tests.campaigns.console import ADD, FORM, LIST, change, give_run, live, preview, review, written
+from tests.pages import YES
 
 
 def test_the_list_shows_message_audience_time_and_result(company):
@@ -81,7 +82,7 @@ def test_a_scheduled_campaign_opens_read_only_with_its_run(company):
     run = give_run(company, campaign, "planned")
     response = company.client("member").get(change(company, campaign))
     page = response.content.decode()
-    assert "Cancel the run if you want to change something" in page
+    assert "Its message can be edited; to change anything else, cancel the run" in page
     assert f"/campaigns/run/{run.pk}/change/" in page
     assert "<textarea" not in page
 
@@ -175,7 +176,7 @@ def test_a_copy_is_a_draft_with_the_same_message(company):
     assert "Duplicate this campaign?" in client.get(url).content.decode()
     with scope(company.workspace):
         assert Campaign.objects.count() == 1, "asking copies nothing"
-    response = client.post(url, {"_form_submitted": "on"}, headers={"HX-Request": "true"})
+    response = client.post(url, YES, headers={"HX-Request": "true"})
     with scope(company.workspace):
         copy = Campaign.objects.exclude(pk=campaign.pk).get()
         assert (copy.name, copy.status, copy.audience_rule) == ("Weekend (copy)", "draft", campaign.audience_rule)

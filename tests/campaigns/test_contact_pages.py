@@ -17,9 +17,10 @@ def test_contacts_are_listed_and_found_by_the_beginning_of_their_id(company):
 def test_a_contact_s_page_shows_devices_consents_and_attributes_and_hides_the_token(company):
     with scope(company.workspace):
         contact = Contact.objects.get(external_id="user-7")
-        Endpoint.objects.filter(contact=contact).update(is_active=False, retired_reason="unregistered")
+        Endpoint.objects.filter(contact=contact).update(is_active=False, retired_reason="UNREGISTERED")
     page = company.client("viewer").get(company.url(f"campaigns/contact/{contact.pk}/change/")).content.decode()
-    for words in ("Name7", "user-7", "Retired: unregistered", "Opted out", "app settings", "orders", "Pune"):
+    retired = "Retired: App removed or token expired"
+    for words in ("Name7", "user-7", retired, "Opted out", "app settings", "orders", "Pune"):
         assert words in page, words
     assert "token-of-user-7" not in page
 

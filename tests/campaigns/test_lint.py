@@ -62,6 +62,21 @@ def test_errors_come_before_warnings(company):
         ({"content": {"title": "", "body": ""}}, "title", "The message is empty"),
         ({"content": {"body": "Hi {{ name"}}, "body", "does not parse"),
         ({"content": {"body": "ü" * 1000, "options": {"data": {"k": "x" * 2100}}}}, "body", "take 4,096. Shorten it"),
+        ({"channel": "web_push", "content": {"deep_link": "shop://sale"}}, "deep_link", "https://"),
+        ({"channel": "web_push", "content": {"deep_link": "{{ link | default: 'x' }}"}}, "deep_link", "https://"),
+        ({"content": {"image_url": "http://x.test/a.png"}}, "image_url", "starts with https://"),
+        ({"content": {"deep_link": "offers"}}, "deep_link", "Write the whole link"),
+        ({"content": {"options": {"ttl_secs": 2419201}}}, "ttl_secs", "from 0 to 2,419,200"),
+        ({"content": {"options": {"data": {"google.x": "1"}}}}, "data_lines", "is reserved"),
+        ({"content": {"options": {"buttons": [{"text": "a"}] * 4}}}, "button_1_text", "At most 3 buttons"),
+        ({"content": {"options": {"buttons": [{"text": "a"}, {"url": "x://y"}]}}}, "button_2_text", "Write what"),
+        ({"target_kind": "topic", "target": "two words"}, "topic", "letters, digits"),
+        ({"target_kind": "condition", "target": "'a' in topics &&"}, "condition", "does not read"),
+        ({"target_kind": "topic", "target": "news", "content": {"body": "{{ a | default: 'x' }}"}}, "body", "public"),
+        (
+            {"target_kind": "topic", "target": "news", "content": {"options": {"data": {"k": "x" * 2000}}}},
+            "body", "topics take 2,048",
+        ),
         ({"audience_rule": {"field": "country", "op": "is", "value": "DE"}}, "audience", "Nobody matches"),
         ({"audience_rule": {"field": "nope"}}, "audience", "is no field"),
         ({"schedule_type": "scheduled"}, "scheduled_at", "Choose the date"),
@@ -135,7 +150,6 @@ def test_a_column_counts_as_known_where_an_attribute_of_its_name_fills_it(compan
         ({"content": {"title": ""}}, "title"),
         ({"content": {"title": "", "body": "", "options": {"silent": True}}}, "data_lines"),
         ({"content": {"body": "x" * 1000, "options": {"data": {"k": "x" * 2750}}}}, "body"),
-        ({"channel": "web_push", "content": {"deep_link": "shop://sale"}}, "deep_link"),
     ],
 )
 def test_what_is_worth_a_look(company, fields, field):
@@ -160,3 +174,34 @@ def test_a_connection_whose_last_test_failed_is_a_warning(cast, connected):
         Connection.objects.update(check_ok=False, check_message="Google refused the service account.")
         texts = [finding.text for finding in lint(campaign, timezone.now())]
     assert any("Google refused the service account." in text for text in texts)
+
+
+def test_a_topic_needs_no_audience_here_and_takes_one_language(company):
+    Contact.objects.all().delete()
+    assert found(company, target_kind="topic", target="news") == []
+    both = campaign(company, target_kind="condition", target="'a' in topics || 'b' in topics")
+    Content.objects.create(workspace=company.workspace, campaign=both, title="सेल", body="आज", language="hi")
+    [finding] = lint(both, NOW)
+    assert (finding.is_error, finding.field) == (True, "title")
+    assert "one language" in finding.text
+
+
+def test_what_devices_ignore_is_noted_only_for_the_platforms_of_the_audience(company):
+    options = {"badge": 3, "android_channel": "offers"}
+    assert found(company, content={"options": options}) == []  # nobody's platform is known
+    Endpoint.objects.filter(value="u0").update(platform="ios")
+    noted = found(company, content={"options": options})
+    assert [(finding.field, finding.is_error, finding.is_note) for finding in noted] == [
+        ("android_channel", False, True)
+    ]
+    without = {"field": "attributes.orders", "op": "gt", "value": 0}
+    assert found(company, audience_rule=without, content={"options": options}) == []
+    Endpoint.objects.update(channel="web_push", platform="web")
+    on_the_web = found(company, channel="web_push", content={"options": options})
+    assert {finding.field for finding in on_the_web} == {"badge", "android_channel"}
+
+
+def test_any_device_of_the_workspace_may_have_subscribed_to_a_topic(company):
+    Endpoint.objects.filter(value="u0").update(platform="web", channel="web_push")
+    noted = found(company, target_kind="topic", target="news", content={"options": {"badge": 3}})
+    assert [finding.text for finding in noted] == ["Browsers show no number."]

@@ -1,14 +1,20 @@
 """The verbs of a campaign: each writes rows once, whoever presses first wins, nothing is planned twice."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
 
 from campaigns import plan
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run
-from campaigns.plan import NOT_AFTER, CannotPlan
+from campaigns.plan import CannotPlan
+from delivery.statements import is_postgresql
 from tenants import audit
 from tenants.models import AuditEntry, Connection
+from tenants.scope import scope
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 FRIDAY_18 = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)  # in Kolkata
@@ -40,7 +46,7 @@ def edit(cast, **fields) -> None:
 def test_a_send_now_waits_for_the_undo_time(ready, settings):
     run = schedule(ready)
     assert run.intended_at == NOW + settings.SEND_UNDO
-    assert run.not_after == run.intended_at + NOT_AFTER
+    assert run.not_after == run.intended_at + timedelta(minutes=60)
     assert run.state == Run.State.PLANNED
     assert (run.planned_by, run.connection.name, run.audience_rule) == (ready.member, "Sandbox", {})
     ready.campaign.refresh_from_db()
@@ -122,7 +128,7 @@ def test_sending_right_away_skips_the_undo_time_once(ready):
     run = schedule(ready)
     assert plan.send_right_away(run, by=ready.member, now=NOW)
     run.refresh_from_db()
-    assert (run.intended_at, run.not_after) == (NOW, NOW + NOT_AFTER)
+    assert (run.intended_at, run.not_after) == (NOW, NOW + timedelta(minutes=60))
     Run.objects.update(state=Run.State.PREPARING)
     assert not plan.send_right_away(run, by=ready.member, now=NOW)
 
@@ -165,3 +171,46 @@ def test_cancelling_a_series_cancels_what_is_planned_of_it(ready):
     assert plan.cancel(run, by=ready.member)
     planned.refresh_from_db()
     assert planned.state == Run.State.CANCELLED
+
+
+def test_undoing_the_next_occurrence_leaves_the_campaign_as_the_one_under_way_says(ready):
+    edit(ready, schedule_type="recurring", scheduled_at=FRIDAY_18, recurrence_rule="FREQ=DAILY")
+    run = schedule(ready)
+    following = plan.plan_next(run, FRIDAY_18)
+    Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING)
+    assert plan.cancel(following, by=ready.member)
+    ready.campaign.refresh_from_db()
+    assert (ready.campaign.status, ready.campaign.is_editable) == (Campaign.Status.RUNNING, False)
+    assert plan.cancel(run, by=ready.member)
+    ready.campaign.refresh_from_db()
+    assert ready.campaign.status == Campaign.Status.CANCELLED
+
+
+@pytest.mark.skipif(not is_postgresql(), reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_a_cancel_and_the_launch_of_the_next_occurrence_do_not_deadlock(ready):
+    edit(ready, schedule_type="recurring", scheduled_at=FRIDAY_18, recurrence_rule="FREQ=DAILY")
+    run = schedule(ready)
+    following = plan.plan_next(run, FRIDAY_18)
+
+    def cancel() -> bool:
+        with closing(connection), scope(ready.workspace):
+            return plan.cancel(run, by=ready.member)
+
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():  # as a launch does it: the run, then its campaign
+            Run.objects.filter(pk=following.pk).update(state=Run.State.PREPARING)
+            cancelling = pool.submit(cancel)
+            while not somebody_waits_for_a_lock():
+                time.sleep(0.02)
+            Campaign.objects.update(status=Campaign.Status.RUNNING)
+        assert cancelling.result(timeout=20)
+    following.refresh_from_db()
+    assert following.state == Run.State.PREPARING
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity USING (pid) WHERE NOT granted "
+                       "AND datname = current_database()")  # fmt: skip
+        return bool(cursor.fetchone()[0])

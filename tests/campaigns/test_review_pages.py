@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from django.urls import reverse
 
 from campaigns import plan
-from campaigns.models import Run
+from campaigns.admin.words import whom_words
+from campaigns.models import Campaign, Run
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.campaigns.console import FORM, change, preview, review, written
@@ -118,3 +119,38 @@ def test_the_run_page_is_where_the_console_expects_it(company):
         run = plan.schedule(campaign, by=company.member, now=datetime.now(UTC))
     assert company.client("viewer").get(company.url(f"campaigns/run/{run.pk}/change/")).status_code == 200
     assert reverse("admin:campaigns_run_change", args=[run.pk])
+
+
+def test_the_review_of_a_topic_says_that_it_is_public_and_counts_nobody(company):
+    response = company.client("member").get(review(company, written(company, target_kind="topic", target="news")))
+    page = response.content.decode()
+    assert response.context["lines"] == []
+    for words in ("Everyone subscribed to topic “news”", "Public", "only FCM knows", "Send to subscribers"):
+        assert words in page, words
+    assert "recipients" not in page
+
+
+def test_a_condition_is_read_out_in_words():
+    condition = "'news' in topics && ('pune' in topics || 'mumbai' in topics)"
+    words = whom_words(Campaign(target_kind="condition", target=condition))
+    assert words == "Everyone subscribed to “news” and (“pune” or “mumbai”)"
+    assert whom_words(Campaign(target_kind="topic", target="news")) == "Everyone subscribed to topic “news”"
+    assert whom_words(Campaign(target_kind="topic")) == "No topic yet"
+
+
+def test_the_review_names_what_some_devices_leave_out_without_calling_it_a_problem(company):
+    options = {"android_channel": "offers", "buttons": [{"text": "Go"}]}
+    response = company.client("member").get(review(company, written(company, content={"options": options})))
+    assert {note["title"] for note in response.context["notes"]} == {"Android channel", "Buttons"}
+    page = response.content.decode()
+    assert "What some devices leave out" in page
+    assert "nothing to fix" in page
+
+
+def test_the_review_repeats_the_sending_options(company):
+    chosen = {"per_second": 1, "start_within_mins": 180, "expires_after_mins": 95, "ambiguity_policy": "resend"}
+    page = company.client("member").get(review(company, written(company, **chosen))).content.decode()
+    assert (
+        "At most 1 message per second. Starts at most 3 hours late. Ends 1 hour 35 minutes after its start. "
+        "Sends again what a crash left unclear."
+    ) in page

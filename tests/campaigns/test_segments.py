@@ -4,7 +4,7 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.models import Contact
@@ -114,7 +114,7 @@ def test_a_text_or_a_boolean_is_never_more_or_less_than_a_number(people):
 VALUES = st.one_of(st.integers(-3, 20), st.floats(-1e6, 1e6, width=32), st.text("aP ü'\"%_\\", max_size=3))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(value=VALUES, held=st.lists(VALUES | st.booleans() | st.none(), min_size=1, max_size=4))
 def test_is_and_more_than_agree_with_python(inside, value, held):
     Contact.objects.all().delete()
@@ -178,7 +178,6 @@ def test_a_bad_rule_is_refused_in_a_sentence(rule, words):
         validate(rule)
 
 
-@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(
     st.sampled_from(["field", "op", "value", "all", "any", "not", "x"]), x | st.sampled_from(["country", "is", "in"])
 )))  # fmt: skip

@@ -20,6 +20,7 @@ from tenants.models import AuditEntry
 from tenants.roles import Role
 from tenants.scope import every_workspace, scope
 from tenants.workspaces import add_member
+from tests.pages import YES
 
 HEADING = "name,language,category,tone,title,body,image_url,deep_link"
 GOOD = f'{HEADING}\nDiwali,en,festive,cheerful,Happy Diwali,"20% off",,\nCart,en,retention,,You forgot me,Come back,,\n'
@@ -179,8 +180,8 @@ def test_a_global_template_is_copied_by_post_and_a_taken_name_gets_a_number(cast
     client = cast.client("member")
     assert "Copy this template" in client.get(copy_url(cast, library)).content.decode()
     assert names(cast.workspace) == set()
-    first = client.post(copy_url(cast, library), {"_form_submitted": "True"})
-    client.post(copy_url(cast, library), {"_form_submitted": "True"})
+    first = client.post(copy_url(cast, library), YES)
+    client.post(copy_url(cast, library), YES)
     with scope(cast.workspace):
         copies = Template.objects.filter(workspace=cast.workspace).order_by("pk")
         assert [copy.name for copy in copies] == ["Welcome", "Welcome (2)"]
@@ -191,13 +192,13 @@ def test_a_global_template_is_copied_by_post_and_a_taken_name_gets_a_number(cast
 def test_copying_needs_the_token_against_forgery(cast, library):
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.member, backend="tenants.access.EmailBackend")
-    assert client.post(copy_url(cast, library), {"_form_submitted": "True"}).status_code == 403
+    assert client.post(copy_url(cast, library), YES).status_code == 403
 
 
 def test_copying_is_for_editors_and_for_global_templates_only(cast, library, own, foreign):
-    assert cast.client("viewer").post(copy_url(cast, library), {"_form_submitted": "True"}).status_code == 403
+    assert cast.client("viewer").post(copy_url(cast, library), YES).status_code == 403
     for template in (own, foreign):
-        assert cast.client("owner").post(copy_url(cast, template), {"_form_submitted": "True"}).status_code == 404
+        assert cast.client("owner").post(copy_url(cast, template), YES).status_code == 404
     assert names(cast.workspace) == {"Ours"}
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -20,12 +21,13 @@ class Peer:
     """What the peer saw. `bodies` lists every request body that arrived whole, in order."""
 
     port: int
+    is_tls: bool = False
     bodies: list[bytes] = field(default_factory=list)
     connections: int = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1/send"
+        return f"http{'s' * self.is_tls}://127.0.0.1:{self.port}/v1/send"
 
 
 Behaviour = Callable[[Connection, socket.socket, int, bytes, int], bool]
@@ -52,10 +54,10 @@ def reset_socket(sock: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def running_peer(behave: Behaviour) -> Iterator[Peer]:
+def running_peer(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[Peer]:
     """A listening peer; ends with the block."""
     listener = socket.create_server(("127.0.0.1", 0))
-    peer = Peer(listener.getsockname()[1])
+    peer = Peer(listener.getsockname()[1], is_tls=tls is not None)
     open_sockets: list[socket.socket] = []
 
     def accept() -> None:
@@ -64,7 +66,7 @@ def running_peer(behave: Behaviour) -> Iterator[Peer]:
                 sock, _ = listener.accept()
                 open_sockets.append(sock)
                 peer.connections += 1
-                threading.Thread(target=_serve, args=(sock, peer, behave), daemon=True).start()
+                threading.Thread(target=_serve, args=(sock, peer, behave, tls), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:
@@ -77,11 +79,14 @@ def running_peer(behave: Behaviour) -> Iterator[Peer]:
             sock.close()
 
 
-def _serve(sock: socket.socket, peer: Peer, behave: Behaviour) -> None:
+def _serve(tcp: socket.socket, peer: Peer, behave: Behaviour, tls: ssl.SSLContext | None) -> None:
     connection = Connection(h2.config.H2Configuration(client_side=False))
     connection.initiate_connection()
     bodies: dict[int, bytearray] = {}
-    with contextlib.suppress(OSError, h2.exceptions.ProtocolError), sock:
+    with (
+        contextlib.suppress(OSError, h2.exceptions.ProtocolError),
+        tls.wrap_socket(tcp, server_side=True) if tls else tcp as sock,
+    ):
         sock.sendall(connection.data_to_send())
         while data := sock.recv(65_536):
             for event in connection.receive_data(data):

@@ -1,17 +1,16 @@
-"""The FCM adapter: key files, messages, verdicts, and sending through the sandbox by both transports."""
+"""The FCM adapter: key files, verdicts, and sending through the sandbox."""
 
 import json
 import socket
 import time
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
-from delivery.channels.base import CredentialsRefused, Outcome, PayloadTemplate, ProviderUnreachable, Verdict, slot
+from delivery.channels.base import CredentialsRefused, Outcome, ProviderUnreachable, Verdict
 from delivery.channels.fcm import (
     FcmAccount,
     FcmSender,
@@ -19,38 +18,11 @@ from delivery.channels.fcm import (
     check,
     envelope,
     interpret,
-    payload_bytes,
-    send_with_sdk,
 )
 from delivery.channels.fcm.account import AccessToken
 from delivery.channels.sandbox import replies
 from delivery.channels.transport import Answer, CurlTransport, Failure
 from tests.delivery.sandbox_server import Sandbox
-
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-FULL = {
-    "title": "Sale",
-    "body": "50 % off ✨",
-    "image_url": "https://cdn.example.com/a.png",
-    "deep_link": "https://shop.example.com/sale",
-    "buttons": [{"text": "Shop", "url": "app://shop"}, {"text": "Later", "url": ""}],
-    "data": {"k": "v"},
-    "ttl_secs": 3600,
-    "priority": "high",
-    "collapse_key": "sale",
-    "badge": 3,
-    "sound": "default",
-    "android_channel": "offers",
-    "message_ref": "m-1",
-}
-PUSHES = {
-    "full": FULL,
-    "least": {"title": "Hi"},
-    "silent": {"silent": True, "data": {"sync": "1"}, "message_ref": "m-2", "ttl_secs": 0, "priority": "normal"},
-    "image only": {"title": "a", "body": "b", "image_url": "http://cdn.example.com/a.png", "badge": 0},
-    "app link": {"title": "a", "deep_link": "app://x", "buttons": [{"text": "b"}], "priority": "normal"},
-    "ends now": {"title": "a", "ttl_secs": 0},
-}
 
 
 @pytest.fixture
@@ -131,72 +103,6 @@ def test_the_sandbox_decides_its_own_token_address(account: FcmAccount) -> None:
 def test_the_private_key_is_not_in_the_representation(account: FcmAccount) -> None:
     assert "PRIVATE" not in repr(account)
     assert "secret" not in repr(AccessToken("secret", 0))
-
-
-# --- messages
-
-
-def test_a_full_push_becomes_every_platforms_block() -> None:
-    assert build_message(FULL, target=("token", "t"), now=NOW) == {
-        "token": "t",
-        "notification": {"title": "Sale", "body": "50 % off ✨", "image": "https://cdn.example.com/a.png"},
-        "data": {
-            "k": "v",
-            "pp_ref": "m-1",
-            "pp_link": "https://shop.example.com/sale",
-            "pp_button_1_text": "Shop",
-            "pp_button_1_url": "app://shop",
-            "pp_button_2_text": "Later",
-        },
-        "android": {
-            "priority": "high",
-            "ttl": "3600s",
-            "collapse_key": "sale",
-            "notification": {"tag": "m-1", "sound": "default", "channel_id": "offers", "notification_count": 3},
-        },
-        "apns": {
-            "headers": {"apns-collapse-id": "m-1", "apns-priority": "10", "apns-expiration": "1772370000"},
-            "payload": {"aps": {"badge": 3, "sound": "default", "category": "pp_buttons", "mutable-content": 1}},
-            "fcm_options": {"image": "https://cdn.example.com/a.png"},
-        },
-        "webpush": {
-            "headers": {"TTL": "3600", "Urgency": "high"},
-            "notification": {
-                "tag": "m-1",
-                "actions": [
-                    {"action": "pp_button_1", "title": "Shop"},
-                    {"action": "pp_button_2", "title": "Later"},
-                ],
-            },
-            "fcm_options": {"link": "https://shop.example.com/sale"},
-        },
-    }
-
-
-def test_slots_survive_building_and_are_filled_per_recipient() -> None:
-    push = {"title": f"Hi {slot('name')}", "deep_link": f"https://x.example/{slot('name')}", "message_ref": slot("ref")}
-    message = build_message(push, target=("fid", slot("address")))
-    filled = PayloadTemplate.compile(message, ["name", "ref", "address"]).as_dict(
-        {"name": 'A"na', "ref": "m9", "address": "f1"}
-    )
-    assert filled == build_message(
-        {"title": 'Hi A"na', "deep_link": 'https://x.example/A"na', "message_ref": "m9"}, target=("fid", "f1")
-    )
-
-
-def test_a_link_that_is_one_slot_is_no_click_link_of_the_web_because_it_may_not_be_https() -> None:
-    assert "fcm_options" not in build_message({"deep_link": slot("link")}, target=("token", "t")).get("webpush", {})
-
-
-def test_odd_targets_and_long_references_are_refused() -> None:
-    with pytest.raises(ValueError, match="'topic'"):
-        build_message({}, target=("topic", "news"))
-    with pytest.raises(ValueError, match="64 bytes"):
-        build_message({"message_ref": "é" * 33}, target=("token", "t"))
-
-
-def test_payload_bytes_counts_keys_and_values_in_utf8() -> None:
-    assert payload_bytes({"notification": {"title": "é"}, "data": {"k": "v"}, "android": {"ttl": "1s"}}) == 9
 
 
 # --- verdicts
@@ -456,17 +362,3 @@ def test_the_connection_test_reports_trouble_quickly(
     assert not result.ok
     assert says in result.message
     assert time.monotonic() - started < 3
-
-
-@pytest.mark.parametrize("target", [("token", "sbx_ok_same"), ("fid", "sbx_ok_same")], ids=["token", "fid"])
-@pytest.mark.parametrize("name", PUSHES)
-def test_both_transports_send_the_same_json(
-    sender: FcmSender, account: FcmAccount, sandbox: Sandbox, name: str, target: tuple[str, str]
-) -> None:
-    push = PUSHES[name]
-    sender.send([(1, msgspec.json.encode(envelope(build_message(push, target=target, now=NOW))))])
-    [outcome] = sender.poll(5)
-    official_name = send_with_sdk(account, push, target=target, now=NOW)
-    entries = sandbox.log(account.mint().value, account.project_id)["messages"]
-    assert [entry["name"] for entry in entries] == [outcome.provider_id, official_name]
-    assert entries[0]["message"] == entries[1]["message"]

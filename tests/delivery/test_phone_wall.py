@@ -240,9 +240,11 @@ def test_idle_phones_hang_on_the_wall_before_anything_arrives(cast, connected):
 
 
 def test_what_a_message_says_cannot_leave_its_phone(cast, send):
-    """Texts travel as JSON and are drawn as text; an image that is no https address is left out."""
+    """Texts travel as JSON and are drawn as text; an image that turns out to be no https address is left out."""
     add_people(cast.workspace, 1)
-    send(title="<script>alert(1)</script>", image_url="http://tracker.test/pixel.png")
+    with scope(cast.workspace):
+        Contact.objects.update(attributes={"picture": "http://tracker.test/pixel.png"})
+    send(title="<script>alert(1)</script>", image_url="{{ picture | default: 'https://shop.test/a.png' }}")
     answer = received(cast)
     assert answer["Content-Type"] == "application/json"
     assert answer.json()["messages"][0]["image"] == ""

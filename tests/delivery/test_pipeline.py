@@ -1,15 +1,19 @@
 from datetime import timedelta
 
+import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
 from campaigns import audience, plan
-from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
+from campaigns.models import AmbiguityPolicy, Campaign, Consent, Contact, Endpoint, Run
 from campaigns.reasons import Reason
-from delivery import pipeline, record, work
+from delivery import connections, dispatch, pace, pipeline, record, statements, work
 from delivery.channels.base import Outcome, Verdict
+from delivery.channels.fcm import FcmSender
+from delivery.channels.transport import CurlTransport
 from delivery.connections import store_account
-from delivery.models import Message, Shard
+from delivery.models import Message, Pace, Shard
+from delivery.statements import is_postgresql
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.story import add_people, received, run_to_the_end
@@ -90,7 +94,7 @@ def test_a_dead_workers_window_becomes_unknown_and_the_rest_is_sent(cast, connec
 def test_policy_resend_sends_the_window_again_and_flags_it(cast, prepared):
     run = prepared(20)
     with scope(cast.workspace):
-        Run.objects.filter(pk=run.pk).update(ambiguity_policy=Run.AmbiguityPolicy.RESEND)
+        Run.objects.filter(pk=run.pk).update(ambiguity_policy=AmbiguityPolicy.RESEND)
         shard = Shard.objects.get()
         Shard.objects.update(
             state=Shard.State.LEASED, owner="dead", lease_until=timezone.now() - timedelta(seconds=1),
@@ -274,6 +278,152 @@ def test_a_busy_database_is_tried_again_and_no_answer_is_lost(cast, connected, p
         assert run.tally == record.add({}, *Shard.objects.values_list("tally", flat=True)) == {"accepted": 150}
 
 
+@pytest.mark.parametrize(("module", "name"), [(dispatch, "compose"), (pace, "close"), (plan, "hold")])
+def test_a_database_that_hiccups_anywhere_costs_no_answer(
+    cast, connected, sandbox, prepared, monkeypatch, module, name
+):
+    run = prepared(900)
+    real, called = getattr(module, name), []
+
+    def once_gone(*values, **named):
+        called.append(name)
+        if len(called) == (2 if name == "compose" else 1):
+            raise OperationalError("the connection was closed")
+        return real(*values, **named)
+
+    monkeypatch.setattr(module, name, once_gone)
+    monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
+    if name == "close":
+        sandbox.settings(storms=[{"what": "QUOTA_EXCEEDED", "secs": 9, "share": 0.02, "retry_after_secs": 1}])
+    if name == "hold":
+        sandbox.settings(storms=[{"what": "THIRD_PARTY_AUTH_ERROR", "secs": 9, "share": 0.02}])
+    pipeline.work(timezone.now())
+    sandbox.settings(storms=[])
+    with scope(cast.workspace):
+        assert len(called) > 1
+        assert not Shard.objects.filter(state=Shard.State.LEASED).exists()
+        plan.resume(run, by=cast.owner)
+        Pace.objects.all().delete()
+        Shard.objects.update(not_before=timezone.now())
+        Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=timezone.now())
+    assert run_to_the_end(run).tally == {"accepted": 900}
+
+
+def test_an_error_in_the_middle_costs_no_answer_either(cast, connected, sandbox, prepared, monkeypatch):
+    run = prepared(900)
+    real, called = dispatch.compose, []
+
+    def once_broken(*values):
+        called.append(1)
+        return real(*values) if len(called) != 2 else 1 / 0
+
+    monkeypatch.setattr(dispatch, "compose", once_broken)
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert (run.state, "ZeroDivisionError" in run.last_error) == (Run.State.PAUSED, True)
+        assert Message.objects.filter(reason=Reason.ACCEPTED).count() == len(received(sandbox, connected)) > 0
+        assert not Shard.objects.filter(state=Shard.State.LEASED).exists()
+        plan.resume(run, by=cast.owner)
+    assert run_to_the_end(run).tally == {"accepted": 900}
+
+
+def test_answers_are_taken_while_the_database_is_away(cast, connected, sandbox, prepared, monkeypatch):
+    """It is away for longer than the transport waits for an answer (all times a tenth of the real ones)."""
+    run = prepared(600)
+    monkeypatch.setattr(connections, "CurlTransport", lambda: CurlTransport(timeout_secs=1.5))
+    monkeypatch.setattr(work, "DATABASE_PAUSES_SECS", (0.02, 0.1, 0.3, 0.5, 0.9))
+    monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
+    sandbox.settings(latency_ms=[50, 100])
+    real_send, real_commit, failed = work._send, work._try_commit, []
+
+    def send(shift, group):
+        real_send(shift, group)
+        shift.sender.poll(0.02)  # the bodies leave
+        if not failed:
+            shift.ask_for_break(timezone.now())  # so that it writes while all are on their way
+
+    def away(shift, room, now):
+        if (failed or shift.flying) and len(failed) < len(work.DATABASE_PAUSES_SECS):
+            failed.append(len(shift.flying))
+            raise OperationalError("the server is starting up")
+        return real_commit(shift, room, now)
+
+    monkeypatch.setattr(work, "_send", send)
+    monkeypatch.setattr(work, "_try_commit", away)
+    assert run_to_the_end(run).tally == {"accepted": 600}
+    assert len(failed) == len(work.DATABASE_PAUSES_SECS)
+
+
+def test_a_page_where_a_token_should_be_is_an_unreachable_provider(cast, connected, prepared, monkeypatch):
+    run = prepared(3)
+    monkeypatch.setattr(
+        "google.oauth2._client._token_endpoint_request_no_throw", lambda *args, **named: (True, "<html>", None)
+    )
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert run.state == Run.State.RUNNING
+        assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED, attempts=0).count() == 3
+        assert not Shard.objects.filter(state=Shard.State.LEASED).exists()
+
+
+@pytest.mark.parametrize("is_on_its_way", [False, True])
+def test_an_error_in_the_client_pauses_and_ends(cast, connected, sandbox, prepared, monkeypatch, is_on_its_way):
+    run = prepared(300)
+    real = FcmSender.send
+
+    def broken(self, messages):
+        if is_on_its_way:
+            real(self, messages[:100])
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(FcmSender, "send", broken)
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert (run.state, "ZeroDivisionError" in run.last_error) == (Run.State.PAUSED, True)
+        known = Message.objects.filter(reason=Reason.ACCEPTED).count()
+        assert known == len(received(sandbox, connected)) == (100 if is_on_its_way else 0)
+        shard = Shard.objects.exclude(window_to=None).get()  # the rest becomes unknown when the lease ends
+        assert shard.state == Shard.State.LEASED
+
+
+def test_a_nul_in_a_provider_s_sentence_costs_nothing(cast, connected, prepared, monkeypatch):
+    run = prepared(3)
+    monkeypatch.setattr(
+        "delivery.channels.fcm.sender.interpret",
+        lambda answer: Outcome(answer.key, Verdict.BROKEN, "WEIRD", detail="a\x00b"),
+    )
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert (run.state, run.last_error) == (Run.State.PAUSED, "WEIRD: ab")
+        assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED).count() == 3
+
+
+@pytest.mark.skipif(is_postgresql(), reason="PostgreSQL plans by its statistics")
+def test_the_rows_of_a_shard_are_found_by_their_keys(cast, prepared, django_assert_num_queries):
+    run = prepared(3)
+    with scope(cast.workspace), django_assert_num_queries(4) as queries:
+        shard = Shard.objects.select_related("run").get(run=run)
+        record.waiting_ids(shard)
+        record.waits(shard)
+        record.next_retry(shard)
+    for query in list(queries)[1:]:
+        plans = statements.run(f"EXPLAIN QUERY PLAN {query['sql']}", [])
+        assert "USING INTEGER PRIMARY KEY" in plans[0][3]
+
+
+def test_a_run_that_an_older_version_launched_reaches_everybody(cast, connected, launched):
+    add_people(cast.workspace, 5)
+    run = launched()
+    with scope(cast.workspace):
+        pipeline.launch(run, timezone.now())
+        Run.objects.update(audience_to=None)
+    assert run_to_the_end(run).tally == {"accepted": 5}
+
+
 def test_a_row_that_may_have_gone_out_is_unknown_and_not_cancelled(cast, prepared):
     run = prepared(2)
     with scope(cast.workspace):
@@ -306,3 +456,14 @@ def test_a_refused_network_costs_no_attempts(cast, connected, prepared, monkeypa
         rows = Message.objects.filter(run=run)
         assert set(rows.values_list("reason", "attempts")) == {(Reason.RETRY_SCHEDULED, 0)}
         assert rows.first().due_at > timezone.now() + timedelta(seconds=5)
+
+
+def test_the_last_shards_are_small_and_together_they_hold_every_row_once(cast, prepared, settings):
+    settings.WORKERS = 1
+    run = prepared(8_000)
+    with scope(cast.workspace):
+        shards = list(Shard.objects.filter(run=run).order_by("first_id"))
+        rows = list(Message.objects.filter(run=run).order_by("pk").values_list("pk", flat=True))
+    sizes = [sum(shard.first_id <= pk <= shard.last_id for pk in rows) for shard in shards]
+    assert sum(sizes) == len(rows)
+    assert sizes == [2_000] * 3 + [250] * 8

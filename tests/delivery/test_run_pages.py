@@ -14,9 +14,10 @@ from campaigns.reasons import Reason
 from delivery import leases, pace, pipeline, record
 from delivery.admin import slots
 from delivery.admin.recipients import HEADER
+from delivery.admin.verbs import VERBS
 from delivery.models import Heartbeat, Message, Shard
-from delivery.record import Result, stamp
-from delivery.work import stop_run
+from delivery.record import Result
+from delivery.statements import stamp
 from tenants.models import AuditEntry
 from tenants.scope import current_workspace, scope
 from tests.story import add_people, run_to_the_end
@@ -97,7 +98,7 @@ def half_way(run, *, settled, flying):
             Result(pk, Reason.ACCEPTED, attempted=1, attempted_at=stamp(timezone.now())) for pk in ids[:settled]
         ]
         Shard.objects.filter(pk=lease.shard.pk).update(
-            window_from=ids[0], window_to=ids[-1], tally=record.results(outcomes)
+            window_from=ids[0], window_to=ids[-1], tally=record.results(outcomes, 1)
         )
 
 
@@ -115,7 +116,7 @@ def test_a_retried_recipient_counts_once(cast, connected, launched, worker):
         leases.claim(timezone.now())
         again = Message.objects.get(reason=Reason.PENDING)
         shard = Shard.objects.get()
-        written = record.results([Result(again.pk, Reason.ACCEPTED, attempted=1)])
+        written = record.results([Result(again.pk, Reason.ACCEPTED, attempted=1)], 1)
         Shard.objects.update(tally=record.add(shard.tally, written))
     assert lines(progress(cast, run)) == {"accepted": 2}
 
@@ -140,7 +141,8 @@ def test_progress_costs_the_same_with_one_shard_and_with_many(cast, prepared, wo
         )
     half_way(run, settled=3, flying=3)
     client = cast.client("owner")
-    with django_assert_max_num_queries(9):  # session, user, workspace, grants, run, shards, in flight, worker, pace
+    # session, user, workspace, grants, run, shards, in flight, pace, installation, worker, drill
+    with django_assert_max_num_queries(11):
         client.get(cast.url(f"campaigns/run/{run.pk}/progress/"))
 
 
@@ -160,7 +162,7 @@ def test_a_pause_says_who_or_why(cast, prepared, worker):
     assert "Member Rao (member@biddano.test) paused it just now." in notices(progress(cast, run))
     press(cast, run, "resume")
     with scope(cast.workspace):
-        stop_run(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")
+        plan.hold(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")
     assert "PushPilot paused it. THIRD_PARTY_AUTH_ERROR: Auth error from APNS." in notices(progress(cast, run))
 
 
@@ -168,10 +170,9 @@ def test_a_break_the_provider_asked_for_is_named_with_its_end(cast, connected, p
     run = prepared(3)
     until = timezone.now() + timedelta(minutes=2)
     with scope(cast.workspace):
-        pace.take(connected, 1, timezone.now())
-        pace.close(connected, until)
+        pace.close(connected, until, timezone.now(), is_throttled=True)
     local = until.astimezone(cast.workspace.zone)
-    assert f"sending goes on at {local:%H:%M:%S}" in notices(progress(cast, run))
+    assert f"sending goes on at {local:%H:%M:%S}, at first at half the rate" in notices(progress(cast, run))
 
 
 def test_a_later_run_says_when(cast, connected, launched):
@@ -179,7 +180,7 @@ def test_a_later_run_says_when(cast, connected, launched):
     run = launched(schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2, minutes=5))
     found = progress(cast, run)
     assert "in 2\xa0days" in notices(found)
-    assert (found["can"], found["undo_until"]) == (["cancel"], None)
+    assert (found["can"], found["undo_until"]) == (["cancel", "rewrite"], None)
 
 
 def test_a_missed_run_says_why(cast, launched):
@@ -211,7 +212,7 @@ def test_lost_encryption_keys_pause_the_run_with_the_reason(cast, prepared, work
 
 
 # --- buttons ---------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "undo", "send-now"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_viewer_sees_the_run_but_moves_nothing(cast, prepared, verb):
     run = prepared(3)
     assert progress(cast, run, "viewer")["can"] == []
@@ -224,7 +225,7 @@ def test_a_viewer_sees_the_run_but_moves_nothing(cast, prepared, verb):
     assert run.state == State.RUNNING
 
 
-@pytest.mark.parametrize("tail", ["change/", "progress/", "errors/", "recipients/", "recipients.csv"])
+@pytest.mark.parametrize("tail", ["change/", "progress/", "errors/", "shards/", "recipients/", "recipients.csv"])
 def test_outsiders_see_nothing_and_strangers_sign_in(cast, prepared, tail):
     run = prepared(3)
     assert page(cast, run, tail, "outsider").status_code == 404
@@ -252,7 +253,7 @@ def test_pause_resume_and_cancel_do_what_they_say(cast, prepared, worker):
     run = prepared(5)
     assert "Paused." in said(press(cast, run, "pause", "member"))
     paused = progress(cast, run)
-    assert (paused["state"], paused["can"]) == ("paused", ["resume", "cancel"])
+    assert (paused["state"], paused["can"]) == ("paused", ["resume", "cancel", "rewrite"])
     assert paused["headline"] == "Paused with 5 of 5 recipients to go"
     assert "Resumed" in said(press(cast, run, "resume"))
     assert "Cancelled" in said(press(cast, run, "cancel"))
@@ -309,7 +310,11 @@ def test_errors_are_grouped_by_code_with_examples(cast, launched):
     assert "UNREGISTERED" in html
     assert "uninstalled" in html
     assert ">3</a>" in html
-    assert "Ravi · Android …stered_1" in html
+    assert "Ravi</a> · Android …stered_1" in html
+    with scope(cast.workspace):
+        contact = Contact.objects.get(endpoints__value="sbx_unregistered_3")
+    assert f"campaigns/contact/{contact.pk}/change/" in html, "each of a handful of examples leads to its contact"
+    assert "?reason=endpoint_gone&amp;code=UNREGISTERED" in html
     assert "Nothing went wrong" in page(cast, run_to_the_end(launched(name="Again")), "errors/").content.decode()
 
 

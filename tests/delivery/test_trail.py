@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from campaigns import plan
 from campaigns.models import Run
-from delivery.work import stop_run
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.story import add_people
@@ -35,7 +35,7 @@ def test_a_send_that_is_undone_then_hurried_stopped_and_ended_leaves_each_step(c
         press(cast, run, verb)
     with scope(cast.workspace):
         run.refresh_from_db()
-        stop_run(run, "SENDER_ID_MISMATCH: another project's token")
+        plan.hold(run, "SENDER_ID_MISMATCH: another project's token")
     for verb in ("resume", "cancel", "cancel"):
         press(cast, run, verb)
     press(cast, launched(), "send-now")

@@ -1,13 +1,18 @@
 """CurlTransport against peers that answer, hang, reset, refuse and misbehave."""
 
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import h2.errors
 import pytest
 
 from delivery.channels.transport import BODY_LIMIT_BYTES, Answer, CurlTransport, Failure, Request
+from tests.certificate import self_signed
 from tests.delivery.h2_peer import Connection, answer, reset_socket, running_peer
 
 HEADERS = ("Content-Type: application/json",)
@@ -90,6 +95,38 @@ def test_a_peer_without_tls_was_certainly_not_sent_to(transport: CurlTransport) 
         transport.submit(requests_to(peer.url.replace("http://", "https://"), 1))
         [only] = drain(transport)
     assert only.failure is Failure.NOT_SENT
+
+
+@pytest.mark.parametrize(
+    "is_folder",
+    [False, pytest.param(True, marks=pytest.mark.skipif(shutil.which("openssl") is None, reason="names the files"))],
+)
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", None])
+def test_http2_over_tls_to_a_peer_that_an_authority_of_the_environment_vouches_for(
+    transport: CurlTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, is_folder: bool
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    tls.set_alpn_protocols(["h2"])
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        if is_folder:
+            asked = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(certificate)]
+            name = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+            shutil.copy(certificate, tmp_path / f"{name}.0")
+        monkeypatch.setenv(variable, str(tmp_path if is_folder else certificate))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running_peer(answer(200), tls) as peer:
+        transport.submit(requests_to(peer.url, 3))
+        answers = drain(transport)
+    if variable:
+        assert [a.status for a in answers] == [200] * 3
+    else:
+        assert [a.failure for a in answers] == [Failure.NOT_SENT] * 3
+        assert "certificate" in answers[0].detail
 
 
 def test_an_accepting_socket_that_never_speaks_ends_by_time_out() -> None:

@@ -109,6 +109,7 @@ CONSOLE: dict[str, Rule] = {
     "app_list": both(roles.VIEW),
     "autocomplete": Rule(NOBODY, NO_SUCH_METHOD),  # asks for the field that it completes; without one it refuses
     "preview": post_only(roles.VIEW),
+    "check_message": post_only(roles.EDIT),
     "tenants_auditentry_export": both(roles.EXPORT),
     "tenants_apikey_created": both(roles.CONNECTIONS),
     "tenants_apikey_revoke": both(roles.CONNECTIONS),
@@ -132,6 +133,8 @@ CONSOLE: dict[str, Rule] = {
     "campaigns_campaign_review": Rule(roles.VIEW, roles.SEND),
     "campaigns_campaign_duplicate": both(roles.EDIT),
     "campaigns_contact_change": both(roles.VIEW),  # a page that only shows, whatever the method
+    "campaigns_contact_devices": both(roles.VIEW),
+    "campaigns_contact_retire": post_only(roles.EDIT),
     "campaigns_run_change": both(roles.VIEW),
     "campaigns_template_import_sample": both(roles.IMPORT),
     "campaigns_template_import_errors": both(roles.IMPORT),
@@ -142,9 +145,25 @@ CONSOLE: dict[str, Rule] = {
     "phone_wall_key": post_only(roles.SEND),
     "campaigns_run_progress": both(roles.VIEW),
     "campaigns_run_errors": both(roles.VIEW),
+    "campaigns_run_shards": both(roles.VIEW),
+    "campaigns_run_rewrite": both(roles.SEND),  # and roles.EDIT, which every role that may send holds
     "campaigns_run_recipients": both(roles.VIEW),
     "campaigns_run_export": both(roles.EXPORT),
-    **{f"campaigns_run_{verb}": post_only(roles.SEND) for verb in ("pause", "resume", "cancel", "undo", "send-now")},
+    **{
+        f"campaigns_run_{verb}": post_only(roles.SEND)
+        for verb in (
+            "pause",
+            "resume",
+            "cancel",
+            "undo",
+            "send-now",
+            "retry-failed",
+            "resend-unknown",
+            "close-unknown",
+            "send-missed",
+            "drill",
+        )
+    },
     "reports_campaign_funnel": both(roles.VIEW),
     "reports_run_funnel": both(roles.VIEW),
     "reports_run_figures": both(roles.VIEW),
@@ -178,6 +197,8 @@ SITE: dict[str, Rule] = {
     "api:change_member": both(NO_SUCH_METHOD),  # PATCH and DELETE
     "api:remove_member": both(NO_SUCH_METHOD),
     "api:list_invitations": both(BY_KEY),
+    "api:register_devices": post_only(BY_KEY),
+    "api:unregister_devices": post_only(BY_KEY),
     "api:invite": both(BY_KEY),
     "api:resend_invitation": post_only(BY_KEY),
     "api:revoke_invitation": both(NO_SUCH_METHOD),

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -361,9 +361,7 @@ ACTION = st.tuples(
 )
 
 
-@hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@hypothesis_settings(max_examples=25)
 @given(batches=st.lists(st.lists(ACTION, min_size=1, max_size=8), min_size=1, max_size=6), seed=st.integers(0, 999))
 def test_rollups_are_exact_after_any_interleaving_of_batches_repeats_and_digests(cast, sent, batches, seed):
     chance = random.Random(seed)

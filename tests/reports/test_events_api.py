@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import RequestFactory
 from django.utils import timezone
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -371,9 +371,7 @@ BODY = (
     | EVENT
     | VALUE
 ).map(lambda value: json.dumps(value).encode())
-HARD = hypothesis_settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+HARD = hypothesis_settings(max_examples=150)
 
 
 @HARD

@@ -13,15 +13,16 @@ from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.models import Consent, Contact, Run
+from campaigns.models import Consent, Contact, Endpoint, EndpointMove, Run
 from delivery import pipeline, record
-from delivery.models import Pace, Shard
+from delivery.models import Drill, Pace, Shard
 from reports.models import Engagement, InboxBatch, Rollup
 from tenants import keys, purge
 from tenants.models import AuditEntry, Connection, User, Workspace
 from tenants.scope import every_workspace, scope, tenant_models
 from tenants.workspaces import UNDO_DELETION, ask_deletion, create_workspace, purge_due, undo_deletion
 from tests.house.rows import rows_of
+from tests.pages import YES
 from tests.story import add_people, run_to_the_end, write_campaign
 
 
@@ -33,12 +34,18 @@ def rows_everywhere(workspace: Workspace) -> None:
         Consent.objects.create(
             workspace=workspace, contact=contact, channel="app_push", status="opted_in", source="app"
         )
+        device = Endpoint.objects.get(contact=contact)
+        EndpointMove.objects.create(
+            workspace=workspace, endpoint=device, from_contact="asha", to_contact="ravi", at=now
+        )
         Shard.objects.create(workspace=workspace, run=run, first_id=1, last_id=2)
+        Drill.objects.create(workspace=workspace, run=run, worker="here:1", asked_at=now)
         InboxBatch.objects.create(workspace=workspace, received_at=now, not_before=now, count=1, events=b"[]")
         numbers = {"workspace": workspace, "campaign_id": run.campaign_id, "run_id": run.pk, "type": "opened"}
         Engagement.objects.create(**numbers, notification_id=1, first_at=now)
         Rollup.objects.create(**numbers, quarter=now)
-        Pace.objects.create(connection=made[Connection], tokens=1, refilled_at=now)
+        for whose in ({"connection": made[Connection]}, {"run": run}):
+            Pace.objects.create(**whose, tokens=1, refilled_at=now, ramp_from=now)
 
 
 def counts(workspace: Workspace) -> dict[models.Field, int]:
@@ -61,7 +68,7 @@ def close(cast, *, days_ago: int = 0) -> None:
 
 def ask(cast, name: str, by: str = "owner"):
     url = cast.url(f"tenants/workspace/{cast.workspace.pk}/delete_workspace/")
-    return cast.client(by).post(url, {"_form_submitted": "on", "typed": name})
+    return cast.client(by).post(url, {**YES, "typed": name})
 
 
 def closed(cast) -> bool:
@@ -199,7 +206,7 @@ def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(ca
     undo_deletion(cast.workspace, by=cast.owner)
     page = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/progress/")).json()
     assert (page["headline"], page["can"]) == (
-        "Paused before its audience was known: nobody got anything", ["resume", "cancel"],
+        "Paused before its audience was known: nobody got anything", ["resume", "cancel", "rewrite"],
     )  # fmt: skip
     with scope(cast.workspace):
         assert plan.resume(run, by=cast.owner)

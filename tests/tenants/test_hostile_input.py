@@ -4,6 +4,7 @@ import pytest
 
 from tenants.models import Invitation, User, Workspace
 from tenants.scope import scope
+from tests.pages import YES
 
 
 # --- the way out of a workspace's address -------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def refused(answer, sentence: str) -> bool:
 def test_a_dialog_of_the_platform_about_no_row_is_404(cast, pk, action):
     path = f"/platform/tenants/{action.format(pk)}/"
     client = cast.client("operator")
-    assert [client.get(path).status_code, client.post(path, {"_form_submitted": "on"}).status_code] == [404, 404]
+    assert [client.get(path).status_code, client.post(path, YES).status_code] == [404, 404]
 
 
 def test_an_address_that_is_too_long_invites_nobody(cast, mailoutbox):

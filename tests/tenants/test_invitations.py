@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import connection, connections
 from django.test import Client
@@ -18,17 +17,7 @@ from tenants.models import AuditEntry, Invitation, Membership, User
 from tenants.roles import Role
 from tenants.scope import scope
 from tenants.workspaces import ask_deletion, change_member, leave, transfer_ownership
-
-YES = {"_form_submitted": "on"}
-
-
-@pytest.fixture(autouse=True)
-def _no_rate_limits_from_other_tests():
-    cache.clear()
-
-
-def text(response) -> str:
-    return response.content.decode()
+from tests.pages import YES, text
 
 
 def invite(cast, emails: str, role: str = "member", by: str = "admin"):

@@ -12,8 +12,7 @@ from tenants.models import ApiKey, AuditEntry, Membership
 from tenants.scope import scope
 from tenants.secrets import digest_of
 from tenants.workspaces import ask_deletion, change_member
-
-YES = {"_form_submitted": "on"}
+from tests.pages import YES
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,9 @@ from tenants import audit, secrets
 from tenants.models import ApiKey, AuditEntry, Workspace
 from tenants.scope import scope
 from tenants.secrets import digest_of
+from tests.pages import YES, text
 
 KEY = {"name": "Android app", "kind": "write", "mode": "live"}
-
-
-def text(response) -> str:
-    return response.content.decode()
 
 
 def made_key(cast, client):
@@ -47,7 +44,7 @@ def test_a_key_is_revoked_by_post_only_and_stays_in_the_list(cast):
     assert "Revoke this key?" in text(client.get(url))
     with scope(cast.workspace):
         assert ApiKey.objects.get().revoked_at is None
-    answer = client.post(url, {"_form_submitted": "on"}, headers={"HX-Request": "true"})
+    answer = client.post(url, YES, headers={"HX-Request": "true"})
     assert answer.headers["HX-Redirect"] == cast.url("tenants/apikey/")
     with scope(cast.workspace):
         assert ApiKey.objects.get().revoked_at is not None

@@ -77,7 +77,10 @@ def test_a_person_has_one_day_in_all_their_workspaces(cast):
 def test_a_day_later_there_is_room_again(cast):
     for number in range(3):
         draft(cast, f"a{number}@x.test")
-    draft(cast, "b@x.test", now=timezone.now() + timedelta(days=1))
+    now = timezone.now()
+    with pytest.raises(limits.TooMany):
+        draft(cast, "b@x.test", now=now + timedelta(days=1) - timedelta(minutes=1))
+    draft(cast, "b@x.test", now=now + timedelta(days=1))
 
 
 def test_one_address_is_mailed_again_after_some_minutes_also_when_it_was_withdrawn(cast, admins, mailoutbox):

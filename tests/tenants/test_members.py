@@ -9,8 +9,7 @@ from tenants.roles import Role
 from tenants.scope import scope
 from tenants.workspaces import change_member
 from tests.house.sources import ROOT
-
-YES = {"_form_submitted": "on"}
+from tests.pages import YES, text
 
 
 def membership(cast, name) -> Membership:
@@ -24,11 +23,7 @@ def page(cast, name) -> str:
 
 def remove(cast, by, name):
     url = cast.url(f"tenants/membership/{membership(cast, name).pk}/remove/")
-    return cast.client(by).post(url, {"_form_submitted": "on"}, follow=True)
-
-
-def text(response) -> str:
-    return response.content.decode()
+    return cast.client(by).post(url, YES, follow=True)
 
 
 def test_the_list_names_everybody_with_role_status_and_day_of_joining(cast):

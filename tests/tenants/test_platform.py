@@ -25,9 +25,9 @@ from tenants.scope import scope
 from tenants.workspaces import add_member, create_workspace
 from tests.conftest import Cast
 from tests.house.rows import rows_of
+from tests.pages import YES
 
 PASSWORD = "correct horse"
-YES = {"_form_submitted": "on"}  # what Unfold's dialogs post
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 

@@ -14,14 +14,11 @@ from tenants import audit
 from tenants.admin import trail
 from tenants.models import AuditEntry
 from tenants.scope import scope
+from tests.pages import text
 
 LIST = "tenants/auditentry/"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NAMES = {"Plain", "By admin", "Late", "Of the engine", "Theirs"}
-
-
-def text(response) -> str:
-    return response.content.decode()
 
 
 @pytest.fixture

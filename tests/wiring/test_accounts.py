@@ -4,25 +4,18 @@ import re
 
 import pytest
 from allauth.account.models import EmailAddress
-from django.core.cache import cache
+from django.db import InterfaceError, OperationalError
 from django.test import Client
 
 from campaigns.models import Campaign, Contact, Template
+from tenants.api.security import AccessTokenOrKey
 from tenants.models import Connection, User, Workspace
 from tenants.scope import scope
 from tenants.workspaces import create_workspace
+from tests.pages import text
 
 PASSWORD = "a long and rare one 7"
 SIGN_UP = {"full_name": "Noor Khan", "email": "noor@example.com", "password1": PASSWORD}
-
-
-@pytest.fixture(autouse=True)
-def _no_rate_limits_from_other_tests():
-    cache.clear()
-
-
-def text(response) -> str:
-    return response.content.decode()
 
 
 def link_in(mail) -> str:
@@ -156,6 +149,24 @@ def test_a_crash_has_our_look(cast, monkeypatch):
     answer = client.get(cast.url("tenants/membership/"))
     assert answer.status_code == 500
     assert "Something broke on our side" in text(answer)
+
+
+@pytest.mark.parametrize("error", [OperationalError("deadlock detected"), InterfaceError("connection already closed")])
+def test_a_database_that_does_not_answer_asks_for_patience(cast, monkeypatch, error):
+    from tenants.admin.members import MembershipAdmin
+
+    def busy(*args):
+        raise error
+
+    monkeypatch.setattr(MembershipAdmin, "get_queryset", busy)
+    client = cast.client("owner")
+    client.raise_request_exception = False
+    answer = client.get(cast.url("tenants/membership/"))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "try again" in text(answer)
+    monkeypatch.setattr(AccessTokenOrKey, "__call__", busy)
+    answer = client.get("/api/v1/workspaces")
+    assert (answer.status_code, answer["Retry-After"], answer.json()["code"]) == (503, "5", "busy")
 
 
 # --- the frame ---------------------------------------------------------------------------------------------------

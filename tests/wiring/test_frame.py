@@ -9,12 +9,9 @@ from tenants.admin.workspaces import WorkspaceForm
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import scope
 from tenants.workspaces import create_workspace
+from tests.pages import text
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
-
-
-def text(response) -> str:
-    return response.content.decode()
 
 
 def save_settings(cast, **fields):

@@ -7,6 +7,7 @@ import pickle
 import secrets
 from base64 import b64encode
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -24,7 +25,8 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.signing import SignedPackage
 
-from delivery.models import Heartbeat
+from campaigns.models import Run
+from delivery.models import Heartbeat, Shard
 from pushpilot import operations, schedules
 from pushpilot.lib import wake
 from pushpilot.lib.health import Status
@@ -34,6 +36,7 @@ from pushpilot.sites import third_party_page
 from tenants import operators
 from tenants.admin.platform import WITHOUT_PAGE
 from tenants.models import User, Workspace
+from tenants.scope import scope
 from tests.house.rows import rows_of
 
 NOW = timezone.now()
@@ -255,3 +258,74 @@ def test_the_palette_finds_pages_users_and_workspaces(client, cast):
     assert f"/platform/tenants/workspace/{workspace.pk}/change/" in shown
     assert f"/platform/tenants/user/{cast.owner.pk}/change/" in shown
     assert "Biddano Tech" not in text(client, "search/?s=zzz&extended=1")
+
+
+# --- workers -------------------------------------------------------------------------------------------------
+WORKERS = "delivery/heartbeat/"
+
+
+def _seen(worker: str, beat: timedelta, first: timedelta | None = None) -> None:
+    now = timezone.now()
+    Heartbeat.objects.create(worker=worker, beat_at=now - beat, started_at=now - first if first else None)
+
+
+def test_the_page_of_workers_says_who_lives_and_who_went_silent(client):
+    assert "No worker has ever been heard" in text(client, WORKERS)
+    _seen("web1:7", timedelta(seconds=4), timedelta(hours=3))
+    _seen("web2:9", timedelta(minutes=5), timedelta(minutes=65))
+    page = text(client, WORKERS)
+    assert "1 running" in page
+    assert "1 silent" in page
+    assert "running for 3 h" in page
+    assert "silent; it had run for 60 min" in page or "silent; it had run for 1 h" in page
+    assert page.index("web1:7") < page.index("web2:9")
+
+
+def test_the_page_of_workers_says_what_waits_and_for_how_long(client):
+    _seen("web1:7", timedelta(seconds=4))
+    assert "Every task was taken at once" in text(client, WORKERS)
+    OrmQ.objects.create(key="pushpilot", payload="x", lock=timezone.now() - timedelta(minutes=3))
+    OrmQ.objects.create(key="pushpilot", payload="x", lock=timezone.now() + timedelta(minutes=3))
+    page = text(client, WORKERS)
+    assert "The oldest for 3 min" in page
+    assert 'class="pf-card pf-figure" data-status="warning"' in page
+
+
+def test_the_page_of_workers_shows_leases_without_any_text_of_a_workspace(client, cast):
+    run = rows_of(cast.workspace, mark="SECRETTEXT")[Run]
+    now = timezone.now()
+    with scope(cast.workspace):
+        Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING, finished_at=None)
+        Shard.objects.all().delete()
+        held = {"workspace": cast.workspace, "run": run, "state": Shard.State.LEASED}
+        Shard.objects.create(
+            first_id=1, last_id=2500, owner="web1:811:ab12", lease_until=now + timedelta(seconds=25),
+            leased_at=now - timedelta(seconds=9), **held,
+        )  # fmt: skip
+        Shard.objects.create(
+            first_id=2501,
+            last_id=5000,
+            owner="web1:812:ab12",
+            lease_until=now - timedelta(seconds=70),
+            attempts=2,
+            **held,
+        )
+        waits = {"workspace": cast.workspace, "run": run, "first_id": 5001, "last_id": 7500}
+        Shard.objects.create(not_before=now - timedelta(minutes=6), **waits)
+    page = text(client, WORKERS)
+    for words in ("web1:811", "1 – 2,500", "9 s ago", "24 s left", "ran out 70 s ago", "1 lease ran out"):
+        assert words in page or words.replace("24", "25") in page or words.replace("70 s", "1 min") in page, words
+    assert page.index("web1:812") < page.index("web1:811"), "what needs a look stands first"
+    assert "The oldest for 6 min" in page
+    assert 'pf-figure" data-status="broken"' in page
+    assert "ab12" not in page
+    assert "SECRETTEXT" not in page
+
+
+def test_a_worker_has_no_page_of_its_own_and_nothing_to_change(client):
+    _seen("web1:7", timedelta(seconds=4))
+    for path in ("web1_3A7/change/", "web1:7/change/"):
+        assert client.get(f"/platform/{WORKERS}{path}").status_code == 404
+    for path in ("add/", "web1_3A7/delete/", "web1_3A7/history/"):
+        assert client.post(f"/platform/{WORKERS}{path}", {"post": "yes"}).status_code in (403, 404)
+    assert Heartbeat.objects.exists()

@@ -1,21 +1,31 @@
 """The watchdog around the q2 cluster, and the bells. `python -m tests.faults` attacks the real thing."""
 
+import contextlib
 import os
+import signal
 import subprocess
+import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from django.db import transaction
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError, transaction
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from delivery import heartbeat
-from delivery.models import Heartbeat
+from campaigns.models import Run
+from delivery import heartbeat, leases, pipeline
+from delivery.models import Heartbeat, Shard
 from pushpilot import schedules
 from pushpilot.lib import wake
-from pushpilot.management.commands.worker import Watchdog
+from pushpilot.management.commands.worker import STALE, Watchdog
 from pushpilot.processes import only_one
+from tenants.scope import every_workspace, scope
+from tests.house.rows import rows_of
 
 
 @pytest.fixture
@@ -105,3 +115,251 @@ def test_a_second_demo_on_the_same_folder_is_refused_until_the_first_has_ended(t
         assert (first, second) == (True, False)
     with only_one(tmp_path / "demo.lock") as again:
         assert again
+
+
+@pytest.fixture
+def leash(monkeypatch):
+    """Our end of a cluster's leash, in a process that believes to be in the cluster."""
+    theirs, ours = os.pipe()
+    monkeypatch.setitem(os.environ, heartbeat.LEASH_VARIABLE, str(theirs))
+    yield ours
+    for end in (theirs, ours):
+        with contextlib.suppress(OSError):
+            os.close(end)
+    heartbeat._leash.cache_clear()
+
+
+def test_work_stops_when_the_watchdog_lets_go_or_dies(leash):
+    assert not heartbeat.is_stopping()
+    os.close(leash)
+    assert heartbeat.is_stopping()
+    assert heartbeat.is_stopping(), "for good, and for every process that asks"
+
+
+def test_nothing_stops_outside_of_a_worker(monkeypatch):
+    monkeypatch.delitem(os.environ, heartbeat.LEASH_VARIABLE, raising=False)
+    assert not heartbeat.is_stopping()
+
+
+@pytest.fixture
+def sending(cast) -> None:
+    """A run that sends, of which one shard waits."""
+    run = rows_of(cast.workspace)[Run]
+    with scope(cast.workspace):
+        Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING, finished_at=None)
+        Shard.objects.all().delete()
+        Shard.objects.create(workspace=cast.workspace, run=run, first_id=0, last_id=9)
+
+
+def test_a_stopping_worker_takes_no_shard_and_rings_for_the_others(sending, leash, django_capture_on_commit_callbacks):
+    os.close(leash)
+    OrmQ.objects.all().delete()
+    with django_capture_on_commit_callbacks(execute=True):
+        pipeline.work(timezone.now())
+    with every_workspace():
+        assert set(Shard.objects.values_list("state", flat=True)) == {Shard.State.OPEN}
+    assert [bell.func() for bell in OrmQ.objects.all()] == ["delivery.tasks.work"]
+
+
+def _ended(dog: Watchdog, code: str) -> None:
+    dog.cluster = subprocess.Popen(["sh", "-c", f"exit {code}"], start_new_session=True)
+    dog.cluster.wait()
+    dog._bury(now=100.0)
+
+
+def test_a_cluster_that_dies_again_and_again_is_started_more_and_more_slowly(watchdog):
+    watchdog.started = timezone.now()
+    waits = []
+    for _ in range(7):
+        _ended(watchdog, "1")
+        waits.append(watchdog.start_at - 100.0)
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+    Heartbeat.objects.create(worker=watchdog.name, beat_at=timezone.now())
+    _ended(watchdog, "1")
+    assert watchdog.start_at == 100.0, "one that has worked is started again at once"
+
+
+def test_a_worker_that_had_to_be_killed_says_so_with_its_exit_code(watchdog, monkeypatch):
+    monkeypatch.setattr("pushpilot.cluster.STOP_SECS", 0.2)
+    for script, is_in_order in (("exit 0", True), ("exit 3", False), ("sleep 300", False)):
+        watchdog.cluster = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+        assert watchdog._end_cluster() == is_in_order
+    monkeypatch.setattr(Watchdog, "run", lambda dog: False)
+    with pytest.raises(CommandError, match="was killed"):
+        call_command("worker")
+
+
+def _processes_of_group(leader: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[2]) == leader and fields[0] != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+def _wait_until(condition, within_secs=20.0):
+    deadline = time.monotonic() + within_secs
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+@pytest.fixture
+def real_cluster(tmp_path):
+    """A cluster of its own on an empty database, and our end of its leash."""
+    theirs, ours = os.pipe()
+    environment = {
+        **os.environ, "DATABASE_URL": f"sqlite:///{tmp_path / 'q.sqlite3'}", "DATA_DIR": str(tmp_path),
+        "LOG_LEVEL": "CRITICAL", heartbeat.LEASH_VARIABLE: str(theirs), "PYTHONWARNINGS": "ignore",
+    }  # fmt: skip
+    environment.pop("ROW_SECURITY", None)
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=settings.BASE_DIR, env=environment, check=True)
+    cluster = subprocess.Popen(
+        [sys.executable, "-m", "pushpilot.cluster"], cwd=settings.BASE_DIR, env=environment, pass_fds=(theirs,),
+        start_new_session=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(theirs)
+    # The parent, the sentinel, two workers, the monitor and the pusher.
+    assert _wait_until(lambda: len(_processes_of_group(cluster.pid)) == 6)
+    yield cluster, ours
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(cluster.pid, signal.SIGKILL)
+    cluster.wait()
+    with contextlib.suppress(OSError):
+        os.close(ours)
+
+
+def test_a_cluster_ends_in_order_when_its_watchdog_is_gone(real_cluster):
+    cluster, leash = real_cluster
+    os.close(leash)
+    assert cluster.wait(20) == 0
+    assert not _processes_of_group(cluster.pid)
+
+
+def test_a_killed_sentinel_leaves_no_orphan_that_takes_tasks(real_cluster):
+    cluster, _ = real_cluster
+    sentinel = int(Path(f"/proc/{cluster.pid}/task/{cluster.pid}/children").read_text().split()[0])
+    os.kill(sentinel, signal.SIGKILL)
+    assert cluster.wait(20) == 1
+    assert _wait_until(lambda: not _processes_of_group(cluster.pid))
+
+
+def test_a_worker_does_not_start_on_a_database_without_its_migrations(db, monkeypatch):
+    monkeypatch.setattr(
+        "pushpilot.health.unapplied", lambda: "2 migrations are not applied: delivery 0005, tenants 0009."
+    )
+    with pytest.raises(CommandError, match=r"2 migrations are not applied.*Run manage\.py migrate"):
+        call_command("worker")
+
+
+def test_a_worker_waits_for_a_database_that_is_away(watchdog, monkeypatch):
+    """It registers its schedules when the database is there, and ends in order all the same."""
+    answers = iter([OperationalError("away"), OperationalError("away"), None])
+
+    def register() -> None:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+        watchdog.is_stopping = True
+
+    monkeypatch.setattr(schedules, "register", register)
+    monkeypatch.setattr(Watchdog, "_start", lambda dog: None)
+    monkeypatch.setattr("pushpilot.management.commands.worker.time.sleep", lambda secs: None)
+    monkeypatch.setattr("pushpilot.management.commands.worker.signal.signal", lambda number, handler: None)
+    assert watchdog.run()
+    assert watchdog.is_registered
+
+
+def test_sending_resumes_within_a_minute_after_a_crash():
+    """The lease of the dead process runs out, then the sweep comes by; a cluster that hangs is replaced, and sweeps."""
+    slack = timedelta(seconds=5)
+    assert leases.LEASE + schedules.SWEEP + slack < timedelta(seconds=60)
+    assert STALE + slack < timedelta(seconds=60)
+
+
+def test_a_new_cluster_sweeps_at_once(watchdog, monkeypatch):
+    rung = []
+    monkeypatch.setattr(wake, "ring", lambda bell, **options: rung.append((bell, watchdog.started)))
+    monkeypatch.setattr(schedules, "register", lambda: None)
+    monkeypatch.setattr("pushpilot.management.commands.worker.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr("pushpilot.management.commands.worker.LONGEST_WAIT_SECS", 0)
+    rounds = iter([None, None, None])
+
+    def start() -> None:
+        watchdog.cluster = subprocess.Popen(["sh", "-c", "exit 0"], start_new_session=True)
+        watchdog.cluster.wait()
+        watchdog.started = timezone.now()
+
+    def sleep(secs: float) -> None:
+        watchdog.is_stopping = next(rounds, "over") == "over"
+
+    monkeypatch.setattr(watchdog, "_start", start)
+    monkeypatch.setattr("pushpilot.management.commands.worker.time.sleep", sleep)
+    watchdog.run()
+    sweeps = [at for bell, at in rung if bell == "sweep"]
+    assert len(sweeps) == 4, "one for each cluster, though none was due"
+    assert len(set(sweeps)) == 4
+
+
+def test_bells_for_work_do_not_pile_up_while_everybody_is_busy(db, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(wake.CROWD + 5):
+            wake.ring("work")
+    assert OrmQ.objects.count() == wake.CROWD
+    with django_capture_on_commit_callbacks(execute=True):
+        wake.ring("work", at=timezone.now() + timedelta(minutes=1))
+        wake.ring("tick")
+    assert [bell.func() for bell in OrmQ.objects.order_by("-pk")[:1]] == ["delivery.tasks.tick"], (
+        "others always come in"
+    )
+    assert OrmQ.objects.count() == wake.CROWD + 1
+
+
+def test_bells_of_others_or_for_later_or_of_another_key_are_no_crowd(db, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(wake.CROWD):
+            wake.ring("digest")
+            wake.ring("work", at=timezone.now() + timedelta(minutes=1))
+    OrmQ.objects.bulk_create(
+        OrmQ(key="pushpilot", payload="of another key", lock=timezone.now()) for _ in range(wake.CROWD)
+    )
+    before = OrmQ.objects.count()
+    with django_capture_on_commit_callbacks(execute=True):
+        wake.ring("work")
+    assert OrmQ.objects.count() == before + 1
+
+
+def test_a_cluster_that_beats_by_itself_is_asked_for_no_heartbeat(watchdog):
+    watchdog.started = timezone.now() - timedelta(minutes=5)
+    assert not watchdog._is_fresh()
+    Heartbeat.objects.create(worker=watchdog.name, beat_at=timezone.now() - timedelta(seconds=1))
+    assert watchdog._is_fresh()
+    Heartbeat.objects.update(beat_at=timezone.now() - 2 * schedules.BEAT)
+    assert not watchdog._is_fresh()
+
+
+def test_work_lets_others_have_their_turn(sending, monkeypatch, django_capture_on_commit_callbacks):
+    """A run at 60 a second kept both processes busy for slices of 20 s, and a tick stood behind eleven of them."""
+    claimed = []
+    monkeypatch.setattr("delivery.leases.claim", lambda now: claimed.append(now))
+    for waits, expected in ((True, 0), (False, 1)):
+        claimed.clear()
+        OrmQ.objects.all().delete()
+        if waits:
+            OrmQ.objects.create(key="pushpilot", payload="x", lock=timezone.now() - timedelta(seconds=1))
+        with django_capture_on_commit_callbacks(execute=True):
+            pipeline.work(timezone.now() - timedelta(seconds=3))
+        assert len(claimed) == expected
+        rung = [bell.func() for bell in OrmQ.objects.exclude(payload="x")]
+        assert rung == ["delivery.tasks.work"], "what is left goes to the end of the queue"
+
+
+def test_a_shard_is_held_for_the_slice_only_while_nobody_waits(db):
+    until = timezone.now() + pipeline.SLICE
+    assert pipeline._end_of_turn(until) == until
+    OrmQ.objects.create(key="pushpilot", payload="x", lock=timezone.now() - timedelta(seconds=1))
+    assert pipeline._end_of_turn(until) <= timezone.now() + pipeline.TURN
+    assert pipeline._end_of_turn(until - pipeline.SLICE) == until - pipeline.SLICE

@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.urls import get_resolver
 from django.utils import timezone
 
-from campaigns.models import Campaign, Run
+from campaigns.models import Campaign, Endpoint, Run
 from delivery.models import Message
 from pushpilot.api import api
 from pushpilot.lib.signing import sign_reference
@@ -24,7 +24,7 @@ from tests.house.matrix.cells import Cell, any_of, is_insider
 from tests.house.matrix.world import ABSENT, ALLOWED, FORBIDDEN, MISSING, NO_KEY, World
 from tests.house.rows import Rows
 
-READ, MEMBERS = keys.WORKSPACE_READ, roles.MEMBERS
+READ, DEVICES, MEMBERS = keys.WORKSPACE_READ, keys.DEVICES_WRITE, roles.MEMBERS
 SIGNED_IN = "signed in"  # a person, whatever their role
 
 
@@ -52,6 +52,15 @@ def _event(world: World, rows: Rows) -> dict[str, Any]:
     return {"batch": [{"message_id": "m1", "type": "opened", "ref": ref}, by_id]}
 
 
+def _device(world: World, rows: Rows) -> dict[str, Any]:
+    """A new owner for the device of the workspace's contact."""
+    return {"devices": [{"external_user_id": "new", "token": rows[Endpoint].value, "platform": "android"}]}
+
+
+def _gone(world: World, rows: Rows) -> dict[str, Any]:
+    return {"devices": [{"token": rows[Endpoint].value}]}
+
+
 def says(**fields: Any) -> Callable[[World, Rows], Any]:
     return lambda world, rows: fields
 
@@ -76,6 +85,8 @@ OPERATIONS: dict[str, Operation] = {
     "invite": Operation(None, MEMBERS, body=says(email="asha@freshcart.test"), shows="asha@", changes=Invitation),
     "resend_invitation": Operation(None, MEMBERS, Invitation, shows='"link"', changes=Invitation),
     "revoke_invitation": Operation(None, MEMBERS, Invitation, changes=Invitation),
+    "register_devices": Operation(DEVICES, roles.EDIT, body=_device, shows='"created"', changes=Endpoint),
+    "unregister_devices": Operation(DEVICES, roles.EDIT, body=_gone, shows='"retired"', changes=Endpoint),
     "logout": Operation(None, SIGNED_IN),
 }
 # Doors for who has nothing yet (tests/tenants/api walks through them), and OPTIONS.
@@ -224,7 +235,9 @@ class _Call:
         self.address = self.address.replace("{row}", str(row.pk if row is not None else ABSENT))
         self.body = json.dumps(operation.body(world, rows.get(whose, world.ours)))
         is_key = secret.startswith("pp_")
-        by_header = address.endswith("/workspace") or (is_key and method == "GET" and address.endswith("/workspaces"))
+        by_header = address.endswith(("/workspace", "/devices", "/devices/unregister")) or (
+            is_key and method == "GET" and address.endswith("/workspaces")
+        )
         self.names_workspace = by_header or "{workspace}" in address
         self.headers = {"HTTP_X_WORKSPACE_ID": workspace.slug} if by_header else {}
         if secret:

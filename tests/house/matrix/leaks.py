@@ -20,7 +20,7 @@ from campaigns.admin.campaigns import CampaignAdmin
 from campaigns.admin.templates import TemplateAdmin
 from campaigns.imports.templates import TemplateResource
 from campaigns.models import Campaign, Contact, Run, Template
-from delivery.admin import preview, recipients, runs
+from delivery.admin import preview, recipients, verbs
 from delivery.admin.connections import ConnectionAdmin
 from delivery.admin.runs import RunAdmin
 from delivery.models import Message
@@ -167,7 +167,8 @@ def _(world, patch):
 
 @leak("the recipients of a run are everybody's", route("campaigns_run_export"))
 def _(world, patch):
-    patch.setattr(recipients, "rows_of", lambda run, wanted: Message._base_manager.order_by("contact_id", "pk"))
+    rows = Message._base_manager.order_by("contact_id", "pk")
+    patch.setattr(recipients, "rows_of", lambda run, wanted, most: list(rows[:most]))
 
 
 @leak("the preview shows anybody's contact", route("preview", "viewer"))
@@ -212,7 +213,7 @@ def _(world, patch):
 @leak("anybody's run is paused", route("campaigns_run_pause", "member"))
 def _(world, patch):
     patch.setattr(RunAdmin, "_run", lambda self, request, pk: Run._base_manager.get(pk=pk))
-    patch.setattr(runs.plan, "pause", everywhere(runs.plan.pause))
+    patch.setattr(verbs.plan, "pause", everywhere(verbs.plan.pause))
 
 
 @leak("a report's figures open by any number", route("reports_run_figures", "viewer"))

@@ -9,23 +9,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.db import models
+from django.utils import timezone
 
-from campaigns.models import Campaign, Run, Template
+from campaigns import plan
+from campaigns.endpoints import STALE
+from campaigns.models import Campaign, Contact, Endpoint, Revision, Run, Template
+from campaigns.reasons import Reason
+from delivery.models import Drill, Message, Shard
 from tenants.models import ApiKey, Connection, Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 from tests.house.matrix.world import GLOBAL, OURS, World
 from tests.house.routes import Route
 from tests.house.rows import Rows
+from tests.pages import YES
 
 Post = dict[str, Any]
-# What Unfold's dialogs post as the answer "yes".
-YES: Post = {"_form_submitted": "on"}
 MARK = OURS
 
 
@@ -60,8 +65,49 @@ def _in_state(state: str) -> Callable[[Rows], None]:
     return before
 
 
+def _on_its_way(rows: Rows) -> None:
+    _in_state(Run.State.RUNNING)(rows)
+    with every_workspace():
+        Campaign.objects.filter(pk=rows[Campaign].pk).update(status=Campaign.Status.RUNNING)
+
+
+def _another_text(world: World, rows: Rows) -> Post:
+    with every_workspace():
+        seen = plan.contents_of(Campaign.objects.get(pk=rows[Campaign].pk))[1]
+    return {"title": "Another text", "body": "Until Sunday.", "seen": seen}
+
+
+def _sent_now(rows: Rows) -> None:
+    _in_state(Run.State.RUNNING)(rows)
+    run, now = rows[Run], timezone.now()
+    with every_workspace():
+        held = {"state": Shard.State.LEASED, "owner": "web1:7:ab12", "lease_until": now + timedelta(minutes=1)}
+        Shard.objects.create(workspace_id=rows[Workspace].pk, run_id=run.pk, first_id=10**9, last_id=10**9, **held)
+
+
+def _settled_as(reason: Reason) -> Callable[[Rows], None]:
+    """The run's only message ended like this, in the account as in the ledger."""
+
+    def before(rows: Rows) -> None:
+        run, message = rows[Run], rows[Message]
+        with every_workspace():
+            tally = {reason.slug: 1}
+            Run.objects.filter(pk=run.pk).update(state=Run.State.COMPLETED, tally=tally)
+            Message.objects.filter(pk=message.pk).update(reason=reason)
+            place = {"first_id": message.pk, "last_id": message.pk, "state": Shard.State.DONE, "tally": tally}
+            Shard.objects.create(workspace_id=run.workspace_id, run_id=run.pk, **place)  # type: ignore[attr-defined]
+
+    return before
+
+
 def _button(state: str) -> Proof:
     return Proof(post={}, changes=Run, before=_in_state(state))
+
+
+def _silent_device(rows: Rows) -> None:
+    with every_workspace():
+        long_ago = timezone.now() - STALE - timedelta(days=1)
+        Endpoint.objects.filter(contact=rows[Contact].pk).update(last_seen_at=long_ago)
 
 
 def _without_runs(rows: Rows) -> None:
@@ -78,6 +124,7 @@ PROOFS: dict[str, Proof] = {
     "jsi18n": shows("gettext"),
     "app_list": shows("/admin/"),
     "preview": Proof(post=lambda world, rows: {"campaign": str(rows[Campaign].pk)}, said="20% off"),
+    "check_message": Proof(post=lambda world, rows: {"campaign": str(rows[Campaign].pk)}, said='"lines"'),
     "tenants_apikey_created": shows("tenants/apikey/"),
     "tenants_apikey_rotate": dialog("Rotate this key?", ApiKey, {**YES, "hours": "24"}),
     "tenants_apikey_revoke": dialog("Revoke this key?", ApiKey),
@@ -111,6 +158,8 @@ PROOFS: dict[str, Proof] = {
     "campaigns_campaign_duplicate": dialog("Duplicate this campaign?", Campaign),
     "campaigns_campaign_delete": Proof(get=MARK, post={"post": "yes"}, changes=Campaign, before=_without_runs),
     "campaigns_contact_change": shows(f"Asha {MARK}"),
+    "campaigns_contact_devices": shows("Last seen"),
+    "campaigns_contact_retire": Proof(post={}, changes=Endpoint, before=_silent_device),
     "campaigns_run_change": shows(f"Diwali offer {MARK}"),
     "campaigns_template_import": Proof(get="deep_link", post={}, said="Choose a CSV"),
     "campaigns_template_import_sample": shows("Diwali offer,en"),
@@ -123,13 +172,22 @@ PROOFS: dict[str, Proof] = {
     "phone_wall_key": Proof(post={}, said='"key"', changes=ApiKey),
     "campaigns_run_progress": shows('"accepted": 3'),
     "campaigns_run_errors": shows("UNREGISTERED"),
+    "campaigns_run_shards": shows("slices"),
+    "campaigns_run_rewrite": Proof(
+        get="Who gets the new text", post=_another_text, changes=Revision, before=_on_its_way
+    ),
     "campaigns_run_recipients": shows(f"Asha {MARK}"),
     "campaigns_run_export": shows(f"asha{MARK}"),
     "campaigns_run_pause": _button(Run.State.RUNNING),
     "campaigns_run_resume": _button(Run.State.PAUSED),
     "campaigns_run_cancel": _button(Run.State.RUNNING),
+    "campaigns_run_drill": Proof(post={}, changes=Drill, before=_sent_now),
     "campaigns_run_undo": _button(Run.State.PLANNED),
     "campaigns_run_send-now": _button(Run.State.PLANNED),
+    "campaigns_run_retry-failed": Proof(post={}, changes=Message, before=_settled_as(Reason.REJECTED)),
+    "campaigns_run_resend-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
+    "campaigns_run_close-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
+    "campaigns_run_send-missed": _button(Run.State.MISSED),
     "reports_campaign_funnel": shows("Opened"),
     "reports_run_funnel": shows("Opened"),
     "reports_run_figures": shows('"accepted": 3'),

@@ -29,6 +29,7 @@ from tests.house.matrix.world import (
     visit,
 )  # fmt: skip
 from tests.house.routes import Route
+from tests.pages import YES
 
 METHODS = ("GET", "POST")
 
@@ -130,7 +131,7 @@ def _route_cell(world: World, role: str, route: Route, method: str, proof: Proof
         asker(world, role, method, url, post),
         right,
         asked=f"{url} {post}",
-        before=partial(proof.before, world.ours) if proof.before and method == "POST" else None,
+        before=partial(proof.before, world.ours) if proof.before else None,
         shows=(proof.get if method == "GET" else proof.said) if proves else "",
         changes=changes._meta.label if changes and proves else "",
         tenant="theirs" if role == "other_owner" and not in_console else "ours",
@@ -163,7 +164,7 @@ def _foreign_cell(world: World, role: str, route: Route, method: str, proof: Pro
         asker(world, role, method, url, post),
         right,
         asked=f"{url} {post}",
-        before=partial(proof.before, rows) if proof.before and method == "POST" else None,
+        before=partial(proof.before, rows) if proof.before else None,
         twin=asker(world, role, method, nowhere, post) if len(right) > 1 else None,
         reads_only=method == "GET",
     )
@@ -185,7 +186,7 @@ def body_of(world: World, route: Route, proof: Proof, rows: Any, *, with_draft: 
     post = proof.post(world, rows) if callable(proof.post) else dict(proof.post or {})
     if with_draft and route.model is not None and route.name.endswith(("_add", "_change")):
         return {**draft(world, route), **post}
-    return post or {"_form_submitted": "on"}
+    return post or dict(YES)
 
 
 def draft(world: World, route: Route) -> Post:

@@ -1,13 +1,7 @@
 import pytest
-from django.core.cache import cache
 
 from tests.tenants.api.app import App
 from tests.tenants.identity.people import account
-
-
-@pytest.fixture(autouse=True)
-def _no_rate_limits_from_other_tests():
-    cache.clear()
 
 
 @pytest.fixture

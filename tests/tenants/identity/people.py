@@ -8,13 +8,10 @@ from allauth.account.models import EmailAddress
 from django.test import Client
 
 from tenants.models import User
+from tests.pages import text
 from tests.totp import code_of
 
 PASSWORD = "a long and rare one 7"
-
-
-def text(response) -> str:
-    return response.content.decode()
 
 
 def account(email="asha@example.com", *, verified=True, name="Asha R.", password: str | None = PASSWORD) -> User:

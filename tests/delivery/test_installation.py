@@ -1,0 +1,165 @@
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from campaigns.models import Campaign, Run
+from delivery import installation, pipeline
+from delivery.models import Installation, Message, Shard
+from tenants.models import AuditEntry
+from tenants.scope import scope
+from tests.story import add_people, received, run_to_the_end
+
+
+def memory(settings) -> dict:
+    return json.loads((settings.DATA_DIR / "installation.json").read_text())
+
+
+def test_a_new_database_is_this_machines(cast, connected, launched, settings):
+    add_people(cast.workspace, 2)
+    assert run_to_the_end(launched()).tally == {"accepted": 2}
+    row = Installation.objects.get()
+    assert memory(settings)["name"] == row.name
+    assert installation.locked_because() == ""
+
+
+def test_a_machine_remembers_when_it_or_another_one_worked_with_the_database(
+    cast, settings, django_capture_on_commit_callbacks
+):
+    now = timezone.now()
+    with django_capture_on_commit_callbacks(execute=True):
+        installation.wake_up(now)
+    assert memory(settings)["ticks"] == 1
+    assert memory(settings)["ticked_at"] == now.isoformat().replace("+00:00", "Z")
+    of_another = now + timedelta(seconds=11)
+    Installation.objects.update(ticks=2, ticked_at=of_another)
+    assert installation.wake_up(of_another) == ""
+    assert memory(settings)["ticks"] == 2
+
+
+def test_a_machine_that_died_after_it_chose_a_name_knows_its_database(cast, settings, monkeypatch):
+    monkeypatch.setattr(Installation.objects, "get_or_create", lambda **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        installation.wake_up(timezone.now())
+    monkeypatch.undo()
+    assert installation.wake_up(timezone.now()) == ""
+    assert memory(settings)["name"] == Installation.objects.get().name
+
+
+@pytest.mark.parametrize("knows", ["", "prod"])
+def test_a_clone_on_another_machine_sends_nothing(cast, connected, sandbox, launched, settings, knows):
+    add_people(cast.workspace, 2)
+    run = launched()
+    Installation.objects.create(pk=1, name="live-database")
+    settings.INSTANCE_ID = knows
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert run.state == Run.State.PLANNED
+    assert received(sandbox, connected) == {}
+    assert "INSTANCE_ID=live-database" in installation.locked_because()
+    settings.INSTANCE_ID = "live-database"
+    assert run_to_the_end(run).tally == {"accepted": 2}
+
+
+def test_a_restored_backup_sends_nothing_until_a_person_says_so(
+    cast, connected, sandbox, prepared, settings, capsys, django_capture_on_commit_callbacks
+):
+    run = prepared(3)
+    with scope(cast.workspace):  # a backup of the moment before anybody is sent to
+        backup = {model: list(model.objects.all()) for model in (Run, Shard, Message)}
+    with django_capture_on_commit_callbacks(execute=True):
+        assert installation.wake_up(timezone.now()) == ""
+    assert run_to_the_end(run).tally == {"accepted": 3}
+    with scope(cast.workspace):
+        for rows in backup.values():
+            for row in rows:
+                row.save()
+    Installation.objects.update(ticks=0, ticked_at=timezone.now() - timedelta(minutes=8))
+    before = received(sandbox, connected)
+    pipeline.work(timezone.now())
+    assert received(sandbox, connected) == before
+    assert "restored from a backup" in installation.locked_because()
+    call_command("adopt")
+    assert "1 run under way paused" in capsys.readouterr().out
+    assert installation.locked_because() == ""
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert (run.state, run.campaign.status) == (Run.State.PAUSED, Campaign.Status.PAUSED)
+        assert "may have got the message" in run.last_error
+        assert AuditEntry.objects.filter(action="campaign paused").count() == 1
+    pipeline.work(timezone.now())
+    assert received(sandbox, connected) == before
+
+
+def test_what_one_machine_notices_locks_those_that_remember_nothing(cast, settings, tmp_path):
+    now = timezone.now()
+    settings.INSTANCE_ID = "prod"
+    knowing, new = tmp_path / "knowing", tmp_path / "new"
+    Installation.objects.create(pk=1, name="prod", ticks=7, ticked_at=now - timedelta(hours=8))
+    settings.DATA_DIR = knowing
+    installation._write(installation._Memory("prod", 9, now))
+    assert "restored from a backup" in installation.wake_up(now)
+    settings.DATA_DIR = new
+    assert installation.wake_up(now + timedelta(minutes=1)) == installation.locked_because() != ""
+    call_command("adopt")
+    for folder in (knowing, new):
+        settings.DATA_DIR = folder
+        assert installation.wake_up(now + timedelta(minutes=2)) == ""
+
+
+def test_a_machine_that_joins_does_not_compare_what_it_remembers_of_another_database(
+    cast, settings, django_capture_on_commit_callbacks
+):
+    now = timezone.now()
+    installation._write(installation._Memory("trial", 900, now))
+    Installation.objects.create(pk=1, name="prod", ticks=7, ticked_at=now - timedelta(minutes=5))
+    settings.INSTANCE_ID = "prod"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert installation.wake_up(now) == ""
+    assert memory(settings)["name"] == "prod"
+
+
+def test_a_clock_that_was_ahead_hides_no_restored_backup(cast, django_capture_on_commit_callbacks):
+    now = timezone.now()
+    for at in (now + timedelta(hours=5), now, now + timedelta(seconds=11)):
+        with django_capture_on_commit_callbacks(execute=True):
+            assert installation.wake_up(at) == ""
+    row = Installation.objects.get()
+    assert (row.ticks, row.ticked_at) == (3, now + timedelta(seconds=11))
+    Installation.objects.update(ticks=1, ticked_at=now + timedelta(hours=5))
+    assert "restored from a backup" in installation.wake_up(now + timedelta(seconds=20))
+
+
+def test_a_run_that_an_outage_made_late_is_held(cast, connected, sandbox, prepared):
+    run = prepared(3)
+    now = timezone.now()
+    installation.wake_up(now)
+    Installation.objects.update(ticked_at=now - timedelta(minutes=90))
+    pipeline.work(now)
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert run.state == Run.State.PAUSED
+    assert "for 90 minutes" in run.last_error
+    assert received(sandbox, connected) == {}
+
+
+def test_a_short_outage_holds_nothing(cast, connected, prepared):
+    run = prepared(3)
+    installation.wake_up(timezone.now())
+    Installation.objects.update(ticked_at=timezone.now() - timedelta(minutes=50))
+    assert run_to_the_end(run).tally == {"accepted": 3}
+
+
+def test_a_clock_that_is_wrong_locks_sending(cast, monkeypatch):
+    monkeypatch.setattr(installation.statements, "is_postgresql", lambda: True)
+    off = timezone.now() + timedelta(seconds=40)
+    monkeypatch.setattr(installation.statements, "run", lambda sql, values: [(off,)])
+    Installation.objects.create(pk=1, name="here")
+    installation._write(installation._Memory("here"))
+    assert "clocks" in installation.locked_because()
+    monkeypatch.setattr(installation.statements, "run", lambda sql, values: [(timezone.now(),)])
+    assert installation.locked_because() == ""

@@ -1,0 +1,176 @@
+"""Web push, topics and “Check with FCM” as people meet them: the preview, the provider's own check, the run page."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from campaigns.models import Campaign, Endpoint, Run
+from campaigns.reasons import Reason
+from delivery import phones
+from delivery.admin import progress
+from delivery.channels.fcm import build_message
+from delivery.connections import account_of
+from delivery.models import Message
+from tenants.models import Connection
+from tenants.scope import scope
+from tests.campaigns.console import FORM, preview, written
+from tests.story import add_people, run_to_the_end
+
+STATES = Run.State
+
+
+def checked(cast, who: str = "member", **fields: Any) -> Any:
+    return cast.client(who).post(cast.url("preview/check/"), fields)
+
+
+# --- web push
+
+
+def test_web_push_reaches_the_browsers_and_only_them(cast, connected, launched, sandbox):
+    people = add_people(cast.workspace, 3)
+    with scope(cast.workspace):
+        Endpoint.objects.create(
+            workspace=cast.workspace, contact=people[0], channel="web_push", platform="web", value="sbx_ok_browser"
+        )
+    options = {"buttons": [{"text": "Shop", "url": "https://x.test/a"}], "icon_url": "https://x.test/i.png"}
+    run = launched(channel="web_push", deep_link="https://x.test/sale", options=options)
+    run_to_the_end(run)
+    assert run.tally == {"accepted": 1, "no_endpoint": 2}
+    account = account_of(connected)
+    [entry] = sandbox.log(account.mint().value, account.project_id)["messages"]
+    assert entry["token"] == "sbx_ok_browser"
+    assert entry["message"]["webpush"] == {
+        "notification": {
+            "icon": "https://x.test/i.png", "tag": entry["ref"],
+            "actions": [{"action": "pp_button_1", "title": "Shop"}],
+        },
+        "fcm_options": {"link": "https://x.test/sale"},
+    }  # fmt: skip
+
+
+def test_the_preview_of_web_push_holds_what_the_browser_shows(cast):
+    web = {"channel": "web_push", "deep_link": "https://x.test/sale", "button_1_text": "Shop"}
+    web |= {"icon_url": "https://x.test/i.png", "image_url": "https://x.test/a.png"}
+    answer = preview(cast, **{**FORM, **web}).json()
+    assert answer["channel"] == "web_push"
+    shown = answer["message"]["webpush"]
+    assert shown["fcm_options"] == {"link": "https://x.test/sale"}
+    assert (shown["notification"]["icon"], shown["notification"]["image"]) == (
+        "https://x.test/i.png", "https://x.test/a.png"
+    )  # fmt: skip
+
+
+def test_the_phones_of_the_sandbox_draw_a_data_message_as_an_app_would():
+    push = {"title": "Sale", "body": "Today", "image_url": "https://x.test/a.png", "data_only": True}
+    message = build_message(push, target=("token", "sbx_ok_1"))
+    drawn = phones._message({"seq": 1, "at": 0.0, "token": "sbx_ok_1", "message": message})
+    assert (drawn.title, drawn.body, drawn.image) == ("Sale", "Today", "https://x.test/a.png")
+
+
+# --- topics
+
+
+def test_the_preview_of_a_topic_is_for_nobody_in_particular_and_half_as_long(cast, connected):
+    add_people(cast.workspace, 2)
+    answer = preview(cast, **{**FORM, "audience": "topic", "topic": "news", "title": "Sale"}).json()
+    assert (answer["person"], answer["is_public"], answer["limit"]) == (None, True, 2048)
+    campaign = written(cast, target_kind="condition", target="'a' in topics")
+    assert preview(cast, campaign=campaign.pk).json()["limit"] == 2048
+
+
+@pytest.mark.parametrize(("kind", "target"), [("topic", "news"), ("condition", "'news' in topics && 'pune' in topics")])
+def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(cast, connected, launched, sandbox, kind, target):
+    add_people(cast.workspace, 3)
+    run = launched(target_kind=kind, target=target, title="Sale", body="Today", options={"ttl_secs": 3600})
+    run_to_the_end(run)
+    assert (run.state, run.audience_size, run.tally) == ("completed", 1, {"accepted": 1})
+    with scope(cast.workspace):
+        [row] = Message.objects.filter(run=run)
+        assert (row.contact_id, row.endpoint_id) == (None, None)
+        assert progress.read(run, timezone.now(), may_send=True).headline == "Handed to FCM for everyone subscribed"
+    account = account_of(connected)
+    [entry] = sandbox.log(account.mint().value, account.project_id)["messages"]
+    assert entry["message"][kind] == target
+    assert "token" not in entry["message"]
+
+
+@pytest.mark.parametrize(
+    ("state", "tally", "words"),
+    [
+        (STATES.RUNNING, {"pending": 1}, "Handing it to FCM"),
+        (STATES.COMPLETED, {"accepted": 1}, "Handed to FCM for everyone subscribed"),
+        (STATES.COMPLETED, {"rejected": 1}, "FCM did not take it"),
+        (STATES.CANCELLED, {"cancelled": 1}, "Cancelled before FCM took it"),
+    ],
+)
+def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(cast, connected, state, tally, words):
+    campaign, now = written(cast, target_kind="topic", target="news"), timezone.now()
+    with scope(cast.workspace):
+        revision = campaign.revisions.create(workspace=cast.workspace, number=1, contents=[{"title": "Sale"}])
+        run = Run.objects.create(
+            workspace=cast.workspace, campaign=campaign, revision=revision, state=state, target_kind="topic",
+            target="news", intended_at=now, not_after=now + timedelta(hours=1), started_at=now, audience_size=1,
+            finished_at=None if state == STATES.RUNNING else now, tally=tally, connection=connected,
+        )  # fmt: skip
+        assert progress.read(run, now, may_send=True).headline == words
+    page = cast.client("viewer").get(cast.url(f"campaigns/run/{run.pk}/change/")).content.decode()
+    assert "Everyone subscribed to topic “news”" in page
+    assert "one message, which FCM sends on to every subscribed device" in page
+    assert "See every recipient" not in page
+    with scope(cast.workspace):
+        Message.objects.create(workspace=cast.workspace, run=run, reason=Reason[next(iter(tally)).upper()])
+    rows = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients/")).content.decode()
+    assert "Everyone subscribed" in rows
+    assert "Deleted contact" not in rows
+    export = b"".join(cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients.csv")).streaming_content)
+    assert b"(news)" in export
+    listed = cast.client("viewer").get(cast.url("campaigns/campaign/")).content.decode()
+    assert "Everyone subscribed to topic “news”" in listed
+    assert "of 1" not in listed
+
+
+# --- check with FCM
+
+
+def test_fcm_looks_at_the_message_in_the_form_and_sends_nothing(cast, connected, sandbox):
+    assert checked(cast, **FORM).json() == {
+        "ok": True, "lines": ["The sandbox checked the message and would send it."]
+    }  # fmt: skip
+    account = account_of(connected)
+    assert sandbox.log(account.mint().value, account.project_id)["messages"] == []
+    wrong = checked(cast, **{**FORM, "title": "{{ oops"}).json()
+    assert not wrong["ok"]
+    assert wrong["lines"][0].startswith("title: ")
+
+
+def test_each_content_of_a_saved_campaign_is_checked_in_its_language(cast, connected):
+    campaign = written(cast, content={"title": "Sale", "options": {"ttl_secs": 9_999_999}})
+    with scope(cast.workspace):
+        campaign.contents.create(workspace=cast.workspace, language="hi", title="सेल", body="आज")
+    answer = checked(cast, campaign=campaign.pk).json()
+    assert not answer["ok"]
+    assert answer["lines"][0].startswith("en: Google said: Invalid ttl")
+    assert answer["lines"][1] == "hi: The sandbox checked the message and would send it."
+
+
+def test_a_topic_is_checked_as_a_topic(cast, connected):
+    campaign = written(cast, target_kind="topic", target="two words")
+    answer = checked(cast, campaign=campaign.pk).json()
+    assert (answer["ok"], "topic" in answer["lines"][0]) == (False, True)
+    long = written(cast, target_kind="topic", target="news", content={"options": {"data": {"k": "x" * 2100}}})
+    assert checked(cast, campaign=long.pk).json()["lines"] == ["Google said: Message too big"]
+
+
+def test_without_a_working_connection_the_check_says_so(cast, connected, settings):
+    with scope(cast.workspace):
+        empty = Campaign.objects.create(workspace=cast.workspace, name="Empty")
+    assert "is empty" in checked(cast, campaign=empty.pk).json()["lines"][0]
+    settings.SANDBOX_URL = "http://127.0.0.1:9"
+    assert checked(cast, **FORM).json()["lines"][0].startswith("Could not reach")
+    with scope(cast.workspace):
+        Connection.objects.update(is_active=False)
+    assert "No active connection" in checked(cast, **FORM).json()["lines"][0]
+    assert cast.client("member").get(cast.url("preview/check/")).status_code == 405
+    assert checked(cast, "viewer", **FORM).status_code == 403

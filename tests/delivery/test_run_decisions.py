@@ -1,0 +1,154 @@
+"""Buttons for what the engine leaves to a person: each asks with its count, and says what it did."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from campaigns.models import Run
+from campaigns.reasons import Reason
+from delivery import pipeline
+from delivery.models import Message, Shard
+from tenants.models import AuditEntry
+from tenants.scope import scope
+from tests.delivery.test_run_pages import lines, page, press, progress, said
+from tests.story import add_people, run_to_the_end
+
+DECISIONS = ("retry-failed", "resend-unknown", "close-unknown")
+
+
+@pytest.fixture
+def undecided(cast, connected, launched):
+    """A completed run: three accepted, two refused, one of whom nobody knows."""
+    add_people(cast.workspace, 6)
+    run = run_to_the_end(launched())
+    with scope(cast.workspace):
+        ids = list(Message.objects.filter(run=run).order_by("pk").values_list("pk", flat=True))
+        Message.objects.filter(pk__in=ids[:2]).update(reason=Reason.REJECTED, error_code="MADE_UP")
+        Message.objects.filter(pk=ids[2]).update(reason=Reason.UNKNOWN, error_code="NO_ANSWER")
+        tally = {"accepted": 3, "rejected": 2, "unknown": 1}
+        Shard.objects.filter(run=run).update(tally=tally)
+        Run.objects.filter(pk=run.pk).update(tally=tally)
+        run.refresh_from_db()
+    return run
+
+
+def test_the_page_offers_what_can_be_decided_and_asks_with_the_count(cast, undecided):
+    assert progress(cast, undecided)["can"] == list(DECISIONS)
+    html = " ".join(page(cast, undecided).content.decode().split())
+    assert 'Send again to <span data-bind="counts.rejected" data-number>2</span> who were refused?' in html
+    assert 'Send again to <span data-bind="counts.unknown" data-number>1</span> who may have got it?' in html
+    assert 'Leave <span data-bind="counts.unknown" data-number>1</span> as they are?' in html
+    viewer = page(cast, undecided, who="viewer").content.decode()
+    assert "Still to decide" not in viewer
+    assert progress(cast, undecided, "viewer")["can"] == []
+
+
+def test_the_refused_are_sent_to_again(cast, undecided):
+    assert "2 recipients who had been refused will be sent to again" in said(
+        press(cast, undecided, "retry-failed", "member")
+    )
+    assert lines(progress(cast, undecided))["pending"] == 2
+    run_to_the_end(undecided)
+    assert lines(progress(cast, undecided)) == {"accepted": 5, "unknown": 1}
+    assert progress(cast, undecided)["can"] == ["resend-unknown", "close-unknown"]
+    with scope(cast.workspace):
+        assert AuditEntry.objects.get(action="refused messages sent again").detail["count"] == 2
+
+
+def test_the_unknown_are_sent_to_again_flagged(cast, undecided):
+    assert "1 recipient will be sent to again, each flagged" in said(press(cast, undecided, "resend-unknown"))
+    run_to_the_end(undecided)
+    assert lines(progress(cast, undecided)) == {"accepted": 4, "rejected": 2}
+    assert "possible duplicate" in page(cast, undecided, "recipients/").content.decode()
+
+
+def test_the_unknown_are_left_so(cast, undecided):
+    assert "nothing is sent again to 1 recipient" in said(press(cast, undecided, "close-unknown"))
+    assert lines(progress(cast, undecided)) == {"accepted": 3, "rejected": 2, "unknown_closed": 1}
+    assert progress(cast, undecided)["can"] == ["retry-failed"]
+
+
+@pytest.mark.parametrize("verb", DECISIONS)
+def test_a_second_press_is_told_why_nothing_happens(cast, undecided, verb):
+    press(cast, undecided, verb)
+    answer = press(cast, undecided, verb)
+    assert answer.status_code == 302
+    assert said(answer)
+    assert "recipient" not in said(answer)
+
+
+def test_a_missed_run_is_sent_after_all_as_a_run_of_its_own(cast, connected, launched):
+    add_people(cast.workspace, 3)
+    run = launched()
+    pipeline.tick(timezone.now() + timedelta(hours=2))
+    assert progress(cast, run)["can"] == ["send-missed"]
+    html = page(cast, run).content.decode()
+    assert "Send it now after all?" in html
+    assert "Today it would reach 3 devices." in html
+    answer = press(cast, run, "send-missed")
+    assert "On its way" in said(answer)
+    with scope(cast.workspace):
+        sent = Run.objects.exclude(pk=run.pk).get()
+    assert answer.url.endswith(f"/campaigns/run/{sent.pk}/change/")
+    assert run_to_the_end(sent).tally == {"accepted": 3}
+    again = press(cast, run, "send-missed")
+    assert "nothing was sent again" in said(again)
+
+
+def test_a_missed_run_that_cannot_be_sent_says_why(cast, undecided):
+    assert "nothing was sent again" in said(press(cast, undecided, "send-missed"))
+
+
+# --- recipients by code ------------------------------------------------------------------------------------------
+def test_recipients_are_found_by_the_provider_s_code(cast, undecided):
+    html = page(cast, undecided, "recipients/", reason="rejected", code="MADE_UP").content.decode()
+    assert html.count("MADE_UP</code>") == 2
+    assert 'name="code" value="MADE_UP"' in html
+    assert page(cast, undecided, "recipients/", code="MADE_UP").content.decode().count("MADE_UP</code>") == 2
+    assert "Nobody is in this part" in page(cast, undecided, "recipients/", code="<x>").content.decode()
+    lines_of_csv = (
+        b"".join(page(cast, undecided, "recipients.csv", code="MADE_UP").streaming_content).decode().splitlines()
+    )
+    assert len(lines_of_csv) == 3
+
+
+def test_a_fate_is_found_page_by_page_wherever_its_shards_lie(cast, prepared):
+    """Rows of every third shard; the tallies point at them, and a page may end inside of a shard."""
+    run = prepared(300)
+    with scope(cast.workspace):
+        rows = list(Message.objects.filter(run=run).order_by("pk").values_list("pk", "contact__external_id"))
+        Shard.objects.filter(run=run).delete()
+        wanted = [row for at, row in enumerate(rows) if at // 10 % 3 == 0]
+        Message.objects.filter(pk__in=[pk for pk, _ in wanted]).update(reason=Reason.REJECTED)
+        Message.objects.filter(run=run, reason=Reason.PENDING).update(reason=Reason.ACCEPTED)
+        for at in range(0, 300, 10):
+            tally = {"rejected": 10} if at // 10 % 3 == 0 else {"accepted": 10}
+            Shard.objects.create(
+                workspace=cast.workspace,
+                run=run,
+                first_id=rows[at][0],
+                last_id=rows[at + 9][0],
+                state="done",
+                tally=tally,
+            )
+    found, query = [], {"reason": "rejected"}
+    while query:
+        context = page(cast, run, "recipients/", **query).context
+        found += [row["contact"].external_id for row in context["rows"]]
+        query = dict(part.split("=") for part in context["following"].split("&")) if context["following"] else {}
+    assert found == [name for _, name in wanted]
+
+
+def test_a_fate_is_found_even_where_the_tallies_do_not_tell_of_it(cast, connected, launched):
+    """Who was skipped before the cut is in no shard's tally."""
+    add_people(cast.workspace, 3)
+    with scope(cast.workspace):
+        from campaigns.models import Endpoint
+
+        Endpoint.objects.filter(pk=Endpoint.objects.order_by("pk").first().pk).update(opted_in=False)
+    run = run_to_the_end(launched())
+    rows = page(cast, run, "recipients/", reason="not_opted_in").context["rows"]
+    assert [row["reason"] for row in rows] == [Reason.NOT_OPTED_IN]
