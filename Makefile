@@ -42,7 +42,7 @@ format: $(VENV)/.dev ## Put the code in its style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-faults: $(VENV)/.test ## Kill workers during a send and compare the sandbox's log with the ledger
+faults: $(VENV)/.test ## Hurt real sends and compare the sandbox's log with the ledger (python -m tests.faults --help)
 	$(BIN)/python -m tests.faults
 
 benchmarks: $(VENV)/.test ## Compare the pipeline and the lists with the usual way, each in one run
