@@ -134,7 +134,8 @@ def cancel(run: Run, *, by: User) -> bool:
     # Runs before their campaign, as a launch of the next occurrence locks them: else the two deadlock.
     open_runs = Run.objects.filter(campaign=run.campaign_id, state__in=OPEN)
     list(open_runs.order_by("pk").select_for_update().values_list("pk"))
-    undone, cancelled = (_status_without(run, status) for status in (Campaign.Status.DRAFT, Campaign.Status.CANCELLED))
+    others = _under_way_without(run)
+    undone, cancelled = others or Campaign.Status.DRAFT, others or Campaign.Status.CANCELLED
     moved = _move(run, (State.PLANNED,), State.CANCELLED, undone, by, "campaign send undone") or _move(
         run, (*STARTED, State.PAUSED), State.CANCELLED, cancelled, by, "campaign cancelled"
     )
@@ -204,12 +205,12 @@ def _move(
     return True
 
 
-def _status_without(run: Run, status: str) -> str:
-    """The campaign's once this run is off: that of another occurrence that is under way, else `status`."""
+def _under_way_without(run: Run) -> Campaign.Status | None:
+    """The campaign's status by its occurrences that are under way besides this one; None: there are none."""
     others = Run.objects.filter(campaign=run.campaign_id, state__in=Run.ACTIVE_STATES).exclude(pk=run.pk)
     states = set(others.values_list("state", flat=True))
     if not states:
-        return status
+        return None
     return Campaign.Status.PAUSED if states == {State.PAUSED} else Campaign.Status.RUNNING
 
 

@@ -53,10 +53,8 @@ def wake_up(now: datetime) -> str:
     """Call before any work is taken. Returns `locked_because`, and holds what an outage made late."""
     row, memory = _look()
     if row is None:
-        _christen()
-        row, memory = _look()
-    if row is None:
-        return "Sending is locked: the database forgot its installation. Is it being restored?"
+        row = _christen()
+        memory = _read()
     if why := _strange(row, memory) or _wrong_clock():
         if why != row.locked and _is_behind(row, memory):  # for the machines that cannot know
             Installation.objects.filter(pk=row.pk).update(locked=why)
@@ -93,11 +91,15 @@ def _look() -> tuple[Installation | None, _Memory]:
 
 def _christen() -> Installation:
     """A new database gets this machine's name. The machine remembers it first: killed in between, it would not know its
-    own database."""
+    own database. One without runs stands in for one that was thrown away and counts on; one with runs is a backup
+    from before installations had names."""
     if not _read().name:
         _write(_Memory(settings.INSTANCE_ID or secrets.token_hex(8)), is_first=True)
-    name = settings.INSTANCE_ID or _read().name or secrets.token_hex(8)
-    row, _ = Installation.objects.get_or_create(pk=1, defaults={"name": name})
+    memory = _read()
+    with every_workspace():
+        ticks = 0 if Run.objects.exists() else memory.ticks
+    name = settings.INSTANCE_ID or memory.name or secrets.token_hex(8)
+    row, _ = Installation.objects.get_or_create(pk=1, defaults={"name": name, "ticks": ticks})
     return row
 
 

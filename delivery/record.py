@@ -93,7 +93,8 @@ def retire(gone: dict[int, str], now: datetime) -> None:
     if not gone:
         return
     rows = Endpoint.objects.filter(pk__in=gone)
-    list(rows.select_for_update().order_by("pk").values_list("pk"))  # two runs' workers would deadlock in another order
+    # In another order, two runs' workers would deadlock.
+    list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     silent = Q(last_seen_at__isnull=True) | Q(last_seen_at__lt=now - REGISTERED_SINCE)
     for code in set(gone.values()):
         ids = [endpoint for endpoint, given in gone.items() if given == code]

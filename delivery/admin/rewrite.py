@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -22,11 +22,8 @@ from delivery.admin import progress
 from delivery.models import Shard
 from pushpilot.lib.words import counted
 from tenants import roles
-from tenants.admin.base import require
+from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import User
-
-if TYPE_CHECKING:
-    from tenants.admin.base import WorkspaceAdmin
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,8 +143,10 @@ def _provider(run: Run, limit: Limit) -> Notice | None:
     if limit.is_throttled:
         text = f"The provider asked for a break: sending goes on at {at}, at first at half the rate."
         return Notice("warning", "speed", text)
-    text = f"The provider cannot be reached. Nobody is lost: what was not sent waits, and the next try is at {at}."
-    return Notice("warning", "cloud_off", text)
+    text = (
+        "The provider cannot be reached, or answers with errors of its own. Nobody is lost: what was not sent waits, "
+    )
+    return Notice("warning", "cloud_off", f"{text}and the next try is at {at}.")
 
 
 def _quarter_hour(run: Run, now: datetime) -> Notice | None:

@@ -131,7 +131,8 @@ def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step
 def test_who_may_have_got_it_is_sent_to_again_flagged(cast, connected, sandbox, prepared):
     run = prepared(30)
     with scope(cast.workspace):
-        Endpoint.objects.filter(pk__in=Message.objects.order_by("pk").values_list("endpoint", flat=True)[20:25]).update(opted_in=False)
+        endpoints = Message.objects.order_by("pk").values_list("endpoint", flat=True)
+        Endpoint.objects.filter(pk__in=endpoints[20:25]).update(opted_in=False)
     die_with(run, 10)
     run = run_to_the_end(run)
     assert run.tally == {"accepted": 15, "unknown": 10, "not_opted_in": 5}

@@ -48,6 +48,21 @@ def test_a_machine_that_died_after_it_chose_a_name_knows_its_database(cast, sett
     assert memory(settings)["name"] == Installation.objects.get().name
 
 
+def test_a_database_that_was_thrown_away_and_made_anew_is_no_backup(cast, settings):
+    now = timezone.now()
+    installation._write(installation._Memory("here", 7, now - timedelta(days=1)))
+    assert installation.wake_up(now) == installation.locked_because() == ""
+    row = Installation.objects.get()
+    assert (row.name, row.ticks) == ("here", 8)
+
+
+def test_a_backup_from_before_installations_had_names_is_noticed(cast, connected, prepared):
+    prepared(1)
+    installation._write(installation._Memory("here", 7, timezone.now() - timedelta(days=1)))
+    Installation.objects.all().delete()
+    assert "restored from a backup" in installation.wake_up(timezone.now())
+
+
 @pytest.mark.parametrize("knows", ["", "prod"])
 def test_a_clone_on_another_machine_sends_nothing(cast, connected, sandbox, launched, settings, knows):
     add_people(cast.workspace, 2)

@@ -105,7 +105,7 @@ def test_an_unreachable_provider_is_named_with_the_next_try(cast, connected, pre
     with scope(cast.workspace):
         pace.close(connected, until, timezone.now(), is_throttled=False)
     said = notices(progress(cast, run))
-    assert "The provider cannot be reached" in said
+    assert "The provider cannot be reached, or answers with errors." in said
     assert f"{until.astimezone(cast.workspace.zone):%H:%M:%S}" in said
 
 
