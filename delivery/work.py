@@ -133,6 +133,8 @@ def _go_on(shift: _Shift) -> None:
         ):
             return
         _collect(shift)
+        if shift.flying and not shift.sender.in_flight:
+            raise RuntimeError(f"the client knows nothing of {len(shift.flying)} messages that it was given")
 
 
 def _stop_short(shift: _Shift, why: str) -> None:

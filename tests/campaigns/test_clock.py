@@ -104,9 +104,9 @@ def test_count_is_counted_from_the_start_and_until_includes_its_moment():
     ],
 )
 def test_a_rule_that_never_happens_says_so_at_once(rule):
-    started = time.perf_counter()
+    started = time.thread_time()
     assert next_occurrence(parse_rrule(rule), utc(2026, 11, 20), KOLKATA, after=utc(2026, 11, 20)) is None
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize(

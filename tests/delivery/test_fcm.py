@@ -236,7 +236,7 @@ def test_every_kind_of_device_gets_its_verdict_through_the_wire(sender: FcmSende
 
 
 def test_a_hanging_device_is_ambiguous_and_a_lost_answer_was_accepted(account: FcmAccount, sandbox: Sandbox) -> None:
-    sender = FcmSender(account, CurlTransport(timeout_secs=0.5))
+    sender = FcmSender(account, CurlTransport(timeout_secs=1.5))
     outcomes = send_all(sender, ["sbx_hang_1", "sbx_lost_1"])
     sender.close()
     assert {outcome.verdict for outcome in outcomes.values()} == {Verdict.AMBIGUOUS}

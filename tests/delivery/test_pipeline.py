@@ -339,7 +339,7 @@ def test_answers_are_taken_while_the_database_is_away(cast, connected, sandbox, 
 
     def send(shift, group):
         real_send(shift, group)
-        shift.sender.poll(0.02)  # the bodies leave
+        work._take_answers(shift, 0.02)  # the bodies leave
         if not failed:
             shift.ask_for_break(timezone.now())  # so that it writes while all are on their way
 
@@ -366,6 +366,22 @@ def test_a_page_where_a_token_should_be_is_an_unreachable_provider(cast, connect
         assert run.state == Run.State.RUNNING
         assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED, attempts=0).count() == 3
         assert not Shard.objects.filter(state=Shard.State.LEASED).exists()
+
+
+def test_a_client_that_loses_an_answer_leaves_it_unknown_and_ends(cast, connected, sandbox, prepared, monkeypatch):
+    run = prepared(30)
+    real = FcmSender.poll
+    monkeypatch.setattr(
+        FcmSender, "poll", lambda sender, wait_secs: [one for one in real(sender, wait_secs) if one.message_id % 30]
+    )
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert (run.state, "knows nothing of 1 messages" in run.last_error) == (Run.State.PAUSED, True)
+        assert Message.objects.filter(reason=Reason.ACCEPTED).count() == 29
+        Shard.objects.update(lease_until=timezone.now())
+        plan.resume(run, by=cast.owner)
+    assert run_to_the_end(run).tally == {"accepted": 29, "unknown": 1}
 
 
 @pytest.mark.parametrize("is_on_its_way", [False, True])
