@@ -143,9 +143,7 @@ def _provider(run: Run, limit: Limit) -> Notice | None:
     if limit.is_throttled:
         text = f"The provider asked for a break: sending goes on at {at}, at first at half the rate."
         return Notice("warning", "speed", text)
-    text = (
-        "The provider cannot be reached, or answers with errors of its own. Nobody is lost: what was not sent waits, "
-    )
+    text = "The provider cannot be reached, or answers with errors. Nobody is lost: what was not sent waits, "
     return Notice("warning", "cloud_off", f"{text}and the next try is at {at}.")
 
 
