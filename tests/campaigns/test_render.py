@@ -46,7 +46,7 @@ OUTPUTS = st.sampled_from(
 def test_the_fast_path_says_what_liquid_says(source, variables):
     if _simple_pieces(source) is None:
         return
-    assert compile_text(source)(variables) == _run(_ENVIRONMENT.from_string(source), variables)
+    assert compile_text(source)(variables) == _run(_ENVIRONMENT.from_string(source), len(source), variables)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,8 @@ HOSTILE = [
     "{{ (1..30000000) | join }}",
     "{{ (1..99999999999999999999999) | join }}",
     "{% for i in (1..30000000) %}x{% endfor %}",
+    "{% for i in (1..1000) %}" + "{{ a }}" * 130 + "{% endfor %}x",
+    "{% for i in (1..30) %}{% for j in (1..30) %}" + "{{ a }}" * 120 + "{% endfor %}{% endfor %}",
     "{% for i in (1..1000) %}{% for j in (1..1000) %}x{% endfor %}{% endfor %}",
     "{% tablerow i in (1..30000000) %}x{% endtablerow %}",
     "{% if (1..100000000) contains 'a' %}x{% endif %}",
