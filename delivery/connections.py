@@ -11,6 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from campaigns import plan
+from campaigns.models import Run
 from delivery.channels import fcm
 from delivery.channels.base import CheckResult
 from delivery.channels.fcm import FcmAccount, FcmSender
@@ -87,12 +89,18 @@ def store_account(connection: Connection, credentials: str) -> None:
 
 
 @transaction.atomic
-def keep(connection: Connection) -> None:
-    """Save the row; if it is active, it becomes its service's only active one."""
+def keep(connection: Connection) -> int:
+    """Save the row; if it is active, it becomes its service's only active one. Runs under way through one that is not
+    in use any more are paused, returns how many: its key may be a stolen one, and another project refuses its devices.
+    """
     if connection.is_active:
         others = Connection.objects.filter(workspace=connection.workspace, service=connection.service, is_active=True)
         others.exclude(pk=connection.pk).update(is_active=False)
     connection.save()
+    cut_off = Run.objects.filter(workspace=connection.workspace, state__in=plan.STARTED, connection__is_active=False)
+    cut_off = cut_off.select_related("workspace", "campaign", "connection")
+    runs = list(cut_off.defer("connection__sealed"))
+    return sum(plan.hold(run, f"The connection “{run.connection}” is not in use any more.") for run in runs)
 
 
 def connect_sandbox(workspace: Workspace, *, by: User | None) -> Connection:

@@ -231,16 +231,18 @@ class ConnectionAdmin(WorkspaceAdmin):
         return redirect(self._page(connection))
 
     def switch(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Use the connection from now on, or stop using it. Planned runs keep the one they were planned with."""
+        """Use the connection from now on, or stop using it. A planned run takes the one in use when it starts."""
         connection = self._own(request, pk)
         connection.is_active = "on" in request.POST
-        connections.keep(connection)
+        paused = connections.keep(connection)
         done = "switched on" if connection.is_active else "switched off"
         self.audit(request, f"connection {done}", connection)
         if connection.is_active:
             messages.success(request, f"“{connection}” is used from now on.")
         else:
             messages.warning(request, f"“{connection}” is off. No push can be sent until a connection is in use.")
+        if paused:
+            messages.warning(request, f"{counted(paused, 'run')} under way paused; resume each on its own page.")
         return redirect(self._page(connection))
 
     def _own(self, request: HttpRequest, pk: int) -> Connection:
