@@ -27,7 +27,7 @@ UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
 STARTED = (State.PREPARING, State.RUNNING)
 OPEN = (State.PLANNED, *STARTED, State.PAUSED)  # with somebody left to send to
 # What a run keeps of its campaign as it was when the run was planned.
-PINNED = ("target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy")
+PINNED = ("audience_rule", "target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy")
 # Where a paused run was: its size is known once the audience is fixed and cut.
 WHERE_IT_STOPPED = Case(When(audience_size=None, then=Value(State.PREPARING)), default=Value(State.RUNNING))
 
@@ -93,16 +93,15 @@ def plan_next(run: Run, now: datetime) -> Run | None:
 
 def pause(run: Run, *, by: User) -> bool:
     """Every worker stops at its next group or chunk. False if the run is neither preparing nor sending."""
-    return _move(run, STARTED, State.PAUSED, Campaign.Status.PAUSED, by, "campaign paused")
+    return _move(run, STARTED, State.PAUSED, by, "campaign paused")
 
 
 @transaction.atomic
-def hold(run: Run, why: str, *, tripped: str = "") -> bool:
+def hold(run: Run, why: str, *, tripped: str = "", epoch: int | None = None) -> bool:
     """Pause for a cause, by PushPilot itself; the owner reads it on the run page and resumes with one click. `tripped`:
-    the cause of the circuit breaker, which the resume waives. False if the run is neither preparing nor sending."""
-    moved = _move(
-        run, STARTED, State.PAUSED, Campaign.Status.PAUSED, None, "campaign paused", why=why[:500],
-    )  # fmt: skip
+    the cause of the circuit breaker, which the resume waives. False if the run is neither preparing nor sending, or not
+    in `epoch` any more: whoever resumed it since has decided."""
+    moved = _move(run, STARTED, State.PAUSED, None, "campaign paused", epoch, why=why[:500])
     if moved:
         Run.objects.filter(pk=run.pk).update(last_error=why[:500], tripped=tripped)
     return moved
@@ -116,11 +115,13 @@ def resume(run: Run, *, by: User) -> bool:
     """
     if not hold_open(run.workspace):
         return False
-    moved = _move(run, (State.PAUSED,), WHERE_IT_STOPPED, Campaign.Status.RUNNING, by, "campaign resumed")
+    moved = _move(run, (State.PAUSED,), WHERE_IT_STOPPED, by, "campaign resumed")
     if moved:
         run.refresh_from_db(fields=["tripped", "waived"])
         waived = sorted({*run.waived, run.tripped} - {""})
         changes: dict[str, Any] = {"last_error": "", "tripped": "", "waived": waived, "last_outcomes": ""}
+        # Whoever fixed its audience notices at the next chunk; nobody waits for that lease to end.
+        changes |= {"owner": "", "lease_until": None}
         if run.connection is None or not run.connection.is_active:  # replaced while the run was paused
             changes["connection"] = active_connection(run.campaign)
         Run.objects.filter(pk=run.pk).update(**changes)
@@ -134,17 +135,17 @@ def cancel(run: Run, *, by: User) -> bool:
     # Runs before their campaign, as a launch of the next occurrence locks them: else the two deadlock.
     open_runs = Run.objects.filter(campaign=run.campaign_id, state__in=OPEN)
     list(open_runs.order_by("pk").select_for_update().values_list("pk"))
-    others = _under_way_without(run)
-    undone, cancelled = others or Campaign.Status.DRAFT, others or Campaign.Status.CANCELLED
-    moved = _move(run, (State.PLANNED,), State.CANCELLED, undone, by, "campaign send undone") or _move(
-        run, (*STARTED, State.PAUSED), State.CANCELLED, cancelled, by, "campaign cancelled"
-    )
-    if moved:
-        Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).update(
-            state=State.CANCELLED, epoch=F("epoch") + 1
-        )
-        wake.ring("tick")
-    return moved
+    for states, action, left in (
+        ((State.PLANNED,), "campaign send undone", Campaign.Status.DRAFT),
+        ((*STARTED, State.PAUSED), "campaign cancelled", Campaign.Status.CANCELLED),
+    ):
+        if _move(run, states, State.CANCELLED, by, action):
+            planned = Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED)
+            planned.update(state=State.CANCELLED, epoch=F("epoch") + 1)
+            settle_status(run.campaign, left)
+            wake.ring("tick")
+            return True
+    return False
 
 
 @transaction.atomic
@@ -170,15 +171,21 @@ def send_missed(run: Run, *, by: User, now: datetime) -> Run:
     if not hold_open(run.workspace):
         raise CannotPlan("The workspace is being deleted.")
     campaign = Campaign.objects.select_for_update().select_related("workspace").get(pk=run.campaign_id)
-    if run.state != State.MISSED or campaign.runs.filter(intended_at__gt=run.intended_at).exclude(UNDONE).filter(
-        state__in=(*Run.ACTIVE_STATES, State.COMPLETED)
-    ).exists():  # fmt: skip
-        raise CannotPlan("A later run of this campaign has started since; nothing was sent again.")
-    again = _write_run(campaign, run.revision, now, by, rule=run.audience_rule)
-    _set_status(campaign, Campaign.Status.SCHEDULED)
+    if run.state != State.MISSED or _is_overtaken(run, campaign, now):
+        raise CannotPlan("A later run of this campaign is planned or has started since; nothing was sent again.")
+    again = _write_run(campaign, run.revision, now, by, like=run)
+    settle_status(campaign, campaign.status)
     audit.record(run.workspace, "missed campaign sent", campaign, by=by, detail={"run": again.pk, "missed": run.pk})
     wake.ring("tick")
     return again
+
+
+def _is_overtaken(run: Run, campaign: Campaign, now: datetime) -> bool:
+    """Whether a later run sends the same, or may have sent it: only the next occurrence of a series may be planned."""
+    later = campaign.runs.filter(intended_at__gt=run.intended_at).exclude(state=State.MISSED)
+    if campaign.schedule_type == Campaign.Schedule.RECURRING:
+        later = later.exclude(state=State.PLANNED, intended_at__gt=now)
+    return later.exclude(started_at=None, state__in=(State.CANCELLED, State.FAILED)).exists()
 
 
 @transaction.atomic
@@ -194,24 +201,33 @@ def stop_everything(workspace: Workspace, by: User) -> None:
 
 @transaction.atomic
 def _move(
-    run: Run, states: tuple[str, ...], to: str | Case, status: str, by: User | None, action: str, **detail: str
-) -> bool:
-    moved = Run.objects.filter(pk=run.pk, state__in=states).update(state=to, epoch=F("epoch") + 1)
-    if not moved:
+    run: Run, states: tuple[str, ...], to: str | Case, by: User | None, action: str, epoch: int | None = None,
+    **detail: str,
+) -> bool:  # fmt: skip
+    found = Run.objects.filter(pk=run.pk, state__in=states)
+    if epoch is not None:
+        found = found.filter(epoch=epoch)
+    if not found.update(state=to, epoch=F("epoch") + 1):
         return False
-    _set_status(run.campaign, status)
+    settle_status(run.campaign, run.campaign.status)
     audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk, **detail})
     run.refresh_from_db(fields=["state", "epoch"])
     return True
 
 
-def _under_way_without(run: Run) -> Campaign.Status | None:
-    """The campaign's status by its occurrences that are under way besides this one; None: there are none."""
-    others = Run.objects.filter(campaign=run.campaign_id, state__in=Run.ACTIVE_STATES).exclude(pk=run.pk)
-    states = set(others.values_list("state", flat=True))
-    if not states:
-        return None
-    return Campaign.Status.PAUSED if states == {State.PAUSED} else Campaign.Status.RUNNING
+def settle_status(campaign: Campaign, otherwise: str) -> None:
+    """The campaign is what its runs are: one may be paused while the next one sends. `otherwise`: none is open. Call
+    after the run itself was moved, in its transaction."""
+    # Locked first: two runs that end at once would each see the other one under way.
+    list(Campaign.objects.select_for_update(no_key=True).filter(pk=campaign.pk).values_list("pk"))
+    opened = Run.objects.filter(campaign=campaign.pk, state__in=(State.PLANNED, *Run.ACTIVE_STATES))
+    states = set(opened.values_list("state", flat=True))
+    status = otherwise
+    if states - {State.PLANNED, State.PAUSED}:
+        status = Campaign.Status.RUNNING
+    elif states:
+        status = Campaign.Status.PAUSED if State.PAUSED in states else Campaign.Status.SCHEDULED
+    _set_status(campaign, status)
 
 
 def _first_moment(campaign: Campaign, now: datetime) -> datetime:
@@ -251,9 +267,9 @@ def _pin_revision(campaign: Campaign, by: User | None) -> Revision:
     )
 
 
-def _write_run(
-    campaign: Campaign, revision: Revision, at: datetime, by: User | None, rule: dict[str, Any] | None = None
-) -> Run:
+def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | None, like: Run | None = None) -> Run:
+    """With what is pinned of the campaign as it is now, or of the run that it is `like`."""
+    source = campaign if like is None else like
     # A run undone before it started reached nobody: the same moment may be planned again.
     campaign.runs.filter(UNDONE, intended_at=at).delete()
     try:
@@ -263,10 +279,9 @@ def _write_run(
                 campaign=campaign,
                 revision=revision,
                 connection=active_connection(campaign),
-                audience_rule=campaign.audience_rule if rule is None else rule,
                 planned_by=by,
                 **_times(campaign, at),
-                **{name: getattr(campaign, name) for name in PINNED},
+                **{name: getattr(source, name) for name in PINNED},
             )
     except IntegrityError as error:
         raise CannotPlan("This campaign has already run at that time; choose another.") from error

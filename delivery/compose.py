@@ -33,6 +33,7 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
     value: str
     retries: int
     contact: Mapping[str, Any]  # external_id, language, country, time_zone, attributes
+    duplicates: int = 0  # how often it may have got the message already
 
 
 class _Compiled:
@@ -74,7 +75,7 @@ class Composer:
         try:
             values = compiled.content.render(contact_variables(recipient.contact))
         except RenderError as error:
-            raise NotComposable(Reason.RENDER_ERROR, str(error)[:64]) from error
+            raise NotComposable(Reason.RENDER_ERROR, str(error)) from error
         reference = sign_reference(self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id)
         values |= {"ref": reference, "target": recipient.value, "expires": fcm.expiry(compiled.snapshot)}
         payload = compiled.payload(recipient.kind)

@@ -4,7 +4,7 @@ audience was fixed."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
 from typing import Any
 
 import msgspec
@@ -13,16 +13,18 @@ from campaigns.models import Run, Target
 from campaigns.reasons import Reason
 from delivery import statements
 from delivery.compose import Composer, NotComposable, Recipient
-from delivery.record import Result
+from delivery.record import Result, plain
 
 Group = list[tuple[Recipient, bytes]]
+COMPOSE_SECS = 2.0
 
 # By ids that were read once per shard: with a range and a LIMIT instead, PostgreSQL joined all that was left of the
 # shard before it sorted and cut (13 ms a group).
 _ROWS = """
-    SELECT m.id, m.retries, m.contact_id, m.endpoint_id, e.contact_id, e.kind, e.value, e.is_active, e.opted_in,
+    SELECT m.id, m.retries, m.possible_duplicate, m.contact_id, m.endpoint_id,
+           e.contact_id, e.kind, e.value, e.is_active, e.opted_in,
            c.external_id, c.language, c.country, c.time_zone, c.attributes,
-           EXISTS (SELECT 1 FROM campaigns_consent o WHERE o.contact_id = m.contact_id AND o.channel = %s
+           EXISTS (SELECT 1 FROM campaigns_consent o WHERE o.contact_id = m.contact_id AND o.channel = e.channel
                    AND o.topic = '' AND o.status = 'opted_out')
     FROM delivery_message m
     LEFT JOIN campaigns_endpoint e ON e.id = m.endpoint_id
@@ -34,36 +36,40 @@ _ROWS_SQLITE = _ROWS.format(ids="m.id IN (SELECT value FROM json_each(%s))")
 _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
 
 
-def compose(run: Run, composer: Composer, ids: list[int]) -> tuple[Group, list[Result]]:
-    """Of these waiting rows, those that can be sent with their bodies, and the outcomes of those that cannot."""
+def compose(run: Run, composer: Composer, ids: list[int]) -> tuple[Group, list[Result], list[int]]:
+    """Of these waiting rows, those that can be sent with their bodies, the outcomes of those that cannot, and which are
+    left: a heavy text must not outlast the lease."""
     group: Group = []
     skipped: list[Result] = []
-    for row in _rows(run, ids):
+    until = time.monotonic() + COMPOSE_SECS
+    rows = _rows(ids)
+    for place, row in enumerate(rows):
+        if place and time.monotonic() >= until:
+            return group, skipped, [row[0] for row in rows[place:]]
         try:
             recipient = _recipient(run, row)
             group.append((recipient, composer.compose(recipient)))
         except NotComposable as stopped:
-            skipped.append(Result(row[0], stopped.reason, error_code=stopped.code[:64]))
-    return group, skipped
+            skipped.append(Result(row[0], stopped.reason, error_code=plain(stopped.code, 64)))
+    return group, skipped, []
 
 
-def _rows(run: Run, ids: list[int]) -> Iterable[tuple[Any, ...]]:
-    channel = run.campaign.channel
+def _rows(ids: list[int]) -> list[tuple[Any, ...]]:
     if not statements.is_postgresql():
-        return statements.run(_ROWS_SQLITE, [channel, json.dumps(ids)])
+        return statements.run(_ROWS_SQLITE, [json.dumps(ids)])
     with statements.by_index():
-        return statements.run(_ROWS_POSTGRESQL, [channel, ids])
+        return statements.run(_ROWS_POSTGRESQL, [ids])
 
 
 def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
     """Raises NotComposable for whom a gate stops."""
-    pk, retries, contact_id, endpoint_id, owner_id, kind, value, is_active, opted_in, *contact, unsubscribed = row
+    pk, retries, duplicates, contact_id, endpoint_id, owner_id, kind, value, is_active, opted_in, *contact, is_out = row
     if contact_id is None and run.target_kind != Target.PEOPLE:
-        return Recipient(pk, None, run.target_kind, run.target, retries, _NOBODY)
+        return Recipient(pk, None, run.target_kind, run.target, retries, _NOBODY, duplicates)
     external_id, language, country, time_zone, attributes = contact
     if value is None or external_id is None or owner_id != contact_id:  # deleted, or the device has a new owner
         raise NotComposable(Reason.LEFT_AUDIENCE, "deleted since the audience was fixed")
-    if unsubscribed:
+    if is_out:
         raise NotComposable(Reason.UNSUBSCRIBED, "")
     if not is_active:
         raise NotComposable(Reason.ENDPOINT_INACTIVE, "")
@@ -73,7 +79,7 @@ def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
         "external_id": external_id, "language": language, "country": country, "time_zone": time_zone,
         "attributes": _decoded(attributes),
     }  # fmt: skip
-    return Recipient(pk, endpoint_id, kind, value, retries, known)
+    return Recipient(pk, endpoint_id, kind, value, retries, known, duplicates)
 
 
 def _decoded(attributes: Any) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, 
 from django.db.models.functions import Coalesce, Now
 
 from campaigns.models import AmbiguityPolicy, Run
-from campaigns.reasons import Reason
 from delivery import record, statements
 from delivery.models import Shard
 from delivery.record import Tally
@@ -55,6 +54,10 @@ class Lease:
     def keep(self, window: Window, finished: Tally) -> bool:
         """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
         return self._move(window, finished, "", [])
+
+    def is_current(self) -> bool:
+        """Whether the run still sends what it did when we took the shard."""
+        return Run.objects.filter(pk=self.shard.run_id, state=Run.State.RUNNING, epoch=self.epoch).exists()
 
     def _move(self, window: Window, finished: Tally, also: str, values: list[int]) -> bool:
         tally = self._tally_with(finished)
@@ -144,8 +147,7 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
 
 def settle_window(shard: Shard, now: datetime) -> Tally:
     """What a dead worker had in flight: unknown (the default policy), or waiting again and flagged."""
-    is_resend = shard.run.ambiguity_policy == AmbiguityPolicy.RESEND
-    return record.mark_window(shard, Reason.PENDING if is_resend else Reason.UNKNOWN, now)
+    return record.mark_window(shard, now, is_resend=shard.run.ambiguity_policy == AmbiguityPolicy.RESEND)
 
 
 @transaction.atomic

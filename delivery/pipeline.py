@@ -84,7 +84,7 @@ def _guarded(step: Callable[[Run, datetime], None], run: Run, now: datetime) -> 
         attempts = run.attempts + 1
         Run.objects.filter(pk=run.pk).update(attempts=attempts, last_error=f"{step.__name__}: {error}"[:500])
         if attempts >= MAX_ATTEMPTS and step in (launch, prepare):  # what is under way is never given up
-            _fail(run, f"{step.__name__}: {error}")
+            _fail(run, f"{step.__name__}: {error}", now)
 
 
 @transaction.atomic
@@ -95,8 +95,8 @@ def miss(run: Run, now: datetime) -> None:
         state=State.MISSED, epoch=F("epoch") + 1, finished_at=now, last_error=late
     )
     if moved:
-        following = plan.plan_next(run, now)
-        _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.FAILED)
+        plan.plan_next(run, now)
+        plan.settle_status(run.campaign, Campaign.Status.FAILED)
         audit.record(run.workspace, "campaign missed", run.campaign, by=None, detail={"run": run.pk})
 
 
@@ -105,14 +105,15 @@ def launch(run: Run, now: datetime) -> None:
     """Claim the occurrence and write the next one; not in a workspace that was closed since the tick looked."""
     if not hold_open(run.workspace):
         return
-    account = active_connection(run.campaign) or run.connection  # the one of today, not of the day it was planned
+    account = active_connection(run.campaign)  # the one of today, not of the day it was planned
     newest = Contact.objects.filter(workspace=run.workspace).order_by("-pk").values_list("pk", flat=True).first()
     claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
-        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account, audience_to=newest or 0
-    )
+        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account, audience_to=newest or 0,
+        attempts=0, last_error="",
+    )  # fmt: skip
     if claimed:
-        _set_campaign(run, Campaign.Status.RUNNING)
         plan.plan_next(run, now)
+        plan.settle_status(run.campaign, Campaign.Status.RUNNING)
 
 
 def prepare(run: Run, now: datetime) -> None:
@@ -125,7 +126,10 @@ def prepare(run: Run, now: datetime) -> None:
     mine = Run.objects.filter(pk=run.pk, state=State.PREPARING, owner=owner)
     until = now + SLICE
     if run.target_kind != Target.PEOPLE:
-        record.fix_topic(run)
+        with transaction.atomic():
+            if not mine.update(lease_until=Now() + LEASE):
+                return  # cancelled since
+            record.fix_topic(run)
         cut(run, mine)
         return
     while timezone.now() < until and not heartbeat.is_stopping():
@@ -269,18 +273,19 @@ def _close(run: Run, state: str, now: datetime) -> None:
         state=state, tally=tally, audience_size=sum(tally.values()), finished_at=now, owner="", lease_until=None
     )
     if state == State.COMPLETED:
-        following = Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).exists()
-        _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.COMPLETED)
+        plan.settle_status(run.campaign, Campaign.Status.COMPLETED)
     audit.record(run.workspace, f"run {state}", run.campaign, by=None, detail={"run": run.pk, **tally})
 
 
-def _fail(run: Run, why: str) -> None:
-    """Stop for good; the next tick closes its account."""
+@transaction.atomic
+def _fail(run: Run, why: str, now: datetime) -> None:
+    """Stop for good; the next tick closes its account. A series goes on, if that is not what failed."""
     failed = Run.objects.filter(pk=run.pk).exclude(state__in=Run.ENDED_STATES)
-    if failed.update(state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500]):
-        following = Run.objects.filter(campaign=run.campaign_id, state=State.PLANNED).exists()
-        _set_campaign(run, Campaign.Status.SCHEDULED if following else Campaign.Status.FAILED)
-
-
-def _set_campaign(run: Run, status: str) -> None:
-    Campaign.objects.filter(pk=run.campaign_id).update(status=status)
+    if not failed.update(state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500]):
+        return
+    try:
+        with transaction.atomic():
+            plan.plan_next(run, now)
+    except Exception:
+        logger.exception("run %s: its next occurrence could not be planned", run.pk)
+    plan.settle_status(run.campaign, Campaign.Status.FAILED)

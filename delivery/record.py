@@ -20,6 +20,7 @@ from delivery.models import Message, Shard
 
 Tally = dict[str, int]
 CHUNK = 50_000
+MOST_COPIES = 4  # policy resend: who may have got it so often already is unknown instead
 REGISTERED_SINCE = timedelta(seconds=30)  # longer than an answer may take
 
 _INSERT = """
@@ -101,21 +102,18 @@ def retire(gone: dict[int, str], now: datetime) -> None:
         rows.filter(silent, pk__in=ids, is_active=True).update(is_active=False, retired_at=now, retired_reason=code)
 
 
-def mark_window(shard: Shard, reason: Reason, now: datetime) -> Tally:
-    """The rows of a dead worker's window that have no outcome: each was possibly sent. Returns their tally."""
+def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
+    """The rows of a dead worker's window that have no outcome: each was possibly sent. They are unknown, or wait again
+    as possible duplicates. Returns their tally."""
     if shard.window_from is None or shard.window_to is None:
         return {}
     lost = _between(shard.run, shard.window_from, shard.window_to).filter(reason=Reason.PENDING)
-    if reason == Reason.PENDING:
-        lost.update(
-            possible_duplicate=F("possible_duplicate") + 1, attempts=F("attempts") + 1, attempted_at=now,
-            revision=shard.revision,
-        )  # fmt: skip
-        return {}
-    count = lost.update(
-        reason=reason, attempts=F("attempts") + 1, attempted_at=now, revision=shard.revision, error_code="WORKER_DIED"
-    )
-    return {reason.slug: count} if count else {}
+    attempt: dict[str, Any] = {"attempts": F("attempts") + 1, "attempted_at": now, "revision": shard.revision}
+    given_up = lost.filter(possible_duplicate__gte=MOST_COPIES) if is_resend else lost
+    count = given_up.update(reason=Reason.UNKNOWN, error_code="WORKER_DIED", **attempt)
+    if is_resend:
+        lost.update(possible_duplicate=F("possible_duplicate") + 1, **attempt)
+    return {Reason.UNKNOWN.slug: count} if count else {}
 
 
 def reopen(run: Run, reason: Reason, *, to: Reason) -> int:
@@ -187,6 +185,11 @@ def account(run: Run) -> Tally:
 
 def as_tally(counts: dict[int, int] | Counter[int]) -> Tally:
     return {Reason(reason).slug: n for reason, n in sorted(counts.items())}
+
+
+def plain(text: str, length: int) -> str:
+    """A foreign text as both databases take it."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")[:length]
 
 
 def add(left: Tally, *others: Tally) -> Tally:

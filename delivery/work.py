@@ -40,6 +40,7 @@ FRESH = timedelta(seconds=5)
 MAX_RETRIES = 8  # 10 s, 20 s, … : about 40 minutes of 500s and 503s
 CLEAN_WAIT_SECS = 10.0
 UNREACHABLE_WAIT = timedelta(seconds=15)
+THIRD_PARTY = "third_party"  # a cause beside the breaker's
 TOO_FAST = frozenset({"QUOTA_EXCEEDED", "HTTP_429", "RESOURCE_EXHAUSTED"})
 TROUBLE_WAIT = timedelta(seconds=30)  # a provider that answers with errors gets a break, then a few tries
 BREAKS_APART = timedelta(seconds=1)  # answers of one burst ask for one break
@@ -69,6 +70,7 @@ class _Shift:
     todo: list[int]  # the waiting rows that this worker has not taken yet, the next one last
     breaker: Breaker
     ready: Group = field(default_factory=list)  # composed at `ready_at`, in no window yet
+    skipped: list[Result] = field(default_factory=list)  # who cannot get this text; another text may do
     ready_at: datetime = LONG_AGO
     paced_until: datetime = LONG_AGO
     flying: dict[int, Recipient] = field(default_factory=dict)
@@ -82,6 +84,10 @@ class _Shift:
     broken_until: datetime = LONG_AGO  # the last break that was written
     is_lost: bool = False  # the lease is another worker's: forget everything
     is_stopped: bool = False  # nothing new may be sent
+
+    @property
+    def unwritten(self) -> int:
+        return len(self.finished) + len(self.skipped)
 
     @property
     def is_urgent(self) -> bool:
@@ -128,7 +134,7 @@ def _go_on(shift: _Shift) -> None:
         group = _advance(shift)
         if group:
             _send(shift, group)
-        elif not (shift.flying or shift.finished or shift.is_urgent) and (
+        elif not (shift.flying or shift.unwritten or shift.is_urgent) and (
             shift.is_stopped or not (shift.ready or shift.todo)
         ):
             return
@@ -159,7 +165,9 @@ def _stop_short(shift: _Shift, why: str) -> None:
 
 def _begin(lease: Lease, run: Run, until: datetime) -> _Shift:
     if run.connection is None:
-        raise ValueError("its connection was deleted.")
+        raise ValueError("no connection is in use.")
+    if not run.connection.is_active:
+        raise ValueError("its connection is switched off.")
     return _Shift(
         lease, run, run.connection, Composer(run, run.workspace.default_language), sender_for(run.connection),
         until, todo=record.waiting_ids(lease.shard)[::-1], breaker=Breaker(run.waived, run.last_outcomes),
@@ -176,8 +184,8 @@ def _advance(shift: _Shift) -> Group:
     room = 0 if is_held else min(WINDOW - len(shift.flying), left)
     is_worth_it = (
         room >= min(GROUP_LEAST, left or GROUP_LEAST)
-        or len(shift.finished) >= GROUP_LEAST
-        or (shift.finished and not shift.flying)
+        or shift.unwritten >= GROUP_LEAST
+        or (shift.unwritten and not shift.flying)
         or shift.is_urgent
     )
     if not is_worth_it:
@@ -194,11 +202,11 @@ def _make_ready(shift: _Shift, room: int, now: datetime) -> None:
     if len(shift.ready) >= room:
         return
     shift.ready_at = shift.ready_at if shift.ready else now
-    missing = room - len(shift.ready)
-    group, skipped = dispatch.compose(shift.run, shift.composer, shift.todo[-missing:][::-1])
-    shift.todo = shift.todo[:-missing]
+    taken = shift.todo[-(room - len(shift.ready)) :][::-1]
+    group, skipped, left = dispatch.compose(shift.run, shift.composer, taken)
+    shift.todo = shift.todo[: -len(taken)] + left[::-1]
     shift.ready += group
-    shift.finished += skipped
+    shift.skipped += skipped
 
 
 def _commit(shift: _Shift, room: int, now: datetime) -> Group:
@@ -231,8 +239,10 @@ def _bridge(shift: _Shift, secs: float) -> None:
 def _try_commit(shift: _Shift, room: int, now: datetime) -> Group:
     with statements.by_index():
         if shift.held_because:
-            plan.hold(shift.run, shift.held_because, tripped=shift.tripped)
-        written = record.results(shift.finished, shift.composer.revision)
+            plan.hold(shift.run, shift.held_because, tripped=shift.tripped, epoch=shift.lease.epoch)
+        if shift.skipped and not shift.lease.is_current():
+            shift.is_stopped, shift.skipped = True, []
+        written = record.results([*shift.finished, *shift.skipped], shift.composer.revision)
         record.retire(shift.gone, now)  # before any bucket, everywhere, or two runs of one connection deadlock
         if shift.break_until:
             pace.close(shift.connection, shift.break_until, now, is_throttled=shift.is_throttled)
@@ -247,7 +257,7 @@ def _try_commit(shift: _Shift, room: int, now: datetime) -> Group:
     if granted < min(room, len(shift.ready)):
         shift.paced_until = now + BREATH
     shift.ready = shift.ready[len(group) :]
-    shift.finished, shift.gone, shift.held_because = [], {}, ""
+    shift.finished, shift.skipped, shift.gone, shift.held_because = [], [], {}, ""
     shift.broken_until = shift.break_until or shift.broken_until
     shift.break_until, shift.is_throttled = None, False
     return group
@@ -283,7 +293,7 @@ def _collect(shift: _Shift) -> None:
     """Wait for answers until a new group is worth a transaction."""
     if shift.flying:
         _take_answers(shift, POLL_SECS)
-    elif not shift.finished and not shift.is_stopped and (shift.ready or shift.todo):
+    elif not shift.unwritten and not shift.is_stopped and (shift.ready or shift.todo):
         _wait_for_pace(shift)
 
 
@@ -292,8 +302,8 @@ def _take_answers(shift: _Shift, wait_secs: float) -> None:
     now = timezone.now()
     at = stamp(now)
     for outcome in answered:
-        recipient = shift.flying.pop(outcome.message_id)
-        shift.finished.append(_result(shift, recipient, outcome, now, at))
+        shift.finished.append(_result(shift, shift.flying[outcome.message_id], outcome, now, at))
+        del shift.flying[outcome.message_id]  # not before its result is there: the window is over both
 
 
 def _wait_for_pace(shift: _Shift) -> None:
@@ -314,19 +324,20 @@ def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime
     result = Result(recipient.message_id, Reason.REJECTED, attempted=1, attempted_at=at)
     if outcome.verdict is Verdict.ACCEPTED:
         result.reason = Reason.ACCEPTED
-        result.provider_id = outcome.provider_id.rpartition("/")[2].replace("\x00", "")[:200]
+        result.provider_id = record.plain(outcome.provider_id.rpartition("/")[2], 200)
         shift.breaker.note(outcome)
         return result
-    result.error_code = outcome.code.replace("\x00", "")[:64]
+    result.error_code = record.plain(outcome.code, 64)
     match outcome.verdict:
         case Verdict.GONE:
             result.reason = Reason.ENDPOINT_GONE
             if recipient.endpoint_id is not None:
                 shift.gone[recipient.endpoint_id] = result.error_code
         case Verdict.AMBIGUOUS:
+            result.reason = Reason.UNKNOWN
             is_resend = shift.run.ambiguity_policy == AmbiguityPolicy.RESEND
-            result.reason = Reason.RETRY_SCHEDULED if is_resend else Reason.UNKNOWN
-            result.duplicate, result.due_at = (1, at) if is_resend else (0, None)
+            if is_resend and recipient.duplicates < record.MOST_COPIES:
+                _retry(shift, result, recipient, outcome, now)
         case Verdict.LATER | Verdict.MAYBE_LATER:
             _retry(shift, result, recipient, outcome, now)
         case Verdict.BROKEN | Verdict.PAYLOAD_WRONG:
@@ -344,12 +355,13 @@ def _retry(shift: _Shift, result: Result, recipient: Recipient, outcome: Outcome
     doubled and jittered waits, the row is rejected with the provider's last code."""
     wait_secs = outcome.retry_after_secs or CLEAN_WAIT_SECS
     if outcome.verdict is Verdict.LATER:
-        due = now + timedelta(seconds=wait_secs)
+        due = now + min(timedelta(seconds=wait_secs), pace.LONGEST_BREAK)
         shift.ask_for_break(due, is_throttled=outcome.code in TOO_FAST)
         result.attempted = 0
     else:
         jitter = random.uniform(1.0, 1.3)  # noqa: S311 - spreads retries, hides nothing
-        due = now + timedelta(seconds=wait_secs * 2**recipient.retries * jitter)
+        wait_secs = max(wait_secs, CLEAN_WAIT_SECS * 2**recipient.retries)
+        due = now + min(timedelta(seconds=wait_secs * jitter), pace.LONGEST_BREAK)
         result.duplicate = result.retried = 1
         if recipient.retries + 1 >= MAX_RETRIES:
             return
@@ -358,17 +370,21 @@ def _retry(shift: _Shift, result: Result, recipient: Recipient, outcome: Outcome
 
 def _stop(shift: _Shift, result: Result, outcome: Outcome, at: str) -> None:
     """The connection or the content is wrong for everybody: pause, and say why."""
+    cause = THIRD_PARTY if outcome.code == "THIRD_PARTY_AUTH_ERROR" else ""
+    if cause in shift.run.waived:  # only Apple's or the browsers' devices: a person has resumed in spite of them
+        return
     if outcome.verdict is Verdict.BROKEN:  # not this message's fault: it goes out after the resume
         result.reason, result.due_at, result.attempted = Reason.RETRY_SCHEDULED, at, 0
-    shift.hold(f"{outcome.code}: {outcome.detail}")
+    remedy = ". Check the APNs key and the web push certificate in the Firebase console" if cause else ""
+    shift.hold(f"{outcome.code}: {outcome.detail}{remedy}", cause)
 
 
 @transaction.atomic
 def _hand_back(shift: _Shift) -> None:
     """Give the shard back: done if all its rows have an outcome, else open for the next slice or retry."""
     shard, now = shift.lease.shard, timezone.now()
-    if shift.breaker.memory != shift.run.last_outcomes:
-        Run.objects.filter(pk=shift.run.pk).update(last_outcomes=shift.breaker.memory)
+    if shift.breaker.memory != shift.run.last_outcomes:  # not over what a resume has forgotten
+        Run.objects.filter(pk=shift.run.pk, epoch=shift.lease.epoch).update(last_outcomes=shift.breaker.memory)
     again_at: datetime | None
     if shift.ready or shift.todo or record.waits(shard):
         held = pace.hold(shift.run, shift.connection, SHARD_WORTH, now)

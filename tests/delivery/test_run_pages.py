@@ -124,7 +124,7 @@ def test_a_retried_recipient_counts_once(cast, connected, launched, worker):
 def test_a_run_that_failed_half_way_says_why_and_its_account_is_closed(cast, prepared):
     run = prepared(20)
     with scope(cast.workspace):
-        pipeline._fail(run, "work: the disk is full")
+        pipeline._fail(run, "work: the disk is full", timezone.now())
     pipeline.tick(timezone.now())
     failed = progress(cast, run)
     assert lines(failed) == {"cancelled": 20}
