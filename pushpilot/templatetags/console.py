@@ -9,7 +9,6 @@ from django import template
 from django.conf import settings
 from django.template import Context
 from django.urls import NoReverseMatch, reverse
-from django.utils.text import capfirst
 from unfold.settings import get_config
 from unfold.utils import convert_color
 
@@ -53,7 +52,7 @@ def crumbs(context: Context) -> list[dict[str, str]]:
 def _below(context: Context, page_title: str) -> list[dict[str, str]]:
     """What the page shows under its list: an object, a form for a new one, or a page of its own."""
     row: Any = context.get("original") or context.get("object")
-    title = capfirst(str(context.get("title") or ""))
+    title = str(context.get("title") or "")
     if row is not None and hasattr(row, "_meta"):
         name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
         try:

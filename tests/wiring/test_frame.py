@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from campaigns.models import Contact
 from tenants import brand
 from tenants.admin.workspaces import WorkspaceForm
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import scope
 from tenants.workspaces import create_workspace
 from tests.pages import text
+from tests.story import add_people
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
 
@@ -94,3 +98,12 @@ def test_people_have_tabs_and_invitations_are_for_those_who_may_invite(cast):
         assert cast.url("tenants/invitation/") not in shown
         assert cast.url("tenants/membership/roles/") in shown
     assert cast.url("tenants/membership/roles/") in text(cast.client("admin").get(cast.url("tenants/invitation/")))
+
+
+def test_the_way_here_names_a_row_as_it_is_written(cast):
+    (contact,) = add_people(cast.workspace, 1)
+    with scope(cast.workspace):
+        Contact.objects.update(attributes={})
+    page = text(cast.client("viewer").get(cast.url(f"campaigns/contact/{contact.pk}/change/")))
+    crumbs = re.findall(r'<span class="pp-crumb">(.*?)</span>', page)
+    assert [re.sub("<.*?>", "", crumb) for crumb in crumbs] == ["Audience", "Contacts", "user-0"]
