@@ -60,9 +60,14 @@ class Reason(models.IntegerChoices):
     def is_failure(self) -> bool:
         return self in FAILED
 
+    @property
+    def is_unsure(self) -> bool:
+        return self in UNSURE
+
 
 WAITING = frozenset(reason for reason in Reason if reason.is_waiting)
-FAILED = frozenset({Reason.REJECTED, Reason.ENDPOINT_GONE, Reason.UNKNOWN, Reason.UNKNOWN_CLOSED})
+FAILED = frozenset({Reason.REJECTED, Reason.ENDPOINT_GONE})
+UNSURE = frozenset({Reason.UNKNOWN, Reason.UNKNOWN_CLOSED})  # may have arrived: neither sent nor failed
 
 EXPLANATIONS: dict[Reason, str] = {
     Reason.PENDING: "Not attempted yet.",

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from campaigns.admin.words import CHANNEL_ICONS
 from campaigns.models import Campaign, Channel, Run, Template
+from pushpilot.lib.words import counted
 from reports import charts, links, queries
 from reports.queries import RunRow
 from tenants import roles
@@ -274,7 +275,7 @@ def _health(facts: _Facts) -> dict[str, Any]:
 def _tone(run: RunRow, failed: float | None) -> str:
     if run.state in (Run.State.FAILED, Run.State.MISSED) or (failed or 0) >= FAILED_MANY:
         return "bad"
-    return "fair" if run.unknown or run.state == Run.State.PAUSED or (failed or 0) >= FAILED_SOME else "good"
+    return "fair" if run.undecided or run.state == Run.State.PAUSED or (failed or 0) >= FAILED_SOME else "good"
 
 
 def _worries(run: RunRow, failed: float | None) -> list[str]:
@@ -285,8 +286,9 @@ def _worries(run: RunRow, failed: float | None) -> list[str]:
         found.append("was not sent: its time had passed when PushPilot could start.")
     if run.state == Run.State.PAUSED:
         found.append("is paused and waits for somebody to resume it.")
-    if run.unknown:
-        found.append(f"has {run.unknown:,} recipients of whom nobody knows whether the message arrived.")
+    if run.undecided:
+        who = f"{counted(run.undecided, 'recipient')} of whom nobody knows whether the message arrived"
+        found.append(f"has {who}: send again or leave it so.")
     if (failed or 0) >= FAILED_MANY:
         found.append(f"failed for {charts.percent(failed)} of the recipients it was tried for.")
     return found

@@ -17,7 +17,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from campaigns.models import Campaign, Run
-from campaigns.reasons import EXPLANATIONS, WAITING, Reason
+from campaigns.reasons import EXPLANATIONS, FAILED, UNSURE, WAITING, Reason
 from delivery.models import Shard
 from reports.models import EventType, Rollup
 from tenants.models import Connection, Workspace
@@ -52,10 +52,15 @@ class RunRow(NamedTuple):
     @property
     def failed(self) -> int:
         """Refused by the provider, or the device is gone. What is unknown is neither sent nor failed."""
-        return sum(self.tally.get(reason.slug, 0) for reason in (Reason.REJECTED, Reason.ENDPOINT_GONE))
+        return sum(self.tally.get(reason.slug, 0) for reason in FAILED)
 
     @property
     def unknown(self) -> int:
+        """May have arrived or not, whether somebody has decided about it or not."""
+        return sum(self.tally.get(reason.slug, 0) for reason in UNSURE)
+
+    @property
+    def undecided(self) -> int:
         return self.tally.get(Reason.UNKNOWN.slug, 0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 
 from campaigns.models import Campaign, Run, Target
-from campaigns.reasons import EXPLANATIONS, FAILED, Reason
+from campaigns.reasons import EXPLANATIONS, Reason
 from delivery import record
 from delivery.admin import drilled, speed
 from delivery.admin.standing import Notice, notices
@@ -41,12 +41,14 @@ TONES = {
 }
 # Fates whose counts stand in sentences of the page.
 COUNTED = (IN_FLIGHT, Reason.REJECTED.slug, Reason.UNKNOWN.slug)
+# The parts that the figures, the bar and the account share, in this order.
+GROUPS = ("accepted", "failed", "unsure", "skipped", "waiting")
 _SLUGS = {reason.slug: reason for reason in Reason}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the account. `group`: accepted, failed, skipped or waiting."""
+    """One line of the account. `group`: of GROUPS."""
 
     slug: str
     label: str
@@ -68,6 +70,10 @@ class Account:
 
     def count_of(self, slug: str) -> int:
         return sum(line.count for line in self.lines if line.slug == slug)
+
+    @property
+    def attempted(self) -> int:
+        return sum(self.count(group) for group in ("accepted", "failed", "unsure"))
 
     @property
     def is_balanced(self) -> bool:
@@ -101,9 +107,8 @@ def in_flight(run: Run, shards: list[Shard]) -> int:
 
 def _account(audience: int, counts: dict[str, int]) -> Account:
     lines = [_line(slug, n, audience) for slug, n in counts.items() if n]
-    order = ("accepted", "failed", "skipped", "waiting")
     # What is in flight stays in its place, whatever the numbers: the bar moves enough without parts that swap.
-    lines.sort(key=lambda line: (order.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label))
+    lines.sort(key=lambda line: (GROUPS.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label))
     return Account(audience, tuple(lines))
 
 
@@ -121,8 +126,10 @@ def _line(slug: str, n: int, audience: int) -> Line:
 def _group(reason: Reason) -> str:
     if reason == Reason.ACCEPTED:
         return "accepted"
-    if reason in FAILED:
+    if reason.is_failure:
         return "failed"
+    if reason.is_unsure:
+        return "unsure"
     return "waiting" if reason.is_waiting else "skipped"
 
 
@@ -148,7 +155,7 @@ class Progress:
 
     def as_json(self) -> dict[str, Any]:
         account = self.account
-        groups = {name: account.count(name) if account else 0 for name in ("accepted", "failed", "skipped", "waiting")}
+        groups = {name: account.count(name) if account else 0 for name in GROUPS}
         names = ("state", "label", "tone", "headline", "is_live", "can", "rate", "eta_secs", "limit", "took", "epoch")
         return {
             **{name: getattr(self, name) for name in names},
@@ -173,7 +180,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     limit = speed.limit_of(run, now) if is_sending else speed.Limit()
     rate, eta = _average(run, account), None
     if is_sending and account is not None:
-        rate = speed.recent_rate(run, account.count("accepted") + account.count("failed"), now)
+        rate = speed.recent_rate(run, account.attempted, now)
         eta = speed.eta_secs(limit, waiting, rate, now) if waiting else None
     can = [*verbs(run), *decisions(run, account)] if may_send else []
     return Progress(
@@ -284,9 +291,8 @@ def _average(run: Run, account: Account | None) -> float | None:
     """Attempted messages a second over the whole run; None until it has ended."""
     if account is None or run.started_at is None or run.finished_at is None:
         return None
-    attempted = account.count("accepted") + account.count("failed")
     secs = (run.finished_at - run.started_at).total_seconds()
-    return attempted / secs if attempted and secs > 0 else None
+    return account.attempted / secs if account.attempted and secs > 0 else None
 
 
 def _limit_words(limit: speed.Limit, rate: float | None) -> str:

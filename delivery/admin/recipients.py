@@ -165,6 +165,8 @@ def _tone(reason: Reason) -> str:
         return "info"
     if reason == Reason.ACCEPTED:
         return "success"
+    if reason.is_unsure:
+        return "warning"
     return "danger" if reason.is_failure else "default"
 
 

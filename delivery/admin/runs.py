@@ -20,7 +20,7 @@ from unfold.decorators import display
 from campaigns import audience
 from campaigns.admin.words import moment_words, whom_words
 from campaigns.models import Campaign, Run, Target
-from campaigns.reasons import FAILED, Reason
+from campaigns.reasons import FAILED, UNSURE, Reason
 from delivery.admin import progress, recipients, rewrite, slices, slots, texts, trouble, wall
 from delivery.admin.verbs import VERBS
 from pushpilot.lib.words import counted
@@ -29,7 +29,7 @@ from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
 
 
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("campaign_column", "state_column", "when", "audience", "accepted", "failed")
+    list_display = ("campaign_column", "state_column", "when", "audience", "accepted", "failed", "unknown")
     list_display_links = ("campaign_column",)
     list_filter = ("state",)
     search_fields = ("campaign__name",)
@@ -68,6 +68,10 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description="Failed", empty_value="–")
     def failed(self, run: Run) -> str | None:
         return f"{run.count(*FAILED):,}" if run.finished_at else None
+
+    @display(description="Unknown", empty_value="–")
+    def unknown(self, run: Run) -> str | None:
+        return f"{run.count(*UNSURE):,}" if run.finished_at else None
 
     # --- addresses --------------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Case, Count, IntegerField, Q, Value, When
 
 from campaigns.models import Run
-from campaigns.reasons import FAILED, Reason
+from campaigns.reasons import FAILED, UNSURE, Reason
 from delivery.models import Shard
 from pushpilot.lib.words import how_long
 
@@ -17,7 +17,6 @@ _ORDER = Case(
     When(state=Shard.State.LEASED, then=Value(0)), When(state=Shard.State.OPEN, then=Value(1)), default=Value(2),
     output_field=IntegerField(),
 )  # fmt: skip
-_FAILED = {reason.slug for reason in FAILED}
 
 
 def table_of(run: Run, now: datetime) -> dict[str, Any]:
@@ -33,8 +32,9 @@ def table_of(run: Run, now: datetime) -> dict[str, Any]:
 
 
 def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
-    accepted = shard.tally.get(Reason.ACCEPTED.slug, 0)
-    failed = sum(n for slug, n in shard.tally.items() if slug in _FAILED)
+    accepted, failed, unsure = (
+        sum(shard.tally.get(reason.slug, 0) for reason in group) for group in ((Reason.ACCEPTED,), FAILED, UNSURE)
+    )
     return {
         "shard": shard,
         "worker": shard.worker,
@@ -42,7 +42,8 @@ def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
         "until": _until(shard, now),
         "accepted": accepted,
         "failed": failed,
-        "skipped": sum(shard.tally.values()) - accepted - failed,
+        "unsure": unsure,
+        "skipped": sum(shard.tally.values()) - accepted - failed - unsure,
         "note": _note(shard, run, now),
         "tone": _tone(shard, now),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -44,6 +45,18 @@ def test_the_page_offers_what_can_be_decided_and_asks_with_the_count(cast, undec
     viewer = page(cast, undecided, who="viewer").content.decode()
     assert "Still to decide" not in viewer
     assert progress(cast, undecided, "viewer")["can"] == []
+
+
+def test_what_is_unknown_is_neither_sent_nor_failed_on_any_page(cast, undecided):
+    for verb in ("close-unknown", ""):
+        counts = progress(cast, undecided)["counts"]
+        assert (counts["accepted"], counts["failed"], counts["unsure"]) == (3, 2, 1)
+        shards = page(cast, undecided, "shards/").content.decode()
+        assert re.findall(r'is-number">(\d+)<', shards)[:3] == ["3", "2", "1"]
+        listed = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
+        assert re.findall(r"field-(?:accepted|failed|unknown)[^>]*>\s*(\d+)\s*<", listed) == ["3", "2", "1"]
+        if verb:
+            press(cast, undecided, verb)
 
 
 def test_the_refused_are_sent_to_again(cast, undecided):

@@ -148,6 +148,12 @@ def test_the_funnel_says_what_became_of_the_audience_and_how_each_number_is_meas
     assert not funnel.is_live
 
 
+def test_what_is_unknown_stays_unknown_after_somebody_decided_to_leave_it_so(w):
+    sent = make_sent(w, 0, tally={"accepted": 8, "unknown_closed": 2})
+    (run,) = queries.runs_of(sent.campaign.pk)
+    assert (run.failed, run.unknown, run.undecided) == (0, 2, 0)
+
+
 def test_nothing_is_a_percentage_of_nothing(w):
     funnel = queries.funnel([], {})
     assert {step.percent for step in funnel.steps} == {None}

@@ -145,7 +145,7 @@ class RunPage {
   }
 
   hasTrouble() {
-    return this.data.lines.some((line) => line.group === "failed" || ["render_error", "payload_too_large"].includes(line.slug));
+    return this.data.lines.some((line) => ["failed", "unsure"].includes(line.group) || ["render_error", "payload_too_large"].includes(line.slug));
   }
 
   // The run has ended: what the server drew at the start (times, panels, shards) is drawn anew, once.
