@@ -67,6 +67,8 @@ class Reason(models.IntegerChoices):
 
 WAITING = frozenset(reason for reason in Reason if reason.is_waiting)
 FAILED = frozenset({Reason.REJECTED, Reason.ENDPOINT_GONE})
+# Not attempted, because there was no message to hand over: mend the text, and send it once more.
+UNMADE = frozenset({Reason.RENDER_ERROR, Reason.PAYLOAD_TOO_LARGE})
 UNSURE = frozenset({Reason.UNKNOWN, Reason.UNKNOWN_CLOSED})  # may have arrived: neither sent nor failed
 
 EXPLANATIONS: dict[Reason, str] = {

@@ -264,21 +264,24 @@ def _health(facts: _Facts) -> dict[str, Any]:
     latest = [run for run in facts.runs if run.started_at or run.state == Run.State.MISSED][-HEALTH_RUNS:]
     strip, worries = [], []
     for run in latest:
-        failed = queries.share(run.failed, run.attempted)
+        failed, unmade = queries.share(run.failed, run.attempted), queries.share(run.unmade, run.unmade + run.attempted)
         words = f"{charts.percent(failed)} failed" if failed is not None else Run.State(run.state).label.lower()
-        strip.append({"tone": _tone(run, failed), "title": f"{run.campaign}: {words}", "href": links.run(run.id)})
-        for sentence in _worries(run, failed):
+        words += f", {charts.percent(unmade)} could not be made" if unmade else ""
+        tone = _tone(run, max(failed or 0, unmade or 0))
+        strip.append({"tone": tone, "title": f"{run.campaign}: {words}", "href": links.run(run.id)})
+        for sentence in _worries(run, failed, unmade):
             worries.append({"name": run.campaign, "text": sentence, "href": links.run(run.id)})
     return {"strip": strip, "worries": worries[::-1][:4]}
 
 
-def _tone(run: RunRow, failed: float | None) -> str:
-    if run.state in (Run.State.FAILED, Run.State.MISSED) or (failed or 0) >= FAILED_MANY:
+def _tone(run: RunRow, lost: float) -> str:
+    """`lost`: percent of the attempts that failed, or of the messages that could not be made."""
+    if run.state in (Run.State.FAILED, Run.State.MISSED) or lost >= FAILED_MANY:
         return "bad"
-    return "fair" if run.undecided or run.state == Run.State.PAUSED or (failed or 0) >= FAILED_SOME else "good"
+    return "fair" if run.undecided or run.state == Run.State.PAUSED or lost >= FAILED_SOME else "good"
 
 
-def _worries(run: RunRow, failed: float | None) -> list[str]:
+def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[str]:
     found = []
     if run.state == Run.State.FAILED:
         found.append("stopped with an error.")
@@ -289,6 +292,10 @@ def _worries(run: RunRow, failed: float | None) -> list[str]:
     if run.undecided:
         who = f"{counted(run.undecided, 'recipient')} of whom nobody knows whether the message arrived"
         found.append(f"has {who}: send again or leave it so.")
+    if (unmade or 0) >= FAILED_SOME:
+        got = "" if run.accepted else "nobody got it: "
+        whom = counted(run.unmade, "recipient")
+        found.append(f"{got}the message could not be made for {whom}. Its page says why.")
     if (failed or 0) >= FAILED_MANY:
         found.append(f"failed for {charts.percent(failed)} of the recipients it was tried for.")
     return found

@@ -17,7 +17,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from campaigns.models import Campaign, Run
-from campaigns.reasons import EXPLANATIONS, FAILED, UNSURE, WAITING, Reason
+from campaigns.reasons import EXPLANATIONS, FAILED, UNMADE, UNSURE, WAITING, Reason
 from delivery.models import Shard
 from reports.models import EventType, Rollup
 from tenants.models import Connection, Workspace
@@ -53,6 +53,11 @@ class RunRow(NamedTuple):
     def failed(self) -> int:
         """Refused by the provider, or the device is gone. What is unknown is neither sent nor failed."""
         return sum(self.tally.get(reason.slug, 0) for reason in FAILED)
+
+    @property
+    def unmade(self) -> int:
+        """Not attempted: the text could not be personalised, or became too large."""
+        return sum(self.tally.get(reason.slug, 0) for reason in UNMADE)
 
     @property
     def unknown(self) -> int:

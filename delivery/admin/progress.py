@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 
 from campaigns.models import Campaign, Run, Target
-from campaigns.reasons import EXPLANATIONS, Reason
+from campaigns.reasons import EXPLANATIONS, FAILED, UNMADE, Reason
 from delivery import record
 from delivery.admin import drilled, speed
 from delivery.admin.standing import Notice, notices
@@ -28,7 +28,8 @@ DECISIONS = {
     "resend-unknown": (Reason.UNKNOWN, QUIET),
     "close-unknown": (Reason.UNKNOWN, CLOSABLE),
 }
-TONES = {
+IN_VAIN = "in_vain"  # completed, but nobody got it: no success, whatever the engine thinks
+TONES: dict[str, str] = {
     State.PLANNED: "info",
     State.PREPARING: "info",
     State.RUNNING: "primary",
@@ -38,7 +39,9 @@ TONES = {
     State.CANCELLED: "default",
     State.MISSED: "danger",
     State.FAILED: "danger",
+    IN_VAIN: "danger",
 }
+UNMADE_MANY = 0.05  # this share of messages that could not be made is told above the account
 # Fates whose counts stand in sentences of the page.
 COUNTED = (IN_FLIGHT, Reason.REJECTED.slug, Reason.UNKNOWN.slug)
 # The parts that the figures, the bar and the account share, in this order.
@@ -70,6 +73,10 @@ class Account:
 
     def count_of(self, slug: str) -> int:
         return sum(line.count for line in self.lines if line.slug == slug)
+
+    @property
+    def unmade(self) -> int:
+        return sum(self.count_of(reason.slug) for reason in UNMADE)
 
     @property
     def attempted(self) -> int:
@@ -186,11 +193,15 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     return Progress(
         state=run.state,
         label=run.get_state_display(),
-        tone=TONES[State(run.state)],
+        tone=TONES[IN_VAIN if is_in_vain(run) else run.state],
         headline=headline(run, account, now),
         is_live=not (run.is_ended and run.finished_at is not None),
         account=account,
-        notices=[*notices(run, shards, limit, rate, now), *drilled.notices(run, shards, unknown, now)],
+        notices=[
+            *_unmade(run, account),
+            *notices(run, shards, limit, rate, now),
+            *drilled.notices(run, shards, unknown, now),
+        ],
         can=can,
         undo_until=run.intended_at if can_undo(run) and run.intended_at > now else None,
         rate=round(rate, 1) if rate is not None else None,
@@ -200,6 +211,20 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
         epoch=run.epoch,
         now=now,
     )
+
+
+def is_in_vain(run: Run) -> bool:
+    """Completed, nobody got it, and not because there was nobody to send to."""
+    is_over = run.state == State.COMPLETED and run.finished_at is not None
+    return is_over and not run.count(Reason.ACCEPTED) and bool(run.count(*FAILED, *UNMADE))
+
+
+def _unmade(run: Run, account: Account | None) -> list[Notice]:
+    if account is None or not account.unmade or account.unmade < UNMADE_MANY * (account.unmade + account.attempted):
+        return []
+    whom = f"for {account.unmade:,} of {counted(account.audience, 'recipient')}"
+    text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
+    return [Notice("warning" if account.count("accepted") else "danger", "error", text)]
 
 
 def can_undo(run: Run) -> bool:
@@ -230,6 +255,8 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
     match run.state:
         case State.PAUSED:
             return f"Paused with {waiting:,} of {people} to go"
+        case State.COMPLETED if is_in_vain(run) and not account.count("unsure"):
+            return f"Nobody of {people} got it"
         case State.COMPLETED:
             return f"Sent to {accepted:,} of {people}" if size else "Completed: nobody was in the audience"
         case State.CANCELLED if run.started_at is None:

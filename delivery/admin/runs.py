@@ -49,9 +49,9 @@ class RunAdmin(ReadOnlyAdmin):
         contents = run.revision.contents
         return [run.campaign.name, str(contents[0].get("title", ""))[:80] if contents else "", run.campaign.name[:2]]
 
-    @display(description="State", label={**progress.TONES}, ordering="state")
+    @display(description="State", label=progress.TONES, ordering="state")
     def state_column(self, run: Run) -> tuple[str, str]:
-        return run.state, run.get_state_display()
+        return progress.IN_VAIN if progress.is_in_vain(run) else run.state, run.get_state_display()
 
     @display(description="When", ordering="intended_at")
     def when(self, run: Run) -> str:

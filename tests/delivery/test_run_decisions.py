@@ -14,7 +14,7 @@ from delivery import pipeline
 from delivery.models import Message, Shard
 from tenants.models import AuditEntry
 from tenants.scope import scope
-from tests.delivery.test_run_pages import lines, page, press, progress, said
+from tests.delivery.test_run_pages import lines, notices, page, press, progress, said
 from tests.story import add_people, run_to_the_end
 
 DECISIONS = ("retry-failed", "resend-unknown", "close-unknown")
@@ -57,6 +57,23 @@ def test_what_is_unknown_is_neither_sent_nor_failed_on_any_page(cast, undecided)
         assert re.findall(r"field-(?:accepted|failed|unknown)[^>]*>\s*(\d+)\s*<", listed) == ["3", "2", "1"]
         if verb:
             press(cast, undecided, verb)
+
+
+def test_a_run_whose_message_could_not_be_made_does_not_look_like_a_success(cast, undecided):
+    with scope(cast.workspace):
+        Run.objects.filter(pk=undecided.pk).update(tally={"render_error": 5, "no_endpoint": 1})
+    where = progress(cast, undecided)
+    assert (where["headline"], where["tone"]) == ("Nobody of 6 recipients got it", "danger")
+    assert "The message could not be made for 5 of 6 recipients, so it was not sent to them." in notices(where)
+    assert where["counts"]["skipped"] == 6, "the provider was never asked"
+    listed = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
+    assert "bg-red" in listed
+    assert "bg-green" not in listed
+    with scope(cast.workspace):
+        Run.objects.filter(pk=undecided.pk).update(tally={"accepted": 4, "render_error": 2})
+    where = progress(cast, undecided)
+    assert (where["headline"], where["tone"]) == ("Sent to 4 of 6 recipients", "success")
+    assert "could not be made for 2 of 6 recipients" in notices(where)
 
 
 def test_the_refused_are_sent_to_again(cast, undecided):

@@ -117,6 +117,17 @@ def test_trouble_is_told_in_sentences(cast):
     assert html.count("dash-strip-fair") == 1
 
 
+def test_a_run_whose_message_could_not_be_made_needs_attention(cast):
+    make_sent(cast.workspace, name="Nobody", tally={"render_error": 40, "no_endpoint": 5})
+    make_sent(cast.workspace, name="Some", tally={"accepted": 80, "payload_too_large": 8})
+    make_sent(cast.workspace, name="Few", tally={"accepted": 800, "render_error": 8})
+    html = get(cast, "viewer").content.decode()
+    assert "Nobody</a> nobody got it: the message could not be made for 40 recipients." in html
+    assert "Some</a> the message could not be made for 8 recipients." in html
+    assert "Few</a> the message" not in html
+    assert [html.count(f"dash-strip-{tone}") for tone in ("bad", "fair", "good")] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(("now", "before", "text"), [
     (133, 100, "+33.0 %"), (50, 100, "-50.0 %"), (100, 100, None), (5, 0, None), (0, 0, None), (5000, 10, "×500"),
 ])  # fmt: skip
