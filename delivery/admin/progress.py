@@ -182,7 +182,6 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     shards = list(Shard.objects.filter(run=run).order_by("pk")) if run.started_at and not run.finished_at else []
     account = account_of(run, shards)
     waiting = account.count("waiting") if account else 0
-    unknown = account.count_of(Reason.UNKNOWN.slug) if account else 0
     is_sending = run.state == State.RUNNING and account is not None
     limit = speed.limit_of(run, now) if is_sending else speed.Limit()
     rate, eta = _average(run, account), None
@@ -200,7 +199,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
         notices=[
             *_unmade(run, account),
             *notices(run, shards, limit, rate, now),
-            *drilled.notices(run, shards, unknown, now),
+            *drilled.notices(run, shards, now),
         ],
         can=can,
         undo_until=run.intended_at if can_undo(run) and run.intended_at > now else None,

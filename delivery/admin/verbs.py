@@ -12,6 +12,7 @@ from campaigns.models import Run
 from campaigns.plan import CannotPlan
 from delivery import again, drill
 from delivery.again import NotNow
+from delivery.models import Drill
 from pushpilot.lib.words import counted
 from tenants.models import User
 
@@ -52,6 +53,19 @@ def _decides(do: Callable[[Run, User], int], done: str) -> Verb:
     return verb
 
 
+def _drill(run: Run, by: User) -> Said:
+    now = timezone.now()
+    if drill.ask(run, by=by, now=now):
+        return Said("One worker that sends this is being killed. Watch the account.", run)
+    fresh = Run.objects.get(pk=run.pk)
+    if fresh.state != Run.State.RUNNING:
+        return Said(f"Nobody to kill: meanwhile the run is “{fresh.get_state_display().lower()}”.", run, is_done=False)
+    if Drill.objects.filter(run=run, killed_at=None, asked_at__gt=now - drill.PATIENCE).exists():
+        return Said("A worker is being killed already. Watch the account.", run, is_done=False)
+    waits = "it waits for its pace, for the provider, or for the lease of a dead one to end"
+    return Said(f"No living worker holds it at this instant: {waits}. Try again.", run, is_done=False)
+
+
 def _send_missed(run: Run, by: User) -> Said:
     try:
         sent = plan.send_missed(run, by=by, now=timezone.now())
@@ -77,11 +91,7 @@ VERBS: dict[str, Verb] = {
         "Undone: nobody got anything. The campaign is a draft again.",
         "Too late to undo",
     ),
-    "drill": _moves(
-        lambda run, by: drill.ask(run, by=by, now=timezone.now()),
-        "One worker that sends this is being killed. Watch the account.",
-        "Nobody to kill",
-    ),
+    "drill": _drill,
     "send-now": _moves(
         lambda run, by: plan.send_right_away(run, by=by, now=timezone.now()), "On its way.", "Nothing to hurry"
     ),

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from django.contrib.messages import get_messages
+from django.core.cache import cache
 from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Run
+from campaigns.reasons import Reason
 from delivery import drill, leases
-from delivery.models import Drill, Shard
+from delivery.models import Drill, Message, Shard
 from tenants.models import AuditEntry, Connection
 from tenants.scope import every_workspace, scope
 from tests.story import run_to_the_end
@@ -168,7 +170,7 @@ def test_the_page_tells_the_story_of_the_drill(cast, sending, process):
     assert "then another worker takes over" in told(cast, sending)
     with every_workspace():
         assert leases.claim(timezone.now())
-    assert "was killed, another one took over. 10 recipients are in the line “Unknown”" in told(cast, sending)
+    assert "was killed, another one took over. 10 recipients in flight are counted as “Unknown”" in told(cast, sending)
 
 
 def test_a_worker_that_had_nothing_in_flight_leaves_nobody_unknown(cast, sending, process):
@@ -181,6 +183,33 @@ def test_a_worker_that_had_nothing_in_flight_leaves_nobody_unknown(cast, sending
     assert "was killed in the middle. Nothing was in flight in that moment" in told(cast, sending)
 
 
+def test_it_counts_whom_the_kill_left_unknown_and_nobody_else(cast, sending, process):
+    press(cast, sending)
+    drill.perform(process.pid, timezone.now())
+    with scope(cast.workspace):
+        Shard.objects.filter(run=sending).update(lease_until=timezone.now() - timedelta(seconds=1))
+    run = run_to_the_end(sending)
+    with scope(cast.workspace):
+        other = Message.objects.filter(run=run, reason=Reason.ACCEPTED).order_by("pk").values("pk")[:3]
+        Message.objects.filter(pk__in=other).update(reason=Reason.UNKNOWN, error_code="NO_ANSWER")
+        Run.objects.filter(pk=run.pk).update(tally={"accepted": 17, "unknown": 13})
+    assert "10 recipients in flight are counted as “Unknown”: nobody is lost" in told(cast, run)
+    assert cast.client("owner").post(cast.url(f"campaigns/run/{run.pk}/close-unknown/")).status_code == 302
+    cache.clear()
+    assert "10 recipients in flight are counted as “Unknown”: nobody is lost" in told(cast, run)
+
+
+def test_whom_somebody_sent_to_again_is_not_unknown_any_more(cast, sending, process):
+    press(cast, sending)
+    drill.perform(process.pid, timezone.now())
+    with scope(cast.workspace):
+        Shard.objects.filter(run=sending).update(lease_until=timezone.now() - timedelta(seconds=1))
+    run = run_to_the_end(sending)
+    assert cast.client("owner").post(cast.url(f"campaigns/run/{run.pk}/resend-unknown/")).status_code == 302
+    assert run_to_the_end(run).tally == {"accepted": 30}
+    assert told(cast, run).endswith("Nobody is lost, and nobody is unknown because of it.")
+
+
 def test_a_drill_that_came_too_late_is_said_too(cast, sending):
     press(cast, sending)
     with scope(cast.workspace):
@@ -191,10 +220,25 @@ def test_a_drill_that_came_too_late_is_said_too(cast, sending):
 def test_without_a_worker_that_sends_nobody_is_killed(cast, prepared):
     run = prepared(5)
     answer, says = press(cast, run)
-    assert (answer.status_code, says) == (302, "Nobody to kill: meanwhile the run is “sending”.")
+    assert answer.status_code == 302
+    assert says == (
+        "No living worker holds it at this instant: it waits for its pace, for the provider, or for the lease of "
+        "a dead one to end. Try again."
+    )
 
 
 def test_a_viewer_kills_nobody(cast, sending):
     assert press(cast, sending, "viewer")[0].status_code == 403
     with scope(cast.workspace):
         assert not Drill.objects.exists()
+
+
+def test_a_second_drill_waits_for_the_first(cast, sending):
+    press(cast, sending)
+    assert press(cast, sending)[1] == "A worker is being killed already. Watch the account."
+
+
+def test_a_drill_that_comes_after_the_end_says_where_the_run_stands(cast, sending):
+    with scope(cast.workspace):
+        plan.pause(sending, by=cast.owner)
+    assert press(cast, sending)[1] == "Nobody to kill: meanwhile the run is “paused”."
