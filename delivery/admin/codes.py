@@ -19,6 +19,18 @@ MEANINGS = {
     "WORKER_DIED": "The worker stopped between the call and its answer, so nobody knows whether it arrived.",
 }
 
+# The same codes of those that ended with them: nothing tries them again by itself.
+_GIVEN_UP = {
+    "QUOTA_EXCEEDED": "The provider's quota was used up, and the run ended before it could be tried again.",
+    "UNAVAILABLE": "The provider was overloaded at every try, and it is not tried again by itself. It may have arrived "
+    "all the same.",
+    "INTERNAL": "The provider had a fault of its own at every try, and it is not tried again by itself. It may have "
+    "arrived all the same.",
+    "UNREACHABLE": "The provider could not be reached before the run ended. Nothing was sent.",
+    "NOT_SENT": "The connection broke before the message left, and the run ended before another try. Nothing was sent.",
+}
+
 
 def meaning(reason: Reason, code: str) -> str:
-    return MEANINGS.get(code) or EXPLANATIONS.get(reason, "")
+    given_up = "" if reason.is_waiting else _GIVEN_UP.get(code)
+    return given_up or MEANINGS.get(code) or EXPLANATIONS.get(reason, "")

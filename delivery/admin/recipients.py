@@ -18,7 +18,7 @@ from django.utils.http import urlencode
 from campaigns.models import Contact, Run, Target
 from campaigns.reasons import Reason
 from delivery.admin import slots
-from delivery.admin.codes import MEANINGS
+from delivery.admin.codes import meaning
 from delivery.admin.progress import Account
 from delivery.models import Message, Shard
 from pushpilot.lib.spreadsheets import BOM, csv_line
@@ -155,7 +155,7 @@ def _row(message: Message, run: Run, later: list[str]) -> dict[str, Any]:
         "endpoint": message.endpoint,
         "reason": reason,
         "tone": _tone(reason),
-        "code_meaning": MEANINGS.get(message.error_code, ""),
+        "code_meaning": meaning(reason, message.error_code) if message.error_code else "",
         "later": later,
     }
 

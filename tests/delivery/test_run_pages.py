@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.messages import get_messages
+from django.core.cache import cache
 from django.db import connection as database
 from django.utils import timezone
 from django.utils.safestring import mark_safe
@@ -316,6 +317,20 @@ def test_errors_are_grouped_by_code_with_examples(cast, launched):
     assert f"campaigns/contact/{contact.pk}/change/" in html, "each of a handful of examples leads to its contact"
     assert "?reason=endpoint_gone&amp;code=UNREGISTERED" in html
     assert "Nothing went wrong" in page(cast, run_to_the_end(launched(name="Again")), "errors/").content.decode()
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "UNAVAILABLE"])
+def test_a_code_promises_another_try_only_while_there_is_one(cast, launched, code):
+    add_people(cast.workspace, 1)
+    run = run_to_the_end(launched())
+    for reason, promised in ((Reason.RETRY_SCHEDULED, True), (Reason.REJECTED, False), (Reason.UNKNOWN, False)):
+        with scope(cast.workspace):
+            Message.objects.update(reason=reason, error_code=code)
+        cache.clear()
+        for tail in ("errors/", "recipients/"):
+            html = page(cast, run, tail).content.decode()
+            assert ("It is tried again" in html) == promised
+            assert ("is not tried again by itself" in html) != promised
 
 
 def test_the_list_shows_the_runs_of_this_workspace_only(cast, launched):
