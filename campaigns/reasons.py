@@ -75,7 +75,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.PENDING: "Not attempted yet.",
     Reason.RETRY_SCHEDULED: "The provider asked to try again later.",
     Reason.NO_ENDPOINT: "The contact has no device for this channel.",
-    Reason.ENDPOINT_INACTIVE: "The provider said earlier that this device is gone.",
+    Reason.ENDPOINT_INACTIVE: "This device was retired earlier: gone, signed out, or silent for too long.",
     Reason.NOT_OPTED_IN: "The device does not allow notifications.",
     Reason.UNSUBSCRIBED: "The contact unsubscribed from this channel.",
     Reason.RENDER_ERROR: "The text could not be personalised for this contact.",
