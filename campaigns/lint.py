@@ -3,8 +3,10 @@ the audience's devices leave out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q
 
@@ -13,11 +15,14 @@ from campaigns.models import Campaign, Channel, Contact, Content, Endpoint, Targ
 from campaigns.reasons import Reason
 from campaigns.segments import COLUMNS, RuleError, compile_rule
 from pushpilot.lib import clock
+from pushpilot.lib.words import counted
 from tenants.models import Connection
 
 # Channels with an adapter; the others wait for theirs.
 SENDABLE = frozenset({Channel.APP_PUSH, Channel.WEB_PUSH})
+_TITLES = {"title": "title", "body": "text", "image_url": "image's address", "deep_link": "link"}
 REFERENCE_BYTES = 80  # what a send adds: the reference and the names of the fields
+PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,11 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
 
 def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     """The findings about these contents of the campaign, saved or not, alone: errors first, notes last."""
-    findings = [finding for content in contents for finding in _content(campaign, content)]
+    is_personal = any(
+        render.is_dynamic(getattr(content, field)) for content in contents for field in render.TEXT_FIELDS
+    )
+    people = _people(campaign) if is_personal else [{}]
+    findings = [finding for content in contents for finding in _content(campaign, content, people)]
     findings += _ignored(campaign, contents)
     return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
 
@@ -111,7 +120,25 @@ def _target(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     return findings
 
 
-def _content(campaign: Campaign, content: Content) -> list[Finding]:
+def _people(campaign: Campaign) -> list[Mapping[str, Any]]:
+    """The variables of a few of the audience, and last those of somebody of whom nothing is known."""
+    nobody: Mapping[str, Any] = {}
+    if campaign.target_kind != Target.PEOPLE:
+        return [nobody]
+    try:
+        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+    except RuleError:
+        return [nobody]
+    rows = members.order_by("pk").values("external_id", "language", "country", "time_zone", "attributes")
+    return [*(_variables_of(row) for row in rows[:PEOPLE_TRIED]), nobody]
+
+
+def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    attributes = row["attributes"] if isinstance(row["attributes"], dict) else {}
+    return render.contact_variables({**row, "attributes": attributes})
+
+
+def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any]]) -> list[Finding]:
     findings = [*_completeness(content), *_links(campaign, content), *_size(campaign, content)]
     findings += [Finding(True, *problem) for problem in push.problems(content.options, campaign.channel)]
     is_public = campaign.target_kind != Target.PEOPLE
@@ -122,13 +149,32 @@ def _content(campaign: Campaign, content: Content) -> list[Finding]:
             findings.append(Finding(True, field, text))
             continue
         try:
-            render.compile_text(source)
+            renderer = render.compile_text(source)
         except render.RenderError as error:
             findings.append(Finding(True, field, f"The personalisation does not parse: {error}"))
             continue
         if render.is_dynamic(source):
-            findings += _variables(campaign, field, source)
+            findings += [*_variables(campaign, field, source), *_trial(field, renderer, people)]
     return findings
+
+
+def _trial(field: str, renderer: render.Renderer, people: list[Mapping[str, Any]]) -> list[Finding]:
+    """A text that compiles may still fail when it is filled in: for everybody, which stops a send, or for some."""
+    failed: dict[int, str] = {}
+    for number, person in enumerate(people):
+        try:
+            renderer(person)
+        except render.RenderError as error:
+            failed[number] = str(error).rstrip(".")
+    if not failed:
+        return []
+    known, why = len(people) - 1, next(iter(failed.values()))
+    if known and len(failed) == len(people):
+        return [Finding(True, field, f"The {_TITLES[field]} cannot be personalised for anybody: {why}.")]
+    without = "somebody of whom nothing is known"
+    of_known = len(failed) - (known in failed)
+    whom = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
+    return [Finding(False, field, f"The {_TITLES[field]} cannot be personalised for {whom}: {why}.")]
 
 
 def _completeness(content: Content) -> list[Finding]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from campaigns.lint import Finding, lint
+from campaigns.lint import Finding, lint, lint_message
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from tenants.models import Connection
 from tenants.scope import scope
@@ -134,6 +134,46 @@ def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, 
     assert [finding.is_error for finding in warnings] == ([False] if words else [])
     assert not words or words in warnings[0].text
     assert not words or warnings[0].field == "body"
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "words"),
+    [
+        ({"body": "{{ 1 | divided_by: 0 }}"}, "body", "The text cannot be personalised for anybody: divided_by"),
+        ({"title": "{% for i in (1..100000000) %}x{% endfor %}"}, "title", "for anybody: A value is longer than"),
+        ({"image_url": "https://x.test/{{ 1 | modulo: 0 }}"}, "image_url", "The image's address cannot"),
+        ({"deep_link": "x://{{ 1 | divided_by: 0 }}"}, "deep_link", "The link cannot be personalised for anybody"),
+    ],
+)  # fmt: skip
+def test_a_text_that_can_be_filled_in_for_nobody_stops_a_send(company, content, field, words):
+    [finding] = found(company, content=content)
+    assert (finding.is_error, finding.field) == (True, field)
+    assert words in finding.text
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "words"),
+    [
+        ({}, "{{ 6 | divided_by: orders }}", "for 1 of 5 people tried: divided_by: can't divide by 0."),
+        (FEW_ORDERS, "{{ 6 | divided_by: orders }}", "for 1 of 3 people tried"),
+        ({"not": FEW_ORDERS}, "{{ 6 | divided_by: orders }}", "for somebody of whom nothing is known"),
+    ],
+)
+def test_a_text_that_fails_for_some_is_worth_a_look(company, rule, text, words):
+    [finding] = [one for one in found(company, content={"body": text}, audience_rule=rule) if "divided" in one.text]
+    assert (finding.is_error, finding.field) == (False, "body")
+    assert words in finding.text
+
+
+def test_filling_texts_in_costs_one_query_for_all_of_them(company, django_assert_num_queries):
+    words = {"title": "{{ 1 | plus: 1 }}", "body": "{{ 2 | plus: 1 }}", "deep_link": "https://x.test/{{ 1 | plus: 1 }}"}
+    made = campaign(company, content=words)
+    contents = list(made.contents.all())
+    with django_assert_num_queries(1):
+        assert lint_message(made, contents) == []
+    made.target_kind, made.target = "topic", "news"
+    with django_assert_num_queries(0):
+        assert {finding.field for finding in lint_message(made, contents)} == {"title", "body", "deep_link"}
 
 
 def test_a_column_counts_as_known_where_an_attribute_of_its_name_fills_it(company):
