@@ -21,7 +21,6 @@ from tenants.models import Connection
 # Channels with an adapter; the others wait for theirs.
 SENDABLE = frozenset({Channel.APP_PUSH, Channel.WEB_PUSH})
 _TITLES = {"title": "title", "body": "text", "image_url": "image's address", "deep_link": "link"}
-REFERENCE_BYTES = 80  # what a send adds: the reference and the names of the fields
 PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
 
 
@@ -139,9 +138,10 @@ def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any]]) -> list[Finding]:
-    findings = [*_completeness(content), *_links(campaign, content), *_size(campaign, content)]
+    findings = [*_completeness(content), *_links(campaign, content)]
     findings += [Finding(True, *problem) for problem in push.problems(content.options, campaign.channel)]
     is_public = campaign.target_kind != Target.PEOPLE
+    tried: list[dict[str, str]] = [{} for _ in people]
     for field in render.TEXT_FIELDS:
         source = getattr(content, field)
         if is_public and render.is_dynamic(source):
@@ -154,18 +154,21 @@ def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any
             findings.append(Finding(True, field, f"The personalisation does not parse: {error}"))
             continue
         if render.is_dynamic(source):
-            findings += [*_variables(campaign, field, source), *_trial(field, renderer, people)]
-    return findings
+            findings += [*_variables(campaign, field, source), *_trial(field, renderer, people, tried)]
+    return [*findings, *_size(campaign, content, tried)]
 
 
-def _trial(field: str, renderer: render.Renderer, people: list[Mapping[str, Any]]) -> list[Finding]:
-    """A text that compiles may still fail when it is filled in: for everybody, which stops a send, or for some."""
+def _trial(
+    field: str, renderer: render.Renderer, people: list[Mapping[str, Any]], tried: list[dict[str, str]]
+) -> list[Finding]:
+    """Fill the text in for each of them, into `tried`. What compiles may still fail: for everybody, which stops a
+    send, or for some."""
     failed: dict[int, str] = {}
     for number, person in enumerate(people):
         try:
-            renderer(person)
+            tried[number][field] = renderer(person)
         except render.RenderError as error:
-            failed[number] = str(error).rstrip(".")
+            tried[number][field], failed[number] = "", str(error).rstrip(".")
     if not failed:
         return []
     known, why = len(people) - 1, next(iter(failed.values()))
@@ -218,18 +221,20 @@ def platforms(campaign: Campaign) -> set[str]:
         return set()
 
 
-def _size(campaign: Campaign, content: Content) -> list[Finding]:
-    """The texts as they are written. What personalisation adds is known per recipient only, at the send."""
-    texts = {field: getattr(content, field) for field in render.TEXT_FIELDS} | (content.options.get("data") or {})
-    for number, button in enumerate(content.options.get("buttons") or [], start=1):
-        texts |= {f"pp_button_{number}_{part}": button.get(part, "") for part in ("text", "url")}
-    size_bytes = sum(len(f"{key}{value}".encode("utf-8", "replace")) for key, value in texts.items() if value)
-    limit = push.PAYLOAD_LIMIT_BYTES if campaign.target_kind == Target.PEOPLE else push.TOPIC_LIMIT_BYTES
-    if size_bytes > limit - REFERENCE_BYTES:
-        takes = "push services take" if limit == push.PAYLOAD_LIMIT_BYTES else "topics take"
-        return [Finding(True, "body", f"The message has {size_bytes:,} bytes; {takes} {limit:,}. Shorten it.")]
-    if size_bytes > 0.9 * limit:
-        text = f"The message has {size_bytes:,} of {limit:,} bytes; a long name may make it too large."
+def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> list[Finding]:
+    """The message as FCM counts it, filled in for each of those tried."""
+    message = {**content.snapshot(), "message_ref": push.sample_reference(campaign.workspace_id)}
+    sizes = [push.payload_bytes({**message, **texts}) for texts in tried]
+    is_public = campaign.target_kind != Target.PEOPLE
+    limit = push.TOPIC_LIMIT_BYTES if is_public else push.PAYLOAD_LIMIT_BYTES
+    takes = f"{'topics' if is_public else 'push services'} take {limit:,}"
+    if min(sizes) > limit:
+        return [Finding(True, "body", f"The message has {max(sizes):,} bytes; {takes}. Shorten it.")]
+    if max(sizes) > limit:
+        whom = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
+        return [Finding(False, "body", f"For {whom} the message has up to {max(sizes):,} bytes; {takes}.")]
+    if max(sizes) > 0.9 * limit:
+        text = f"The message has {max(sizes):,} of {limit:,} bytes; a long name may make it too large."
         return [Finding(False, "body", text)]
     return []
 

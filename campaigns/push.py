@@ -12,6 +12,7 @@ from typing import Any
 
 from campaigns.models import Channel, Endpoint, Target
 from campaigns.render import is_dynamic
+from pushpilot.lib.signing import sign_reference
 
 PAYLOAD_LIMIT_BYTES = 4096  # FCM's
 TOPIC_LIMIT_BYTES = 2048
@@ -23,6 +24,7 @@ DATA_LIMIT = 50
 BADGE_LIMIT = 9999
 CONDITION_LIMIT_TOPICS = 5
 TOPIC_LIMIT = 200
+_SAMPLE_ID = 10**7  # references of a real send are about this long
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _HTTPS = re.compile(r"https://[^\s/]+\S*")
@@ -169,6 +171,36 @@ def problems(options: Mapping[str, Any], channel: str) -> Iterator[Problem]:
             yield field, f"{label} must be a whole number from {low} to {high:,}."
     if options.get("priority") not in (None, "", "high", "normal"):
         yield "priority", "The priority is high or normal."
+
+
+# --- size -------------------------------------------------------------------------------------------------
+def payload_bytes(message: Mapping[str, Any]) -> int:
+    """What FCM counts of a message (Content.snapshot, filled in): what is shown, and the data with ours among it.
+
+    The same number as delivery's count of the compiled message, for the layers that do not see it.
+    """
+    texts = {name: message.get(name) for name in ("title", "body")}
+    image = {"image": message.get("image_url")}
+    data: dict[str, Any] = {"pp_ref": message.get("message_ref"), "pp_link": message.get("deep_link")}
+    if message.get("silent"):
+        shown: dict[str, Any] = {}
+    elif message.get("data_only"):
+        shown = texts
+        data |= {f"pp_{name}": value for name, value in {**texts, **image}.items()}
+    else:
+        shown = texts | image
+    for number, button in enumerate(message.get("buttons") or (), start=1):
+        data |= {f"pp_button_{number}_{part}": button.get(part) for part in ("text", "url")}
+    return _text_bytes(shown) + _text_bytes({**(message.get("data") or {}), **data})
+
+
+def _text_bytes(fields: Mapping[str, Any]) -> int:
+    return sum(len(f"{name}{value}".encode("utf-8", "replace")) for name, value in fields.items() if value)
+
+
+def sample_reference(workspace_id: int) -> str:
+    """A message's reference as long as that of a real send, for counting."""
+    return sign_reference(workspace_id, _SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
 
 
 # --- what platforms ignore --------------------------------------------------------------------------------

@@ -12,16 +12,13 @@ from django.http.response import HttpResponseBase
 from campaigns.admin.live import form_of
 from campaigns.admin.message import MessageForm
 from campaigns.models import Campaign, Contact, Target
+from campaigns.push import payload_bytes, sample_reference
 from campaigns.render import TEXT_FIELDS, RenderError, compile_content, contact_variables
 from campaigns.segments import Rule, RuleError, compile_rule
 from delivery.channels import fcm
-from pushpilot.lib.signing import sign_reference
 from tenants import roles
 from tenants.admin.base import require
 from tenants.models import Workspace
-
-# References of a real send are about this long; the payload's size counts them.
-_SAMPLE_ID = 10**7
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict
         "channel": asked.channel,
         "is_public": asked.is_public,
         "silent": bool(push.get("silent")),
-        "bytes": fcm.payload_bytes(message),
+        "bytes": payload_bytes(push),
         "limit": fcm.limit_bytes(kind),
         "problems": problems,
         "person": {"id": person.pk, "name": str(person)} if person else None,
@@ -98,7 +95,7 @@ def composed(
     """(the neutral payload for one person, {field: what is wrong with it}), with a reference as long as a real one."""
     variables = contact_variables(_columns(person)) if person else {}
     fields, problems = _rendered(snapshot, variables)
-    return {**fields, "message_ref": sign_reference(workspace.pk, _SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)}, problems
+    return {**fields, "message_ref": sample_reference(workspace.pk)}, problems
 
 
 def _rendered(snapshot: dict[str, Any], variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

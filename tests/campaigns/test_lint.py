@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from campaigns import push
 from campaigns.lint import Finding, lint, lint_message
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from tenants.models import Connection
@@ -196,6 +197,24 @@ def test_what_is_worth_a_look(company, fields, field):
     Endpoint.objects.update(channel=fields.get("channel", "app_push"))
     warnings = found(company, **fields)
     assert [(finding.field, finding.is_error) for finding in warnings] == [(field, False)]
+
+
+@pytest.mark.parametrize(("filler", "is_error"), [(4096, False), (4097, True)])
+def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company, filler, is_error):
+    made = campaign(company)
+    content = made.contents.get()
+    empty = push.payload_bytes({**content.snapshot(), "message_ref": push.sample_reference(made.workspace_id)})
+    content.options = {"data": {"k": "x" * (filler - empty - 1)}}
+    [finding] = lint_message(made, [content])
+    assert (finding.is_error, f"{filler:,}" in finding.text) == (is_error, True)
+
+
+def test_a_message_that_is_too_large_for_some_is_worth_a_look(company):
+    Contact.objects.filter(external_id="u3").update(attributes={"note": "x" * 900})
+    content = {"title": "Hi", "body": "{{ note | default: 'hi' }}", "options": {"data": {"k": "x" * 3300}}}
+    [finding] = found(company, content=content)
+    assert (finding.is_error, finding.field) == (False, "body")
+    assert finding.text.startswith("For 1 of 5 people tried the message has up to 4,")
 
 
 def test_a_silent_message_with_data_needs_no_text(company):

@@ -9,6 +9,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaigns import push as push_rules
 from delivery.channels.base import Outcome, PayloadTemplate, Verdict, slot
 from delivery.channels.fcm import (
     FcmAccount,
@@ -189,6 +190,13 @@ def test_payload_bytes_counts_keys_and_values_in_utf8() -> None:
     alert = {"apns": {"payload": {"aps": {"alert": {"title": "é"}}}}}
     assert payload_bytes({"data": {"k": "v"}, **alert}) == 9
     assert [limit_bytes(kind) for kind in TARGETS] == [4096, 4096, 2048, 2048]
+
+
+@pytest.mark.parametrize("changes", [{}, {"silent": True}, {"data_only": True}, {"silent": True, "data_only": True}])
+@pytest.mark.parametrize("left_out", ["", "title", "image_url", "deep_link", "buttons", "data"])
+def test_lint_and_preview_count_what_the_sender_counts(changes: dict[str, Any], left_out: str) -> None:
+    push = {**FULL, "message_ref": "1.2.3.mac", **changes, left_out: None}
+    assert push_rules.payload_bytes(push) == payload_bytes(build_message(push, target=("token", "t")))
 
 
 # --- what arrives
