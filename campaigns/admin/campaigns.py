@@ -21,6 +21,7 @@ from unfold.views import ChangeList
 from campaigns.admin import live, review
 from campaigns.admin.attributes import for_page
 from campaigns.admin.forms import CampaignForm
+from campaigns.admin.message import main_content
 from campaigns.admin.options import OPTION_FIELDS, SENDING_FIELDS, changed_sending
 from campaigns.admin.review import PANELS
 from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words, whom_words
@@ -98,6 +99,14 @@ class CampaignList(ChangeList):
 
 class TakenMeanwhile(Exception):
     """Somebody scheduled the campaign while this person was editing it."""
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody saved the campaign after this person had opened it. `sentence` says who and what."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 class CampaignAdmin(WorkspaceAdmin):
@@ -195,7 +204,8 @@ class CampaignAdmin(WorkspaceAdmin):
     # --- the editor -----------------------------------------------------------------------------------------
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         made = super().get_form(request, obj, change=change, **kwargs)
-        return type(made.__name__, (made,), {"workspace": workspace_of(request)})
+        meanwhile = getattr(request, "_meanwhile", "")
+        return type(made.__name__, (made,), {"workspace": workspace_of(request), "meanwhile": meanwhile})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """`?template=<id>`: the library's “Use” starts a campaign from a template."""
@@ -239,6 +249,9 @@ class CampaignAdmin(WorkspaceAdmin):
         except TakenMeanwhile:
             campaign.refresh_from_db()
             return self._too_late(request, campaign)
+        except ChangedMeanwhile as changed:
+            request._meanwhile = changed.sentence  # type: ignore[attr-defined]
+            response = super().change_view(request, object_id, form_url, extra)
         return response
 
     def _too_late(self, request: HttpRequest, campaign: Campaign) -> HttpResponse:
@@ -277,9 +290,11 @@ class CampaignAdmin(WorkspaceAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Inside changeform_view's transaction: the row is locked, then looked at again, then written."""
         if change:
-            status = Campaign.objects.select_for_update().values_list("status", flat=True).get(pk=obj.pk)
-            if not Campaign(status=status).is_editable:
+            held = Campaign.objects.select_for_update().get(pk=obj.pk)
+            if not held.is_editable:
                 raise TakenMeanwhile
+            if form.would_undo(held):
+                raise ChangedMeanwhile(_meanwhile_words(request, held))
         else:
             obj.created_by = request.user
         obj.updated_by, obj.status = request.user, Status.DRAFT
@@ -389,6 +404,18 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
         content.pk, content._state.adding, content.campaign = None, True, copy
     Content.objects.bulk_create(contents)
     return copy
+
+
+def _meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
+    own = stored.updated_by_id == request.user.pk
+    who = "You" if own else stored.updated_by or "Somebody"
+    where = " in another window" if own else ""
+    message = main_content(stored, workspace_of(request))
+    return (
+        f"Nothing was saved: {who} changed this campaign{where} after you opened this page. Its message is now "
+        f"“{message.title or '(no title)'}”: {message.body or 'no text'}. What you wrote is still here. Save once more "
+        "to put it in the place of that."
+    )
 
 
 def _two_lines(first: str, second: str) -> SafeString:

@@ -51,9 +51,16 @@ class _DateTimeInput(UnfoldAdminTextInputWidget):
 
 
 class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions):
-    """`workspace` is set on a subclass made per request. `snapshot()` is the message as it stands, saved or not."""
+    """`workspace` is set on a subclass made per request. `snapshot()` is the message as it stands, saved or not.
+
+    `seen`: when the campaign that the page was opened with had been saved; `meanwhile`: the sentence that the form is
+    shown again with, because somebody saved it after that.
+    """
 
     workspace: ClassVar[Workspace]
+    meanwhile: ClassVar[str] = ""
+
+    seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
     name = forms.CharField(
         label="Name",
@@ -114,6 +121,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
             **({} if instance and instance.pk else start),
             **stored_message(self.content),
             "template_used": instance.template_id if instance else None,
+            "seen": instance.updated_at.isoformat() if instance and instance.pk else "",
             "audience": to if to != Target.PEOPLE else "everyone" if not rule else "rule" if simple else "custom",
             **({to: instance.target} if instance and to != Target.PEOPLE else {}),
             **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
@@ -143,6 +151,9 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        if self.meanwhile:
+            self.put("seen", self.initial["seen"])
+            self.add_error(None, self.meanwhile)
         self.check_buttons(self.channel_chosen())
         self.check_sending(self.instance)
         self._clean_target(cleaned)
@@ -185,6 +196,13 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
             given("repeat") or "weekly", given("interval") or 1, given("weekdays") or [],
             int(given("month_day") or 1), given("recurrence_rule") or "",
         )  # fmt: skip
+
+    def would_undo(self, stored: Campaign) -> bool:
+        """Whether saving would put an older state over `stored`. Not if the form says what is stored already: a second
+        click on “Save”. A form without `seen` is not asked."""
+        now, seen = stored.updated_at.isoformat(), self.cleaned_data["seen"]
+        says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {"seen"}
+        return seen not in ("", now) and not says_the_same
 
     # --- results --------------------------------------------------------------------------------------------
     def save(self, commit: bool = True) -> Campaign:

@@ -40,6 +40,12 @@ class MessageFields(MessageOptions):
         """The channel that the message is for: here the form's own field, "" if there is none yet."""
         return str(self.cleaned_data.get("channel") or "")
 
+    def put(self, name: str, value: str) -> None:
+        """The bound form shows this value of a field instead of the one that was sent."""
+        data: Any = self.data
+        self.data = data = data.copy()
+        data[name] = value
+
     # --- cleaning -------------------------------------------------------------------------------------------
     def _clean_liquid(self, field: str) -> str:
         source = str(self.cleaned_data[field])
@@ -100,12 +106,6 @@ class MessageForm(MessageFields):
 
     def channel_chosen(self) -> str:
         return self.campaign.channel
-
-    def put(self, name: str, value: str) -> None:
-        """The bound form shows this value of a field instead of the one that was sent."""
-        data: Any = self.data
-        self.data = data = data.copy()
-        data[name] = value
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
