@@ -22,11 +22,16 @@ CONTENTS_CHECKED = 10
 
 
 def check_message(request: HttpRequest) -> HttpResponseBase:
-    """POST, the fields of `preview`: {ok, lines: [sentences]}. The provider may take up to 20 s for each content."""
+    """POST, the fields of `preview`: {ok, lines: [sentences]}. What the form refuses is said without asking.
+
+    The provider may take up to 20 s for each content.
+    """
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     workspace = require(request, roles.EDIT)
     asked = read_asked(request, workspace)
+    if asked.errors:
+        return _said(False, *asked.errors)
     connection = active_connection(Campaign(workspace=workspace, channel=asked.channel))
     if connection is None:
         return _said(False, "No active connection for push. Add one under Settings → Connections.")
@@ -34,10 +39,15 @@ def check_message(request: HttpRequest) -> HttpResponseBase:
         account = account_of(connection)
     except (SecretUnreadable, ValueError) as error:
         return _said(False, f"The connection “{connection}” cannot be used: {error}")
-    found = [_checked(workspace, asked, snapshot, account) for snapshot in asked.snapshots[:CONTENTS_CHECKED]]
-    if not found:
+    if not any(_has_something(snapshot) for snapshot in asked.snapshots):
         return _said(False, "The message is empty: write a title and a text.")
+    found = [_checked(workspace, asked, snapshot, account) for snapshot in asked.snapshots[:CONTENTS_CHECKED]]
     return _said(all(ok for ok, _ in found), *dict.fromkeys(line for _, line in found))
+
+
+def _has_something(snapshot: dict[str, Any]) -> bool:
+    """FCM takes a message that shows nothing; only a silent one means it."""
+    return bool(snapshot.get("silent") or str(snapshot["title"]).strip() or str(snapshot["body"]).strip())
 
 
 def _checked(workspace: Workspace, asked: Asked, snapshot: dict[str, Any], account: FcmAccount) -> tuple[bool, str]:

@@ -10,7 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponseNotAllowed, JsonRespon
 from django.http.response import HttpResponseBase
 
 from campaigns.admin.live import form_of
-from campaigns.admin.message import MessageForm
+from campaigns.admin.message import MessageFields, MessageForm
+from campaigns.admin.options import TargetOptions
 from campaigns.models import Campaign, Contact, Target
 from campaigns.push import payload_bytes, sample_reference
 from campaigns.render import TEXT_FIELDS, RenderError, compile_content, contact_variables
@@ -23,13 +24,15 @@ from tenants.models import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The message that a page is about. `snapshots`: the form's one content, else all of the saved campaign."""
+    """The message that a page is about. `snapshots`: the form's one content, else all of the saved campaign.
+    `errors`: what the form refuses in the message or its topic; the snapshot is without it."""
 
     snapshots: list[dict[str, Any]]
     channel: str
     target_kind: str
     target: str
     rule: Rule
+    errors: tuple[str, ...] = ()
 
     @property
     def is_public(self) -> bool:
@@ -56,11 +59,12 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
     campaign = _campaign(workspace, pk) if pk else None
     if campaign is not None and "channel" not in request.POST:
         contents = [content.snapshot() for content in campaign.contents.order_by("variant", "id")]
+        errors: tuple[str, ...] = ()
         if "title" in request.POST:  # only the message is edited
             form = MessageForm(campaign, workspace, request.POST)
             form.full_clean()
-            contents = [form.snapshot()]
-        return Asked(contents, campaign.channel, campaign.target_kind, campaign.target, campaign.audience_rule)
+            contents, errors = [form.snapshot()], _errors(form)
+        return Asked(contents, campaign.channel, campaign.target_kind, campaign.target, campaign.audience_rule, errors)
     whole = form_of(workspace, request.POST, campaign)
     try:
         rule: Rule = whole.audience_rule()
@@ -68,7 +72,14 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
         rule = {}
     given = whole.cleaned_data.get
     kind, target = given("target_kind") or Target.PEOPLE, given("target") or ""
-    return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule)
+    return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule, _errors(whole))
+
+
+def _errors(form: MessageFields) -> tuple[str, ...]:
+    """ "Link: Write the whole link …": the errors of the message and its topic."""
+    of_message = (*MessageFields.base_fields, *TargetOptions.base_fields)
+    found = ((name, error) for name in of_message for error in form.errors.get(name, ()))
+    return tuple(f"{form.fields[name].label}: {error}" for name, error in found)
 
 
 def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:

@@ -142,7 +142,32 @@ def test_fcm_looks_at_the_message_in_the_form_and_sends_nothing(cast, connected,
     assert sandbox.log(account.mint().value, account.project_id)["messages"] == []
     wrong = checked(cast, **{**FORM, "title": "{{ oops"}).json()
     assert not wrong["ok"]
-    assert wrong["lines"][0].startswith("title: ")
+    assert wrong["lines"][0].startswith("Title: The personalisation cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"deep_link": "foo"}, "Link: Write the whole link"),
+        ({"data_lines": "from=1"}, "Data for the app: Line 1: “from” is reserved"),
+        ({"badge": "-5"}, "Badge: Ensure this value is greater"),
+        ({"audience": "topic", "topic": "bad topic"}, "Topic: A topic's name has letters"),
+        ({"button_1_url": "app://x"}, "First button: Write what stands on the button"),
+        ({"title": "", "body": ""}, "The message is empty"),
+    ],
+)
+def test_what_the_form_refuses_is_not_approved(cast, connected, fields, line):
+    answer = checked(cast, **{**FORM, **fields}).json()
+    assert (answer["ok"], answer["lines"][0].startswith(line)) == (False, True), answer
+    if fields.get("audience") is None:  # the page of a campaign on its way edits the message alone
+        message = {name: value for name, value in {**FORM, **fields}.items() if name not in ("channel", "name")}
+        answer = checked(cast, **message, campaign=written(cast).pk).json()
+        assert (answer["ok"], answer["lines"][0].startswith(line)) == (False, True), answer
+
+
+def test_what_else_is_unfinished_does_not_stop_the_check_of_a_message(cast, connected):
+    unfinished = {**FORM, "name": "", "schedule_type": "scheduled", "scheduled_at": "soon"}
+    assert checked(cast, **unfinished).json()["ok"]
 
 
 def test_each_content_of_a_saved_campaign_is_checked_in_its_language(cast, connected):
