@@ -27,6 +27,7 @@ TOPIC_LIMIT = 200
 _SAMPLE_ID = 10**7  # references of a real send are about this long
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
+_RUNS_CODE = re.compile(r"\s*(javascript|data|vbscript)\s*:", re.IGNORECASE)
 _HTTPS = re.compile(r"https://[^\s/]+\S*")
 _DATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 # FCM refuses these; pp_ carries the reference, the link and the buttons of every message.
@@ -128,6 +129,8 @@ def button_problem(number: int, button: Mapping[str, Any], channel: str) -> Prob
 
 def link_problem(link: str, channel: str) -> str:
     """What is wrong with a link that a tap opens. Its personalised parts are judged by lint over the texts."""
+    if found := _RUNS_CODE.match(link):
+        return f"A link that starts with {found[1].lower()}: opens no page; it runs code. Write where a tap leads."
     if channel == Channel.WEB_PUSH and not link.startswith("https://"):
         return "Browsers open only links that start with https://."
     if not is_dynamic(link) and not _SCHEME.fullmatch(link):
