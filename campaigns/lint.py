@@ -200,8 +200,11 @@ def _links(campaign: Campaign, content: Content) -> list[Finding]:
 
 
 def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
-    """What some of the audience's devices leave out of the message."""
-    messages = [content.snapshot() for content in contents]
+    """What some of the audience's devices leave out of the message. An option that the form hides cannot be cured."""
+    hidden = push.hidden_options(campaign.channel, campaign.target_kind)
+    messages = [
+        {name: value for name, value in content.snapshot().items() if name not in hidden} for content in contents
+    ]
     if not any(push.ignored(message) for message in messages):
         return []  # the usual case: no need to ask which devices there are
     devices = platforms(campaign)

@@ -300,6 +300,16 @@ IGNORED = (
 )  # fmt: skip
 
 
+_APP_ONLY, _WEB_ONLY = frozenset({"sound", "badge", "android_channel", "data_only"}), frozenset({"icon_url"})
+
+
+def hidden_options(channel: str, target_kind: str) -> frozenset[str]:
+    """The options that the form does not show for this channel; they keep what was chosen for another one."""
+    if channel == Channel.WEB_PUSH:
+        return _APP_ONLY
+    return _WEB_ONLY if target_kind == Target.PEOPLE else frozenset()
+
+
 def ignored(message: Message, platforms: Collection[str] = PLATFORMS) -> list[Problem]:
     """(field, sentence) of what these platforms leave out of a message (Content.snapshot), each sentence once."""
     found = [(rule.field, rule.text) for rule in IGNORED if rule.platform in platforms and rule.when(message)]

@@ -256,8 +256,20 @@ def test_what_devices_ignore_is_noted_only_for_the_platforms_of_the_audience(com
     without = {"field": "attributes.orders", "op": "gt", "value": 0}
     assert found(company, audience_rule=without, content={"options": options}) == []
     Endpoint.objects.update(channel="web_push", platform="web")
-    on_the_web = found(company, channel="web_push", content={"options": options})
-    assert {finding.field for finding in on_the_web} == {"badge", "android_channel"}
+    on_the_web = found(
+        company, channel="web_push", content={"options": {**options, "silent": True, "data": {"a": "1"}}}
+    )
+    assert {finding.field for finding in on_the_web} == {"silent"}
+
+
+def test_an_option_left_from_another_channel_is_not_noted(company):
+    left = {"badge": 3, "sound": "default", "android_channel": "offers", "data_only": True}
+    Endpoint.objects.update(channel="web_push", platform="web")
+    assert found(company, channel="web_push", content={"options": left}) == []
+    Endpoint.objects.update(channel="app_push", platform="ios")
+    assert found(company, content={"options": {"icon_url": "https://x.test/i.png"}}) == []
+    in_a_topic = found(company, target_kind="topic", target="news", content={"options": {"icon_url": "https://x.y/i"}})
+    assert {finding.field for finding in in_a_topic} == {"icon_url"}
 
 
 def test_any_device_of_the_workspace_may_have_subscribed_to_a_topic(company):
