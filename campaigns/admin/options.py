@@ -5,7 +5,7 @@ Each part is a form of its own that CampaignForm inherits. `TITLES` names their 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django import forms
@@ -37,6 +37,8 @@ SENDING_FIELDS = (
 PER_SECOND_LIMIT = 10_000
 
 _HOUR, _DAY = 3600, 24 * 3600
+# Of no use to a message that shows nothing.
+_SHOWN = frozenset({"image_url", "sound", "badge", "android_channel", "icon_url", "data_only"})
 TTLS = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY, push.TTL_LIMIT_SECS)
 PRIORITIES = {"": "Standard", "high": "High: wakes a sleeping phone", "normal": "Normal: may wait to save battery"}
 STARTS_WITHIN_MINS = (15, 60, 180, 720, 1440)
@@ -79,6 +81,10 @@ def _switch(label: str, help_text: str) -> forms.BooleanField:
     return forms.BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget(), help_text=help_text)
 
 
+def _ttl_words(secs: int) -> str:
+    return exact_span(secs) if secs else "Now or never"
+
+
 class MessageOptions(forms.Form):
     """What a message carries beside its texts."""
 
@@ -89,7 +95,7 @@ class MessageOptions(forms.Form):
     button_3_text = text_field("Third button", push.BUTTON_TEXT_LIMIT)
     button_3_url = text_field("Its link", 500)
     ttl_secs = Choice(
-        "Keep trying for", TTLS, lambda secs: exact_span(secs) if secs else "Now or never", "4 weeks (standard)",
+        "Keep trying for", TTLS, _ttl_words, "4 weeks (standard)",
         help_text="If the phone is off, how long to keep trying.",
     )  # fmt: skip
     priority = select_field("Priority", list(PRIORITIES.items()))
@@ -155,6 +161,37 @@ def stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for number, button in zip(BUTTON_NUMBERS, options.get("buttons") or [], strict=False):
         shown |= {f"button_{number}_{part}": button.get(part, "") for part in ("text", "url")}
     return shown
+
+
+def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> list[tuple[str, str]]:
+    """(label, words) of what a message (Content.snapshot) carries beside its texts, where it differs from the standard.
+    A silent one shows nothing, so what is only shown is left out."""
+    shown = {name: message.get(name) for name in OPTIONS if name not in hidden} | {
+        "image_url": message.get("image_url")
+    }
+    if shown.get("silent"):
+        shown = {name: value for name, value in shown.items() if name not in _SHOWN}
+    ttl, data = shown.get("ttl_secs"), shown.get("data") or {}
+    words = {
+        "silent": "Delivers data to the app and shows nothing." if shown.get("silent") else "",
+        "image_url": shown.get("image_url"),
+        "ttl_secs": "" if ttl is None else _ttl_words(ttl),
+        "priority": PRIORITIES.get(shown.get("priority") or "") if shown.get("priority") else "",
+        "collapse_key": shown.get("collapse_key") and f"The last message with the key “{shown['collapse_key']}”",
+        "android_channel": shown.get("android_channel"),
+        "sound": shown.get("sound"),
+        "badge": shown.get("badge"),
+        "icon_url": shown.get("icon_url"),
+        "data_only": "Android hands the message to your app." if shown.get("data_only") else "",
+        "data_lines": ", ".join(builders.data_lines(data).splitlines()),
+    }
+    labels = {"image_url": "Image", **{name: str(field.label) for name, field in MessageOptions.base_fields.items()}}
+    buttons = [
+        (f"Button {number}", f"{button.get('text', '')} → {button.get('url') or 'no link'}")
+        for number, button in enumerate(shown.get("buttons") or (), start=1)
+    ]
+    found = [(labels[name], str(value)) for name, value in words.items() if value not in (None, "")]
+    return [*found, *buttons]
 
 
 class TargetOptions(forms.Form):

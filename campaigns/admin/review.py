@@ -13,12 +13,13 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import audience, plan
+from campaigns import audience, plan, push
 from campaigns.admin.forms import CampaignForm
 from campaigns.admin.live import count_people
+from campaigns.admin.options import option_words
 from campaigns.admin.words import CHANNEL_ICONS, moment_words, run_url, schedule_words, sending_words, whom_words
 from campaigns.lint import Finding, active_connection, lint
-from campaigns.models import Campaign, Run, Target
+from campaigns.models import Campaign, Content, Run, Target
 from campaigns.reasons import EXPLANATIONS, FAILED, Reason
 from campaigns.rewrite import open_runs
 from campaigns.segments import RuleError
@@ -106,9 +107,12 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     """What every page about a campaign shows."""
     workspace, now = workspace_of(request), timezone.now()
     campaign.workspace = workspace
+    contents = list(campaign.contents.order_by("variant", "id"))
     return {
         "campaign": campaign,
-        "content": campaign.contents.order_by("variant", "id").first(),
+        "content": contents[0] if contents else None,
+        "options": _options(campaign, contents),
+        "is_silent": any(content.options.get("silent") for content in contents),
         "channel_icon": CHANNEL_ICONS.get(campaign.channel, "send"),  # type: ignore[call-overload]
         "audience_words": whom_words(campaign),
         "is_public": campaign.target_kind != Target.PEOPLE,
@@ -117,6 +121,16 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "can_edit": roles.can(request.user, roles.EDIT, workspace),
         "can_send": roles.can(request.user, roles.SEND, workspace),
     }
+
+
+def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str]]:
+    """What the contents carry beside their texts, once if it is the same in all languages."""
+    is_public = campaign.target_kind != Target.PEOPLE  # then a topic's devices of every kind get all of it
+    hidden = () if is_public else push.hidden_options(campaign.channel, campaign.target_kind)
+    found = [(content.language, option_words(content.snapshot(), hidden)) for content in contents]
+    if all(words == found[0][1] for _, words in found):
+        return found[0][1] if found else []
+    return [(f"{label} ({language})", words) for language, lines in found for label, words in lines]
 
 
 def undo_secs() -> int:

@@ -154,3 +154,50 @@ def test_the_review_repeats_the_sending_options(company):
         "At most 1 message per second. Starts at most 3 hours late. Ends 1 hour 35 minutes after its start. "
         "Sends again what a crash left unclear."
     ) in page
+
+
+CARRIED = {
+    "ttl_secs": 3600, "priority": "high", "collapse_key": "sale", "badge": 0, "sound": "chime", "data_only": True,
+    "android_channel": "offers", "data": {"screen": "offers", "id": "4"}, "icon_url": "https://x.test/i.png",
+    "buttons": [{"text": "Shop", "url": "app://shop"}, {"text": "Later"}],
+}  # fmt: skip
+
+
+def test_the_review_names_whatever_the_message_carries(company):
+    campaign = written(company, content={"image_url": "https://x.test/a.png", "options": CARRIED})
+    response = company.client("member").get(review(company, campaign))
+    assert response.context["options"] == [
+        ("Image", "https://x.test/a.png"),
+        ("Keep trying for", "1 hour"),
+        ("Priority", "High: wakes a sleeping phone"),
+        ("Replaces", "The last message with the key “sale”"),
+        ("Android channel", "offers"),
+        ("Sound", "chime"),
+        ("Badge", "0"),
+        ("The app draws it", "Android hands the message to your app."),
+        ("Data for the app", "screen=offers, id=4"),
+        ("Button 1", "Shop → app://shop"),
+        ("Button 2", "Later → no link"),
+    ]
+    assert "Shop → app://shop" in response.content.decode()
+
+
+def test_the_review_of_a_plain_message_has_no_options_and_of_a_silent_one_says_so(company):
+    client = company.client("member")
+    plain = client.get(review(company, written(company)))
+    assert plain.context["options"] == []
+    assert "Silent" not in plain.content.decode().split("<aside")[0]
+    silent = {"silent": True, "sound": "chime", "data": {"a": "1"}}
+    response = client.get(review(company, written(company, content={"options": silent})))
+    assert response.context["options"] == [
+        ("Silent", "Delivers data to the app and shows nothing."), ("Data for the app", "a=1")
+    ]  # fmt: skip
+    assert "Silent: shows nothing" in response.content.decode()
+
+
+def test_options_that_differ_by_language_are_named_for_each(company):
+    campaign = written(company, content={"options": {"ttl_secs": 0}})
+    with scope(company.workspace):
+        campaign.contents.create(workspace=company.workspace, language="hi", title="सेल", options={"sound": "x"})
+    options = company.client("member").get(review(company, campaign)).context["options"]
+    assert options == [("Keep trying for (en)", "Now or never"), ("Sound (hi)", "x")]
