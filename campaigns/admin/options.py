@@ -39,7 +39,7 @@ PER_SECOND_LIMIT = 10_000
 _HOUR, _DAY = 3600, 24 * 3600
 # Of no use to a message that shows nothing.
 _SHOWN = frozenset({"image_url", "sound", "badge", "android_channel", "icon_url", "data_only"})
-TTLS = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY, push.TTL_LIMIT_SECS)
+TTLS = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)  # the standard is the longest
 PRIORITIES = {"": "Standard", "high": "High: wakes a sleeping phone", "normal": "Normal: may wait to save battery"}
 STARTS_WITHIN_MINS = (15, 60, 180, 720, 1440)
 EXPIRES_AFTER_MINS = (60, 180, 360, 720, 1440, 2880, 10080)

@@ -115,6 +115,11 @@ def test_a_stored_number_that_is_no_choice_is_offered_and_survives_saving(compan
     assert (campaign.start_within_mins, campaign.expires_after_mins) == (95, 100)
 
 
+def test_the_standard_lifetime_is_offered_once(company):
+    choices = company.client("member").get(company.url(ADD)).context["adminform"].form.fields["ttl_secs"].choices
+    assert [words for _, words in choices if "4 weeks" in words] == ["4 weeks (standard)"]
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "kept"),
     [
