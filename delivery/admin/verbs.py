@@ -53,6 +53,15 @@ def _decides(do: Callable[[Run, User], int], done: str) -> Verb:
     return verb
 
 
+def _cancel(run: Run, by: User) -> Said:
+    said = _moves(lambda run, by: plan.cancel(run, by=by), "", "Nothing to cancel")(run, by)
+    if not said.is_done:
+        return said
+    if Run.objects.get(pk=run.pk).audience_size is None:
+        return Said("Cancelled. Nobody has got it, and it will not go out.", run)
+    return Said("Cancelled. Who was not sent to yet ends as “Cancelled”.", run)
+
+
 def _drill(run: Run, by: User) -> Said:
     now = timezone.now()
     if drill.ask(run, by=by, now=now):
@@ -81,11 +90,7 @@ VERBS: dict[str, Verb] = {
         "Nothing to pause",
     ),
     "resume": _moves(lambda run, by: plan.resume(run, by=by), "Resumed. Sending goes on.", "Nothing to resume"),
-    "cancel": _moves(
-        lambda run, by: plan.cancel(run, by=by),
-        "Cancelled. Who was not sent to yet ends as “Cancelled”.",
-        "Nothing to cancel",
-    ),
+    "cancel": _cancel,
     "undo": _moves(
         lambda run, by: run.state == Run.State.PLANNED and plan.cancel(run, by=by),
         "Undone: nobody got anything. The campaign is a draft again.",

@@ -264,6 +264,18 @@ def test_pause_resume_and_cancel_do_what_they_say(cast, prepared, worker):
     assert progress(cast, run)["can"] == []
 
 
+def test_cancelling_before_the_audience_is_known_counts_nobody(cast, connected, launched, prepared):
+    shown = "<span data-no-account >Nobody has got it, and it will not go out.</span>"
+    hidden = shown.replace(" >", " hidden>")
+    add_people(cast.workspace, 2)
+    later = launched(schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2))
+    assert shown in page(cast, later).content.decode()
+    assert said(press(cast, later, "cancel")) == "Cancelled. Nobody has got it, and it will not go out."
+    known = prepared(3)
+    assert hidden in page(cast, known).content.decode()
+    assert "Who was not sent to yet" in said(press(cast, known, "cancel"))
+
+
 def test_a_button_pressed_too_late_is_told_so_kindly(cast, launched):
     add_people(cast.workspace, 3)
     run = run_to_the_end(launched())

@@ -48,6 +48,7 @@ class RunPage {
     const decide = this.root.querySelector("[data-decide]");
     if (decide) decide.hidden = !decide.querySelector(".run-choice:not([hidden])");
     for (const node of this.root.querySelectorAll("[data-account]")) node.hidden = data.audience === null;
+    for (const node of this.root.querySelectorAll("[data-no-account]")) node.hidden = data.audience !== null;
     const flying = data.counts.in_flight;
     this.root.querySelector("[data-flying]").textContent = flying ? `· ${NUMBER.format(flying)} in flight` : "";
     this.drawNotices(before);
