@@ -10,10 +10,13 @@ from django.utils.timesince import timesince, timeuntil
 
 from campaigns.admin.words import moment_words
 from campaigns.models import Contact, Run
+from campaigns.reasons import Reason
 from delivery import installation, pace
+from delivery.admin import retries
 from delivery.admin.speed import Limit
 from delivery.heartbeat import SILENT
 from delivery.models import Heartbeat, Shard
+from delivery.work import MAX_RETRIES
 from pushpilot.lib.words import counted
 from tenants.models import AuditEntry
 
@@ -125,7 +128,7 @@ def _held_up(run: Run, shards: list[Shard], limit: Limit, rate: float | None, no
         _provider(run, limit)
         or _quarter_hour(run, now)
         or _silent_worker(left, now)
-        or _only_retries(run, left, now)
+        or _only_retries(run, shards, now)
         or _no_worker_free(left, now)
         or _no_answers(left, rate)
         or _ramp(run, limit)
@@ -163,11 +166,19 @@ def _silent_worker(left: list[Shard], now: datetime) -> Notice | None:
     return Notice("warning", "restart_alt", text)
 
 
-def _only_retries(run: Run, left: list[Shard], now: datetime) -> Notice | None:
+def _only_retries(run: Run, shards: list[Shard], now: datetime) -> Notice | None:
+    left = [shard for shard in shards if shard.state != Shard.State.DONE]
     if not left or any(shard.state != Shard.State.OPEN or shard.not_before <= now + RETRY_AHEAD for shard in left):
         return None
     due = _clock(min(shard.not_before for shard in left), run)
-    return Notice("info", "timer", f"Only retries are left; the next ones are due at {due}.")
+    until = retries.over_at(run)
+    text = f"Only retries are left; the next ones are due at {due}."
+    if until:
+        over = f"{until.astimezone(run.workspace.zone):%H:%M}"
+        text = f"{text} Each is tried at most {MAX_RETRIES} times, until about {over}."
+    if any(shard.tally.get(Reason.UNKNOWN.slug) for shard in shards):
+        text = f"{text} Pause the run to decide about the unknown now."
+    return Notice("info", "timer", text)
 
 
 def _no_worker_free(left: list[Shard], now: datetime) -> Notice | None:

@@ -110,7 +110,9 @@ def test_a_retried_recipient_counts_once(cast, connected, launched, worker):
     pipeline.work(timezone.now())
     waiting = progress(cast, run)
     assert lines(waiting) == {"accepted": 1, "pending": 1}
-    assert "Only retries are left" in notices(waiting)
+    assert "Only retries are left; the next ones are due at" in notices(waiting)
+    assert "Each is tried at most 8 times, until about " in notices(waiting)
+    assert "decide about the unknown" not in notices(waiting)
     with scope(cast.workspace):
         Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=timezone.now())
         Shard.objects.update(not_before=timezone.now(), state=Shard.State.OPEN)

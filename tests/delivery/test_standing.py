@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Run
+from campaigns.reasons import Reason
 from delivery import installation, leases, pace
-from delivery.admin import speed
+from delivery.admin import retries, speed
 from delivery.admin.speed import Limit, eta_secs, limit_of, recent_rate
-from delivery.models import Heartbeat, Pace, Shard
+from delivery.models import Heartbeat, Message, Pace, Shard
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.delivery.test_run_pages import notices, page, progress
@@ -159,6 +160,28 @@ def test_what_the_circuit_breaker_stopped_says_what_resume_means(cast, prepared,
     said = notices(progress(cast, run))
     assert "PushPilot paused it. 50 of the last 200 messages: the provider refused them for good." in said
     assert "the same cause does not stop this run again" in said
+
+
+# --- retries ---------------------------------------------------------------------------------------------------------
+def test_the_last_retry_is_foreseen_and_a_pause_offered_for_what_is_unknown(cast, prepared, worker):
+    run, now = prepared(3), timezone.now()
+    due = now + timedelta(seconds=40)
+    with scope(cast.workspace):
+        Message.objects.update(reason=Reason.RETRY_SCHEDULED, due_at=due, retries=5)
+        Shard.objects.update(not_before=due, tally={"unknown": 1})
+    assert retries.longest_wait(5) == timedelta(seconds=1.15 * (320 + 640))
+    over = f"{(due + retries.longest_wait(5)).astimezone(cast.workspace.zone):%H:%M}"
+    said = notices(progress(cast, run))
+    assert f"Each is tried at most 8 times, until about {over}. Pause the run to decide about the unknown now." in said
+
+
+def test_tries_that_never_arrived_have_no_end_to_foresee(cast, prepared, worker):
+    run, due = prepared(3), timezone.now() + timedelta(seconds=40)
+    with scope(cast.workspace):
+        Message.objects.update(reason=Reason.RETRY_SCHEDULED, due_at=due)
+        Shard.objects.update(not_before=due)
+    assert "Only retries are left" in notices(progress(cast, run))
+    assert "at most 8 times" not in notices(progress(cast, run))
 
 
 # --- shards ------------------------------------------------------------------------------------------------------
