@@ -3,6 +3,7 @@
 const EVERY_MS = 1000;
 const RETRY_MOST_MS = 15000;
 const SHARDS_EVERY_MS = 2000;
+const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const NUMBER = new Intl.NumberFormat("en");
 
 class RunPage {
@@ -32,6 +33,7 @@ class RunPage {
       this.draw(await answer.json());
     } catch {
       this.root.classList.add("is-stale");
+      this.drawPace();
       this.retryMs = Math.min(this.retryMs * 2, RETRY_MOST_MS);
     }
     if (this.data.is_live) this.next(this.retryMs);
@@ -41,6 +43,7 @@ class RunPage {
   draw(data) {
     const before = this.data;
     this.data = data;
+    this.drawnAt = new Date();
     this.clockAhead = Date.now() - Date.parse(data.now);
     this.root.querySelector(".run-head").dataset.tone = data.tone;
     for (const node of this.root.querySelectorAll("[data-bind]")) this.fill(node);
@@ -57,6 +60,7 @@ class RunPage {
     this.drawPace();
     this.root.querySelector("[data-errors]").hidden = !this.hasTrouble();
     this.count();
+    if (before?.state === "planned" && data.state !== "planned" && data.is_live) this.redraw();
   }
 
   fill(node) {
@@ -118,7 +122,9 @@ class RunPage {
   drawPace() {
     const { data } = this;
     const words = [];
-    if (data.state === "running") {
+    if (this.root.classList.contains("is-stale")) {
+      words.push(`No connection to the server; figures of ${TIME.format(this.drawnAt)}`);
+    } else if (data.state === "running") {
       if (data.rate) words.push(speed(data.rate));
       if (data.limit) words.push(data.limit);
       if (data.eta_secs >= 3) words.push(`${data.rate ? "about" : "at least"} ${duration(data.eta_secs)} to go`);
@@ -149,10 +155,14 @@ class RunPage {
     return this.data.lines.some((line) => ["failed", "unsure"].includes(line.group) || ["render_error", "payload_too_large"].includes(line.slug));
   }
 
-  // The run has ended: what the server drew at the start (times, panels, shards) is drawn anew, once.
-  async ended() {
+  ended() {
     this.loadErrors();
     this.loadShards();
+    this.redraw();
+  }
+
+  // What the server drew at the start (times, panels) is drawn anew when the run has begun, and when it has ended.
+  async redraw() {
     try {
       const answer = await fetch(location.href);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
