@@ -64,7 +64,9 @@ def _nobody_moves_it(run: Run, now: datetime) -> Notice | None:
         return Notice("danger", "lock", locked)
     if is_worker_alive(now):
         return None
-    return Notice("danger", "cloud_off", "No worker is running: start one with `manage.py worker`.")
+    return Notice(
+        "danger", "cloud_off", "No worker is running: whoever runs PushPilot has to start one (manage.py worker)."
+    )
 
 
 def _of_state(run: Run, shards: list[Shard], now: datetime) -> Notice | None:

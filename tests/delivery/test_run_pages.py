@@ -152,7 +152,9 @@ def test_progress_costs_the_same_with_one_shard_and_with_many(cast, prepared, wo
 # --- why is it not moving? -------------------------------------------------------------------------------
 def test_without_a_worker_the_page_says_how_to_start_one(cast, prepared):
     run = prepared(3)
-    assert "No worker is running: start one with `manage.py worker`." in notices(progress(cast, run))
+    assert "No worker is running: whoever runs PushPilot has to start one (manage.py worker)." in notices(
+        progress(cast, run)
+    )
     Heartbeat.objects.create(worker="gone:1", beat_at=timezone.now() - timedelta(seconds=70))
     assert "No worker is running" in notices(progress(cast, run))
     Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
