@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Case, Count, IntegerField, Q, Value, When
@@ -10,7 +10,7 @@ from django.db.models import Case, Count, IntegerField, Q, Value, When
 from campaigns.models import Run
 from campaigns.reasons import FAILED, UNSURE, Reason
 from delivery.models import Shard
-from pushpilot.lib.words import how_long
+from pushpilot.lib.words import counted, how_long
 
 SHOWN = 100
 _ORDER = Case(
@@ -28,7 +28,20 @@ def table_of(run: Run, now: datetime) -> dict[str, Any]:
         workers=Count("owner", filter=Q(state=Shard.State.LEASED), distinct=True),
     )  # fmt: skip
     rows = [_row(shard, run, now) for shard in shards.order_by(_ORDER, "first_id")[:SHOWN]]
-    return {"rows": rows, "counts": counts, "more": counts["all"] - len(rows)}
+    out = _ruled_out(run)
+    ruled_out = f"{counted(out, 'recipient')} {'was' if out == 1 else 'were'}" if out else ""
+    return {"rows": rows, "counts": counts, "more": counts["all"] - len(rows), "ruled_out": ruled_out}
+
+
+def _ruled_out(run: Run) -> int:
+    """Recipients whose fate was known before the audience was cut. Until the run has ended its own tally holds them,
+    then it holds everybody."""
+    skipped = [reason.slug for reason in Reason if not reason.is_waiting and not reason.is_attempted]
+    whole = int(sum(run.tally.get(slug, 0) for slug in skipped))
+    if not (run.is_ended and run.finished_at):
+        return whole
+    tallies = Shard.objects.filter(run=run).values_list("tally", flat=True)
+    return max(0, whole - int(sum(tally.get(slug, 0) for tally in tallies for slug in skipped)))
 
 
 def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
@@ -60,7 +73,7 @@ def _until(shard: Shard, now: datetime) -> str:
 
 
 def _note(shard: Shard, run: Run, now: datetime) -> str:
-    if shard.state == Shard.State.OPEN and shard.not_before > now and not run.is_ended:
+    if shard.state == Shard.State.OPEN and shard.not_before >= now + timedelta(seconds=1) and not run.is_ended:
         return f"again in {how_long(shard.not_before - now)}"
     return ""
 

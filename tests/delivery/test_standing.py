@@ -187,7 +187,7 @@ def test_tries_that_never_arrived_have_no_end_to_foresee(cast, prepared, worker)
 # --- shards ------------------------------------------------------------------------------------------------------
 def test_the_shards_tell_who_works_on_what_since_when_and_how_it_stands(cast, prepared, worker):
     run, now = prepared(3), timezone.now()
-    assert "0 with 0 workers, 1 waiting, 0 done" in page(cast, run, "shards/").content.decode()
+    assert "1 slice of the audience: 1 waiting, 0 done." in page(cast, run, "shards/").content.decode()
     with scope(cast.workspace):
         leases.claim(now)
         Shard.objects.update(
@@ -204,6 +204,21 @@ def test_the_shards_tell_who_works_on_what_since_when_and_how_it_stands(cast, pr
     with scope(cast.workspace):
         Shard.objects.update(lease_until=now - timedelta(seconds=1))
     assert "ran out" in page(cast, run, "shards/").content.decode()
+
+
+def test_who_was_ruled_out_before_the_cut_is_named_beside_the_slices(cast, prepared, worker):
+    run = prepared(3)
+    for fields in ({}, {"state": Run.State.COMPLETED, "finished_at": timezone.now()}):
+        settled = {"accepted": 2, "expired": 1} if fields else {}
+        with scope(cast.workspace):
+            tally = {"no_endpoint": 1_200, **settled}
+            Run.objects.filter(pk=run.pk).update(tally=tally, audience_size=1_203, **fields)
+            Shard.objects.update(
+                tally={"accepted": 2, "expired": 1}, not_before=timezone.now() + timedelta(seconds=0.8)
+            )
+        html = page(cast, run, "shards/").content.decode()
+        assert "1,200 recipients were ruled out before the audience was cut, in no slice." in html
+        assert "again in" not in html
 
 
 def test_of_thousands_of_shards_those_under_work_come_first(cast, prepared, worker, django_assert_max_num_queries):
