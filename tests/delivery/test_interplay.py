@@ -237,7 +237,8 @@ def test_a_late_answer_does_not_pause_what_a_person_has_resumed(cast, connected,
 
 
 def test_whom_the_old_text_could_not_reach_gets_the_new_one(cast, connected, prepared, monkeypatch):
-    run, real = prepared(3, body="{{ 1 | divided_by: 0 }}"), dispatch.compose
+    run = prepared(3, body="{% if external_id %}{{ 1 | divided_by: 0 }}{% endif %}Hi")
+    real = dispatch.compose
 
     def rewritten(*values):
         found = real(*values)
