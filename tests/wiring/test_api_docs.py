@@ -10,6 +10,8 @@ from django.conf import settings
 from django.urls import Resolver404, resolve
 
 from pushpilot.api import api
+from tests.house.sources import ROOT as ROOT_OF_SOURCES
+from tests.house.sources import modules
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "api.md"
 ROOT = "/api/v1"
@@ -46,3 +48,16 @@ def test_the_examples_show_keys_as_they_are():
     for text in (PAGE.read_text(), (Path(settings.BASE_DIR) / "README.md").read_text()):
         assert "pp_live_…" in text
         assert "pp_write" not in text
+
+
+def test_the_table_of_errors_names_every_code():
+    table = PAGE.read_text().split("## Errors")[1]
+    codes = {
+        (status, code)
+        for _, file in modules(ROOT_OF_SOURCES)
+        for status, code in re.findall(r'[pP]roblem\(\s*(\d{3}), "(\w+)"', file.read_text(encoding="utf-8"))
+    }
+    rows = re.findall(r"^\| (\d{3}) \| (.*?) \|", table, re.MULTILINE)
+    named = {(status, code) for status, listed in rows for code in re.findall(r"`(\w+)`", listed)}
+    assert ("413", "too_many_devices") in codes
+    assert codes <= named, codes - named
