@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns import push
 from campaigns.admin.options import OPTIONS, MessageOptions, select_field, stored_options, text_field
@@ -16,14 +16,30 @@ from campaigns.render import TEXT_FIELDS, RenderError, compile_text
 from tenants.models import Workspace
 
 
+class _Counted(forms.CharField):
+    """A text with a counter, which counts as this does: characters, and one for a new line. (A browser's maxlength
+    counts an emoji twice and stops the typing; it posts a new line as two.)"""
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return {name: value for name, value in super().widget_attrs(widget).items() if name != "maxlength"}
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
 class MessageFields(MessageOptions):
     """`content` is what is edited. `snapshot()` is the message as it stands, valid or not; `written()` once it is."""
 
     content: Content
 
     tone = select_field("Tone", [("", "No particular tone"), *Tone.choices])
-    title = text_field("Title", TITLE_LIMIT, "20% off this weekend")
-    body = forms.CharField(
+    title = _Counted(
+        label="Title",
+        max_length=TITLE_LIMIT,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "20% off this weekend"}),
+    )
+    body = _Counted(
         label="Text",
         max_length=BODY_LIMIT,
         required=False,

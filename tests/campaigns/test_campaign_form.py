@@ -115,6 +115,16 @@ def test_a_stored_number_that_is_no_choice_is_offered_and_survives_saving(compan
     assert (campaign.start_within_mins, campaign.expires_after_mins) == (95, 100)
 
 
+def test_an_emoji_and_a_new_line_count_as_one_character_each(company):
+    full = {"title": "🎉" * 120, "body": "a\r\n" * 499 + "b"}
+    campaign = saved(company, **full)
+    with scope(company.workspace):
+        assert campaign.contents.get().body == "a\n" * 499 + "b"
+    assert list(refused(company, title="🎉" * 121)) == ["title"]
+    form = company.client("member").get(change(company, campaign)).context["adminform"].form
+    assert "maxlength" not in f"{form['title']}{form['body']}"
+
+
 def test_the_standard_lifetime_is_offered_once(company):
     choices = company.client("member").get(company.url(ADD)).context["adminform"].form.fields["ttl_secs"].choices
     assert [words for _, words in choices if "4 weeks" in words] == ["4 weeks (standard)"]
