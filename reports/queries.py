@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Sum, Value,
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
-from campaigns.models import Campaign, Run
+from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import EXPLANATIONS, FAILED, UNMADE, UNSURE, WAITING, Reason
 from delivery.models import Shard
 from reports.models import EventType, Rollup
@@ -40,6 +40,7 @@ class RunRow(NamedTuple):
     started_at: datetime | None
     audience: int
     tally: Tally
+    is_public: bool  # one message to a topic or condition, whose subscribers only FCM knows
 
     @property
     def accepted(self) -> int:
@@ -116,7 +117,7 @@ def has_ever_sent(workspace: Workspace) -> bool:
 
 _RUN_FIELDS = (
     "id", "campaign_id", "campaign__name", "campaign__channel", "campaign__schedule_type", "state", "intended_at",
-    "started_at", "audience_size", "tally",
+    "started_at", "audience_size", "tally", "target_kind",
 )  # fmt: skip
 
 
@@ -164,12 +165,12 @@ def shard_tallies(rows: Iterable[tuple[int, Tally, int | None, Tally]]) -> dict[
 
 def _run_rows(rows: Iterable[tuple[Any, ...]], live: Mapping[int, Tally]) -> list[RunRow]:
     found = []
-    for pk, campaign_id, name, channel, schedule, state, intended_at, started_at, audience, account in rows:
+    for pk, campaign_id, name, channel, schedule, state, intended_at, started_at, audience, account, kind in rows:
         tally = dict(Counter(account) + Counter(live.get(pk, {})))
         found.append(
             RunRow(
                 pk, campaign_id, name, channel, schedule == Campaign.Schedule.RECURRING, state, intended_at, started_at,
-                audience or 0, tally,
+                audience or 0, tally, kind != Target.PEOPLE,
             )
         )  # fmt: skip
     return found
@@ -289,7 +290,7 @@ def everybody(people: Mapping[int, Counter[str]]) -> Counter[str]:
 
 
 def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
-    """What became of the audience of these runs."""
+    """What became of the audience of these runs; of their messages, if they went to topics or conditions only."""
     audience = sum(run.audience for run in runs)
     attempted, accepted = sum(run.attempted for run in runs), sum(run.accepted for run in runs)
     failed, unknown = sum(run.failed for run in runs), sum(run.unknown for run in runs)
@@ -312,8 +313,26 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
         Step("unknown", "Unknown", unknown, share(unknown, attempted), "of attempted", "The connection broke between "
              "the call and its answer. It may or may not have arrived; nothing is sent twice unless a person says so."),
     ]  # fmt: skip
+    if runs and all(run.is_public for run in runs):
+        steps = [_of_subscribers(step) for step in steps]
     is_live = any(run.state in Run.ACTIVE_STATES for run in runs)
     return Funnel(steps, share(failed, attempted), is_live)
+
+
+_SUBSCRIBERS = {
+    "audience": ("Messages", "One for each send: FCM spreads it to every subscribed device. Who those are, and how "
+                 "many, only FCM knows."),
+    "accepted": ("Handed to FCM", "FCM took the message. Where it arrived, only the devices can say."),
+    "failed": ("Refused", "FCM refused the message: nobody got it."),
+}  # fmt: skip
+
+
+def _of_subscribers(step: Step) -> Step:
+    """The step of a message to a topic: no share of an audience, and all its devices count as one."""
+    label, measured = _SUBSCRIBERS.get(step.key, (step.label, ""))
+    if not measured and step.key != "unknown":
+        measured = "The app reported it on at least one device. All devices of a send count once."
+    return replace(step, label=label, percent=None, of="", measured=measured or step.measured)
 
 
 @dataclass(frozen=True, slots=True)

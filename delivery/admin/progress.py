@@ -221,8 +221,10 @@ def is_in_vain(run: Run) -> bool:
 def _unmade(run: Run, account: Account | None) -> list[Notice]:
     if account is None or not account.unmade or account.unmade < UNMADE_MANY * (account.unmade + account.attempted):
         return []
-    whom = f"for {account.unmade:,} of {counted(account.audience, 'recipient')}"
-    text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
+    text = "The message could not be made, so FCM was not asked. The code below says why."
+    if run.target_kind == Target.PEOPLE:
+        whom = f"for {account.unmade:,} of {counted(account.audience, 'recipient')}"
+        text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
     return [Notice("warning" if account.count("accepted") else "danger", "error", text)]
 
 

@@ -59,6 +59,8 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="Audience", ordering="audience_size", empty_value="–")
     def audience(self, run: Run) -> str | None:
+        if run.target_kind != Target.PEOPLE:
+            return "Subscribers"
         return None if run.audience_size is None else f"{run.audience_size:,}"
 
     @display(description="Accepted", empty_value="–")
@@ -118,6 +120,7 @@ class RunAdmin(ReadOnlyAdmin):
             progress=where,
             data=where.as_json(),
             audience_words=whom_words(run),
+            whole="Audience" if run.target_kind == Target.PEOPLE else "Messages",
             moments=[(label, moment_words(at, run.workspace.zone, now)) for label, at in _moments(run) if at],
             decides=set(where.can) & progress.DECISIONS.keys(),
             missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",

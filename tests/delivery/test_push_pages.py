@@ -119,6 +119,11 @@ def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(cast, connected, 
     assert "Everyone subscribed to topic “news”" in page
     assert "one message, which FCM sends on to every subscribed device" in page
     assert "See every recipient" not in page
+    assert ">Audience<" not in page
+    assert "of the audience" not in page.partition('id="run-shards"')[0]
+    assert "Recipients that matched" not in page
+    listed = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
+    assert "Subscribers" in listed
     with scope(cast.workspace):
         Message.objects.create(workspace=cast.workspace, run=run, reason=Reason[next(iter(tally)).upper()])
     rows = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients/")).content.decode()

@@ -121,11 +121,15 @@ def test_a_run_whose_message_could_not_be_made_needs_attention(cast):
     make_sent(cast.workspace, name="Nobody", tally={"render_error": 40, "no_endpoint": 5})
     make_sent(cast.workspace, name="Some", tally={"accepted": 80, "payload_too_large": 8})
     make_sent(cast.workspace, name="Few", tally={"accepted": 800, "render_error": 8})
+    topic = make_sent(cast.workspace, name="Topic", tally={"render_error": 1})
+    with scope(cast.workspace):
+        Run.objects.filter(pk=topic.run.pk).update(target_kind="topic", target="news")
     html = get(cast, "viewer").content.decode()
+    assert "Topic</a> nobody got it: the message could not be made. Its page" in html
     assert "Nobody</a> nobody got it: the message could not be made for 40 recipients." in html
     assert "Some</a> the message could not be made for 8 recipients." in html
     assert "Few</a> the message" not in html
-    assert [html.count(f"dash-strip-{tone}") for tone in ("bad", "fair", "good")] == [1, 1, 1]
+    assert [html.count(f"dash-strip-{tone}") for tone in ("bad", "fair", "good")] == [2, 1, 1]
 
 
 @pytest.mark.parametrize(("now", "before", "text"), [

@@ -148,6 +148,18 @@ def test_the_funnel_says_what_became_of_the_audience_and_how_each_number_is_meas
     assert not funnel.is_live
 
 
+def test_the_funnel_of_a_topic_speaks_of_messages_and_of_no_share(w):
+    sent = make_sent(w, 0, tally={"accepted": 1})
+    Run.objects.filter(pk=sent.run.pk).update(target_kind="topic", target="news")
+    roll(w, sent, "opened", NOW, 40, 1)
+    funnel = queries.funnel(
+        queries.runs_of(sent.campaign.pk), queries.everybody(queries.people_of_campaign(sent.campaign.pk))
+    )
+    assert [step.label for step in funnel.steps][:2] == ["Messages", "Handed to FCM"]
+    assert all(step.percent is None and not step.of and step.measured for step in funnel.steps)
+    assert not any("ecipient" in step.measured or "udience" in step.measured for step in funnel.steps)
+
+
 def test_what_is_unknown_stays_unknown_after_somebody_decided_to_leave_it_so(w):
     sent = make_sent(w, 0, tally={"accepted": 8, "unknown_closed": 2})
     (run,) = queries.runs_of(sent.campaign.pk)
