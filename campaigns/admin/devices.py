@@ -65,10 +65,12 @@ def sentence(total: Health) -> str:
     silent, use = total.quiet + total.stale, counted(total.active, "device")
     if not silent:
         return f"All {use} in use were seen in the last 30 days." if total.active > 1 else "The only device is in use."
-    share = f"{100 * silent / total.active:.1f} %" if silent < total.active else "all"
+    percent = 100 * silent / total.active
+    share = "all" if silent == total.active else "less than 0.1 %" if percent < 0.1 else f"{percent:.1f} %"
+    has, them, they_make = ("has", "it", "it makes") if silent == 1 else ("have", "them", "they make")
     return (
-        f"{silent:,} of {use} in use ({share}) have been silent for 30 days: a push to them may be accepted and still "
-        "be seen by nobody, so they make open rates look worse than they are."
+        f"{silent:,} of {use} in use ({share}) {has} been silent for 30 days: a push to {them} may be accepted and "
+        f"still be seen by nobody, so {they_make} open rates look worse than they are."
     )
 
 

@@ -10,6 +10,7 @@ from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from campaigns import endpoints
+from campaigns.admin.devices import sentence
 from campaigns.endpoints import QUIET, STALE
 from campaigns.models import Channel, Contact, Endpoint
 from tenants.models import AuditEntry
@@ -107,6 +108,12 @@ def test_the_page_says_what_the_figures_mean_and_asks_with_the_count(devices):
     viewer = devices.client("viewer").get(devices.url("campaigns/contact/devices/")).content.decode()
     assert "Retire 3 devices?" not in viewer
     assert "Your role may not retire them" in viewer
+
+
+def test_one_silent_device_is_spoken_of_as_one():
+    said = sentence(endpoints.Health("", "", fresh=4_266, quiet=1))
+    assert said.startswith("1 of 4,267 devices in use (less than 0.1 %) has been silent for 30 days: a push to it may")
+    assert "(20.0 %) have been silent" in sentence(endpoints.Health("", "", fresh=8, quiet=2))
 
 
 def test_the_button_retires_them_and_says_how_many(devices):
