@@ -48,10 +48,11 @@ def workers_seen(now: datetime) -> list[Worker]:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What could be taken now and is not, and for how long the oldest has waited."""
+    """What could be taken now and is not, for how long the oldest has waited, and how much is for later."""
 
     waiting: int
     age: timedelta
+    later: int = 0
 
 
 def queue_lag(now: datetime) -> Lag:
@@ -61,11 +62,13 @@ def queue_lag(now: datetime) -> Lag:
 
 
 def shard_lag(now: datetime) -> Lag:
-    """Shards of running runs."""
-    ready = Q(state=Shard.State.OPEN, not_before__lte=now, run__state=Run.State.RUNNING)
+    """Shards of running runs; those for later wait for a retry or for their pace."""
+    ready = Q(not_before__lte=now)
     with every_workspace():
-        found = Shard.objects.filter(ready).aggregate(n=Count("pk"), oldest=Min("not_before"))
-    return Lag(found["n"], now - found["oldest"] if found["n"] else timedelta())
+        found = Shard.objects.filter(state=Shard.State.OPEN, run__state=Run.State.RUNNING).aggregate(
+            n=Count("pk", filter=ready), oldest=Min("not_before", filter=ready), later=Count("pk", filter=~ready)
+        )
+    return Lag(found["n"], now - found["oldest"] if found["n"] else timedelta(), found["later"])
 
 
 def leases(most: int) -> list[Shard]:
@@ -74,6 +77,12 @@ def leases(most: int) -> list[Shard]:
     with every_workspace():
         leased = Shard.objects.filter(state=Shard.State.LEASED).select_related("run", "workspace")
         return list(leased.order_by("lease_until", "pk")[:most])
+
+
+def speed_up(now: datetime) -> str:
+    """What to do about work that is not done in time."""
+    is_alive = Heartbeat.objects.filter(beat_at__gte=now - SILENT).exists()
+    return TOO_SLOW if is_alive else f"No worker is running. {START_A_WORKER}"
 
 
 def workers(now: datetime) -> Line:
@@ -111,7 +120,7 @@ def queue(now: datetime) -> Line:
     if lag.age >= QUEUE_STUCK:
         return broken(title, says, f"Nothing takes them. {START_A_WORKER}")
     if lag.age >= QUEUE_SLOW:
-        return warning(title, says, TOO_SLOW)
+        return warning(title, says, speed_up(now))
     return ok(title, says)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
 
-from delivery.health import START_A_WORKER, TOO_SLOW
+from delivery.health import START_A_WORKER, speed_up
 from pushpilot.lib.health import Line, broken, ok, warning
 from pushpilot.lib.words import counted, how_long
 from reports.models import InboxBatch
@@ -27,7 +27,7 @@ def events(now: datetime) -> Line:
     if age >= STUCK:
         return broken(title, f"{says} The figures stand still.", START_A_WORKER)
     if age >= SLOW:
-        return warning(title, says, TOO_SLOW)
+        return warning(title, says, speed_up(now))
     if found["aside"]:
         return warning(
             title,

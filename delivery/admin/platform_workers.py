@@ -72,13 +72,19 @@ def figures(now: datetime, workers: list[health.Worker], leases: list[Shard]) ->
         ),
         Card(
             "Shards waiting", "stacks", f"{shards.waiting:,}",
-            f"The oldest for {how_long(shards.age)}" if shards.waiting else "Nothing waits to be sent", _tone(shards),
+            _waits(shards), _tone(shards),
         ),
         Card(
             "Shards at work", "bolt", f"{len(leases) - len(late):,}{'+' if len(leases) > LEASES_SHOWN else ''}",
             f"{counted(len(late), 'lease')} ran out" if late else "No lease has run out", "warning" if late else "",
         ),
     ]  # fmt: skip
+
+
+def _waits(shards: health.Lag) -> str:
+    if shards.waiting:
+        return f"The oldest for {how_long(shards.age)}"
+    return f"{shards.later:,} for later: a retry, or their pace" if shards.later else "Nothing waits to be sent"
 
 
 def _tone(lag: health.Lag) -> str:

@@ -83,6 +83,19 @@ def test_a_task_that_waits_is_fine_then_slow_then_stuck(db, secs, status):
     assert line.says.startswith("1 task waiting")
 
 
+def test_what_is_late_asks_for_another_worker_only_where_one_runs(cast):
+    OrmQ.objects.create(key="pushpilot", payload="x", lock=ago(seconds=90))
+    with scope(cast.workspace):
+        InboxBatch.objects.create(
+            workspace=cast.workspace, received_at=ago(minutes=5), count=1, events=b"[]", not_before=NOW
+        )
+    for line in (delivery.health.queue(NOW), reports.health.events(NOW)):
+        assert line.todo == "No worker is running. Start a worker: manage.py worker."
+    Heartbeat.objects.create(worker="web1:7", beat_at=NOW)
+    for line in (delivery.health.queue(NOW), reports.health.events(NOW)):
+        assert "start another one" in line.todo
+
+
 def test_shards_that_nobody_works_on_are_broken_while_those_behind_a_busy_worker_are_not(run):
     assert delivery.health.shards(NOW).says == "Nothing is being sent."
     shard(run, not_before=ago(minutes=9))

@@ -291,6 +291,17 @@ def test_the_page_of_workers_says_what_waits_and_for_how_long(client):
     assert 'class="pf-card pf-figure" data-status="warning"' in page
 
 
+def test_a_shard_that_waits_for_a_retry_is_for_later(client, cast):
+    run = rows_of(cast.workspace, mark="x")[Run]
+    with scope(cast.workspace):
+        Shard.objects.all().delete()
+        assert "Nothing waits to be sent" in text(client, WORKERS)
+        Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING, finished_at=None)
+        due = timezone.now() + timedelta(minutes=3)
+        Shard.objects.create(workspace=cast.workspace, run=run, first_id=1, last_id=2, not_before=due)
+    assert "1 for later: a retry, or their pace" in text(client, WORKERS)
+
+
 def test_the_page_of_workers_shows_leases_without_any_text_of_a_workspace(client, cast):
     run = rows_of(cast.workspace, mark="SECRETTEXT")[Run]
     now = timezone.now()
