@@ -28,7 +28,7 @@ PAGE_ROWS = 50
 CSV_ROWS = 2_000
 BIGGEST = 2**63 - 1
 HEADER = ("contact", "device", "platform", "reason", "reason_in_words", "provider_code", "attempted_at", "attempts",
-          "possible_duplicate", "provider_id", "revision", "later")  # fmt: skip
+          "possible_duplicates", "provider_id", "revision", "later")  # fmt: skip
 _BY_SLUG = {reason.slug: reason for reason in Reason}
 
 
