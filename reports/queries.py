@@ -323,7 +323,7 @@ _SUBSCRIBERS = {
     "audience": ("Messages", "One for each send: FCM spreads it to every subscribed device. Who those are, and how "
                  "many, only FCM knows."),
     "accepted": ("Handed to FCM", "FCM took the message. Where it arrived, only the devices can say."),
-    "failed": ("Refused", "FCM refused the message: nobody got it."),
+    "failed": ("Refused", "Messages that FCM refused: nobody got those."),
 }  # fmt: skip
 
 
