@@ -37,7 +37,7 @@ POLL_SECS = 0.25
 PATIENCE_SECS = 0.25
 BREATH = timedelta(milliseconds=50)  # a limited pace gives a few tokens at a time; not each is worth a transaction
 FRESH = timedelta(seconds=5)
-MAX_RETRIES = 8  # 10 s, 20 s, … : about 40 minutes of 500s and 503s
+MAX_RETRIES = 8  # 10 s, 20 s, … 640 s: about 25 minutes of 500s and 503s
 CLEAN_WAIT_SECS = 10.0
 UNREACHABLE_WAIT = timedelta(seconds=15)
 THIRD_PARTY = "third_party"  # a cause beside the breaker's
