@@ -39,6 +39,8 @@ _NAME_CELL = (
     '<span class="cp-tile material-symbols-outlined" aria-hidden="true">{}</span>'
     '<span class="cp-two-lines"><strong>{}</strong><small>{}</small></span></a>'
 )
+DRAFTS = "campaign_drafts"  # of the session: {form_key of an add page: (the draft it made, when it saved it)}
+DRAFTS_KEPT = 10
 # The tabs over the list: (title, the statuses behind it).
 TABS = (
     ("All", ()),
@@ -225,9 +227,24 @@ class CampaignAdmin(WorkspaceAdmin):
         return response
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        draft = self._draft_of_page(request) if request.method == "POST" else None
+        if draft is not None:
+            return self.change_view(request, str(draft.pk), form_url, extra_context)
         extra = {"title": "New campaign", **self._editor(request, None), **(extra_context or {})}
         response: HttpResponse = super().add_view(request, form_url, extra)
         return response
+
+    def _draft_of_page(self, request: HttpRequest) -> Campaign | None:
+        """The draft that this add page has made already: its person went on, and came back with the browser's Back."""
+        pk, seen = request.session.get(DRAFTS, {}).get(request.POST.get("form_key", ""), (None, ""))
+        draft: Campaign | None = self.get_object(request, str(pk)) if pk else None
+        if draft is None or draft.status != Status.DRAFT:
+            return None
+        if not request.POST.get("seen"):
+            given = request.POST.copy()
+            given["seen"] = seen
+            request.POST = given  # type: ignore[assignment]
+        return draft
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -300,6 +317,9 @@ class CampaignAdmin(WorkspaceAdmin):
         obj.updated_by, obj.status = request.user, Status.DRAFT
         super().save_model(request, obj, form, change)
         form.save_content(obj)
+        if key := form.cleaned_data["form_key"]:
+            made = request.session.get(DRAFTS, {}) | {key: (obj.pk, obj.updated_at.isoformat())}
+            request.session[DRAFTS] = dict(list(made.items())[-DRAFTS_KEPT:])
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
         return self.response_change(request, obj)

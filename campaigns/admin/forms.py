@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
@@ -54,13 +55,15 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
     """`workspace` is set on a subclass made per request. `snapshot()` is the message as it stands, saved or not.
 
     `seen`: when the campaign that the page was opened with had been saved; `meanwhile`: the sentence that the form is
-    shown again with, because somebody saved it after that.
+    shown again with, because somebody saved it after that. `form_key`: of one opened add page, so that it makes one
+    draft however often it is posted.
     """
 
     workspace: ClassVar[Workspace]
     meanwhile: ClassVar[str] = ""
 
     seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    form_key = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
     name = forms.CharField(
         label="Name",
@@ -121,6 +124,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
             **({} if instance and instance.pk else start),
             **stored_message(self.content),
             "template_used": instance.template_id if instance else None,
+            "form_key": "" if instance and instance.pk else secrets.token_urlsafe(12),
             "seen": instance.updated_at.isoformat() if instance and instance.pk else "",
             "audience": to if to != Target.PEOPLE else "everyone" if not rule else "rule" if simple else "custom",
             **({to: instance.target} if instance and to != Target.PEOPLE else {}),
@@ -201,7 +205,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         """Whether saving would put an older state over `stored`. Not if the form says what is stored already: a second
         click on “Save”. A form without `seen` is not asked."""
         now, seen = stored.updated_at.isoformat(), self.cleaned_data["seen"]
-        says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {"seen"}
+        says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {"seen", "form_key"}
         return seen not in ("", now) and not says_the_same
 
     # --- results --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from typing import Any
 
 from campaigns.models import Campaign
 from tenants.scope import scope
-from tests.campaigns.console import change, saved
+from tests.campaigns.console import ADD, FORM, change, saved
 from tests.pages import text
 
 
@@ -63,3 +63,48 @@ def test_a_save_after_an_error_is_no_second_window(company):
     assert list(form.errors) == ["deep_link"]
     fixed = {**page, "title": "Fixed", "seen": form["seen"].value()}
     assert client.post(change(company, campaign), fixed).status_code == 302
+
+
+def key_of_add_page(cast) -> str:
+    key = cast.client("member").get(cast.url(ADD)).context["adminform"].form["form_key"].value()
+    assert key
+    return str(key)
+
+
+def test_an_add_page_that_is_posted_twice_makes_one_draft(company):
+    client = company.client("member")
+    page = {**FORM, "form_key": key_of_add_page(company), "_review": "1"}
+    first = client.post(company.url(ADD), page)
+    second = client.post(company.url(ADD), {**page, "title": "Second thought"})
+    assert second["Location"] == first["Location"]
+    third = client.post(company.url(ADD), {**page, "title": "Third thought"})
+    assert third["Location"] == first["Location"]
+    with scope(company.workspace):
+        campaign = Campaign.objects.get()
+    assert title_of(company, campaign) == "Third thought"
+    client.post(company.url(ADD), {**page, "form_key": key_of_add_page(company)})
+    with scope(company.workspace):
+        assert Campaign.objects.count() == 2
+
+
+def test_an_add_page_undoes_nothing_that_somebody_else_saved_meanwhile(company):
+    client = company.client("member")
+    page = {**FORM, "form_key": key_of_add_page(company), "_save": "1"}
+    client.post(company.url(ADD), page)
+    with scope(company.workspace):
+        campaign = Campaign.objects.get()
+    company.client("admin").post(change(company, campaign), {**opened(company, campaign, "admin"), "title": "Theirs"})
+    again = client.post(company.url(ADD), {**page, "title": "Mine"})
+    assert f"Nothing was saved: {company.admin} changed" in text(again)
+    assert title_of(company, campaign) == "Theirs"
+
+
+def test_an_add_page_whose_campaign_has_gone_out_starts_another(company):
+    client = company.client("member")
+    page = {**FORM, "form_key": key_of_add_page(company), "_save": "1"}
+    client.post(company.url(ADD), page)
+    with scope(company.workspace):
+        Campaign.objects.update(status="completed")
+    client.post(company.url(ADD), {**page, "title": "Another"})
+    with scope(company.workspace):
+        assert sorted(Campaign.objects.values_list("status", flat=True)) == ["completed", "draft"]

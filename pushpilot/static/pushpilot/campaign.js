@@ -125,7 +125,16 @@ function bindTemplates() {
   editor.querySelector("[data-open-templates]").addEventListener("click", () => { dialog.showModal(); load(); });
 }
 
+// The browser's Back fetches the add page anew; its entry in the history still knows which draft it has made.
+function keepKey() {
+  const key = field("form_key");
+  if (!key?.value) return;
+  if (history.state?.formKey) key.value = history.state.formKey;
+  else history.replaceState({ ...history.state, formKey: key.value }, "");
+}
+
 if (form) {
+  keepKey();
   bindAudience();
   bindDates();
   bindTemplates();

@@ -66,7 +66,26 @@ function showLinkedField() {
   linked?.focus?.({ preventScroll: true });
 }
 
+// After the browser's Back the inputs hold what was typed, and everything around them what a fresh page says.
+function showRestored(event) {
+  const [entry] = performance.getEntriesByType("navigation");
+  if (!event.persisted && entry?.type !== "back_forward") return;
+  for (const control of [...root.elements].filter((one) => one.name && one.type !== "hidden")) {
+    changed(control);
+    control.dispatchEvent(new Event("change", { bubbles: true }));
+    if (isFilled(control)) control.closest("details")?.setAttribute("open", "");
+  }
+}
+
+function isFilled(control) {
+  if (control.type === "checkbox" || control.type === "radio") return control.checked !== control.defaultChecked;
+  if (!control.options) return control.value !== control.defaultValue;
+  const standard = [...control.options].findIndex((option) => option.defaultSelected);
+  return control.selectedIndex !== Math.max(0, standard);
+}
+
 if (root) {
+  addEventListener("pageshow", showRestored);
   root.querySelectorAll("[data-count-for]").forEach(bindCounter);
   bindVariables();
   bindDialogs();
