@@ -84,7 +84,15 @@ function isFilled(control) {
   return control.selectedIndex !== Math.max(0, standard);
 }
 
+// A pasted NUL is nothing that anybody sees; the server refuses the whole form for one.
+function withoutNul({ formData }) {
+  for (const [name, value] of [...formData]) {
+    if (typeof value === "string" && value.includes("\0")) formData.set(name, value.replaceAll("\0", ""));
+  }
+}
+
 if (root) {
+  root.addEventListener("formdata", withoutNul);
   addEventListener("pageshow", showRestored);
   root.querySelectorAll("[data-count-for]").forEach(bindCounter);
   bindVariables();
