@@ -24,7 +24,10 @@ def test_back_from_the_review_edits_the_same_draft_and_shows_what_was_typed(prod
     expect(page.locator("[data-count-for=id_title]")).to_have_text("6/120")
     expect(page.get_by_role("complementary", name="Preview")).to_contain_text("Until Sunday")
     expect(page.get_by_label("Replaces")).to_be_visible()
+    asks = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert not page.evaluate(asks)
     page.locator("#id_body").fill("Until Monday")
+    assert page.evaluate(asks)
     page.get_by_role("button", name="Review and send").click()
     expect(page).to_have_url(reviewed)
     expect(page.get_by_role("complementary", name="Preview")).to_contain_text("Until Monday")

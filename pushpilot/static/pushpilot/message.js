@@ -15,7 +15,7 @@ function bindCounter(counter) {
     counter.title = `About ${advice} characters are shown without being cut.`;
     counter.dataset.state = length > limit ? "over" : length > advice ? "long" : "";
   };
-  input.addEventListener("input", show);
+  for (const event of ["input", "change"]) input.addEventListener(event, show);
   show();
 }
 
@@ -66,12 +66,12 @@ function showLinkedField() {
   linked?.focus?.({ preventScroll: true });
 }
 
-// After the browser's Back the inputs hold what was typed, and everything around them what a fresh page says.
+// After the browser's Back the inputs hold what was typed, and everything around them what a fresh page says. (No
+// "input": Unfold would take it for typing, and ask before leaving.)
 function showRestored(event) {
   const [entry] = performance.getEntriesByType("navigation");
   if (!event.persisted && entry?.type !== "back_forward") return;
   for (const control of [...root.elements].filter((one) => one.name && one.type !== "hidden")) {
-    changed(control);
     control.dispatchEvent(new Event("change", { bubbles: true }));
     if (isFilled(control)) control.closest("details")?.setAttribute("open", "");
   }
