@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_scopes import get_scope
 
-from campaigns.reasons import Reason
+from campaigns.reasons import FAILED, UNMADE, Reason
 from tenants import roles
 from tenants.models import Connection, Workspace
 from tenants.scope import TenantModel
@@ -420,6 +420,12 @@ class Run(TenantModel):
     @property
     def is_ended(self) -> bool:
         return self.state in self.ENDED_STATES
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Completed, nobody got it, and not because there was nobody to send to."""
+        is_over = self.state == self.State.COMPLETED and self.finished_at is not None
+        return is_over and not self.count(Reason.ACCEPTED) and bool(self.count(*FAILED, *UNMADE))
 
     def count(self, *reasons: Reason) -> int:
         """Rows of the final account with one of these reasons."""

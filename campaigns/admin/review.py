@@ -20,7 +20,7 @@ from campaigns.admin.options import option_words
 from campaigns.admin.words import CHANNEL_ICONS, moment_words, run_url, schedule_words, sending_words, whom_words
 from campaigns.lint import Finding, active_connection, lint
 from campaigns.models import Campaign, Content, Run, Target
-from campaigns.reasons import EXPLANATIONS, FAILED, Reason
+from campaigns.reasons import EXPLANATIONS, FAILED, UNSURE, Reason
 from campaigns.rewrite import open_runs
 from campaigns.segments import RuleError
 from pushpilot.lib.words import counted
@@ -149,6 +149,7 @@ def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
             "audience": _size_words(run),
             "accepted": f"{run.count(Reason.ACCEPTED):,}" if run.is_ended else "—",
             "failed": f"{run.count(*FAILED):,}" if run.is_ended else "—",
+            "unknown": f"{run.count(*UNSURE):,}" if run.is_ended else "—",
         }
         for run in campaign.runs.order_by("-intended_at")[:RUNS_SHOWN]
     ]
@@ -168,7 +169,7 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     return {
         **context,
         "runs": runs,
-        "banner": _banner(campaign, current),
+        "banner": _banner(campaign, current, runs),
         "rewrite_url": _rewrite_url(context, campaign),
         "current": current,
         "panels": [panel(request, campaign) for panel in PANELS],
@@ -182,8 +183,10 @@ def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
     return run_url(runs[0].pk, "rewrite") if runs else ""
 
 
-def _banner(campaign: Campaign, current: dict[str, Any] | None) -> str:
+def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[str, Any]]) -> str:
     status = Campaign.Status
+    if campaign.status == status.COMPLETED and runs and runs[0]["run"].is_in_vain:
+        return "Nobody got it: its run says why. Editing makes it a draft again."
     if campaign.status == status.SCHEDULED and current:
         return f"Scheduled for {current['when']}. Its message can be edited; to change anything else, cancel the run."
     return {

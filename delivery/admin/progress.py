@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 
 from campaigns.models import Campaign, Run, Target
-from campaigns.reasons import EXPLANATIONS, FAILED, UNMADE, Reason
+from campaigns.reasons import EXPLANATIONS, UNMADE, Reason
 from delivery import record
 from delivery.admin import drilled, speed
 from delivery.admin.standing import Notice, notices
@@ -192,7 +192,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     return Progress(
         state=run.state,
         label=run.get_state_display(),
-        tone=TONES[IN_VAIN if is_in_vain(run) else run.state],
+        tone=TONES[IN_VAIN if run.is_in_vain else run.state],
         headline=headline(run, account, now),
         is_live=not (run.is_ended and run.finished_at is not None),
         account=account,
@@ -210,12 +210,6 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
         epoch=run.epoch,
         now=now,
     )
-
-
-def is_in_vain(run: Run) -> bool:
-    """Completed, nobody got it, and not because there was nobody to send to."""
-    is_over = run.state == State.COMPLETED and run.finished_at is not None
-    return is_over and not run.count(Reason.ACCEPTED) and bool(run.count(*FAILED, *UNMADE))
 
 
 def _unmade(run: Run, account: Account | None) -> list[Notice]:
@@ -256,7 +250,7 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
     match run.state:
         case State.PAUSED:
             return f"Paused with {waiting:,} of {people} to go"
-        case State.COMPLETED if is_in_vain(run) and not account.count("unsure"):
+        case State.COMPLETED if run.is_in_vain and not account.count("unsure"):
             return f"Nobody of {people} got it"
         case State.COMPLETED:
             return f"Sent to {accepted:,} of {people}" if size else "Completed: nobody was in the audience"

@@ -51,7 +51,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="State", label=progress.TONES, ordering="state")
     def state_column(self, run: Run) -> tuple[str, str]:
-        return progress.IN_VAIN if progress.is_in_vain(run) else run.state, run.get_state_display()
+        return progress.IN_VAIN if run.is_in_vain else run.state, run.get_state_display()
 
     @display(description="When", ordering="intended_at")
     def when(self, run: Run) -> str:

@@ -67,6 +67,8 @@ def test_a_run_whose_message_could_not_be_made_does_not_look_like_a_success(cast
     assert "The message could not be made for 5 of 6 recipients, so it was not sent to them." in notices(where)
     assert where["counts"]["skipped"] == 6, "the provider was never asked"
     listed = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
+    campaign = cast.client("viewer").get(cast.url(f"campaigns/campaign/{undecided.campaign_id}/change/"))
+    assert "Nobody got it: its run says why." in campaign.content.decode()
     assert "bg-red" in listed
     assert "bg-green" not in listed
     with scope(cast.workspace):
