@@ -428,7 +428,7 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
 
 def _meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
     own = stored.updated_by_id == request.user.pk
-    who = "You" if own else stored.updated_by or "Somebody"
+    who = "you" if own else stored.updated_by or "somebody"
     where = " in another window" if own else ""
     message = main_content(stored, workspace_of(request))
     return (

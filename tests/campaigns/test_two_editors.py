@@ -43,7 +43,7 @@ def test_the_same_person_in_two_windows_is_told_so(company):
     campaign = saved(company)
     page, client = opened(company, campaign), company.client("member")
     client.post(change(company, campaign), {**page, "title": "One"})
-    assert "You changed this campaign in another window" in text(
+    assert "Nothing was saved: you changed this campaign in another window" in text(
         client.post(change(company, campaign), {**page, "title": "Two"})
     )
 
