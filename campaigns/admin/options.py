@@ -171,7 +171,7 @@ def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> li
     }
     if shown.get("silent"):
         shown = {name: value for name, value in shown.items() if name not in _SHOWN}
-    ttl, data = shown.get("ttl_secs"), shown.get("data") or {}
+    ttl, data = shown.get("ttl_secs"), dict(sorted((shown.get("data") or {}).items()))  # jsonb has its own order
     words = {
         "silent": "Delivers data to the app and shows nothing." if shown.get("silent") else "",
         "image_url": shown.get("image_url"),

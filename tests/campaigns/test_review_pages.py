@@ -175,7 +175,7 @@ def test_the_review_names_whatever_the_message_carries(company):
         ("Sound", "chime"),
         ("Badge", "0"),
         ("The app draws it", "Android hands the message to your app."),
-        ("Data for the app", "screen=offers, id=4"),
+        ("Data for the app", "id=4, screen=offers"),
         ("Button 1", "Shop → app://shop"),
         ("Button 2", "Later → no link"),
     ]
