@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -25,14 +26,24 @@ def main() -> int:
     import django
 
     django.setup()
-    from django_q.cluster import Cluster
+    from django_q import cluster as q2
 
     from delivery import heartbeat
 
+    class Sentinel(q2.Sentinel):
+        def reincarnate(self, process: Any) -> None:
+            """A monitor that is killed while it waits for results takes the lock of their queue with it: the next one
+            would save and acknowledge nothing, and never end. It is the only reader, so it may have a lock of its own.
+            """
+            if process == self.monitor:
+                self.result_queue._rlock = multiprocessing.Lock()
+            super().reincarnate(process)
+
+    q2.Sentinel = Sentinel
     if sys.platform == "linux":
         os.register_at_fork(before=_remember, after_in_child=_die_with_parent)
     signal.signal(signal.SIGALRM, _end_by_force)
-    cluster = Cluster()
+    cluster = q2.Cluster()
     cluster.start()
     while cluster.sentinel.is_alive():
         if heartbeat.is_stopping():

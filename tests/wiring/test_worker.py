@@ -247,6 +247,22 @@ def test_a_killed_sentinel_leaves_no_orphan_that_takes_tasks(real_cluster):
     assert _wait_until(lambda: not _processes_of_group(cluster.pid))
 
 
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("killed", ["monitor", "pusher"])
+def test_a_cluster_ends_in_order_though_a_helper_of_its_was_killed(real_cluster, killed):
+    cluster, leash = real_cluster
+    (sentinel,) = _children(cluster.pid)
+    *_, monitor, pusher = before = _children(sentinel)
+    os.kill(monitor if killed == "monitor" else pusher, signal.SIGKILL)
+    assert _wait_until(lambda: len(_children(sentinel)) == 4 and _children(sentinel) != before), "q2 starts another"
+    os.close(leash)
+    assert cluster.wait(20) == 0
+    assert not _processes_of_group(cluster.pid)
+
+
 def test_a_worker_does_not_start_on_a_database_without_its_migrations(db, monkeypatch):
     monkeypatch.setattr(
         "pushpilot.health.unapplied", lambda: "2 migrations are not applied: delivery 0005, tenants 0009."
