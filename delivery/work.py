@@ -39,6 +39,7 @@ BREATH = timedelta(milliseconds=50)  # a limited pace gives a few tokens at a ti
 FRESH = timedelta(seconds=5)
 MAX_RETRIES = 8  # 10 s, 20 s, … 640 s: about 25 minutes of 500s and 503s
 CLEAN_WAIT_SECS = 10.0
+JITTER = (1.0, 1.3)  # of a wait
 UNREACHABLE_WAIT = timedelta(seconds=15)
 THIRD_PARTY = "third_party"  # a cause beside the breaker's
 TOO_FAST = frozenset({"QUOTA_EXCEEDED", "HTTP_429", "RESOURCE_EXHAUSTED"})
@@ -97,7 +98,7 @@ class _Shift:
     def hold(self, why: str, tripped: str = "") -> None:
         """Pause the run; the first cause counts."""
         if not self.is_held:
-            self.is_held, self.held_because, self.tripped = True, why.replace("\x00", ""), tripped
+            self.is_held, self.held_because, self.tripped = True, record.plain(why, 500), tripped
         self.is_stopped = True
 
     def ask_for_break(self, until: datetime, *, is_throttled: bool = False) -> None:
@@ -359,7 +360,7 @@ def _retry(shift: _Shift, result: Result, recipient: Recipient, outcome: Outcome
         shift.ask_for_break(due, is_throttled=outcome.code in TOO_FAST)
         result.attempted = 0
     else:
-        jitter = random.uniform(1.0, 1.3)  # noqa: S311 - spreads retries, hides nothing
+        jitter = random.uniform(*JITTER)  # noqa: S311 - spreads retries, hides nothing
         wait_secs = max(wait_secs, CLEAN_WAIT_SECS * 2**recipient.retries)
         due = now + min(timedelta(seconds=wait_secs * jitter), pace.LONGEST_BREAK)
         result.duplicate = result.retried = 1

@@ -10,10 +10,9 @@ from django.db.models import Max, Min
 from campaigns.models import Run
 from campaigns.reasons import Reason
 from delivery.models import Message
-from delivery.work import CLEAN_WAIT_SECS, MAX_RETRIES
+from delivery.work import CLEAN_WAIT_SECS, JITTER, MAX_RETRIES
 
 LOOKED_FOR_EVERY_SECS = 5
-JITTER = 1.15  # of a wait, on average
 
 
 def over_at(run: Run) -> datetime | None:
@@ -35,4 +34,4 @@ def over_at(run: Run) -> datetime | None:
 
 def longest_wait(retries: int) -> timedelta:
     """From the try that comes next to the last one, for a row that was tried so often in vain: doubled waits."""
-    return timedelta(seconds=JITTER * CLEAN_WAIT_SECS * sum(2**n for n in range(retries, MAX_RETRIES - 1)))
+    return timedelta(seconds=sum(JITTER) / 2 * CLEAN_WAIT_SECS * sum(2**n for n in range(retries, MAX_RETRIES - 1)))

@@ -409,12 +409,12 @@ def test_a_nul_in_a_provider_s_sentence_costs_nothing(cast, connected, prepared,
     run = prepared(3)
     monkeypatch.setattr(
         "delivery.channels.fcm.sender.interpret",
-        lambda answer: Outcome(answer.key, Verdict.BROKEN, "WEIRD", detail="a\x00b"),
+        lambda answer: Outcome(answer.key, Verdict.BROKEN, "WEIRD", detail="a\x00b\ud83d"),
     )
     pipeline.work(timezone.now())
     with scope(cast.workspace):
         run.refresh_from_db()
-        assert (run.state, run.last_error) == (Run.State.PAUSED, "WEIRD: ab")
+        assert (run.state, run.last_error) == (Run.State.PAUSED, "WEIRD: ab?")
         assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED).count() == 3
 
 
