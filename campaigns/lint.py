@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.db.models import Q
@@ -89,8 +90,11 @@ def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
         rule = clock.parse_rrule(campaign.recurrence_rule)
     except clock.RecurrenceError as error:
         return [Finding(True, "recurrence_rule", str(error))]
-    if clock.next_occurrence(rule, campaign.scheduled_at, campaign.workspace.zone, after=now) is None:
-        return [Finding(True, "recurrence_rule", "This rule has no occurrence in the next five years.")]
+    dates = list(islice(clock.occurrences(rule, campaign.scheduled_at, campaign.workspace.zone, after=now), 2))
+    if not dates:
+        return [Finding(True, "recurrence_rule", clock.NO_DATE)]
+    if len(dates) == 1:
+        return [Finding(False, "repeat", "This happens once: the repetition has no second date.")]
     return []
 
 

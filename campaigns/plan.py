@@ -240,7 +240,7 @@ def _first_moment(campaign: Campaign, now: datetime) -> datetime:
     rule = clock.parse_rrule(campaign.recurrence_rule)
     at = clock.next_occurrence(rule, campaign.scheduled_at, campaign.workspace.zone, after=now)
     if at is None:
-        raise CannotPlan("This rule has no further occurrence.")
+        raise CannotPlan(clock.NO_DATE)
     return at
 
 

@@ -92,7 +92,7 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     found = islice(clock.occurrences(rule, start, workspace.zone, after=now), NEXT_SHOWN)
     dates = [moment_words(at, workspace.zone, now) for at in found]
     if not dates:
-        return JsonResponse({"error": "This repetition has no date in the next five years."})
+        return JsonResponse({"error": clock.NO_DATE})
     return JsonResponse({"rule": rule, "words": clock.in_words(rule), "dates": dates})
 
 

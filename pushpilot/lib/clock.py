@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from calendar import isleap, month_name, monthrange
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,8 +17,10 @@ _WEEKDAYS = {
 }  # fmt: skip
 _CODES = tuple(_WEEKDAYS)
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
-# A rule like 30 February never occurs; the search for it has to end.
-_SEARCH_LIMIT = timedelta(days=366 * 5)
+# A rule like 30 February never occurs. The calendar repeats after 400 years, so a rule without a day in that many of
+# its own periods has none at all, whatever its INTERVAL.
+_CYCLE = {"YEARLY": 400, "MONTHLY": 400 * 12, "WEEKLY": 146_097 // 7, "DAILY": 146_097}
+_LAST_DAY = date(9998, 12, 31)  # a year before the end of datetime, so that no sum below overflows
 _PARTS = {
     "FREQ": r"DAILY|WEEKLY|MONTHLY|YEARLY",
     "INTERVAL": r"[1-9]\d{0,2}",
@@ -30,6 +32,9 @@ _PARTS = {
     "BYSETPOS": r"-?[1-9]\d{0,1}",
     "WKST": r"MO|TU|WE|TH|FR|SA|SU",
 }
+
+
+NO_DATE = "This repetition has no further date. Change its days, its start or its end."
 
 
 class RecurrenceError(ValueError):
@@ -64,57 +69,70 @@ def parse_rrule(text: str) -> str:
     return ";".join(f"{name}={value}" for name, value in parts.items())
 
 
-def occurrences(rule: str, start: datetime, zone: ZoneInfo, *, after: datetime) -> Iterator[datetime]:
+def occurrences(
+    rule: str, start: datetime, zone: ZoneInfo, *, after: datetime, skip: Collection[date] = ()
+) -> Iterator[datetime]:
     """The moments (UTC) of a parsed rule later than `after`, counted from `start` at its wall-clock time in `zone`.
 
-    A time that a DST change skips moves to the first valid instant after the gap; of an hour that happens twice the
-    first counts. Ends five years after `after` (or `start`, if later) at the latest; a start outside of 1970 to
-    2999 has none.
+    `start` is a wall clock (naive) or a moment. `skip`: days, on the clock of the zone, on which nothing happens; they
+    count (RFC 5545, EXDATE). A time that a DST change skips moves to the first valid instant after the gap; of an hour
+    that happens twice the first counts. Ends only where the rule ends, or with the year 9998; a start outside of 1970
+    to 2999 has no moments.
     """
     if not 1970 <= start.year < 3000:
         return
-    wall = start.astimezone(zone).replace(tzinfo=None, microsecond=0)
-    horizon = max(wall, after.astimezone(zone).replace(tzinfo=None)) + _SEARCH_LIMIT
+    wall = (start if start.tzinfo is None else start.astimezone(zone)).replace(tzinfo=None, microsecond=0)
     parts = dict(part.split("=") for part in rule.split(";"))
     count = int(parts.pop("COUNT", 0)) or None
     until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
+    last = _LAST_DAY if until is None else min(until.date() + timedelta(days=1), _LAST_DAY)
     before = datetime.min.replace(tzinfo=UTC)
-    for day in itertools.islice(_days(parts, wall.date(), horizon.date()), count):
+    for day in itertools.islice(_days(parts, wall.date(), last), count):
         at = resolve(datetime.combine(day, wall.time()), zone)
         if until is not None and at > until:
             return
-        if at > max(after, before):  # a zone that skips a whole day (Samoa, 2011) would give one instant twice
+        if at > max(after, before) and day not in skip:
             yield at
-        before = at
+        before = at  # a zone that skips a whole day (Samoa, 2011) would give one instant twice
 
 
 def _days(parts: dict[str, str], start: date, last: date) -> Iterator[date]:
-    """The rule's days from `start` to `last`, walked day by day.
+    """The rule's days from `start` to `last`, walked period by period; a full cycle without any is the end.
 
     Not dateutil: it looks at its UNTIL only when a day matches, so FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30 walks to the
     year 9999 (4.7 s). The tests compare the two.
     """
-    frequency, months, month_days, week_days = _filters(parts, start)
-    by_year = frequency == "YEARLY" and "BYMONTH" not in parts
+    frequency, holds = _holds(parts, start)
     positions = [int(position) for position in parts.get("BYSETPOS", "").split(",") if position]
-
-    def holds(day: date) -> bool:
-        return (
-            (not months or day.month in months)
-            and (
-                not month_days
-                or day.day in month_days
-                or day.day - 1 - monthrange(day.year, day.month)[1] in month_days
-            )
-            and (not week_days or not week_days.isdisjoint(_week_day_names(day, by_year)))
-        )
-
+    barren = 0
     for period in _periods(frequency, int(parts.get("INTERVAL", "1")), start, last, parts.get("WKST", "MO")):
         days = [day for day in period if holds(day)]
         if positions:
             picked = {position - 1 if position > 0 else len(days) + position for position in positions}
             days = [day for index, day in enumerate(days) if index in picked]
         yield from (day for day in days if start <= day <= last)
+        barren = 0 if days else barren + 1
+        if barren > _CYCLE[frequency]:
+            return
+
+
+def _holds(parts: dict[str, str], start: date) -> tuple[str, Callable[[date], bool]]:
+    """(frequency, whether a day of its periods is one of the rule's)."""
+    frequency, months, month_days, week_days = _filters(parts, start)
+    by_year = frequency == "YEARLY" and "BYMONTH" not in parts
+    plain = {_CODES.index(day) for day in week_days if day in _CODES}
+    numbered = week_days - set(_CODES)
+
+    def holds(day: date) -> bool:
+        if months and day.month not in months:
+            return False
+        if month_days and day.day not in month_days and _from_the_end(day) not in month_days:
+            return False
+        if not week_days or day.weekday() in plain:
+            return True
+        return bool(numbered) and not numbered.isdisjoint(_week_day_names(day, by_year))
+
+    return frequency, holds
 
 
 def _filters(parts: dict[str, str], start: date) -> tuple[str, set[int], set[int], set[str]]:
@@ -130,6 +148,11 @@ def _filters(parts: dict[str, str], start: date) -> tuple[str, set[int], set[int
             month_days = {start.day}
             months = months or ({start.month} if frequency == "YEARLY" else set())
     return frequency, months, month_days, week_days
+
+
+def _from_the_end(day: date) -> int:
+    """-1 for the last day of its month, as BYMONTHDAY counts."""
+    return day.day - 1 - monthrange(day.year, day.month)[1]
 
 
 def _week_day_names(day: date, by_year: bool) -> tuple[str, str, str]:
@@ -200,9 +223,11 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def next_occurrence(rule: str, start: datetime, zone: ZoneInfo, *, after: datetime) -> datetime | None:
+def next_occurrence(
+    rule: str, start: datetime, zone: ZoneInfo, *, after: datetime, skip: Collection[date] = ()
+) -> datetime | None:
     """The first occurrence later than `after`; None when the rule has ended."""
-    return next(occurrences(rule, start, zone, after=after), None)
+    return next(occurrences(rule, start, zone, after=after, skip=skip), None)
 
 
 def resolve(wall: datetime, zone: ZoneInfo) -> datetime:

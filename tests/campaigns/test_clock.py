@@ -1,8 +1,10 @@
 """Recurrence: wall-clock meaning across DST, and no rule, however odd, hangs or raises."""
 
+import json
 import time
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -93,10 +95,57 @@ def test_count_is_counted_from_the_start_and_until_includes_its_moment():
     assert next_occurrence("FREQ=DAILY;COUNT=2", start, KOLKATA, after=start + timedelta(days=9)) is None
 
 
+SERIES = json.loads(Path(__file__).with_name("recurrences.json").read_text())
+
+
+@pytest.mark.parametrize("case", SERIES, ids=lambda case: case["rule"])
+def test_a_series_has_exactly_its_dates(case):
+    zone, start = ZoneInfo(case["zone"]), datetime.fromisoformat(case["start_wall"])
+    skip = {date.fromisoformat(day) for day in case.get("exdates", ())}
+    found = occurrences(parse_rrule(case["rule"]), start, zone, after=resolve(start, zone) - timedelta(1), skip=skip)
+    assert [f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in islice(found, len(case["right"]))] == case["right"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=YEARLY;INTERVAL=999",
+        "FREQ=MONTHLY;INTERVAL=999;BYMONTHDAY=29",
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;INTERVAL=3",
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU",
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;INTERVAL=100",
+        "FREQ=WEEKLY;INTERVAL=520;BYDAY=TU",
+        "FREQ=DAILY;INTERVAL=999;BYMONTH=2;BYMONTHDAY=29;COUNT=2",
+        "FREQ=YEARLY;INTERVAL=12;UNTIL=20400229T120000Z",
+    ],
+)
+def test_a_rule_with_a_step_of_many_years_finds_its_next_date(rule):
+    start = utc(2028, 2, 29, 3, 30)
+    found = list(islice(occurrences(parse_rrule(rule), start, KOLKATA, after=utc(2028, 2, 1)), 3))
+    assert found == list(islice(rrulestr(rule, dtstart=start), 3))
+    assert len(found) >= 2
+
+
+def test_a_skipped_day_counts_and_is_a_day_on_the_clock_of_the_zone():
+    start = datetime(2026, 12, 24, 2)  # still the 23rd in UTC
+    found = occurrences(
+        "FREQ=DAILY;COUNT=3", start, KOLKATA, after=utc(2026, 12, 1), skip={date(2026, 12, 25), date(2026, 12, 23)}
+    )
+    assert list(found) == [utc(2026, 12, 23, 20, 30), utc(2026, 12, 25, 20, 30)]
+
+
+def test_a_start_inside_a_gap_keeps_its_wall_clock_time_on_the_other_days():
+    found = occurrences("FREQ=DAILY;COUNT=2", datetime(2026, 3, 29, 2, 30), BERLIN, after=utc(2026, 3, 1))
+    assert [f"{at.astimezone(BERLIN):%d %H:%M}" for at in found] == ["29 03:00", "30 02:30"]
+
+
 @pytest.mark.parametrize(
     "rule",
     [
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=YEARLY;INTERVAL=100;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=WEEKLY;INTERVAL=998;BYMONTH=4;BYDAY=MO;BYMONTHDAY=31",
+        "FREQ=YEARLY;BYDAY=MO;BYMONTHDAY=31;BYMONTH=6",
         "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=1",
         "FREQ=DAILY;INTERVAL=999;BYMONTH=2;BYMONTHDAY=31;COUNT=9999",
         "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=99;COUNT=3",

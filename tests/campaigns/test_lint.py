@@ -89,7 +89,7 @@ def test_errors_come_before_warnings(company):
         ),
         (
             {"schedule_type": "recurring", "scheduled_at": NOW, "recurrence_rule": NEVER},
-            "recurrence_rule", "no occurrence",
+            "recurrence_rule", "no further date",
         ),
     ],
 )  # fmt: skip
@@ -276,3 +276,11 @@ def test_any_device_of_the_workspace_may_have_subscribed_to_a_topic(company):
     Endpoint.objects.filter(value="u0").update(platform="web", channel="web_push")
     noted = found(company, target_kind="topic", target="news", content={"options": {"badge": 3}})
     assert [finding.text for finding in noted] == ["Browsers show no number."]
+
+
+@pytest.mark.parametrize(("rule", "warned"), [("FREQ=DAILY;COUNT=1", ["repeat"]), ("FREQ=YEARLY;INTERVAL=6", [])])
+def test_a_series_that_happens_once_says_so_and_one_with_a_step_of_six_years_goes_on(company, rule, warned):
+    start = NOW + timedelta(days=1)
+    assert [
+        finding.field for finding in found(company, schedule_type="recurring", scheduled_at=start, recurrence_rule=rule)
+    ] == warned
