@@ -73,8 +73,11 @@ def _channel(campaign: Campaign) -> list[Finding]:
     if connection is None:
         return [Finding(True, "channel", "No active connection for push. Add one under Settings → Connections.")]
     if connection.check_ok is False:
-        text = f"The last test of the connection “{connection}” failed: {connection.check_message}"
-        return [Finding(False, "channel", text)]
+        text = (
+            f"The last test of the connection “{connection}” failed: {connection.check_message} "
+            "Repair it and test it again under Settings → Connections."
+        )
+        return [Finding(True, "channel", text)]
     return []
 
 

@@ -23,6 +23,7 @@ from tenants.scope import scope
 from tenants.secrets import SecretUnreadable
 
 SANDBOX_TIMEOUT_SECS = 10
+CHANGED_MEANWHILE = "Somebody changed the connection during the test. Test it again."
 
 
 class SandboxUnreachable(Exception):
@@ -69,19 +70,64 @@ def test_connection(connection: Connection) -> CheckResult:
         result = fcm.check(account_of(connection))
     except (SecretUnreadable, ValueError) as error:
         result = CheckResult(ok=False, message=str(error))
+    _note_check(connection, result)
+    return result
+
+
+def put_in_use(connection: Connection) -> tuple[CheckResult, int]:
+    """Test the connection; if the provider takes it, it takes the place of its service's active one.
+
+    Returns (the answer, how many runs under way the former one paused). Call outside of a transaction: the provider
+    may take 20 seconds to answer. Never raises.
+    """
+    tested_at = connection.updated_at
+    result = test_connection(connection)
+    if not result.ok:
+        return result, 0
+    with transaction.atomic():
+        locked = Connection.objects.select_for_update().get(pk=connection.pk)
+        if locked.updated_at != tested_at:
+            return CheckResult(ok=False, message=CHANGED_MEANWHILE), 0
+        locked.is_active = connection.is_active = True
+        paused = keep(locked)
+        connection.updated_at = locked.updated_at
+    return result, paused
+
+
+def replace_credentials(connection: Connection, credentials: str) -> CheckResult:
+    """Give a connection new credentials. One that is in use keeps its own until the provider has taken the new ones.
+
+    Call outside of a transaction, as `put_in_use`. Raises ValueError if the credentials cannot be read.
+    """
+    if not connection.is_active:
+        store_account(connection, credentials)
+        return test_connection(connection)
+    result = fcm.check(parse_account(connection.provider, credentials))
+    if result.ok:
+        with transaction.atomic():
+            locked = Connection.objects.select_for_update().get(pk=connection.pk)
+            store_account(locked, credentials)
+            _note_check(locked, result)
+        connection.refresh_from_db()
+    return result
+
+
+def _note_check(connection: Connection, result: CheckResult) -> None:
     connection.checked_at, connection.check_ok = timezone.now(), result.ok
     connection.check_message = result.message[:500]
     # Not updated_at: the account is the same, open senders stay good.
     Connection.objects.filter(pk=connection.pk).update(
         checked_at=connection.checked_at, check_ok=result.ok, check_message=connection.check_message
     )
-    return result
 
 
 @transaction.atomic
 def store_account(connection: Connection, credentials: str) -> None:
-    """Seal the credentials into the row and save it (see `keep`). Raises ValueError."""
+    """Seal the credentials into the row and save it. Nobody has tested them yet: a new row is off (`put_in_use`), and
+    `replace_credentials` is for one that is in use. Raises ValueError."""
     account = parse_account(connection.provider, credentials)
+    if connection._state.adding:
+        connection.is_active = False
     connection.project_id, connection.account = account.project_id, account.client_email
     connection.credentials = credentials
     connection.checked_at, connection.check_ok, connection.check_message = None, None, ""
@@ -104,7 +150,8 @@ def keep(connection: Connection) -> int:
 
 
 def connect_sandbox(workspace: Workspace, *, by: User | None) -> Connection:
-    """Create a project for the workspace in the sandbox and connect it. Raises SandboxUnreachable."""
+    """Create a project for the workspace in the sandbox, test it and use it. Raises SandboxUnreachable; then whatever
+    was in use stays in use."""
     try:
         answer = requests.post(
             f"{settings.SANDBOX_URL}/sandbox/projects",
@@ -117,10 +164,18 @@ def connect_sandbox(workspace: Workspace, *, by: User | None) -> Connection:
             f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
         ) from error
     with scope(workspace):
-        connection = Connection.objects.filter(provider=Connection.Provider.FCM_SANDBOX).first() or Connection(
-            workspace=workspace, name="Sandbox", provider=Connection.Provider.FCM_SANDBOX
-        )
-        connection.is_active = True
-        store_account(connection, msgspec.json.encode(answer.json()).decode())
+        connection = _sandbox_of(workspace, msgspec.json.encode(answer.json()).decode())
         audit.record(workspace, "sandbox connected", connection, by=by)
         return connection
+
+
+def _sandbox_of(workspace: Workspace, key_file: str) -> Connection:
+    connection = Connection.objects.filter(provider=Connection.Provider.FCM_SANDBOX).first() or Connection(
+        workspace=workspace, name="Sandbox", provider=Connection.Provider.FCM_SANDBOX, is_active=False
+    )
+    result = replace_credentials(connection, key_file)
+    if result.ok and not connection.is_active:
+        result, _ = put_in_use(connection)
+    if not result.ok:
+        raise SandboxUnreachable(result.message)
+    return connection

@@ -167,21 +167,61 @@ class ConnectionAdmin(WorkspaceAdmin):
         if connection is not None:
             context["head"] = head(connection)
         view = sensitive_post_parameters("key_text")(super().changeform_view)
-        return view(request, object_id, form_url, {**context, **(extra_context or {})})
+        response = view(request, object_id, form_url, {**context, **(extra_context or {})})
+        # The admin's transaction is over: no lock is held while the provider answers.
+        self._try_out(request, *getattr(request, "_saved", ()))
+        return response
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        """Save what needs no test; `_try_out` does the rest."""
         obj.workspace = workspace_of(request)
-        if form.cleaned_data["secret"]:
-            former = {"project_id": obj.project_id, "account": obj.account}
-            connections.store_account(obj, form.cleaned_data["secret"])
-            if change:
-                changes = {name: (before, getattr(obj, name)) for name, before in former.items()}
-                self.audit(request, "connection credentials replaced", obj, changes)
-        else:
+        secret = form.cleaned_data["secret"]
+        if change:
             connections.keep(obj)
+        else:
+            connections.store_account(obj, secret)
+        request._saved = (obj, secret, change) if secret else ()  # type: ignore[attr-defined]
+
+    def _try_out(
+        self, request: HttpRequest, obj: Connection | None = None, secret: str = "", change: bool = False
+    ) -> None:
+        """Test the credentials that were just given; only what works is used."""
+        if obj is None:
+            return
+        if not change:
+            self._use(request, obj)
+            return
+        was_in_use, former = obj.is_active, {"project_id": obj.project_id, "account": obj.account}
+        result = connections.replace_credentials(obj, secret)
+        if result.ok or not was_in_use:
+            changes = {name: (before, getattr(obj, name)) for name, before in former.items()}
+            self.audit(request, "connection credentials replaced", obj, changes)
+        if result.ok:
+            messages.success(request, f"The new credentials of “{obj}” work.")
+        elif was_in_use:
+            text = f"The new credentials were not stored, and “{obj}” goes on with its former ones. {result.message}"
+            messages.error(request, text)
+        else:
+            messages.error(request, f"The new credentials are stored, but their test failed. {result.message}")
+
+    def _use(self, request: HttpRequest, connection: Connection) -> None:
+        result, paused = connections.put_in_use(connection)
+        if result.ok:
+            self.audit(request, "connection switched on", connection)
+            messages.success(request, f"“{connection}” works and is used from now on.")
+        else:
+            others = Connection.objects.filter(workspace=connection.workspace, is_active=True).exclude(pk=connection.pk)
+            in_use = others.filter(service=connection.service).first()
+            stays = f" “{in_use}” stays in use." if in_use else ""
+            messages.error(request, f"“{connection}” is not used: its test failed. {result.message}{stays}")
+        self._tell_paused(request, paused)
+
+    @staticmethod
+    def _tell_paused(request: HttpRequest, paused: int) -> None:
+        if paused:
+            messages.warning(request, f"{counted(paused, 'run')} under way paused; resume each on its own page.")
 
     def response_add(self, request: HttpRequest, obj: Connection, post_url_continue: str | None = None) -> HttpResponse:
-        messages.success(request, f"“{obj}” is connected and used from now on. Test it once, to be sure.")
         return redirect(self._page(obj))
 
     def response_change(self, request: HttpRequest, obj: Connection) -> HttpResponse:
@@ -217,10 +257,7 @@ class ConnectionAdmin(WorkspaceAdmin):
         except (connections.SandboxUnreachable, ValueError) as error:
             messages.error(request, str(error))
             return redirect("admin:tenants_connection_changelist")
-        result = connections.test_connection(connection)
         messages.success(request, "The sandbox is connected: campaigns go to its phones, and nothing leaves.")
-        if not result.ok:
-            messages.warning(request, result.message)
         return redirect(self._page(connection))
 
     def test(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -231,18 +268,17 @@ class ConnectionAdmin(WorkspaceAdmin):
         return redirect(self._page(connection))
 
     def switch(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Use the connection from now on, or stop using it. A planned run takes the one in use when it starts."""
+        """Test the connection and use it from now on, or stop using it. A planned run takes the one in use when it
+        starts."""
         connection = self._own(request, pk)
-        connection.is_active = "on" in request.POST
-        paused = connections.keep(connection)
-        done = "switched on" if connection.is_active else "switched off"
-        self.audit(request, f"connection {done}", connection)
-        if connection.is_active:
-            messages.success(request, f"“{connection}” is used from now on.")
+        if "on" in request.POST:
+            self._use(request, connection)
         else:
+            connection.is_active = False
+            paused = connections.keep(connection)
+            self.audit(request, "connection switched off", connection)
             messages.warning(request, f"“{connection}” is off. No push can be sent until a connection is in use.")
-        if paused:
-            messages.warning(request, f"{counted(paused, 'run')} under way paused; resume each on its own page.")
+            self._tell_paused(request, paused)
         return redirect(self._page(connection))
 
     def _own(self, request: HttpRequest, pk: int) -> Connection:

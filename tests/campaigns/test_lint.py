@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from campaigns import push
+from campaigns import plan, push
 from campaigns.lint import Finding, lint, lint_message
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from tenants.models import Connection
@@ -226,13 +226,16 @@ def test_a_recurring_campaign_may_have_started_in_the_past(company):
     assert found(company, schedule_type="recurring", scheduled_at=start, recurrence_rule="FREQ=DAILY") == []
 
 
-def test_a_connection_whose_last_test_failed_is_a_warning(cast, connected):
+def test_a_connection_whose_last_test_failed_stops_the_launch(cast, connected):
     add_people(cast.workspace, 3)
     campaign = write_campaign(cast.workspace)
     with scope(cast.workspace):
         Connection.objects.update(check_ok=False, check_message="Google refused the service account.")
-        texts = [finding.text for finding in lint(campaign, timezone.now())]
-    assert any("Google refused the service account." in text for text in texts)
+        [finding] = [found for found in lint(campaign, timezone.now()) if found.field == "channel"]
+        with pytest.raises(plan.CannotPlan):
+            plan.schedule(campaign, by=cast.owner, now=timezone.now())
+    assert finding.is_error
+    assert "Google refused the service account." in finding.text
 
 
 def test_a_topic_needs_no_audience_here_and_takes_one_language(company):

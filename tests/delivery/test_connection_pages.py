@@ -46,10 +46,12 @@ def key_file(private_key):
 
 @pytest.fixture
 def fcm(cast, key_file):
-    """A stored Firebase connection."""
+    """A Firebase connection that is in use."""
     with scope(cast.workspace):
         row = Connection(workspace=cast.workspace, name="Live app", per_second=500)
         connections.store_account(row, key_file())
+        row.is_active = True
+        connections.keep(row)
     return row
 
 
@@ -75,6 +77,27 @@ def add(cast, who="owner", **fields):
     return cast.client(who).post(cast.url(f"{LIST}add/"), {"name": "Live app", "per_second": "1000", **fields})
 
 
+@pytest.fixture
+def google(monkeypatch):
+    """A list of the accounts that Google was asked about; `google.answers(ok)` says what it answers."""
+
+    class Google(list):
+        result = CheckResult(True, "Connected to Google.")
+
+        def answers(self, *, ok, message="Google refused the service account."):
+            self.result = CheckResult(ok, message)
+
+        def check(self, account):
+            assert len(database.savepoint_ids) == depth, "the provider may take 20 seconds: no lock is held meanwhile"
+            self.append(account.project_id)
+            return self.result
+
+    depth = len(database.savepoint_ids)
+    asked = Google()
+    monkeypatch.setattr(connections.fcm, "check", asked.check)
+    return asked
+
+
 def said(answer):
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
@@ -85,11 +108,12 @@ def only(cast):
 
 
 # --- adding ----------------------------------------------------------------------------------------------
-def test_a_pasted_service_account_is_connected_and_used(cast, key_file):
+def test_a_pasted_service_account_is_connected_tested_and_used(cast, key_file, google):
     answer = add(cast, key_text=key_file())
     row = only(cast)
     assert answer["Location"] == url(cast, row)
     assert (row.project_id, row.provider, row.is_active, row.per_second) == ("biddano-app", "fcm", True, 1000)
+    assert (google, row.check_ok) == (["biddano-app"], True)
     assert row.account == "firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com"
     with scope(cast.workspace):
         assert json.loads(row.credentials)["private_key_id"] == "0123456789abcdef"
@@ -98,7 +122,7 @@ def test_a_pasted_service_account_is_connected_and_used(cast, key_file):
         assert "PRIVATE" not in cursor.fetchone()[0]
 
 
-def test_an_uploaded_file_does_the_same(cast, key_file):
+def test_an_uploaded_file_does_the_same(cast, key_file, google):
     upload = SimpleUploadedFile("key.json", b"\xef\xbb\xbf" + key_file().encode())
     assert add(cast, key_file=upload).status_code == 302
     assert only(cast).project_id == "biddano-app"
@@ -158,12 +182,77 @@ def test_a_pace_that_would_never_send_or_flood_is_refused(cast, key_file, pace):
         assert not Connection.objects.exists()
 
 
-def test_a_new_connection_takes_over_from_the_one_in_use(cast, fcm, key_file):
+def test_a_new_connection_takes_over_from_the_one_in_use(cast, fcm, key_file, google):
+    add(cast, name="Second app", key_text=key_file(project_id="other-app"))
+    assert in_use(cast) == ["Second app"]
+
+
+def test_a_new_connection_whose_test_fails_is_saved_and_not_used(cast, fcm, key_file, google):
+    google.answers(ok=False)
+    answer = add(cast, name="Second app", key_text=key_file(project_id="other-app"))
+    assert in_use(cast) == ["Live app"]
+    with scope(cast.workspace):
+        second = Connection.objects.get(name="Second app")
+        assert (second.is_active, second.check_ok, second.project_id) == (False, False, "other-app")
+    assert answer["Location"] == url(cast, second)
+    assert google.result.message in said(answer)
+
+
+def test_a_first_connection_whose_test_fails_is_not_used_either(cast, key_file, google):
+    google.answers(ok=False)
+    add(cast, key_text=key_file())
+    assert (in_use(cast), only(cast).check_ok) == ([], False)
+
+
+def test_a_connection_that_is_switched_on_is_tested_before_it_takes_over(cast, fcm, key_file, google):
+    google.answers(ok=False)
     add(cast, name="Second app", key_text=key_file(project_id="other-app"))
     with scope(cast.workspace):
-        assert list(Connection.objects.order_by("pk").values_list("name", "is_active")) == [
-            ("Live app", False), ("Second app", True),
-        ]  # fmt: skip
+        second = Connection.objects.get(name="Second app")
+    client = cast.client("owner")
+    client.post(url(cast, second, "switch/"), {"on": "1"})
+    assert in_use(cast) == ["Live app"]
+    google.answers(ok=True)
+    client.post(url(cast, second, "switch/"), {"on": "1"})
+    assert in_use(cast) == ["Second app"]
+    assert google == ["other-app"] * 3
+
+
+def test_credentials_that_change_while_they_are_tested_do_not_go_live(cast, fcm, key_file, google, monkeypatch):
+    cast.client("owner").post(url(cast, fcm, "switch/"), {"off": "1"})
+
+    def somebody_else_acts(account):
+        with scope(cast.workspace):
+            connections.store_account(Connection.objects.get(), key_file(project_id="another-app"))
+        return google.check(account)
+
+    monkeypatch.setattr(connections.fcm, "check", somebody_else_acts)
+    cast.client("owner").post(url(cast, fcm, "switch/"), {"on": "1"})
+    assert (in_use(cast), only(cast).project_id) == ([], "another-app")
+
+
+def test_new_credentials_of_a_connection_in_use_replace_the_former_ones_only_if_they_work(cast, fcm, key_file, google):
+    fields = {"name": "Renamed", "per_second": "50", "key_text": key_file(project_id="wrong-app")}
+    google.answers(ok=False)
+    answer = cast.client("admin").post(url(cast, fcm), fields)
+    row = only(cast)
+    assert (row.name, row.per_second, row.is_active, row.project_id) == ("Renamed", 50, True, "biddano-app")
+    assert google.result.message in said(answer)
+    with scope(cast.workspace):
+        assert json.loads(row.credentials)["project_id"] == "biddano-app"
+        assert not AuditEntry.objects.filter(action="connection credentials replaced").exists()
+    google.answers(ok=True)
+    cast.client("admin").post(url(cast, fcm), fields)
+    row = only(cast)
+    assert (row.is_active, row.project_id, row.check_ok) == (True, "wrong-app", True)
+    with scope(cast.workspace):
+        changed = AuditEntry.objects.get(action="connection credentials replaced").changes
+    assert changed["project_id"] == ["biddano-app", "wrong-app"]
+
+
+def in_use(cast):
+    with scope(cast.workspace):
+        return list(Connection.objects.filter(is_active=True).values_list("name", flat=True))
 
 
 def test_the_sandbox_is_one_click(cast, sandbox):
@@ -199,24 +288,24 @@ def test_test_connection_says_what_google_said(cast, fcm, monkeypatch):
     assert (entry.actor, entry.detail) == (cast.admin, {"ok": False})
 
 
-def test_a_connection_is_switched_off_and_on(cast, fcm):
+def test_a_connection_is_switched_off_and_on(cast, fcm, google):
     client = cast.client("owner")
     assert "No push can be sent" in said(client.post(url(cast, fcm, "switch/"), {"off": "1"}))
     assert not only(cast).is_active
-    assert "is used from now on" in said(client.post(url(cast, fcm, "switch/"), {"on": "1"}))
+    client.post(url(cast, fcm, "switch/"), {"on": "1"})
     assert only(cast).is_active
     with scope(cast.workspace):
         assert json.loads(only(cast).credentials)["project_id"] == "biddano-app", "switching keeps the credentials"
 
 
-def test_switching_one_on_switches_the_other_off(cast, fcm, key_file):
+def test_switching_one_on_switches_the_other_off(cast, fcm, key_file, google):
     add(cast, name="Second app", key_text=key_file(project_id="other-app"))
     cast.client("owner").post(url(cast, fcm, "switch/"), {"on": "1"})
     with scope(cast.workspace):
         assert [row.name for row in Connection.objects.filter(is_active=True)] == ["Live app"]
 
 
-def test_credentials_are_kept_when_left_empty_and_replaced_when_given(cast, fcm, key_file):
+def test_credentials_are_kept_when_left_empty_and_replaced_when_given(cast, fcm, key_file, google):
     client = cast.client("admin")
     with scope(cast.workspace):
         Connection.objects.update(check_ok=True, check_message="Connected.")
@@ -231,7 +320,7 @@ def test_credentials_are_kept_when_left_empty_and_replaced_when_given(cast, fcm,
     row = only(cast)
     with scope(cast.workspace):
         assert json.loads(row.credentials)["private_key_id"] == "ffff9999"
-    assert (row.check_ok, row.check_message) == (None, ""), "the old test says nothing about new credentials"
+    assert (row.check_ok, row.check_message) == (True, google.result.message), "the test is of the new credentials"
 
 
 def test_a_connection_that_a_run_needs_is_not_deleted(cast, connected):
@@ -276,7 +365,7 @@ def test_the_private_key_is_in_no_answer_and_in_no_audit_entry(cast, key_file, p
     assert "PRIVATE" not in trail
 
 
-def test_credentials_that_no_key_decrypts_are_a_message_on_the_page(cast, fcm, key_file):
+def test_credentials_that_no_key_decrypts_are_a_message_on_the_page(cast, fcm, key_file, google):
     with scope(cast.workspace), database.cursor() as cursor:
         cursor.execute("UPDATE tenants_connection SET sealed = 'of another key'")
     client = cast.client("owner")

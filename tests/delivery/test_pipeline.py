@@ -11,7 +11,7 @@ from delivery import connections, dispatch, pace, pipeline, record, statements, 
 from delivery.channels.base import Outcome, Verdict
 from delivery.channels.fcm import FcmSender
 from delivery.channels.transport import CurlTransport
-from delivery.connections import store_account
+from delivery.connections import put_in_use, store_account
 from delivery.models import Message, Pace, Shard
 from delivery.statements import is_postgresql
 from tenants.models import Connection
@@ -237,9 +237,10 @@ def test_a_run_goes_through_the_connection_that_is_active_when_it_starts(cast, c
     add_people(cast.workspace, 3)
     run = launched()
     with scope(cast.workspace):
-        Connection.objects.filter(pk=connected.pk).update(is_active=False)
         newer = Connection(workspace=cast.workspace, name="Newer", provider=connected.provider)
         store_account(newer, Connection.objects.get(pk=connected.pk).credentials)
+        result, paused = put_in_use(newer)
+    assert (result.ok, paused) == (True, 0)
     assert run_to_the_end(run).connection_id == newer.pk
 
 
