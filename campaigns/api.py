@@ -19,7 +19,7 @@ from campaigns import endpoints
 from campaigns.endpoints import Registration
 from campaigns.models import Channel
 from pushpilot.lib.batches import Rejection, split
-from pushpilot.lib.bounded import EARLIEST, OutOfBounds, check_text, check_zoned
+from pushpilot.lib.bounded import EARLIEST, OutOfBounds, check_id, check_text, check_zoned
 from pushpilot.lib.limits import Limiter
 from pushpilot.lib.openapi import schema_of
 from pushpilot.lib.problems import Problem
@@ -244,7 +244,7 @@ def _decoded(decoder: msgspec.json.Decoder[P], item: Raw) -> P:
 
 
 def _registration(device: PostedDevice, now: datetime) -> Registration:
-    contact = check_text(device.external_user_id, "external_user_id", 200, least=1)
+    contact = check_id(device.external_user_id, "external_user_id", 200, least=1)
     channel = Channel.WEB_PUSH if device.platform == "web" else Channel.APP_PUSH
     seen_at = check_zoned(device.last_seen_at, "last_seen_at") if device.last_seen_at else now
     if seen_at < EARLIEST or seen_at > now + CLOCKS_APART:

@@ -15,6 +15,8 @@ from typing import Any
 from django.db.models import CharField, F, Q
 from django.db.models.fields.json import KeyTransform, compile_json_path  # type: ignore[attr-defined]
 
+from pushpilot.lib.spelling import fold
+
 MAX_DEPTH = 8
 MAX_RULES = 100
 
@@ -158,7 +160,8 @@ def _on_column(column: str, op: Operator, value: Any) -> Q:
     if op.lookup == "isnull":
         empty = Q(**{column: ""})
         return ~empty if op.negated else empty
-    value = [str(v) for v in value] if isinstance(value, list) else str(value)
+    one_spelling = fold if column == "external_id" and op.lookup in ("exact", "in") else str
+    value = [one_spelling(str(v)) for v in value] if isinstance(value, list) else one_spelling(str(value))
     found = Q(**{f"{column}__{op.lookup}": value})
     return ~found if op.negated else found
 

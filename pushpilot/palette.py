@@ -15,6 +15,7 @@ from unfold.dataclasses import SearchResult
 
 from campaigns.models import Campaign, Contact, Template
 from pushpilot import navigation, operations
+from pushpilot.lib.spelling import fold
 from tenants.models import User, Workspace
 
 MOST_ROWS = 6
@@ -72,7 +73,7 @@ def _workspaces(request: HttpRequest, words: str) -> list[SearchResult]:
 def _rows(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResult]:
     by_name = Q(name__icontains=term)
     # A prefix: the unique index on external_id serves it.
-    by_id = Q(external_id__startswith=term) | Q(attributes__first_name__istartswith=term)
+    by_id = Q(external_id__startswith=fold(term)) | Q(attributes__first_name__istartswith=term)
     found: list[tuple[QuerySet[Model], str]] = [
         (Campaign.objects.filter(by_name).order_by("-id"), "campaign"),
         (Template.objects.filter(by_name).order_by("name"), "dashboard_customize"),

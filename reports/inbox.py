@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, Struct
 from campaigns.models import Run
 from pushpilot.lib import wake
 from pushpilot.lib.batches import Rejection, split
-from pushpilot.lib.bounded import OutOfBounds, check_json, check_text, check_zoned, true_moment
+from pushpilot.lib.bounded import OutOfBounds, check_id, check_json, check_line, check_text, check_zoned, true_moment
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
 from reports.models import InboxBatch
@@ -233,18 +233,16 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime) -> AcceptedEvent:
         raise OutOfBounds("bad_text", f"The event is not valid JSON: {error}."[:300]) from error
     except RecursionError as error:
         raise OutOfBounds("nested_too_deeply", "The event is nested too deeply to be read; flatten it.") from error
-    check_text(event.message_id, "message_id", 100, least=1)
-    check_text(event.name, "name", 200)
+    check_line(check_text(event.message_id, "message_id", 100, least=1), "message_id")
+    check_line(check_text(event.name, "name", 200), "name")
     check_text(event.ref, "ref", 200)
-    check_text(event.external_user_id, "external_user_id", 200)
+    external_user_id = check_id(event.external_user_id, "external_user_id", 200)
     if event.metadata:
         check_json(event.metadata, "metadata", text_limit=METADATA_TEXT_LIMIT)
     if event.occurred_at is not None:
         check_zoned(event.occurred_at, "occurred_at")
     moment = true_moment(event.occurred_at, sent_at, now)
-    return AcceptedEvent(
-        event.message_id, event.type, event.name, event.ref, event.external_user_id, moment, event.metadata
-    )
+    return AcceptedEvent(event.message_id, event.type, event.name, event.ref, external_user_id, moment, event.metadata)
 
 
 def _too_large() -> Problem:

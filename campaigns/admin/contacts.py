@@ -23,6 +23,7 @@ from unfold.views import ChangeList
 from campaigns.admin import devices as health
 from campaigns.admin.devices import PLATFORM_ICONS
 from campaigns.models import Contact, Endpoint, EndpointMove
+from pushpilot.lib.spelling import fold
 from pushpilot.lib.words import counted
 from tenants.admin.base import ReadOnlyAdmin, workspace_of
 
@@ -77,6 +78,10 @@ class ContactAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         response: HttpResponse = super().changelist_view(request, {"title": "Contacts", **(extra_context or {})})
         return response
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        found: tuple[Any, bool] = super().get_search_results(request, queryset, fold(search_term))
+        return found
 
     @display(description="Contact")
     def name_cell(self, contact: Contact) -> SafeString:

@@ -17,6 +17,7 @@ from django.core.validators import URLValidator
 from campaigns import render
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
+from pushpilot.lib.spelling import fold
 from tenants.validators import LANGUAGE
 
 COLUMNS = ("name", "language", "category", "tone", "title", "body", "image_url", "deep_link")
@@ -124,7 +125,7 @@ def _tidy_language(cell: str) -> str:
 
 def key_of(name: str, language: str) -> tuple[str, str]:
     """Templates of a workspace with the same key are one template."""
-    return _TO_SPACE.sub(" ", name).strip().casefold(), _tidy_language(language.strip()).casefold()
+    return fold(fold(_TO_SPACE.sub(" ", name)).casefold()), _tidy_language(language.strip()).casefold()
 
 
 def problems_of(values: Mapping[str, str]) -> dict[str, CellError]:

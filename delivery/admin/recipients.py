@@ -21,6 +21,7 @@ from delivery.admin import slots
 from delivery.admin.codes import meaning
 from delivery.admin.progress import Account
 from delivery.models import Message, Shard
+from pushpilot.lib.spelling import fold
 from pushpilot.lib.spreadsheets import BOM, csv_line
 from tenants.scope import scope
 
@@ -56,7 +57,7 @@ def read_filter(query: QueryDict, run: Run) -> Wanted:
     contact, code = _text(query, "contact", 200), _text(query, "code", 64)
     found = None
     if contact:
-        own = Contact.objects.filter(workspace=run.workspace_id, external_id=contact)
+        own = Contact.objects.filter(workspace=run.workspace_id, external_id=fold(contact))
         found = own.values_list("pk", flat=True).first() or 0
     return Wanted(_key(query.get("after", "")), _BY_SLUG.get(query.get("reason", "")), code, contact, found)
 

@@ -10,6 +10,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from pushpilot.lib import spelling
+
 INTEGER_LIMIT = 2**63 - 1
 DEPTH_LIMIT = 8
 KEY_LIMIT = 200
@@ -36,6 +38,19 @@ def check_text(value: str, field: str, limit: int, *, least: int = 0) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise OutOfBounds("bad_text", f"{field} contains half of a surrogate pair; send valid Unicode.") from error
+    return value
+
+
+def check_id(value: str, field: str, limit: int, *, least: int = 0) -> str:
+    """The id in its one spelling (spelling.fold). Raises OutOfBounds as check_text does, and for control characters."""
+    check_text(value, field, limit)
+    return check_text(spelling.fold(check_line(value, field)), field, limit, least=least)
+
+
+def check_line(value: str, field: str) -> str:
+    """The text, unchanged. Raises OutOfBounds if it holds a line break or another control character."""
+    if control := spelling.control_character(value, one_line=True):
+        raise OutOfBounds("bad_text", f"{field} contains the control character {control}; remove it.")
     return value
 
 

@@ -262,3 +262,27 @@ _JSON = st.recursive(
 def test_no_body_breaks_it(cast, server, body):
     sent = json.dumps({"devices": body}).encode()
     assert server.ask("POST", "/devices", sent).status_code in (200, 400, 422, 429)
+
+
+@pytest.mark.parametrize("written", ["asha ", "\u00a0asha", "as\u200bha", "\ufeffasha"])
+def test_a_person_is_the_same_whatever_the_spelling_of_the_id(cast, server, written):
+    register(server, ASHA)
+    answer = register(
+        server,
+        {**ASHA, "external_user_id": written, "token": "tok-2"},
+        {**ASHA, "external_user_id": "Asha", "token": "tok-3"},
+    )
+    assert answer.json()["created"] == 2
+    with scope(cast.workspace):
+        assert set(Contact.objects.values_list("external_id", flat=True)) == {"asha", "Asha"}
+        assert device(cast, "tok-2").contact == device(cast).contact
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [("a\x1bsha", "U+001B ESCAPE"), ("asha\n", "U+000A LINE FEED"), (" \u200b ", "external_user_id is empty")],
+)
+def test_an_id_with_a_control_character_or_of_blanks_alone_is_refused(server, written, words):
+    answer = register(server, {**ASHA, "external_user_id": written})
+    assert answer.status_code == 422
+    assert words in answer.json()["rejected"][0]["detail"]

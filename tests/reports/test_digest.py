@@ -384,3 +384,12 @@ def test_rollups_are_exact_after_any_interleaving_of_batches_repeats_and_digests
         with scope(workspace):
             assert (Rollup.objects.aggregate(n=Sum("events"))["n"] or 0) == Event.objects.count()
             assert (Rollup.objects.aggregate(n=Sum("people"))["n"] or 0) == Engagement.objects.count()
+
+
+@pytest.mark.parametrize("written", ["asha ", "\u200basha", "\u00a0asha"])
+def test_an_event_finds_its_person_whatever_the_spelling_of_the_id(cast, sdk, written):
+    with scope(cast.workspace):
+        person = Contact.objects.create(workspace=cast.workspace, external_id="asha")
+    sdk.post_and_digest({"message_id": "m1", "type": "opened", "external_user_id": written})
+    with scope(cast.workspace):
+        assert Event.objects.get().contact_id == person.pk

@@ -383,3 +383,11 @@ def test_no_body_causes_a_500_or_an_undigestible_row(sdk, body):
     assert answer.status_code in (202, 400, 413, 422), answer.content
     digest.digest_due(timezone.now())
     assert stored() == []
+
+
+@pytest.mark.parametrize("field", ["message_id", "name", "external_user_id"])
+def test_a_control_character_is_refused_by_its_name(sdk, field):
+    event = {"message_id": "m1", "type": "custom", "name": "n", field: "a\x1bb"}
+    (refused,) = sdk.post(event).json()["rejected"]
+    assert field in refused["detail"]
+    assert "U+001B ESCAPE" in refused["detail"]
