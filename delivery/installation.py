@@ -5,42 +5,54 @@
 * A database that slept for hours wakes up with runs half done: what is left of them is late.
 * A clock that is wrong sends at the wrong time.
 
-The machine's own memory is a small file in DATA_DIR; without a lasting one a restored backup goes unnoticed. Machines
-that share a database are told its name by INSTANCE_ID.
+The machine's own memory is a small file in DATA_DIR, with one entry per database: a folder may work with one database
+today and with another one tomorrow. Without a lasting file a restored backup goes unnoticed. Machines that share a
+database are told its name by INSTANCE_ID.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import socket
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Subquery
 from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Run
 from delivery import statements
-from delivery.models import Installation
+from delivery.models import Fingerprint, Installation
 from tenants.scope import every_workspace
 
 CLOCK_LIMIT = timedelta(seconds=30)
 TICK_KEPT = timedelta(seconds=10)  # the row is not written more often
 ADOPTED = 10_000_000  # ticks: more than another machine can remember beyond the one that adopts
+_NEVER = datetime.min.replace(tzinfo=UTC)
 SLEPT_LEAST = timedelta(minutes=10)  # shorter outages need no look at each run's limit
 
 
 class _Memory(msgspec.Struct):
-    """What this machine remembers of its database."""
+    """What this machine remembers of one database."""
 
     name: str = ""
     ticks: int = 0
     ticked_at: datetime | None = None
+
+
+class _File(_Memory):
+    """All that it remembers: {fingerprint: memory}. The fields of its own are those of a machine that knew one database
+    and no fingerprints."""
+
+    databases: dict[str, _Memory] = {}
 
 
 def locked_because() -> str:
@@ -85,14 +97,16 @@ def adopt(*, by: str) -> int:
 
 def _look() -> tuple[Installation | None, _Memory]:
     """The memory first: the database only moves on, so a tick in between never makes it look old."""
-    memory = _read()
-    return Installation.objects.first(), memory
+    databases = _read_file().databases
+    own = Fingerprint.objects.values("value")[:1]
+    row = Installation.objects.annotate(fingerprint=Subquery(own)).first()
+    return row, _Memory() if row is None else _memory_of(databases, row.fingerprint or "")
 
 
 def _christen() -> Installation:
-    """A new database gets this machine's name. The machine remembers it first: killed in between, it would not know its
-    own database. One without runs stands in for one that was thrown away and counts on; one with runs is a backup
-    from before installations had names."""
+    """A new database gets a name. The machine remembers it first: killed in between, it would not know its own
+    database. One without runs stands in for one that was thrown away and counts on; one with runs that the machine
+    remembers is a backup from before it had a name."""
     if not _read().name:
         _write(_Memory(settings.INSTANCE_ID or secrets.token_hex(8)), is_first=True)
     memory = _read()
@@ -164,10 +178,30 @@ def _file() -> Path:
 
 
 def _read() -> _Memory:
+    """What the machine remembers of this database."""
+    return _memory_of(_read_file().databases, _fingerprint())
+
+
+def _fingerprint() -> str:
+    """ "" of a database that is older than fingerprints and names."""
+    return Fingerprint.objects.values_list("value", flat=True).first() or ""
+
+
+def _memory_of(databases: dict[str, _Memory], fingerprint: str) -> _Memory:
+    """One without a fingerprint may be a backup of any database: it is compared with the one used last."""
+    if fingerprint or fingerprint in databases:
+        return databases.get(fingerprint, _Memory())
+    return max(databases.values(), key=lambda known: known.ticked_at or _NEVER, default=_Memory())
+
+
+def _read_file() -> _File:
     try:
-        return msgspec.json.decode(_file().read_bytes(), type=_Memory)
+        found = msgspec.json.decode(_file().read_bytes(), type=_File)
     except (OSError, msgspec.DecodeError):
-        return _Memory()
+        return _File()
+    if found.name:  # of before databases had fingerprints: theirs is the name that they had
+        found.databases.setdefault(found.name, _Memory(found.name, found.ticks, found.ticked_at))
+    return found
 
 
 def _remember(row: Installation) -> None:
@@ -177,17 +211,25 @@ def _remember(row: Installation) -> None:
 def _write(memory: _Memory, *, is_first: bool = False) -> None:
     """Whole or not at all; `is_first`: unless another process was faster. Without a place to write, the machine only
     does not remember."""
-    path = _file()
+    fingerprint, path = _fingerprint(), _file()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        with draft.open("wb") as file:
-            file.write(msgspec.json.encode(memory))
-            file.flush()
-            os.fsync(file.fileno())  # with an empty file after a power cut it would not know its database
-        if is_first:
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(draft)
-            draft.unlink()
-        else:
+        with _alone(path.with_suffix(".lock")):
+            databases = _read_file().databases
+            if is_first and _memory_of(databases, fingerprint).name:
+                return
+            databases[fingerprint] = memory
+            draft = path.with_suffix(f".{os.getpid()}")
+            with draft.open("wb") as file:
+                file.write(msgspec.json.encode({"databases": databases}))
+                file.flush()
+                os.fsync(file.fileno())  # with an empty file after a power cut it would not know its database
             draft.replace(path)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time: the file holds what others remember of their databases."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -143,6 +143,16 @@ class Installation(models.Model):
         return self.name
 
 
+class Fingerprint(models.Model):
+    """One row, written when the tables are made: what this database and every copy of it have in common, and no other
+    database has."""
+
+    value = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Drill(TenantModel):
     """A crash that somebody asked for: kill -9 for one process that sends a run to the sandbox. Written by
     delivery.drill; the watchdog of that process reads it."""

@@ -1,20 +1,37 @@
+import importlib
 import json
+import secrets
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.utils import timezone
 
 from campaigns.models import Campaign, Run
 from delivery import installation, pipeline
-from delivery.models import Installation, Message, Shard
+from delivery.models import Fingerprint, Installation, Message, Shard
 from tenants.models import AuditEntry
-from tenants.scope import scope
+from tenants.scope import every_workspace, scope
+from tests.house.rows import rows_of
 from tests.story import add_people, received, run_to_the_end
 
 
 def memory(settings) -> dict:
-    return json.loads((settings.DATA_DIR / "installation.json").read_text())
+    """What the machine remembers of this database."""
+    return json.loads((settings.DATA_DIR / "installation.json").read_text())["databases"][fingerprint()]
+
+
+def fingerprint() -> str:
+    found = Fingerprint.objects.first()
+    return found.value if found else ""
+
+
+def use_a_new_database() -> None:
+    """As if DATABASE_URL named another, empty one, of which somebody has made the tables."""
+    Installation.objects.all().delete()
+    Fingerprint.objects.all().delete()
+    Fingerprint.objects.create(value=secrets.token_hex(8))
 
 
 def test_a_new_database_is_this_machines(cast, connected, launched, settings):
@@ -178,3 +195,105 @@ def test_a_clock_that_is_wrong_locks_sending(cast, monkeypatch):
     assert "clocks" in installation.locked_because()
     monkeypatch.setattr(installation.statements, "run", lambda sql, values: [(timezone.now(),)])
     assert installation.locked_because() == ""
+
+
+def test_making_the_tables_writes_the_fingerprint_of_the_database(db):
+    assert len(fingerprint()) == 32
+
+
+def test_a_second_database_in_the_folder_sends_though_its_first_run_is_planned_before_any_worker_looks(
+    cast, connected, launched, settings, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        installation.wake_up(timezone.now())
+    first, name = fingerprint(), Installation.objects.get().name
+    use_a_new_database()
+    add_people(cast.workspace, 2)
+    run = launched()
+    assert installation.locked_because() == ""
+    assert run_to_the_end(run).tally == {"accepted": 2}
+    assert memory(settings)["name"] == Installation.objects.get().name != name
+    Fingerprint.objects.update(value=first)
+    Installation.objects.update(name=name, ticks=1)
+    assert installation.wake_up(timezone.now()) == "", "the first one is still this machine's"
+
+
+def test_a_backup_of_the_first_database_is_noticed_after_the_machine_worked_with_a_second_one(
+    cast, settings, django_capture_on_commit_callbacks
+):
+    now = timezone.now()
+    for at in (now, now + timedelta(seconds=11)):
+        with django_capture_on_commit_callbacks(execute=True):
+            installation.wake_up(at)
+    first, name = fingerprint(), Installation.objects.get().name
+    use_a_new_database()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert installation.wake_up(now) == ""
+    Fingerprint.objects.update(value=first)
+    Installation.objects.update(name=name, ticks=1)
+    assert "restored from a backup" in installation.wake_up(now + timedelta(seconds=12))
+
+
+def test_a_clone_is_locked_on_a_machine_that_has_a_database_of_its_own(cast, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        installation.wake_up(timezone.now())
+    use_a_new_database()
+    Installation.objects.create(pk=1, name="live-database", ticks=3)
+    assert "INSTANCE_ID=live-database" in installation.wake_up(timezone.now())
+
+
+def test_two_databases_of_one_instance_id_are_not_compared(cast, settings, connected, launched):
+    settings.INSTANCE_ID = "prod"
+    add_people(cast.workspace, 1)
+    installation._write(installation._Memory("prod", 900, timezone.now()))
+    use_a_new_database()
+    assert run_to_the_end(launched()).tally == {"accepted": 1}
+
+
+def test_what_a_machine_remembered_before_databases_had_fingerprints_still_counts(cast, settings):
+    """Their fingerprint is the name that they had, so that a backup from before the upgrade has the same."""
+    now = timezone.now()
+    Fingerprint.objects.all().delete()
+    Fingerprint.objects.create(value="prod")
+    Installation.objects.create(pk=1, name="prod", ticks=7)
+    old = {"name": "prod", "ticks": 9, "ticked_at": now.isoformat()}
+    (settings.DATA_DIR / "installation.json").write_text(json.dumps(old))
+    assert "restored from a backup" in installation.wake_up(now)
+    Installation.objects.update(ticks=9, locked="")
+    assert installation.wake_up(now) == ""
+
+
+def test_a_backup_from_before_fingerprints_and_names_is_noticed_by_any_memory(cast, connected, prepared):
+    prepared(1)
+    installation._write(installation._Memory("here", 7, timezone.now() - timedelta(days=1)))
+    Installation.objects.all().delete()
+    Fingerprint.objects.all().delete()
+    Fingerprint.objects.create(value="")
+    assert "restored from a backup" in installation.wake_up(timezone.now())
+
+
+def test_the_memory_of_one_database_outlives_the_first_look_at_another(cast, settings):
+    """Two products in one folder: each writes the file that both read."""
+    installation._write(installation._Memory("here", 7, timezone.now()))
+    first = fingerprint()
+    use_a_new_database()
+    installation.wake_up(timezone.now())
+    kept = json.loads((settings.DATA_DIR / "installation.json").read_text())["databases"]
+    assert kept.keys() == {first, fingerprint()}
+
+
+def test_the_migration_gives_backups_from_before_it_the_fingerprint_of_what_they_are_a_copy_of(cast):
+    migrate = importlib.import_module("delivery.migrations.0006_fingerprint").name_database
+
+    def given() -> str:
+        Fingerprint.objects.all().delete()
+        with every_workspace():
+            migrate(apps, None)
+        return fingerprint()
+
+    assert len(given()) == 32, "an empty one: its own"
+    Installation.objects.create(pk=1, name="prod")
+    assert given() == "prod"
+    Installation.objects.all().delete()
+    rows_of(cast.workspace)
+    assert given() == "", "with runs and without a name: nobody knows which"
