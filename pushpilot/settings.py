@@ -128,6 +128,7 @@ TEMPLATES = [
         },
     }
 ]
+FORM_RENDERER = "pushpilot.lib.forms.NothingCut"
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "pushpilot" / "static"]
@@ -150,6 +151,7 @@ ACCOUNT_ADAPTER = "tenants.access.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "tenants.access.SignupForm"
+ACCOUNT_FORMS = {"signup": "tenants.signup.SignupPageForm"}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_CONFIRM_EMAIL_ON_GET = False

@@ -15,7 +15,7 @@ from pushpilot.lib.clients import client_address
 from tenants import roles
 from tenants.models import User
 from tenants.scope import belongs_to_workspace, current_workspace
-from tenants.validators import validate_name
+from tenants.validators import validate_address, validate_name
 
 
 class EmailBackend(AuthenticationBackend):
@@ -93,7 +93,8 @@ class AccountAdapter(DefaultAccountAdapter):
     }
 
     def clean_email(self, email: str) -> str:
-        """Every form in which somebody writes an address as theirs comes by here."""
+        """Every form in which somebody writes an address as theirs comes by here. Raises ValidationError."""
+        validate_address(email)
         drop_claims([email.lower()])
         return email
 

@@ -26,6 +26,7 @@ from tenants import audit, limits, workspaces
 from tenants.models import OPEN_INVITATION, Invitation, Membership, User, Workspace
 from tenants.scope import every_workspace, scope
 from tenants.secrets import digest_of
+from tenants.validators import validate_address
 
 LIFE = timedelta(days=7)
 _signer = Signer(salt="tenants.invitations.mailbox")
@@ -71,6 +72,7 @@ def invite(workspace: Workspace, email: str, role: str, *, by: User, now: dateti
 @transaction.atomic
 def draft(workspace: Workspace, email: str, role: str, *, by: User, now: datetime) -> Draft:
     """The invitation without its mail, for inside a transaction. Raises ValidationError with a sentence."""
+    validate_address(email.strip())
     email = email.strip().lower()
     token = secrets.token_urlsafe(32)
     workspaces.lock(workspace.pk)

@@ -19,7 +19,7 @@ from guardian.models import UserObjectPermissionBase
 from tenants import roles, secrets
 from tenants.roles import Role
 from tenants.scope import TenantManager, TenantModel, belongs_to_workspace, every_workspace, tenant_models
-from tenants.validators import validate_language, validate_name, validate_time_zone
+from tenants.validators import validate_address, validate_language, validate_name, validate_time_zone
 
 __all__ = [
     "ApiKey", "AuditEntry", "Connection", "Invitation", "Logo", "Membership", "User", "Workspace",
@@ -29,7 +29,10 @@ __all__ = [
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        user = self.model(email=email.strip().lower(), **fields)
+        """Raises ValidationError for an address that nobody can mail."""
+        email = email.strip()
+        validate_address(email)
+        user = self.model(email=email.lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -50,7 +53,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         GOOGLE = "google", "Google"
         APPLE = "apple", "Apple"
 
-    email = models.EmailField(unique=True)
+    email = models.EmailField(unique=True, validators=[validate_address])
     full_name = models.CharField(max_length=150, blank=True, validators=[validate_name])
     auth_provider = models.CharField(max_length=16, choices=Provider.choices, default=Provider.EMAIL)
     is_active = models.BooleanField(default=True)
@@ -208,7 +211,7 @@ OPEN_INVITATION = Q(accepted_at=None, revoked_at=None)
 class Invitation(TenantModel):
     """Somebody may join with a role. The link's token is mailed; only its SHA-256 is kept."""
 
-    email = models.EmailField()
+    email = models.EmailField(validators=[validate_address])
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
     digest = models.CharField(max_length=64, unique=True, editable=False)  # looked up by who opens the link
     invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)

@@ -30,16 +30,17 @@ from allauth.socialaccount.providers.google.views import CERTS_URL, ID_TOKEN_ISS
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.provider import OAuth2Provider
 from allauth.socialaccount.providers.oauth2.views import OAuth2Adapter, OAuth2CallbackView
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest
 
 from tenants import people
 from tenants.access import drop_claims
 from tenants.models import User
-from tenants.validators import visible
+from tenants.validators import validate_address, visible
 
 logger = logging.getLogger(__name__)
-LONGEST_NAME_CHARS = User._meta.get_field("full_name").max_length
+LONGEST_NAME_CHARS = User._meta.get_field("full_name").max_length or 0
 
 
 class ProviderNotSetUp(SocialApp.DoesNotExist, Http404):
@@ -94,20 +95,35 @@ class IdTokenProvider(OAuth2Provider):
         return {**params, "nonce": params["code_challenge"]}
 
     def extract_common_fields(self, data: dict[str, Any]) -> dict[str, Any]:
-        return {"email": data.get("email")}
+        return {"email": address_of(data)}
 
     def extract_email_addresses(self, data: dict[str, Any]) -> list[EmailAddress]:
-        if not isinstance(data.get("email"), str):
+        email = address_of(data)
+        if not email:
             return []
         # Apple writes the boolean as a string in some of its tokens.
         verified = data.get("email_verified") in (True, "true")
-        return [EmailAddress(email=data["email"], verified=verified, primary=True)]
+        return [EmailAddress(email=email, verified=verified, primary=True)]
 
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
         parts = (data.get("given_name"), data.get("family_name"))
         name = data.get("name") or " ".join(part for part in parts if isinstance(part, str))
-        full_name = visible(name)[:LONGEST_NAME_CHARS] if isinstance(name, str) else ""
-        return {"email": data.get("email"), "full_name": full_name}
+        full_name = visible(name) if isinstance(name, str) else ""
+        # Half a name is nobody's; without one the person is called by the address until they write it themselves.
+        is_too_long = len(full_name) > LONGEST_NAME_CHARS
+        return {"email": data.get("email"), "full_name": "" if is_too_long else full_name}
+
+
+def address_of(claims: dict[str, Any]) -> str:
+    """The e-mail address in a token; "" if it has none, or one that nobody could sign up with."""
+    email = claims.get("email")
+    if not isinstance(email, str):
+        return ""
+    try:
+        validate_address(email)
+    except ValidationError:
+        return ""
+    return email
 
 
 def check_nonce(claimed: object, given: str | None) -> None:

@@ -7,9 +7,11 @@ import unicodedata
 import zoneinfo
 
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 # A language, with a script and a region if they matter: the part of BCP 47 that names what somebody reads.
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]{4})?(-(?:[a-z]{2}|\d{3}))?", re.IGNORECASE | re.ASCII)
+LONGEST_ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3, without the brackets
 # They turn what they enclose around, so that a name reads as another one. Joiners and marks stay: Hindi and Arabic
 # are written with them.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -30,6 +32,30 @@ def validate_name(value: str) -> None:
     for char in value:
         if not _is_seen(char):
             raise ValidationError(f"A name cannot hold the invisible character U+{ord(char):04X}. Type it anew.")
+
+
+def validate_address(value: str) -> None:
+    """An e-mail address that reads as the mailbox that it names: visible ASCII, at most LONGEST_ADDRESS_CHARS.
+
+    Django's own validator takes control characters in quotes, and drops invisible and folds full-width characters of a
+    domain before it looks. An international domain has an ASCII form, which no other domain resembles.
+    """
+    if len(value) > LONGEST_ADDRESS_CHARS:
+        raise ValidationError(
+            f"This address has {len(value)} characters. An e-mail address has at most {LONGEST_ADDRESS_CHARS}."
+        )
+    for char in value:
+        if "!" <= char <= "~":
+            continue
+        if char.isprintable() and not char.isspace():
+            raise ValidationError(
+                f"An e-mail address cannot hold “{char}” (U+{ord(char):04X}). Type the address anew, and an "
+                "international domain in its form with xn--."
+            )
+        raise ValidationError(
+            f"An e-mail address cannot hold the invisible character U+{ord(char):04X}. Type the address anew."
+        )
+    validate_email(value)
 
 
 def visible(name: str) -> str:

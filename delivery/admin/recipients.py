@@ -54,7 +54,7 @@ class Wanted:
 
 def read_filter(query: QueryDict, run: Run) -> Wanted:
     """The filter in an address; what cannot be read is left out."""
-    contact, code = _text(query, "contact", 200), _text(query, "code", 64)
+    contact, code = _text(query, "contact"), _text(query, "code")
     found = None
     if contact:
         own = Contact.objects.filter(workspace=run.workspace_id, external_id=fold(contact))
@@ -62,9 +62,9 @@ def read_filter(query: QueryDict, run: Run) -> Wanted:
     return Wanted(_key(query.get("after", "")), _BY_SLUG.get(query.get("reason", "")), code, contact, found)
 
 
-def _text(query: QueryDict, name: str, limit: int) -> str:
-    """The parameter, as a database can be asked for it."""
-    return query.get(name, "").strip().replace("\x00", "").encode("utf-8", "replace").decode()[:limit]
+def _text(query: QueryDict, name: str) -> str:
+    """The parameter, as a database can be asked for it; whole, since half an id is somebody else's."""
+    return query.get(name, "").strip().replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _key(text: str) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -23,6 +22,7 @@ from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, req
 from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
 from tenants.models import Invitation, Membership
 from tenants.scope import current_workspace
+from tenants.validators import validate_address
 from tenants.workspaces import role_of, why_not_give
 
 MOST_AT_ONCE = 20
@@ -60,19 +60,18 @@ class InviteForm(forms.ModelForm):
         return role
 
     def clean_emails(self) -> list[str]:
-        emails = list(dict.fromkeys(filter(None, re.split(r"[\s,;]+", self.cleaned_data["emails"].lower()))))
+        given = list(filter(None, re.split(r"[\s,;]+", self.cleaned_data["emails"])))
+        emails = list(dict.fromkeys(email.lower() for email in given))
         if not emails:
             raise ValidationError("Write at least one e-mail address.")
         if len(emails) > MOST_AT_ONCE:
             raise ValidationError(f"These are {len(emails)} addresses; {MOST_AT_ONCE} at once are the most.")
-        limit = Invitation._meta.get_field("email").max_length or 0
-        for email in emails:
-            if len(email) > limit:
-                raise ValidationError(f"“{email[:40]}…” is too long: an e-mail address has at most {limit} characters.")
+        for email in given:
+            shown = email if len(email) <= 40 else f"{email[:40]}…"
             try:
-                validate_email(email)
+                validate_address(email)
             except ValidationError as error:
-                raise ValidationError(f"“{email}” is no e-mail address. Correct it and try again.") from error
+                raise ValidationError(f"“{shown}”: {error.messages[0]}") from error
         here = Membership.objects.filter(user__email__in=emails).values_list("user__email", flat=True)
         if here:
             raise ValidationError(f"In this workspace already: {', '.join(sorted(here))}. Take them out of the list.")

@@ -31,6 +31,7 @@ from tenants.api import schemas, tokens
 from tenants.api.security import AccessToken, caller_of
 from tenants.models import User
 from tenants.providers import ProviderNotSetUp
+from tenants.signup import OncePerAddress
 
 router = Router(tags=["Sign-in"])
 
@@ -40,7 +41,7 @@ CHECK_MAIL = (
 )
 
 
-class RegisterInput(SignupInput):
+class RegisterInput(OncePerAddress, SignupInput):
     """Allauth's, with the console's look at the password: it must not resemble the address."""
 
     def clean(self) -> dict[str, Any]:

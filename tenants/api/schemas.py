@@ -9,13 +9,18 @@ from typing import Annotated, Any
 
 from annotated_types import GroupedMetadata
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
 from pushpilot.lib.bounded import check_text
 from tenants.roles import Role
-from tenants.validators import validate_language, validate_name, validate_time_zone
+from tenants.validators import (
+    LONGEST_ADDRESS_CHARS,
+    validate_address,
+    validate_language,
+    validate_name,
+    validate_time_zone,
+)
 
 LONGEST_TOKEN_CHARS = 8_000  # an id_token of Google has about 1,200
 
@@ -46,7 +51,7 @@ class Plain(GroupedMetadata):
         yield AfterValidator(lambda value: check_text(value, "It", self.limit))
 
 
-Email = Annotated[str, Plain(254), _checked(validate_email)]
+Email = Annotated[str, Plain(LONGEST_ADDRESS_CHARS), _checked(validate_address)]
 Password = Annotated[str, Plain(1_000, strip=False)]
 FullName = Annotated[str, Plain(150), _checked(validate_name)]
 TimeZone = Annotated[str, Plain(64), _checked(validate_time_zone)]

@@ -417,6 +417,8 @@ def test_recipients_can_be_filtered_and_found(cast, sent):
     assert "UNREGISTERED" in gone.content.decode()
     one = page(cast, sent, "recipients/", contact="user-7")
     assert [row["contact"].external_id for row in one.context["rows"]] == ["user-7"]
+    longer = page(cast, sent, "recipients/", code="UNREGISTERED" + "x" * 64)
+    assert not longer.context["rows"]
     nobody = page(cast, sent, "recipients/", contact="user-7' OR 1=1")
     assert "has to match exactly" in nobody.content.decode()
 

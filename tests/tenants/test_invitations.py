@@ -71,7 +71,7 @@ def test_the_link_for_copying_is_shown_once_and_the_token_is_kept_as_a_fingerpri
     [
         ("", "This field is required"),
         (" , ", "Write at least one e-mail address"),
-        ("asha@", "“asha@” is no e-mail address"),
+        ("asha@", "“asha@”: Enter a valid email address"),
         ("viewer@biddano.test", "In this workspace already: viewer@biddano.test"),
         (", ".join(f"a{n}@x.test" for n in range(21)), "These are 21 addresses; 20 at once are the most"),
     ],
