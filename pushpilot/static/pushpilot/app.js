@@ -68,3 +68,62 @@ document.addEventListener("submit", (event) => {
 
 // Unfold's scrollbars measure before the fonts have come and would stay over the last row of a list.
 document.fonts?.ready.then(() => dispatchEvent(new Event("resize")));
+
+// The command palette (Ctrl-K, ⌘K): Unfold's, but Enter opens the chosen hit of what stands in the field now.
+const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
+
+function commandPalette() {
+  return {
+    ...searchCommand(),
+    answered: null, // the words whose hits are shown
+    waiting: null, // what Enter wants to do once the hits of the words in the field are there
+    words() {
+      return this.$refs.searchInputCommand.value;
+    },
+    handleOpen() {
+      this.openCommandResults = true;
+      document.body.classList.add("overflow-hidden");
+      this.answered = this.waiting = null;
+      setTimeout(() => this.$refs.searchInputCommand.focus(), 20);
+    },
+    handleShortcut(event) {
+      // Ctrl-K on a Mac deletes to the end of the line, so that only ⌘K opens the palette there.
+      if (event.key.toLowerCase() !== "k" || !(isMac ? event.metaKey : event.ctrlKey)) return;
+      event.preventDefault();
+      if (!this.openCommandResults) this.handleOpen();
+    },
+    handleEscape() {
+      this.waiting = null;
+      if (this.words() === "") return this.close();
+      this.$refs.searchInputCommand.value = "";
+      this.$refs.searchInputCommand.dispatchEvent(new Event("input"));
+    },
+    handleOutsideClick() {
+      this.close();
+    },
+    close() {
+      this.$refs.searchInputCommand.value = "";
+      this.openCommandResults = false;
+      document.body.classList.remove("overflow-hidden");
+    },
+    handleContentLoaded(event) {
+      if (event.target.id !== "command-results") return;
+      this.items = document.querySelectorAll("#command-results-list li:has(a)");
+      this.totalItems = this.items.length;
+      this.hasResults = this.totalItems > 0;
+      this.currentIndex = this.hasResults ? 1 : 0;
+      this.answered = new URL(event.detail.xhr.responseURL).searchParams.get("s");
+      if (this.waiting && this.answered === this.words()) this.selectItem(false, this.waiting.inNewTab);
+    },
+    selectItem(addHistory, inNewTab = false) {
+      if (this.answered !== this.words()) {
+        this.waiting = { inNewTab };
+        return;
+      }
+      this.waiting = null;
+      const link = this.items[this.currentIndex - 1]?.querySelector("a");
+      if (link && inNewTab) window.open(link.href, "_blank");
+      else if (link) window.location = link.href;
+    },
+  };
+}
