@@ -7,7 +7,6 @@ can make an account in another person's name with it.
 
 from __future__ import annotations
 
-import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +21,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from tenants import audit, limits, workspaces
+from tenants import audit, limits, mailing, workspaces
 from tenants.models import OPEN_INVITATION, Invitation, Membership, User, Workspace
 from tenants.scope import every_workspace, scope
 from tenants.secrets import digest_of
@@ -30,8 +29,6 @@ from tenants.validators import validate_address
 
 LIFE = timedelta(days=7)
 _signer = Signer(salt="tenants.invitations.mailbox")
-
-logger = logging.getLogger(__name__)
 
 
 class InvitationRefused(Exception):
@@ -52,7 +49,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An invitation on its way. `link` is for the inviter to pass on; it is kept nowhere."""
+    """An invitation that stands. `link` is for the inviter to pass on; it is kept nowhere. `mailed`: a mail server took
+    the mail."""
 
     invitation: Invitation
     link: str
@@ -122,13 +120,10 @@ def mail(draft: Draft, now: datetime) -> Sent:
         [invitation.email],
     )  # fmt: skip
     message.attach_alternative(render_to_string("tenants/mail/invitation.html", context), "text/html")
-    try:
-        message.send()
-    except Exception:  # every mail backend has errors of its own; the inviter is told and has the link
-        logger.warning("the invitation of workspace %s could not be mailed", invitation.workspace_id, exc_info=True)
-        return Sent(invitation, link_of(token), mailed=False)
-    Invitation.objects.filter(pk=invitation.pk).update(sent_at=now)
-    return Sent(invitation, link_of(token), mailed=True)
+    mailed = mailing.send(message, f"the invitation of workspace {invitation.workspace_id}")
+    if mailed:
+        Invitation.objects.filter(pk=invitation.pk).update(sent_at=now)
+    return Sent(invitation, link_of(token), mailed)
 
 
 # --- the link ------------------------------------------------------------------------------------------------------

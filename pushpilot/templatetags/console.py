@@ -12,6 +12,8 @@ from django.urls import NoReverseMatch, reverse
 from unfold.settings import get_config
 from unfold.utils import convert_color
 
+from tenants import mailing
+
 register = template.Library()
 
 
@@ -33,6 +35,12 @@ def sign_in_providers() -> bool:
     """Is there any third-party provider with an app configured?"""
     providers: dict[str, Any] = settings.SOCIALACCOUNT_PROVIDERS
     return any(provider.get("APPS") for provider in providers.values())
+
+
+@register.simple_tag(takes_context=True)
+def mail_fate(context: Context) -> str:
+    """What became of the last mail to this visitor: "sent", "kept" or "refused"."""
+    return mailing.fate(context.get("request"))
 
 
 @register.simple_tag(takes_context=True)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
-from tenants import invitations, limits, roles
+from tenants import invitations, limits, mailing, roles
 from tenants.admin import once
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
@@ -48,6 +48,11 @@ class InviteForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not mailing.leaves() and "emails" in self.fields:
+            self.fields["emails"].help_text = (
+                "One or several, separated by commas, spaces or new lines. This server has no mail server: the next "
+                "page shows a link for each person, for you to pass on."
+            )
         if "role" in self.fields:
             allowed = [pair for pair in ROLE_WORDS.items() if not why_not_give(pair[0], by_role=self.by_role)]  # type: ignore[attr-defined]
             self.fields["role"].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=allowed)
@@ -91,7 +96,7 @@ class InvitationAdmin(WorkspaceAdmin):
     actions_row = ("resend", "revoke")
     actions_detail = ("resend", "revoke")
     empty_title = "Nobody is invited"
-    empty_text = "Invite the people who write, approve and watch your campaigns. Each gets a link by e-mail."
+    empty_text = "Invite the people who write, approve and watch your campaigns. Each gets a link."
     empty_icon = "mail"
 
     # --- rights -------------------------------------------------------------------------------------------
@@ -196,7 +201,9 @@ class InvitationAdmin(WorkspaceAdmin):
             return redirect("admin:tenants_invitation_changelist")
         sent = [{"email": email, "link": link, "mailed": mailed} for email, link, mailed in shown]
         unsent = [one["email"] for one in sent if not one["mailed"]]
-        return self.page(request, "tenants/invited.html", "Invited", sent=sent, unsent=unsent)
+        return self.page(
+            request, "tenants/invited.html", "Invited", sent=sent, unsent=unsent, has_mail_server=mailing.leaves()
+        )
 
     # --- afterwards ---------------------------------------------------------------------------------------
     @action(
@@ -205,7 +212,7 @@ class InvitationAdmin(WorkspaceAdmin):
         permissions=["invite"],
         dialog={
             "title": "Send a fresh link?",
-            "description": "The person gets a new mail and another week. The link they have stops working.",
+            "description": "The person gets a new link and another week. The link they have stops working.",
             "form_submit_text": "Send again",
         },
     )

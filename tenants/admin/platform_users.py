@@ -21,7 +21,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
-from tenants import operators, people
+from tenants import mailing, operators, people
 from tenants.admin.platform_base import PlatformAdmin, ago, day
 from tenants.admin.platform_words import SECOND_STEPS
 from tenants.models import Membership, User
@@ -193,8 +193,13 @@ class UserPage(PlatformAdmin):
             question = ResetPasswordForm({"email": user.email})
             question.full_clean()
             question.save(request)
+            if mailing.fate(request) == "refused":
+                raise ValidationError(f"The mail server did not take the mail to {user.email}. See Platform → Health.")
 
-        return self.act(request, user, send, "reset mail sent", f"The mail is on its way to {user.email}.")
+        done = f"The mail is on its way to {user.email}."
+        if not mailing.leaves():
+            done = f"EMAIL_URL names no mail server: the mail to {user.email} is kept in this server's log or folder."
+        return self.act(request, user, send, "reset mail sent", done)
 
     @action(
         description="Sign out everywhere",

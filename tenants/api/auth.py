@@ -26,7 +26,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Status
 
 from pushpilot.lib.problems import Problem, invalid_fields
-from tenants import sessions
+from tenants import mailing, sessions
 from tenants.api import schemas, tokens
 from tenants.api.security import AccessToken, caller_of
 from tenants.models import User
@@ -35,10 +35,12 @@ from tenants.signup import OncePerAddress
 
 router = Router(tags=["Sign-in"])
 
-CHECK_MAIL = (
-    "We have mailed a link to this address. Open it to confirm the address, then sign in. If the address has an "
-    "account already, the mail says so instead."
-)
+CHECK_MAIL = {
+    "sent": "We have mailed a link to this address. Open it to confirm the address, then sign in. If the address has "
+    "an account already, the mail says so instead.",
+    "kept": "This server has no mail server: the mail with the link is kept on the server, in its log or in the folder "
+    "that EMAIL_URL names. The link confirms the address; then the person can sign in.",
+}
 
 
 class RegisterInput(OncePerAddress, SignupInput):
@@ -60,7 +62,7 @@ class RegisterInput(OncePerAddress, SignupInput):
 
 # --- up ------------------------------------------------------------------------------------------------------------
 @router.post("/register", response={202: schemas.Registered}, summary="Sign up")
-def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, str]]:
+def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, Any]]:
     """Always the same answer, whether the address has an account or not: its owner learns it by mail."""
     _limit(request, "signup")
     with tokens.allauth_session(request):
@@ -75,8 +77,9 @@ def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, s
                 User().set_password(body.password)  # takes as long as it does for a new account
             elif response is None:
                 flows.signup.complete_signup(request, user=user)
+        fate = mailing.fate(request)
         request.session.flush()
-    return Status(202, {"detail": CHECK_MAIL})
+    return Status(202, {"detail": CHECK_MAIL[fate], "mailed": fate == "sent"})
 
 
 # --- in ------------------------------------------------------------------------------------------------------------
@@ -154,7 +157,9 @@ def _signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
     if AuthenticationStatus(request).has_pending_signup:
         problem = Problem(422, "email_missing", "The id_token names no e-mail address. Ask for the scope `email`.")
     elif stage is not None and stage.key == LoginStageKey.VERIFY_EMAIL:
-        problem = Problem(403, "email_not_verified", f"This address is not confirmed yet. {CHECK_MAIL}")
+        problem = Problem(
+            403, "email_not_verified", f"This address is not confirmed yet. {CHECK_MAIL[mailing.fate(request)]}"
+        )
     request.session.flush()
     raise problem
 

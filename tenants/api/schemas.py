@@ -97,6 +97,7 @@ class Refresh(Body):
 
 class Registered(Schema):
     detail: str
+    mailed: bool  # a mail server took the mail with the link
 
 
 class Tokens(Schema):

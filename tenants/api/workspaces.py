@@ -162,7 +162,8 @@ def _invitation(invitation: Invitation, now: datetime) -> dict[str, Any]:
     "/workspaces/{workspace}/invitations", response={201: schemas.InvitationSent}, auth=PERSON, summary="Invite"
 )
 def invite(request: HttpRequest, workspace: str, body: schemas.NewInvitation) -> Status[dict[str, Any]]:
-    """Mails a link that is good for a week. An address that is invited already gets a fresh one."""
+    """Mails a link that is good for a week. Without a mail server `mailed` is false: pass the `link` on yourself. An
+    address that is invited already gets a fresh one."""
     now = timezone.now()
     with inside(request, workspace, roles.MEMBERS) as found, _by_the_rules():
         by = caller_of(request).person

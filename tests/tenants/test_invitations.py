@@ -102,6 +102,19 @@ def test_a_mail_that_cannot_be_sent_leaves_the_invitation_and_its_link(cast, set
         assert Invitation.objects.get().sent_at is None
 
 
+@pytest.mark.parametrize("backend", ["console", "filebased", "dummy"])
+def test_an_invitation_is_mailed_only_if_a_mail_left_the_server(cast, settings, tmp_path, backend):
+    settings.EMAIL_BACKEND = f"django.core.mail.backends.{backend}.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    assert "no mail server" in text(cast.client("admin").get(cast.url("tenants/invitation/add/")))
+    answer = invite(cast, "asha@freshcart.test")
+    assert [(one["email"], one["mailed"]) for one in answer.context["sent"]] == [("asha@freshcart.test", False)]
+    assert answer.context["sent"][0]["link"] in text(answer)
+    assert "is on its way" not in text(answer)
+    with scope(cast.workspace):
+        assert Invitation.objects.get().sent_at is None
+
+
 @pytest.mark.django_db(transaction=True)
 def test_mails_go_when_the_transaction_is_over_and_the_page_knows_which_failed(cast, monkeypatch):
     seen = []

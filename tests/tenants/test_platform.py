@@ -134,6 +134,16 @@ def test_a_reset_mail_goes_to_the_user_and_to_nobody_who_is_shut_out(platform, m
     assert len(mailoutbox) == 1
 
 
+def test_a_reset_mail_that_did_not_leave_is_not_called_on_its_way(platform, settings):
+    member = platform.cast.member
+    EmailAddress.objects.create(user=member, email=member.email, verified=True, primary=True)
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    assert "on its way" not in platform.do("send_password_reset", member)
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    assert "The mail server did not take the mail" in platform.do("send_password_reset", member)
+
+
 def test_who_alone_owns_a_workspace_is_deactivated_only_after_a_second_question(platform):
     owner = platform.cast.owner
     question = "Leave without an owner: Biddano Tech"

@@ -48,6 +48,15 @@ def test_a_new_person_confirms_the_address_and_signs_in(app, mailoutbox):
     assert app.is_in()
 
 
+def test_registering_says_that_no_mail_left_a_server_without_a_mail_server(app, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    answer = app.post("/auth/register", **NEW)
+    assert (answer.status_code, answer.json()["mailed"]) == (202, False)
+    assert "We have mailed" not in answer.json()["detail"]
+    assert User.objects.get().email == "ravi@example.com"
+    assert "We have mailed" not in app.login(NEW["email"], NEW["password"]).json()["detail"]
+
+
 def test_a_known_address_gets_the_same_answer_and_its_owner_a_mail(app, asha, mailoutbox):
     known = app.post("/auth/register", **{**NEW, "email": "ASHA@example.com"})
     unknown = app.post("/auth/register", **NEW)

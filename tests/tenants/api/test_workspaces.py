@@ -366,6 +366,14 @@ def test_an_invitation_is_mailed_and_its_link_works(cast, apps, asha, mailoutbox
     assert audited("member invited").via == "api"
 
 
+def test_an_invitation_says_that_no_mail_left_a_server_without_a_mail_server(cast, apps, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    told = apps["admin"].post("/workspaces/biddano-tech/invitations", email="asha@example.com", role="viewer").json()
+    assert (told["mailed"], told["link"].startswith("http")) == (False, True)
+    again = apps["admin"].ask("POST", f"/workspaces/biddano-tech/invitations/{told['id']}/resend").json()
+    assert again["mailed"] is False
+
+
 def test_a_fresh_link_ends_the_old_one(cast, apps, asha):
     first = apps["admin"].post("/workspaces/biddano-tech/invitations", email=asha.email).json()
     with scope(cast.workspace):

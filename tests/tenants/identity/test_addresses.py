@@ -184,3 +184,47 @@ def test_mails_cannot_be_sent_without_end(db, mailoutbox):
 def test_sign_ups_from_one_address_are_limited(db):
     answers = [Client().post("/accounts/signup/", {**NEW, "email": f"n{number}@example.com"}) for number in range(21)]
     assert [answer.status_code for answer in answers] == [302] * 20 + [429]
+
+
+# --- a mail that did not leave ------------------------------------------------------------------------------------
+NO_MAIL = {
+    "kept": {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"},
+    "refused": {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": 9,
+    },
+}
+
+
+@pytest.mark.parametrize("fate", NO_MAIL)
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [("/accounts/signup/", NEW), ("/accounts/password/reset/", {"email": "asha@example.com"})],
+    ids=["sign-up", "new password"],
+)
+def test_no_page_says_that_a_mail_was_sent_if_none_left_the_server(db, settings, path, data, fate):
+    for name, value in NO_MAIL[fate].items():
+        setattr(settings, name, value)
+    known = answer_to(path, data)
+    assert f'data-mail="{fate}"' in known[1]
+    for promise in ("We sent", "is on its way", "Check your mail"):
+        assert promise not in known[1]
+
+
+def test_a_visitor_whose_mail_was_refused_reads_the_promise_again_once_a_mail_left(db, settings):
+    settings.EMAIL_BACKEND = NO_MAIL["refused"]["EMAIL_BACKEND"]
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    visitor = Client()
+    visitor.post("/accounts/password/reset/", {"email": "asha@example.com"})
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    page = visitor.post("/accounts/password/reset/", {"email": "asha@example.com"}, follow=True)
+    assert 'data-mail="sent"' in text(page)
+
+
+def test_a_new_address_of_ones_own_is_not_called_mailed_without_a_mail_server(db, settings):
+    visitor = browser(account())
+    settings.EMAIL_BACKEND = NO_MAIL["kept"]["EMAIL_BACKEND"]
+    page = visitor.post("/accounts/email/", {"action_add": "", "email": "new@example.com"}, follow=True)
+    assert "We sent a link" not in text(page)
+    assert "new@example.com" in text(page)
