@@ -159,12 +159,13 @@ def connect_sandbox(workspace: Workspace, *, by: User | None) -> Connection:
             timeout=SANDBOX_TIMEOUT_SECS,
         )
         answer.raise_for_status()
-    except requests.RequestException as error:
+        key_file = msgspec.json.encode(answer.json()).decode()
+    except requests.RequestException as error:  # an answer that is no JSON is one, too
         raise SandboxUnreachable(
             f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
         ) from error
     with scope(workspace):
-        connection = _sandbox_of(workspace, msgspec.json.encode(answer.json()).decode())
+        connection = _sandbox_of(workspace, key_file)
         audit.record(workspace, "sandbox connected", connection, by=by)
         return connection
 

@@ -59,7 +59,7 @@ def received(connection: Connection, *, after: int | None, limit: int) -> Page:
         account = account_of(connection)
     except (SecretUnreadable, ValueError) as error:
         raise PhonesSilent(f"The sandbox's credentials cannot be used. {error}") from error
-    newest = int(_get(f"{account.base_url}/sandbox/health").json()["last"])
+    newest = int(_read(_get(f"{account.base_url}/sandbox/health"))["last"])
     if after is None or after > newest:  # the first look, or the sandbox began a new log
         after = max(0, newest - limit)
     answer = _log(connection, account, after, limit)
@@ -77,7 +77,16 @@ def _log(connection: Connection, account: FcmAccount, after: int, limit: int) ->
         raise PhonesSilent(
             "The sandbox does not know this workspace any more. Connect the sandbox again under Connections."
         )
-    found: dict[str, Any] = answer.json()
+    return _read(answer)
+
+
+def _read(answer: requests.Response) -> dict[str, Any]:
+    """The sandbox's own answer: it says how far its log goes. Raises PhonesSilent if something else answered."""
+    try:
+        found: dict[str, Any] = answer.json()
+        int(found["last"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_answer() from error
     return found
 
 

@@ -16,6 +16,8 @@ MEANINGS = {
     "UNREACHABLE": "The provider could not be reached at all. Nothing was sent; it is tried again.",
     "NOT_SENT": "The connection broke before the message left. Nothing was sent; it is tried again.",
     "NO_ANSWER": "The connection broke after the message had left, so nobody knows whether it arrived.",
+    "NO_RECEIPT": "Something else answered in the provider's place, such as a proxy's page. Nobody knows whether the "
+    "message was passed on.",
     "WORKER_DIED": "The worker stopped between the call and its answer, so nobody knows whether it arrived.",
 }
 

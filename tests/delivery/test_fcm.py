@@ -22,6 +22,7 @@ from delivery.channels.fcm import (
 from delivery.channels.fcm.account import AccessToken
 from delivery.channels.sandbox import replies
 from delivery.channels.transport import Answer, CurlTransport, Failure
+from tests.delivery.portal import PAGES, portal
 from tests.delivery.sandbox_server import Sandbox
 
 
@@ -127,7 +128,14 @@ def violation(field: str) -> dict[str, Any]:
 
 ANSWERS = {
     "accepted": ((200, b'{"name":"projects/p/messages/1"}'), Verdict.ACCEPTED, "ACCEPTED", None),
-    "accepted, unreadable": ((200, b"<html>"), Verdict.ACCEPTED, "ACCEPTED", None),
+    "a proxy's page": ((200, b"<html>Sign in to the Wi-Fi"), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "an empty 200": ((200, b""), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "a 200 without a name": ((200, b"{}"), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "a 200 whose name is no text": ((200, b'{"name":7}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "a 200 whose name is nobody's": ((200, b'{"name":"portal"}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "a 200 with an error in it": ((200, b'{"error":{"status":"INTERNAL"}}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "no content": ((204, b""), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "taken, says somebody else": ((202, b'{"name":"projects/p/messages/1"}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
     "unregistered": (fcm_reply("UNREGISTERED"), Verdict.GONE, "UNREGISTERED", None),
     "mismatch": (fcm_reply("SENDER_ID_MISMATCH"), Verdict.GONE, "SENDER_ID_MISMATCH", None),
     "token by field": (
@@ -323,6 +331,27 @@ def test_a_token_endpoint_that_does_not_answer_is_unreachable(account: FcmAccoun
     with pytest.raises(ProviderUnreachable, match="did not answer"):
         gone.mint()
     assert check(gone).code == "UNREACHABLE"
+
+
+# --- whoever else answers 200
+
+
+@pytest.mark.parametrize("page", [*PAGES, *(
+    b'{"access_token":null}', b'{"access_token":""}', b'{"access_token":7}', b'{"access_token":"a\\r\\nX: y"}',
+    b'{"access_token":"a","expires_in":1e300}', b'{"access_token":"a","expires_in":"soon"}',
+)])  # fmt: skip
+def test_a_token_endpoint_that_answers_with_no_token_is_unreachable(account: FcmAccount, page: bytes) -> None:
+    with portal(page) as url, pytest.raises(ProviderUnreachable):
+        FcmAccount.parse(changed(account), sandbox_url=url).mint()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_connection_test_fails_if_somebody_else_answers_in_fcms_place(
+    account: FcmAccount, monkeypatch: pytest.MonkeyPatch, page: bytes
+) -> None:
+    with_tokens(monkeypatch, account, ["good"])
+    with portal(page) as url:
+        assert not check(FcmAccount.parse(changed(account), sandbox_url=url)).ok
 
 
 # --- the official SDK

@@ -13,6 +13,7 @@ from tenants import keys
 from tenants.models import ApiKey, Connection
 from tenants.scope import scope
 from tenants.secrets import digest_of
+from tests.delivery.portal import PAGES, portal
 from tests.story import add_people, run_to_the_end, write_campaign
 
 RECEIVED = "campaigns/run/phone-wall/received/"
@@ -136,6 +137,14 @@ def test_a_silent_sandbox_is_a_sentence_and_not_an_error_page(cast, connected, s
         "The sandbox at http://127.0.0.1:9 does not answer. Start it with `manage.py sandbox`."
     )
     assert wall_page(cast).status_code == 200, "the page itself needs no sandbox"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_in_the_sandboxs_place_is_a_silent_sandbox(cast, connected, settings, page):
+    with portal(page) as settings.SANDBOX_URL:
+        assert received(cast).status_code == 503
+        with pytest.raises((connections.SandboxUnreachable, ValueError)):
+            connections.connect_sandbox(cast.workspace, by=cast.owner)
 
 
 def test_a_sandbox_that_lost_its_memory_says_what_to_do(cast, connected, sandbox):

@@ -28,6 +28,9 @@ _BRING_INSTEAD = (
 # What is kept of the file. universe_domain is not: a foreign one makes google-auth sign its tokens by itself.
 _FIELDS = ("type", "project_id", "private_key_id", "private_key", "client_email", "client_id", "token_uri")
 _PROJECT_ID = re.compile(r"[a-z0-9][a-z0-9.:-]{3,62}")
+_TOKEN = re.compile(r"[!-~]{1,4096}")  # fit for a header
+_WITHOUT_TOKEN = "No access token in response"  # noqa: S105 - google-auth's words for a JSON without one
+_NO_TOKENS_PAGE = (AttributeError, OverflowError, TypeError, ValueError)  # what it raises over other pages
 _ADDRESS = re.compile(r"[^@\s]{1,128}@[^@\s]{1,128}")
 
 
@@ -104,13 +107,15 @@ class FcmAccount:
                 credentials.refresh(GoogleRequest(session))
             except google_errors.RefreshError as error:
                 raise _refusal(error) from error
-            # OSError: those of requests, and a CA file that is not there; the last two: a page where a token should be.
-            except (google_errors.GoogleAuthError, OSError, TypeError, ValueError) as error:
+            # OSError: those of requests, and a CA file that is not there.
+            except (google_errors.GoogleAuthError, OSError, *_NO_TOKENS_PAGE) as error:
                 raise ProviderUnreachable(f"{self.token_uri} did not answer: {error}") from error
+        if not isinstance(credentials.token, str) or not _TOKEN.fullmatch(credentials.token):
+            raise ProviderUnreachable(f"{self.token_uri} answered, but with no access token")
         lifetime_secs = 3600.0
         if credentials.expiry is not None:
             lifetime_secs = (credentials.expiry - _utc_now_like_google()).total_seconds()
-        return AccessToken(str(credentials.token), time.time() + lifetime_secs)
+        return AccessToken(credentials.token, time.time() + lifetime_secs)
 
 
 class _TokenSession(requests.Session):
@@ -135,6 +140,8 @@ def _utc_now_like_google() -> Any:
 def _refusal(error: Exception) -> CredentialsRefused | ProviderUnreachable:
     """google-auth raises RefreshError both for a refusal and for 500s after its three tries; only one is final."""
     said = str(error.args[0]) if error.args else str(error)
+    if _WITHOUT_TOKEN in said:  # a 200 of somebody else: nothing was refused
+        return ProviderUnreachable(f"the token endpoint answered, but with no access token: {said[:500]}")
     if getattr(error, "retryable", False):
         return ProviderUnreachable(f"the token endpoint has trouble: {said[:500]}")
     return CredentialsRefused(f"Google refused the service account: {said[:500]}")

@@ -26,12 +26,14 @@ from delivery.channels.fcm.message import (
     web_headers,
     web_link,
 )
-from delivery.channels.fcm.sender import interpret
+from delivery.channels.fcm.sender import interpret, is_receipt
 from delivery.channels.transport import Answer
 
 # Shaped like a token, known to nobody: FCM answers INVALID_ARGUMENT or UNREGISTERED about it, and either proves
 # that key, project and API are in order.
 _MADE_UP_TOKEN = "pushpilot-connection-test:APA91b" + "x" * 134
+
+_NOT_FCM = "Something answered that is not FCM: a proxy or a portal may stand between this server and the provider."
 
 
 class _MintedToken(google_credentials.Credentials):
@@ -80,15 +82,18 @@ def check_message(
     fine = CheckResult(True, f"{who} checked the message and would send it.")
     try:
         message = _sdk_message(push, target or ("token", _MADE_UP_TOKEN), expiry(push))
-        with _sdk_app(account, token) as app:
-            messaging.send(message, dry_run=True, app=app)
-    except exceptions.FirebaseError as error:
-        return fine if _is_about_the_address(error) else _failed_check(error)
     except (ValueError, TypeError) as error:
         return CheckResult(False, f"The message cannot be built: {error}", "INVALID_ARGUMENT")
-    except (requests.RequestException, KeyError) as error:
-        return CheckResult(False, f"The answer cannot be read: {error}", "UNREADABLE")
-    return fine
+    try:
+        with _sdk_app(account, token) as app:
+            name = messaging.send(message, dry_run=True, app=app)
+    except exceptions.FirebaseError as error:
+        return fine if _is_about_the_address(error) else _failed_check(error)
+    except (requests.RequestException, KeyError, TypeError):
+        return CheckResult(False, _NOT_FCM, "UNREADABLE")
+    except ValueError as error:
+        return CheckResult(False, f"The message cannot be built: {error}", "INVALID_ARGUMENT")
+    return fine if is_receipt(name) else CheckResult(False, _NOT_FCM, "UNREADABLE")
 
 
 def send_with_sdk(account: FcmAccount, push: Mapping[str, Any], *, target: tuple[str, str], expires: str = "") -> str:

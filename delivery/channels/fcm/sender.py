@@ -17,9 +17,12 @@ QUOTA_WAIT_SECS = 60.0
 """FCM: a 429 without Retry-After means a minute."""
 TROUBLE_WAIT_SECS = 10.0
 """FCM: first retry of a 500 or 503 after at least ten seconds."""
+NO_RECEIPT = "NO_RECEIPT"
+"""Our code for a 2xx that does not hold FCM's own answer."""
 
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 _ABOUT_THE_TOKEN = re.compile(r"(the )?(fcm )?registration token is not |invalid registration", re.IGNORECASE)
+_RECEIPT = re.compile(r"projects/[^/\s]+/messages/\S+")
 _TARGET_FIELDS = frozenset({"message.token", "message.fid"})
 
 
@@ -93,15 +96,18 @@ def interpret(answer: Answer) -> Outcome:
     """Read one answer. Never raises, whatever the body holds; texts of a provider are cut at 500 characters.
 
     Sources: FCM's ErrorCode reference and ENGINE.md §1. A 404 that is not about a token (wrong address, no such
-    project), any 401 and any other 403 mean the connection, not the message.
+    project), any 401 and any other 403 mean the connection, not the message. A 2xx counts as accepted only with FCM's
+    receipt in it: whoever else answered may have passed the message on or not.
     """
     if answer.failure is Failure.NOT_SENT:
         return Outcome(answer.key, Verdict.LATER, "NOT_SENT", detail=answer.detail)
     if answer.failure is Failure.AMBIGUOUS:
         return Outcome(answer.key, Verdict.AMBIGUOUS, "NO_ANSWER", detail=answer.detail)
     body = _decoded(answer.body)
-    if answer.status == 200:
-        return Outcome(answer.key, Verdict.ACCEPTED, "ACCEPTED", provider_id=_text(body.get("name")))
+    if 200 <= answer.status < 300:
+        if answer.status == 200 and is_receipt(body.get("name")):
+            return Outcome(answer.key, Verdict.ACCEPTED, "ACCEPTED", provider_id=_text(body["name"]))
+        return Outcome(answer.key, Verdict.AMBIGUOUS, NO_RECEIPT, detail=f"HTTP {answer.status} without FCM's receipt")
     error = body.get("error")
     error = error if isinstance(error, dict) else {}
     code = _error_code(error) or f"HTTP_{answer.status}"
@@ -113,6 +119,11 @@ def interpret(answer: Answer) -> Outcome:
         detail=_text(error.get("message")) or f"HTTP {answer.status} without an explanation",
         retry_after_secs=_wait_secs(verdict, answer.retry_after_secs),
     )
+
+
+def is_receipt(name: object) -> bool:
+    """True for the name of a message that FCM took. A proxy or a portal answers 200, too, and took nothing."""
+    return isinstance(name, str) and _RECEIPT.fullmatch(name) is not None
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
