@@ -27,7 +27,7 @@ def site_header(request: HttpRequest) -> str:
 
 def site_subheader(request: HttpRequest) -> str:
     workspace = _workspace(request)
-    return workspace.get_plan_display() if workspace else "Campaigns you can prove"
+    return "PushPilot" if workspace else "Campaigns you can prove"
 
 
 def workspace_switcher(request: HttpRequest) -> list[dict[str, Any]]:

@@ -12,13 +12,12 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from tenants import audit
-from tenants.models import User, Workspace
-from tenants.scope import scope
+from tenants.models import User
 
 
 # --- the history --------------------------------------------------------------------------------------------
 def record(by: User, did: str, row: models.Model, **detail: Any) -> None:
-    """Append to the operators' history. `did` is a verb in the past: "plan changed". Never a secret in `detail`.
+    """Append to the operators' history. `did` is a verb in the past: "sessions ended". Never a secret in `detail`.
 
     What concerns a workspace enters its audit trail too, for its owner: by the verb itself.
     """
@@ -105,15 +104,3 @@ def _locked(user: User, by: User) -> User:
     if user.pk not in rows:
         raise ValidationError("This user was deleted.")
     return rows[user.pk]
-
-
-# --- workspaces ---------------------------------------------------------------------------------------------
-@transaction.atomic
-def change_plan(workspace: Workspace, plan: str, *, by: User) -> None:
-    """Raises ValidationError if it has that plan."""
-    before = workspace.plan
-    if not Workspace.objects.filter(pk=workspace.pk).exclude(plan=plan).update(plan=plan):
-        raise ValidationError(f"{workspace} is on the {Workspace.Plan(plan).label.lower()} already.")
-    workspace.plan = plan
-    with scope(workspace):
-        audit.record(workspace, "plan changed", workspace, by=by, changes={"plan": (before, plan)})

@@ -286,8 +286,9 @@ class CampaignAdmin(WorkspaceAdmin):
         pk = {"campaign": campaign.pk} if campaign else {}
         return {
             "channels": [
-                {"value": value, "label": label, "icon": CHANNEL_ICONS[Channel(value)], "is_ready": value in SENDABLE}
+                {"value": value, "label": label, "icon": CHANNEL_ICONS[Channel(value)]}
                 for value, label in Channel.choices
+                if value in SENDABLE or (campaign and campaign.channel == value)
             ],
             "runs": review.runs_of(campaign) if campaign else [],
             "panels": [panel(request, campaign) for panel in review.PANELS] if campaign else [],

@@ -145,7 +145,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
     def clean_channel(self) -> str:
         channel = self.cleaned_data["channel"]
         if channel not in SENDABLE and channel != self.instance.channel:
-            raise ValidationError(f"{Channel(channel).label} comes soon; choose app push or web push.")
+            raise ValidationError("Choose app push or web push: this server sends no other messages.")
         return str(channel)
 
     def clean_template_used(self) -> int | None:

@@ -196,8 +196,6 @@ def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[
         status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",
         status.CANCELLED: "Cancelled. You can edit it and send it again.",
         status.FAILED: "The last run failed. Its page says why.",
-        status.IN_REVIEW: "Waiting for approval.",
-        status.APPROVED: "Approved and ready to be scheduled.",
     }.get(status(campaign.status), "")
 
 

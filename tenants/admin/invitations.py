@@ -96,7 +96,7 @@ class InvitationAdmin(WorkspaceAdmin):
     actions_row = ("resend", "revoke")
     actions_detail = ("resend", "revoke")
     empty_title = "Nobody is invited"
-    empty_text = "Invite the people who write, approve and watch your campaigns. Each gets a link."
+    empty_text = "Invite the people who write, send and watch your campaigns. Each gets a link."
     empty_icon = "mail"
 
     # --- rights -------------------------------------------------------------------------------------------

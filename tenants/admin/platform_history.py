@@ -24,7 +24,7 @@ class HistoryPage(PlatformAdmin):
     sortable_by = ()
     fields = readonly_fields = ("who", "did", "what", "when", "address", "details")
     empty_title = "No operator has done anything yet"
-    empty_text = "Deactivating a user, changing a plan, ending a session: who did it, when and from where."
+    empty_text = "Deactivating a user, undoing a deletion, ending a session: who did it, when and from where."
     empty_icon = "history"
 
     @display(description="Operator")

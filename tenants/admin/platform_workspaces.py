@@ -7,23 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminSelectWidget
 
 from pushpilot.lib.words import how_long
-from tenants import operators, workspaces
+from tenants import workspaces
 from tenants.admin.platform_base import PlatformAdmin, ago, day
 from tenants.models import Connection, Membership, Workspace
 from tenants.scope import every_workspace
-
-PLANS = {"Free plan": "default", "Pro plan": "info", "Enterprise plan": "primary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +36,6 @@ class Figure:
 
 # What upper layers count per workspace; pushpilot.sites fills it.
 FIGURES: list[Figure] = []
-
-
-class PlanForm(BaseDialogForm):
-    plan = forms.ChoiceField(choices=Workspace.Plan.choices, widget=UnfoldAdminSelectWidget, label="Plan")
-
-    def __init__(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(request, object_id, *args, **kwargs)
-        held = Workspace.objects.filter(pk=object_id).values_list("plan", flat=True).first()
-        self.fields["plan"].initial = held
 
 
 class ClosingFilter(DropdownFilter):
@@ -71,12 +57,12 @@ def deletion_words(workspace: Workspace, now: datetime) -> str:
 
 
 class WorkspacePage(PlatformAdmin):
-    list_filter = (("plan", ChoicesDropdownFilter), ClosingFilter)
+    list_filter = (ClosingFilter,)
     list_select_related = ("owner",)
     search_fields = ("name", "slug", "owner__email")
     search_help_text = "Search names, addresses (slugs) and owners"
     ordering = ("-pk",)
-    actions_detail = ("change_plan", "undo_deletion")
+    actions_detail = ("undo_deletion",)
     empty_title = "No workspace yet"
     empty_text = "The first one appears when somebody signs up and names their company."
     empty_icon = "domain"
@@ -88,7 +74,7 @@ class WorkspacePage(PlatformAdmin):
     # --- the list -----------------------------------------------------------------------------------------
     def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
         return (
-            "header", "owner_cell", "plan_label", "members_cell",
+            "header", "owner_cell", "members_cell",
             *(_column(figure) for figure in FIGURES if figure.is_in_list), "created",
             "deletion",
         )  # fmt: skip
@@ -109,10 +95,6 @@ class WorkspacePage(PlatformAdmin):
     @display(description="Owner", ordering="owner__email")
     def owner_cell(self, workspace: Workspace) -> str:
         return workspace.owner.email
-
-    @display(description="Plan", label=PLANS, ordering="plan")
-    def plan_label(self, workspace: Workspace) -> str:
-        return workspace.get_plan_display()
 
     @display(description="Members")
     def members_cell(self, workspace: Any) -> str:
@@ -143,7 +125,6 @@ class WorkspacePage(PlatformAdmin):
             "platform/workspace.html",
             workspace,
             workspace=workspace,
-            tone=PLANS[workspace.get_plan_display()],
             members=[(member, day(member.joined_at)) for member in members],
             connections=[(connection, *_check(connection, now)) for connection in connections],
             figures=figures,
@@ -163,29 +144,6 @@ class WorkspacePage(PlatformAdmin):
         buttons: list[Any] = super().get_actions_detail(request, object_id)
         is_closing = due is not None and due > timezone.now()
         return [b for b in buttons if is_closing or not b.action_name.endswith("undo_deletion")]
-
-    @action(
-        description="Change plan",
-        icon="workspace_premium",
-        dialog={
-            "title": "Change the plan of this workspace",
-            "description": "Its owner reads it in the workspace's audit trail.",
-            "form_class": PlanForm,
-            "form_submit_text": "Change plan",
-        },
-    )
-    def change_plan(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        workspace, plan = self.found(request, object_id), form.cleaned_data["plan"]
-        before = workspace.plan
-        return self.act(
-            request,
-            workspace,
-            lambda: operators.change_plan(workspace, plan, by=request.user),  # type: ignore[arg-type]
-            "plan changed",
-            f"{workspace} is on the {Workspace.Plan(plan).label.lower()} now.",
-            before=before,
-            after=plan,
-        )
 
     @action(
         description="Undo deletion",

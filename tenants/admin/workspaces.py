@@ -64,8 +64,8 @@ class WorkspaceForm(forms.ModelForm):
         labels = {"slug": "Web address", "brand_colour": "Colour"}
         help_texts = {
             "slug": "The part after /w/ in the address of this console. Links to the old address stop working.",
-            "time_zone": "Send times and quiet hours are read on this clock.",
-            "default_language": "Used where a contact's language has no text of its own, e.g. en, hi or pt-BR.",
+            "time_zone": "Send times are read on this clock.",
+            "default_language": "The language of new messages and templates, e.g. en, hi or pt-BR.",
         }
         error_messages = {"slug": {"unique": "Another workspace has this address. Choose another one."}}
         widgets = {"brand_colour": UnfoldAdminColorInputWidget}
@@ -209,8 +209,7 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         permissions=["end"],
         dialog={
             "title": "Hand this workspace over?",
-            "description": "The member you choose becomes its owner, with billing and the right to delete it. You "
-            "become an admin.",
+            "description": "The member you choose becomes its owner, with the right to delete it. You become an admin.",
             "form_class": TransferForm,
             "form_submit_text": "Hand over",
         },

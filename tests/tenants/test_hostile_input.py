@@ -74,9 +74,7 @@ def refused(answer, sentence: str) -> bool:
 
 # --- what is no id, what is no address ----------------------------------------------------------------------------
 @pytest.mark.parametrize("pk", ["abc", "99999999999999999999", "0", "1.5"])
-@pytest.mark.parametrize(
-    "action", ["workspace/{}/change_plan", "workspace/{}/undo_deletion", "user/{}/deactivate", "user/{}/make_operator"]
-)
+@pytest.mark.parametrize("action", ["workspace/{}/undo_deletion", "user/{}/deactivate", "user/{}/make_operator"])
 def test_a_dialog_of_the_platform_about_no_row_is_404(cast, pk, action):
     path = f"/platform/tenants/{action.format(pk)}/"
     client = cast.client("operator")

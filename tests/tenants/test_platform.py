@@ -232,27 +232,6 @@ def test_users_are_found_by_name_and_narrowed_by_filters(platform, query, found)
 
 
 # --- workspaces ----------------------------------------------------------------------------------------------
-def test_a_plan_is_changed_and_the_workspace_s_owner_reads_who_did_it(platform):
-    workspace = platform.cast.workspace
-    assert "is on the pro plan now" in platform.do("change_plan", workspace, plan="pro")
-    workspace.refresh_from_db()
-    assert workspace.plan == "pro"
-    with scope(workspace):
-        entry = AuditEntry.objects.latest("pk")
-    assert (entry.actor_label, entry.action, entry.address) == ("Operator Root Rao", "plan changed", "127.0.0.1")
-    assert (entry.via, entry.changes) == ("platform", {"plan": ["free", "pro"]})
-    trail = platform.cast.client("owner").get(platform.cast.url("tenants/auditentry/")).content.decode()
-    assert "Operator Root Rao" in trail
-
-
-def test_a_plan_that_it_has_or_that_does_not_exist_changes_nothing(platform):
-    workspace = platform.cast.workspace
-    assert "is on the free plan already" in platform.do("change_plan", workspace, plan="free")
-    assert "is not one of the available choices" in platform.do("change_plan", workspace, plan="gold")
-    workspace.refresh_from_db()
-    assert (workspace.plan, LogEntry.objects.count()) == ("free", 0)
-
-
 def test_a_deletion_is_undone_by_an_operator_until_its_day_has_come(platform):
     workspace, now = platform.cast.workspace, timezone.now()
     assert "Undo deletion" not in platform.get(f"tenants/workspace/{workspace.pk}/change/")
