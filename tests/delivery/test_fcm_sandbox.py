@@ -154,51 +154,6 @@ def test_errors_have_the_documented_bodies(
     assert answer.headers.get("retry-after") == ("30" if token == "sbx_quota_1" else None)
 
 
-WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"data": {"k": 12}}, "message.data[0].value", "Invalid value at 'message.data[0].value' (TYPE_STRING), 12"),
-    ({"data": {"k": None}}, "message.data[0].value", "(TYPE_STRING), null"),
-    ({"data": {"from": "x"}}, "message.data", "Invalid data payload key: from"),
-    ({"data": {"google.x": "x"}}, "message.data", "Invalid data payload key"),
-    ({"data": {"gcm.notification.title": "x"}}, "message.data", "Invalid data payload key"),
-    ({"data": {"k": "x" * 4096}}, "message", "Message too big"),
-    ({"android": {"foo": 1}}, "message.android", "Unknown name \"foo\" at 'message.android': Cannot find field."),
-    ({"android": {"ttl": "60"}}, "message.android.ttl", "Illegal duration format"),
-    ({"android": {"ttl": "9999999s"}}, "message.android.ttl", "Invalid ttl"),
-    ({"android": {"ttl": "-1s"}}, "message.android.ttl", "Invalid ttl"),
-    ({"android": {"priority": "loud"}}, "message.android.priority", "AndroidMessagePriority"),
-    (
-        {"android": {"notification": {"notification_count": 2**31}}},
-        "message.android.notification.notification_count",
-        "INT32",
-    ),
-    ({"android": {"notification": {"sticky": 1}}}, "message.android.notification.sticky", "TYPE_BOOL"),
-    ({"notification": {"image": "not a url"}}, "message.notification.image", "Invalid image URL"),
-    ({"notification": "hello"}, "message.notification", "Invalid value"),
-    ({"apns": {"payload": []}}, "message.apns.payload", "Struct"),
-    ({"apns": {"headers": {"apns-collapse-id": "x" * 65}}}, "message.apns.headers", "64 bytes"),
-    ({"webpush": {"fcm_options": {"link": "http://x.example"}}}, "message.webpush.fcm_options.link", "HTTPS"),
-    ({"topic": "news"}, "message", "oneof field 'target' is already set"),
-    ({"token": "", "fid": ""}, "message", "Recipient of the message is not set."),
-]
-
-
-@pytest.mark.parametrize(("fields", "field", "says"), WRONG, ids=[f"{n}-{case[1]}" for n, case in enumerate(WRONG)])
-def test_a_wrong_message_is_refused_with_its_field(
-    sandbox: Sandbox, account: FcmAccount, fields: dict[str, Any], field: str, says: str
-) -> None:
-    answer = send(sandbox, account, {"message": {"token": "sbx_ok_1", **fields}})
-    error = answer.json()["error"]
-    assert (answer.status_code, error["status"]) == (400, "INVALID_ARGUMENT")
-    [detail] = [d for d in error["details"] if d["@type"].endswith("BadRequest")]
-    assert detail["fieldViolations"][0]["field"] == field
-    assert says in detail["fieldViolations"][0]["description"]
-
-
-def test_camel_case_names_and_nulls_are_fine_as_in_protobuf(sandbox: Sandbox, account: FcmAccount) -> None:
-    message = {"android": {"collapseKey": "k", "notification": None}, "fcmOptions": {"analyticsLabel": "a"}}
-    assert send(sandbox, account, to("sbx_ok_1", **message)).ok
-
-
 def test_validate_only_checks_everything_and_delivers_nothing(sandbox: Sandbox, account: FcmAccount) -> None:
     token = account.mint().value
     fine = send(sandbox, account, {**to("sbx_ok_1"), "validate_only": True}, token)

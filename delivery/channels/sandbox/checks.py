@@ -1,201 +1,46 @@
-"""Is this a valid FCM message? First as Google's front end checks JSON against the protobuf schema, then as FCM does.
+"""Is this a valid FCM message? First as Google's front end checks JSON against the schema, then as FCM does.
 
-Source of the schema: FCM REST reference, projects.messages (as of the `fid` target). Names are accepted in snake_case
-and camelCase, null means unset, as protobuf's JSON mapping says.
+Sources: FCM's REST reference and ErrorCode page; where Google publishes no formula (sizes), the comment says ours.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from delivery.channels.sandbox.replies import Violation, bad_json, invalid_argument
+from delivery.channels.sandbox.schema import Json, read_request
 
-Json = dict[str, Any]
 LIMIT_BYTES = 4096
 TOPIC_LIMIT_BYTES = 2048
 CONDITION_LIMIT_TOPICS = 5
 TTL_LIMIT_SECS = 28 * 24 * 3600
 TARGETS = ("token", "fid", "topic", "condition")
 
-Check = Callable[[Any, str], Iterator[Violation]]
-_CAMEL = re.compile(r"(?<=[a-z])([A-Z])")
-_DURATION = re.compile(r"-?\d{1,12}(\.\d{1,9})?s")
 _WEB_ADDRESS = re.compile(r"https?://[^\s/]+(/\S*)?", re.IGNORECASE)
 _TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]+")
 _IN_TOPICS = re.compile(r"'[a-zA-Z0-9-_.~%]+' in topics")
 _REDUCIBLE = re.compile("\\( *\0 *\\)|\0 *(&&|\\|\\|) *\0")
 _RESERVED_KEYS = frozenset({"from", "message_type", "gcm", "google", "notification"})
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value)[:200]
-
-
-def _invalid(path: str, kind: str, value: Any) -> Violation:
-    return Violation(path, f"Invalid value at '{path}' ({kind}), {_shown(value)}")
-
-
-def _scalar(types: tuple[type, ...], kind: str) -> Check:
-    def check(value: Any, path: str) -> Iterator[Violation]:
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            yield _invalid(path, kind, value)
-
-    return check
-
-
-_STRING = _scalar((str,), "TYPE_STRING")
-_BOOL = _scalar((bool,), "TYPE_BOOL")
-_NUMBER = _scalar((int, float), "TYPE_FLOAT")
-
-
-def _int32(value: Any, path: str) -> Iterator[Violation]:
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
-        yield _invalid(path, "TYPE_INT32", value)
-
-
-def _struct(value: Any, path: str) -> Iterator[Violation]:
-    if not isinstance(value, dict):
-        yield _invalid(path, "type.googleapis.com/google.protobuf.Struct", value)
-
-
-def _duration(value: Any, path: str) -> Iterator[Violation]:
-    if not isinstance(value, str) or not _DURATION.fullmatch(value):
-        why = "Illegal duration format; duration must end with 's'"
-        name = path.rpartition(".")[2]
-        kind = "type.googleapis.com/google.protobuf.Duration"
-        yield Violation(path, f"Invalid value at '{path}' ({kind}), Field '{name}', {why}")
-
-
-def _enum(name: str, *values: str) -> Check:
-    def check(value: Any, path: str) -> Iterator[Violation]:
-        if not isinstance(value, str) or value.upper() not in values:
-            yield _invalid(path, f"type.googleapis.com/google.firebase.fcm.v1.{name}", value)
-
-    return check
-
-
-def _string_map(value: Any, path: str) -> Iterator[Violation]:
-    if not isinstance(value, dict):
-        yield _invalid(path, "map", value)
-        return
-    for index, entry in enumerate(value.values()):
-        yield from _STRING(entry, f"{path}[{index}].value")
-
-
-def _list(each: Check) -> Check:
-    def check(value: Any, path: str) -> Iterator[Violation]:
-        if not isinstance(value, list):
-            yield _invalid(path, "repeated", value)
-            return
-        for index, entry in enumerate(value):
-            yield from each(entry, f"{path}[{index}]")
-
-    return check
-
-
-def _fields(**known: Check) -> Check:
-    def check(value: Any, path: str) -> Iterator[Violation]:
-        if not isinstance(value, dict):
-            yield _invalid(path, "message", value)
-            return
-        for name, entry in value.items():
-            each = known.get(name) or known.get(_CAMEL.sub(lambda found: "_" + found[1].lower(), name))
-            if each is None:
-                why = f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
-                yield Violation(path, why)
-            elif entry is not None:
-                yield from each(entry, f"{path}.{name}")
-
-    return check
-
-
-_LABEL = _fields(analytics_label=_STRING)
-_COLOR = _fields(red=_NUMBER, green=_NUMBER, blue=_NUMBER, alpha=_NUMBER)
-_LIGHTS = _fields(color=_COLOR, light_on_duration=_duration, light_off_duration=_duration)
-
-
-def _alike(names: str, each: Check) -> dict[str, Check]:
-    return dict.fromkeys(names.split(), each)
-
-
-_ANDROID_NOTIFICATION = _fields(
-    **_alike("title body icon color sound tag click_action body_loc_key title_loc_key channel_id", _STRING),
-    **_alike("ticker image event_time", _STRING),
-    **_alike("sticky local_only default_sound default_vibrate_timings default_light_settings", _BOOL),
-    **_alike("bypass_proxy_notification", _BOOL),
-    body_loc_args=_list(_STRING),
-    title_loc_args=_list(_STRING),
-    vibrate_timings=_list(_duration),
-    notification_count=_int32,
-    light_settings=_LIGHTS,
-    notification_priority=_enum(
-        "AndroidNotification.NotificationPriority",
-        *(f"PRIORITY_{level}" for level in ("UNSPECIFIED", "MIN", "LOW", "DEFAULT", "HIGH", "MAX")),
-    ),
-    visibility=_enum("AndroidNotification.Visibility", "VISIBILITY_UNSPECIFIED", "PRIVATE", "PUBLIC", "SECRET"),
-    proxy=_enum("AndroidNotification.Proxy", "PROXY_UNSPECIFIED", "ALLOW", "DENY", "IF_PRIORITY_LOWERED"),
-)
-_ANDROID = _fields(
-    collapse_key=_STRING,
-    priority=_enum("AndroidConfig.AndroidMessagePriority", "NORMAL", "HIGH"),
-    ttl=_duration,
-    restricted_package_name=_STRING,
-    data=_string_map,
-    notification=_ANDROID_NOTIFICATION,
-    fcm_options=_LABEL,
-    direct_boot_ok=_BOOL,
-    bandwidth_constrained_ok=_BOOL,
-    restricted_satellite_ok=_BOOL,
-)
-_APNS = _fields(
-    headers=_string_map,
-    payload=_struct,
-    fcm_options=_fields(analytics_label=_STRING, image=_STRING),
-    live_activity_token=_STRING,
-)
-_WEBPUSH = _fields(
-    headers=_string_map,
-    data=_string_map,
-    notification=_struct,
-    fcm_options=_fields(link=_STRING, analytics_label=_STRING),
-)
-_MESSAGE = _fields(
-    name=_STRING,
-    data=_string_map,
-    notification=_fields(title=_STRING, body=_STRING, image=_STRING),
-    android=_ANDROID,
-    webpush=_WEBPUSH,
-    apns=_APNS,
-    fcm_options=_LABEL,
-    **dict.fromkeys(TARGETS, _STRING),
-)
-_REQUEST = {"message": _MESSAGE, "validate_only": _BOOL}
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_LABEL = re.compile(r"[a-zA-Z0-9-_.~%]{1,50}")
+# Where FCM takes a label of its analytics, an image, an Android notification.
+_OPTIONS = ("fcm_options", "android.fcm_options", "android_v2.fcm_options", "apns.fcm_options", "webpush.fcm_options")
+_ANDROID_NOTIFICATIONS = ("android.notification", "android_v2.remote_notification.notification")
+_IMAGES = ("notification", *_ANDROID_NOTIFICATIONS, "apns.fcm_options")
 
 
 def check_request(request: Any) -> tuple[Json, bool]:
-    """Return (message, validate_only) of a decoded request body. Raises Reply with what Google says otherwise."""
-    violations = list(_request_violations(request))
+    """Return (message, validate_only) of a decoded request body, the message's names in snake_case. Raises Reply with
+    what Google says otherwise."""
+    read, violations = read_request(request)
     if violations:
         raise bad_json(violations[:20])
-    message = request.get("message")
+    message = read.get("message")
     if message is None:
         raise invalid_argument(Violation("message", "Message is not set."))
-    validate_only = request.get("validate_only") or request.get("validateOnly")
     _check_message(message)
-    return message, bool(validate_only)
-
-
-def _request_violations(request: Any) -> Iterator[Violation]:
-    if not isinstance(request, dict):
-        yield Violation("", "Invalid JSON payload received. Root element must be a message.")
-        return
-    for name, value in request.items():
-        check = _REQUEST.get("validate_only" if name == "validateOnly" else name)
-        if check is None:
-            yield Violation("", f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
-        elif value is not None:
-            yield from check(value, name)
+    return message, bool(read.get("validate_only"))
 
 
 def target_of(message: Json) -> tuple[str, str]:
@@ -213,14 +58,40 @@ def _check_message(message: Json) -> None:
         raise bad_json([Violation("message", why)])
     for violation in (*_fanout(message), *_message_violations(message)):
         raise invalid_argument(violation)
-    if message_bytes(message) > (LIMIT_BYTES if targets[0] in ("token", "fid") else TOPIC_LIMIT_BYTES):
-        raise invalid_argument(Violation("message", "Message too big"))
+    limit = LIMIT_BYTES if targets[0] in ("token", "fid") else TOPIC_LIMIT_BYTES
+    for lead, size in _sizes(message):
+        if size > limit:
+            raise invalid_argument(Violation("message", f"{lead} too big"))
 
 
-def message_bytes(message: Json) -> int:
-    """Bytes of keys and values of notification and data."""
-    counted = [*(message.get("notification") or {}).items(), *(message.get("data") or {}).items()]
-    return sum(len(key.encode()) + len((value or "").encode()) for key, value in counted)
+def _sizes(message: Json) -> Iterator[tuple[str, int]]:
+    """(what Google calls it, bytes) of the message and of what each platform gets in its place.
+
+    Google does not publish the formula. Keys and values of notification and data are counted, of a platform's block
+    where it overrides them; of what goes to a push service as it is, its JSON.
+    """
+    shown, data = message.get("notification") or {}, message.get("data") or {}
+    yield "Message", _text_bytes(shown) + _text_bytes(data)
+    for version, notification in zip(("android", "android_v2"), _ANDROID_NOTIFICATIONS, strict=True):
+        own = {name: text for name, text in _at(message, notification).items() if name in ("title", "body", "image")}
+        yield "Android message is", _text_bytes(shown | own) + _text_bytes(_at(message, version).get("data") or data)
+    webpush = message.get("webpush") or {}
+    yield "Webpush message is", _text_bytes(webpush.get("data") or {}) + _json_bytes(webpush.get("notification"))
+    yield "APNs payload is", _json_bytes(_at(message, "apns.payload"))
+
+
+def _text_bytes(fields: Json) -> int:
+    return sum(len(key.encode()) + len((value or "").encode()) for key, value in fields.items())
+
+
+def _json_bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) if value else 0
+
+
+def _at(message: Json, path: str) -> Json:
+    for name in path.split("."):
+        message = message.get(name) or {}
+    return message
 
 
 def _fanout(message: Json) -> Iterator[Violation]:
@@ -237,25 +108,27 @@ def _fanout(message: Json) -> Iterator[Violation]:
 
 
 def _message_violations(message: Json) -> Iterator[Violation]:
-    android, apns, webpush = (_section(message, name) for name in ("android", "apns", "webpush"))
-    yield from _reserved(message.get("data"), "message.data")
-    yield from _reserved(android.get("data"), "message.android.data")
-    yield from _image(_section(message, "notification"), "message.notification.image")
-    yield from _image(_section(android, "notification"), "message.android.notification.image")
-    yield from _image(_section(apns, "fcm_options", "fcmOptions"), "message.apns.fcm_options.image")
-    yield from _ttl(android.get("ttl"))
-    yield from _apns_headers(_section(apns, "headers"))
-    link = _section(webpush, "fcm_options", "fcmOptions").get("link")
+    for path in ("data", "android.data", "android_v2.data"):
+        yield from _reserved(_at(message, path), f"message.{path}")
+    for path in _IMAGES:
+        yield from _image(_at(message, path), f"message.{path}.image")
+    for path in ("android", "android_v2"):
+        yield from _ttl(_at(message, path).get("ttl"), f"message.{path}.ttl")
+    for path in _ANDROID_NOTIFICATIONS:
+        yield from _colours(_at(message, path), f"message.{path}")
+    for path in _OPTIONS:
+        label = _at(message, path).get("analytics_label")
+        if label and not _LABEL.fullmatch(label):
+            why = f"Invalid analytics label: {label[:100]}. It must match [a-zA-Z0-9-_.~%]{{1,50}}"
+            yield Violation(f"message.{path}.analytics_label", why)
+    yield from _apns_headers(_at(message, "apns.headers"))
+    link = _at(message, "webpush.fcm_options").get("link")
     if link and not link.startswith("https://"):
         yield Violation("message.webpush.fcm_options.link", "WebpushFcmOptions.link must be a HTTPS URL.")
 
 
-def _section(parent: Json, *names: str) -> Json:
-    return next((parent[name] for name in names if parent.get(name)), {})
-
-
-def _reserved(data: Json | None, path: str) -> Iterator[Violation]:
-    for key in data or {}:
+def _reserved(data: Json, path: str) -> Iterator[Violation]:
+    for key in data:
         if key in _RESERVED_KEYS or key.startswith(("google.", "gcm.")):
             yield Violation(path, f"Invalid data payload key: {key[:100]}")
 
@@ -266,9 +139,23 @@ def _image(fields: Json, path: str) -> Iterator[Violation]:
         yield Violation(path, f"Invalid image URL: {image[:200]}")
 
 
-def _ttl(ttl: str | None) -> Iterator[Violation]:
+def _colours(notification: Json, path: str) -> Iterator[Violation]:
+    colour, lights = notification.get("color"), notification.get("light_settings")
+    if colour and not _COLOUR.fullmatch(colour):
+        yield Violation(f"{path}.color", f"Invalid color: {colour[:50]}. It must be in the form #RRGGBB")
+    if lights is None:
+        return
+    for name in ("color", "light_on_duration", "light_off_duration"):
+        if lights.get(name) is None:
+            yield Violation(f"{path}.light_settings.{name}", f"LightSettings.{name} is required.")
+    for name, share in (lights.get("color") or {}).items():
+        if not 0 <= share <= 1:
+            yield Violation(f"{path}.light_settings.color.{name}", f"{name} must be in the interval [0, 1].")
+
+
+def _ttl(ttl: str | None, path: str) -> Iterator[Violation]:
     if ttl is not None and not 0 <= float(ttl[:-1]) <= TTL_LIMIT_SECS:
-        yield Violation("message.android.ttl", f"Invalid ttl: it must be between 0 and {TTL_LIMIT_SECS} seconds")
+        yield Violation(path, f"Invalid ttl: it must be between 0 and {TTL_LIMIT_SECS} seconds")
 
 
 def _apns_headers(headers: Json) -> Iterator[Violation]:
