@@ -1,6 +1,7 @@
 """The real sandbox in a process of its own, for tests and benchmarks."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from delivery.channels.fcm import FcmAccount
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,3 +105,18 @@ def _wait_for_health(sandbox: Sandbox) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError("the sandbox did not become healthy")
+
+
+def post(sandbox: Sandbox, path: str, body: Any, **headers: str) -> requests.Response:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return requests.post(sandbox.url + path, data=data, headers=sent, timeout=10)
+
+
+def send(sandbox: Sandbox, account: FcmAccount, body: Any, token: str = "") -> requests.Response:
+    path = f"/v1/projects/{account.project_id}/messages:send"
+    return post(sandbox, path, body, Authorization=f"Bearer {token or account.mint().value}")
+
+
+def to(token: str, **fields: Any) -> dict[str, Any]:
+    return {"message": {"token": token, **fields}}

@@ -15,26 +15,11 @@ import requests
 
 from delivery.channels.fcm import FcmAccount
 from delivery.channels.sandbox.log import BODIES_KEPT, Store
-from tests.delivery.sandbox_server import ROOT, Sandbox, free_port, running_sandbox
+from tests.delivery.sandbox_server import ROOT, Sandbox, free_port, post, running_sandbox, send, to
 
 GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-
-
-def post(sandbox: Sandbox, path: str, body: Any, **headers: str) -> requests.Response:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return requests.post(sandbox.url + path, data=data, headers=sent, timeout=10)
-
-
-def send(sandbox: Sandbox, account: FcmAccount, body: Any, token: str = "") -> requests.Response:
-    path = f"/v1/projects/{account.project_id}/messages:send"
-    return post(sandbox, path, body, Authorization=f"Bearer {token or account.mint().value}")
-
-
-def to(token: str, **fields: Any) -> dict[str, Any]:
-    return {"message": {"token": token, **fields}}
 
 
 # --- the token endpoint

@@ -8,8 +8,7 @@ import pytest
 
 from delivery.channels.fcm import FcmAccount
 from delivery.channels.sandbox import schema
-from tests.delivery.sandbox_server import Sandbox
-from tests.delivery.test_fcm_sandbox import send, to
+from tests.delivery.sandbox_server import Sandbox, send, to
 
 LIGHTS = {"color": {"red": 1}, "light_on_duration": "1s", "light_off_duration": "1s"}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
