@@ -17,9 +17,9 @@ from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV, XLSX
 from unfold.contrib.import_export.forms import ExportForm
@@ -29,7 +29,7 @@ from campaigns.imports.cells import ALIASES, CHOICES, COLUMNS, LIMITS, REQUIRED
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
 from campaigns.imports.templates import Fate, Report, RowFate
 from campaigns.models import Template
-from pushpilot.lib.spreadsheets import BOM, csv_line
+from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 
@@ -215,11 +215,11 @@ class ImportPages(ImportExportMixin):
         return HttpResponseRedirect(reverse("admin:campaigns_template_changelist"))
 
     # --- files to take away -----------------------------------------------------------------------------------
-    def sample_view(self, request: HttpRequest) -> HttpResponse:
+    def sample_view(self, request: HttpRequest) -> HttpResponseBase:
         require(request, roles.IMPORT)
-        return _csv_answer("templates-sample.csv", [COLUMNS, *SAMPLE])
+        return csv_answer(request, "templates-sample.csv", [COLUMNS, *SAMPLE])
 
-    def errors_view(self, request: HttpRequest) -> HttpResponse:
+    def errors_view(self, request: HttpRequest) -> HttpResponseBase:
         """One line per problem: row, column, value, problem, remedy."""
         workspace = require(request, roles.IMPORT)
         try:
@@ -232,7 +232,7 @@ class ImportPages(ImportExportMixin):
             for problem in row.problems
         ]
         name = f"errors-in-{file_name.rpartition('.')[0] or file_name}.csv"
-        return _csv_answer(name, [("row", "column", "value", "problem", "remedy"), *lines])
+        return csv_answer(request, name, [("row", "column", "value", "problem", "remedy"), *lines])
 
     # --- export -------------------------------------------------------------------------------------------
     def get_valid_export_item_pks(self, request: HttpRequest) -> list[int]:
@@ -283,9 +283,3 @@ def _chips(report: Report, token: str, chosen: str) -> list[dict[str, Any]]:
                 {"fate": str(fate), "count": f"{count:,}", "label": label, "url": url, "active": chosen == fate}
             )
     return sorted(chips, key=lambda chip: list(Fate).index(chip["fate"]))
-
-
-def _csv_answer(name: str, lines: Iterable[Iterable[str]]) -> HttpResponse:
-    answer = HttpResponse([BOM, *map(csv_line, lines)], content_type="text/csv; charset=utf-8")
-    answer.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
-    return answer

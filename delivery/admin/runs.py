@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import models
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -23,6 +23,7 @@ from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import FAILED, UNSURE, Reason
 from delivery.admin import progress, recipients, rewrite, slices, slots, texts, trouble, wall
 from delivery.admin.verbs import VERBS
+from pushpilot.lib.downloads import csv_answer
 from pushpilot.lib.words import counted
 from tenants import audit, roles
 from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
@@ -184,7 +185,7 @@ class RunAdmin(ReadOnlyAdmin):
             may_export=roles.can(request.user, roles.EXPORT, run.workspace),
         )
 
-    def export_view(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    def export_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """The recipients that the filter shows, as CSV, streamed."""
         require(request, roles.EXPORT)
         run = self._run(request, pk)
@@ -193,12 +194,7 @@ class RunAdmin(ReadOnlyAdmin):
             workspace_of(request), "recipients exported", run.campaign, by=request.user,  # type: ignore[arg-type]
             detail={"run": run.pk, "filter": wanted.query},
         )  # fmt: skip
-        lines = recipients.csv_lines(run, wanted)
-        return StreamingHttpResponse(
-            lines,
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="run-{run.pk}-recipients.csv"'},
-        )
+        return csv_answer(request, f"run-{run.pk}-recipients.csv", recipients.csv_rows(run, wanted))
 
 
 def _missed_words(run: Run, now: datetime) -> str:

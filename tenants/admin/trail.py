@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -22,7 +22,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from pushpilot.lib.spreadsheets import BOM, csv_line
+from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
 from tenants.admin.trail_filters import ActionFilter, DateFilter, PersonFilter, TargetFilter, days_of
@@ -125,24 +125,20 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         except IncorrectLookupParameters:
             return HttpResponseRedirect(reverse("admin:tenants_auditentry_changelist"))
         self.audit(request, "audit trail exported", workspace, filter=request.GET.urlencode()[:1000])
-        return StreamingHttpResponse(
-            _csv_lines(workspace, rows),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="audit-trail-{workspace.slug}.csv"'},
-        )
+        return csv_answer(request, f"audit-trail-{workspace.slug}.csv", _csv_rows(workspace, rows))
 
 
-def _csv_lines(workspace: Workspace, rows: QuerySet[AuditEntry]) -> Iterator[str]:
+def _csv_rows(workspace: Workspace, rows: QuerySet[AuditEntry]) -> Iterator[tuple[object, ...]]:
     """Newest first, by key: entries that are written meanwhile move nothing. The workspace's scope is open only while
     rows are read; between them other requests may use the thread."""
-    yield BOM + csv_line(HEADER)
+    yield HEADER
     after: AuditEntry | None = None
     while True:
         page = rows if after is None else rows.filter(at__lte=after.at).exclude(at=after.at, id__gte=after.pk)
         with scope(workspace):
             found = list(page[:CSV_ROWS])
         for entry in found:
-            yield csv_line(_cells(entry, workspace))
+            yield _cells(entry, workspace)
         if len(found) < CSV_ROWS:
             return
         after = found[-1]

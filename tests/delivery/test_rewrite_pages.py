@@ -110,7 +110,7 @@ def test_everybody_else_gets_the_new_text_and_the_pages_say_who_got_which(cast, 
     listed = cast.client("viewer").get(url(cast, run, "recipients/")).content.decode()
     assert (listed.count("<td>Text 1</td>"), listed.count("<td>Text 2</td>")) == (12, 18)
     answer = cast.client("owner").get(url(cast, run, "recipients.csv"))
-    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode("utf-8-sig"))))
     assert [row["revision"] for row in rows].count("1") == 12
     assert [row["revision"] for row in rows].count("2") == 18
 

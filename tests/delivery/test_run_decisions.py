@@ -141,9 +141,7 @@ def test_recipients_are_found_by_the_provider_s_code(cast, undecided):
     assert 'name="code" value="MADE_UP"' in html
     assert page(cast, undecided, "recipients/", code="MADE_UP").content.decode().count("MADE_UP</code>") == 2
     assert "Nobody is in this part" in page(cast, undecided, "recipients/", code="<x>").content.decode()
-    lines_of_csv = (
-        b"".join(page(cast, undecided, "recipients.csv", code="MADE_UP").streaming_content).decode().splitlines()
-    )
+    lines_of_csv = page(cast, undecided, "recipients.csv", code="MADE_UP").getvalue().decode().splitlines()
     assert len(lines_of_csv) == 3
 
 

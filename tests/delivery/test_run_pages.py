@@ -13,7 +13,7 @@ from campaigns import plan
 from campaigns.models import Campaign, Contact, Run
 from campaigns.reasons import Reason
 from delivery import leases, pace, pipeline, record
-from delivery.admin import slots
+from delivery.admin import recipients, slots
 from delivery.admin.recipients import HEADER
 from delivery.admin.verbs import VERBS
 from delivery.models import Heartbeat, Message, Shard
@@ -393,7 +393,6 @@ def test_pages_of_recipients_show_everybody_once(cast, sent):
 
 def test_a_contact_with_two_devices_is_not_lost_between_pages(cast, launched, monkeypatch):
     from campaigns.models import Endpoint
-    from delivery.admin import recipients
 
     people = add_people(cast.workspace, 5)
     with scope(cast.workspace):
@@ -447,20 +446,13 @@ def test_later_states_come_from_the_slot(cast, sent, monkeypatch):
 
 
 def read_csv(answer):
-    text = b"".join(answer.streaming_content).decode("utf-8-sig")
-    return list(csv.reader(io.StringIO(text)))
+    return list(csv.reader(io.StringIO(answer.getvalue().decode("utf-8-sig"))))
 
 
 def test_the_export_has_every_recipient_and_leaves_a_trace(cast, sent, monkeypatch):
-    from delivery.admin import recipients
-
     monkeypatch.setattr(recipients, "CSV_ROWS", 25)
     monkeypatch.setattr(slots, "MESSAGE_STATES", [lambda ids: {key: ["delivered", "opened"] for key in ids}])
-    answer = page(cast, sent, "recipients.csv", "admin")
-    parts = iter(answer.streaming_content)
-    text = b"".join([next(parts), next(parts), next(parts)])
-    assert current_workspace() is None, "between two parts the thread may serve another workspace"
-    rows = list(csv.reader(io.StringIO((text + b"".join(parts)).decode("utf-8-sig"))))
+    rows = read_csv(page(cast, sent, "recipients.csv", "admin"))
     assert rows[0] == list(HEADER)
     assert len(rows) == 121
     assert len({row[0] for row in rows[1:]}) == 120
@@ -468,6 +460,17 @@ def test_the_export_has_every_recipient_and_leaves_a_trace(cast, sent, monkeypat
     with scope(cast.workspace):
         assert AuditEntry.objects.filter(action="recipients exported", actor=cast.admin).count() == 1
     assert len(read_csv(page(cast, sent, "recipients.csv", reason="endpoint_gone"))) == 41
+
+
+def test_between_two_rows_of_an_export_the_thread_may_serve_another_workspace(cast, sent):
+    rows = recipients.csv_rows(sent, recipients.Wanted())
+    assert [next(rows)[0] for _ in range(3)] == ["contact", "user-0", "user-1"]
+    assert current_workspace() is None
+
+
+def test_an_export_of_thousands_has_every_recipient(cast, prepared):
+    rows = read_csv(page(cast, prepared(2_100), "recipients.csv"))
+    assert len({row[0] for row in rows[1:]}) == len({row[1] for row in rows[1:]}) == len(rows[1:]) == 2_100
 
 
 @pytest.mark.parametrize("who", ["member", "viewer"])

@@ -48,7 +48,7 @@ def listed(cast, query: str) -> set[str]:
 def exported(cast, query: str = "", who="admin") -> list[dict[str, str]]:
     answer = cast.client(who).get(cast.url(f"{LIST}export/?{query}"))
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-    lines = b"".join(answer.streaming_content).decode()
+    lines = answer.getvalue().decode()
     assert lines.startswith("\ufeff")
     return list(csv.DictReader(io.StringIO(lines[1:])))
 
