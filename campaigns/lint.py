@@ -201,7 +201,7 @@ def _completeness(content: Content) -> list[Finding]:
 
 
 def _links(campaign: Campaign, content: Content) -> list[Finding]:
-    link = push.link_problem(content.deep_link, campaign.channel) if content.deep_link else ""
+    link = push.link_problem(content.deep_link, campaign.channel)
     found = (("deep_link", link), ("image_url", push.image_problem(content.image_url)))
     return [Finding(True, field, problem) for field, problem in found if problem]
 

@@ -181,7 +181,7 @@ class Template(models.Model):
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     title = models.CharField(max_length=TITLE_LIMIT)
     body = models.CharField(max_length=BODY_LIMIT)
-    image_url = models.URLField("image", max_length=500, blank=True)
+    image_url = models.CharField("image", max_length=500, blank=True)
     deep_link = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -299,7 +299,7 @@ class Content(TenantModel):
     variant = models.CharField(max_length=1, default="A")
     title = models.CharField(max_length=TITLE_LIMIT)
     body = models.CharField(max_length=BODY_LIMIT)
-    image_url = models.URLField(max_length=500, blank=True)
+    image_url = models.CharField(max_length=500, blank=True)
     deep_link = models.CharField(max_length=500, blank=True)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     # What only some channels know: buttons, data, ttl_secs, priority, collapse_key, badge, sound, android_channel,

@@ -13,6 +13,7 @@ from typing import Any
 from campaigns.models import Channel, Endpoint, Target
 from campaigns.render import is_dynamic
 from pushpilot.lib.signing import sign_reference
+from pushpilot.lib.spelling import control_character
 
 PAYLOAD_LIMIT_BYTES = 4096  # FCM's
 TOPIC_LIMIT_BYTES = 2048
@@ -26,18 +27,33 @@ CONDITION_LIMIT_TOPICS = 5
 TOPIC_LIMIT = 200
 _SAMPLE_ID = 10**7  # references of a real send are about this long
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
-_RUNS_CODE = re.compile(r"\s*(javascript|data|vbscript)\s*:", re.IGNORECASE)
-_HTTPS = re.compile(r"https://[^\s/]+\S*")
+_LINK = re.compile(r"https?://[^\s/?#]+\S*|(?!https?:)[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)
+# They run code, or open what lies on a device or in a browser. Browsers skip blanks and controls in front and within.
+_REFUSED = re.compile(r"(javascript|data|vbscript|file|filesystem|blob|view-source|about):", re.IGNORECASE)
+_SKIPPED = re.compile(r"[\x00-\x20\x7f-\xa0\u200b\ufeff]+")
+_HTTPS = re.compile(r"https://[^\s/?#]+\S*")
 _DATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 # FCM refuses these; pp_ carries the reference, the link and the buttons of every message.
 _RESERVED = ("google.", "gcm.", "pp_")
 _RESERVED_WORDS = frozenset({"from", "message_type", "collapse_key", "notification", "google", "gcm"})
 _TOPIC_CHARACTERS = "[a-zA-Z0-9-_.~%]+"
 _TOPIC = re.compile(_TOPIC_CHARACTERS)
+_WHERE_A_TAP_LEADS = "Write the whole link, for example https://shop.example/sale or yourapp://offers."
 _TOKEN = re.compile(rf"\s*(?:'(?P<topic>{_TOPIC_CHARACTERS})'\s+in\s+topics\b|(?P<sign>&&|\|\||[()]))")
 
 Problem = tuple[str, str]  # (form field, sentence)
+
+
+class Fault(str):
+    """A sentence on a value: what is wrong with it (`text`), and what to do about it (`remedy`). Empty: nothing is."""
+
+    text: str
+    remedy: str
+
+    def __new__(cls, text: str = "", remedy: str = "") -> Fault:
+        fault = super().__new__(cls, f"{text} {remedy}".strip())
+        fault.text, fault.remedy = text, remedy
+        return fault
 
 
 # --- topics ---------------------------------------------------------------------------------------------
@@ -107,6 +123,8 @@ def data_problem(data: Mapping[str, Any]) -> str:
             return f"“{key}” is reserved; choose another name."
         if not isinstance(value, str):
             return f"The value of “{key}” must be text."
+        if control := control_problem(f"value of “{key}”", value):
+            return control
         if is_dynamic(value):
             return f"“{key}” goes to everybody with the same value; leave personalisation out."
     return ""
@@ -122,26 +140,39 @@ def button_problem(number: int, button: Mapping[str, Any], channel: str) -> Prob
     if is_dynamic(text) or is_dynamic(url):
         field = "text" if is_dynamic(text) else "url"
         return f"button_{number}_{field}", "Buttons are the same for everybody; leave personalisation out."
-    if url and (problem := link_problem(url, channel)):
+    if control := control_problem("text of the button", text):
+        return f"button_{number}_text", control
+    if problem := link_problem(url, channel):
         return f"button_{number}_url", problem
     return None
 
 
-def link_problem(link: str, channel: str) -> str:
+def link_problem(link: str, channel: str = "") -> Fault:
     """What is wrong with a link that a tap opens. Its personalised parts are judged by lint over the texts."""
-    if found := _RUNS_CODE.match(link):
-        return f"A link that starts with {found[1].lower()}: opens no page; it runs code. Write where a tap leads."
+    if not link:
+        return Fault()
+    if found := _REFUSED.match(_SKIPPED.sub("", link)):
+        scheme = found[1].lower()
+        return Fault(f"A link that starts with {scheme}: opens no page of a website or an app.", _WHERE_A_TAP_LEADS)
     if channel == Channel.WEB_PUSH and not link.startswith("https://"):
-        return "Browsers open only links that start with https://."
-    if not is_dynamic(link) and not _SCHEME.fullmatch(link):
-        return "Write the whole link, for example https://shop.example/sale or yourapp://offers."
-    return ""
+        return Fault("Browsers open only links that start with https://.", "Write the address of a web page.")
+    if is_dynamic(link) or _LINK.fullmatch(link):
+        return Fault()
+    return Fault("This is no whole link.", _WHERE_A_TAP_LEADS)
 
 
-def image_problem(address: str) -> str:
-    if address and not is_dynamic(address) and not _HTTPS.fullmatch(address):
-        return "Write the whole address of the image; it starts with https://."
-    return ""
+def image_problem(address: str) -> Fault:
+    """What is wrong with the address of an image."""
+    if not address or is_dynamic(address) or _HTTPS.fullmatch(address):
+        return Fault()
+    return Fault("This is no address of an image.", "Write the whole address; it starts with https://.")
+
+
+def control_problem(label: str, text: str) -> Fault:
+    """What is wrong with a text that holds a control character: no phone shows it, and no file carries it."""
+    if control := control_character(text):
+        return Fault(f"The {label} contains the control character {control}.", "Delete it, or type the text again.")
+    return Fault()
 
 
 def collapse_key_problem(key: str) -> str:

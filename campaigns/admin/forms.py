@@ -158,6 +158,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         if self.meanwhile:
             self.put("seen", self.initial["seen"])
             self.add_error(None, self.meanwhile)
+        self.check_texts()
         self.check_buttons(self.channel_chosen())
         self.check_sending(self.instance)
         self._clean_target(cleaned)

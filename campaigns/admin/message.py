@@ -13,6 +13,7 @@ from campaigns import push
 from campaigns.admin.options import OPTIONS, MessageOptions, select_field, stored_options, text_field
 from campaigns.models import BODY_LIMIT, TITLE_LIMIT, Campaign, Content, Tone
 from campaigns.render import TEXT_FIELDS, RenderError, compile_text
+from pushpilot.lib.spelling import unix_lines
 from tenants.models import Workspace
 
 
@@ -24,7 +25,7 @@ class _Counted(forms.CharField):
         return {name: value for name, value in super().widget_attrs(widget).items() if name != "maxlength"}
 
     def to_python(self, value: Any) -> str:
-        return str(super().to_python(value)).replace("\r\n", "\n")
+        return unix_lines(str(super().to_python(value)))
 
 
 class MessageFields(MessageOptions):
@@ -63,6 +64,12 @@ class MessageFields(MessageOptions):
         data[name] = value
 
     # --- cleaning -------------------------------------------------------------------------------------------
+    def check_texts(self) -> None:
+        """Add the errors of texts with control characters; part of clean()."""
+        for name, value in list(self.cleaned_data.items()):
+            if isinstance(value, str) and (problem := push.control_problem(str(self.fields[name].label), value)):
+                self.add_error(name, problem)
+
     def _clean_liquid(self, field: str) -> str:
         source = str(self.cleaned_data[field])
         try:
@@ -85,7 +92,7 @@ class MessageFields(MessageOptions):
 
     def clean_deep_link(self) -> str:
         link = self._clean_liquid("deep_link")
-        if link and (problem := push.link_problem(link, self.channel_chosen())):
+        if problem := push.link_problem(link, self.channel_chosen()):
             raise ValidationError(problem)
         return link
 
@@ -125,6 +132,7 @@ class MessageForm(MessageFields):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        self.check_texts()
         self.check_buttons(self.channel_chosen())
         return cleaned
 

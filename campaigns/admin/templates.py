@@ -152,8 +152,6 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "body":
             kwargs["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": 4})
-        elif db_field.name == "image_url":  # as plain text, so that the import's sentence is the one that is shown
-            kwargs["form_class"] = forms.CharField
         elif db_field.name == "category":  # Unfold leaves out the blank choice, so that everything became festive
             kwargs["choices"] = [("", "Select category"), *Template.Category.choices]
         return super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -8,16 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
 
 from django.core.exceptions import ValidationError
-from django.core.validators import URLValidator
 
-from campaigns import render
+from campaigns import push, render
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
-from pushpilot.lib.spelling import fold
+from pushpilot.lib.spelling import BLANK, fold, trim, unix_lines
 from tenants.validators import LANGUAGE
 
 COLUMNS = ("name", "language", "category", "tone", "title", "body", "image_url", "deep_link")
@@ -38,11 +36,10 @@ CHOICES: dict[str, dict[str, str]] = {
     "tone": dict(Tone.choices),
 }
 PERSONALISED = ("title", "body", "image_url", "deep_link")
+_ADDRESSES: dict[str, Callable[[str], push.Fault]] = {"image_url": push.image_problem, "deep_link": push.link_problem}
 
-_WEB_ADDRESS = URLValidator(schemes=["http", "https"])
-_SCRIPT_SCHEMES = ("javascript", "data", "vbscript")
 _CURLY_QUOTES = re.compile(r"\{[{%][^}]*[“”„‘’]")
-_TO_SPACE = re.compile(r"\s+")
+_TO_SPACE = re.compile(f"{BLANK}+")
 
 
 class CellError(ValidationError):
@@ -100,11 +97,11 @@ def _listed(words: list[str]) -> str:
 # --- a cell --------------------------------------------------------------------------------------------
 def tidy(column: str, cell: str) -> str:
     """The value that a cell means. What is not understood comes back as it is; `problems_of` says so."""
-    # An apostrophe before a formula's first character is how our own export, and Excel, keep it text.
-    if len(cell) > 1 and cell[0] == "'" and cell[1] in "=+-@\t":
-        cell = cell[1:]
+    cell = trim(unix_lines(cell))
     if column != "body":
-        cell = _TO_SPACE.sub(" ", cell).strip()
+        cell = _TO_SPACE.sub(" ", cell)
+    if column == "name":
+        return fold(cell)
     if column == "language":
         return _tidy_language(cell)
     if column in CHOICES:
@@ -137,23 +134,20 @@ def problems_of(values: Mapping[str, str]) -> dict[str, CellError]:
 def _problem(column: str, value: str) -> CellError | None:
     if not value:
         return CellError(f"The {column} is empty.", _remedy_for_empty(column)) if column in REQUIRED else None
-    if column in CHOICES and value not in CHOICES[column]:
-        return _no_choice(column, value)
-    if column == "language" and not LANGUAGE.fullmatch(value):
-        return CellError(f"“{value[:40]}” is no language code.", "Write a code such as en, hi or pt-BR.")
+    if control := push.control_problem(column, value):
+        return CellError(control.text, control.remedy)
     if len(value) > LIMITS[column]:
         over = len(value) - LIMITS[column]
         return CellError(
             f"The {column} has {len(value):,} characters; the limit is {LIMITS[column]:,}.", f"Shorten it by {over:,}."
         )
-    if column == "image_url" and not _is_web_address(value):
-        return CellError(
-            "This is no web address.", "Write one that starts with https://, or leave the cell empty for no image."
-        )
-    if column == "deep_link" and _scheme_of(value) in _SCRIPT_SCHEMES:
-        return CellError(
-            "A link must not run code.", "Write a web address or an address of your app, such as app://offers."
-        )
+    if column in CHOICES and value not in CHOICES[column]:
+        return _no_choice(column, value)
+    if column == "language" and not LANGUAGE.fullmatch(value):
+        return CellError(f"“{value[:40]}” is no language code.", "Write a code such as en, hi or pt-BR.")
+    fault = _ADDRESSES[column](value) if column in _ADDRESSES else push.Fault()
+    if fault:
+        return CellError(fault.text, fault.remedy)
     return _unparsable(value) if column in PERSONALISED else None
 
 
@@ -170,21 +164,6 @@ def _no_choice(column: str, value: str) -> CellError:
     near = difflib.get_close_matches(value.casefold(), allowed, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     return CellError(f"“{value[:40]}” is no {column}.", f"{hint}Use one of: {', '.join(allowed)}.")
-
-
-def _is_web_address(value: str) -> bool:
-    try:
-        _WEB_ADDRESS(value)
-    except ValidationError:
-        return False
-    return True
-
-
-def _scheme_of(value: str) -> str:
-    try:
-        return urlsplit(value).scheme.lower()
-    except ValueError:
-        return ""
 
 
 def _unparsable(value: str) -> CellError | None:

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 
+from pushpilot.lib.spelling import trim, unix_lines
+
 FILE_LIMIT = 10 * 1024 * 1024  # bytes
 ROW_LIMIT = 20_000  # rows with content
 LINE_LIMIT = 100_000  # rows in all, blank ones too
@@ -23,9 +25,11 @@ _ZIP = b"PK\x03\x04"
 _OLE = b"\xd0\xcf\x11\xe0"
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'\A"?sep=([,;\t|])"?(?:\r\n|\r|\n)', re.IGNORECASE)
-# What text never holds; \x0b and \x0c are line breaks of slides and pages, \x1a the end of a DOS file.
-_BINARY = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
-_BREAKS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x80-\x84\x86-\x9f]")
+BINARY_SHARE = 0.05  # of control characters: no table has so many, pictures and programs have at least twice as many
+
+# Python's own limit of 131,072 ends in a complaint about quotation marks; what a column may hold, its own limit says.
+csv.field_size_limit(FILE_LIMIT)
 
 NOT_A_TABLE = "This is no table we can read. Save it as “CSV UTF-8” or as an Excel workbook (.xlsx) and try again."
 OLD_EXCEL = (
@@ -125,7 +129,7 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
 
 def trimmed(raw: list[str]) -> list[str]:
     """Cells without the white space around them (NBSP and zero-width marks too), trailing empty ones dropped."""
-    cells = [_BREAKS.sub("\n", cell).strip().strip("\ufeff\u200b").strip() for cell in raw]
+    cells = [trim(unix_lines(cell)) for cell in raw]
     while cells and not cells[-1]:
         cells.pop()
     return cells
@@ -143,9 +147,9 @@ def _checked_header(header: Row) -> Row:
 # --- CSV -----------------------------------------------------------------------------------------------
 def _csv_rows(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
     text, notes = _decoded(data)
-    if _BINARY.search(text) or text.lstrip().startswith("<"):
+    if len(_CONTROLS.findall(text)) > BINARY_SHARE * len(text) or text.lstrip().startswith("<"):
         raise FileProblem(NOT_A_TABLE)
-    text = text.replace("\x1a", "")
+    text = text.removesuffix("\x1a")  # the end of a DOS file
     separator = _SEPARATOR_LINE.match(text)  # Excel's own first line; Excel does not show it, so it is no row
     if separator:
         return _records(text[separator.end() :], separator[1]), notes
@@ -156,8 +160,6 @@ def _decoded(data: bytes) -> tuple[str, list[str]]:
     try:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return data.decode("utf-16"), []
-        if b"\x00" in data:
-            raise FileProblem(NOT_A_TABLE)
         try:
             return data.decode("utf-8-sig"), []
         except UnicodeDecodeError:

@@ -203,13 +203,16 @@ class _ByKey(instance_loaders.BaseInstanceLoader):
         # Of two that differ only in case the oldest is the one meant, unless the file spells the other exactly.
         self.known: dict[tuple[str, str], Template] = {}
         self.exact: dict[tuple[str, str], Template] = {}
+        self.exported: dict[tuple[str, str], Template] = {}
         for template in resource.get_queryset().order_by("-pk"):
             self.known[key_of(template.name, template.language)] = template
             self.exact[template.name, template.language] = template
+            self.exported[key_of(spreadsheets.safe(template.name), template.language)] = template
 
     def get_instance(self, row: Mapping[str, Any]) -> Template | None:
         name, language = row["name"], row["language"]
-        return self.exact.get((name, language)) or self.known.get(key_of(name, language))
+        key = key_of(name, language)
+        return self.exact.get((name, language)) or self.known.get(key) or self.exported.get(key)
 
 
 class TemplateResource(resources.ModelResource):
@@ -253,14 +256,16 @@ class TemplateResource(resources.ModelResource):
 
     def import_instance(self, instance: Template, row: Mapping[str, Any], **kwargs: Any) -> None:
         """Puts the row's cells on the instance. Raises ValidationError with a CellError per bad column."""
-        values = {column: row[column] for column in COLUMNS if column in row}
-        before = {column: getattr(instance, column) for column in values}
+        before = {column: getattr(instance, column) for column in COLUMNS if column in row}
+        values = {column: _meant(column, row[column], before[column]) for column in before}
         self._changes = [
             Change(column, before[column], value) for column, value in values.items() if before[column] != value
         ]
         for change in self._changes:
             setattr(instance, change.column, change.after)
-        errors: dict[str, Any] = dict(problems_of(values))
+        # What a template holds already is none of the file's faults: older versions took what is refused today.
+        said = values if instance.pk is None else {change.column: change.after for change in self._changes}
+        errors: dict[str, Any] = dict(problems_of(said))
         if row[_OVERFLOW]:
             errors["__all__"] = _overflow(row[_OVERFLOW])
         first = self._first_row.get(key_of(row["name"], row["language"]), row[_NUMBER])
@@ -317,6 +322,15 @@ class TemplateResource(resources.ModelResource):
     # --- export ---------------------------------------------------------------------------------------------
     def export_field(self, field: Any, instance: Template, **kwargs: Any) -> str:
         return spreadsheets.safe(super().export_field(field, instance, **kwargs))
+
+
+def _meant(column: str, cell: str, before: str) -> str:
+    """What a tidied cell says: the stored value, if that is what a file makes of it.
+
+    So line breaks of Windows change nothing, nor does the apostrophe that our export puts before a formula. Any other
+    apostrophe is part of the text.
+    """
+    return before if cell in (tidy(column, before), tidy(column, spreadsheets.safe(before))) else cell
 
 
 def _overflow(cells: str) -> CellError:

@@ -2,176 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-
-import openpyxl
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from campaigns.imports import cells, files, templates, xlsx
+from campaigns.imports import cells, templates
 from campaigns.imports.files import FileProblem, Row, Table, read_table
 from campaigns.imports.templates import Fate, commit, preview
 from campaigns.models import Template
 from pushpilot.lib import spreadsheets
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
-
-HEADING = "name,language,category,tone,title,body,image_url,deep_link"
-GOOD = "Diwali,en,festive,cheerful,Happy Diwali,20% off,https://cdn.example.com/a.png,app://diwali"
-
-
-def table(*lines: str, heading: str = HEADING) -> Table:
-    return read_table("\n".join([heading, *lines]).encode())
-
-
-def fates(report) -> list[str]:
-    return [str(row.fate) for row in report.rows]
-
-
-def problem(workspace, line: str, heading: str = HEADING):
-    """The only problem of the only row."""
-    report = preview(table(line, heading=heading), workspace)
-    ((found,),) = [row.problems for row in report.rows]
-    return found
-
-
-def workbook(*rows: tuple, sheets: int = 1) -> bytes:
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)
-    for number in range(1, sheets):
-        book.create_sheet(f"More {number}")
-    stream = io.BytesIO()
-    book.save(stream)
-    return stream.getvalue()
-
-
-def repacked(data: bytes, changes: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """The zip with some of its parts replaced or added."""
-    source, stream = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as target:
-        for name in {*source.namelist(), *changes}:
-            target.writestr(name, changes.get(name) if name in changes else source.read(name))
-    return stream.getvalue()
-
-
-# --- files that are fine ---------------------------------------------------------------------------------
-TEXT = f"{HEADING}\nCafé,pt-BR,offer,urgent,Só hoje,Preço — “ótimo”,,\n"
-
-
-@pytest.mark.parametrize(
-    ("data", "note"),
-    [
-        (TEXT.encode(), False),
-        (TEXT.encode("utf-8-sig"), False),
-        (TEXT.encode("utf-16"), False),
-        (b"\xfe\xff" + TEXT.encode("utf-16-be"), False),
-        (TEXT.encode("cp1252"), True),
-        (TEXT.replace("\n", "\r\n").encode(), False),
-        (TEXT.replace("\n", "\r").encode(), False),
-        (TEXT.replace(",", ";").encode(), False),
-        (TEXT.replace(",", "\t").encode(), False),
-        (TEXT.replace(",", "|").encode(), False),
-        (("sep=;\r\n" + TEXT.replace(",", ";")).encode(), False),
-    ],
-    ids=["utf8", "bom", "utf16", "utf16be", "cp1252", "crlf", "cr", "semicolon", "tab", "pipe", "excel-sep"],
-)
-def test_any_dress_of_csv_is_the_same_table(data, note):
-    read = read_table(data)
-    assert read.header == Row(1, HEADING.split(","))
-    assert read.rows == [Row(2, ["Café", "pt-BR", "offer", "urgent", "Só hoje", "Preço — “ótimo”"])]
-    assert bool(read.notes) is note
-
-
-def test_row_numbers_are_those_of_a_spreadsheet_with_blank_lines_and_quoted_newlines():
-    read = read_table(f'\n{HEADING}\n\nA,en,offer,,T,"two\r\nlines",,\n,,,,,,,\n\nB,en,offer,,T,B,,\n'.encode())
-    assert read.header.number == 2
-    assert [row.number for row in read.rows] == [4, 7]
-    assert read.rows[0].cells[5] == "two\nlines"
-
-
-def test_nbsp_and_zero_width_marks_around_cells_are_white_space():
-    assert table("\u00a0Diwali\u00a0,\ufeffen ,offer,,T,B,,").rows[0].cells[:2] == ["Diwali", "en"]
-
-
-def test_a_workbook_is_read_by_its_bytes_whatever_its_name():
-    read = read_table(workbook(tuple(HEADING.split(",")), (), ("Ünï", "en", "offer", None, 2024, 1.5, True), sheets=2))
-    assert read.rows == [Row(3, ["Ünï", "en", "offer", "", "2024", "1.5", "TRUE"])]
-    assert "only the first, “Sheet”" in read.notes[0]
-
-
-# --- files that are not ------------------------------------------------------------------------------------
-BOOK = workbook(tuple(HEADING.split(",")), ("A", "en", "offer", "", "T", "B"))
-SHEET = "xl/worksheets/sheet1.xml"
-XML = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>%s</sheetData></worksheet>'
-LAUGHS = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>' + XML % b""
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"", "empty"),
-        (b"\xef\xbb\xbf \r\n \r\n", "empty"),
-        (HEADING.encode(), "nothing below it"),
-        (f"{HEADING}\n\n,,,\n".encode(), "nothing below it"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "no table"),
-        (bytes(range(128, 256)) * 9, "no table"),
-        (f"{HEADING}\nA\x00B,en".encode(), "no table"),
-        (TEXT.encode("utf-16-le"), "no table"),
-        (b"\xff\xfe\x00\xd8\x00\xd8", "no table"),
-        (b"<html><table><tr><td>name</td></tr></table></html>", "no table"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 99, "old (.xls) or password-protected"),
-        (f'{HEADING}\nA,en,offer,,T,B,,\nB,en,offer,,"never closed,B,,\nC'.encode(), "Row 3: the quotation marks"),
-        (f'{HEADING}\nA,en,offer,,"5" screen",B,,'.encode(), "Row 2: the quotation marks"),
-        (f'{HEADING}\nA,en,"{"x" * 140_000}"'.encode(), "Row 2: the quotation marks"),
-        ((HEADING + "\n" + "A\n" * 20_001).encode(), "more than 20,000 rows"),
-        ((HEADING + "\n" * 100_002 + "A").encode(), "beyond row 100,000"),
-        (("a," * 101 + "b\n1").encode(), "102 columns; the limit is 100"),
-        (b"x" * (files.FILE_LIMIT + 1), "10.0 MB; the limit is 10 MB"),
-        (BOOK[:200], "damaged"),
-        (b"PK\x03\x04 and then rubbish", "damaged"),
-        (repacked(BOOK, {SHEET: b"<worksheet><sheetData><row"}), "damaged"),
-        (repacked(BOOK, {"xl/workbook.xml": b"not xml"}), "damaged"),
-        (repacked(BOOK, {SHEET: LAUGHS}), "unpacks to far more"),
-        (repacked(BOOK, {SHEET: LAUGHS.decode().encode("utf-16")}), "unpacks to far more"),
-        (repacked(BOOK, {"xl/bomb.bin": b"\x00" * 70_000_000}), "unpacks to far more"),
-        (repacked(BOOK, {SHEET: XML % (b"<row/>" * 1_500_001)}), "unpacks to far more"),
-        (repacked(BOOK, {f"xl/media/{n}": b"" for n in range(1_001)}), "unpacks to far more"),
-        (repacked(BOOK, {SHEET: XML % b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'}), "beyond row 100,000"),
-        (workbook(("name",) + ("x",) * 120, ("A",)), "columns; the limit is 100"),
-        (workbook(), "empty"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_a_file_that_is_no_table_gets_one_sentence_that_says_what_to_do(data, says):
-    with pytest.raises(FileProblem) as caught:
-        read_table(data)
-    assert says in str(caught.value)
-    assert any(word in str(caught.value) for word in ("Save", "save", "Split", "split", "Delete", "Fill", "Add", "Put"))
-
-
-def test_a_zip_that_is_no_workbook_is_no_table():
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
-    with pytest.raises(FileProblem, match="no table"):
-        read_table(stream.getvalue())
-
-
-def test_a_part_that_lies_about_its_size_is_not_inflated():
-    honest = repacked(BOOK, {"xl/bomb.bin": b"<" * 5_000_000})
-    size = (5_000_000).to_bytes(4, "little")
-    assert honest.count(size) == 2  # local header and directory
-    with pytest.raises(FileProblem):
-        read_table(honest.replace(size, (10).to_bytes(4, "little")))
-
-
-def test_the_zip_guard_catches_what_it_checks(monkeypatch):
-    monkeypatch.setattr(xlsx, "INFLATED_LIMIT", 100)
-    with pytest.raises(FileProblem, match="unpacks to far more"):
-        read_table(BOOK)
+from tests.campaigns.import_files import DATA, GOOD, HEADING, TEXT, fates, problem, table
 
 
 # --- the heading -------------------------------------------------------------------------------------------
@@ -228,10 +70,10 @@ def test_unknown_columns_are_ignored_and_reported(inside):
         ("A,en,offer,,T,,,", "body", "The body is empty.", "text of the message"),
         (f"A,en,offer,,T,{'x' * 1001},,", "body", "The body has 1,001 characters; the limit is 1,000.", "by 1."),
         (f"{'x' * 101},en,offer,,T,B,,", "name", "The name has 101 characters; the limit is 100.", "by 1."),
-        ("A,en,offer,,T,B,www.example.com/x.png,", "image_url", "no web address", "https://"),
-        ("A,en,offer,,T,B,ftp://example.com/x.png,", "image_url", "no web address", "https://"),
-        ("A,en,offer,,T,B,https://exa mple/x.png,", "image_url", "no web address", "https://"),
-        ("A,en,offer,,T,B,,javascript:alert(1)", "deep_link", "must not run code", "app://offers"),
+        ("A,en,offer,,T,B,www.example.com/x.png,", "image_url", "no address of an image", "https://"),
+        ("A,en,offer,,T,B,ftp://example.com/x.png,", "image_url", "no address of an image", "https://"),
+        ("A,en,offer,,T,B,https://exa mple/x.png,", "image_url", "no address of an image", "https://"),
+        ("A,en,offer,,T,B,,javascript:alert(1)", "deep_link", "opens no page", "yourapp://offers"),
         ("A,en,offer,,Hi {{ name,B,,", "title", "The personalisation cannot be read", "{{ first_name | default"),
         ("A,en,offer,,T,{% if a %}x,,", "body", "The personalisation cannot be read", "{{ first_name | default"),
         ("A,en,offer,,{{ a | shout }},B,,", "title", "cannot be read: unknown filter 'shout'", "{{ first_name"),
@@ -244,6 +86,59 @@ def test_a_bad_cell_names_its_column_and_the_remedy(inside, line, column, text, 
     assert (found.column, found.value) == (column, found.value)
     assert text in found.text
     assert remedy in found.remedy
+
+
+def test_a_control_character_refuses_its_row_alone_and_is_named(inside):
+    report = preview(read_table((DATA / "control-character.csv").read_bytes()), inside.workspace)
+    assert [(row.number, row.fate) for row in report.rows] == [(2, "new"), (3, "error"), (4, "new")]
+    (found,) = report.rows[1].problems
+    assert found.column == "title"
+    assert "U+001B ESCAPE" in found.text
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x01", "\x1a", "\x1f", "\x7f", "\x9b"])
+@pytest.mark.parametrize("column", ["name", "language", "category", "tone", "title", "body", "image_url", "deep_link"])
+def test_a_control_character_in_any_column_is_refused_wherever_it_stands(inside, column, control):
+    good = dict(zip(HEADING.split(","), GOOD.split(","), strict=True))
+    for bad in (control + good[column], good[column] + control):
+        found = problem(inside.workspace, ",".join({**good, column: bad}.values()) + "\n")
+        assert found.column == column
+        assert f"U+{ord(control):04X}" in found.text
+
+
+def test_a_cell_over_the_limit_of_csv_is_refused_by_its_column_and_length(inside):
+    report = preview(read_table((DATA / "long-cell.csv").read_bytes()), inside.workspace)
+    (row,) = report.rows
+    (found,) = row.problems
+    assert (row.number, found.column) == (2, "body")
+    assert "131,073 characters; the limit is 1,000" in found.text
+    assert problem(inside.workspace, f"A,en,{'x' * 200_000},,T,B,,").column == "category"
+
+
+@pytest.mark.parametrize("text", ["'=5", "'Tis the season", "'-10% today", "'@home", "'+1", "''"])
+def test_a_leading_apostrophe_stays(inside, text):
+    commit(table(f"A,en,offer,,{text},{text},,"), inside.workspace, by=inside.owner, source="a.csv")
+    template = Template.objects.get(workspace=inside.workspace)
+    assert (template.title, template.body) == (text, text)
+    assert fates(preview(table(f"A,en,offer,,{text},{text},,"), inside.workspace)) == ["unchanged"]
+
+
+def test_line_breaks_of_windows_and_of_unix_are_the_same_text(inside):
+    Template.objects.create(
+        workspace=inside.workspace, name="Diwali", language="en", category="offer", title="T", body="one\r\ntwo\rthree"
+    )
+    for body in ("one\ntwo\nthree", "one\r\ntwo\r\nthree", "one\x0btwo\u2028three"):
+        assert fates(preview(table(f'Diwali,en,offer,,T,"{body}",,'), inside.workspace)) == ["unchanged"]
+
+
+def test_what_a_template_holds_already_is_no_fault_of_the_file(inside):
+    Template.objects.create(
+        workspace=inside.workspace, name="Old", language="en", category="offer", title="T", body="B",
+        image_url="http://example.com/a.png",
+    )  # fmt: skip
+    line = "Old,en,offer,,T,B2,http://example.com/a.png,"
+    assert fates(preview(table(line), inside.workspace)) == ["changed"]
+    assert problem(inside.workspace, line.replace("a.png", "b.png")).column == "image_url"
 
 
 def test_every_problem_of_a_row_is_told_at_once(inside):
@@ -405,15 +300,16 @@ def test_what_is_exported_comes_back_unchanged(inside):
         name="+Plus",
         category="offer",
         title="=SUM(A1)",
-        body="-10%\nsecond",
+        body="-10%\r\nsecond",
         deep_link="@x",
     )
     resource = templates.TemplateResource(workspace=inside.workspace)
+    Template.objects.create(workspace=inside.workspace, name="Ra", category="offer", title="T\x1b", body="'=kept")
     for kind in ("csv", "xlsx"):
         data = resource.export(resource.get_queryset()).export(kind)
         read = read_table(data if isinstance(data, bytes) else data.encode())
-        assert read.rows[0].cells[4] == "'=SUM(A1)"
-        assert fates(preview(read, inside.workspace)) == ["unchanged"]
+        assert {row.cells[4] for row in read.rows} == {"'=SUM(A1)", "T"}
+        assert fates(preview(read, inside.workspace)) == ["unchanged", "unchanged"]
 
 
 def test_a_table_survives_the_temporary_storage():
