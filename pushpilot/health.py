@@ -121,6 +121,14 @@ def address(now: datetime) -> Line:
     return ok(title, f"People open {settings.PUBLIC_URL}.")
 
 
+def files(now: datetime) -> Line:
+    """Is what lies in DATA_DIR, with keys, mails and the database, closed to other users of the machine?"""
+    title, folder = "Files", settings.DATA_DIR
+    if folder.stat().st_mode & 0o077:
+        return warning(title, f"Other users of this machine can read {folder}.", f"Run chmod -R go= {folder}.")
+    return ok(title, f"Only its own user reads {folder}.")
+
+
 CHECKS: dict[str, Check] = {
     "workers": delivery.health.workers,
     "installation": delivery.health.may_send,
@@ -135,6 +143,7 @@ CHECKS: dict[str, Check] = {
     "encryption": tenants.health.encryption,
     "mail": tenants.health.mail,
     "address": address,
+    "files": files,
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
@@ -24,13 +26,34 @@ POLICY = "; ".join(
 )
 
 
-class ContentSecurityPolicy:
+class OwnAddress:
+    """Makes every absolute link of PUBLIC_URL, never of the Host header, which whoever asks may choose: a mail would
+    lead its reader to another machine, with the token that opens the account.
+
+    Load balancers ask for /healthz by whatever name or number they know the machine, so there the header says nothing.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        # What HttpRequest.build_absolute_uri puts before a path.
+        request._current_scheme_host = settings.PUBLIC_URL  # type: ignore[attr-defined]
+        if request.path_info == "/healthz":
+            request.META["HTTP_HOST"] = urlsplit(settings.PUBLIC_URL).netloc
+        return self.get_response(request)
+
+
+class SafeHeaders:
+    """The content policy; and no cache keeps an answer that does not ask for it: any may hold a token or an address."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Cache-Control", "private, no-store")
         return response
 
 

@@ -44,6 +44,7 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str]) -> None:
         with (self.log_folder / f"{name}.log").open("ab") as log:
+            os.fchmod(log.fileno(), 0o600)  # one of an older version may be there
             child = subprocess.Popen(  # noqa: S603 - our own commands
                 command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )

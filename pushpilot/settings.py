@@ -17,7 +17,10 @@ DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
 DEBUG = env.flag("DEBUG")
 PUBLIC_URL = env.public_url("PUBLIC_URL", "http://localhost:8000")
 _public = urlsplit(PUBLIC_URL)
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", sorted({_public.hostname or "", "localhost", "127.0.0.1", "[::1]"}))
+_HTTPS = _public.scheme == "https"
+# Behind https nobody comes by another name; who asks the machine itself gets /healthz, whatever they call it.
+_LOCAL = set() if _HTTPS else {"localhost", "127.0.0.1", "[::1]"}
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", sorted({_public.hostname or "", *_LOCAL}))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = env.secrets_list("SECRET_KEY_FALLBACKS")
@@ -27,8 +30,11 @@ ENCRYPTION_KEYS = env.secrets_list("ENCRYPTION_KEYS") or [env.secret("ENCRYPTION
 # How many reverse proxies of ours stand in front: that many X-Forwarded-For entries are believed, no more.
 PROXY_COUNT = env.integer("PROXY_COUNT", 0, most=5)
 
-_HTTPS = _public.scheme == "https"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
+# With this prefix a browser takes them from this host alone, and over https: no page of another host in the domain
+# can set one.
+_OURS = "__Host-" if _HTTPS else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_OURS}sessionid", f"{_OURS}csrftoken"
 SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PROXY_COUNT else None
@@ -97,9 +103,10 @@ INSTALLED_APPS = [
     "pushpilot",
 ]
 MIDDLEWARE = [
+    "pushpilot.middleware.OwnAddress",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "pushpilot.middleware.ContentSecurityPolicy",
+    "pushpilot.middleware.SafeHeaders",
     "pushpilot.middleware.ApiProblems",
     "pushpilot.middleware.NoNul",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -206,7 +213,7 @@ HEADLESS_JWT_STATEFUL_VALIDATION_ENABLED = HEADLESS_JWT_ROTATE_REFRESH_TOKEN = T
 HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN = 5 * 60
 HEADLESS_JWT_REFRESH_TOKEN_EXPIRES_IN = SESSION_COOKIE_AGE = 14 * 86_400  # since the last refresh
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"PushPilot <no-reply@{_public.hostname}>")
-vars().update(env.email("EMAIL_URL", "console://"))
+vars().update(env.email("EMAIL_URL", (DATA_DIR / "mail").absolute().as_uri()))
 
 # --- work in the background ----------------------------------------------------------------------------
 WORKERS = env.integer("WORKERS", 2, least=1, most=64)
@@ -263,7 +270,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {"()": "pushpilot.lib.redaction.Line", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "WARNING", LOG_LEVELS)},
     "loggers": {"django-q": {"level": "WARNING"}},

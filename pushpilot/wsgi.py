@@ -7,5 +7,6 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+os.umask(0o077)  # what it writes below DATA_DIR is for its own user
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pushpilot.settings")
 application = get_wsgi_application()

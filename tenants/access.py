@@ -10,8 +10,8 @@ from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.models import EmailAddress
 from allauth.core.internal.httpkit import is_headless_request
 from django import forms
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.sites.shortcuts import get_current_site
 from django.http import HttpRequest
 
 from pushpilot.lib.clients import client_address
@@ -105,7 +105,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """In the browser, a mail server that is away ends no request half-way: the next page says so. Over the API its
         error is raised (tenants.api.tokens answers 503)."""
         request = allauth.core.context.request
-        whole = {"request": request, "email": email, "current_site": get_current_site(request), **context}
+        whole = {"request": request, "email": email, "public_url": settings.PUBLIC_URL, **context}
         message = self.render_mail(template_prefix, email, whole)
         if is_headless_request(request):
             message.send()

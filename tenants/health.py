@@ -53,7 +53,8 @@ def mail(now: datetime) -> Line:
             "Set EMAIL_URL, for example smtp+tls://user:password@mail.example.com:587.",
         )
     if backend == "filebased":
-        return warning(title, "Account mails are written to files.", "Set EMAIL_URL to your mail server.")
+        where = getattr(settings, "EMAIL_FILE_PATH", None) or "a folder"
+        return warning(title, f"Account mails are files in {where}.", "Set EMAIL_URL to your mail server.")
     if backend != "smtp":
         return ok(title, f"Sent by the {backend} backend.")
     server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"

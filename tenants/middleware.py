@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import get_script_prefix, set_script_prefix
 
@@ -67,7 +68,7 @@ class WorkspaceMiddleware:
             if request.COOKIES.get(LAST_WORKSPACE) != workspace.slug:
                 response.set_cookie(
                     LAST_WORKSPACE, workspace.slug, max_age=365 * 86400, httponly=True, samesite="Lax",
-                    secure=request.is_secure(),
+                    secure=settings.SESSION_COOKIE_SECURE,
                 )  # fmt: skip
             return response
         finally:

@@ -178,7 +178,7 @@ def email(name: str, default: str) -> dict[str, Any]:
     url = text(name, default)
     parts, port = _split(name, url)
     if parts.scheme == "console":
-        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+        return {"EMAIL_BACKEND": "pushpilot.lib.console.EmailBackend"}
     if parts.scheme == "file" and parts.path:
         return {
             "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",

@@ -1,7 +1,8 @@
-"""Error reports without secrets, whether DEBUG is on or an error handler mails them."""
+"""Error reports and log lines without secrets, whether DEBUG is on or an error handler mails them."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import ItemsView
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from django.http import HttpRequest, QueryDict
 from django.views.debug import SafeExceptionReporterFilter
 
-__all__ = ["SecretsHidden"]
+__all__ = ["Line", "SecretsHidden", "without_secrets"]
 
 # By name, for what nobody could tell by its look; by look, for what travels under any name.
 _NAME = re.compile(
@@ -17,7 +18,24 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _LOOK = re.compile(r"PRIVATE KEY|private_key|gAAAAA|pp_(live|test)_[\w-]{20}|ya29\.|Bearer |eyJ[\w-]+\.eyJ")
+# In running text: the part of a link that opens an account or a workspace, keys and tokens.
+_IN_TEXT = re.compile(
+    r"(?<=/invitations/)[\w-]{20,}|(?<=[?&]mailbox=)[\w%.:-]+"
+    r"|(?<=/accounts/confirm-email/)[^/\s?\"'<>]+|(?<=/accounts/password/reset/key/)[^/\s?\"'<>]+"
+    r"|pp_(?:live|test)_[\w-]{20,}|(?<=Bearer )\S+|eyJ[\w-]+\.eyJ[\w.-]+|ya29\.[\w-]+"
+)
 _PASSWORD_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def without_secrets(text: str) -> str:
+    return _IN_TEXT.sub("[hidden]", text)
+
+
+class Line(logging.Formatter):
+    """A log line with its traceback. A request for a page is logged with its address, which may be a link's."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 class SecretsHidden(SafeExceptionReporterFilter):

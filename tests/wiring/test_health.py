@@ -178,6 +178,13 @@ def test_mail_is_fine_once_a_server_takes_our_connection(settings):
     assert "does not take mail" in line.says
 
 
+def test_files_that_others_can_read_are_a_warning(settings):
+    settings.DATA_DIR.chmod(0o755)
+    assert health.files(NOW).status == WARNING
+    settings.DATA_DIR.chmod(0o700)
+    assert health.files(NOW).status == OK
+
+
 def test_mail_that_reaches_nobody_is_a_warning(settings, monkeypatch):
     for url in ("console://", "file:///mails"):
         monkeypatch.setenv("EMAIL_URL", url)

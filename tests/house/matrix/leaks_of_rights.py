@@ -15,7 +15,7 @@ from campaigns.admin.templates import TemplateAdmin
 from campaigns.models import Contact
 from delivery.admin import preview, runs
 from pushpilot.lib.problems import Problem
-from pushpilot.middleware import ContentSecurityPolicy
+from pushpilot.middleware import SafeHeaders
 from reports import digest, inbox
 from tenants import invitations, keys, roles
 from tenants import workspaces as workspaces_verbs
@@ -125,13 +125,13 @@ def _(world, patch):
 
 @leak("a refusal becomes a redirect", route("tenants_apikey_changelist", "viewer"))
 def _(world, patch):
-    real = ContentSecurityPolicy.__call__
+    real = SafeHeaders.__call__
 
     def friendly(self, request):
         response = real(self, request)
         return HttpResponseRedirect("/") if response.status_code == 403 else response
 
-    patch.setattr(ContentSecurityPolicy, "__call__", friendly)
+    patch.setattr(SafeHeaders, "__call__", friendly)
 
 
 @leak("a closed workspace stays open", some(programs.closed_cells, "viewer", of="contact"))

@@ -43,7 +43,7 @@ def test_a_new_person_confirms_the_address_and_signs_in(app, mailoutbox):
     (mail,) = mailoutbox
     assert mail.to == ["ravi@example.com"]
     link = next(word for word in mail.body.split() if "/accounts/confirm-email/" in word)
-    Client().post(link.removeprefix("http://testserver"))
+    Client().post(link.removeprefix(settings.PUBLIC_URL))
     assert app.login(NEW["email"], NEW["password"]).json()["user"]["full_name"] == "Ravi Iyer"
     assert app.is_in()
 

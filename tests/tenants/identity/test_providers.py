@@ -8,6 +8,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.test import Client, RequestFactory
 
@@ -25,7 +26,7 @@ APPLES_NAME = json.dumps({"name": {"firstName": "Asha", "lastName": "Rao"}})
 def test_the_provider_is_asked_with_state_pkce_and_nonce(db, identity_provider, provider):
     asked = identity_provider.start(Client(), provider)
     assert asked["client_id"] == CLIENT_IDS[provider]
-    assert asked["redirect_uri"] == f"http://testserver/accounts/{provider}/login/callback/"
+    assert asked["redirect_uri"] == f"{settings.PUBLIC_URL}/accounts/{provider}/login/callback/"
     assert asked["code_challenge_method"] == "S256"
     assert len(asked["state"]) >= 16
     assert asked["nonce"] == asked["code_challenge"]

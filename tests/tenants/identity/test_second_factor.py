@@ -88,7 +88,7 @@ def test_each_change_is_told_by_mail_in_our_words(mailoutbox):
         "The authenticator app of your PushPilot account was turned off",
     ]
     assert "Was it you?" in mailoutbox[0].body
-    assert "http://testserver/accounts/password/reset/" in mailoutbox[0].body
+    assert "http://localhost:8000/accounts/password/reset/" in mailoutbox[0].body
 
 
 # --- at rest -------------------------------------------------------------------------------------------------------
