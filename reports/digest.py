@@ -131,7 +131,8 @@ class _Incoming:
     campaign_id: int | None = None
     run_id: int | None = None
     notification_id: int | None = None
-    contact_id: int | None = None
+    contact_id: int | None = None  # whom it is about, as its sender says
+    person_id: int | None = None  # the same, if the sender has proven it: only then it changes consent and profile
 
 
 @transaction.atomic
@@ -165,13 +166,17 @@ def _read(workspace: Workspace, batches: Sequence[InboxBatch]) -> dict[str, _Inc
 
 
 def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> None:
-    """The contact of each event: that of its message, else the one that the sender names."""
+    """The contact of each event: that of its message, else the one that the sender names.
+
+    A reference proves its own person and nobody else. A name beside it, or alone, proves nothing unless the customer's
+    server vouches for it: a public key can be read out of every app.
+    """
     messages = {found.notification_id for found in incoming if found.notification_id}
     by_message = dict(Message.objects.filter(pk__in=messages).values_list("pk", "contact_id")) if messages else {}
     named = {
         found.event.external_user_id
         for found in incoming
-        if found.event.external_user_id and found.notification_id not in by_message
+        if found.event.external_user_id and by_message.get(found.notification_id or 0) is None
     }
     by_name = (
         dict(Contact.objects.filter(workspace=workspace, external_id__in=named).values_list("external_id", "pk"))
@@ -179,7 +184,10 @@ def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> No
         else {}
     )
     for found in incoming:
-        found.contact_id = by_message.get(found.notification_id or 0) or by_name.get(found.event.external_user_id)
+        owner = by_message.get(found.notification_id or 0)
+        claimed = by_name.get(found.event.external_user_id)
+        found.contact_id = owner or claimed
+        found.person_id = owner or (claimed if found.event.is_vouched else None)
 
 
 def _row(workspace: Workspace, found: _Incoming) -> EventRow:
@@ -216,9 +224,9 @@ def _unsubscribe(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
     channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel"))
     latest: dict[tuple[int, str], _Incoming] = {}
     for found in fresh:
-        if found.contact_id is None:
+        if found.person_id is None:
             continue
-        key = (found.contact_id, channels.get(found.campaign_id or 0, Channel.APP_PUSH))
+        key = (found.person_id, channels.get(found.campaign_id or 0, Channel.APP_PUSH))
         if key not in latest or latest[key].event.occurred_at < found.event.occurred_at:
             latest[key] = found
     if not latest:
@@ -245,9 +253,9 @@ def _unsubscribe(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
 def _mark_seen(fresh: Sequence[_Incoming]) -> None:
     seen: dict[int, datetime] = {}
     for found in fresh:
-        if found.contact_id is not None and found.event.type in SIGNS_OF_LIFE:
+        if found.person_id is not None and found.event.type in SIGNS_OF_LIFE:
             at = found.event.occurred_at
-            seen[found.contact_id] = max(at, seen.get(found.contact_id, at))
+            seen[found.person_id] = max(at, seen.get(found.person_id, at))
     if seen:
         _lock_contacts(sorted(seen))
         store.move_last_seen(seen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -21,9 +22,11 @@ from pushpilot.lib.bounded import OutOfBounds, check_id, check_json, check_line,
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
 from reports.models import InboxBatch
+from tenants import identity
 from tenants.keys import KnownKey
-from tenants.models import Connection, Workspace
+from tenants.models import ApiKey, Connection, Workspace
 from tenants.scope import every_workspace, scope
+from tenants.secrets import SecretUnreadable
 
 BATCH_LIMIT_EVENTS = 500
 BATCH_LIMIT_BYTES = 512 * 1024
@@ -46,6 +49,10 @@ class PostedEvent(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="What a custom event is called, e.g. `order_placed`.")] = ""
     ref: Annotated[str, Meta(description="The push's `data.pp_ref`: which message this is about.")] = ""
     external_user_id: Annotated[str, Meta(description="The person's id in your system, when there is no `ref`.")] = ""
+    identity_hash: Annotated[
+        str,
+        Meta(description="Your server's HMAC of `external_user_id`: with a public key the proof that it is theirs."),
+    ] = ""
     occurred_at: Annotated[
         datetime | None, Meta(description="When it happened, by the device's clock, with time zone. Default: now.")
     ] = None
@@ -78,6 +85,8 @@ class AcceptedEvent(Struct, array_like=True):
     external_user_id: str
     occurred_at: datetime
     metadata: dict[str, Any]
+    # Who sent it may speak for `external_user_id`: the customer's server did, or its hash says so.
+    is_vouched: bool = False
 
 
 class _Readable(Protocol):
@@ -110,11 +119,12 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
     nothing is stored and the sender keeps the batch.
     """
     items, sent_at = _open(body)
+    voucher = _Voucher(key, now)
     judged: dict[int, AcceptedEvent] = {}
     rejected = []
     for index, item in enumerate(items):
         try:
-            judged[index] = _judge(item, sent_at, now)
+            judged[index] = _judge(item, sent_at, now, voucher)
         except OutOfBounds as error:
             rejected.append(Rejection(index, error.code, error.detail))
     if key.is_test:
@@ -128,6 +138,30 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
         )  # fmt: skip
     _store(accepted, key, now)
     return Receipt(len(accepted), rejected)
+
+
+class _Voucher:
+    """Knows for whom the sender of a request may speak. Its secrets are read once, if an event brings a hash at all."""
+
+    def __init__(self, key: KnownKey, now: datetime) -> None:
+        self.key, self.now = key, now
+
+    @cached_property
+    def _secrets(self) -> list[str]:
+        try:
+            with every_workspace():
+                return identity.secrets_of(self.key.workspace_id, self.now)
+        except SecretUnreadable as error:
+            detail = "The secret of identity verification cannot be read, so nothing was stored; send the events again."
+            raise Problem(503, "not_stored", detail, headers={"Retry-After": "60"}) from error
+
+    def speaks_for(self, external_user_id: str, identity_hash: str) -> bool:
+        """The customer's server sent the event, or has signed the id. Never with a test key: people are real."""
+        if self.key.is_test or not external_user_id:
+            return False
+        if self.key.kind == ApiKey.Kind.SECRET:
+            return True
+        return bool(identity_hash) and identity.is_proven(external_user_id, identity_hash, self._secrets)
 
 
 def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list[Rejection]:
@@ -220,7 +254,7 @@ def _sender_clock(raw: Raw | None) -> datetime | None:
         raise Problem(422, "invalid", error.detail) from error
 
 
-def _judge(item: Raw, sent_at: datetime | None, now: datetime) -> AcceptedEvent:
+def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher) -> AcceptedEvent:
     """The event, bounded. Raises OutOfBounds with what is wrong and what to send instead."""
     size = len(memoryview(item))
     if size > EVENT_LIMIT_BYTES:
@@ -237,12 +271,17 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime) -> AcceptedEvent:
     check_line(check_text(event.name, "name", 200), "name")
     check_text(event.ref, "ref", 200)
     external_user_id = check_id(event.external_user_id, "external_user_id", 200)
+    check_text(event.identity_hash, "identity_hash", 200)
     if event.metadata:
         check_json(event.metadata, "metadata", text_limit=METADATA_TEXT_LIMIT)
     if event.occurred_at is not None:
         check_zoned(event.occurred_at, "occurred_at")
     moment = true_moment(event.occurred_at, sent_at, now)
-    return AcceptedEvent(event.message_id, event.type, event.name, event.ref, external_user_id, moment, event.metadata)
+    # By the id as it was sent: that spelling is what the customer's server has signed.
+    is_vouched = voucher.speaks_for(event.external_user_id, event.identity_hash)
+    return AcceptedEvent(
+        event.message_id, event.type, event.name, event.ref, external_user_id, moment, event.metadata, is_vouched
+    )
 
 
 def _too_large() -> Problem:

@@ -22,7 +22,7 @@ from tenants.scope import TenantManager, TenantModel, belongs_to_workspace, ever
 from tenants.validators import validate_address, validate_language, validate_name, validate_time_zone
 
 __all__ = [
-    "ApiKey", "AuditEntry", "Connection", "Invitation", "Logo", "Membership", "User", "Workspace",
+    "ApiKey", "AuditEntry", "Connection", "IdentitySecret", "Invitation", "Logo", "Membership", "User", "Workspace",
     "WorkspaceUserObjectPermission",
 ]  # fmt: skip
 
@@ -286,6 +286,20 @@ class ApiKey(TenantModel):
         if self.revoked_at:
             return "Revoked"
         return "Expired" if self.expires_at and self.expires_at <= now else "Active"
+
+
+class IdentitySecret(TenantModel):
+    """The workspace's secret of identity verification, two during a rotation. tenants.identity has its verbs."""
+
+    sealed: models.Field[str, str] = secrets.SealedTextField(editable=False)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, editable=False)
+
+    capabilities = {"view": roles.CONNECTIONS, "add": roles.CONNECTIONS, "change": roles.CONNECTIONS}
+
+    def __str__(self) -> str:
+        return f"identity secret {self.pk}"
 
 
 class ConnectionManager(TenantManager["Connection"]):

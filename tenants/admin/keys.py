@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -22,8 +23,8 @@ from unfold.widgets import (
 )
 
 from tenants import keys, roles
-from tenants.admin import once
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, require
+from tenants.admin import identity, once
+from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require
 from tenants.models import ApiKey
 from tenants.scope import current_workspace
 
@@ -98,6 +99,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
     search_help_text = "Search by name or the first letters of a key"
     ordering = ("-id",)
     actions = None
+    actions_list = ("verify_identity",)
     actions_row = ("rotate", "revoke")
     actions_detail = ("rotate", "revoke")
     empty_title = "Connect your app"
@@ -159,8 +161,17 @@ class ApiKeyAdmin(WorkspaceAdmin):
 
     # --- making one ---------------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
-        created = path("created/", self.admin_site.admin_view(self.created_view), name="tenants_apikey_created")
-        return [created, *super().get_urls()]
+        guarded = self.admin_site.admin_view
+        own = [
+            path("created/", guarded(self.created_view), name="tenants_apikey_created"),
+            path("identity/", guarded(partial(identity.page, self)), name="tenants_apikey_identity"),
+        ]
+        return [*own, *super().get_urls()]
+
+    @reads_only
+    @action(description="Identity verification", icon="verified_user", permissions=["view"])
+    def verify_identity(self, request: HttpRequest) -> HttpResponse:
+        return redirect("admin:tenants_apikey_identity")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:

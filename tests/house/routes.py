@@ -113,6 +113,8 @@ CONSOLE: dict[str, Rule] = {
     "tenants_auditentry_export": both(roles.EXPORT),
     "tenants_apikey_created": both(roles.CONNECTIONS),
     "tenants_apikey_revoke": both(roles.CONNECTIONS),
+    "tenants_apikey_identity": both(roles.CONNECTIONS),
+    "tenants_apikey_verify_identity": both(roles.CONNECTIONS),
     "tenants_membership_remove": both(roles.MEMBERS),
     "tenants_apikey_rotate": both(roles.CONNECTIONS),
     "tenants_invitation_created": both(roles.MEMBERS),

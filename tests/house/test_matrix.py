@@ -12,7 +12,7 @@ import pytest
 from pushpilot.sites import console
 from tenants.models import Membership, Workspace
 from tests.house import routes
-from tests.house.matrix import api, files, lists, programs, surfaces
+from tests.house.matrix import api, consent, files, lists, programs, surfaces
 from tests.house.matrix.cells import run
 from tests.house.matrix.proofs import row_of
 from tests.house.matrix.world import ROLES, World
@@ -32,6 +32,7 @@ SURFACES = {
     "parameters": (lists.parameter_cells, 100),
     "API by key": (api.key_cells, 1250),
     "API as a person": (api.person_cells, 226),
+    "consent by key": (consent.word_cells, 168),
     "rights": (programs.right_cells, 831),
     "closed": (programs.closed_cells, 457),
     "invitations": (programs.invitation_cells, 16),

@@ -24,6 +24,7 @@ from reports.verify import verify_rollups
 from tenants.keys import EVENTS_WRITE, KnownKey
 from tenants.models import ApiKey
 from tenants.scope import every_workspace, scope
+from tests.reports.conftest import make_sdk
 from tests.reports.made import make_sent
 
 
@@ -55,9 +56,10 @@ def put(workspace, *events: dict[str, object], received_at: datetime | None = No
     """A stored batch, as the door leaves it."""
     import msgspec
 
-    now = received_at or timezone.now()
-    accepted = [inbox._judge(msgspec.Raw(msgspec.json.encode(item)), None, now) for item in events]
-    inbox._store(accepted, _key(workspace), now)
+    now, key = received_at or timezone.now(), _key(workspace)
+    voucher = inbox._Voucher(key, now)
+    accepted = [inbox._judge(msgspec.Raw(msgspec.json.encode(item)), None, now, voucher) for item in events]
+    inbox._store(accepted, key, now)
     return InboxBatch.objects.latest("id")
 
 
@@ -181,8 +183,9 @@ def test_unsubscribing_writes_the_contacts_consent_with_its_proof(sdk, sent):
     assert (consent.source, consent.proof) == ("event", "event u-1")
 
 
-def test_unsubscribing_by_the_senders_name_for_the_contact_works_too(sdk, sent):
-    sdk.post_and_digest(event("u-1", "unsubscribed", external_user_id="user-2"), event("u-2", "unsubscribed"))
+def test_unsubscribing_by_the_customers_name_for_the_contact_works_too(cast, sent):
+    server = make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[EVENTS_WRITE])
+    server.post_and_digest(event("u-1", "unsubscribed", external_user_id="user-2"), event("u-2", "unsubscribed"))
     assert Consent.objects.get().contact_id == sent.contacts[2].pk
 
 

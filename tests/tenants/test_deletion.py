@@ -17,7 +17,7 @@ from campaigns.models import Consent, Contact, Endpoint, EndpointMove, Run
 from delivery import pipeline, record
 from delivery.models import Drill, Pace, Shard
 from reports.models import Engagement, InboxBatch, Rollup
-from tenants import keys, purge
+from tenants import identity, keys, purge
 from tenants.models import AuditEntry, Connection, User, Workspace
 from tenants.scope import every_workspace, scope, tenant_models
 from tenants.workspaces import UNDO_DELETION, ask_deletion, create_workspace, purge_due, undo_deletion
@@ -38,6 +38,7 @@ def rows_everywhere(workspace: Workspace) -> None:
         EndpointMove.objects.create(
             workspace=workspace, endpoint=device, from_contact="asha", to_contact="ravi", at=now
         )
+        identity.make(workspace, by=workspace.owner, now=now)
         Shard.objects.create(workspace=workspace, run=run, first_id=1, last_id=2)
         Drill.objects.create(workspace=workspace, run=run, worker="here:1", asked_at=now)
         InboxBatch.objects.create(workspace=workspace, received_at=now, not_before=now, count=1, events=b"[]")

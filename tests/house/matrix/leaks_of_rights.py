@@ -28,7 +28,7 @@ from tenants.api import security
 from tenants.api import workspaces as api_workspaces
 from tenants.middleware import WorkspaceMiddleware
 from tenants.models import ApiKey, Invitation, Membership, User, Workspace, WorkspaceUserObjectPermission
-from tests.house.matrix import api, lists, programs
+from tests.house.matrix import api, consent, lists, programs
 from tests.house.matrix.leaks import LEAKS, everywhere, leak, no_questions, route, some, yes
 
 __all__ = ["LEAKS"]
@@ -186,6 +186,16 @@ def _(world, patch):
 def _(world, patch):
     real, own = digest.read_reference, world.cast.workspace.pk
     patch.setattr(digest, "read_reference", lambda ref, count: (own, *(real(ref, count) or (0, 0, 0, 0))[1:]))
+
+
+@leak("a public key speaks for anybody", some(consent.word_cells, "anonymous", of="our write and a name"))
+def _(world, patch):
+    patch.setattr(inbox._Voucher, "speaks_for", yes)
+
+
+@leak("a test key reports on live messages", some(consent.word_cells, "anonymous", of="our test and a reference"))
+def _(world, patch):
+    patch.setattr(inbox, "_not_for_a_test_key", lambda judged, key: [])
 
 
 # --- pages that protect by not working -------------------------------------------------------------------------------

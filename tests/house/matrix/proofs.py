@@ -23,7 +23,7 @@ from campaigns.endpoints import STALE
 from campaigns.models import Campaign, Contact, Endpoint, Revision, Run, Template
 from campaigns.reasons import Reason
 from delivery.models import Drill, Message, Shard
-from tenants.models import ApiKey, Connection, Invitation, Membership, Workspace
+from tenants.models import ApiKey, Connection, IdentitySecret, Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 from tests.house.matrix.world import GLOBAL, OURS, World
 from tests.house.routes import Route
@@ -128,6 +128,8 @@ PROOFS: dict[str, Proof] = {
     "tenants_apikey_created": shows("tenants/apikey/"),
     "tenants_apikey_rotate": dialog("Rotate this key?", ApiKey, {**YES, "hours": "24"}),
     "tenants_apikey_revoke": dialog("Revoke this key?", ApiKey),
+    "tenants_apikey_identity": Proof(get='data-secrets="1"', post={"hours": "0"}, changes=IdentitySecret),
+    "tenants_apikey_verify_identity": shows("tenants/apikey/identity/"),
     "tenants_membership_remove": dialog("Remove this person", Membership),
     "tenants_membership_invite": shows("tenants/invitation/add/"),
     "tenants_membership_leave": dialog("Leave this workspace?", Membership, spares=("owner",)),

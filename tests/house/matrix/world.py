@@ -29,7 +29,7 @@ from django.utils import timezone
 from campaigns.models import Campaign, Contact, Endpoint, Run, Template
 from delivery.models import Message
 from reports.models import Engagement, Rollup
-from tenants import keys, roles
+from tenants import identity, keys, roles
 from tenants.models import ApiKey, AuditEntry, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import belongs_to_workspace, every_workspace, scope
@@ -49,7 +49,9 @@ ABSENT = 8_880_017
 GLOBAL = "shared-by-all"
 
 LOGIN, MISSING, FORBIDDEN, ALLOWED, WRONG_METHOD, NO_KEY = "login", "404", "403", "allowed", "405", "401"
-_TABLE = re.compile(r'^\s*(?:INSERT (?:OR IGNORE )?INTO|UPDATE|DELETE FROM)\s+"?(\w+)"?', re.IGNORECASE)
+_TABLE = re.compile(
+    r'^\s*(?:WITH\s.*?\)\s+)?(?:INSERT (?:OR IGNORE )?INTO|UPDATE|DELETE FROM)\s+"?(\w+)"?', re.IGNORECASE | re.DOTALL
+)
 Prints = dict[tuple[str, str], str]  # {(tenant, model's label): hash of its rows}
 
 
@@ -60,6 +62,7 @@ class World:
     theirs: Rows
     shared: Template
     secrets: dict[str, str]
+    identity_secrets: dict[str, str] = field(default_factory=dict)
     prints: Prints = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
@@ -106,7 +109,7 @@ def make_world(cast: Cast) -> World:
     secrets |= _secrets(cast.workspace, "our")
     with every_workspace():
         shared = Template.objects.create(workspace=None, name=GLOBAL, category="offer", title="x", body="y")
-    world = World(cast, ours, theirs, shared, secrets)
+    world = World(cast, ours, theirs, shared, secrets, _identity_secrets(cast))
     # Before the first visit, which undoes all that it did.
     world.clients = {role: world.sign_in(role) for role in ROLES}
     world.prints = fingerprints(world)
@@ -154,6 +157,7 @@ def _secrets(workspace: Workspace, whose: str) -> dict[str, str]:
         "secret": {"kind": ApiKey.Kind.SECRET, "scopes": list(keys.SCOPES)},
         "narrow": {"kind": ApiKey.Kind.SECRET, "scopes": [keys.WORKSPACE_READ]},
         "test": {"kind": ApiKey.Kind.WRITE, "mode": ApiKey.Mode.TEST},
+        "test secret": {"kind": ApiKey.Kind.SECRET, "mode": ApiKey.Mode.TEST, "scopes": [keys.EVENTS_WRITE]},
         "revoked": {"kind": ApiKey.Kind.WRITE, "revoked_at": timezone.now()},
         "expired": {"kind": ApiKey.Kind.WRITE, "expires_at": timezone.now() - timedelta(days=1)},
     }
@@ -162,6 +166,15 @@ def _secrets(workspace: Workspace, whose: str) -> dict[str, str]:
             f"{whose} {name}": keys.create(ApiKey(workspace=workspace, name=f"{name} key", **fields), by=None)
             for name, fields in kinds.items()
         }
+
+
+def _identity_secrets(cast: Cast) -> dict[str, str]:
+    tenants = {"ours": cast.workspace, "theirs": cast.other_workspace}
+    found = {}
+    for name, workspace in tenants.items():
+        with scope(workspace):
+            found[name] = identity.make(workspace, by=workspace.owner, now=timezone.now())
+    return found
 
 
 # --- what is in the tables -------------------------------------------------------------------------------------------

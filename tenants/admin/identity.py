@@ -1,0 +1,45 @@
+"""Identity verification in the console: its secret is made, rotated and shown once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from tenants import identity, roles
+from tenants.admin import once
+from tenants.admin.base import WorkspaceAdmin, moment, require
+from tenants.models import IdentitySecret
+
+_SLOT = "new_identity_secret"
+OVERLAPS = {"0": "Now", "24": "In a day", "168": "In a week", "720": "In 30 days"}
+
+
+class OverlapForm(forms.Form):
+    hours = forms.ChoiceField(
+        label="When does the current secret stop working?", choices=list(OVERLAPS.items()), initial="168"
+    )
+
+
+def page(admin: WorkspaceAdmin, request: HttpRequest) -> HttpResponse:
+    """GET shows what there is, POST makes a secret."""
+    workspace = require(request, roles.CONNECTIONS)
+    now = timezone.now()
+    rows = IdentitySecret.objects.filter(workspace=workspace).exclude(expires_at__lte=now)
+    known = list(rows.defer("sealed").select_related("created_by").order_by("pk"))
+    form = OverlapForm(request.POST or None) if known else None
+    if request.method == "POST" and (form is None or form.is_valid()):
+        overlap = timedelta(hours=int(form.cleaned_data["hours"])) if form else timedelta()
+        user: Any = request.user
+        once.keep(request, _SLOT, identity.make(workspace, by=user, now=now, overlap=overlap))
+        return redirect("admin:tenants_apikey_identity")
+    shown = [
+        {"row": row, "made": moment(row.created_at, workspace), "ends": moment(row.expires_at, workspace)}
+        for row in known
+    ]
+    secret = once.take(request, _SLOT)
+    return admin.page(request, "tenants/identity.html", "Identity verification", known=shown, form=form, secret=secret)
