@@ -233,8 +233,12 @@ def _describe(rule: Rule) -> str:
     if op.takes is None:
         return f"{_name(rule['field'])} {op.words}"
     value = rule["value"]
-    shown = ", ".join(map(_shown, value)) if isinstance(value, list) else _shown(value)
+    shown = ", ".join(map(_listed, value)) if isinstance(value, list) else _shown(value)
     return f"{_name(rule['field'])} {op.words} {shown}"
+
+
+def _listed(value: Any) -> str:
+    return f"“{value}”" if isinstance(value, str) and "," in value else _shown(value)
 
 
 def _shown(value: Any) -> str:

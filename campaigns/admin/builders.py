@@ -12,6 +12,9 @@ from pushpilot.lib.clock import RecurrenceError, parse_rrule
 
 WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
 REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Custom rule (RRULE)"}
+_LISTED = re.compile(
+    r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|“(?P<curly>[^“”]*)”\s*|(?P<plain>(?!\s*["“])[^,]*))(?:,|\Z)"""
+)
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
 
 
@@ -42,8 +45,35 @@ def _value(field: str, op: str, text: str, kind: str) -> Any:
             raise RuleError(f"“{OPERATORS[op].words}” compares numbers; “{text}” is none. Write 10 or 2.5.")
         return number
     if op == "in":
-        return [_plain(field, part.strip(), kind) for part in text.split(",") if part.strip()]
+        return [_plain(field, part, kind) for part in split_values(text)]
     return _plain(field, text, kind) if op in ("is", "is_not") else text
+
+
+def split_values(text: str) -> list[str]:
+    """The values between the commas; one in quotation marks keeps its own commas. Raises RuleError."""
+    values, at = [], 0
+    while at < len(text):
+        found = _LISTED.match(text, at)
+        if found is None:
+            raise RuleError('The quotation marks of the value do not match. Write for example Pune, "Washington, DC".')
+        quoted, curly, plain = found.group("quoted", "curly", "plain")
+        if plain is None:
+            values.append(curly if quoted is None else quoted.replace('""', '"'))
+        elif plain.strip():
+            values.append(plain.strip())
+        at = found.end()
+    return values
+
+
+def join_values(values: Sequence[Any]) -> str:
+    """What `split_values` reads back."""
+    return ", ".join(map(_listed, values))
+
+
+def _listed(value: Any) -> str:
+    text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    needs_quotes = not text or text != text.strip() or "," in text or text[0] in '"“'
+    return '"{}"'.format(text.replace('"', '""')) if needs_quotes else text
 
 
 def _plain(field: str, text: str, kind: str) -> Any:
@@ -72,7 +102,7 @@ def read_rule(rule: Rule) -> tuple[str, str, str] | None:
         return None
     value = rule.get("value", "")
     if isinstance(value, list):
-        return rule["field"], rule["op"], ", ".join(map(str, value))
+        return rule["field"], rule["op"], join_values(value)
     return rule["field"], rule["op"], ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 

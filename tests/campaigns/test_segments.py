@@ -1,14 +1,19 @@
 """Rule trees: what they mean is the same on SQLite and PostgreSQL, and every bad one is refused in a sentence."""
 
+import json
 from operator import ge, gt, le, lt
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.models import Contact
+from campaigns.models import Campaign, Contact
 from campaigns.segments import RuleError, compile_rule, describe, validate
+from tenants.scope import scope
+
+DATA = Path(__file__).parent / "data"
 
 PEOPLE: dict[str, dict[str, Any]] = {
     "asha": {"city": "Pune", "orders": 3, "vip": True, "utm__source": "mail", "prénom": "Asha"},
@@ -204,3 +209,43 @@ def test_whatever_arrives_is_either_a_rule_or_a_rule_error(junk):
 )
 def test_a_rule_reads_as_one_sentence(rule, sentence):
     assert describe(rule) == sentence
+
+
+# --- case, on both databases --------------------------------------------------------------------------------
+CASES = [case for case in json.loads((DATA / "same-or-not.json").read_text()) if "matches" in case]
+FOLDING = [
+    *((case["values"], case["term"], case["matches"]) for case in CASES),
+    (["ÅNGSTRÖM", "ångström", "Angstrom"], "ÅNG", 2),
+    (["ЗИМА", "зима"], "зи", 2),
+    (["ΑΘΉΝΑ", "αθήνα"], "αθή", 2),
+    (["Straße", "STRASSE"], "ße", 1),
+    (["50%", "50 %", "5_0", "500"], "50%", 1),
+    (["5_0", "500"], "5_0", 1),
+    (["a\\b", "ab"], "A\\B", 1),
+]
+
+
+@pytest.mark.parametrize(("values", "term", "matches"), FOLDING)
+@pytest.mark.parametrize("op", ["contains", "starts_with"])
+def test_case_folds_beyond_ascii_on_both_databases(inside, values, term, matches, op):
+    Contact.objects.bulk_create(
+        Contact(workspace=inside.workspace, external_id=str(n), attributes={"city": value})
+        for n, value in enumerate(values)
+    )
+    if op == "contains" or values[0].lower().startswith(term.lower()):
+        assert len(matching(city(op, term))) == matches
+
+
+@pytest.mark.parametrize("term", ["élan", "ÉLAN", "Él"])
+def test_a_search_in_the_console_folds_case_beyond_ascii(cast, term):
+    with scope(cast.workspace):
+        for name in ("Élan vital", "élan"):
+            Campaign.objects.create(workspace=cast.workspace, name=name)
+    page = cast.client("member").get(cast.url("campaigns/campaign/"), {"q": term})
+    assert len(page.context["cl"].result_list) == 2
+
+
+def test_is_tells_capitals_apart_on_both_databases(inside):
+    for n, value in enumerate(("Élan", "élan")):
+        Contact.objects.create(workspace=inside.workspace, external_id=str(n), attributes={"city": value})
+    assert matching(city("is", "élan")) == {"1"}
