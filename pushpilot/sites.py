@@ -160,6 +160,7 @@ for package in (tenants.admin, campaigns.admin, delivery.admin, reports.admin):
 
 # Upper layers fill slots on the pages of lower ones.
 campaigns.admin.campaigns.PANELS.append(reports.panels.campaign_panel)
+campaigns.admin.campaigns.OBSTACLES.append(delivery.admin.obstacle)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
 tenants.workspaces.ON_DELETION.append(campaigns.plan.stop_everything)

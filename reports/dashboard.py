@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from campaigns.admin.words import CHANNEL_ICONS
 from campaigns.models import Campaign, Channel, Run, Template
+from delivery.admin.standing import stopped
 from pushpilot.lib.words import counted
 from reports import charts, links, queries
 from reports.queries import RunRow
@@ -74,6 +75,7 @@ def build(request: HttpRequest) -> dict[str, Any]:
         "greeting": f"{_greeting(now.astimezone(workspace.zone).hour)}, {request.user.get_short_name()}",  # type: ignore[union-attr]
         "zone": workspace.time_zone,
         "new_campaign": _allowed(request, roles.EDIT, "campaigns_campaign_add"),
+        "obstacle": _obstacle(facts),
         "cards": _cards(request, facts, sent),
         "next_up": [_next_up(facts, run) for run in queries.next_runs(facts.runs, now)],
     }
@@ -88,6 +90,14 @@ def build(request: HttpRequest) -> dict[str, Any]:
         "recent": _recent(facts, people),
         "health": _health(facts),
     }
+
+
+def _obstacle(facts: _Facts) -> str:
+    """Why nothing of what waits to be sent will move; "" if it will, or nothing waits."""
+    if all(run.state in Run.ENDED_STATES for run in facts.runs):
+        return ""
+    notice = stopped(facts.now)
+    return notice.text if notice else ""
 
 
 def _greeting(hour: int) -> str:

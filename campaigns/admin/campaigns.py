@@ -23,7 +23,7 @@ from campaigns.admin.attributes import for_page
 from campaigns.admin.forms import CampaignForm
 from campaigns.admin.message import main_content
 from campaigns.admin.options import OPTION_FIELDS, SENDING_FIELDS, changed_sending
-from campaigns.admin.review import PANELS
+from campaigns.admin.review import OBSTACLES, PANELS
 from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words, whom_words
 from campaigns.lint import SENDABLE
 from campaigns.models import Campaign, Channel, Content, Run, Target, Template
@@ -31,7 +31,7 @@ from campaigns.reasons import Reason
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
 
-__all__ = ["PANELS", "CampaignAdmin", "status_tabs"]
+__all__ = ["OBSTACLES", "PANELS", "CampaignAdmin", "status_tabs"]
 
 Status = Campaign.Status
 _NAME_CELL = (

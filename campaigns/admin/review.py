@@ -30,6 +30,8 @@ from tenants.models import User
 
 # What upper layers add to a campaign's page: each gives safe HTML, or "" for nothing. Filled by the root wiring.
 PANELS: list[Callable[[HttpRequest, Campaign], str]] = []
+# Why the campaign's open runs do not move, as a sentence, or "".
+OBSTACLES: list[Callable[[Campaign], str]] = []
 
 RUNS_SHOWN = 10
 PUBLIC_SENTENCE = (
@@ -170,6 +172,7 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         **context,
         "runs": runs,
         "banner": _banner(campaign, current, runs),
+        "obstacles": [why for find in OBSTACLES if (why := find(campaign))] if current else [],
         "rewrite_url": _rewrite_url(context, campaign),
         "current": current,
         "panels": [panel(request, campaign) for panel in PANELS],

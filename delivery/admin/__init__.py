@@ -4,8 +4,9 @@ from campaigns.models import Run
 from delivery.admin.connections import ConnectionAdmin
 from delivery.admin.runs import RunAdmin
 from delivery.admin.slots import MESSAGE_STATES, RUN_PANELS
+from delivery.admin.standing import obstacle
 from tenants.models import Connection
 
-__all__ = ["MESSAGE_STATES", "PAGES", "RUN_PANELS"]
+__all__ = ["MESSAGE_STATES", "PAGES", "RUN_PANELS", "obstacle"]
 
 PAGES = {Run: RunAdmin, Connection: ConnectionAdmin}

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.utils import timezone
 from django.utils.timesince import timesince, timeuntil
 
 from campaigns.admin.words import moment_words
-from campaigns.models import Contact, Run
+from campaigns.models import Campaign, Contact, Run
 from campaigns.reasons import Reason
 from delivery import installation, pace
 from delivery.admin import retries
@@ -60,6 +61,11 @@ def _nobody_moves_it(run: Run, now: datetime) -> Notice | None:
     moves = is_closing or is_due or run.state in (State.PREPARING, State.RUNNING, State.FINISHING)
     if not moves:
         return None
+    return stopped(now)
+
+
+def stopped(now: datetime) -> Notice | None:
+    """Why nothing is sent from this database at all; None if a worker lives and may send."""
     if locked := installation.locked_because():
         return Notice("danger", "lock", locked)
     if is_worker_alive(now):
@@ -67,6 +73,13 @@ def _nobody_moves_it(run: Run, now: datetime) -> Notice | None:
     return Notice(
         "danger", "cloud_off", "No worker is running: whoever runs PushPilot has to start one (manage.py worker)."
     )
+
+
+def obstacle(campaign: Campaign) -> str:
+    """Why none of the campaign's open runs will move; "" if they will, or none is open."""
+    waiting = Run.objects.filter(campaign=campaign, state__in=(State.PLANNED, *Run.ACTIVE_STATES))
+    notice = stopped(timezone.now()) if waiting.exists() else None
+    return notice.text if notice else ""
 
 
 def _of_state(run: Run, shards: list[Shard], now: datetime) -> Notice | None:

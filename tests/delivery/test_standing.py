@@ -11,9 +11,9 @@ from campaigns import plan
 from campaigns.models import Run
 from campaigns.reasons import Reason
 from delivery import installation, leases, pace
-from delivery.admin import retries, speed
+from delivery.admin import retries, speed, standing
 from delivery.admin.speed import Limit, eta_secs, limit_of, recent_rate
-from delivery.models import Heartbeat, Message, Pace, Shard
+from delivery.models import Heartbeat, Installation, Message, Pace, Shard
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.delivery.test_run_pages import notices, page, progress
@@ -237,3 +237,37 @@ def test_of_thousands_of_shards_those_under_work_come_first(cast, prepared, work
         html = client.get(cast.url(f"campaigns/run/{run.pk}/shards/")).content.decode()
     assert html.index("far:1") < html.index("Open")
     assert "And 200 more" in html
+
+
+# --- whoever waits for a send that cannot move ---------------------------------------------------------------------
+def campaign_obstacles(cast, run) -> list[str]:
+    page = cast.client("viewer").get(cast.url(f"campaigns/campaign/{run.campaign_id}/change/"))
+    return page.context["obstacles"]
+
+
+def dashboard_obstacle(cast) -> str:
+    return cast.client("viewer").get(cast.url()).context["dashboard"]["obstacle"]
+
+
+def test_the_campaign_and_the_dashboard_say_that_no_worker_runs_while_a_run_waits(cast, prepared):
+    run = prepared(1)
+    assert campaign_obstacles(cast, run) == [dashboard_obstacle(cast)] == [standing.stopped(timezone.now()).text]
+    Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
+    assert campaign_obstacles(cast, run) == []
+    assert dashboard_obstacle(cast) == ""
+
+
+def test_the_campaign_and_the_dashboard_say_that_sending_is_locked_while_a_run_waits(cast, prepared, worker):
+    run = prepared(1)
+    assert dashboard_obstacle(cast) == ""
+    Installation.objects.create(pk=1, name="live-database")
+    assert "INSTANCE_ID=live-database" in dashboard_obstacle(cast)
+    assert campaign_obstacles(cast, run) == [dashboard_obstacle(cast)]
+
+
+def test_nothing_is_said_about_a_missing_worker_when_nothing_waits(cast, prepared):
+    run = prepared(1)
+    with scope(cast.workspace):
+        plan.cancel(run, by=cast.owner)
+        assert standing.obstacle(run.campaign) == ""
+    assert dashboard_obstacle(cast) == ""
