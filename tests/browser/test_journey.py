@@ -69,6 +69,28 @@ def test_a_campaign_goes_from_the_editor_to_a_phone_and_its_figures_move(product
     assert re.search(r"Opened\s*[1-9]", opened.inner_text().replace("\n", " ")), opened.inner_text()
 
 
+def test_opening_the_phone_wall_posts_nothing_and_a_tap_posts_one_opening(product, sign_in):
+    page = sign_in("priya@biddano.test")
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+    page.goto(f"{product.console}campaigns/run/phone-wall/")
+    note = page.locator(".note-open").first
+    expect(note).to_be_visible(timeout=20_000)
+    page.wait_for_timeout(2000)
+    assert posted == []
+    note.click()
+    page.wait_for_timeout(1500)
+    assert [url.rpartition("/")[2] for url in posted if url.endswith("/events")] == ["events"]
+
+
+def test_the_phones_of_the_demo_reported_what_arrived_before_anybody_looked(product, sign_in):
+    page = sign_in("vikram@biddano.test")
+    page.goto(f"{product.console}campaigns/run/?q=Diwali")
+    page.get_by_text("Diwali Delight").first.click()
+    delivered = page.locator("[data-funnel-step=delivered], [data-step=delivered]").first
+    expect(delivered).to_contain_text(re.compile(r"[1-9]"), timeout=30_000)
+
+
 def test_a_viewer_sees_everything_and_can_send_nothing(product, sign_in):
     page = sign_in("vikram@biddano.test")
     page.goto(f"{product.console}campaigns/campaign/")
