@@ -10,11 +10,11 @@ JOBS ?= auto
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.app ## Everything for a first look: demo workspace, a real campaign, the running product
-	@$(BIN)/python manage.py demo
+demo: $(VENV)/.app ## Everything for a first look: demo workspace, a real campaign, the running product (PORT=9000)
+	@$(BIN)/python manage.py demo $(if $(PORT),--port $(PORT))
 
-run: $(VENV)/.app ## Web server, worker and sandbox on this machine
-	@$(BIN)/python manage.py run
+run: $(VENV)/.app ## Web server, worker and sandbox on this machine (PORT=9000)
+	@$(BIN)/python manage.py run $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.test ## The whole test suite, on SQLite; needs nothing else
 	$(BIN)/python -m pytest -n $(JOBS)

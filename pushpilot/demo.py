@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -36,7 +37,8 @@ def read_story() -> Story:
 
 def load_library() -> int:
     """The global templates, through the admin's own import resource. Returns how many there are."""
-    call_command("import_templates", str(settings.BASE_DIR / "fixtures" / "templates.csv"), "--global", verbosity=0)
+    file = settings.BASE_DIR / "fixtures" / "templates.csv"
+    call_command("import_templates", str(file), "--global", verbosity=0, stdout=StringIO())
     with every_workspace():
         return Template.objects.filter(workspace__isnull=True).count()
 

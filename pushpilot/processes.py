@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -12,25 +13,68 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 
+PORTS_TRIED, PORT_MOST = 50, 65_535
 STOP_SECS = 45  # the worker finishes its slice first
 
 
-def free_port(wanted: int, *, host: str = "127.0.0.1") -> int:
-    """`wanted`, or the next port above it that nobody listens on. Raises OSError when fifty are taken."""
-    for port in range(wanted, wanted + 50):
-        with contextlib.closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise OSError(f"no free port from {wanted} to {wanted + 49}")
+class PortTaken(OSError):
+    """Somebody listens on the port, or another PushPilot of this machine is about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPort:
+    """A TCP port for a server of ours, which no other PushPilot of this machine takes while this object lives."""
+
+    number: int
+    claim: socket.socket
+
+
+def claim_port(wanted: int, *, is_exact: bool = False, host: str = "127.0.0.1") -> ClaimedPort:
+    """`wanted`, or the next free port above it unless `is_exact`. Raises PortTaken when it, or fifty, are taken.
+
+    granian listens with SO_REUSEPORT: two that chose one port would share it and each other's requests, without an
+    error. So the number is claimed from the choice on, by a UDP socket: it is exclusive at once, on every system, and
+    gone with the process.
+    """
+    last = wanted if is_exact else min(wanted + PORTS_TRIED, PORT_MOST + 1) - 1
+    for number in range(wanted, last + 1):
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", number))
+        except OSError:
+            claim.close()
+            continue
+        if any(_is_taken(address, number) for address in {host, "127.0.0.1", "::1"}):
+            claim.close()
+            continue
+        return ClaimedPort(number, claim)
+    raise PortTaken(f"Port {wanted} is taken." if is_exact else f"No port from {wanted} to {last} is free.")
+
+
+def _is_taken(host: str, port: int) -> bool:
+    """Also by a server on ::1 alone: browsers look there first for "localhost"."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger are nobody's server
+            probe.bind((host, port))
+    except OSError as error:
+        return error.errno in (errno.EADDRINUSE, errno.EACCES)  # else the machine lacks this kind of address
+    return False
+
+
+def port_number(text: str) -> int:
+    """For argparse. Raises ArgumentTypeError with what a port is."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= PORT_MOST):
+        raise ArgumentTypeError(f"{text!r} is no port; write a whole number from 1 to {PORT_MOST}")
+    return int(text)
 
 
 class Processes:
@@ -108,16 +152,17 @@ def only_one(lock: Path) -> Iterator[bool]:
             yield True
 
 
-def wait_for(url: str, *, within_secs: float) -> bool:
-    """Whether the address answers 200 in time."""
-    deadline = time.monotonic() + within_secs
+def answers(url: str) -> bool:
+    """Whether a server answers there, whatever it says."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, OSError), opener.open(url, timeout=2) as answer:
-            if answer.status == 200:
-                return True
-        time.sleep(0.1)
-    return False
+    try:
+        with opener.open(url, timeout=2):
+            return True
+    except urllib.error.HTTPError as answer:
+        answer.close()
+        return True
+    except OSError:
+        return False
 
 
 def web_command(port: int, *, host: str = "127.0.0.1") -> list[str]:

@@ -15,84 +15,92 @@ from django.utils import timezone
 from campaigns import plan
 from campaigns.models import Run
 from campaigns.reasons import Reason
-from delivery import record
+from delivery import installation, record
+from delivery.admin import progress
 from delivery.connections import connect_sandbox
 from pushpilot.demo import Demo, load_library, make_demo
-from pushpilot.processes import Processes, free_port, only_one, stopped_at_the_end, wait_for, web_command
+from pushpilot.processes import Processes, stopped_at_the_end
+from pushpilot.product import (
+    Ports,
+    add_port_arguments,
+    choose_ports,
+    only_product,
+    start_product,
+    start_sandbox,
+    watch,
+)
 from tenants.scope import scope
 
 BAR = 40
+LOOK_SECS, QUIET_SECS = 0.2, 5.0  # a worker takes some seconds to start: no reason to worry anybody
+STILL_SECS = 60.0  # without any movement nobody believes that it goes on by itself
 
 
 class Command(BaseCommand):
     help = "Creates the demo workspace, sends a real campaign through the sandbox and leaves the product running."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--sandbox-port", type=int, default=8765)
+        add_port_arguments(parser)
         parser.add_argument("--once", action="store_true", help="end after the campaign instead of staying up")
 
     def handle(self, *args: Any, **options: Any) -> None:
         # A shell that starts us in the background has SIGINT ignored; whoever sends it still means it.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
-        with only_one(settings.DATA_DIR / "demo.lock") as is_first:
-            if not is_first:
-                # Two would share the database but not the sandbox: each would send through a key the other made.
-                raise CommandError("A demo is already running on this folder. Use its address, or stop it first.")
-            self.run(**options)
+        with only_product("demo") as note:
+            ports = choose_ports(options["port"], options["sandbox_port"])
+            note(ports.url)
+            self.run(ports, is_once=options["once"])
 
-    def run(self, **options: Any) -> None:
+    def run(self, ports: Ports, *, is_once: bool) -> None:
         self.say("Preparing the database …")
         call_command("migrate", verbosity=0)
+        if locked := installation.locked_because():
+            raise CommandError(locked)
         self.say(f"Template library: {load_library()} templates imported from fixtures/templates.csv")
         demo = make_demo()
-        port, sandbox_port = free_port(options["port"]), free_port(options["sandbox_port"])
-        url, sandbox_url = f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}"
-        settings.SANDBOX_URL = sandbox_url  # for this process; the children get it by environment
-        processes = Processes({"SANDBOX_URL": sandbox_url, "PUBLIC_URL": url}, settings.DATA_DIR / "logs")
+        settings.SANDBOX_URL = ports.sandbox_url  # for this process; the children get it by environment
+        environment = {"SANDBOX_URL": ports.sandbox_url, "PUBLIC_URL": ports.url}
+        processes = Processes(environment, settings.DATA_DIR / "logs")
         with stopped_at_the_end(processes):
             try:
-                self.start(processes, port, sandbox_port)
+                self.say("Starting the FCM sandbox, the worker and the web server …")
+                start_sandbox(processes, ports)
+                connect_sandbox(demo.workspace, by=demo.owner)
+                start_product(processes, ports)
                 self.send(demo, processes)
-                self.welcome(demo, url)
-                while not options["once"]:
+                self.welcome(demo, ports.url)
+                while not is_once:
                     time.sleep(1)
-                    self.watch(processes)
+                    watch(processes)
             except KeyboardInterrupt:
                 self.say("\nStopping …")
         self.say("Everything has stopped.")
 
-    def start(self, processes: Processes, port: int, sandbox_port: int) -> None:
-        self.say("Starting the FCM sandbox, the worker and the web server …")
-        data_dir = settings.DATA_DIR / "sandbox"
-        processes.manage("sandbox", "sandbox", "--port", str(sandbox_port), "--data-dir", str(data_dir))
-        processes.manage("worker", "worker")
-        processes.start("web", web_command(port))
-        for name, address in (
-            ("sandbox", f"http://127.0.0.1:{sandbox_port}/sandbox/health"),
-            ("web", f"http://127.0.0.1:{port}/healthz"),
-        ):
-            if not wait_for(address, within_secs=60):
-                raise CommandError(f"The {name} did not start; see {processes.log(name)}.")
-
     def send(self, demo: Demo, processes: Processes) -> None:
-        connect_sandbox(demo.workspace, by=demo.owner)
         with scope(demo.workspace):
             demo.campaign.refresh_from_db()
             run = demo.campaign.runs.exclude(state__in=Run.ENDED_STATES).first()
             if run is None:
-                run = plan.schedule(demo.campaign, by=demo.owner, now=timezone.now())
+                try:
+                    run = plan.schedule(demo.campaign, by=demo.owner, now=timezone.now())
+                except plan.CannotPlan as error:
+                    raise CommandError(f"“{demo.campaign}” cannot be sent: {error}") from error
             plan.resume(run, by=demo.owner)  # a demo that was stopped half-way may have left it paused
             plan.send_right_away(run, by=demo.owner, now=timezone.now())
             self.say(f"\nSending “{demo.campaign.name}” through the sandbox:")
+            patience = Patience()
             while not (run.is_ended and run.finished_at):
-                self.watch(processes)
+                watch(processes)
                 run.refresh_from_db()
                 if run.state == Run.State.PAUSED:
                     raise CommandError(f"The campaign was paused: {run.last_error or 'somebody pressed Pause'}")
                 self.bar(run)
-                time.sleep(0.2)
+                if said := patience.look(run):
+                    self.say(f"\n  {said}" if self.stdout.isatty() else f"  {said}")
+                time.sleep(LOOK_SECS)
+            if run.state != Run.State.COMPLETED:
+                raise CommandError(f"The campaign did not go out. {run.get_state_display()}: {run.last_error}")
             self.account(run)
 
     def bar(self, run: Run) -> None:
@@ -125,11 +133,38 @@ class Command(BaseCommand):
         self.say(f"\nPhone wall:   {url}{demo.workspace.console_path}campaigns/run/phone-wall/")
         self.say(f"Platform:     {url}/platform/ (operator only)\nCtrl-C stops everything.")
 
-    def watch(self, processes: Processes) -> None:
-        name = processes.ended()
-        if name is not None:
-            raise CommandError(f"The {name} has ended unexpectedly; see {processes.log(name)}.")
-
     def say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+class Patience:
+    """Says once what holds a run up, and gives up where nothing moves."""
+
+    def __init__(self) -> None:
+        self._since = self._looked = time.monotonic()
+        self._where: tuple[object, ...] = ()
+        self._said = ""
+
+    def look(self, run: Run) -> str:
+        """What is to be said now, "" for nothing. Raises CommandError when only a person can get it going again."""
+        now = time.monotonic()
+        if now - self._looked < 1:
+            return ""
+        self._looked = now
+        if locked := installation.locked_because():
+            raise CommandError(locked)
+        where = progress.read(run, timezone.now(), may_send=False)
+        place = (run.state, run.prepared_to, where.account and where.account.count("waiting"))
+        if place != self._where:
+            self._where, self._since = place, now
+        why = " ".join(notice.text for notice in where.notices if notice.tone in ("warning", "danger"))
+        if now - self._since >= STILL_SECS:
+            raise CommandError(
+                f"Nothing has moved for {STILL_SECS:.0f} seconds. {why or 'No cause is known.'} "
+                f"The log of the worker is {settings.DATA_DIR / 'logs' / 'worker.log'}."
+            )
+        if not why or why == self._said or now - self._since < QUIET_SECS:
+            return ""
+        self._said = why
+        return why

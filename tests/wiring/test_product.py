@@ -1,0 +1,169 @@
+"""`manage.py demo` and `run`: one per folder, ports that never collide, and sentences where something is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from campaigns import plan
+from campaigns.models import Run
+from delivery.models import Heartbeat, Installation
+from pushpilot import product
+from pushpilot.management.commands import demo as demo_command
+from pushpilot.processes import PortTaken, claim_port
+from tenants.scope import scope
+from tests.house.sources import ROOT
+from tests.story import add_people, write_campaign
+
+
+@contextlib.contextmanager
+def listening(host: str = "127.0.0.1"):
+    """A foreign server on a port of its own."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as server:
+        server.bind((host, 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+# --- ports ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_that_somebody_listens_on_is_passed_over(host):
+    with listening(host) as taken:
+        assert claim_port(taken).number > taken
+
+
+def test_two_that_choose_at_the_same_moment_get_different_ports():
+    with listening() as near:
+        pass
+    first, second = claim_port(near), claim_port(near)
+    assert first.number != second.number
+    first.claim.close()
+    third = claim_port(first.number, is_exact=True)
+    assert third.number == first.number, "a claim ends with its holder"
+    second.claim.close()
+    third.claim.close()
+
+
+def test_another_process_cannot_claim_what_this_one_has_claimed():
+    with listening() as near:
+        pass
+    claimed = claim_port(near)
+    code = f"from pushpilot.processes import claim_port; print(claim_port({claimed.number}).number)"
+    other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(other.stdout) != claimed.number
+    claimed.claim.close()
+
+
+def test_a_port_that_was_asked_for_is_taken_or_refused_but_never_exchanged():
+    with listening() as taken:
+        with pytest.raises(PortTaken):
+            claim_port(taken, is_exact=True)
+        with pytest.raises(CommandError) as refused:
+            product.choose_ports(taken, None)
+    assert refused.value.returncode == 2
+    assert str(taken) in str(refused.value)
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "x", "-1", "²"])
+def test_a_port_that_is_none_is_refused_by_name(port):
+    with pytest.raises(CommandError, match="is no port"):
+        call_command("run", f"--port={port}")
+
+
+@pytest.mark.parametrize(
+    ("url", "ours"), [("http://127.0.0.1:8765", True), ("http://localhost", True), ("http://sandbox.test", False)]
+)
+def test_a_sandbox_of_another_machine_is_used_and_not_started(settings, url, ours):
+    settings.SANDBOX_URL = url
+    ports = product.choose_ports(None, None)
+    assert (ports.sandbox is not None) == ours
+    assert ours or ports.sandbox_url == url
+    for claimed in (ports.web, ports.sandbox):
+        if claimed:
+            claimed.claim.close()
+
+
+# --- one per folder ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("first", "second"), [("demo", "run"), ("run", "demo"), ("run", "run"), ("demo", "demo")])
+def test_demo_and_run_refuse_each_other_in_one_folder_and_name_the_address(settings, first, second):
+    with product.only_product(first) as note:
+        note("http://localhost:8123")
+        with pytest.raises(CommandError) as refused:
+            call_command(second)
+    assert f"manage.py {first} (http://localhost:8123)" in str(refused.value)
+    with product.only_product(second):
+        pass
+
+
+# --- the demo says why it waits --------------------------------------------------------------------------------------
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when the test says so."""
+    now = [1000.0]
+    monkeypatch.setattr(demo_command.time, "monotonic", lambda: now[0])
+
+    def wait(secs: float) -> None:
+        now[0] += secs
+
+    return wait
+
+
+@pytest.fixture
+def due(cast, connected, settings) -> Run:
+    """A run that should start now."""
+    settings.SEND_UNDO = timedelta()
+    add_people(cast.workspace, 2)
+    campaign = write_campaign(cast.workspace)
+    with scope(cast.workspace):
+        return plan.schedule(campaign, by=cast.owner, now=timezone.now())
+
+
+def test_the_demo_says_within_seconds_that_no_worker_runs_and_gives_up_after_a_minute(cast, due, clock):
+    patience = demo_command.Patience()
+    with scope(cast.workspace):
+        said = []
+        for _ in range(8):
+            clock(1.1)
+            said.append(patience.look(due))
+        assert [bool(text) for text in said].count(True) == 1, "once"
+        assert any("No worker is running" in text for text in said)
+        clock(demo_command.STILL_SECS)
+        with pytest.raises(CommandError, match="No worker is running"):
+            patience.look(due)
+
+
+def test_the_demo_ends_at_once_where_sending_is_locked(cast, due, clock):
+    Installation.objects.create(pk=1, name="live-database")
+    clock(2)
+    patience = demo_command.Patience()
+    clock(2)
+    with scope(cast.workspace), pytest.raises(CommandError, match="INSTANCE_ID=live-database"):
+        patience.look(due)
+
+
+def test_the_demo_is_patient_while_something_moves(cast, due, clock):
+    Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
+    patience = demo_command.Patience()
+    with scope(cast.workspace):
+        for place in range(5):
+            clock(demo_command.STILL_SECS - 1)
+            Run.objects.filter(pk=due.pk).update(prepared_to=place)
+            due.refresh_from_db()
+            patience.look(due)
+
+
+def test_a_demo_on_a_database_of_another_installation_changes_nothing(db, monkeypatch):
+    Installation.objects.create(pk=1, name="live-database")
+    monkeypatch.setattr(demo_command, "make_demo", lambda: pytest.fail("nothing may be written"))
+    with pytest.raises(CommandError, match="INSTANCE_ID=live-database"):
+        call_command("demo", stdout=StringIO())
