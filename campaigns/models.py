@@ -415,7 +415,8 @@ class Run(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.campaign} · {self.intended_at.astimezone(self.workspace.zone):%d %b %Y %H:%M}"
+        local = self.intended_at.astimezone(self.workspace.zone)
+        return f"{self.campaign} · {local.day} {local:%b %Y, %H:%M}"
 
     @property
     def is_ended(self) -> bool:

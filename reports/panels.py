@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from campaigns.admin.words import moment_words
 from campaigns.models import Campaign, Run
 from reports import charts, links, queries
 from reports.models import Engagement, EventType
@@ -128,12 +129,10 @@ def _funnel_context(runs: Sequence[RunRow], people: Mapping[str, int], url: str)
 
 def _run_line(workspace: Workspace, run: RunRow, people: Mapping[str, int]) -> dict[str, Any]:
     assert run.started_at is not None
-    at = run.started_at.astimezone(workspace.zone)
-    year = "" if at.year == timezone.now().year else f" {at.year}"
     funnel = queries.funnel([run], people)
     shown = [funnel[key] for key in ("accepted", "delivered", "opened", "clicked", "failed", "unknown")]
     return {
-        "when": f"{at:%a} {at.day} {at:%b}{year}, {at:%H:%M}",
+        "when": moment_words(run.started_at, workspace.zone, timezone.now()),
         "cells": [{"count": f"{step.count:,}", "percent": charts.percent(step.percent)} for step in shown],
         "href": links.run(run.id),
     }

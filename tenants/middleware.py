@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import get_script_prefix, set_script_prefix
+from django.utils import timezone
 
 from pushpilot.lib.clients import client_address
 from tenants import audit, roles
@@ -63,7 +64,8 @@ class WorkspaceMiddleware:
         request.META["SCRIPT_NAME"] = prefix
         set_script_prefix(prefix + "/")
         try:
-            with scope(workspace):
+            # Times that Django or a filter writes by itself are on the workspace's clock, as ours are.
+            with scope(workspace), timezone.override(workspace.zone):
                 response = self.get_response(request)
             if request.COOKIES.get(LAST_WORKSPACE) != workspace.slug:
                 response.set_cookie(

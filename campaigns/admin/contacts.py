@@ -6,7 +6,6 @@ import json
 from datetime import datetime
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.db.models import Count, Q
@@ -25,7 +24,8 @@ from campaigns.admin.devices import PLATFORM_ICONS
 from campaigns.models import Contact, Endpoint, EndpointMove
 from pushpilot.lib.spelling import fold
 from pushpilot.lib.words import counted
-from tenants.admin.base import ReadOnlyAdmin, workspace_of
+from tenants.admin.base import ReadOnlyAdmin, moment, workspace_of
+from tenants.models import Workspace
 
 MOVES_SHOWN = 10
 
@@ -121,7 +121,7 @@ class ContactAdmin(ReadOnlyAdmin):
         contact = self.get_object(request, object_id)
         if contact is None or not self.has_view_permission(request, contact):
             raise Http404("no such contact")
-        zone, now = workspace_of(request).zone, timezone.now()
+        workspace, now = workspace_of(request), timezone.now()
         devices = [
             {
                 "endpoint": endpoint,
@@ -132,25 +132,22 @@ class ContactAdmin(ReadOnlyAdmin):
             for endpoint in contact.endpoints.order_by("-id")
         ]
         consents = [
-            {"consent": consent, "at": f"{consent.at.astimezone(zone):%-d %b %Y, %H:%M}"}
+            {"consent": consent, "at": moment(consent.at, workspace)}
             for consent in contact.consents.order_by("channel", "topic")
         ]
         return self.page(
             request, "campaigns/contact_page.html", str(contact),
-            contact=contact, devices=devices, moves=_moves(contact, zone), consents=consents,
+            contact=contact, devices=devices, moves=_moves(contact, workspace), consents=consents,
             attributes=_attributes(contact),
-            seen=_ago(contact.last_seen_at, now), since=f"{contact.created_at.astimezone(zone):%-d %b %Y}",
+            seen=_ago(contact.last_seen_at, now), since=moment(contact.created_at, workspace),
         )  # fmt: skip
 
 
-def _moves(contact: Contact, zone: ZoneInfo) -> list[dict[str, Any]]:
+def _moves(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
     """The newest devices that came from somebody else or went to them."""
     about = Q(from_contact=contact.external_id) | Q(to_contact=contact.external_id)
     moves = EndpointMove.objects.filter(about, workspace=contact.workspace_id).select_related("endpoint")
-    return [
-        {"move": move, "at": f"{move.at.astimezone(zone):%-d %b %Y, %H:%M}"}
-        for move in moves.order_by("-pk")[:MOVES_SHOWN]
-    ]
+    return [{"move": move, "at": moment(move.at, workspace)} for move in moves.order_by("-pk")[:MOVES_SHOWN]]
 
 
 def _device_state(endpoint: Endpoint) -> tuple[str, str]:

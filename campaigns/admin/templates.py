@@ -24,7 +24,7 @@ from campaigns.admin.template_import import ImportPages
 from campaigns.imports.cells import COLUMNS, key_of, problems_of, tidy
 from campaigns.models import Campaign, Template
 from tenants import roles
-from tenants.admin.base import WorkspaceAdmin, require, workspace_of
+from tenants.admin.base import WorkspaceAdmin, moment, require, workspace_of
 from tenants.models import Workspace
 from tenants.scope import current_workspace
 
@@ -92,7 +92,7 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     """Rows: the workspace's own and the global library; whoever may view sees both, only the own can be changed."""
 
     form = TemplateForm
-    list_display = ("headline", "category_label", "tone", "language", "library", "updated_at")
+    list_display = ("headline", "category_label", "tone", "language", "library", "updated")
     list_filter = (
         ("category", ChoicesDropdownFilter),
         ("tone", ChoicesDropdownFilter),
@@ -136,6 +136,10 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     @display(description="Library", label={"Global": "info", "Yours": "success"}, ordering="workspace")
     def library(self, template: Template) -> str:
         return "Global" if template.is_global else "Yours"
+
+    @display(description="Updated", ordering="updated_at")
+    def updated(self, template: Template) -> str:
+        return moment(template.updated_at, current_workspace())
 
     @display(description="")
     def use(self, template: Template) -> str:

@@ -22,6 +22,7 @@ from delivery.admin.codes import meaning
 from delivery.admin.progress import Account
 from delivery.models import Message, Shard
 from pushpilot.lib.spelling import fold
+from tenants.admin.base import moment
 from tenants.scope import scope
 
 PAGE_ROWS = 50
@@ -153,9 +154,10 @@ def page_of(run: Run, wanted: Wanted) -> tuple[list[dict[str, Any]], str]:
 
 def _row(message: Message, run: Run, later: list[str]) -> dict[str, Any]:
     reason = Reason(message.reason)
-    at = message.attempted_at.astimezone(run.workspace.zone) if message.attempted_at else None
+    at = message.attempted_at
     return {
-        "attempted": f"{at:%d %b, %H:%M:%S}" if at else "",
+        "attempted": moment(at, run.workspace),
+        "attempted_at": f"{at.astimezone(run.workspace.zone):%H:%M:%S %Z}" if at else "",
         "message": message,
         "contact": message.contact,
         "endpoint": message.endpoint,

@@ -11,7 +11,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import mark_safe
+from django.utils.safestring import SafeString, mark_safe
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
@@ -20,7 +20,7 @@ from campaigns.models import Campaign, Contact, Run
 from reports import links, panels
 from reports.models import Event, EventType
 from tenants import roles
-from tenants.admin.base import ReadOnlyAdmin, require
+from tenants.admin.base import ReadOnlyAdmin, moment, require
 
 LABELS = {
     EventType.DELIVERED: "info",
@@ -36,7 +36,7 @@ class EventAdmin(ReadOnlyAdmin):
     """Made for millions of rows: no count(*), no filter whose choices are read from the table, no joins but two keyed
     look-ups for the rows shown."""
 
-    list_display = ["type_label", "who", "campaign_link", "happened", "message_id"]
+    list_display = ["type_label", "who", "campaign_link", "happened_cell", "message_id"]
     list_filter = [("type", ChoicesDropdownFilter)]
     list_fullwidth = True
     list_per_page = 50
@@ -82,6 +82,14 @@ class EventAdmin(ReadOnlyAdmin):
             return "–"
         address = links.campaign(event.campaign_id)
         return format_html('<a href="{}">{}</a>', address, event.campaign_name) if address else event.campaign_name
+
+    @admin.display(description="Happened")
+    def happened_cell(self, event: Event) -> SafeString:
+        return format_html(
+            '<time title="{}">{}</time>',
+            self._local(event, event.occurred_at),
+            moment(event.occurred_at, event.workspace),
+        )
 
     @admin.display(description="Happened")
     def happened(self, event: Event) -> str:
