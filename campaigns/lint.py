@@ -90,10 +90,9 @@ def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
         passed = campaign.scheduled_at <= now
         return [Finding(True, "scheduled_at", "The chosen time has passed; choose a later one.")] if passed else []
     try:
-        rule = clock.parse_rrule(campaign.recurrence_rule)
+        dates = list(islice(campaign.dates(after=now), 2))
     except clock.RecurrenceError as error:
         return [Finding(True, "recurrence_rule", str(error))]
-    dates = list(islice(clock.occurrences(rule, campaign.scheduled_at, campaign.workspace.zone, after=now), 2))
     if not dates:
         return [Finding(True, "recurrence_rule", clock.NO_DATE)]
     if len(dates) == 1:

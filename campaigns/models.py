@@ -11,6 +11,7 @@ from django.utils import timezone
 from django_scopes import get_scope
 
 from campaigns.reasons import FAILED, UNMADE, Reason
+from campaigns.timing import Timed
 from tenants import roles
 from tenants.models import Connection, Workspace
 from tenants.scope import TenantModel
@@ -225,7 +226,7 @@ class Target(models.TextChoices):
     CONDITION = "condition", "A condition of FCM topics"
 
 
-class Campaign(TenantModel):
+class Campaign(Timed, TenantModel):
     class Status(models.TextChoices):
         DRAFT = "draft", "Draft"
         IN_REVIEW = "in_review", "In review"
@@ -237,11 +238,6 @@ class Campaign(TenantModel):
         CANCELLED = "cancelled", "Cancelled"
         FAILED = "failed", "Failed"
 
-    class Schedule(models.TextChoices):
-        NOW = "send_now", "Now"
-        AT = "scheduled", "At a time"
-        RECURRING = "recurring", "Recurring"
-
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=2000, blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
@@ -251,10 +247,6 @@ class Campaign(TenantModel):
     audience_rule = models.JSONField(default=dict, blank=True)
     target_kind = models.CharField("send to", max_length=16, choices=Target.choices, default=Target.PEOPLE)
     target = models.CharField("topic or condition", max_length=500, blank=True)
-    schedule_type = models.CharField("send", max_length=16, choices=Schedule.choices, default=Schedule.NOW)
-    # Wall-clock start in the workspace's time zone, stored as UTC; of a recurring campaign its DTSTART.
-    scheduled_at = models.DateTimeField("send at", null=True, blank=True)
-    recurrence_rule = models.CharField(max_length=512, blank=True)
     # How late a send may start; later it is missed, and a person is asked.
     start_within_mins = models.PositiveIntegerField("start at most this late (minutes)", default=60)
     # When an occurrence ends whatever is left; None: never.

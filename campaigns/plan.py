@@ -26,6 +26,7 @@ State = Run.State
 UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
 STARTED = (State.PREPARING, State.RUNNING)
 OPEN = (State.PLANNED, *STARTED, State.PAUSED)  # with somebody left to send to
+TAKEN = "This campaign has already run at that time; choose another."
 # What a run keeps of its campaign as it was when the run was planned.
 PINNED = ("audience_rule", "target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy")
 # Where a paused run was: its size is known once the audience is fixed and cut.
@@ -79,16 +80,29 @@ def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
 def plan_next(run: Run, now: datetime) -> Run | None:
     """The next occurrence of a recurring campaign, written in the transaction that launches this one."""
     campaign = run.campaign
-    if campaign.schedule_type != Campaign.Schedule.RECURRING or campaign.scheduled_at is None:
+    if not campaign.is_series:
         return None
-    rule = clock.parse_rrule(campaign.recurrence_rule)
-    after = max(run.intended_at, now)
-    at = clock.next_occurrence(rule, campaign.scheduled_at, campaign.workspace.zone, after=after)
+    at = campaign.next_date(after=max(run.intended_at, now))
     if at is None or Run.objects.filter(campaign=campaign, intended_at=at).exclude(UNDONE).exists():
         return None
     planned = _write_run(campaign, _pin_revision(campaign, run.planned_by), at, run.planned_by)
     wake.ring("tick", at=at)
     return planned
+
+
+def replan(run: Run, at: datetime) -> bool:
+    """Put a planned run at another moment. False if it is not what was read any more. Raises CannotPlan."""
+    campaign = run.campaign
+    if at != run.intended_at:
+        campaign.runs.filter(UNDONE, intended_at=at).delete()
+    planned = Run.objects.filter(pk=run.pk, state=State.PLANNED, epoch=run.epoch)
+    try:
+        with transaction.atomic():
+            moved = planned.update(**_times(campaign, at), epoch=F("epoch") + 1)
+    except IntegrityError as error:
+        raise CannotPlan(TAKEN) from error
+    wake.ring("tick", at=at)
+    return bool(moved)
 
 
 def pause(run: Run, *, by: User) -> bool:
@@ -237,8 +251,7 @@ def _first_moment(campaign: Campaign, now: datetime) -> datetime:
         raise CannotPlan("Choose the date and time of the send.")
     if campaign.schedule_type == Campaign.Schedule.AT:
         return campaign.scheduled_at
-    rule = clock.parse_rrule(campaign.recurrence_rule)
-    at = clock.next_occurrence(rule, campaign.scheduled_at, campaign.workspace.zone, after=now)
+    at = campaign.next_date(after=now)
     if at is None:
         raise CannotPlan(clock.NO_DATE)
     return at
@@ -284,7 +297,7 @@ def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | 
                 **{name: getattr(source, name) for name in PINNED},
             )
     except IntegrityError as error:
-        raise CannotPlan("This campaign has already run at that time; choose another.") from error
+        raise CannotPlan(TAKEN) from error
 
 
 def _times(campaign: Campaign, at: datetime) -> dict[str, Any]:

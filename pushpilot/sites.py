@@ -19,7 +19,9 @@ from unfold.sites import UnfoldAdminSite
 
 import campaigns.admin
 import campaigns.admin.campaigns
+import campaigns.admin.zone_change
 import campaigns.plan
+import campaigns.zones
 import delivery.admin
 import delivery.admin.platform
 import reports.across
@@ -164,6 +166,8 @@ campaigns.admin.campaigns.OBSTACLES.append(delivery.admin.obstacle)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
 tenants.workspaces.ON_DELETION.append(campaigns.plan.stop_everything)
+tenants.workspaces.PLANNED_SENDS.append(campaigns.admin.zone_change.planned_sends)
+tenants.workspaces.ON_ZONE_CHANGE.append(campaigns.zones.move)
 
 tenants.admin.platform.FIGURES.extend(reports.across.FIGURES)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,25 @@ from tenants.scope import every_workspace, scope
 UNDO_DELETION = timedelta(days=7)
 # What upper layers stop when a workspace is to be deleted: called with (workspace, by) in its scope.
 ON_DELETION: list[Callable[[Workspace, User], None]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSend:
+    """What an upper layer sends at a time that somebody read on a clock of another zone.
+
+    `stays` and `moves` say in words what becomes of it; `moves` is "" if it cannot move any more.
+    """
+
+    pk: int
+    name: str
+    stays: str
+    moves: str
+
+
+# What a change of the time zone may move: (workspace, the new zone, now) → the sends, the next one first.
+PLANNED_SENDS: list[Callable[[Workspace, str, datetime], list[PlannedSend]]] = []
+# Moves them, in the transaction and scope of the change: (workspace, which of them; None: all, by).
+ON_ZONE_CHANGE: list[Callable[[Workspace, Collection[int] | None, User], None]] = []
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +78,14 @@ def add_member(workspace: Workspace, user: User, role: str, *, invited_at: datet
 
 
 @transaction.atomic
-def change_settings(workspace: Workspace, fields: Mapping[str, Any], *, by: User) -> Workspace:
-    """The workspace with these fields written. Raises ValidationError by field. The door checks the capability."""
+def change_settings(
+    workspace: Workspace, fields: Mapping[str, Any], *, by: User, moved: Collection[int] | None = ()
+) -> Workspace:
+    """The workspace with these fields written. Raises ValidationError by field. The door checks the capability.
+
+    `moved`: the planned sends (None: all) whose clock time is read in the new time zone from now on; the others keep
+    the moment that was shown.
+    """
     current = lock(workspace.pk)
     changes = {name: (getattr(current, name), value) for name, value in fields.items()}
     changes = {name: (before, after) for name, (before, after) in changes.items() if before != after}
@@ -72,7 +98,15 @@ def change_settings(workspace: Workspace, fields: Mapping[str, Any], *, by: User
         raise ValidationError({"slug": "Another workspace has this address. Choose another one."})
     current.save(update_fields=[*changes, "updated_at"])
     audit.record(current, "workspace changed", current, by=by, changes=changes)
+    if "time_zone" in changes and (moved is None or moved):
+        for move in ON_ZONE_CHANGE:
+            move(current, moved, by)
     return current
+
+
+def planned_sends(workspace: Workspace, zone: str, now: datetime) -> list[PlannedSend]:
+    """What the person who sets this time zone is asked about."""
+    return [send for listed in PLANNED_SENDS for send in listed(workspace, zone, now)]
 
 
 # --- roles ---------------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ class CampaignAdmin(WorkspaceAdmin):
             return _two_lines(moment_words(campaign.last_run.started_at, zone, now), word)
         if campaign.schedule_type == Campaign.Schedule.NOW:
             return _two_lines("—", "")
-        return _two_lines(schedule_words(campaign, zone, now), "")
+        return _two_lines(schedule_words(campaign, now), "")
 
     @display(description="Last result")
     def result_cell(self, campaign: Any) -> SafeString:
@@ -283,6 +283,7 @@ class CampaignAdmin(WorkspaceAdmin):
         workspace = workspace_of(request)
         if campaign is not None:
             campaign.workspace = workspace
+        zone = campaign.zone if campaign else workspace.zone
         pk = {"campaign": campaign.pk} if campaign else {}
         return {
             "channels": [
@@ -294,8 +295,8 @@ class CampaignAdmin(WorkspaceAdmin):
             "panels": [panel(request, campaign) for panel in review.PANELS] if campaign else [],
             "saved_rule": audience_words(campaign.audience_rule) if campaign else "",
             "undo_secs": review.undo_secs(),
-            "zone_name": workspace.time_zone,
-            "zone_now": f"{timezone.now().astimezone(workspace.zone):%H:%M %Z}",
+            "zone_name": zone.key,
+            "zone_now": f"{timezone.now().astimezone(zone):%H:%M %Z}",
             "can_send": roles.can(request.user, roles.SEND, workspace),
             "live": {
                 "audience": reverse("admin:campaigns_campaign_audience"),
@@ -417,7 +418,7 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
         **{
             name: getattr(campaign, name)
             for name in ("description", "channel", "tone", "audience_rule", "target_kind", "target", "schedule_type",
-                         "scheduled_at", "recurrence_rule", "template_id", *SENDING_FIELDS)
+                         "wall_clock", "time_zone", "recurrence_rule", "template_id", *SENDING_FIELDS)
         },
     )  # fmt: skip
     copy.save()
@@ -445,4 +446,6 @@ def _two_lines(first: str, second: str) -> SafeString:
 
 
 def _repeats(campaign: Campaign) -> str:
-    return "Repeats" if campaign.schedule_type == Campaign.Schedule.RECURRING else ""
+    """Also whose clocks a schedule follows, if not those of the workspace."""
+    own = campaign.time_zone if campaign.time_zone not in ("", campaign.workspace.time_zone) else ""
+    return " · ".join(filter(None, ["Repeats" if campaign.is_series else "", own]))

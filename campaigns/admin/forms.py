@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import zoneinfo
 from datetime import datetime
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -25,12 +25,10 @@ MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day"
 
 
 class WallClockField(forms.DateTimeField):
-    """A date and time on the clocks of `zone`; cleaned to UTC."""
-
-    zone: ZoneInfo = ZoneInfo("UTC")
+    """A date and time as a clock shows it; cleaned to a naive datetime."""
 
     def prepare_value(self, value: Any) -> Any:
-        return f"{value.astimezone(self.zone):%Y-%m-%dT%H:%M}" if isinstance(value, datetime) else value
+        return f"{value:%Y-%m-%dT%H:%M}" if isinstance(value, datetime) else value
 
     def to_python(self, value: Any) -> datetime | None:
         if not value:
@@ -41,7 +39,7 @@ class WallClockField(forms.DateTimeField):
             raise ValidationError("Write a date and a time, for example 2027-01-31 18:00.") from None
         if not 2000 <= wall.year < 2100:
             raise ValidationError("Choose a date between the years 2000 and 2099.")
-        return clock.resolve(wall, self.zone)
+        return wall
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool(self.prepare_value(initial) != self.prepare_value(data))
@@ -87,6 +85,8 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
 
     schedule_type = forms.ChoiceField(label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect)
     scheduled_at = WallClockField(label="Date and time", required=False, widget=_DateTimeInput())
+    # The zone that the page was opened with, so that what it showed is what is kept.
+    time_zone = select_field("Time zone", [])
     repeat = select_field("Repeat", list(builders.REPEATS.items()))
     interval = forms.IntegerField(
         label="Every", required=False, min_value=1, max_value=99,
@@ -100,7 +100,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
 
     class Meta:
         model = Campaign
-        fields = ("name", "channel", "tone", "schedule_type", "scheduled_at", "recurrence_rule", *SENDING_FIELDS)
+        fields = ("name", "channel", "tone", "schedule_type", "time_zone", "recurrence_rule", *SENDING_FIELDS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         instance: Campaign | None = kwargs.get("instance")
@@ -108,7 +108,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         self.attributes: dict[str, Attribute] = known_attributes(self.workspace)
         kwargs["initial"] = {**self._stored(instance), **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
-        self.fields["scheduled_at"].zone = self.workspace.zone  # type: ignore[attr-defined]
+        self.fields["time_zone"].choices = self._zone_choices()  # type: ignore[attr-defined]
         self.fields["audience_field"].widget.choices = self._field_choices()
         for name in ("ttl_secs", "start_within_mins", "expires_after_mins"):
             self.fields[name].offer(self.initial.get(name))  # type: ignore[attr-defined]
@@ -129,8 +129,18 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
             "audience": to if to != Target.PEOPLE else "everyone" if not rule else "rule" if simple else "custom",
             **({to: instance.target} if instance and to != Target.PEOPLE else {}),
             **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
+            "scheduled_at": instance.starts if instance else None,
+            "time_zone": (instance.time_zone if instance else "") or self.workspace.time_zone,
             **builders.read_recurrence(instance.recurrence_rule if instance else ""),
         }
+
+    def _zone_choices(self) -> list[tuple[str, str]]:
+        """The zone of the schedule, that of the workspace, and a valid one that was posted."""
+        names = [self.initial["time_zone"], self.workspace.time_zone]
+        posted = str(self.data.get("time_zone", "")) if self.is_bound else ""
+        if posted in zoneinfo.available_timezones():
+            names.append(posted)
+        return [(name, name.replace("_", " ")) for name in dict.fromkeys(names)]
 
     def _field_choices(self) -> list[tuple[str, Any]]:
         chosen = self.initial.get("audience_field") if not self.is_bound else self.data.get("audience_field")
@@ -209,12 +219,16 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {"seen", "form_key"}
         return seen not in ("", now) and not says_the_same
 
+    def clean_time_zone(self) -> str:
+        return self.cleaned_data["time_zone"] or str(self.initial["time_zone"])
+
     # --- results --------------------------------------------------------------------------------------------
     def save(self, commit: bool = True) -> Campaign:
         self.instance.audience_rule = self.cleaned_data["rule"]
         self.instance.target_kind = self.cleaned_data["target_kind"]
         self.instance.target = self.cleaned_data["target"]
         self.instance.template_id = self.cleaned_data["template_used"]
+        self.instance.starts = self.cleaned_data["scheduled_at"]
         saved: Campaign = super().save(commit)
         return saved
 

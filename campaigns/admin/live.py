@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db.models import F, Q
 from django.http import HttpRequest, JsonResponse
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from campaigns import audience, lint, push
 from campaigns.admin.forms import CampaignForm
-from campaigns.admin.words import audience_words, moment_words, whom_words
+from campaigns.admin.words import NEXT_SHOWN, audience_words, moment_words, whom_words
 from campaigns.models import Campaign, Channel, Contact, Target, Template
 from campaigns.reasons import Reason
 from campaigns.segments import Rule, RuleError, compile_rule
@@ -19,7 +20,6 @@ from pushpilot.lib import clock
 from pushpilot.lib.words import counted
 from tenants.models import Workspace
 
-NEXT_SHOWN = 5
 TEMPLATES_SHOWN = 40
 
 
@@ -81,7 +81,7 @@ def count_people(workspace: Workspace, rule: Rule) -> int:
 
 
 def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
-    """The next five occurrences of the repetition in the form, in the workspace's time zone."""
+    """The next five occurrences of the repetition in the form, on the clocks of its zone."""
     start, now = form.cleaned_data.get("scheduled_at"), timezone.now()
     if start is None:
         return JsonResponse({"error": "Choose the first date and time to see the next sends."})
@@ -89,8 +89,9 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
         rule = form.recurrence()
     except clock.RecurrenceError as error:
         return JsonResponse({"error": str(error)})
-    found = islice(clock.occurrences(rule, start, workspace.zone, after=now), NEXT_SHOWN)
-    dates = [moment_words(at, workspace.zone, now) for at in found]
+    zone = ZoneInfo(form.cleaned_data.get("time_zone") or workspace.time_zone)
+    found = islice(clock.occurrences(rule, start, zone, after=now), NEXT_SHOWN)
+    dates = [moment_words(at, zone, now) for at in found]
     if not dates:
         return JsonResponse({"error": clock.NO_DATE})
     return JsonResponse({"rule": rule, "words": clock.in_words(rule), "dates": dates})

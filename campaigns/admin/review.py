@@ -17,7 +17,16 @@ from campaigns import audience, plan, push
 from campaigns.admin.forms import CampaignForm
 from campaigns.admin.live import count_people
 from campaigns.admin.options import option_words
-from campaigns.admin.words import CHANNEL_ICONS, moment_words, run_url, schedule_words, sending_words, whom_words
+from campaigns.admin.words import (
+    CHANNEL_ICONS,
+    both_clocks,
+    moment_words,
+    next_dates,
+    run_url,
+    schedule_words,
+    sending_words,
+    whom_words,
+)
 from campaigns.lint import Finding, active_connection, lint
 from campaigns.models import Campaign, Content, Run, Target
 from campaigns.reasons import EXPLANATIONS, FAILED, UNSURE, Reason
@@ -110,8 +119,11 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     workspace, now = workspace_of(request), timezone.now()
     campaign.workspace = workspace
     contents = list(campaign.contents.order_by("variant", "id"))
+    dates, is_all = next_dates(campaign, now)
     return {
         "campaign": campaign,
+        "next_dates": dates,
+        "ends": is_all,
         "content": contents[0] if contents else None,
         "options": _options(campaign, contents),
         "is_silent": any(content.options.get("silent") for content in contents),
@@ -119,7 +131,7 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "audience_words": whom_words(campaign),
         "is_public": campaign.target_kind != Target.PEOPLE,
         "sending_words": sending_words(campaign),
-        "schedule_words": schedule_words(campaign, workspace.zone, now),
+        "schedule_words": schedule_words(campaign, now),
         "can_edit": roles.can(request.user, roles.EDIT, workspace),
         "can_send": roles.can(request.user, roles.SEND, workspace),
     }
@@ -191,7 +203,8 @@ def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[
     if campaign.status == status.COMPLETED and runs and runs[0]["run"].is_in_vain:
         return "Nobody got it: its run says why. Editing makes it a draft again."
     if campaign.status == status.SCHEDULED and current:
-        return f"Scheduled for {current['when']}. Its message can be edited; to change anything else, cancel the run."
+        when = both_clocks(current["run"].intended_at, campaign, timezone.now())
+        return f"Scheduled for {when}. Its message can be edited; to change anything else, cancel the run."
     return {
         status.SCHEDULED: "Scheduled. Its message can be edited; to change anything else, cancel the run.",
         status.RUNNING: "Going out right now.",
@@ -246,7 +259,7 @@ def _button(campaign: Campaign, ready: int) -> str:
         return "Send to subscribers" if is_public else f"Send to {counted(ready, 'device')}"
     now = timezone.now()
     if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
-        return f"Schedule for {moment_words(campaign.scheduled_at, campaign.workspace.zone, now)}"
+        return f"Schedule for {moment_words(campaign.scheduled_at, campaign.zone, now)}"
     return "Start the series"
 
 
@@ -265,7 +278,7 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     except plan.CannotPlan as error:
         messages.error(request, str(error))
         return back
-    words = moment_words(run.intended_at, workspace_of(request).zone, timezone.now())
+    words = moment_words(run.intended_at, run.campaign.zone, timezone.now())
     if campaign.schedule_type == Campaign.Schedule.NOW:
         messages.success(request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it.")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from django.urls import NoReverseMatch, reverse
@@ -13,6 +14,7 @@ from campaigns.segments import Rule, RuleError, describe, validate
 from pushpilot.lib import clock
 from pushpilot.lib.words import counted, exact_span
 
+NEXT_SHOWN = 5
 _IN_TOPICS = re.compile("'([^']+)' in topics")
 CHANNEL_ICONS = {
     Channel.APP_PUSH: "phone_iphone",
@@ -50,19 +52,37 @@ def moment_words(at: datetime, zone: ZoneInfo, now: datetime) -> str:
     return f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M} {local:%Z}"
 
 
-def schedule_words(campaign: Campaign, zone: ZoneInfo, now: datetime) -> str:
-    """When the campaign goes out, as one phrase."""
+def both_clocks(at: datetime, campaign: Campaign, now: datetime) -> str:
+    """On the workspace's clock, and on that of the schedule if it is another one."""
+    words = moment_words(at, campaign.workspace.zone, now)
+    own = moment_words(at, campaign.zone, now)
+    return words if words == own else f"{words} ({own})"
+
+
+def next_dates(campaign: Campaign, now: datetime) -> tuple[list[str], bool]:
+    """(the next dates of a series; whether they are all that it has)."""
+    if not campaign.is_series:
+        return [], False
+    try:
+        found = list(islice(campaign.dates(after=now), NEXT_SHOWN + 1))
+    except clock.RecurrenceError:
+        return [], False
+    return [moment_words(at, campaign.zone, now) for at in found[:NEXT_SHOWN]], len(found) <= NEXT_SHOWN
+
+
+def schedule_words(campaign: Campaign, now: datetime) -> str:
+    """When the campaign goes out, as one phrase, on the clocks of its schedule."""
     if campaign.schedule_type == Campaign.Schedule.NOW:
         return "Right away"
-    if campaign.scheduled_at is None:
+    if campaign.starts is None or campaign.scheduled_at is None:
         return "No time chosen yet"
     if campaign.schedule_type == Campaign.Schedule.AT:
-        return moment_words(campaign.scheduled_at, zone, now)
+        return moment_words(campaign.scheduled_at, campaign.zone, now)
     try:
         words = clock.in_words(clock.parse_rrule(campaign.recurrence_rule))
     except clock.RecurrenceError:
         return "A repetition that needs repair"
-    local = campaign.scheduled_at.astimezone(zone)
+    local = campaign.starts.replace(tzinfo=campaign.zone)
     start = f"from {local.day} {local:%b %Y}" if campaign.scheduled_at > now else f"since {local.day} {local:%b %Y}"
     return f"{words[0].upper()}{words[1:]} at {local:%H:%M} {local:%Z}, {start}"
 

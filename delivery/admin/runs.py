@@ -18,7 +18,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from campaigns import audience
-from campaigns.admin.words import moment_words, whom_words
+from campaigns.admin.words import both_clocks, moment_words, whom_words
 from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import FAILED, UNSURE, Reason
 from delivery.admin import progress, recipients, rewrite, slices, slots, texts, trouble, wall
@@ -122,7 +122,7 @@ class RunAdmin(ReadOnlyAdmin):
             data=where.as_json(),
             audience_words=whom_words(run),
             whole="Audience" if run.target_kind == Target.PEOPLE else "Messages",
-            moments=[(label, moment_words(at, run.workspace.zone, now)) for label, at in _moments(run) if at],
+            moments=[(label, both_clocks(at, run.campaign, now)) for label, at in _moments(run) if at],
             decides=set(where.can) & progress.DECISIONS.keys(),
             missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",
             panels=slots.panels(request, run) if run.started_at else [],

@@ -205,6 +205,15 @@ def in_words(rule: str) -> str:
     return rule if parts else said
 
 
+def in_zone(rule: str, was: ZoneInfo, zone: ZoneInfo) -> str:
+    """A parsed rule whose end, kept in UTC, is at the same wall clock of another zone."""
+    parts = dict(part.split("=") for part in rule.split(";")) if rule else {}
+    if "UNTIL" in parts:
+        wall = _until(parts["UNTIL"]).astimezone(was).replace(tzinfo=None)
+        parts["UNTIL"] = f"{resolve(wall, zone):%Y%m%dT%H%M%SZ}"
+    return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
 def _until(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
@@ -29,7 +30,9 @@ from unfold.widgets import (
 from tenants import brand, roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.models import Logo, Membership, User, Workspace
-from tenants.workspaces import ask_deletion, transfer_ownership
+from tenants.workspaces import ask_deletion, change_settings, planned_sends, transfer_ownership
+
+SENDS_SHOWN = 200  # one by one; the rest is answered as a whole
 
 
 def time_zone_choices(now: datetime) -> list[tuple[str, str]]:
@@ -43,6 +46,16 @@ def time_zone_choices(now: datetime) -> list[tuple[str, str]]:
 def _offset(name: str, now: datetime) -> str:
     shift = f"{now.astimezone(zoneinfo.ZoneInfo(name)):%z}"
     return f"{shift[:3]}:{shift[3:]}"
+
+
+def _chosen(request: HttpRequest) -> list[int] | None:
+    """The sends that move with the time zone; None: all."""
+    everything = request.POST.get("all", "keep")
+    if everything == "move":
+        return None
+    sends = {name.removeprefix("send-"): value for name, value in request.POST.items() if name.startswith("send-")}
+    moved = [pk for pk, value in sends.items() if value == "move" and pk.isdecimal() and len(pk) < 18]
+    return [int(pk) for pk in moved] if everything == "each" else []
 
 
 class WorkspaceForm(forms.ModelForm):
@@ -154,7 +167,8 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
     # --- the form -----------------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
         logo = path("logo/", self.admin_site.admin_view(self.logo_view), name="tenants_workspace_logo")
-        return [logo, *super().get_urls()]
+        zone = path("time-zone/", self.admin_site.admin_view(self.zone_view), name="tenants_workspace_time_zone")
+        return [logo, zone, *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and obj.logo_version:
@@ -166,7 +180,11 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         return redirect("admin:tenants_workspace_change", require(request, roles.MEMBERS).pk)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """A time zone that would read planned sends on another clock waits for an answer to what happens to them."""
         user: Any = request.user
+        was, zone = form.initial["time_zone"], obj.time_zone
+        if zone != was and planned_sends(obj, zone, timezone.now()):
+            request._asks_zone, obj.time_zone = zone, was  # type: ignore[attr-defined]
         obj.save(update_fields=["name", "slug", "time_zone", "default_language", "brand_colour", "updated_at"])
         if form.cleaned_data.get("new_logo"):
             brand.set_logo(obj, form.cleaned_data["new_logo"], by=user)
@@ -185,10 +203,42 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
             )
             return redirect("admin:tenants_workspace_change", workspace_of(request).pk)
 
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        if hasattr(request, "_asks_zone"):
+            message.pop("time_zone", None)
+        super().log_change(request, obj, message)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if not hasattr(request, "_asks_zone"):
+            response: HttpResponse = super().response_change(request, obj)
+            return response
+        messages.info(request, "Everything else is saved.")
+        return redirect(f"{self._path(obj, 'time_zone')}?{urlencode({'to': request._asks_zone})}")
+
     def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """By its full path: the address that the request came in by may be the old one."""
-        inside = reverse("admin:tenants_workspace_change", args=[obj.pk]).partition("/admin/")[2]
-        return redirect(f"{obj.console_path}{inside}")
+        return redirect(self._path(obj, "change", obj.pk))
+
+    def _path(self, workspace: Workspace, page: str, *args: object) -> str:
+        """The full path: the address that the request came in by may be the old one."""
+        inside = reverse(f"admin:tenants_workspace_{page}", args=args).partition("/admin/")[2]
+        return f"{workspace.console_path}{inside}"
+
+    def zone_view(self, request: HttpRequest) -> HttpResponse:
+        """What happens to each planned send and series when the time zone becomes `to`; POST changes it."""
+        workspace = require(request, roles.MEMBERS)
+        settings = reverse("admin:tenants_workspace_change", args=[workspace.pk])
+        to = (request.POST if request.method == "POST" else request.GET).get("to", "")
+        if to not in zoneinfo.available_timezones() or to == workspace.time_zone:
+            return redirect(settings)
+        if request.method == "POST":
+            user: Any = request.user
+            change_settings(workspace, {"time_zone": to}, by=user, moved=_chosen(request))
+            messages.success(request, f"The time zone is {to}.")
+            return redirect(settings)
+        sends = planned_sends(workspace, to, timezone.now())
+        hidden = max(0, len(sends) - SENDS_SHOWN)
+        context = {"workspace": workspace, "to": to, "sends": sends[:SENDS_SHOWN], "hidden": hidden, "back": settings}
+        return self.page(request, "tenants/zone_change.html", f"Change the time zone to {to}?", **context)
 
     def logo_view(self, request: HttpRequest) -> HttpResponse:
         """The picture itself; its address changes with it (?v=), so browsers may keep it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import GroupedMetadata
 from django.core.exceptions import ValidationError
@@ -128,6 +128,8 @@ class NewWorkspace(Body):
 class WorkspaceChanges(Body):
     """Only the fields that are sent are changed."""
 
+    # With time_zone: planned sends and series keep the clock that was shown, or all of them are read on the new one.
+    planned_sends: Literal["keep", "move"] = "keep"
     name: Annotated[str, Plain(100), _checked(validate_name)] = ""
     slug: Annotated[str, Plain(60)] = ""
     time_zone: TimeZone = ""

@@ -103,7 +103,8 @@ def change_workspace(request: HttpRequest, workspace: str, body: schemas.Workspa
     caller = caller_of(request)
     with inside(request, workspace, roles.MEMBERS) as found, _by_the_rules():
         changes = body.model_dump(exclude_unset=True)
-        return _told_to(caller, workspaces.change_settings(found, changes, by=caller.person))
+        moved = None if changes.pop("planned_sends", "keep") == "move" else ()
+        return _told_to(caller, workspaces.change_settings(found, changes, by=caller.person, moved=moved))
 
 
 # --- members -------------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_the_form_shows_what_was_saved_and_saving_it_again_changes_nothing(compa
     again = {name: form[name].value() for name in form.fields}
     again = {name: value for name, value in again.items() if value not in (None, False)}
     assert again["scheduled_at"] == "2026-12-04T18:30"
-    stored = ("audience_rule", "recurrence_rule", "scheduled_at")
+    stored = ("audience_rule", "recurrence_rule", "wall_clock", "time_zone")
     with scope(company.workspace):
         before = Campaign.objects.filter(pk=campaign.pk).values(*stored).get()
         options = campaign.contents.get().options

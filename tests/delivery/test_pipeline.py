@@ -459,7 +459,7 @@ def test_an_undone_send_can_be_planned_again_for_the_same_moment(cast, connected
     pipeline.tick(timezone.now())
     with scope(cast.workspace):
         again = plan.schedule(Campaign.objects.get(), by=cast.owner, now=timezone.now())
-    assert again.intended_at == at
+    assert again.intended_at == run.intended_at
 
 
 def test_a_refused_network_costs_no_attempts(cast, connected, prepared, monkeypatch):

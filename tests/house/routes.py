@@ -124,6 +124,7 @@ CONSOLE: dict[str, Rule] = {
     "tenants_membership_leave": both(roles.VIEW),
     "tenants_membership_roles": both(roles.VIEW),
     "tenants_workspace_logo": both(roles.VIEW),
+    "tenants_workspace_time_zone": both(roles.MEMBERS),
     "tenants_workspace_transfer": both(roles.DELETE_WORKSPACE),
     "tenants_workspace_delete_workspace": both(roles.DELETE_WORKSPACE),
     "connect_sandbox": post_only(roles.CONNECTIONS),

@@ -75,7 +75,7 @@ function bindAudience() {
 
 function bindDates() {
   const box = editor.querySelector("[data-dates]");
-  const names = ["schedule_type", "scheduled_at", "repeat", "interval", "weekdays", "month_day", "recurrence_rule"];
+  const names = ["schedule_type", "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule"];
   const ask = live(editor.dataset.datesUrl, names, (answer) => {
     box.dataset.state = answer.error ? "error" : "";
     if (answer.error) {

@@ -142,6 +142,9 @@ PROOFS: dict[str, Proof] = {
     "tenants_workspace_changelist": shows("/change/"),
     "tenants_workspace_change": Proof(get="Biddano Tech", post={"name": "Renamed"}, changes=Workspace),
     "tenants_workspace_logo": shows("PNG"),
+    "tenants_workspace_time_zone": Proof(
+        get="/change/", post={"to": "Europe/Berlin", "all": "keep"}, changes=Workspace
+    ),
     "tenants_workspace_transfer": dialog(
         "New owner", Workspace, lambda world, rows: {**YES, "to": str(world.cast.viewer.pk)}
     ),

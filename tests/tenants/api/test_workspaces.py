@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -16,6 +16,7 @@ from tenants.roles import Role
 from tenants.scope import every_workspace, scope
 from tenants.secrets import digest_of
 from tenants.workspaces import add_member, ask_deletion, change_member, create_workspace
+from tests.campaigns.console import give_run, written
 from tests.conftest import Cast
 from tests.tenants.api.app import App, key_of, refused
 
@@ -265,6 +266,19 @@ def test_only_what_is_sent_is_changed_and_audited(cast, apps):
     assert entry.changes == {
         "name": ["Biddano Tech", "Biddano"], "slug": ["biddano-tech", "biddano"], "brand_colour": ["", "#155dfc"],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "hour"), [({}, 3), ({"planned_sends": "keep"}, 3), ({"planned_sends": "move"}, 14)])
+def test_a_new_time_zone_keeps_planned_sends_unless_they_are_to_move(cast, apps, given, hour):
+    start = datetime(2031, 12, 1, 3, 30, tzinfo=UTC)
+    run = give_run(cast, written(cast, schedule_type="scheduled", scheduled_at=start), "planned", intended_at=start)
+    told = apps["admin"].patch("/workspaces/biddano-tech", time_zone="America/New_York", **given)
+    assert told.json()["time_zone"] == "America/New_York"
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert (run.intended_at.hour, run.intended_at.minute) == (hour, 30 if hour == 3 else 0)
+    answer = apps["admin"].patch("/workspaces/biddano-tech", time_zone="UTC", planned_sends="perhaps")
+    assert [error["field"] for error in answer.json()["errors"]] == ["planned_sends"]
 
 
 def test_changing_nothing_is_not_audited(cast, apps):

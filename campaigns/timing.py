@@ -1,0 +1,71 @@
+"""When a campaign goes out: the promise that was shown, as its person read it on a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import models
+
+from pushpilot.lib import clock
+from tenants.validators import validate_time_zone
+
+
+class Timed(models.Model):
+    """The schedule of a campaign. A series has its own zone and wall clock: nothing else moves it."""
+
+    class Schedule(models.TextChoices):
+        NOW = "send_now", "Now"
+        AT = "scheduled", "At a time"
+        RECURRING = "recurring", "Recurring"
+
+    workspace: Any
+
+    schedule_type = models.CharField("send", max_length=16, choices=Schedule.choices, default=Schedule.NOW)
+    # What the clocks of `time_zone` show when it (first) goes out, "2026-12-07T09:00:00". Not a moment in UTC: that
+    # moves with another zone of the workspace and with new DST rules, and out of a start inside a gap.
+    wall_clock = models.CharField(max_length=19, blank=True, editable=False)
+    time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
+    recurrence_rule = models.CharField(max_length=512, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_series(self) -> bool:
+        return self.schedule_type == self.Schedule.RECURRING
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """On whose clocks it goes out: those that its schedule was written by, else the workspace's."""
+        return ZoneInfo(self.time_zone or self.workspace.time_zone)
+
+    @property
+    def starts(self) -> datetime | None:
+        """The wall clock (naive) at which it goes out, or begins to."""
+        return datetime.fromisoformat(self.wall_clock) if self.wall_clock else None
+
+    @starts.setter
+    def starts(self, wall: datetime | None) -> None:
+        self.wall_clock = "" if wall is None else wall.isoformat(timespec="seconds")
+        self.time_zone = "" if wall is None else self.zone.key
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """`starts` as a moment."""
+        return None if self.starts is None else clock.resolve(self.starts, self.zone)
+
+    @scheduled_at.setter
+    def scheduled_at(self, at: datetime | None) -> None:
+        self.starts = None if at is None else at.astimezone(self.zone).replace(tzinfo=None)
+
+    def dates(self, *, after: datetime) -> Iterator[datetime]:
+        """The moments of the series later than `after`. Raises RecurrenceError."""
+        rule = clock.parse_rrule(self.recurrence_rule)
+        return iter(()) if self.starts is None else clock.occurrences(rule, self.starts, self.zone, after=after)
+
+    def next_date(self, *, after: datetime) -> datetime | None:
+        """None when the series has ended. Raises RecurrenceError."""
+        return next(self.dates(after=after), None)
