@@ -1,23 +1,44 @@
-"""CSV for people who open it in a spreadsheet: no cell is run as a formula, lines can be streamed."""
+"""CSV and cells for people who open them in a spreadsheet: no cell is run as a formula.
+
+The rule of every export of ours: a cell that could be taken for a formula gets one apostrophe before it, and every
+other text stays as it is. An import keeps leading apostrophes; only where a row's cell is what our export makes of the
+stored value (`safe`), the row is unchanged.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["BOM", "csv_line", "safe"]
 
 BOM = "\ufeff"  # tells spreadsheets that the file is UTF-8
-# What a spreadsheet runs as a formula, or stumbles over, at the start of a cell.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\x00")
+_FORMULA_STARTS = "=+-@\N{MINUS SIGN}"
+_CELL_BREAKS = ("\t", "\r", "\n")
+# What the XML of an Excel file cannot hold: control characters, halves of pairs, non-characters.
+_IN_NO_FILE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_FILLERS = "\u115f\u1160\u2800"  # letters and a symbol by Unicode's word, blank to the eye
 
 
 def safe(value: object) -> str:
-    """A cell that no spreadsheet runs as a formula or refuses; "" for None."""
-    text = str(value if value is not None else "")
-    text = f"'{text}" if text.startswith(_FORMULA) else text
-    return "".join(letter for letter in text if letter >= " " or letter in "\t\n\r")
+    """The text of a cell that no spreadsheet runs as a formula or refuses; "" for None."""
+    text = _IN_NO_FILE.sub("", "" if value is None else str(value))
+    return f"'{text}" if _looks_like_formula(text) else text
+
+
+def _looks_like_formula(text: str) -> bool:
+    """Whether its first visible character starts a formula, in any width: spreadsheets pass over blanks, and what they
+    drop or fold is not the same in each."""
+    if text.startswith(_CELL_BREAKS):
+        return True
+    for letter in text:
+        for known in unicodedata.normalize("NFKC", letter):
+            if unicodedata.category(known)[0] not in "CMZ" and known not in _FILLERS:
+                return known in _FORMULA_STARTS
+    return False
 
 
 class _Echo:
