@@ -11,10 +11,10 @@ from typing import Any
 
 from django.db.models import Q
 
-from campaigns import audience, push, render
+from campaigns import audience, dates, push, render
 from campaigns.models import Campaign, Channel, Contact, Content, Endpoint, Target
 from campaigns.reasons import Reason
-from campaigns.segments import COLUMNS, RuleError, compile_rule
+from campaigns.segments import COLUMNS, RuleError, compile_rule, matches_attribute
 from pushpilot.lib import clock
 from pushpilot.lib.words import counted
 from tenants.models import Connection
@@ -155,12 +155,13 @@ def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any
             findings.append(Finding(True, field, text))
             continue
         try:
-            renderer = render.compile_text(source)
+            renderer = render.compile_text(source, campaign.workspace.zone)
         except render.RenderError as error:
             findings.append(Finding(True, field, f"The personalisation does not parse: {error}"))
             continue
         if render.is_dynamic(source):
-            findings += [*_variables(campaign, field, source), *_trial(field, renderer, people, tried)]
+            findings += [*_variables(campaign, field, source), *_dates(campaign, field, source)]
+            findings += _trial(field, renderer, people, tried)
     return [*findings, *_size(campaign, content, tried)]
 
 
@@ -266,6 +267,30 @@ def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
             findings.append(
                 Finding(False, field, f"{name} is missing for {share} % of this audience and has no default.")
             )
+    return findings
+
+
+def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
+    """ "due holds dates such as 03/04/2026 for 3 of 10 people": nobody can tell the day from the month."""
+    findings = [
+        Finding(True, field, f"The date {text} can be read in two ways. Write it in the form 2026-04-03.")
+        for text in render.dated_literals(source)
+        if dates.is_ambiguous(text)
+    ]
+    names = render.dated_variables(source)
+    try:
+        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+    except RuleError:
+        return findings
+    total = members.count() if names else 0
+    for name in names if total else ():
+        concerned = members.filter(matches_attribute(name, dates.AMBIGUOUS)).count()
+        if concerned:
+            text = (
+                f"{name} holds dates such as 03/04/2026 for {concerned:,} of {counted(total, 'person', 'people')} in"
+                " this audience. They can be read in two ways, so the text shows no date to these people."
+            )
+            findings.append(Finding(concerned == total, field, f"{text} {dates.REMEDY}"))
     return findings
 
 

@@ -10,11 +10,16 @@ import functools
 import re
 import threading
 from collections.abc import Callable, Mapping, Sized
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import liquid
+from django.utils import timezone
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import LiquidError
+from liquid.undefined import is_undefined
+
+from campaigns import dates
 
 OUTPUT_LIMIT = 4096  # characters or bytes; no channel of ours takes a longer field
 SEQUENCE_LIMIT = 10_000
@@ -30,6 +35,8 @@ _LITERALS = frozenset({"true", "false", "nil", "null", "none", "empty", "blank"}
 _OUTPUT = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _TAG = re.compile(r"\{%(.*?)%\}", re.DOTALL)
 _DEFAULT = re.compile(r"\|\s*default\b")
+_AS_DATE = re.compile(r"\|\s*(date|in_zone)\b")
+_LITERAL_DATE = re.compile(r"""(["'])([^"'{}]*)\1\s*\|\s*(date|in_zone)\b""")
 _TRIM = re.compile(r"\{\{-|-\}\}")
 
 # (text before, variable, its default)
@@ -126,8 +133,42 @@ def _bounded_range(literal: RangeLiteral, start: Any, stop: Any) -> range:
 RangeLiteral._make_range = _bounded_range
 
 
+class _Clock(threading.local):
+    """On which clock the text in hand shows its moments: the recipient's, else the workspace's."""
+
+    zone: tzinfo = UTC
+
+
+_clock = _Clock()
+
+
+def _date(value: Any, form: Any) -> Any:
+    """Liquid's `date`: moments on the reader's clock. An ambiguous date is as good as none, like an undefined value."""
+    if value is None or is_undefined(value) or dates.is_ambiguous(value):
+        return ""
+    moment = dates.as_moment(value, timezone.now())
+    if moment is None or is_undefined(form):
+        return value if isinstance(value, str) else str(value)
+    # A moment that comes as such was put on its clock by `in_zone`.
+    if moment.tzinfo is not None and not isinstance(value, datetime):
+        moment = moment.astimezone(_clock.zone)
+    return moment.strftime(str(form))
+
+
+def _in_zone(value: Any, name: Any) -> Any:
+    """`in_zone: "Europe/Berlin"`: the moment on the clocks there, for `date` behind it."""
+    zone = dates.zone_named(str(name))
+    if zone is None:
+        raise RenderError(f"“{str(name)[:40]}” is no time zone; write a name such as Europe/Berlin.")
+    if value is None or is_undefined(value) or dates.is_ambiguous(value):
+        return ""
+    moment = dates.as_moment(value, timezone.now())
+    return value if moment is None or moment.tzinfo is None else moment.astimezone(zone)
+
+
 def _environment() -> liquid.Environment:
     environment = _Environment()
+    environment.filters |= {"date": _date, "in_zone": _in_zone}
     environment.filters = {name: _bounded(function) for name, function in environment.filters.items()}
     for tag in ("include", "render"):
         environment.tags.pop(tag, None)
@@ -138,8 +179,11 @@ _ENVIRONMENT = _environment()
 _BEHIND_BAR = re.compile(r"\|\s*([A-Za-z_]\w*)")
 
 
-def compile_text(source: str) -> Renderer:
-    """The renderer of one text. Raises RenderError if the Liquid in it does not parse."""
+def compile_text(source: str, zone: tzinfo = UTC) -> Renderer:
+    """The renderer of one text. Raises RenderError if the Liquid in it does not parse.
+
+    `zone` is the workspace's: a recipient without a zone of their own reads moments on its clocks.
+    """
     if "{" not in source:
         return lambda variables: source
     pieces = _simple_pieces(source)
@@ -152,7 +196,7 @@ def compile_text(source: str) -> Renderer:
     except RecursionError as error:
         raise RenderError("The personalisation is nested too deeply.") from error
     _refuse_unknown_filters(template, source)
-    return functools.partial(_run, template, len(source))
+    return functools.partial(_run, template, len(source), zone)
 
 
 def _refuse_unknown_filters(template: liquid.BoundTemplate, source: str) -> None:
@@ -191,15 +235,16 @@ class ContentTemplate:
         return rendered
 
 
-def compile_content(snapshot: Mapping[str, Any]) -> ContentTemplate:
-    """The template of a content's snapshot (Content.snapshot). Raises RenderError with its `field`."""
+def compile_content(snapshot: Mapping[str, Any], zone: tzinfo) -> ContentTemplate:
+    """The template of a content's snapshot (Content.snapshot); `zone` is the workspace's. Raises RenderError with its
+    `field`."""
     static, renderers = dict(snapshot), {}
     for field in TEXT_FIELDS:
         source = str(snapshot.get(field) or "")
         if not is_dynamic(source):
             continue
         try:
-            renderers[field] = compile_text(source)
+            renderers[field] = compile_text(source, zone)
         except RenderError as error:
             error.field = field
             raise
@@ -223,10 +268,25 @@ def variables_of(source: str) -> dict[str, bool]:
     tags = " ".join(_TAG.findall(source))
     found = {}
     for name in names:
-        word = re.compile(rf"(?<![\w.\"'-]){re.escape(name)}(?![\w-])")
+        word = _word(name)
         shown = [output for output in _OUTPUT.findall(source) if word.search(output)]
         found[name] = bool(word.search(tags)) or all(_DEFAULT.search(output) for output in shown)
     return found
+
+
+def dated_variables(source: str) -> list[str]:
+    """The variables of a text that it shows as dates."""
+    shown = [part for part in (*_OUTPUT.findall(source), *_TAG.findall(source)) if _AS_DATE.search(part)]
+    return [name for name in variables_of(source) if any(_word(name).search(part) for part in shown)]
+
+
+def dated_literals(source: str) -> list[str]:
+    """The texts that a text itself gives to a date filter."""
+    return [found[2] for found in _LITERAL_DATE.finditer(source)]
+
+
+def _word(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.\"'-]){re.escape(name)}(?![\w-])")
 
 
 def contact_variables(contact: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,8 +339,9 @@ def _text(value: Any) -> str:
     return "".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _run(template: Any, characters: int, variables: Mapping[str, Any]) -> str:
+def _run(template: Any, characters: int, zone: tzinfo, variables: Mapping[str, Any]) -> str:
     _budget.left, _budget.characters = WORK_LIMIT, characters
+    _clock.zone = dates.zone_named(str(variables.get("time_zone") or "")) or zone
     try:
         return str(template.render(variables))
     except LiquidError as error:

@@ -218,6 +218,16 @@ def _on_attribute(name: str, op: Operator, value: Any) -> Q:
     return ~found if op.negated else found
 
 
+def matches_attribute(name: str, expression: str) -> Q:
+    """Contacts with a text in this attribute that the regular expression matches, on both databases."""
+    try:
+        validate({"field": f"attributes.{name}", "op": "is_set"})
+    except RuleError:  # a name that no attribute can have
+        return Q(pk__in=())
+    is_text = Q(_Test(_Kind, name, "in", sorted(_KINDS[str])))
+    return is_text & Q(_Test(KeyTransform, name, "regex", expression))
+
+
 def _name(field: str) -> str:
     return COLUMNS.get(field, field.removeprefix("attributes.")).lower()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import tzinfo
 from functools import cached_property
 from typing import Any
 
@@ -39,9 +40,9 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
 class _Compiled:
     """One content: its text renderers, and FCM's message with slots, one per kind of target."""
 
-    def __init__(self, snapshot: dict[str, Any]) -> None:
+    def __init__(self, snapshot: dict[str, Any], zone: tzinfo) -> None:
         self.snapshot = snapshot
-        self.content: ContentTemplate = compile_content(snapshot)
+        self.content: ContentTemplate = compile_content(snapshot, zone)
         self.by_kind: dict[str, PayloadTemplate] = {}
 
     def payload(self, kind: str) -> PayloadTemplate:
@@ -55,11 +56,12 @@ class _Compiled:
 
 
 class Composer:
-    """Composes request bodies for one run. Raises RenderError at once if a content does not compile."""
+    """Composes request bodies for one run of a workspace with this language and time zone. Raises RenderError at once
+    if a content does not compile."""
 
-    def __init__(self, run: Run, default_language: str) -> None:
+    def __init__(self, run: Run, default_language: str, zone: tzinfo) -> None:
         self.run, self.default_language, self.revision = run, default_language, run.revision.number
-        self.by_language = {content["language"]: _Compiled(content) for content in run.revision.contents}
+        self.by_language = {content["language"]: _Compiled(content, zone) for content in run.revision.contents}
 
     @cached_property
     def fallback(self) -> _Compiled:

@@ -169,8 +169,9 @@ def _begin(lease: Lease, run: Run, until: datetime) -> _Shift:
         raise ValueError("no connection is in use.")
     if not run.connection.is_active:
         raise ValueError("its connection is switched off.")
+    composer = Composer(run, run.workspace.default_language, run.workspace.zone)
     return _Shift(
-        lease, run, run.connection, Composer(run, run.workspace.default_language), sender_for(run.connection),
+        lease, run, run.connection, composer, sender_for(run.connection),
         until, todo=record.waiting_ids(lease.shard)[::-1], breaker=Breaker(run.waived, run.last_outcomes),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import tzinfo
 from typing import Any
 
 from django import forms
@@ -174,7 +175,12 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         template = self.get_object(request, object_id) if object_id else None
         if template is not None:
             use_url = _use_url(template) if self._can_write_campaigns(request) else ""
-            context = {"title": template.name, "card": _card(template), "template": template, "use_url": use_url}
+            context = {
+                "title": template.name,
+                "card": _card(template, workspace_of(request).zone),
+                "template": template,
+                "use_url": use_url,
+            }
         return super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     def _can_write_campaigns(self, request: HttpRequest) -> bool:
@@ -223,13 +229,13 @@ def _copy(template: Template, workspace: Workspace) -> Template:
     return Template.objects.create(workspace=workspace, name=name, **fields)
 
 
-def _card(template: Template) -> dict[str, str]:
+def _card(template: Template, zone: tzinfo) -> dict[str, str]:
     """Title and text as a person without any attributes would see them."""
     card = {}
     for column in ("title", "body"):
         source = getattr(template, column)
         try:
-            card[column] = render.compile_text(source)({})
+            card[column] = render.compile_text(source, zone)({})
         except render.RenderError:
             card[column] = source
     return card

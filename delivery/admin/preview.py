@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
 from django.db.models import QuerySet
@@ -105,17 +106,19 @@ def composed(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """(the neutral payload for one person, {field: what is wrong with it}), with a reference as long as a real one."""
     variables = contact_variables(_columns(person)) if person else {}
-    fields, problems = _rendered(snapshot, variables)
+    fields, problems = _rendered(snapshot, variables, workspace.zone)
     return {**fields, "message_ref": sample_reference(workspace.pk)}, problems
 
 
-def _rendered(snapshot: dict[str, Any], variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def _rendered(
+    snapshot: dict[str, Any], variables: dict[str, Any], zone: tzinfo
+) -> tuple[dict[str, Any], dict[str, str]]:
     """(the fields personalised, {field: what is wrong with it}); a text that fails is left empty."""
     snapshot = dict(snapshot)
     problems: dict[str, str] = {}
     for _ in range(len(TEXT_FIELDS) + 1):
         try:
-            content = compile_content(snapshot)
+            content = compile_content(snapshot, zone)
             return {**content.static, **content.render(variables)}, problems
         except RenderError as error:
             problems[error.field] = str(error)

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ OUTPUTS = st.sampled_from(
 def test_the_fast_path_says_what_liquid_says(source, variables):
     if _simple_pieces(source) is None:
         return
-    assert compile_text(source)(variables) == _run(_ENVIRONMENT.from_string(source), len(source), variables)
+    assert compile_text(source)(variables) == _run(_ENVIRONMENT.from_string(source), len(source), UTC, variables)
 
 
 @pytest.mark.parametrize(
@@ -166,23 +167,25 @@ def snapshot(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_content_is_static_but_for_its_personalised_texts():
-    content = compile_content(snapshot(body="Hi {{ name }}", deep_link="shop://{{ city | downcase }}", ttl_secs=60))
+    content = compile_content(
+        snapshot(body="Hi {{ name }}", deep_link="shop://{{ city | downcase }}", ttl_secs=60), UTC
+    )
     assert content.dynamic == ("body", "deep_link")
     assert content.static == {"language": "en", "title": "Hi", "image_url": "", "ttl_secs": 60}
     assert content.render({"name": "Asha", "city": "PUNE"}) == {"body": "Hi Asha", "deep_link": "shop://pune"}
 
 
 def test_a_content_without_personalisation_renders_nothing():
-    content = compile_content(snapshot())
+    content = compile_content(snapshot(), UTC)
     assert content.dynamic == ()
     assert content.render({}) == {}
 
 
 def test_an_error_names_the_field_at_compile_time_and_at_render_time():
     with pytest.raises(RenderError) as refused:
-        compile_content(snapshot(body="{{ oops"))
+        compile_content(snapshot(body="{{ oops"), UTC)
     assert refused.value.field == "body"
-    content = compile_content(snapshot(title="{{ name }}"))
+    content = compile_content(snapshot(title="{{ name }}"), UTC)
     with pytest.raises(RenderError) as refused:
         content.render({"name": "x" * (OUTPUT_LIMIT + 1)})
     assert refused.value.field == "title"

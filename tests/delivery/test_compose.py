@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, tzinfo
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ ASHA = {**NOBODY, "external_id": "u1", "language": "hi-IN", "attributes": {"firs
 SALE = {"language": "en", "title": "Sale", "body": "Today"}
 
 
-def composer(*contents: dict[str, Any]) -> Composer:
+def composer(*contents: dict[str, Any], zone: tzinfo = UTC) -> Composer:
     revision = Revision(workspace_id=1, campaign_id=2, contents=list(contents) or [SALE])
-    return Composer(Run(pk=3, workspace_id=1, campaign_id=2, revision=revision), "en")
+    return Composer(Run(pk=3, workspace_id=1, campaign_id=2, revision=revision), "en", zone)
 
 
 def to(kind: str, value: str, contact: dict[str, Any] = NOBODY) -> Recipient:
