@@ -198,7 +198,7 @@ def bell_heard() -> None:
 def _store(accepted: Sequence[AcceptedEvent], key: KnownKey, now: datetime) -> None:
     batch = InboxBatch(
         workspace_id=key.workspace_id,
-        key_id=key.id,
+        key_id=key.id if key.id and key.id > 0 else None,
         received_at=now,
         not_before=now,
         count=len(accepted),

@@ -15,13 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from pushpilot.lib.problems import Problem
-from tenants import audit
-from tenants.models import ApiKey, User
+from tenants import audit, roles
+from tenants.models import ApiKey, User, Workspace
 from tenants.scope import every_workspace
 from tenants.secrets import digest_of
 
@@ -42,7 +43,10 @@ KNOWN_SECS = 30  # the longest that a revoked write key goes on working
 UNKNOWN_SECS = 5  # the longest that a new key is refused, if it was tried before it existed
 USED_EVERY = timedelta(minutes=1)  # how fine last_used_at is
 KEPT = 10_000
+PAGE_SECS = 3600
 _SECRET_LIMIT = 200
+_PAGE = "pp_test_page."
+_pages = TimestampSigner(salt="tenants.keys.page")
 
 
 # --- the life of a key ---------------------------------------------------------------------------------------------
@@ -110,6 +114,12 @@ def secret_keys_of(user: User) -> list[ApiKey]:
     return list(rows.select_related("workspace"))
 
 
+def page_key(user: User, workspace: Workspace) -> str:
+    """A test write key for a page that the person has open. It is kept nowhere: it works for PAGE_SECS at most, and
+    only while the person may send campaigns of the workspace."""
+    return _PAGE + _pages.sign_object({"user": user.pk, "workspace": workspace.pk})
+
+
 def _mint(key: ApiKey) -> str:
     secret = f"pp_{key.mode}_{secrets.token_urlsafe(24)}"
     key.prefix, key.digest = secret[:14], digest_of(secret)
@@ -119,7 +129,7 @@ def _mint(key: ApiKey) -> str:
 # --- whose key is it? ----------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    id: int
+    id: int  # below zero: a key of a page, which has no row
     workspace_id: int
     kind: str
     mode: str
@@ -174,6 +184,8 @@ def authenticate(header: str, scope: str) -> KnownKey:
     secret = _secret_in(header)
     if not secret:
         raise _refusal("Send an API key as `Authorization: Bearer pp_live_…`, or as the user name of Basic.")
+    if secret.startswith(_PAGE):
+        return _of_page(secret, scope)
     digest = digest_of(secret)
     found = _known.get(digest) or _unknown.get(digest)
     key = found[1] if found else _look_up(digest)
@@ -184,6 +196,21 @@ def authenticate(header: str, scope: str) -> KnownKey:
     if key.is_test and scope in LIVE_ONLY:  # made before `create` refused them
         raise Problem(403, "live_key_needed", NOT_FOR_TEST)
     return key
+
+
+def _of_page(secret: str, scope: str) -> KnownKey:
+    """Raises Problem 401 if the signature is not ours or too old, or the person may not send any more."""
+    try:
+        signed = _pages.unsign_object(secret.removeprefix(_PAGE), max_age=PAGE_SECS)
+    except BadSignature as error:
+        raise _refusal("This key of a page has ended. Reload the page.") from error
+    user = User.objects.filter(pk=signed["user"]).first()
+    workspace = Workspace.objects.filter(pk=signed["workspace"]).first()
+    if user is None or workspace is None or not roles.can(user, roles.SEND, workspace):
+        raise _refusal("You may not send campaigns of this workspace any more, so this page may not report events.")
+    if scope != EVENTS_WRITE:
+        raise Problem(403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`.")
+    return KnownKey(-user.pk, workspace.pk, ApiKey.Kind.WRITE, ApiKey.Mode.TEST, (EVENTS_WRITE,), None)
 
 
 def looks_like_key(header: str) -> bool:

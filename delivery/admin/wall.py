@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 
 from campaigns.models import Channel, Endpoint
 from delivery import phones
 from tenants import keys, roles
 from tenants.admin.base import WorkspaceAdmin, require
-from tenants.models import ApiKey, Connection, User, Workspace
+from tenants.models import Connection, User, Workspace
 
 PHONES_SHOWN = 18
 PAGE_MESSAGES = 500  # as many as one batch of events may confirm
 # The events API's address is outside every workspace, so reverse() inside one cannot give it.
 EVENTS_URL = "/api/v1/events"
-KEY_NAME = "Phone wall"
 
 
 def page(admin: WorkspaceAdmin, request: HttpRequest) -> TemplateResponse:
@@ -69,30 +65,12 @@ def received(request: HttpRequest) -> HttpResponseBase:
 
 
 def key(request: HttpRequest) -> HttpResponseBase:
-    """JSON: the write key with which this session's wall posts events. Made once per session."""
+    """JSON: the write key with which an open wall posts events. Nothing is stored: it ends with the person's right."""
     workspace = require(request, roles.SEND)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    return JsonResponse({"key": _session_key(request, workspace)}, headers={"Cache-Control": "no-store"})
-
-
-def _session_key(request: HttpRequest, workspace: Workspace) -> str:
-    slot = f"phone_wall_key_{workspace.pk}"
-    held = request.session.get(slot)
-    if held and ApiKey.objects.filter(pk=held["id"], revoked_at__isnull=True).exists():
-        return str(held["secret"])
-    now, user = timezone.now(), request.user
-    assert isinstance(user, User)
-    # Those of the user's sessions that have ended; the others are still open in another browser.
-    ended = now - timedelta(seconds=settings.SESSION_COOKIE_AGE)
-    mine = ApiKey.objects.filter(name=KEY_NAME, created_by=user, revoked_at__isnull=True)
-    mine.filter(created_at__lt=ended).update(revoked_at=now)
-    if held:
-        mine.filter(pk=held["id"]).update(revoked_at=now)
-    fresh = ApiKey(workspace=workspace, name=KEY_NAME, mode=ApiKey.Mode.TEST)
-    secret = keys.create(fresh, by=user)
-    request.session[slot] = {"id": fresh.pk, "secret": secret}
-    return secret
+    assert isinstance(request.user, User)
+    return JsonResponse({"key": keys.page_key(request.user, workspace)}, headers={"Cache-Control": "no-store"})
 
 
 def _active(workspace: Workspace) -> Connection | None:

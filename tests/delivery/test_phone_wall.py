@@ -1,6 +1,9 @@
+import time
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
 from campaigns import plan
@@ -9,10 +12,9 @@ from delivery import connections, phones
 from delivery.admin import wall
 from reports.models import Event, InboxBatch
 from reports.tasks import digest
-from tenants import keys
-from tenants.models import ApiKey, Connection
+from tenants import keys, workspaces
+from tenants.models import ApiKey, AuditEntry, Connection, Membership, User
 from tenants.scope import scope
-from tenants.secrets import digest_of
 from tests.delivery.portal import PAGES, portal
 from tests.story import add_people, run_to_the_end, write_campaign
 
@@ -178,28 +180,72 @@ def test_unreadable_credentials_are_a_sentence(cast, connected):
 
 
 # --- the write key and the events ------------------------------------------------------------------------
-def test_a_session_gets_one_key_and_keeps_it(cast, connected):
-    client = cast.client("member")
-    first = client.post(cast.url(KEY)).json()["key"]
-    assert first.startswith("pp_test_")
-    assert client.post(cast.url(KEY)).json()["key"] == first
-    with scope(cast.workspace):
-        key = ApiKey.objects.get()
-        assert (key.name, key.kind, key.created_by, key.digest) == (
-            "Phone wall", "write", cast.member, digest_of(first),
-        )  # fmt: skip
-        ApiKey.objects.update(revoked_at=timezone.now())
-    assert client.post(cast.url(KEY)).json()["key"] != first, "a revoked key is replaced"
+def ask(key, client, *events):
+    body = {"batch": list(events) or [{"message_id": "a", "type": "custom"}]}
+    headers = {"Authorization": f"Bearer {key}"}
+    return client.post("/api/v1/events", body, content_type="application/json", headers=headers)
 
 
-def test_keys_of_sessions_that_ended_are_revoked(cast, connected, settings):
-    cast.client("member").post(cast.url(KEY))
-    cast.client("owner").post(cast.url(KEY))
+def wall_key(cast, who="member"):
+    key = cast.client(who).post(cast.url(KEY)).json()["key"]
+    assert key.startswith("pp_test_")
+    return key
+
+
+def test_an_open_wall_makes_no_key_and_leaves_no_trail(cast, connected):
     with scope(cast.workspace):
-        ApiKey.objects.update(created_at=timezone.now() - timedelta(seconds=settings.SESSION_COOKIE_AGE + 1))
-        cast.client("member").post(cast.url(KEY))
-        open_keys = ApiKey.objects.filter(revoked_at__isnull=True)
-        assert sorted(key.created_by.email for key in open_keys) == ["member@biddano.test", "owner@biddano.test"]
+        before = AuditEntry.objects.count()
+        assert wall_page(cast).status_code == 200
+        wall_key(cast)
+        assert (ApiKey.objects.count(), AuditEntry.objects.count()) == (0, before)
+
+
+@pytest.mark.parametrize("end", ["removed", "deactivated", "viewer", "workspace closed", "an hour"])
+def test_the_walls_key_dies_with_its_members_right(cast, connected, client, end, monkeypatch):
+    key = wall_key(cast)
+    assert ask(key, client).json()["code"] == "no_event_acceptable", "it opens the door, and no event is of the sandbox"
+    with scope(cast.workspace):
+        membership = Membership.objects.get(user=cast.member)
+        if end == "removed":
+            workspaces.change_member(membership, "", by=cast.owner)
+        elif end == "viewer":
+            workspaces.change_member(membership, "viewer", by=cast.owner)
+        elif end == "deactivated":
+            User.objects.filter(pk=cast.member.pk).update(is_active=False)
+        elif end == "workspace closed":
+            workspaces.ask_deletion(cast.workspace, by=cast.owner, now=timezone.now())
+        else:
+            later = time.time() + 3601
+            monkeypatch.setattr(time, "time", lambda: later)
+    assert ask(key, client).status_code == 401
+
+
+@pytest.mark.parametrize("change", ["workspace", "user", "cut", "plain"])
+def test_a_walls_key_cannot_be_invented(cast, connected, client, change):
+    key = wall_key(cast)
+    forged = {
+        "workspace": keys.page_key(cast.member, cast.other_workspace),
+        "user": keys.page_key(cast.viewer, cast.workspace),
+        "cut": key[:-1],
+        "plain": "pp_test_page.",
+    }[change]
+    assert ask(forged, client).status_code == 401
+
+
+def test_the_keys_that_walls_made_before_are_revoked_and_no_others(cast):
+    with scope(cast.workspace):
+        for name, mode in (("Phone wall", "test"), ("Phone wall", "live"), ("App", "test")):
+            keys.create(ApiKey(workspace=cast.workspace, name=name, mode=mode), by=cast.member)
+    import_module("tenants.migrations.0011_phone_wall_keys_end").revoke(apps, None)
+    with scope(cast.workspace):
+        left = ApiKey.objects.filter(revoked_at=None).values_list("name", "mode")
+        assert sorted(left) == [("App", "test"), ("Phone wall", "live")]
+
+
+def test_the_walls_key_may_report_events_and_nothing_else(cast, connected, client):
+    headers = {"Authorization": f"Bearer {wall_key(cast)}"}
+    assert client.get("/api/v1/workspace", headers=headers).status_code == 403
+    assert client.post("/api/v1/devices", {}, content_type="application/json", headers=headers).status_code == 403
 
 
 def test_watching_is_for_everybody_and_tapping_for_members(cast, connected):
