@@ -1,4 +1,4 @@
-"""How numbers look: chart data for charts.js, sparklines, percentages, funnels."""
+"""How numbers look: chart data for charts.js, sparklines, funnels."""
 
 from __future__ import annotations
 
@@ -38,13 +38,6 @@ def _rounded(value: float | None) -> float | None:
     return value if value is None or isinstance(value, int) else round(value, 2)
 
 
-def percent(value: float | None) -> str:
-    """ "95.2 %"; a dash where nothing can be measured. Small shares keep two digits so that they are not shown as 0."""
-    if value is None:
-        return "–"
-    return f"{value:.2f} %" if 0 < value < 0.95 else f"{value:.1f} %".replace("100.0", "100")
-
-
 def short(number: int) -> str:
     """ "492,938" up to six digits, then "1.2 M"."""
     return f"{number:,}" if number < 1_000_000 else f"{number / 1_000_000:.1f} M"
@@ -66,7 +59,7 @@ def mini_funnel(funnel: Funnel) -> list[dict[str, Any]]:
     for key in ("accepted", "delivered", "opened", "clicked"):
         step = funnel[key]
         width = min(100.0, 100 * step.count / top)
-        title = f"{step.label}: {step.count:,}" + (f", {percent(step.percent)} {step.of}" if step.of else "")
+        title = f"{step.label}: {step.count:,}" + (f", {step.words} {step.of}" if step.of else "")
         bars.append(
             {"key": key, "label": step.label, "count": f"{step.count:,}", "width": f"{width:.1f}", "title": title}
         )

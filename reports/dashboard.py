@@ -14,7 +14,7 @@ from django.utils import timezone
 from campaigns.admin.words import CHANNEL_ICONS
 from campaigns.models import Campaign, Channel, Run, Template
 from delivery.admin.standing import stopped
-from pushpilot.lib.words import counted
+from pushpilot.lib.words import counted, percent, shares
 from reports import charts, links, queries
 from reports.queries import RunRow
 from tenants import roles
@@ -150,10 +150,10 @@ def _change(now: float, before: float) -> Change | None:
     """None where there is nothing to compare with, or nothing has changed."""
     if not before:
         return None
-    percent = 100 * (now - before) / before
-    if abs(percent) < NO_CHANGE:
+    grown = 100 * (now - before) / before
+    if abs(grown) < NO_CHANGE:
         return None
-    return Change(f"{percent:+,.1f} %" if abs(percent) < 1000 else f"×{now / before:,.0f}", percent >= 0)
+    return Change(f"{grown:+,.1f} %" if abs(grown) < 1000 else f"×{now / before:,.0f}", grown >= 0)
 
 
 def _short_moment(workspace: Workspace, at: datetime, now: datetime) -> str:
@@ -183,11 +183,12 @@ def _volume(facts: _Facts, sent: Counter[date]) -> dict[str, Any]:
 def _channels(facts: _Facts) -> dict[str, Any]:
     split = queries.sent_by_channel(facts.runs, facts.day(DAYS - 1))
     total = sum(count for _, count in split)
+    words = shares(dict(split))
     rows = [
         {
             "label": Channel(channel).label,
             "count": f"{count:,}",
-            "percent": charts.percent(queries.share(count, total)),
+            "percent": words[channel],
             "tone": index + 1,
         }
         for index, (channel, count) in enumerate(split)
@@ -212,7 +213,7 @@ def _engagement(facts: _Facts, people: Mapping[int, Counter[str]]) -> dict[str, 
     lately = facts.started(facts.day(DAYS - 1), facts.now + timedelta(days=1))
     before = facts.started(facts.day(2 * DAYS - 1), facts.day(DAYS - 1))
     rates = [
-        {"label": label, "key": kind, "value": charts.percent(now), "change": _points(now, _rate(before, people, kind))}
+        {"label": label, "key": kind, "value": percent(now), "change": _points(now, _rate(before, people, kind))}
         for label, kind in (("Delivered", "delivered"), ("Opened", "opened"), ("Clicked", "clicked"))
         for now in (_rate(lately, people, kind),)
     ]
@@ -275,8 +276,8 @@ def _health(facts: _Facts) -> dict[str, Any]:
     strip, worries = [], []
     for run in latest:
         failed, unmade = queries.share(run.failed, run.attempted), queries.share(run.unmade, run.unmade + run.attempted)
-        words = f"{charts.percent(failed)} failed" if failed is not None else Run.State(run.state).label.lower()
-        words += f", {charts.percent(unmade)} could not be made" if unmade else ""
+        words = f"{percent(failed)} failed" if failed is not None else Run.State(run.state).label.lower()
+        words += f", {percent(unmade)} could not be made" if unmade else ""
         tone = _tone(run, max(failed or 0, unmade or 0))
         strip.append({"tone": tone, "title": f"{run.campaign}: {words}", "href": links.run(run.id)})
         for sentence in _worries(run, failed, unmade):
@@ -308,7 +309,7 @@ def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[st
         whom = "" if run.is_public else f" for {counted(run.unmade, 'recipient')}"
         found.append(f"{got}the message could not be made{whom}. Its page says why.")
     if (failed or 0) >= FAILED_MANY:
-        whom = f"failed for {charts.percent(failed)} of the recipients it was tried for."
+        whom = f"failed for {percent(failed)} of the recipients it was tried for."
         found.append("was refused by FCM: nobody got it." if run.is_public else whom)
     return found
 

@@ -35,7 +35,7 @@ def campaign_panel(request: HttpRequest, campaign: Campaign) -> SafeString:
         "funnel": _funnel_context(started, queries.everybody(people), _funnel_url("campaign", campaign.pk)),
         "curve": _curve(campaign.workspace, campaign.pk, started[0]) if started else None,
         "reasons": [
-            {"row": reason, "count": f"{reason.count:,}", "percent": charts.percent(reason.percent)}
+            {"row": reason, "count": f"{reason.count:,}", "percent": reason.percent}
             for reason in queries.reasons(started)
         ],
         "is_public": bool(started) and all(run.is_public for run in started),
@@ -115,7 +115,7 @@ def _funnel_context(runs: Sequence[RunRow], people: Mapping[str, int], url: str)
                 "key": step.key,
                 "label": step.label,
                 "count": f"{step.count:,}",
-                "percent": charts.percent(step.percent) if step.of else "",
+                "percent": step.words if step.of else "",
                 "of": step.of,
                 "measured": step.measured,
                 "width": f"{100 * step.count / top:.1f}",
@@ -133,7 +133,7 @@ def _run_line(workspace: Workspace, run: RunRow, people: Mapping[str, int]) -> d
     shown = [funnel[key] for key in ("accepted", "delivered", "opened", "clicked", "failed", "unknown")]
     return {
         "when": moment_words(run.started_at, workspace.zone, timezone.now()),
-        "cells": [{"count": f"{step.count:,}", "percent": charts.percent(step.percent)} for step in shown],
+        "cells": [{"count": f"{step.count:,}", "percent": step.words} for step in shown],
         "href": links.run(run.id),
     }
 

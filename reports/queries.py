@@ -19,6 +19,7 @@ from django.db.models.functions import Cast
 from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import EXPLANATIONS, FAILED, UNMADE, UNSURE, WAITING, Reason
 from delivery.models import Shard
+from pushpilot.lib.words import percent, shares
 from reports.models import EventType, Rollup
 from tenants.models import Connection, Workspace
 
@@ -256,6 +257,7 @@ class Step:
     percent: float | None
     of: str
     measured: str
+    words: str = ""  # the percentage as every page shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +315,10 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
         Step("unknown", "Unknown", unknown, share(unknown, attempted), "of attempted", "The connection broke between "
              "the call and its answer. It may or may not have arrived; nothing is sent twice unless a person says so."),
     ]  # fmt: skip
+    # The accepted are a line of the account too, whose percentages add to 100.
+    accepted_words = shares(_account(runs)).get(Reason.ACCEPTED.slug)
+    words = {"accepted": accepted_words} if accepted_words else {}
+    steps = [replace(step, words=words.get(step.key) or percent(step.percent)) for step in steps]
     if runs and all(run.is_public for run in runs):
         steps = [_of_subscribers(step) for step in steps]
     is_live = any(run.state in Run.ACTIVE_STATES for run in runs)
@@ -332,7 +338,7 @@ def _of_subscribers(step: Step) -> Step:
     label, measured = _SUBSCRIBERS.get(step.key, (step.label, ""))
     if not measured and step.key != "unknown":
         measured = "The app reported it on at least one device. All devices of a send count once."
-    return replace(step, label=label, percent=None, of="", measured=measured or step.measured)
+    return replace(step, label=label, percent=None, words=percent(None), of="", measured=measured or step.measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,18 +347,24 @@ class ReasonRow:
     label: str
     explanation: str
     count: int
-    percent: float | None
+    percent: str
+
+
+def _account(runs: Sequence[RunRow]) -> Counter[str]:
+    """{reason: recipients} of these runs; whoever is in no tally yet waits."""
+    tally: Counter[str] = Counter()
+    for run in runs:
+        tally.update(run.tally)
+    tally[Reason.PENDING.slug] += max(0, sum(run.audience for run in runs) - sum(tally.values()))
+    return tally
 
 
 def reasons(runs: Sequence[RunRow]) -> list[ReasonRow]:
     """The account of these runs: every recipient in exactly one row, so that the rows add up to the audience."""
-    audience = sum(run.audience for run in runs)
-    tally: Counter[str] = Counter()
-    for run in runs:
-        tally.update(run.tally)
-    tally[Reason.PENDING.slug] += max(0, audience - sum(tally.values()))
+    tally = _account(runs)
+    words = shares(tally)
     rows = [
-        ReasonRow(reason, str(reason.label), EXPLANATIONS.get(reason, ""), count, share(count, audience))
+        ReasonRow(reason, str(reason.label), EXPLANATIONS.get(reason, ""), count, words[reason.slug])
         for reason in Reason
         if (count := tally[reason.slug])
     ]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from campaigns import endpoints
 from campaigns.endpoints import Health
 from campaigns.models import Channel, Endpoint
-from pushpilot.lib.words import counted
+from pushpilot.lib.words import counted, percent
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 
@@ -65,8 +65,7 @@ def sentence(total: Health) -> str:
     silent, use = total.quiet + total.stale, counted(total.active, "device")
     if not silent:
         return f"All {use} in use were seen in the last 30 days." if total.active > 1 else "The only device is in use."
-    percent = 100 * silent / total.active
-    share = "all" if silent == total.active else "less than 0.1 %" if percent < 0.1 else f"{percent:.1f} %"
+    share = "all" if silent == total.active else percent(100 * silent / total.active).replace("<", "less than")
     has, them, they_make = ("has", "it", "it makes") if silent == 1 else ("have", "them", "they make")
     return (
         f"{silent:,} of {use} in use ({share}) {has} been silent for 30 days: a push to {them} may be accepted and "

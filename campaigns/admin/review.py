@@ -32,7 +32,7 @@ from campaigns.models import Campaign, Content, Run, Target
 from campaigns.reasons import EXPLANATIONS, FAILED, UNSURE, Reason
 from campaigns.rewrite import open_runs
 from campaigns.segments import RuleError
-from pushpilot.lib.words import counted
+from pushpilot.lib.words import counted, shares
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 from tenants.models import User
@@ -55,15 +55,12 @@ class AccountLine:
 
     reason: Reason
     count: int
-    share: float  # percent of the audience
+    share: float  # percent of the audience, for the width of a bar
+    percent: str  # the same in words
 
     @property
     def words(self) -> str:
         return f"{self.count:,}"
-
-    @property
-    def percent(self) -> str:
-        return f"{self.share:.0f} %" if self.share >= 1 else "< 1 %"
 
     @property
     def width(self) -> str:
@@ -89,7 +86,8 @@ def account_before(campaign: Campaign) -> list[AccountLine]:
         return []
     total = sum(expected.values())
     ordered = sorted(expected.items(), key=lambda item: (item[0] is not Reason.PENDING, -item[1]))
-    return [AccountLine(reason, count, 100 * count / total) for reason, count in ordered]
+    words = shares({reason.slug: count for reason, count in ordered})
+    return [AccountLine(reason, count, 100 * count / total, words[reason.slug]) for reason, count in ordered]
 
 
 def account_sentence(lines: list[AccountLine]) -> str:

@@ -17,7 +17,7 @@ from delivery.admin.standing import Notice, notices
 from delivery.again import CLOSABLE, QUIET
 from delivery.drill import can_drill
 from delivery.models import Message, Shard
-from pushpilot.lib.words import counted
+from pushpilot.lib.words import counted, shares
 
 State = Run.State
 
@@ -58,7 +58,8 @@ class Line:
     explanation: str
     group: str
     count: int
-    share: float  # percent of the audience
+    share: float  # percent of the audience, for the width of a bar
+    percent: str  # the same in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +114,24 @@ def in_flight(run: Run, shards: list[Shard]) -> int:
 
 
 def _account(audience: int, counts: dict[str, int]) -> Account:
-    lines = [_line(slug, n, audience) for slug, n in counts.items() if n]
+    words = shares(counts)
+    lines = [_line(slug, n, audience, words[slug]) for slug, n in counts.items() if n]
     # What is in flight stays in its place, whatever the numbers: the bar moves enough without parts that swap.
     lines.sort(key=lambda line: (GROUPS.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label))
     return Account(audience, tuple(lines))
 
 
-def _line(slug: str, n: int, audience: int) -> Line:
+def _line(slug: str, n: int, audience: int, percent: str) -> Line:
     share = round(100 * n / audience, 3) if audience else 0.0
     if slug == IN_FLIGHT:
-        return Line(slug, "In flight", "Handed to the provider; its answer is not written yet.", "waiting", n, share)
+        return Line(
+            slug, "In flight", "Handed to the provider; its answer is not written yet.", "waiting", n, share, percent
+        )
     reason = _SLUGS[slug]
     explanation = EXPLANATIONS.get(reason, "")
     if reason == Reason.PENDING:
         explanation = "Not attempted yet, or waiting for a retry."
-    return Line(slug, reason.label, explanation, _group(reason), n, share)
+    return Line(slug, reason.label, explanation, _group(reason), n, share, percent)
 
 
 def _group(reason: Reason) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 
@@ -36,3 +37,29 @@ def size_words(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit in ("B", "kB") else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} TB"
+
+
+def percent(value: float | None) -> str:
+    """ "95.2 %", "100 %", "0 %"; what exists is never shown as nothing, nor what is missing as all; "–" for None."""
+    return "–" if value is None else _tenths(round(10 * value), value)
+
+
+def shares(counts: Mapping[str, int]) -> dict[str, str]:
+    """The percentage of each part of one account. They add to 100 %: largest remainders round up, in an order that
+    depends on nothing but the counts and the keys, so that every page shows the same."""
+    whole = sum(counts.values())
+    if not whole:
+        return dict.fromkeys(counts, "–")
+    tenths = {key: 1000 * count // whole for key, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda key: (-(1000 * counts[key] % whole), -counts[key], key))
+    for key in by_remainder[: 1000 - sum(tenths.values())]:
+        tenths[key] += 1
+    return {key: _tenths(tenths[key], 100 * count / whole) for key, count in counts.items()}
+
+
+def _tenths(tenths: int, value: float) -> str:
+    if value in (0, 100):
+        return f"{value:.0f} %"
+    if tenths == 0:
+        return "< 0.1 %"
+    return "> 99.9 %" if tenths >= 1000 > 10 * value else f"{tenths / 10:,.1f} %"

@@ -94,7 +94,7 @@ class RunPage {
       if (line.slug !== "in_flight") label.href = `${this.root.dataset.recipientsUrl}?reason=${line.slug}`;
       row.querySelector("[data-explanation]").textContent = line.explanation;
       row.querySelector("[data-count]").textContent = NUMBER.format(line.count);
-      row.querySelector("[data-share]").textContent = share(line.share);
+      row.querySelector("[data-share]").textContent = line.percent;
       return row;
     });
     if (rows.length !== body.children.length || rows.some((row, at) => body.children[at] !== row)) body.replaceChildren(...rows);
@@ -210,11 +210,6 @@ class RunPage {
 
 function speed(rate) {
   return rate >= 1 ? `${NUMBER.format(Math.round(rate))} a second` : `${NUMBER.format(Math.max(1, Math.round(rate * 60)))} a minute`;
-}
-
-function share(percent) {
-  if (percent > 0 && percent < 0.1) return "< 0.1 %";
-  return `${percent.toFixed(percent === 100 || percent === 0 ? 0 : 1)} %`;
 }
 
 function duration(secs) {
