@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from pushpilot.lib.spelling import trim, unix_lines
 
@@ -44,12 +45,34 @@ class FileProblem(Exception):
     """The whole file is of no use; the message is one sentence or two that name what to do."""
 
 
+class Refused(str):
+    """A cell that holds no text for a message: what is wrong with it (`text`), and what to do (`remedy`)."""
+
+    text: str
+    remedy: str
+
+    def __new__(cls, value: str, text: str, remedy: str) -> Refused:
+        cell = super().__new__(cls, value)
+        cell.text, cell.remedy = text, remedy
+        return cell
+
+
+@dataclass(frozen=True, slots=True)
+class CellFault:
+    """A Refused cell of a row, by its position."""
+
+    position: int
+    text: str
+    remedy: str
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row with content. `number` is the one a spreadsheet shows beside it; the heading is usually row 1."""
 
     number: int
     cells: list[str]
+    faults: list[CellFault] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +92,12 @@ class Table:
     def load(cls, dumped: bytes) -> tuple[str, Table]:
         """(file name, table) of what `dump` made."""
         content = json.loads(dumped)
-        rows = [Row(**row) for row in content["rows"]]
-        return content["file"], cls(Row(**content["header"]), rows, content["width"], content["notes"])
+        rows = [_loaded(row) for row in content["rows"]]
+        return content["file"], cls(_loaded(content["header"]), rows, content["width"], content["notes"])
+
+
+def _loaded(row: dict[str, Any]) -> Row:
+    return Row(row["number"], row["cells"], [CellFault(**fault) for fault in row["faults"]])
 
 
 def read_table(data: bytes) -> Table:
@@ -119,7 +146,7 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
                 " Split it into several files and import them one after the other."
             )
         else:
-            found.append(Row(number, cells))
+            found.append(Row(number, cells, _faults(raw)))
     if header is None:
         raise FileProblem(EMPTY)
     if not found:
@@ -133,6 +160,11 @@ def trimmed(raw: list[str]) -> list[str]:
     while cells and not cells[-1]:
         cells.pop()
     return cells
+
+
+def _faults(raw: list[str]) -> list[CellFault]:
+    refused = ((at, cell) for at, cell in enumerate(raw) if isinstance(cell, Refused))
+    return [CellFault(at, cell.text, cell.remedy) for at, cell in refused]
 
 
 def _checked_header(header: Row) -> Row:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 1_000
 # Columns of the dataset that no file can name.
-_NUMBER, _OVERFLOW = "#row", "#overflow"
+_NUMBER, _OVERFLOW, _FAULTS = "#row", "#overflow", "#faults"
 MEANWHILE = "Somebody changed these templates at the same moment, so nothing was imported. Check the file once more."
 
 
@@ -140,14 +140,16 @@ def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset,
     columns = [column for column in COLUMNS if column in positions or column == "language"]
     unnamed = [at for at in range(table.width) if at >= len(table.header.cells) or not table.header.cells[at]]
     has_unnamed = False
-    dataset = tablib.Dataset(headers=[_NUMBER, _OVERFLOW, *columns])
+    dataset = tablib.Dataset(headers=[_NUMBER, _OVERFLOW, _FAULTS, *columns])
     for row in table.rows:
         cells = row.cells + [""] * (table.width - len(row.cells))
         has_unnamed = has_unnamed or any(cells[at] for at in unnamed)
         values = {column: tidy(column, cells[positions[column]]) for column in columns if column in positions}
         values["language"] = values.get("language") or default_language
         overflow = "\n".join(cell for cell in cells[table.width :] if cell)
-        dataset.append([row.number, overflow, *(values[column] for column in columns)])
+        faults = {fault.position: CellError(fault.text, fault.remedy) for fault in row.faults}
+        named = {column: faults[at] for column, at in positions.items() if at in faults}
+        dataset.append([row.number, overflow, named, *(values[column] for column in columns)])
     return dataset, _notes_on(unknown, has_unnamed)
 
 
@@ -265,7 +267,7 @@ class TemplateResource(resources.ModelResource):
             setattr(instance, change.column, change.after)
         # What a template holds already is none of the file's faults: older versions took what is refused today.
         said = values if instance.pk is None else {change.column: change.after for change in self._changes}
-        errors: dict[str, Any] = dict(problems_of(said))
+        errors: dict[str, Any] = {**problems_of(said), **row[_FAULTS]}
         if row[_OVERFLOW]:
             errors["__all__"] = _overflow(row[_OVERFLOW])
         first = self._first_row.get(key_of(row["name"], row["language"]), row[_NUMBER])

@@ -7,19 +7,28 @@ cell at XFD1048576. Every part is counted first, the sheet is streamed, rows × 
 from __future__ import annotations
 
 import io
+import math
+import re
 import zipfile
 from collections.abc import Iterator
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import openpyxl
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, to_excel
 
-from campaigns.imports.files import COLUMN_LIMIT, LINE_LIMIT, NOT_A_TABLE, OLD_EXCEL, FileProblem
+from campaigns.imports import numberformat
+from campaigns.imports.files import COLUMN_LIMIT, LINE_LIMIT, NOT_A_TABLE, OLD_EXCEL, FileProblem, Refused
 
 PART_LIMIT = 1_000
 INFLATED_LIMIT = 64 * 1024 * 1024  # bytes of all parts together
-MARKUP_LIMIT = 1_500_000  # "<" of all parts: at most 6 s of openpyxl's work; a full table of ours has 1.3 M
+MARKUP_LIMIT = 1_500_000  # "<" of all parts: at most 8 s of openpyxl's work; a full table of ours has 1.3 M
 
+EXACT_LIMIT = 10**15  # a sheet keeps 15 digits of a number
+TOO_LONG = "The number has more than 15 digits; a sheet keeps only 15 of them."
+
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _CHUNK = 1024 * 1024
 _PROLOG = 64 * 1024
 BROKEN = "This Excel file is damaged. Open it in Excel, save it again as a workbook (.xlsx) and try again."
@@ -38,6 +47,7 @@ def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
         raise FileProblem(BROKEN) from error
     if not book.worksheets:
         raise FileProblem(NOT_A_TABLE)
+    book._date_formats, book._timedelta_formats = set(), set()  # numbers stay numbers: their formats say how they show
     sheet = book.worksheets[0]
     notes = []
     if len(book.worksheets) > 1:
@@ -48,25 +58,48 @@ def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
 def _rows(sheet: Any) -> Iterator[list[str]]:
     # A sheet may claim any size for itself; without the caps openpyxl pads rows and columns up to it.
     sheet.reset_dimensions()
+    from_1904 = sheet.parent.epoch == CALENDAR_MAC_1904
     try:
-        for row in sheet.iter_rows(max_row=LINE_LIMIT + 1, max_col=COLUMN_LIMIT + 1, values_only=True):
-            yield [] if row.count(None) == len(row) else [_text(value) for value in row]
+        for row in sheet.iter_rows(max_row=LINE_LIMIT + 1, max_col=COLUMN_LIMIT + 1):
+            yield [] if all(cell.value is None for cell in row) else [_text(cell, from_1904) for cell in row]
     except FileProblem:
         raise
     except Exception as error:
         raise FileProblem(BROKEN) from error
 
 
-def _text(value: Any) -> str:
+def _text(cell: Any, from_1904: bool) -> str:
+    """What the sheet shows in the cell; a Refused if that is no text for a message."""
+    value = cell.value
     if value is None:
         return ""
+    if cell.data_type == "e":
+        return Refused(str(value), f"The cell shows the error {value}.", "Correct its formula in the sheet.")
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    return str(value)
+    if isinstance(value, str):
+        return numberformat.shown_text(_unescaped(value), cell.number_format)
+    if isinstance(value, (datetime, date, time, timedelta)):
+        value = to_excel(value, CALENDAR_MAC_1904 if from_1904 else CALENDAR_WINDOWS_1900)
+    return _number(value, cell.number_format, from_1904)
+
+
+def _number(value: float, code: str, from_1904: bool) -> str:
+    if not math.isfinite(value):
+        return Refused(str(value), "The cell holds no number that can be shown.", "Correct it in the sheet.")
+    if abs(value) >= EXACT_LIMIT and "E" not in code.upper().replace("GENERAL", ""):
+        return Refused(str(value), TOO_LONG, "Format the column as text and type the number again.")
+    try:
+        return numberformat.shown_number(value, code, from_1904=from_1904)
+    except numberformat.NotShown:
+        return Refused(str(value), "The cell shows #####: it holds no date.", "Correct it in the sheet.")
+    except (ArithmeticError, ValueError, IndexError):  # a format that is no format
+        return numberformat.general(Decimal(repr(value)))
+
+
+def _unescaped(text: str) -> str:
+    """Workbooks write characters that XML cannot hold as _x000D_."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
 
 
 def _inspect(data: bytes) -> None:
