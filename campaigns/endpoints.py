@@ -73,7 +73,7 @@ def register_all(workspace: Workspace, registrations: Sequence[Registration], no
     workspace's scope.
     """
     said = {registration.address: registration for registration in registrations}
-    contacts = _contacts(workspace, {registration.contact for registration in said.values()}, now)
+    contacts = _contacts(workspace, said.values(), now)
     known = _known(workspace, said)
     fresh = sorted(said.keys() - known.keys())
     made = [_made(workspace, said[address], contacts, now) for address in fresh]
@@ -102,16 +102,29 @@ def register_all(workspace: Workspace, registrations: Sequence[Registration], no
     return fates
 
 
-def _contacts(workspace: Workspace, external_ids: set[str], now: datetime) -> dict[str, Contact]:
-    mine = Contact.objects.filter(workspace=workspace, external_id__in=external_ids).only("external_id")
+def _contacts(workspace: Workspace, said: Iterable[Registration], now: datetime) -> dict[str, Contact]:
+    """{external id: contact}, made if it is not known, and seen when its devices were."""
+    seen: dict[str, datetime] = {}
+    for registration in said:
+        seen[registration.contact] = max(registration.seen_at, seen.get(registration.contact, registration.seen_at))
+    # Locked before any endpoint and in key order, as events lock them (reports.digest): else the two deadlock.
+    rows = Contact.objects.filter(workspace=workspace, external_id__in=seen).only("external_id", "last_seen_at")
+    mine = rows.select_for_update(no_key=True).order_by("pk")
     found = {contact.external_id: contact for contact in mine}
-    missing = sorted(external_ids - found.keys())
+    missing = sorted(seen.keys() - found.keys())
     if missing:
         Contact.objects.bulk_create(
-            [Contact(workspace=workspace, external_id=external_id, created_at=now) for external_id in missing],
+            [
+                Contact(workspace=workspace, external_id=external_id, created_at=now, last_seen_at=seen[external_id])
+                for external_id in missing
+            ],
             ignore_conflicts=True,
         )
         found |= {contact.external_id: contact for contact in mine.all()}
+    later = [one for key, one in found.items() if one.last_seen_at is None or one.last_seen_at < seen[key]]
+    for contact in later:
+        contact.last_seen_at = seen[contact.external_id]
+    Contact.objects.bulk_update(later, ["last_seen_at"], batch_size=500)
     return found
 
 

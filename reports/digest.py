@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from campaigns.models import Campaign, Channel, Consent, Contact
+from campaigns.models import Campaign, Channel, Consent, Contact, Endpoint
 from delivery import heartbeat
 from delivery.models import Message
 from pushpilot.lib import wake
@@ -42,6 +42,7 @@ GROUP = 500
 GROUP_EVENTS = 5_000
 QUARTER_SECS = 900
 # What proves that the person's device is in use.
+NOBODY: tuple[int | None, int | None] = (None, None)  # no contact, no endpoint
 SIGNS_OF_LIFE = {EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED}
 
 _encoder = msgspec.json.Encoder()
@@ -132,6 +133,7 @@ class _Incoming:
     run_id: int | None = None
     notification_id: int | None = None
     contact_id: int | None = None  # whom it is about, as its sender says
+    endpoint_id: int | None = None  # the device that the message of its reference went to
     person_id: int | None = None  # the same, if the sender has proven it: only then it changes consent and profile
 
 
@@ -172,11 +174,12 @@ def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> No
     server vouches for it: a public key can be read out of every app.
     """
     messages = {found.notification_id for found in incoming if found.notification_id}
-    by_message = dict(Message.objects.filter(pk__in=messages).values_list("pk", "contact_id")) if messages else {}
+    rows = Message.objects.filter(pk__in=messages).values_list("pk", "contact_id", "endpoint_id") if messages else ()
+    by_message = {pk: (contact, endpoint) for pk, contact, endpoint in rows}
     named = {
         found.event.external_user_id
         for found in incoming
-        if found.event.external_user_id and by_message.get(found.notification_id or 0) is None
+        if found.event.external_user_id and by_message.get(found.notification_id or 0, NOBODY)[0] is None
     }
     by_name = (
         dict(Contact.objects.filter(workspace=workspace, external_id__in=named).values_list("external_id", "pk"))
@@ -184,7 +187,7 @@ def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> No
         else {}
     )
     for found in incoming:
-        owner = by_message.get(found.notification_id or 0)
+        owner, found.endpoint_id = by_message.get(found.notification_id or 0, NOBODY)
         claimed = by_name.get(found.event.external_user_id)
         found.contact_id = owner or claimed
         found.person_id = owner or (claimed if found.event.is_vouched else None)
@@ -251,14 +254,25 @@ def _unsubscribe(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
 
 
 def _mark_seen(fresh: Sequence[_Incoming]) -> None:
-    seen: dict[int, datetime] = {}
+    """The person was seen, and the device that the message went to. Contacts are locked before endpoints, as where
+    devices register."""
+    people: dict[int, datetime] = {}
+    devices: dict[int, datetime] = {}
     for found in fresh:
-        if found.person_id is not None and found.event.type in SIGNS_OF_LIFE:
-            at = found.event.occurred_at
-            seen[found.person_id] = max(at, seen.get(found.person_id, at))
-    if seen:
-        _lock_contacts(sorted(seen))
-        store.move_last_seen(seen)
+        if found.event.type not in SIGNS_OF_LIFE:
+            continue
+        at = found.event.occurred_at
+        if found.person_id is not None:
+            people[found.person_id] = max(at, people.get(found.person_id, at))
+        if found.endpoint_id is not None:
+            devices[found.endpoint_id] = max(at, devices.get(found.endpoint_id, at))
+    if people:
+        _lock_contacts(sorted(people))
+        store.move_last_seen(Contact, people)
+    if devices:
+        locked = Endpoint.objects.filter(pk__in=devices).select_for_update(no_key=True).order_by("pk")
+        list(locked.values_list("pk", flat=True))
+        store.move_last_seen(Endpoint, devices)
 
 
 def _lock_contacts(contacts: Sequence[int]) -> list[int]:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from campaigns.models import Contact, Endpoint
+
 # SQLite takes 32,766 parameters in a statement; beyond some thousand rows a statement gains nothing.
 _PARAMETERS = 20_000
 
@@ -87,13 +89,14 @@ def add_to_rollups(counts: Mapping[RollupKey, tuple[int, int]]) -> None:
         pass
 
 
-def move_last_seen(seen: Mapping[int, datetime]) -> None:
-    """Contacts were seen at these moments; an earlier one changes nothing. The caller holds their row locks."""
+def move_last_seen(model: type[Contact | Endpoint], seen: Mapping[int, datetime]) -> None:
+    """Contacts, or endpoints, were seen at these moments; an earlier one changes nothing. The caller holds their row
+    locks."""
+    table = model._meta.db_table
     sql = (
-        "WITH seen (contact_id, at) AS (VALUES {rows}) UPDATE campaigns_contact SET last_seen_at = seen.at FROM seen "
-        "WHERE campaigns_contact.id = seen.contact_id "
-        "AND (campaigns_contact.last_seen_at IS NULL OR campaigns_contact.last_seen_at < seen.at) "
-        "RETURNING campaigns_contact.id"
+        f"WITH seen (pk, at) AS (VALUES {{rows}}) UPDATE {table} SET last_seen_at = seen.at FROM seen "  # noqa: S608
+        f"WHERE {table}.id = seen.pk AND ({table}.last_seen_at IS NULL OR {table}.last_seen_at < seen.at) "
+        f"RETURNING {table}.id"
     )
     for _ in _execute(sql, sorted(seen.items())):
         pass

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -40,9 +40,12 @@ class ContactList(ChangeList):
         contacts = list(self.result_list)
         reachable = Count("pk", filter=Q(is_active=True, opted_in=True))
         rows = Endpoint.objects.filter(contact__in=[contact.pk for contact in contacts]).values("contact")
-        devices = {row["contact"]: (row["n"], row["ok"]) for row in rows.annotate(n=Count("pk"), ok=reachable)}
+        found = rows.annotate(n=Count("pk"), ok=reachable, seen=Max("last_seen_at"))
+        devices = {row["contact"]: row for row in found}
         for contact in contacts:
-            contact.devices = devices.get(contact.pk, (0, 0))
+            row: Any = devices.get(contact.pk, {"n": 0, "ok": 0, "seen": None})
+            contact.devices = row["n"], row["ok"]
+            contact.seen_at = _latest(contact.last_seen_at, row["seen"])
         self.result_list = contacts
 
 
@@ -112,8 +115,8 @@ class ContactAdmin(ReadOnlyAdmin):
         return contact.language or "—"
 
     @display(description="Last seen")
-    def seen_cell(self, contact: Contact) -> str:
-        return _ago(contact.last_seen_at, timezone.now())
+    def seen_cell(self, contact: Any) -> str:
+        return _ago(contact.seen_at, timezone.now())
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -122,6 +125,7 @@ class ContactAdmin(ReadOnlyAdmin):
         if contact is None or not self.has_view_permission(request, contact):
             raise Http404("no such contact")
         workspace, now = workspace_of(request), timezone.now()
+        endpoints = list(contact.endpoints.order_by("-id"))
         devices = [
             {
                 "endpoint": endpoint,
@@ -129,17 +133,19 @@ class ContactAdmin(ReadOnlyAdmin):
                 "seen": _ago(endpoint.last_seen_at, now),
                 "state": _device_state(endpoint),
             }
-            for endpoint in contact.endpoints.order_by("-id")
+            for endpoint in endpoints
         ]
         consents = [
             {"consent": consent, "at": moment(consent.at, workspace)}
             for consent in contact.consents.order_by("channel", "topic")
         ]
+        # A device that was registered before registering counted as a sign of the person.
+        seen_at = _latest(contact.last_seen_at, *(endpoint.last_seen_at for endpoint in endpoints))
         return self.page(
             request, "campaigns/contact_page.html", str(contact),
             contact=contact, devices=devices, moves=_moves(contact, workspace), consents=consents,
             attributes=_attributes(contact),
-            seen=_ago(contact.last_seen_at, now), since=moment(contact.created_at, workspace),
+            seen=_ago(seen_at, now), since=moment(contact.created_at, workspace),
         )  # fmt: skip
 
 
@@ -169,6 +175,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     return "—" if value in (None, "") else str(value)
+
+
+def _latest(*moments: datetime | None) -> datetime | None:
+    return max((at for at in moments if at is not None), default=None)
 
 
 def _ago(at: datetime | None, now: datetime) -> str:

@@ -1,5 +1,9 @@
 """Contacts in the console: found, shown, never changed, their tokens never spelt out."""
 
+from datetime import timedelta
+
+from django.utils import timezone
+
 from campaigns.models import Contact, Endpoint
 from tenants.scope import scope
 
@@ -23,6 +27,21 @@ def test_a_contact_s_page_shows_devices_consents_and_attributes_and_hides_the_to
     for words in ("Name7", "user-7", retired, "Opted out", "app settings", "orders", "Pune"):
         assert words in page, words
     assert "token-of-user-7" not in page
+
+
+def test_a_contact_was_last_seen_when_the_app_reported_it_or_a_device_registered(company):
+    """Devices that were registered before a registration counted as a sign of life are counted too."""
+    now = timezone.now()
+    with scope(company.workspace):
+        device = Endpoint.objects.get(value="token-of-user-3")
+        Endpoint.objects.filter(pk=device.pk).update(last_seen_at=now - timedelta(days=3))
+        Contact.objects.filter(external_id="user-4").update(last_seen_at=now - timedelta(days=4))
+    client = company.client("viewer")
+    rows = client.get(company.url("campaigns/contact/")).context["cl"].result_list
+    seen = {row.external_id: row.seen_at and (now - row.seen_at).days for row in rows}
+    assert (seen["user-3"], seen["user-4"], seen["user-9"]) == (3, 4, None)
+    page = client.get(company.url(f"campaigns/contact/{device.contact_id}/change/"))
+    assert page.context["seen"] == page.context["devices"][0]["seen"] == "3\xa0days ago"
 
 
 def test_contacts_cannot_be_changed_here(company):

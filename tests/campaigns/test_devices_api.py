@@ -56,6 +56,20 @@ def test_a_device_of_an_unknown_person_creates_both(cast, server):
     assert phone.last_seen_at is not None
 
 
+def test_registering_a_device_is_a_sign_of_its_person_and_an_older_word_is_none(cast, server):
+    seen = {name: timezone.now() - timedelta(days=days) for name, days in (("new", 1), ("old", 9))}
+
+    def say(name, token):
+        register(server, {**ASHA, "token": token, "last_seen_at": seen[name].isoformat()})
+        return device(cast, token).contact.last_seen_at
+
+    assert say("old", "tok-1") == seen["old"]
+    assert say("new", "tok-1") == seen["new"]
+    assert say("old", "tok-2") == seen["new"]
+    register(server, ASHA)
+    assert device(cast).contact.last_seen_at == device(cast).last_seen_at
+
+
 def test_sending_it_again_only_notes_that_it_was_seen(cast, server):
     register(server, {**ASHA, "opted_in": False})
     before = device(cast)

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from campaigns.models import Consent, Contact
+from campaigns.models import Consent, Contact, Endpoint
+from delivery.models import Message
 from pushpilot.lib import wake
 from reports import digest, inbox, store
 from reports.models import Engagement, Event, EventType, InboxBatch, Rollup
@@ -206,6 +207,17 @@ def test_an_unsubscription_of_a_contact_that_is_gone_is_kept_as_an_event(sdk, se
     sdk.post_and_digest(event("u", "unsubscribed", ref=sent.ref(0)))
     assert Event.objects.count() == 1
     assert not Consent.objects.exists()
+
+
+def test_opening_moves_the_device_s_last_seen_forward_and_never_back(sdk, sent):
+    device = Endpoint.objects.create(
+        workspace=sent.run.workspace, contact=sent.contacts[0], value="sbx_ok_1", platform="ios"
+    )
+    Message.objects.filter(pk=sent.messages[0].pk).update(endpoint=device)
+    for day in (2, 9, 5):
+        sdk.post_and_digest(event(f"d{day}", ref=sent.ref(0), occurred_at=f"2026-03-{day:02}T00:00:00Z"))
+    device.refresh_from_db()
+    assert device.last_seen_at == datetime(2026, 3, 9, tzinfo=UTC)
 
 
 def test_opening_moves_last_seen_forward_and_never_back(sdk, sent):
