@@ -25,6 +25,9 @@ def main() -> int:
     """Returns 0 after an end in order, 1 if the sentinel died."""
     import django
 
+    from pushpilot.startup import read_settings
+
+    read_settings()
     django.setup()
     from django_q import cluster as q2
 

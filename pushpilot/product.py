@@ -23,11 +23,11 @@ from pushpilot.processes import (
     port_number,
     web_command,
 )
+from pushpilot.startup import WRONG_SETTING, silent_service
 
 WEB_PORT, SANDBOX_PORT = 8000, 8765
 START_SECS = 60
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-WRONG_SETTING = 2  # the exit code
 
 
 def add_port_arguments(parser: ArgumentParser) -> None:
@@ -39,9 +39,11 @@ def add_port_arguments(parser: ArgumentParser) -> None:
 def only_product(command: str) -> Iterator[Callable[[str], None]]:
     """Hold the folder; give a function that notes the product's address for whoever comes second.
 
-    Raises CommandError in DATA_DIR's second product: they would share the database but not the sandbox, and each would
-    send through a key that the other one made.
+    Raises CommandError without a database or Redis to work with, and in DATA_DIR's second product: the two would share
+    the database but not the sandbox, and each would send through a key that the other one made.
     """
+    if silent := silent_service():
+        raise CommandError(silent, returncode=WRONG_SETTING)
     lock = settings.DATA_DIR / "product.lock"
     with only_one(lock) as is_first:
         if not is_first:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pushpilot.lib import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))
+DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 
 # --- where it runs -------------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG")
@@ -20,7 +20,7 @@ _public = urlsplit(PUBLIC_URL)
 _HTTPS = _public.scheme == "https"
 # Behind https nobody comes by another name; who asks the machine itself gets /healthz, whatever they call it.
 _LOCAL = set() if _HTTPS else {"localhost", "127.0.0.1", "[::1]"}
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", sorted({_public.hostname or "", *_LOCAL}))
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", sorted({_public.hostname or "", *_LOCAL}))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = env.secrets_list("SECRET_KEY_FALLBACKS")
@@ -253,7 +253,7 @@ EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)
 INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 200, least=1)
 WORKSPACES_PER_DAY = env.integer("WORKSPACES_PER_DAY", 20, least=1)
 # Which installation the database must belong to; machines that share one are told the same (delivery.installation).
-INSTANCE_ID = env.text("INSTANCE_ID", "")
+INSTANCE_ID = env.label("INSTANCE_ID", most=64)
 SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 
 # --- the rest ------------------------------------------------------------------------------------------
@@ -339,3 +339,5 @@ UNFOLD_PLATFORM = {
     "TABS": [],
     "ACCOUNT": {"navigation": "pushpilot.operations.account_links"},
 }
+
+env.name_misspelt()

@@ -7,6 +7,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from pushpilot.startup import read_settings
+
 os.umask(0o077)  # what it writes below DATA_DIR is for its own user
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pushpilot.settings")
+read_settings()
 application = get_wsgi_application()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import os
 import re
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -14,10 +17,18 @@ from django.core.exceptions import ImproperlyConfigured
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"0", "false", "no", "off", ""}
 LEAST_SECRET_CHARS = 32
+# How alike a variable must be to one of ours to be named as a slip of the pen.
+ALIKE = 0.85
+# Read by others in our processes, or told from one process of ours to another.
+_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PUSHPILOT_WORKER", "PUSHPILOT_LEASH")
+# What Kubernetes sets for a service called "pushpilot".
+_KUBERNETES = re.compile(r"PUSHPILOT_(SERVICE_|PORT(_|$))")
+_known: set[str] = set()  # the variables that were asked for
 
 
 def text(name: str, default: str = "") -> str:
     """The variable, or the content of the file that `NAME_FILE` points at (Docker and Kubernetes secrets)."""
+    _known.update((name, f"{name}_FILE"))
     path = os.environ.get(f"{name}_FILE")
     if path:
         try:
@@ -28,6 +39,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def flag(name: str, default: bool = False) -> bool:
+    _known.add(name)
     word = os.environ.get(name, "1" if default else "0").strip().lower()
     if word in TRUE_WORDS:
         return True
@@ -37,6 +49,7 @@ def flag(name: str, default: bool = False) -> bool:
 
 
 def integer(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    _known.add(name)
     word = os.environ.get(name, "").strip()
     if not word:
         return default
@@ -88,18 +101,76 @@ def secret(name: str, kept_in: Path) -> str:
     given = text(name)
     if given:
         return _long_enough(name, given)
-    if not kept_in.exists():
-        kept_in.parent.mkdir(parents=True, exist_ok=True)
-        made = secrets.token_urlsafe(48)
-        # O_EXCL: of two processes that start at once one writes, the other reads.
-        try:
-            handle = os.open(kept_in, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(made)
-    return kept_in.read_text(encoding="ascii").strip()
+    try:
+        if not kept_in.exists():
+            _keep_secret(kept_in)
+        kept = kept_in.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"The file {kept_in}, which keeps {name}, cannot be used: {error}.") from error
+    return _long_enough(f"The file {kept_in}, which keeps {name},", kept)
+
+
+def _keep_secret(kept_in: Path) -> None:
+    """Whole or not at all: of processes that start at once one makes the secret, the others read it."""
+    kept_in.parent.mkdir(parents=True, exist_ok=True)
+    draft = kept_in.with_name(f".{kept_in.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, kept_in)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def folder(name: str, default: Path) -> Path:
+    """A folder that can be written; it is made if there is none."""
+    path = Path(text(name, str(default)))
+    _make_folder(name, path)
+    return path
+
+
+def _make_folder(name: str, path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: the folder {path} cannot be made: {error.strerror}.") from error
+
+
+def label(name: str, *, most: int) -> str:
+    """One line of at most so many characters; "" if the variable is not set."""
+    given = text(name)
+    if len(given) > most or not given.isprintable():
+        raise ImproperlyConfigured(f"{name}={given[: most + 20]!r} is not one line of at most {most} characters.")
+    return given
+
+
+def hosts(name: str, default: list[str]) -> list[str]:
+    """Host names as Django's ALLOWED_HOSTS takes them: without scheme, port and path."""
+    found = words(name, [])
+    for host in found:
+        if not re.fullmatch(r"\*|\.?[\w.-]+|\[[0-9A-Fa-f:.]+\]", host):
+            raise ImproperlyConfigured(f"{name}: {host!r} is no host name. Write it without scheme, port and path.")
+    return found or default
+
+
+def name_misspelt() -> None:
+    """Say on stderr which variables were probably meant to be ours. Call when all settings are read."""
+    for name in sorted(os.environ):
+        meant = _meant(name)
+        if meant:
+            sys.stderr.write(f"Warning: {name} is no setting of PushPilot and is ignored. Did you mean {meant}?\n")
+
+
+def _meant(name: str) -> str:
+    """The variable of ours that the name is a misspelling of; "" if it is none."""
+    if name in _known or name in _OTHERS or _KUBERNETES.match(name):
+        return ""
+    plain = name.upper().removeprefix("PUSHPILOT_")
+    if plain in _known:
+        return plain
+    found = difflib.get_close_matches(plain, sorted(_known), n=1, cutoff=ALIKE)
+    return found[0] if found else ""
 
 
 def public_url(name: str, default: str) -> str:
@@ -138,7 +209,7 @@ def database(name: str, default: str, *, base: Path, guard: tuple[str, str] | No
         if not path:
             raise ImproperlyConfigured(f"{name}={url!r} names no file. Write sqlite:///var/pushpilot.sqlite3.")
         file = Path(path) if path.startswith("/") else base / path
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(name, file.parent)
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(file),

@@ -32,9 +32,12 @@ def without_secrets(text: str) -> str:
 
 
 class Line(logging.Formatter):
-    """A log line with its traceback. A request for a page is logged with its address, which may be a link's."""
+    """A log line, with a traceback where our own code failed: what any visitor may cause (400, 403, 404, a foreign
+    host) is a line alone. A request for a page is logged with its address, which may be a link's."""
 
     def format(self, record: logging.LogRecord) -> str:
+        if getattr(record, "status_code", 500) < 500:
+            record = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
         return without_secrets(super().format(record))
 
 
