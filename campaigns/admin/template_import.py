@@ -26,6 +26,7 @@ from unfold.contrib.import_export.forms import ExportForm
 
 from campaigns.imports import templates
 from campaigns.imports.cells import ALIASES, CHOICES, COLUMNS, LIMITS, REQUIRED
+from campaigns.imports.decoding import ENCODINGS
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
 from campaigns.imports.templates import Fate, Report, RowFate
 from campaigns.models import Template
@@ -112,6 +113,8 @@ class ImportPages(ImportExportMixin):
         require(request, roles.IMPORT)
         if request.method != "POST" and "upload" in request.GET:
             return self._preview_page(request)
+        if request.method == "POST" and "encoding" in request.POST:
+            return self._read_again(request, request.POST["encoding"])
         form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
         if form.is_valid():
             try:
@@ -126,6 +129,24 @@ class ImportPages(ImportExportMixin):
         storage = self.get_tmp_storage_class()(read_mode="rb")
         storage.save(table.dump(file_name))
         return HttpResponseRedirect(f"?{urlencode({'upload': signing.dumps(storage.name, salt=_salt(request))})}")
+
+    def _read_again(self, request: HttpRequest, encoding: str) -> HttpResponse:
+        """To the preview of the same upload in the encoding that somebody chose."""
+        token = request.POST.get("upload", "")
+        try:
+            file_name, table = self._upload(request, token)
+        except Http404:
+            return self._start_again(request)
+        same = HttpResponseRedirect(f"?{urlencode({'upload': token})}")
+        if table.assumed is None or encoding not in ENCODINGS:
+            return same
+        try:
+            answer = self._kept(request, table.assumed.again(encoding), file_name)
+        except FileProblem as problem:
+            messages.error(request, str(problem))
+            return same
+        self._storage(request, token).remove()
+        return answer
 
     def _upload_page(self, request: HttpRequest, form: UploadForm) -> HttpResponse:
         columns = [
@@ -184,6 +205,8 @@ class ImportPages(ImportExportMixin):
             file_name=file_name,
             token=token,
             report=report,
+            assumed=table.assumed,
+            encodings=ENCODINGS,
             chips=_chips(report, token, chosen),
             rows=rows[:SHOWN_ROWS],
             not_shown=max(0, len(rows) - SHOWN_ROWS),

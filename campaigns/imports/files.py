@@ -6,15 +6,16 @@ to do about it.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from campaigns.imports.decoding import ENCODINGS, decode, samples_of
 from pushpilot.lib.spelling import trim, unix_lines
 
 FILE_LIMIT = 10 * 1024 * 1024  # bytes
@@ -37,6 +38,7 @@ OLD_EXCEL = (
     "This is an old (.xls) or password-protected Excel file. Open it in Excel, remove the password and save it as"
     " an Excel workbook (.xlsx) or as “CSV UTF-8”."
 )
+WRONG_ENCODING = "The file cannot be read in this encoding. Choose another one."
 EMPTY = "The file is empty. Fill in the sample file and try again."
 NO_ROWS = "The file has a heading row but nothing below it. Add one row per entry and try again."
 
@@ -76,6 +78,25 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumed:
+    """The encoding that a file was read in because nothing in it says which one is right: texts to look at, and the
+    file itself (base64), to be read in another one."""
+
+    encoding: str
+    samples: list[str]
+    data: str
+
+    @property
+    def words(self) -> str:
+        """ "Cyrillic (Windows-1251)"."""
+        return ENCODINGS[self.encoding]
+
+    def again(self, encoding: str) -> Table:
+        """The same file in another encoding. Raises FileProblem."""
+        return read_table(b64decode(self.data), encoding)
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """`width` counts the heading's cells with the empty ones at its end: a row with more has a separator too many."""
 
@@ -83,6 +104,7 @@ class Table:
     rows: list[Row]
     width: int
     notes: list[str] = field(default_factory=list)
+    assumed: Assumed | None = None
 
     def dump(self, file_name: str) -> bytes:
         """For the temporary storage between preview and confirmation: a hostile file is parsed only once."""
@@ -93,15 +115,16 @@ class Table:
         """(file name, table) of what `dump` made."""
         content = json.loads(dumped)
         rows = [_loaded(row) for row in content["rows"]]
-        return content["file"], cls(_loaded(content["header"]), rows, content["width"], content["notes"])
+        assumed = Assumed(**content["assumed"]) if content["assumed"] else None
+        return content["file"], cls(_loaded(content["header"]), rows, content["width"], content["notes"], assumed)
 
 
 def _loaded(row: dict[str, Any]) -> Row:
     return Row(row["number"], row["cells"], [CellFault(**fault) for fault in row["faults"]])
 
 
-def read_table(data: bytes) -> Table:
-    """The table in a file's bytes. Raises FileProblem."""
+def read_table(data: bytes, encoding: str = "") -> Table:
+    """The table in a file's bytes; `encoding` is a person's word, one of decoding.ENCODINGS. Raises FileProblem."""
     if len(data) > FILE_LIMIT:
         raise too_large(len(data))
     if not data.strip():
@@ -113,7 +136,8 @@ def read_table(data: bytes) -> Table:
 
         rows, notes = xlsx.rows_of(data)
     else:
-        rows, notes = _csv_rows(data)
+        rows, assumed = _csv_rows(data, encoding)
+        return replace(table_of(rows, []), assumed=assumed)
     return table_of(rows, notes)
 
 
@@ -177,28 +201,19 @@ def _checked_header(header: Row) -> Row:
 
 
 # --- CSV -----------------------------------------------------------------------------------------------
-def _csv_rows(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
-    text, notes = _decoded(data)
+def _csv_rows(data: bytes, encoding: str) -> tuple[Iterator[list[str]], Assumed | None]:
+    try:
+        text, assumed = decode(data, encoding)
+    except UnicodeDecodeError as error:
+        raise FileProblem(WRONG_ENCODING if encoding else NOT_A_TABLE) from error
     if len(_CONTROLS.findall(text)) > BINARY_SHARE * len(text) or text.lstrip().startswith("<"):
         raise FileProblem(NOT_A_TABLE)
+    guess = Assumed(assumed, samples_of(text), b64encode(data).decode()) if assumed else None
     text = text.removesuffix("\x1a")  # the end of a DOS file
     separator = _SEPARATOR_LINE.match(text)  # Excel's own first line; Excel does not show it, so it is no row
     if separator:
-        return _records(text[separator.end() :], separator[1]), notes
-    return _records(text, _delimiter_of(text)), notes
-
-
-def _decoded(data: bytes) -> tuple[str, list[str]]:
-    try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return data.decode("utf-16"), []
-        try:
-            return data.decode("utf-8-sig"), []
-        except UnicodeDecodeError:
-            note = "The file is not in UTF-8, so it was read as Windows text: check that accented letters look right."
-            return data.decode("cp1252"), [note]
-    except UnicodeDecodeError as error:
-        raise FileProblem(NOT_A_TABLE) from error
+        return _records(text[separator.end() :], separator[1]), guess
+    return _records(text, _delimiter_of(text)), guess
 
 
 def _delimiter_of(text: str) -> str:

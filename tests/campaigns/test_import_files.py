@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 
 import pytest
 
-from campaigns.imports import files, xlsx
+from campaigns.imports import decoding, files, xlsx
 from campaigns.imports.files import FileProblem, Row, read_table
 from tests.campaigns.import_files import HEADING, TEXT, repacked, table, workbook
 
@@ -35,7 +36,7 @@ def test_any_dress_of_csv_is_the_same_table(data, note):
     read = read_table(data)
     assert read.header == Row(1, HEADING.split(","))
     assert read.rows == [Row(2, ["Café", "pt-BR", "offer", "urgent", "Só hoje", "Preço — “ótimo”"])]
-    assert bool(read.notes) is note
+    assert bool(read.assumed) is note
 
 
 def test_row_numbers_are_those_of_a_spreadsheet_with_blank_lines_and_quoted_newlines():
@@ -71,7 +72,6 @@ LAUGHS = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b 
         (f"{HEADING}\n\n,,,\n".encode(), "nothing below it"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "no table"),
         (bytes(range(128, 256)) * 9, "no table"),
-        (TEXT.encode("utf-16-le"), "no table"),
         (b"\xff\xfe\x00\xd8\x00\xd8", "no table"),
         (b"<html><table><tr><td>name</td></tr></table></html>", "no table"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 99, "old (.xls) or password-protected"),
@@ -124,3 +124,70 @@ def test_the_zip_guard_catches_what_it_checks(monkeypatch):
     monkeypatch.setattr(xlsx, "INFLATED_LIMIT", 100)
     with pytest.raises(FileProblem, match="unpacks to far more"):
         read_table(BOOK)
+
+
+# --- encodings -----------------------------------------------------------------------------------------------
+LANGUAGES = {
+    "shift_jis": ("ja", "セール", "今週末は全品20%オフです。"),
+    "euc_jp": ("ja", "週末セール", "全品20%オフ、日曜日まで"),
+    "euc_kr": ("ko", "주말 세일", "이번 주말 모든 상품 20% 할인"),
+    "gb18030": ("zh", "周末大促销", "本周末所有商品八折优惠"),
+    "big5": ("zh", "週末大促銷", "本週末所有商品八折優惠"),
+    "cp1251": ("ru", "Распродажа", "Скидки только до воскресенья"),
+    "koi8_r": ("ru", "Распродажа", "Скидки только до воскресенья"),
+    "cp1252": ("pt", "Só hoje", "Preço — “ótimo”"),
+    "cp1250": ("pl", "Zniżki", "Tylko do niedzieli, żółty"),
+    "cp1253": ("el", "Προσφορά", "Μόνο έως την Κυριακή"),
+    "cp1254": ("tr", "Büyük indirim", "Yalnızca pazar gününe kadar şğı"),
+    "cp1255": ("he", "הנחה", "רק עד יום ראשון"),
+    "cp1256": ("ar", "تخفيضات", "حتى يوم الأحد فقط"),
+    "cp874": ("th", "ลดราคา", "ถึงวันอาทิตย์เท่านั้น"),
+    "utf-16-le": ("ru", "Распродажа", "Скидки только до воскресенья"),
+    "utf-16-be": ("en", "Sale", "Until Sunday"),
+}
+
+
+def foreign(encoding: str, rows: int = 1) -> bytes:
+    language, title, body = LANGUAGES[encoding]
+    lines = [f'A{n},{language},offer,,{title},"{body}",,' for n in range(rows)]
+    return "\n".join([HEADING, *lines, ""]).encode(encoding)
+
+
+@pytest.mark.parametrize("encoding", LANGUAGES)
+@pytest.mark.parametrize("rows", [1, 50])
+def test_a_file_in_another_encoding_is_read_and_the_encoding_named(encoding, rows):
+    read = read_table(foreign(encoding, rows))
+    assert tuple(read.rows[-1].cells[at] for at in (1, 4, 5)) == LANGUAGES[encoding]
+    assert read.assumed is not None
+    assert read.assumed.words in decoding.ENCODINGS.values()
+    assert all(sample in LANGUAGES[encoding][1:] or sample in LANGUAGES[encoding][2] for sample in read.assumed.samples)
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "euc_kr", "gb18030", "cp1251", "cp1252"])
+def test_without_a_language_column_the_text_alone_decides(encoding):
+    _, title, body = LANGUAGES[encoding]
+    read = read_table(f'name,category,title,body\nA,offer,{title},"{body}"\n'.encode(encoding))
+    assert read.rows[0].cells[2:] == [title, body]
+
+
+def test_a_person_may_choose_another_encoding_than_the_one_assumed():
+    read = read_table(foreign("koi8_r"))
+    assert read.assumed is not None
+    again = read.assumed.again("cp1251")
+    assert again.rows[0].cells[4] == "Распродажа".encode("koi8_r").decode("cp1251")
+    assert again.assumed is not None
+    assert again.assumed.encoding == "cp1251"
+    with pytest.raises(FileProblem, match="Choose another"):
+        read.assumed.again("utf_8")
+
+
+def test_what_a_file_says_of_itself_is_not_doubted():
+    for data in (TEXT.encode(), TEXT.encode("utf-8-sig"), TEXT.encode("utf-16"), TEXT.encode("utf-32")):
+        assert read_table(data).assumed is None
+
+
+def test_the_detection_of_a_large_file_is_fast():
+    data = foreign("euc_kr", 19_000)
+    started = time.process_time()
+    assert decoding.decode(data)[1] == "cp949"
+    assert time.process_time() - started < 3

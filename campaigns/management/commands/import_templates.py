@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.imports import templates
+from campaigns.imports.decoding import ENCODINGS
 from campaigns.imports.files import FILE_LIMIT, FileProblem, read_table, too_large
 from tenants.models import Workspace
 from tenants.scope import every_workspace, scope
@@ -27,13 +28,19 @@ class Command(BaseCommand):
         target.add_argument(
             "--global", action="store_true", dest="library", help="the global library that every workspace sees"
         )
+        parser.add_argument(
+            "--encoding", choices=ENCODINGS, metavar="NAME", default="",
+            help=f"the encoding of a CSV file that does not say so itself: {', '.join(ENCODINGS)}",
+        )  # fmt: skip
         parser.add_argument("--dry-run", action="store_true", help="say what would happen and write nothing")
 
-    def handle(self, *args: Any, file: Path, workspace: str | None, dry_run: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, file: Path, workspace: str | None, dry_run: bool, encoding: str = "", **options: Any
+    ) -> None:
         target = _workspace(workspace) if workspace else None
         inside: AbstractContextManager[None] = scope(target) if target else every_workspace()
         try:
-            table = read_table(_bytes_of(file))
+            table = read_table(_bytes_of(file), encoding)
             with inside:
                 report = (
                     templates.preview(table, target)
@@ -42,6 +49,9 @@ class Command(BaseCommand):
                 )
         except FileProblem as problem:
             raise CommandError(f"{file}: {problem}") from problem
+        if table.assumed and not encoding:
+            samples = ", ".join(f"“{sample}”" for sample in table.assumed.samples)
+            self.stdout.write(f"note: read as {table.assumed.words}: {samples}. --encoding names another one.")
         self._print(report)
         if report.has_errors:
             bad = report.counts[templates.Fate.ERROR]
