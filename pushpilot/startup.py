@@ -47,8 +47,9 @@ def silent_service() -> str:
     from redis.exceptions import RedisError
 
     try:
-        connection.close()
-        connection.ensure_connection()
+        if connection.connection is None or not connection.is_usable():
+            connection.close()
+            connection.ensure_connection()
     except DatabaseError as error:
         return f"The database of DATABASE_URL cannot be used: {_first_line(error)}. Start it, or correct DATABASE_URL."
     if settings.REDIS_URL:

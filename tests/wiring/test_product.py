@@ -95,7 +95,7 @@ def test_a_sandbox_of_another_machine_is_used_and_not_started(settings, url, our
 
 # --- one per folder ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("first", "second"), [("demo", "run"), ("run", "demo"), ("run", "run"), ("demo", "demo")])
-def test_demo_and_run_refuse_each_other_in_one_folder_and_name_the_address(settings, first, second):
+def test_demo_and_run_refuse_each_other_in_one_folder_and_name_the_address(db, first, second):
     with product.only_product(first) as note:
         note("http://localhost:8123")
         with pytest.raises(CommandError) as refused:
