@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -360,6 +361,7 @@ class Run(TenantModel):
     revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="runs")
     connection = models.ForeignKey(Connection, null=True, on_delete=models.SET_NULL, related_name="+")
     intended_at = models.DateTimeField()
+    occurrence_at = models.DateTimeField(null=True)  # the moment of its series that it was moved from
     not_after = models.DateTimeField()  # it starts by then or is missed
     ends_at = models.DateTimeField(null=True)  # who was not sent to by then is expired
     state = models.CharField(max_length=16, choices=State.choices, default=State.PLANNED)
@@ -409,6 +411,11 @@ class Run(TenantModel):
     def __str__(self) -> str:
         local = self.intended_at.astimezone(self.workspace.zone)
         return f"{self.campaign} · {local.day} {local:%b %Y, %H:%M}"
+
+    @property
+    def slot(self) -> datetime:
+        """The moment of the series that it stands for."""
+        return self.occurrence_at or self.intended_at
 
     @property
     def is_ended(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
+from django.utils import timezone
 
 from campaigns.lint import Finding, active_connection, lint
 from campaigns.models import Campaign, Revision, Run
@@ -26,6 +27,7 @@ State = Run.State
 UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
 STARTED = (State.PREPARING, State.RUNNING)
 OPEN = (State.PLANNED, *STARTED, State.PAUSED)  # with somebody left to send to
+MEANWHILE = "Meanwhile somebody changed this send, or it has started. Look at it once more."
 TAKEN = "This campaign has already run at that time; choose another."
 # What a run keeps of its campaign as it was when the run was planned.
 PINNED = ("audience_rule", "target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy")
@@ -55,6 +57,7 @@ def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
         raise CannotPlan(errors[0].text, errors)
     intended_at = _first_moment(locked, now)
     run = _write_run(locked, _pin_revision(locked, by), intended_at, by)
+    Campaign.objects.filter(pk=locked.pk).update(ended_at=None)
     _set_status(locked, Campaign.Status.SCHEDULED)
     campaign.status = locked.status
     audit.record(
@@ -79,26 +82,72 @@ def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
 
 def plan_next(run: Run, now: datetime) -> Run | None:
     """The next occurrence of a recurring campaign, written in the transaction that launches this one."""
-    campaign = run.campaign
-    if not campaign.is_series:
+    # As it is now: a tick read it with the run, and somebody may have skipped a date or ended the series since.
+    campaign = Campaign.objects.select_for_update(no_key=True).select_related("workspace").get(pk=run.campaign_id)
+    if not campaign.is_series or campaign.ended_at is not None:
         return None
-    at = campaign.next_date(after=max(run.intended_at, now))
-    if at is None or Run.objects.filter(campaign=campaign, intended_at=at).exclude(UNDONE).exists():
+    at = campaign.next_date(after=max(run.slot, now))
+    others = Run.objects.filter(campaign=campaign).exclude(UNDONE)
+    # One is planned at a time, also if it was moved, or stayed on the clock of another zone.
+    if at is None or others.filter(Q(intended_at=at) | Q(state=State.PLANNED, intended_at__gt=now)).exists():
         return None
-    planned = _write_run(campaign, _pin_revision(campaign, run.planned_by), at, run.planned_by)
+    return write_next(campaign, at, run.planned_by)
+
+
+def write_next(campaign: Campaign, at: datetime, by: User | None) -> Run:
+    """Plan an occurrence of the series. Raises CannotPlan."""
+    planned = _write_run(campaign, _pin_revision(campaign, by), at, by)
     wake.ring("tick", at=at)
     return planned
 
 
-def replan(run: Run, at: datetime) -> bool:
-    """Put a planned run at another moment. False if it is not what was read any more. Raises CannotPlan."""
+def lock(campaign: Campaign) -> Campaign:
+    """The campaign as it is now, with its open runs locked until the transaction ends.
+
+    Runs before their campaign, as a launch of the next occurrence locks them: else the two deadlock.
+    """
+    opened = Run.objects.filter(campaign=campaign.pk, state__in=OPEN)
+    list(opened.order_by("pk").select_for_update().values_list("pk"))
+    return Campaign.objects.select_for_update(of=("self",)).select_related("workspace").get(pk=campaign.pk)
+
+
+@transaction.atomic
+def skip(run: Run, *, by: User, now: datetime) -> Run | None:
+    """This planned occurrence does not happen; the series goes on. Returns the next one; None: that was the last.
+
+    Raises CannotPlan if the run is not what was read any more.
+    """
+    campaign = lock(run.campaign)
+    planned = campaign.runs.filter(pk=run.pk, state=State.PLANNED, epoch=run.epoch)
+    if not campaign.is_series or not planned.update(state=State.CANCELLED, epoch=F("epoch") + 1):
+        raise CannotPlan(MEANWHILE)
+    day = run.slot.astimezone(campaign.zone).date().isoformat()
+    skipped = sorted({*campaign.skip_dates, day})
+    Campaign.objects.filter(pk=campaign.pk).update(skip_dates=skipped)
+    following = plan_next(run, now)
+    settle_status(campaign, status_left(campaign, Campaign.Status.COMPLETED))
+    audit.record(campaign.workspace, "campaign send skipped", campaign, by=by, detail={"run": run.pk, "date": day})
+    run.refresh_from_db(fields=["state", "epoch"])
+    wake.ring("tick")
+    return following
+
+
+def status_left(campaign: Campaign, if_started: str) -> str:
+    """Of a campaign of which nothing is open: a draft, if nothing was ever sent."""
+    has_started = campaign.runs.exclude(started_at=None).exists()
+    return if_started if has_started else Campaign.Status.DRAFT
+
+
+def replan(run: Run, at: datetime, *, slot: datetime | None = None) -> bool:
+    """Put a planned run at another moment; `slot`: the moment of its series, if that is another one. False if it is not
+    what was read any more. Raises CannotPlan."""
     campaign = run.campaign
     if at != run.intended_at:
         campaign.runs.filter(UNDONE, intended_at=at).delete()
     planned = Run.objects.filter(pk=run.pk, state=State.PLANNED, epoch=run.epoch)
     try:
         with transaction.atomic():
-            moved = planned.update(**_times(campaign, at), epoch=F("epoch") + 1)
+            moved = planned.update(**_times(campaign, at), occurrence_at=slot, epoch=F("epoch") + 1)
     except IntegrityError as error:
         raise CannotPlan(TAKEN) from error
     wake.ring("tick", at=at)
@@ -145,10 +194,11 @@ def resume(run: Run, *, by: User) -> bool:
 
 @transaction.atomic
 def cancel(run: Run, *, by: User) -> bool:
-    """Stop for good; un-attempted recipients become "cancelled". A planned run is undone. False if it had ended."""
-    # Runs before their campaign, as a launch of the next occurrence locks them: else the two deadlock.
-    open_runs = Run.objects.filter(campaign=run.campaign_id, state__in=OPEN)
-    list(open_runs.order_by("pk").select_for_update().values_list("pk"))
+    """Stop for good; un-attempted recipients become "cancelled". A planned run is undone, of a series skipped, and the
+    series goes on. False if it had ended."""
+    campaign = lock(run.campaign)
+    if campaign.is_series:
+        return _cancel_one(run, by)
     for states, action, left in (
         ((State.PLANNED,), "campaign send undone", Campaign.Status.DRAFT),
         ((*STARTED, State.PAUSED), "campaign cancelled", Campaign.Status.CANCELLED),
@@ -160,6 +210,18 @@ def cancel(run: Run, *, by: User) -> bool:
             wake.ring("tick")
             return True
     return False
+
+
+def _cancel_one(run: Run, by: User) -> bool:
+    try:
+        skip(Run.objects.select_related("campaign").get(pk=run.pk), by=by, now=timezone.now())
+    except CannotPlan:  # it has started
+        if not _move(run, (*STARTED, State.PAUSED), State.CANCELLED, by, "campaign cancelled"):
+            return False
+        settle_status(run.campaign, Campaign.Status.CANCELLED)
+        wake.ring("tick")
+    run.refresh_from_db(fields=["state", "epoch"])
+    return True
 
 
 @transaction.atomic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,10 @@ class Timed(models.Model):
     wall_clock = models.CharField(max_length=19, blank=True, editable=False)
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
     recurrence_rule = models.CharField(max_length=512, blank=True)
+    # Days on the clock of the series on which nothing is sent, as "2026-12-25" (RFC 5545: EXDATE).
+    skip_dates = models.JSONField(default=list, blank=True, editable=False)
+    # Somebody ended the series: nothing of it is planned any more.
+    ended_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         abstract = True
@@ -64,7 +68,10 @@ class Timed(models.Model):
     def dates(self, *, after: datetime) -> Iterator[datetime]:
         """The moments of the series later than `after`. Raises RecurrenceError."""
         rule = clock.parse_rrule(self.recurrence_rule)
-        return iter(()) if self.starts is None else clock.occurrences(rule, self.starts, self.zone, after=after)
+        if self.starts is None:
+            return iter(())
+        skip = {date.fromisoformat(day) for day in self.skip_dates}
+        return clock.occurrences(rule, self.starts, self.zone, after=after, skip=skip)
 
     def next_date(self, *, after: datetime) -> datetime | None:
         """None when the series has ended. Raises RecurrenceError."""

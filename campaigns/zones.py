@@ -27,9 +27,13 @@ def planned_runs(workspace: Workspace, zone: str, now: datetime) -> list[Run]:
 
 def moved_to(run: Run, zone: str, now: datetime) -> datetime | None:
     """When the planned run goes out if its clock time is read in `zone`; None if that has passed."""
-    wall = run.intended_at.astimezone(run.campaign.zone).replace(tzinfo=None)
-    at = clock.resolve(wall, ZoneInfo(zone))
+    at = _read_in(run.intended_at, run.campaign, zone)
     return at if at > now else None
+
+
+def _read_in(at: datetime, campaign: Campaign, zone: str) -> datetime:
+    wall = at.astimezone(campaign.zone).replace(tzinfo=None)
+    return clock.resolve(wall, ZoneInfo(zone))
 
 
 @transaction.atomic
@@ -50,7 +54,8 @@ def _move(run: Run, zone: str, by: User, now: datetime) -> None:
     if at is None and not campaign.is_series:
         return
     try:
-        if not plan.replan(run, at or run.intended_at):
+        slot = run.occurrence_at and _read_in(run.occurrence_at, campaign, zone)
+        if not plan.replan(run, at or run.intended_at, slot=slot):
             return  # it has started, or somebody moved it in this moment
     except plan.CannotPlan:
         return
