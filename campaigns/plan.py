@@ -86,12 +86,14 @@ def plan_next(run: Run, now: datetime) -> Run | None:
     campaign = Campaign.objects.select_for_update(no_key=True).select_related("workspace").get(pk=run.campaign_id)
     if not campaign.is_series or campaign.ended_at is not None:
         return None
-    at = campaign.next_date(after=max(run.slot, now))
-    others = Run.objects.filter(campaign=campaign).exclude(UNDONE)
-    # One is planned at a time, also if it was moved, or stayed on the clock of another zone.
-    if at is None or others.filter(Q(intended_at=at) | Q(state=State.PLANNED, intended_at__gt=now)).exists():
-        return None
-    return write_next(campaign, at, run.planned_by)
+    ahead = Q(intended_at__gt=now) | Q(occurrence_at__gt=now)
+    others = list(Run.objects.filter(ahead, campaign=campaign).exclude(UNDONE).exclude(pk=run.pk))
+    if any(other.state == State.PLANNED for other in others):
+        return None  # one at a time, also if it was moved, or stayed on the clock of another zone
+    taken = {run.intended_at, run.slot, *(at for other in others for at in (other.intended_at, other.slot))}
+    free = (at for at in campaign.dates(after=max(run.slot, now)) if at not in taken)
+    at = next(free, None)
+    return None if at is None else write_next(campaign, at, run.planned_by)
 
 
 def write_next(campaign: Campaign, at: datetime, by: User | None) -> Run:

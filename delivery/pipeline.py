@@ -269,8 +269,9 @@ def _is_unchanged(run: Run) -> bool:
 
 def _close(run: Run, state: str, now: datetime) -> None:
     tally = record.account(run)
+    size = None if run.started_at is None else sum(tally.values())  # nothing was prepared: no account of zeros
     Run.objects.filter(pk=run.pk).update(
-        state=state, tally=tally, audience_size=sum(tally.values()), finished_at=now, owner="", lease_until=None
+        state=state, tally=tally, audience_size=size, finished_at=now, owner="", lease_until=None
     )
     if state == State.COMPLETED:
         plan.settle_status(run.campaign, Campaign.Status.COMPLETED)

@@ -159,18 +159,22 @@ def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
             "url": run_url(run.pk),
             "when": moment_words(run.started_at or run.intended_at, zone, now),
             "audience": _size_words(run),
-            "accepted": f"{run.count(Reason.ACCEPTED):,}" if run.is_ended else "—",
-            "failed": f"{run.count(*FAILED):,}" if run.is_ended else "—",
-            "unknown": f"{run.count(*UNSURE):,}" if run.is_ended else "—",
+            "accepted": _count_words(run, Reason.ACCEPTED),
+            "failed": _count_words(run, *FAILED),
+            "unknown": _count_words(run, *UNSURE),
         }
         for run in campaign.runs.order_by("-intended_at")[:RUNS_SHOWN]
     ]
 
 
+def _count_words(run: Run, *reasons: Reason) -> str:
+    return f"{run.count(*reasons):,}" if run.is_ended and run.started_at else "—"
+
+
 def _size_words(run: Run) -> str:
     if run.target_kind != Target.PEOPLE:
         return "Subscribers"
-    return "—" if run.audience_size is None else f"{run.audience_size:,}"
+    return "—" if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
 
 
 def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:

@@ -95,9 +95,9 @@ class Account:
 
 
 def account_of(run: Run, shards: list[Shard]) -> Account | None:
-    """The run's account now; None while its audience is being fixed, and of a run that never began to."""
-    if run.audience_size is None:
-        return _account(0, {}) if run.is_ended and run.started_at else None
+    """The run's account now; None while its audience is not known, and of a run that never began."""
+    if run.audience_size is None or run.started_at is None:
+        return None
     counts = record.live_account(run, shards)
     waiting = counts.pop(Reason.PENDING.slug, 0)
     flying = min(waiting, in_flight(run, shards))
@@ -233,12 +233,15 @@ def can_undo(run: Run) -> bool:
 
 def verbs(run: Run) -> list[str]:
     """What a person may do with a run in this state."""
+    series = ["end-series"] if run.campaign.is_series and run.campaign.ended_at is None else []
     if run.state == State.PLANNED:
-        return ["undo", "send-now"] if can_undo(run) else ["cancel", "rewrite"]
+        if can_undo(run):
+            return ["undo", "send-now"]
+        return ["skip", "move", *series, "rewrite"] if run.campaign.is_series else ["cancel", "move", "rewrite"]
     return {
-        State.PREPARING: ["cancel", "rewrite"],
-        State.RUNNING: ["pause", "cancel", "rewrite", *(["drill"] if can_drill(run) else [])],
-        State.PAUSED: ["resume", "cancel", "rewrite"],
+        State.PREPARING: ["cancel", *series, "rewrite"],
+        State.RUNNING: ["pause", "cancel", *series, "rewrite", *(["drill"] if can_drill(run) else [])],
+        State.PAUSED: ["resume", "cancel", *series, "rewrite"],
         State.MISSED: ["send-missed"],
     }.get(State(run.state), [])
 

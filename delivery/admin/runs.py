@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.contrib import messages
@@ -19,10 +20,11 @@ from unfold.decorators import display
 
 from campaigns import audience
 from campaigns.admin.words import both_clocks, moment_words, whom_words
-from campaigns.models import Campaign, Run, Target
+from campaigns.models import Run, Target
 from campaigns.reasons import FAILED, UNSURE, Reason
 from delivery.admin import progress, recipients, rewrite, slices, slots, texts, trouble, wall
 from delivery.admin.verbs import VERBS
+from pushpilot.lib import clock
 from pushpilot.lib.downloads import csv_answer
 from pushpilot.lib.words import counted
 from tenants import audit, roles
@@ -62,19 +64,19 @@ class RunAdmin(ReadOnlyAdmin):
     def audience(self, run: Run) -> str | None:
         if run.target_kind != Target.PEOPLE:
             return "Subscribers"
-        return None if run.audience_size is None else f"{run.audience_size:,}"
+        return None if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
 
     @display(description="Accepted", empty_value="–")
     def accepted(self, run: Run) -> str | None:
-        return f"{run.count(Reason.ACCEPTED):,}" if run.finished_at else None
+        return f"{run.count(Reason.ACCEPTED):,}" if _is_counted(run) else None
 
     @display(description="Failed", empty_value="–")
     def failed(self, run: Run) -> str | None:
-        return f"{run.count(*FAILED):,}" if run.finished_at else None
+        return f"{run.count(*FAILED):,}" if _is_counted(run) else None
 
     @display(description="Unknown", empty_value="–")
     def unknown(self, run: Run) -> str | None:
-        return f"{run.count(*UNSURE):,}" if run.finished_at else None
+        return f"{run.count(*UNSURE):,}" if _is_counted(run) else None
 
     # --- addresses --------------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
@@ -130,7 +132,9 @@ class RunAdmin(ReadOnlyAdmin):
             may_edit=roles.can(request.user, roles.EDIT, run.workspace),
             was_edited=texts.was_edited(run),
             texts=texts.texts_of(run),
-            is_recurring=run.campaign.schedule_type == Campaign.Schedule.RECURRING,
+            is_recurring=run.campaign.is_series,
+            coming=_coming(run, now),
+            wall=f"{run.intended_at.astimezone(run.campaign.zone):%Y-%m-%dT%H:%M}",
             has_wall=run.connection is not None and run.connection.is_sandbox,
         )
 
@@ -160,7 +164,7 @@ class RunAdmin(ReadOnlyAdmin):
         require(request, roles.SEND)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        said = VERBS[verb](self._run(request, pk), request.user)  # type: ignore[arg-type]
+        said = VERBS[verb](self._run(request, pk), request.user, request.POST)  # type: ignore[arg-type]
         messages.add_message(request, messages.SUCCESS if said.is_done else messages.INFO, said.text)
         return redirect("admin:campaigns_run_change", said.run.pk)
 
@@ -195,6 +199,22 @@ class RunAdmin(ReadOnlyAdmin):
             detail={"run": run.pk, "filter": wanted.query},
         )  # fmt: skip
         return csv_answer(request, f"run-{run.pk}-recipients.csv", recipients.csv_rows(run, wanted))
+
+
+def _is_counted(run: Run) -> bool:
+    return run.started_at is not None and run.finished_at is not None
+
+
+def _coming(run: Run, now: datetime) -> list[str]:
+    """The next three sends of its series after this one."""
+    campaign = run.campaign
+    if not campaign.is_series or campaign.ended_at is not None or campaign.is_editable:
+        return []
+    try:
+        dates = list(islice(campaign.dates(after=max(run.slot, now)), 3))
+    except clock.RecurrenceError:
+        return []
+    return [moment_words(at, campaign.zone, now) for at in dates]
 
 
 def _missed_words(run: Run, now: datetime) -> str:

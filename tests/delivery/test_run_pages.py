@@ -185,7 +185,7 @@ def test_a_later_run_says_when(cast, connected, launched):
     run = launched(schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2, minutes=5))
     found = progress(cast, run)
     assert "in 2\xa0days" in notices(found)
-    assert (found["can"], found["undo_until"]) == (["cancel", "rewrite"], None)
+    assert (found["can"], found["undo_until"]) == (["cancel", "move", "rewrite"], None)
 
 
 def test_a_missed_run_says_why(cast, launched):

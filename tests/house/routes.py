@@ -165,6 +165,9 @@ CONSOLE: dict[str, Rule] = {
             "close-unknown",
             "send-missed",
             "drill",
+            "skip",
+            "move",
+            "end-series",
         )
     },
     "reports_campaign_funnel": both(roles.VIEW),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -63,6 +63,16 @@ def _in_state(state: str) -> Callable[[Rows], None]:
             Campaign.objects.filter(pk=rows[Campaign].pk).update(schedule_type=Campaign.Schedule.NOW)
 
     return before
+
+
+def _next_of_a_series(rows: Rows) -> None:
+    _in_state(Run.State.PLANNED)(rows)
+    weekly = {"schedule_type": "recurring", "recurrence_rule": "FREQ=WEEKLY;BYDAY=FR", "status": "scheduled"}
+    with every_workspace():
+        Campaign.objects.filter(pk=rows[Campaign].pk).update(
+            wall_clock="2031-01-03T10:00:00", time_zone="UTC", **weekly
+        )
+        Run.objects.filter(pk=rows[Run].pk).update(intended_at=datetime(2031, 1, 3, 10, tzinfo=UTC), started_at=None)
 
 
 def _on_its_way(rows: Rows) -> None:
@@ -189,6 +199,9 @@ PROOFS: dict[str, Proof] = {
     "campaigns_run_drill": Proof(post={}, changes=Drill, before=_sent_now),
     "campaigns_run_undo": _button(Run.State.PLANNED),
     "campaigns_run_send-now": _button(Run.State.PLANNED),
+    "campaigns_run_skip": Proof(post={}, changes=Run, before=_next_of_a_series),
+    "campaigns_run_move": Proof(post={"to": "2031-01-02T11:00"}, changes=Run, before=_next_of_a_series),
+    "campaigns_run_end-series": Proof(post={}, changes=Run, before=_next_of_a_series),
     "campaigns_run_retry-failed": Proof(post={}, changes=Message, before=_settled_as(Reason.REJECTED)),
     "campaigns_run_resend-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
     "campaigns_run_close-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
