@@ -16,7 +16,6 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from unfold.decorators import action, display
-from unfold.views import ChangeList
 
 from campaigns.admin import live, review
 from campaigns.admin.attributes import for_page
@@ -30,6 +29,7 @@ from campaigns.models import Campaign, Channel, Content, Run, Target, Template
 from campaigns.reasons import Reason
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
+from tenants.admin.lists import FilteredList
 
 __all__ = ["OBSTACLES", "PANELS", "CampaignAdmin", "status_tabs"]
 
@@ -82,7 +82,7 @@ def _status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"models": ["campaigns.campaign"], "items": items}]
 
 
-class CampaignList(ChangeList):
+class CampaignList(FilteredList):
     """A page of the list, with each campaign's last run that started and its next planned one (one query for all)."""
 
     result_list: Any

@@ -17,7 +17,6 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
-from unfold.views import ChangeList
 
 from campaigns.admin import devices as health
 from campaigns.admin.devices import PLATFORM_ICONS
@@ -25,12 +24,13 @@ from campaigns.models import Contact, Endpoint, EndpointMove
 from pushpilot.lib.spelling import fold
 from pushpilot.lib.words import counted
 from tenants.admin.base import ReadOnlyAdmin, moment, workspace_of
+from tenants.admin.lists import FilteredList
 from tenants.models import Workspace
 
 MOVES_SHOWN = 10
 
 
-class ContactList(ChangeList):
+class ContactList(FilteredList):
     """A page of contacts, with the count of their devices (one query for all)."""
 
     result_list: Any

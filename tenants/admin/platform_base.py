@@ -14,11 +14,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import capfirst
-from unfold.views import ChangeList
 
 from pushpilot.lib.words import how_long
 from tenants import operators
 from tenants.admin.base import answer
+from tenants.admin.lists import FilteredList
 from tenants.admin.row_actions import RowActions
 
 NOW_SECS = 3
@@ -40,7 +40,7 @@ def day(at: datetime | None) -> str:
     return f"{at.day} {at:%b %Y}" if at else "–"
 
 
-class FiguresList(ChangeList):
+class FiguresList(FilteredList):
     """A page of rows with figures that are counted for all of them at once (PlatformAdmin.add_figures)."""
 
     result_list: Any

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
+from django.contrib.admin.views.main import ChangeList
 from django.http import Http404, HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
+
+from tenants.admin.lists import FilteredList
 
 
 class RowActions(ModelAdmin):
@@ -15,6 +18,9 @@ class RowActions(ModelAdmin):
 
     `check_row` makes sure first that it is one of a row that the page shows; without one of its own a page has none.
     """
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FilteredList
 
     def check_row(self, request: HttpRequest, object_id: str) -> None:
         """Raises Http404 for the id of any other row."""

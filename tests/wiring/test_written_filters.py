@@ -1,0 +1,98 @@
+"""What somebody writes into the address of a list, on both sites: a filter of that list, or 400."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.sites import AdminSite
+from django.db import models
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from delivery.models import Heartbeat
+from pushpilot.sites import console, platform
+from tenants.models import Membership, Workspace
+from tenants.scope import scope
+from tests.house.rows import rows_of
+
+SECRET = ("password", "digest", "sealed", "session_key", "data", "extra_data", "kwargs", "content", "payload")
+LISTS = [
+    *((console, model) for model in console._registry if model is not Workspace),
+    *((platform, model) for model in platform._registry if model is not Heartbeat),  # that page asks no address
+]
+EACH_LIST = pytest.mark.parametrize(
+    ("site", "model"), LISTS, ids=[f"{site.name}-{model._meta.label_lower}" for site, model in LISTS]
+)
+HOSTILE = ["9" * 30, "-1", "x", "'", "", "99999999-99-99", "0000-00-00", "9" * 400, "1,2", "²", "True", "\u202e"]
+
+
+def ask(cast, site: AdminSite, model: type[models.Model], query: dict[str, str]) -> HttpResponse:
+    """The list's answer to an owner, or on the platform to an operator; an exception of ours is raised."""
+    path = f"{model._meta.app_label}/{model._meta.model_name}/"
+    who, url = ("owner", cast.url(path)) if site is console else ("operator", f"/platform/{path}")
+    return cast.client(who).get(url, query)
+
+
+def paths_of(model: type[models.Model], depth: int = 2) -> list[tuple[str, models.Field]]:
+    """(lookup, field) of every column of the model and of what it points at."""
+    found: list[tuple[str, models.Field]] = []
+    for field in model._meta.concrete_fields:
+        found.append((field.name, field))
+        if field.remote_field and depth:
+            found += [(f"{field.name}__{path}", last) for path, last in paths_of(field.remote_field.model, depth - 1)]
+    return found
+
+
+@EACH_LIST
+def test_a_lookup_that_no_filter_offers_is_400(cast, site, model):
+    asked = {"nonsense": "1", "id__in": "1"}
+    for path, field in paths_of(model):
+        if isinstance(field, models.DateTimeField):
+            asked[f"{path}__year"] = "99999999"
+        if path.rpartition(LOOKUP_SEP)[2] in SECRET:
+            asked[f"{path}__startswith"] = "p"
+            asked[f"{path}__regex"] = "^p"
+    assert {name: ask(cast, site, model, {name: value}).status_code for name, value in asked.items()} == dict.fromkeys(
+        asked, 400
+    )
+
+
+def test_secret_columns_are_among_them(cast):
+    seen = {path for site, model in LISTS for path, _ in paths_of(model) if path.rpartition(LOOKUP_SEP)[2] in SECRET}
+    assert seen >= {
+        "password",
+        "digest",
+        "sealed",
+        "user__password",
+        "created_by__password",
+        "workspace__owner__password",
+    }
+
+
+@EACH_LIST
+def test_no_value_of_a_filter_is_an_error_of_ours(cast, site, model):
+    page = site._registry[model]
+    request = RequestFactory().get("/")
+    request.user, request.workspace = cast.owner if site is console else cast.operator, cast.workspace
+    names = {"p", "o", "q", "all", "e", "_to_field", "_facets"}
+    rows_of(cast.workspace)
+    with scope(cast.workspace):
+        for entry in page.get_list_filter(request):
+            if isinstance(entry, tuple | list):
+                path = entry[0]
+                names |= {
+                    f"{path}{end}" for end in ("__exact", "__id__exact", "__isnull", "_from", "_to", "_from_0", "_to_0")
+                }
+            elif isinstance(entry, str):
+                names |= {f"{entry}__exact", f"{entry}__gte", f"{entry}__lt"}
+            else:
+                names.add(entry.parameter_name)
+    for name in sorted(names):
+        for value in HOSTILE:
+            assert ask(cast, site, model, {name: value}).status_code in (200, 302, 400), (name, value)
+
+
+def test_the_filters_of_a_list_still_filter(cast):
+    for role, found in (("viewer", 1), ("owner", 1), ("nothing", 0)):
+        page = ask(cast, console, Membership, {"role__exact": role})
+        assert len(page.context["cl"].result_list) == found
