@@ -158,7 +158,10 @@ ACCOUNT_ADAPTER = "tenants.access.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "tenants.access.SignupForm"
-ACCOUNT_FORMS = {"signup": "tenants.signup.SignupPageForm"}
+ACCOUNT_FORMS = {
+    "signup": "tenants.account_forms.SignupPageForm",
+    "reset_password": "tenants.account_forms.ResetPasswordForm",
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_CONFIRM_EMAIL_ON_GET = False
@@ -167,8 +170,13 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+# An address is taken by who confirmed it, not by who wrote it down first.
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+# Wrong passwords: by one client; for one address from one client; for one address from wherever (tenants.access).
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key", "login_failed_anywhere": "100/h/key"}
 # Who finds an open browser may look, but needs the password or a passkey to change how to get in.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
+SOCIALACCOUNT_FORMS = {"signup": "tenants.account_forms.SocialSignupForm"}
 SOCIALACCOUNT_ADAPTER = "tenants.providers.SocialAccountAdapter"
 # An address that the provider verified opens the account that has it; which accounts, the adapter says.
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
@@ -196,6 +204,7 @@ SOCIALACCOUNT_PROVIDERS = {
 }
 MFA_ADAPTER = "tenants.mfa.MFAAdapter"
 MFA_FORMS = {
+    "activate_totp": "tenants.account_forms.ActivateTOTPForm",
     "add_webauthn": "tenants.mfa.AddPasskeyForm",
     "login_webauthn": "tenants.mfa.PasskeyLoginForm",
     "authenticate_webauthn": "tenants.mfa.PasskeyStepForm",

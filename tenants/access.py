@@ -7,17 +7,23 @@ from typing import Any
 import allauth.core.context
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.auth_backends import AuthenticationBackend
+from allauth.account.internal.userkit import filter_users_by_email
 from allauth.account.models import EmailAddress
+from allauth.core.internal import ratelimit
 from allauth.core.internal.httpkit import is_headless_request
+from allauth.core.internal.ratelimit import get_ip
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from pushpilot.lib.clients import client_address
 from tenants import mailing, roles
 from tenants.models import User
-from tenants.scope import belongs_to_workspace, current_workspace
+from tenants.scope import belongs_to_workspace, current_workspace, every_workspace
 from tenants.validators import validate_address, validate_name
 
 
@@ -73,14 +79,39 @@ class WorkspaceBackend:
         return workspace is not None and roles.can(user_obj, roles.VIEW, workspace)
 
 
-def drop_claims(emails: list[str]) -> None:
-    """Forget that accounts with a confirmed address also wrote these down without ever confirming them.
+def claims_on(emails: list[str]) -> QuerySet[EmailAddress]:
+    """What accounts with a confirmed address also wrote down and have not confirmed: their pending changes.
 
-    Such a claim reserves nothing. Left standing, it would send the owner of the address, who signs up, resets a
-    password or comes by Google, into the account of whoever made it.
+    Such a claim reserves nothing: else the owner of the address, who signs up, resets a password or comes by Google,
+    would end in the account of whoever made it.
     """
-    claims = EmailAddress.objects.filter(email__in=emails, verified=False, user__emailaddress__verified=True)
-    EmailAddress.objects.filter(pk__in=claims.values("pk")).delete()
+    found: QuerySet[EmailAddress] = EmailAddress.objects.filter(
+        email__in=emails, verified=False, user__emailaddress__verified=True
+    )
+    return found
+
+
+def owners_of(email: str) -> list[User]:
+    """The accounts that have the address, without those that only claim it."""
+    claimed_by = set(claims_on([email.lower()]).values_list("user_id", flat=True))
+    found: list[User] = filter_users_by_email(email, prefer_verified=True)
+    return [user for user in found if user.pk not in claimed_by or user.email == email.lower()]
+
+
+def drop_claims(emails: list[str]) -> None:
+    """For addresses whose owner has just proved it: nobody's claim to them stays. A form proves nothing."""
+    EmailAddress.objects.filter(pk__in=claims_on(emails).values("pk")).delete()
+
+
+def drop_squatters(email: str, owner: User) -> None:
+    """Accounts in the name of an address that `owner` has proved, never confirmed and so never opened by anybody."""
+    with every_workspace():
+        never = User.objects.filter(email=email, last_login=None, memberships=None, emailaddress__email=email)
+        never.exclude(pk=owner.pk).exclude(emailaddress__verified=True).delete()
+
+
+def _login_of(credentials: dict[str, Any]) -> str:
+    return str(credentials.get("email", "")).lower()
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -98,8 +129,36 @@ class AccountAdapter(DefaultAccountAdapter):
     def clean_email(self, email: str) -> str:
         """Every form in which somebody writes an address as theirs comes by here. Raises ValidationError."""
         validate_address(email)
-        drop_claims([email.lower()])
         return email
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        with transaction.atomic():
+            done: bool = super().confirm_email(request, email_address)
+            if done:
+                drop_claims([email_address.email])
+                drop_squatters(email_address.email, email_address.user)
+        return done
+
+    # --- wrong passwords -----------------------------------------------------------------------------------------
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Of one address and one client: who does not know a password cannot keep its owner out."""
+        return f"{_login_of(credentials)} {get_ip(request)}"
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Raises ValidationError after too many wrong passwords of this client, or of all for one address. A client
+        from which the account was opened before is not held up by the others."""
+        super().pre_authenticate(request, **credentials)
+        usage, login = self._login_failed_rl_usage, _login_of(credentials)
+        anywhere = ratelimit.consume(request, app="allauth.account", action="login_failed_anywhere", key=login)
+        if anywhere:
+            usage.usage += anywhere.usage
+        elif not UserSession.objects.filter(user__email=login, ip=self.get_client_ip(request)).exists():
+            usage.rollback()
+            raise self.validation_error("too_many_login_attempts")
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        super()._delete_login_attempts_cached_email(request, **credentials)
+        ratelimit.clear(request, app="allauth.account", action="login_failed_anywhere", key=_login_of(credentials))
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """In the browser, a mail server that is away ends no request half-way: the next page says so. Over the API its

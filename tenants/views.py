@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from tenants import invitations, workspaces
+from tenants.access import drop_claims
 from tenants.invitations import InvitationRefused
 
 # What a refused invitation answers; the page says it in words.
@@ -38,6 +39,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         status = _STATUS.get(refused.reason, _GONE)
         return render(request, "home/invitation.html", {"refused": str(refused)}, status=status)
     if not user.is_authenticated and invitations.proves_mailbox(token, request.GET.get("mailbox", "")):
+        drop_claims([found.email])
         get_adapter().stash_verified_email(request, found.email)
     back = {"next": request.path}
     return render(

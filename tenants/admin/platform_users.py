@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from allauth.account.forms import ResetPasswordForm
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
@@ -22,6 +21,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from tenants import mailing, operators, people
+from tenants.account_forms import ResetPasswordForm
 from tenants.admin.platform_base import PlatformAdmin, ago, day
 from tenants.admin.platform_words import SECOND_STEPS
 from tenants.models import Membership, User

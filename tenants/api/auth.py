@@ -27,11 +27,11 @@ from ninja import Router, Status
 
 from pushpilot.lib.problems import Problem, invalid_fields
 from tenants import mailing, sessions
+from tenants.account_forms import OncePerAddress
 from tenants.api import schemas, tokens
 from tenants.api.security import AccessToken, caller_of
 from tenants.models import User
 from tenants.providers import ProviderNotSetUp
-from tenants.signup import OncePerAddress
 
 router = Router(tags=["Sign-in"])
 

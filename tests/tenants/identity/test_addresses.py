@@ -10,6 +10,7 @@ from django.core.cache import caches
 from django.test import Client
 
 from tenants.models import User
+from tests.tenants.api.app import App
 from tests.tenants.identity.people import PASSWORD, account, browser, sign_in, signed_in_as, text
 
 NEW = {"full_name": "Asha Rao", "email": "asha@example.com", "password1": PASSWORD}
@@ -82,6 +83,41 @@ def test_a_claimed_address_can_be_signed_up_with(claimed, mailoutbox):
     assert EmailAddress.objects.get(email="asha@example.com", verified=True).user != claimed
 
 
+@pytest.mark.parametrize("door", ["sign-up", "reset", "api"])
+def test_nobody_s_form_cancels_a_pending_change_of_address(claimed, mailoutbox, door):
+    """Whoever claims the address may be its owner, who has the mail already and opens its link."""
+    client = browser(claimed)
+    EmailAddress.objects.filter(verified=False).delete()
+    client.post("/accounts/email/", {"action_add": "", "email": "asha@example.com"})
+    pending = link_in(mailoutbox[-1])
+    if door == "sign-up":
+        Client().post("/accounts/signup/", NEW)
+    elif door == "reset":
+        Client().post("/accounts/password/reset/", {"email": "asha@example.com"})
+    else:
+        App().post("/auth/register", email="asha@example.com", password=PASSWORD, full_name="Asha")
+    assert EmailAddress.objects.filter(user=claimed, email="asha@example.com", verified=False).exists()
+    client.post(pending)
+    client.post("/accounts/email/", {"action_primary": "", "email": "asha@example.com"})
+    assert User.objects.get().email == "asha@example.com"
+
+
+def test_a_claim_ends_when_the_owner_confirms(claimed, mailoutbox):
+    Client().post("/accounts/signup/", NEW)
+    assert EmailAddress.objects.filter(user=claimed).count() == 2
+    Client().post(link_in(mailoutbox[-1]))
+    assert [address.email for address in EmailAddress.objects.filter(user=claimed)] == ["attacker@example.com"]
+
+
+def test_an_account_that_was_opened_before_stays_when_another_confirms_its_address(claimed, mailoutbox):
+    User.objects.create_user("asha@example.com")  # by a command: without a mail that waits for its answer
+    client = browser(claimed)
+    EmailAddress.objects.filter(verified=False).delete()
+    client.post("/accounts/email/", {"action_add": "", "email": "asha@example.com"})
+    client.post(link_in(mailoutbox[-1]))
+    assert User.objects.filter(email="asha@example.com").exists()
+
+
 def test_the_owner_of_a_claimed_address_gets_no_key_to_the_claimers_account(claimed, mailoutbox):
     Client().post("/accounts/password/reset/", {"email": "asha@example.com"})
     assert "There is no PushPilot account" in mailoutbox[-1].subject
@@ -143,13 +179,44 @@ def attempt(email: str, address: str, password: str = "wrong") -> str:
 
 
 @pytest.mark.usefixtures("_each_cache")
-def test_an_account_is_shut_after_five_wrong_passwords_from_wherever(db):
+def test_a_client_has_five_wrong_passwords_for_one_account(db):
     account()
-    pages = [attempt("asha@example.com", f"10.0.0.{n}") for n in range(6)]
+    pages = [attempt("asha@example.com", "10.0.0.1") for _ in range(6)]
     assert "Too many attempts" not in pages[4]
     assert "Too many attempts" in pages[5]
-    assert "Too many attempts" in attempt("asha@example.com", "10.0.0.99", PASSWORD)
-    assert "Too many attempts" not in attempt("other@example.com", "10.0.0.99")
+    assert "Too many attempts" in attempt("asha@example.com", "10.0.0.1", PASSWORD)
+    assert "Too many attempts" not in attempt("other@example.com", "10.0.0.1")
+
+
+@pytest.mark.usefixtures("_each_cache")
+def test_strangers_wrong_passwords_do_not_shut_the_owner_out(db):
+    account()
+    for number in range(12):
+        attempt("asha@example.com", f"10.0.0.{number // 4}")
+    assert signed_in_as(sign_in(REMOTE_ADDR="10.9.9.9")[0]) == User.objects.get()
+
+
+@pytest.mark.parametrize("host", ["testserver", "localhost"])
+def test_another_host_s_name_gives_no_more_tries(db, settings, host):
+    settings.ALLOWED_HOSTS = ["*"]
+    account()
+    for _ in range(5):
+        attempt("asha@example.com", "10.0.0.1")
+    page = Client(REMOTE_ADDR="10.0.0.1", HTTP_HOST=host).post(
+        "/accounts/login/", {"login": "asha@example.com", "password": "wrong"}
+    )
+    assert "Too many attempts" in text(page)
+
+
+@pytest.mark.usefixtures("_each_cache")
+def test_a_hundred_wrong_passwords_from_everywhere_shut_an_account_to_new_clients_only(db, settings):
+    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login_failed_anywhere": "6/h/key"}
+    user = account()
+    sign_in(REMOTE_ADDR="10.9.9.9")  # opened from there before
+    for number in range(6):
+        attempt("asha@example.com", f"10.0.1.{number}")
+    assert signed_in_as(sign_in(REMOTE_ADDR="10.0.2.1")[0]) is None
+    assert signed_in_as(sign_in(REMOTE_ADDR="10.9.9.9")[0]) == user
 
 
 @pytest.mark.usefixtures("_each_cache")

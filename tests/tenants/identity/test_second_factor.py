@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -10,10 +11,12 @@ from django.test import Client
 
 from tenants import mfa
 from tenants.secrets import Rotation
+from tests.tenants.api.app import App
 from tests.tenants.identity.people import (
     account,
     browser,
     code_of,
+    next_code_comes,
     recovery_codes,
     set_up_totp,
     sign_in,
@@ -35,6 +38,28 @@ def test_the_password_alone_no_longer_signs_in(asha):
     client, page = sign_in()
     assert "One more step" in text(page)
     assert signed_in_as(client) is None
+
+
+@pytest.mark.parametrize("use", ["sign-in", "again", "api"])
+def test_the_code_that_set_the_app_up_is_used(asha, use):
+    client = browser(asha)
+    page = text(client.get("/accounts/2fa/totp/activate/"))
+    secret = re.search(r'<code class="pp-key">(\w+)</code>', page)[1]
+    code = code_of(secret)
+    client.post("/accounts/2fa/totp/activate/", {"code": code})
+    if use == "sign-in":
+        other, _ = sign_in()
+        other.post("/accounts/2fa/authenticate/", {"code": code})
+        assert signed_in_as(other) is None
+    elif use == "again":
+        answer = client.post("/accounts/2fa/reauthenticate/", {"code": code})
+        assert answer.context["form"].errors.keys() == {"code"}
+    else:
+        assert App().login(code=code).json()["code"] == "wrong_code"
+    next_code_comes()
+    other, _ = sign_in()
+    other.post("/accounts/2fa/authenticate/", {"code": code_of(secret)})
+    assert signed_in_as(other) == asha
 
 
 def test_the_code_of_the_app_signs_in_once(asha):
