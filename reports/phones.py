@@ -37,7 +37,7 @@ def report(connection: Connection, *, after: int | None, now: datetime) -> phone
         for message in page.messages
         if message.ref
     ]
-    if batch and (key := _key(connection)) is not None:
+    if batch and (key := key_of(connection)) is not None:
         with contextlib.suppress(Problem):  # none is about a message of this workspace that went through the sandbox
             inbox.receive(msgspec.json.encode({"batch": batch}), key, now)
     return page
@@ -48,7 +48,7 @@ def event_id(ref: str, kind: str) -> str:
     return f"{ref}:{kind}"[:100]
 
 
-def _key(connection: Connection) -> KnownKey | None:
+def key_of(connection: Connection) -> KnownKey | None:
     """The test key that the phones of this workspace report with; None if it was revoked."""
     with scope(connection.workspace):
         row = ApiKey.objects.filter(name=KEY_NAME, created_by=None).order_by("-pk").first()

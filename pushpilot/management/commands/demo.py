@@ -19,6 +19,7 @@ from delivery import installation, record
 from delivery.admin import progress
 from delivery.connections import connect_sandbox
 from pushpilot.demo import Demo, load_library, make_demo
+from pushpilot.history import MARK, add_history
 from pushpilot.processes import Processes, stopped_at_the_end
 from pushpilot.product import (
     Ports,
@@ -66,7 +67,9 @@ class Command(BaseCommand):
             try:
                 self.say("Starting the FCM sandbox, the worker and the web server …")
                 start_sandbox(processes, ports)
-                connect_sandbox(demo.workspace, by=demo.owner)
+                connection = connect_sandbox(demo.workspace, by=demo.owner)
+                if sends := add_history(demo.workspace, connection, demo.story["history"], by=demo.owner):
+                    self.say(f"History: {sends} sends of the last four weeks, marked “{MARK.strip()}”.")
                 start_product(processes, ports)
                 self.send(demo, processes)
                 self.welcome(demo, ports.url)
