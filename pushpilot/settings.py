@@ -135,7 +135,7 @@ TEMPLATES = [
         },
     }
 ]
-FORM_RENDERER = "pushpilot.lib.forms.NothingCut"
+FORM_RENDERER = "pushpilot.lib.forms.AsWritten"
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "pushpilot" / "static"]

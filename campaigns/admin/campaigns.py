@@ -37,7 +37,7 @@ Status = Campaign.Status
 _NAME_CELL = (
     '<a class="cp-row-link" href="{}">'
     '<span class="cp-tile material-symbols-outlined" aria-hidden="true">{}</span>'
-    '<span class="cp-two-lines"><strong>{}</strong><small>{}</small></span></a>'
+    '<span class="cp-two-lines"><strong dir="auto">{}</strong><small dir="auto">{}</small></span></a>'
 )
 DRAFTS = "campaign_drafts"  # of the session: {form_key of an add page: (the draft it made, when it saved it)}
 DRAFTS_KEPT = 10

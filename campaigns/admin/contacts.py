@@ -91,7 +91,7 @@ class ContactAdmin(ReadOnlyAdmin):
         name = str(contact)
         return format_html(
             '<a class="cp-row-link" href="{}"><span class="cp-tile cp-initial" aria-hidden="true">{}</span>'
-            '<span class="cp-two-lines"><strong>{}</strong><small>{}</small></span></a>',
+            '<span class="cp-two-lines"><strong dir="auto">{}</strong><small dir="auto">{}</small></span></a>',
             reverse("admin:campaigns_contact_change", args=[contact.pk]),
             name[:1].upper(), name, contact.external_id,
         )  # fmt: skip

@@ -128,7 +128,7 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     # --- the list -----------------------------------------------------------------------------------------
     @display(description="Template", header=True, ordering="name")
     def headline(self, template: Template) -> list[str]:
-        return [template.name, template.title]
+        return [format_html('<span dir="auto">{}</span>', text) for text in (template.name, template.title)]
 
     @display(description="Category", label=True, ordering="category")
     def category_label(self, template: Template) -> str:

@@ -14,6 +14,7 @@ MORE_PAGES = {
     "templates": "campaigns/template/",
     "import": "campaigns/template/import/",
     "contacts": "campaigns/contact/",
+    "contact": "campaigns/contact/1/change/",
     "devices": "campaigns/contact/devices/",
     "runs": "campaigns/run/",
     "recipients": "campaigns/run/1/recipients/",

@@ -1,4 +1,4 @@
-"""What holds for every page: it fits a phone, and each of its icons is one."""
+"""What holds for every page: it fits a phone, a wide table shows that it goes on, and each of its icons is one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,20 @@ FAULTS = """() => {
         letters.selectNodeContents(icon);
         return letters.getBoundingClientRect().width;
     };
+    const frameOf = (table) => {
+        for (let node = table.parentElement; node; node = node.parentElement) {
+            if (node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== "visible") return node;
+        }
+        return null;
+    };
+    const cut = [...document.querySelectorAll("table")].map(frameOf).filter(
+        (frame) => frame && frame !== document.documentElement
+            && !getComputedStyle(frame).backgroundAttachment.includes("local"),
+    );
     const unknown = drawn.filter((icon) => widthOf(icon) > 1.6 * parseFloat(getComputedStyle(icon).fontSize));
     return [
         ...(wide > 0 ? [`${wide} px wider than the phone`] : []),
+        ...cut.map((frame) => `a table is cut without a hint in .${frame.className}`),
         ...unknown.map((icon) => `no such icon: ${icon.textContent.trim()}`),
     ];
 }"""

@@ -1,5 +1,6 @@
 """The campaign editor: what is saved, what is refused and at which field, and what is answered while somebody types."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -332,3 +333,16 @@ def test_the_builders_refuse_in_sentences():
         builders.build_rule("attributes.2024", "is", "x")
     assert builders.build_rule("attributes.n", "in", "1, 2,x", "number")["value"] == [1, 2, "x"]
     assert builders.build_rule("attributes.n", "gt", "1,200")["value"] == 1200
+
+
+def test_everything_that_a_person_writes_takes_the_direction_of_its_language(cast):
+    client = cast.client("admin")
+    for path in (
+        "campaigns/campaign/add/",
+        "campaigns/template/add/",
+        f"tenants/workspace/{cast.workspace.pk}/change/",
+    ):
+        page = client.get(cast.url(path)).content.decode()
+        inputs = re.findall(r'<textarea\b[^>]*|<input\b[^>]*type="text"[^>]*', page)
+        assert len(inputs) >= 2
+        assert [tag for tag in inputs if 'dir="auto"' not in tag] == []

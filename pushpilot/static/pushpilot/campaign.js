@@ -104,8 +104,9 @@ function bindTemplates() {
     const button = element("button", "", "cp-template");
     button.type = "button";
     const kind = `${template.category} · ${template.language}${template.is_global ? " · library" : ""}`;
-    button.append(element("small", kind), element("strong", template.name), element("p", template.title),
-      element("p", template.body));
+    const texts = [element("strong", template.name), element("p", template.title), element("p", template.body)];
+    for (const text of texts) text.dir = "auto";
+    button.append(element("small", kind), ...texts);
     button.addEventListener("click", () => use(template));
     return button;
   };

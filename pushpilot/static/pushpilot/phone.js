@@ -53,6 +53,7 @@ function drawButtons(root, message) {
   box.replaceChildren(...names.map((name) => {
     const button = document.createElement("span");
     button.textContent = name;
+    button.dir = "auto";
     return button;
   }));
   box.hidden = !names.length;

@@ -121,6 +121,7 @@ class Phone {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = text;
+      button.dir = "auto";
       button.addEventListener("click", () => this.wall.click(this, message, `button ${id}`));
       buttons.append(button);
     }
