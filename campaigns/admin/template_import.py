@@ -1,4 +1,4 @@
-"""The pages of the template import: choose a file → see each row's fate → import all or nothing; and the export.
+"""The pages of the template import: choose a file → see each row's fate → import all, or the good rows; and the export.
 
 import-export's mixins give the addresses, the rights' hooks and the export; the two import views are our own, so that
 the file is read defensively, once, and the upload belongs to one person in one workspace.
@@ -104,6 +104,7 @@ class ImportPages(ImportExportMixin):
         return [
             path("import/sample/", wrap(self.sample_view), name="campaigns_template_import_sample"),
             path("import/errors/", wrap(self.errors_view), name="campaigns_template_import_errors"),
+            path("import/refused/", wrap(self.refused_view), name="campaigns_template_import_refused"),
             *super().get_urls(),
         ]
 
@@ -214,6 +215,7 @@ class ImportPages(ImportExportMixin):
             import_url=reverse("admin:campaigns_template_import"),
             confirm_url=reverse("admin:campaigns_template_process_import"),
             errors_url=f"{reverse('admin:campaigns_template_import_errors')}?{urlencode({'upload': token})}",
+            refused_url=f"{reverse('admin:campaigns_template_import_refused')}?{urlencode({'upload': token})}",
         )
 
     def _start_again(self, request: HttpRequest) -> HttpResponse:
@@ -221,7 +223,8 @@ class ImportPages(ImportExportMixin):
         return HttpResponseRedirect(reverse("admin:campaigns_template_import"))
 
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Judges every row once more and imports all of them, or shows why none was imported."""
+        """Judge every row once more and import all of them, or show why none was imported. With `good` the rows without
+        an error are imported, and the page shows the others."""
         workspace = require(request, roles.IMPORT)
         if request.method != "POST":
             return HttpResponseRedirect(reverse("admin:campaigns_template_import"))
@@ -230,9 +233,14 @@ class ImportPages(ImportExportMixin):
             file_name, table = self._upload(request, token)
         except Http404:
             return self._start_again(request)
-        report = templates.commit(table, workspace, by=request.user, source=file_name)  # type: ignore[arg-type]
-        if report.has_errors:
+        good_only = "good" in request.POST
+        by: Any = request.user
+        report = templates.commit(table, workspace, by=by, source=file_name, good_only=good_only)
+        if report.failure or (report.has_errors and not good_only):
             return self._preview_page(request, report)
+        if refused := report.counts[Fate.ERROR]:
+            messages.warning(request, _imported_in_part(file_name, report, refused))
+            return HttpResponseRedirect(f"{reverse('admin:campaigns_template_import')}?{urlencode({'upload': token})}")
         self._storage(request, token).remove()
         messages.success(request, f"Templates imported from {file_name}: {report.summary()}.")
         return HttpResponseRedirect(reverse("admin:campaigns_template_changelist"))
@@ -256,6 +264,16 @@ class ImportPages(ImportExportMixin):
         ]
         name = f"errors-in-{file_name.rpartition('.')[0] or file_name}.csv"
         return csv_answer(request, name, [("row", "column", "value", "problem", "remedy"), *lines])
+
+    def refused_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The rows with errors in the columns of their file, with the reason, to be corrected and imported again."""
+        workspace = require(request, roles.IMPORT)
+        try:
+            file_name, table = self._upload(request, request.GET.get("upload", ""))
+        except Http404:
+            return self._start_again(request)
+        lines = templates.refused_rows(table, templates.preview(table, workspace))
+        return csv_answer(request, f"refused-rows-of-{file_name.rpartition('.')[0] or file_name}.csv", lines)
 
     # --- export -------------------------------------------------------------------------------------------
     def get_valid_export_item_pks(self, request: HttpRequest) -> list[int]:
@@ -282,6 +300,11 @@ class ImportPages(ImportExportMixin):
             "own": own,
             "shared": queryset.count() - own,
         }
+
+
+def _imported_in_part(file_name: str, report: Report, refused: int) -> str:
+    rest = "One row was refused; see below." if refused == 1 else f"{refused:,} rows were refused; see below."
+    return f"Templates imported from {file_name}: {report.summary()}. {rest}"
 
 
 def _salt(request: HttpRequest) -> str:

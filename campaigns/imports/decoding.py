@@ -34,16 +34,37 @@ ENCODINGS = {
     "gb18030": "Chinese, simplified (GB18030)",
     "big5": "Chinese, traditional (Big5)",
 }
-_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
-          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _DETECTABLE = [name for name in ENCODINGS if not name.startswith("utf")]
 # What the rows' own language column says about their encoding; a short text alone is often ambiguous.
 _OF_LANGUAGE = {
-    "ja": ("cp932", "euc_jp"), "ko": ("cp949",), "zh": ("gb18030", "big5"), "ru": ("cp1251", "koi8_r"),
-    "uk": ("cp1251",), "bg": ("cp1251",), "sr": ("cp1251", "cp1250"), "el": ("cp1253",), "tr": ("cp1254",),
-    "he": ("cp1255",), "ar": ("cp1256",), "fa": ("cp1256",), "th": ("cp874",), "pl": ("cp1250",), "cs": ("cp1250",),
-    "hu": ("cp1250",), "sk": ("cp1250",), "ro": ("cp1250",), "hr": ("cp1250",), "sl": ("cp1250",),
-}  # fmt: skip
+    "ja": ("cp932", "euc_jp"),
+    "ko": ("cp949",),
+    "zh": ("gb18030", "big5"),
+    "ru": ("cp1251", "koi8_r"),
+    "uk": ("cp1251",),
+    "bg": ("cp1251",),
+    "sr": ("cp1251", "cp1250"),
+    "el": ("cp1253",),
+    "tr": ("cp1254",),
+    "he": ("cp1255",),
+    "ar": ("cp1256",),
+    "fa": ("cp1256",),
+    "th": ("cp874",),
+    "pl": ("cp1250",),
+    "cs": ("cp1250",),
+    "hu": ("cp1250",),
+    "sk": ("cp1250",),
+    "ro": ("cp1250",),
+    "hr": ("cp1250",),
+    "sl": ("cp1250",),
+}
 _LANGUAGE_CELL = re.compile(rb"[,;\t|]\s*\"?([a-z]{2})(?:[-_][A-Za-z]{2,4})?\"?\s*(?=[,;\t|])")
 _DETECTED_BYTES = 128 * 1024  # of a file; the detection takes 0.1 s for them
 _TOO_MESSY = 0.2  # charset-normalizer's own limit of a text that is one
@@ -96,10 +117,11 @@ def _candidates(data: bytes) -> Iterable[str]:
     # Western before the others whose letters are the same here.
     found = {name: match for match in matches for name in match.could_be_from_charset if name in ENCODINGS}
     hinted = _hinted(sample)
-    western = "cp1252"
-    return sorted(found, key=lambda name: (
-        name not in hinted, round(found[name].chaos, 2), -found[name].coherence, name != western
-    ))  # fmt: skip
+
+    def doubt(name: str) -> tuple[bool, float, float, bool]:
+        return name not in hinted, round(found[name].chaos, 2), -found[name].coherence, name != "cp1252"
+
+    return sorted(found, key=doubt)
 
 
 def _hinted(sample: bytes) -> tuple[str, ...]:

@@ -141,9 +141,13 @@ def _holds(condition: str, number: Decimal) -> bool:
     operator = condition.rstrip("-0123456789.")
     limit = Decimal(condition[len(operator) :] or 0)
     return {
-        "<": number < limit, "<=": number <= limit, ">": number > limit, ">=": number >= limit,
-        "=": number == limit, "<>": number != limit,
-    }.get(operator, False)  # fmt: skip
+        "<": number < limit,
+        "<=": number <= limit,
+        ">": number > limit,
+        ">=": number >= limit,
+        "=": number == limit,
+        "<>": number != limit,
+    }.get(operator, False)
 
 
 # --- numbers ------------------------------------------------------------------------------------------------

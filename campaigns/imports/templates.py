@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 BATCH_ROWS = 1_000
 # Columns of the dataset that no file can name.
 _NUMBER, _OVERFLOW, _FAULTS = "#row", "#overflow", "#faults"
+REFUSED_BECAUSE = "refused because"  # the heading of a column of ours, in a file of refused rows
 MEANWHILE = "Somebody changed these templates at the same moment, so nothing was imported. Check the file once more."
 
 
@@ -103,24 +104,44 @@ def check_header(table: Table) -> None:
     map_header(table.header)
 
 
-def commit(table: Table, workspace: Workspace | None, *, by: User | None, source: str) -> Report:
-    """Import everything, or nothing when the report has an error; the audit entry is part of the transaction."""
+def commit(
+    table: Table, workspace: Workspace | None, *, by: User | None, source: str, good_only: bool = False
+) -> Report:
+    """Import everything, or nothing when the report has an error; with `good_only` the rows without an error.
+
+    The audit entry is part of the transaction.
+    """
     with transaction.atomic():
-        report = _run(table, workspace, dry_run=False)
-        if workspace is not None and report.to_write and not report.has_errors:
+        report = _run(table, workspace, dry_run=False, good_only=good_only)
+        is_written = not report.failure and (good_only or not report.has_errors)
+        if workspace is not None and report.to_write and is_written:
             counts = {str(fate): report.counts[fate] for fate in (Fate.NEW, Fate.CHANGED, Fate.UNCHANGED)}
+            if refused := report.counts[Fate.ERROR]:
+                counts["refused"] = refused
             audit.record(workspace, "templates imported", source, by=by, detail=counts)
     return report
 
 
-def _run(table: Table, workspace: Workspace | None, *, dry_run: bool) -> Report:
+def refused_rows(table: Table, report: Report) -> list[list[str]]:
+    """The rows with errors as a table to correct and import again: the file's own columns, and what is wrong."""
+    problems = {row.number: row.problems for row in report.rows if row.fate == Fate.ERROR}
+    width = max(len(row.cells) for row in (table.header, *table.rows))
+    lines = [[*table.header.cells, *[""] * (width - len(table.header.cells)), REFUSED_BECAUSE]]
+    for row in table.rows:
+        if row.number in problems:
+            why = " ".join(f"{found.text} {found.remedy}".strip() for found in problems[row.number])
+            lines.append([*row.cells, *[""] * (width - len(row.cells)), why])
+    return lines
+
+
+def _run(table: Table, workspace: Workspace | None, *, dry_run: bool, good_only: bool = False) -> Report:
     dataset, notes = _dataset(table, workspace)
     resource = TemplateResource(workspace=workspace)
     if dry_run:
         # import_data would open a transaction, which on SQLite holds the write lock that sends need.
         result = resource.import_data_inner(dataset, True, False, False, False)
     else:
-        result = resource.import_data(dataset, use_transactions=True, rollback_on_validation_errors=True)
+        result = resource.import_data(dataset, use_transactions=True, rollback_on_validation_errors=not good_only)
     return Report([_fate(row) for row in result.rows], [*table.notes, *notes], _failure(result))
 
 
@@ -136,13 +157,16 @@ def _failure(result: Result) -> str:
 def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset, list[str]]:
     """The table under our column names, every cell tidied; the language of a row that names none is the default."""
     positions, unknown = map_header(table.header)
+    unknown = [heading for heading in unknown if heading != REFUSED_BECAUSE]
     default_language = workspace.default_language if workspace else "en"
     columns = [column for column in COLUMNS if column in positions or column == "language"]
     unnamed = [at for at in range(table.width) if at >= len(table.header.cells) or not table.header.cells[at]]
     has_unnamed = False
+    is_ours = REFUSED_BECAUSE in table.header.cells
     dataset = tablib.Dataset(headers=[_NUMBER, _OVERFLOW, _FAULTS, *columns])
     for row in table.rows:
         cells = row.cells + [""] * (table.width - len(row.cells))
+        cells = [_without_guard(cell) for cell in cells] if is_ours else cells
         has_unnamed = has_unnamed or any(cells[at] for at in unnamed)
         values = {column: tidy(column, cells[positions[column]]) for column in columns if column in positions}
         values["language"] = values.get("language") or default_language
@@ -151,6 +175,11 @@ def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset,
         named = {column: faults[at] for column, at in positions.items() if at in faults}
         dataset.append([row.number, overflow, named, *(values[column] for column in columns)])
     return dataset, _notes_on(unknown, has_unnamed)
+
+
+def _without_guard(cell: str) -> str:
+    """The cell of a file of refused rows, without the apostrophe that kept it from being a formula."""
+    return cell[1:] if cell.startswith("'") and spreadsheets.safe(cell[1:]) == cell else cell
 
 
 def _notes_on(unknown: list[str], has_unnamed: bool) -> list[str]:

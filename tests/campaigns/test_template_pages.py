@@ -258,14 +258,13 @@ def test_an_upload_is_used_up_by_its_confirmation(cast):
     assert names(cast.workspace) == set()
 
 
-def test_a_bad_file_shows_errors_first_and_offers_no_confirmation(cast, own):
+def test_a_bad_file_shows_errors_first_and_imports_nothing_without_a_choice(cast, own):
     client, page, token = preview(cast, BAD)
     html = page.content.decode()
     assert rows_of(page) == [(3, "error"), (4, "error"), (2, "new")]
     assert "“ofer” is no category." in html
     assert "Did you mean offer?" in html
     assert "Rows 2 and 4 both hold" in html
-    assert "process_import" not in html
     answer = client.post(cast.url("campaigns/template/process_import/"), {"upload": token})
     assert "2 rows need your attention" in answer.content.decode()
     assert names(cast.workspace) == {"Ours"}

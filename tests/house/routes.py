@@ -141,6 +141,7 @@ CONSOLE: dict[str, Rule] = {
     "campaigns_run_change": both(roles.VIEW),
     "campaigns_template_import_sample": both(roles.IMPORT),
     "campaigns_template_import_errors": both(roles.IMPORT),
+    "campaigns_template_import_refused": both(roles.IMPORT),
     "campaigns_template_process_import": both(roles.IMPORT),
     "campaigns_template_copy_to_workspace": both(roles.EDIT),
     "phone_wall": both(roles.VIEW),

@@ -13,6 +13,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import openpyxl
@@ -105,8 +106,8 @@ def _get(path: str) -> Callable[[Cast], object]:
     return lambda cast: cast.client("owner").get(cast.url(path.format(run=Run.objects.get().pk)))
 
 
-def _errors(cast: Cast) -> object:
-    """The refused rows of an upload whose every row is refused for a formula where a category should be."""
+def _errors(cast: Cast, page: str = "errors") -> object:
+    """The errors of an upload whose every row is refused for a formula where a category should be."""
     client, start = cast.client("owner"), cast.url("campaigns/template/import/")
     texts = [text for text in FORMULAS if not _DROPPED.search(text) and "\r" not in text]
     rows = [[f"a{number}", text, "T", "B"] for number, text in enumerate(texts)]
@@ -114,13 +115,14 @@ def _errors(cast: Cast) -> object:
     csv.writer(lines).writerows([["name", "category", "title", "body"], *rows])
     upload = SimpleUploadedFile("=rows.csv", lines.getvalue().encode())
     token = client.post(start, {"file": upload}).headers["Location"].partition("?")[2]
-    return client.get(f"{start}errors/?{token}")
+    return client.get(f"{start}{page}/?{token}")
 
 
 FED: dict[str, Callable[[Cast], object]] = {
     "delivery.admin.runs.export_view": _get("campaigns/run/{run}/recipients.csv"),
     "tenants.admin.trail.export_view": _get("tenants/auditentry/export/"),
     "campaigns.admin.template_import.errors_view": _errors,
+    "campaigns.admin.template_import.refused_view": partial(_errors, page="refused"),
 }
 OUR_OWN_WORDS = {"campaigns.admin.template_import.sample_view"}
 

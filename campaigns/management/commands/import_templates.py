@@ -12,12 +12,13 @@ from django.core.management.base import BaseCommand, CommandError
 from campaigns.imports import templates
 from campaigns.imports.decoding import ENCODINGS
 from campaigns.imports.files import FILE_LIMIT, FileProblem, read_table, too_large
+from pushpilot.lib.spreadsheets import BOM, csv_line
 from tenants.models import Workspace
 from tenants.scope import every_workspace, scope
 
 
 class Command(BaseCommand):
-    """Imports the whole file, or nothing when one row is bad (exit code 1, every problem printed)."""
+    """Import the whole file, or nothing when one row is bad (exit code 1, every problem printed)."""
 
     help = "Import message templates from a CSV or XLSX file, by the same rules as the console."
 
@@ -29,13 +30,29 @@ class Command(BaseCommand):
             "--global", action="store_true", dest="library", help="the global library that every workspace sees"
         )
         parser.add_argument(
-            "--encoding", choices=ENCODINGS, metavar="NAME", default="",
+            "--encoding",
+            choices=ENCODINGS,
+            metavar="NAME",
+            default="",
             help=f"the encoding of a CSV file that does not say so itself: {', '.join(ENCODINGS)}",
-        )  # fmt: skip
+        )
+        parser.add_argument(
+            "--refused",
+            type=Path,
+            metavar="FILE",
+            help="import the good rows, write the refused ones to this file",
+        )
         parser.add_argument("--dry-run", action="store_true", help="say what would happen and write nothing")
 
     def handle(
-        self, *args: Any, file: Path, workspace: str | None, dry_run: bool, encoding: str = "", **options: Any
+        self,
+        *args: Any,
+        file: Path,
+        workspace: str | None,
+        dry_run: bool,
+        encoding: str = "",
+        refused: Path | None = None,
+        **options: Any,
     ) -> None:
         target = _workspace(workspace) if workspace else None
         inside: AbstractContextManager[None] = scope(target) if target else every_workspace()
@@ -45,7 +62,7 @@ class Command(BaseCommand):
                 report = (
                     templates.preview(table, target)
                     if dry_run
-                    else templates.commit(table, target, by=None, source=file.name)
+                    else templates.commit(table, target, by=None, source=file.name, good_only=refused is not None)
                 )
         except FileProblem as problem:
             raise CommandError(f"{file}: {problem}") from problem
@@ -53,8 +70,12 @@ class Command(BaseCommand):
             samples = ", ".join(f"“{sample}”" for sample in table.assumed.samples)
             self.stdout.write(f"note: read as {table.assumed.words}: {samples}. --encoding names another one.")
         self._print(report)
-        if report.has_errors:
-            bad = report.counts[templates.Fate.ERROR]
+        bad = report.counts[templates.Fate.ERROR]
+        if bad and refused and not report.failure:
+            lines = [BOM, *map(csv_line, templates.refused_rows(table, report))]
+            refused.write_text("".join(lines), encoding="utf-8", newline="")
+            self.stdout.write(f"{bad:,} refused {_rows(bad)} → {refused}")
+        elif report.has_errors:
             raise CommandError(report.failure or f"{file}: {bad:,} {_rows(bad)} with errors, nothing was imported.")
         where = f"workspace {target.slug}" if target else "the global library"
         self.stdout.write(f"{file} → {where}: {report.summary()}{' (dry run)' if dry_run else ''}.")

@@ -179,6 +179,7 @@ PROOFS: dict[str, Proof] = {
     "campaigns_template_import": Proof(get="deep_link", post={}, said="Choose a CSV"),
     "campaigns_template_import_sample": shows("Diwali offer,en"),
     "campaigns_template_import_errors": shows("template/import/"),
+    "campaigns_template_import_refused": shows("template/import/"),
     "campaigns_template_process_import": shows("template/import/"),
     "campaigns_template_export": shows("format"),
     "campaigns_template_copy_to_workspace": dialog("Copy this template", Template),
