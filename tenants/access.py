@@ -24,7 +24,7 @@ from pushpilot.lib.clients import client_address
 from tenants import mailing, roles
 from tenants.models import User
 from tenants.scope import belongs_to_workspace, current_workspace, every_workspace
-from tenants.validators import validate_address, validate_name
+from tenants.validators import unlinked, validate_address, validate_name
 
 
 class EmailBackend(AuthenticationBackend):
@@ -165,6 +165,8 @@ class AccountAdapter(DefaultAccountAdapter):
         error is raised (tenants.api.tokens answers 503)."""
         request = allauth.core.context.request
         whole = {"request": request, "email": email, "public_url": settings.PUBLIC_URL, **context}
+        if isinstance(user := context.get("user"), User):
+            whole["person"] = f"{unlinked(user.full_name) or user.email} ({user.email})"
         message = self.render_mail(template_prefix, email, whole)
         if is_headless_request(request):
             message.send()

@@ -25,7 +25,7 @@ from tenants import audit, limits, mailing, workspaces
 from tenants.models import OPEN_INVITATION, Invitation, Membership, User, Workspace
 from tenants.scope import every_workspace, scope
 from tenants.secrets import digest_of
-from tenants.validators import validate_address
+from tenants.validators import unlinked, validate_address
 
 LIFE = timedelta(days=7)
 _signer = Signer(salt="tenants.invitations.mailbox")
@@ -113,6 +113,7 @@ def mail(draft: Draft, now: datetime) -> Sent:
     invitation, token = draft.invitation, draft.token
     context = {
         "invitation": invitation, "link": f"{link_of(token)}?mailbox={proof_of(token)}", "days": LIFE.days,
+        "inviter": unlinked(str(invitation.invited_by or "Somebody")), "workspace": unlinked(invitation.workspace.name),
     }  # fmt: skip
     subject = " ".join(render_to_string("tenants/mail/invitation_subject.txt", context).split())
     message = EmailMultiAlternatives(

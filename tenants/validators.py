@@ -12,6 +12,7 @@ from django.core.validators import validate_email
 # A language, with a script and a region if they matter: the part of BCP 47 that names what somebody reads.
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]{4})?(-(?:[a-z]{2}|\d{3}))?", re.IGNORECASE | re.ASCII)
 LONGEST_ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3, without the brackets
+_LINKING = re.compile(r"([.:/@\u3002\uff0e\uff61])(?=\S)")  # in names of hosts, paths and mailboxes
 # They turn what they enclose around, so that a name reads as another one. Joiners and marks stay: Hindi and Arabic
 # are written with them.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -56,6 +57,12 @@ def validate_address(value: str) -> None:
             f"An e-mail address cannot hold the invisible character U+{ord(char):04X}. Type the address anew."
         )
     validate_email(value)
+
+
+def unlinked(name: str) -> str:
+    """A name as a mail to a stranger holds it: with a blank where a mail program would see a web address. Whoever signs
+    up chooses such a name and its readers, and the mail is from us."""
+    return _LINKING.sub(r"\1 ", name)
 
 
 def visible(name: str) -> str:

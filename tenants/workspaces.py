@@ -52,6 +52,7 @@ logger = logging.getLogger(__name__)
 def create_workspace(name: str, *, owner: User, **fields: Any) -> Workspace:
     """A workspace with its owner as the first member. Its slug comes from the name, made unique if taken."""
     slug = slugify(name)[:48] or "workspace"
+    slug = f"workspace-{slug}" if slug.isdecimal() else slug
     given = {**fields, "name": name.strip(), "owner": owner}
     try:
         with transaction.atomic():
@@ -94,8 +95,8 @@ def change_settings(
     for name, (_, after) in changes.items():
         setattr(current, name, after)
     current.clean_fields(exclude={field.name for field in Workspace._meta.fields} - changes.keys())
-    if "slug" in changes and Workspace.objects.filter(slug=current.slug).exclude(pk=current.pk).exists():
-        raise ValidationError({"slug": "Another workspace has this address. Choose another one."})
+    if "slug" in changes:
+        check_slug(current)
     current.save(update_fields=[*changes, "updated_at"])
     audit.record(current, "workspace changed", current, by=by, changes=changes)
     if "time_zone" in changes and (moved is None or moved):
@@ -107,6 +108,18 @@ def change_settings(
 def planned_sends(workspace: Workspace, zone: str, now: datetime) -> list[PlannedSend]:
     """What the person who sets this time zone is asked about."""
     return [send for listed in PLANNED_SENDS for send in listed(workspace, zone, now)]
+
+
+def check_slug(workspace: Workspace) -> None:
+    """Raises ValidationError by field for a new address that reads as another workspace's: as its id, which stands in
+    the same places, or but for capitals as its address."""
+    slug = workspace.slug
+    if slug.isdecimal():
+        raise ValidationError({"slug": "Only digits would read as a workspace's id. Add a letter."})
+    if slug != slug.lower():
+        raise ValidationError({"slug": "Write the web address in small letters."})
+    if Workspace.objects.filter(slug__iexact=slug).exclude(pk=workspace.pk).exists():
+        raise ValidationError({"slug": "Another workspace has this address. Choose another one."})
 
 
 # --- roles ---------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from unfold.widgets import (
 from tenants import brand, roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.models import Logo, Membership, User, Workspace
-from tenants.workspaces import ask_deletion, change_settings, planned_sends, transfer_ownership
+from tenants.workspaces import ask_deletion, change_settings, check_slug, planned_sends, transfer_ownership
 
 SENDS_SHOWN = 200  # one by one; the rest is answered as a whole
 
@@ -106,6 +106,8 @@ class WorkspaceForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if "slug" in self.changed_data and "slug" in cleaned:
+            check_slug(Workspace(pk=self.instance.pk, slug=cleaned["slug"]))
         if not cleaned.get("has_colour"):  # a colour input always posts one
             cleaned["brand_colour"] = ""
         return cleaned

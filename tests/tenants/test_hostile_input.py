@@ -1,9 +1,11 @@
 """What nobody sends by accident: addresses that lead to another site, characters that no text has."""
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from tenants.models import Invitation, User, Workspace
 from tenants.scope import scope
+from tenants.workspaces import change_settings, create_workspace
 from tests.pages import YES
 
 
@@ -126,3 +128,28 @@ def test_the_default_language_is_one(cast, language, status):
     assert ("is no language that we know" in answer.content.decode()) == (status == 200)
     kept = Workspace.objects.get(pk=cast.workspace.pk).default_language
     assert kept == (language.strip() if status == 302 else "en")
+
+
+# --- a workspace's address ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("slug", ["1", "2024", "Biddano-Tech", "ELSEWHERE", "Elsewhere", "Fresh"])
+def test_a_web_address_reads_as_no_other_workspace(cast, slug):
+    form = {"name": "Biddano", "slug": slug, "time_zone": "UTC", "default_language": "en"}
+    page = cast.client("owner").post(cast.url(f"tenants/workspace/{cast.workspace.pk}/change/"), form)
+    assert page.status_code == 200
+    assert page.context["adminform"].form.errors.keys() == {"slug"}
+    with pytest.raises(ValidationError) as raised, scope(cast.workspace):
+        change_settings(cast.workspace, {"slug": slug}, by=cast.owner)
+    assert raised.value.error_dict.keys() == {"slug"}
+    assert Workspace.objects.get(pk=cast.workspace.pk).slug == "biddano-tech"
+
+
+def test_an_older_address_in_capitals_is_nobody_else_s(cast):
+    Workspace.objects.filter(pk=cast.other_workspace.pk).update(slug="Elsewhere")
+    with pytest.raises(ValidationError), scope(cast.workspace):
+        change_settings(cast.workspace, {"slug": "elsewhere"}, by=cast.owner)
+
+
+def test_a_workspace_that_is_called_by_a_number_gets_an_address_with_letters(cast):
+    assert [create_workspace("2024", owner=cast.owner).slug, create_workspace("2024", owner=cast.owner).slug[:15]] == [
+        "workspace-2024", "workspace-2024-",
+    ]  # fmt: skip

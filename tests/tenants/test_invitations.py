@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tenants import invitations
 from tenants.limits import MAIL_AGAIN_AFTER
-from tenants.models import AuditEntry, Invitation, Membership, User
+from tenants.models import AuditEntry, Invitation, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import scope
 from tenants.workspaces import ask_deletion, change_member, leave, transfer_ownership
@@ -449,3 +449,34 @@ def test_the_invitation_of_somebody_deactivated_ends_with_them(cast):
     assert not is_member(cast, cast.outsider)
     User.objects.filter(pk=cast.owner.pk).update(is_active=True)
     assert "Biddano Tech" in text(client.get("/invitations/"))
+
+
+# --- names that strangers read ------------------------------------------------------------------------------------
+LINKS = ["https://evil.example/win", "evil.example", "www.evil.example", "pay me@evil.example", "evil。example"]
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_no_name_is_a_link_in_a_mail_to_a_stranger(cast, mailoutbox, name):
+    Workspace.objects.filter(pk=cast.workspace.pk).update(name=name)
+    User.objects.filter(pk=cast.owner.pk).update(full_name=name)
+    cast.client("owner").post(cast.url("tenants/invitation/add/"), {"emails": "new@example.com", "role": "member"})
+    (mail,) = mailoutbox
+    for text_ in (mail.subject, mail.body, mail.alternatives[0].content):
+        assert name not in text_
+        assert not re.search(r"evil[.。]example|//evil|www\.evil|me@evil", text_)
+
+
+def test_no_name_is_a_link_in_the_mail_to_an_added_address(cast, mailoutbox):
+    User.objects.filter(pk=cast.member.pk).update(full_name=LINKS[0])
+    EmailAddress.objects.create(user=cast.member, email=cast.member.email, verified=True, primary=True)
+    client = cast.client("member")
+    client.post("/accounts/reauthenticate/", {"password": "correct horse"})
+    client.post("/accounts/email/", {"action_add": "", "email": "stranger@example.com"})
+    assert f"({cast.member.email})" in mailoutbox[0].body
+    assert "evil.example" not in mailoutbox[0].body
+
+
+def test_names_with_a_dot_stay_readable(cast, mailoutbox):
+    User.objects.filter(pk=cast.owner.pk).update(full_name="J. R. Rao")
+    cast.client("owner").post(cast.url("tenants/invitation/add/"), {"emails": "new@example.com", "role": "member"})
+    assert mailoutbox[0].subject == "J. R. Rao invites you to Biddano Tech on PushPilot"
