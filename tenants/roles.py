@@ -43,7 +43,7 @@ CAPABILITIES: dict[str, str] = {
 NOT_YET = frozenset({APPROVE, BILLING})
 # What a capability allows today, where its permission's name promises more.
 _ALLOWS_TODAY = {
-    EDIT: "Create and edit campaigns and templates, retire silent devices",
+    EDIT: "Create and edit campaigns and templates, register and retire devices",
     IMPORT: "Import templates",
 }
 
