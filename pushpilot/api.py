@@ -10,17 +10,31 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
+from ninja.parser import Parser
 
 from campaigns.api import router as campaigns_router
 from delivery.connections import SandboxUnreachable, connect_sandbox
-from pushpilot.lib.problems import BUSY, Problem, invalid, problem
+from pushpilot.lib.bounded import OutOfBounds, read_json
+from pushpilot.lib.problems import BUSY, Problem, invalid, problem, too_many_attempts
 from reports.api import router as reports_router
 from tenants.api import router as tenants_router
 from tenants.api.workspaces import FOUNDED
 from tenants.models import User, Workspace
 
 logger = logging.getLogger(__name__)
+
+
+class BoundedParser(Parser):
+    """Refuses what is deep or wide before pydantic makes an error, or an object, of every part."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        if request.content_type == "multipart/form-data":
+            raise Problem(415, "unsupported_media_type", "Send the body as application/json.")
+        try:
+            return read_json(request.body)
+        except OutOfBounds as error:
+            raise Problem(422 if error.code == "too_many_values" else 400, error.code, error.detail) from error
 
 
 class Api(NinjaAPI):
@@ -34,7 +48,7 @@ class Api(NinjaAPI):
         return schema
 
 
-api = Api(title="PushPilot", version="1", docs_url="docs", urls_namespace="api")
+api = Api(title="PushPilot", version="1", docs_url="docs", urls_namespace="api", parser=BoundedParser())
 api.add_router("", tenants_router)
 api.add_router("", campaigns_router)
 api.add_router("", reports_router)
@@ -109,8 +123,15 @@ def on_busy(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(503, *BUSY, {"Retry-After": "5"})
 
 
+@api.exception_handler(Throttled)
+def on_throttle(request: HttpRequest, error: Throttled) -> HttpResponse:
+    return on_problem(request, too_many_attempts(error.wait or 60))
+
+
 @api.exception_handler(HttpError)
 def on_refusal(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if isinstance(error.__cause__, Problem):  # ninja's word for whatever its parser raises
+        return on_problem(request, error.__cause__)
     return problem(error.status_code, "refused", str(error))
 
 

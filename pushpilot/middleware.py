@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -71,21 +72,22 @@ class NoNul:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "\0" in request.path_info:
             raise Http404("no address of ours holds a NUL character")
-        place = self._place(request)
-        if not place:
-            return self.get_response(request)
+        if any("\0" in name or "\0" in value for name, value in request.COOKIES.items()):
+            return self._refusal(request, "A cookie")  # quoted ones spell it \\000
+        if _has_nul(request.GET):
+            return self._refusal(request, "The address")
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        """A form is read only here, where strangers were turned away from the console."""
+        is_page = not request.path_info.startswith("/api/")
+        return self._refusal(request, "The form") if is_page and _has_nul(request.POST) else None
+
+    def _refusal(self, request: HttpRequest, place: str) -> HttpResponse:
         sentence = self.SENTENCE.format(place)
         if request.path_info.startswith("/api/"):
             return problem(400, "bad_text", sentence)
         return render(request, "400.html", {"sentence": sentence}, status=400)
-
-    def _place(self, request: HttpRequest) -> str:
-        """Where one is, to begin a sentence with; "" if there is none."""
-        if any("\0" in name or "\0" in value for name, value in request.COOKIES.items()):
-            return "A cookie"  # quoted ones spell it \\000
-        if _has_nul(request.GET):
-            return "The address"
-        return "" if request.path_info.startswith("/api/") or not _has_nul(request.POST) else "The form"
 
 
 def _has_nul(fields: QueryDict) -> bool:

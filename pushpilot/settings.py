@@ -68,7 +68,9 @@ CACHES = {
     }
 }
 MEDIA_ROOT = DATA_DIR / "media"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+# Behind pushpilot.bodies, which refuses a body by its address before it is read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 4
 
 # --- apps ----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -108,6 +110,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "pushpilot.middleware.SafeHeaders",
     "pushpilot.middleware.ApiProblems",
+    "pushpilot.bodies.BodyLimits",
     "pushpilot.middleware.NoNul",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

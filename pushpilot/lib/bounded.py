@@ -6,6 +6,7 @@ beyond 64 bits, NaN, the years 0 and 9999, nesting without end. Each was seen to
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from pushpilot.lib import spelling
 INTEGER_LIMIT = 2**63 - 1
 DEPTH_LIMIT = 8
 KEY_LIMIT = 200
+VALUES_LIMIT = 200
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -77,6 +79,27 @@ def check_json(value: Any, field: str, *, text_limit: int, depth: int = DEPTH_LI
             check_json(inner, field, text_limit=text_limit, depth=depth - 1)
     else:
         raise OutOfBounds("bad_value", f"{field} contains a value that JSON does not know.")
+
+
+def read_json(body: bytes) -> Any:
+    """The decoded body of a route that takes a few fields. Raises OutOfBounds if it is no JSON, deep or wide."""
+    try:
+        value = json.loads(body)
+    except RecursionError as error:
+        raise OutOfBounds("nested_too_deeply", "The body is nested too deeply to be read; flatten it.") from error
+    except ValueError as error:
+        raise OutOfBounds("malformed_json", f"The body is not valid JSON: {error}."[:300]) from error
+    seen, level = 0, [value]
+    for _ in range(DEPTH_LIMIT):
+        inner = [one for one in level if isinstance(one, dict | list)]
+        level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
+        seen += len(level)
+        if seen > VALUES_LIMIT:
+            detail = f"The body has more than {VALUES_LIMIT} values; /api/v1/docs lists the fields of each address."
+            raise OutOfBounds("too_many_values", detail)
+    if any(isinstance(one, dict | list) for one in level):
+        raise OutOfBounds("nested_too_deeply", f"The body is nested more than {DEPTH_LIMIT} levels deep; flatten it.")
+    return value
 
 
 def check_zoned(value: datetime, field: str) -> datetime:

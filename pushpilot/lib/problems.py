@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse, JsonResponse
 
 CONTENT_TYPE = "application/problem+json"
+LISTED_ERRORS = 20
+FIELD_CHARS = 100
 BUSY = ("busy", "The database did not answer in time. Look whether it was written, and send it again.")
 
 
@@ -23,8 +26,16 @@ class Problem(Exception):
 
 
 def invalid(errors: list[dict[str, str]]) -> Problem:
-    """422 for fields: [{"field", "code", "detail"}, …], of which the first is the sentence."""
-    return Problem(422, "invalid", f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
+    """422 for fields: [{"field", "code", "detail"}, …], of which the first is the sentence. The answer lists the first
+    twenty, and how many `more` there are: it must not grow with what was sent."""
+    listed = [{**error, "field": error["field"][:FIELD_CHARS]} for error in errors[:LISTED_ERRORS]]
+    more: dict[str, Any] = {"more": len(errors) - len(listed)} if len(errors) > len(listed) else {}
+    return Problem(422, "invalid", f"{listed[0]['field']}: {listed[0]['detail']}", errors=listed, **more)
+
+
+def too_many_attempts(wait_secs: float) -> Problem:
+    detail = "Too many attempts. Please wait and try again."
+    return Problem(429, "too_many_attempts", detail, headers={"Retry-After": str(math.ceil(wait_secs))})
 
 
 def invalid_fields(found: Mapping[str, Iterable[ValidationError]]) -> Problem:

@@ -24,8 +24,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Status
+from ninja.throttling import BaseThrottle
 
-from pushpilot.lib.problems import Problem, invalid_fields
+from pushpilot.lib.problems import Problem, invalid_fields, too_many_attempts
 from tenants import mailing, sessions
 from tenants.account_forms import OncePerAddress
 from tenants.api import schemas, tokens
@@ -34,6 +35,23 @@ from tenants.models import User
 from tenants.providers import ProviderNotSetUp
 
 router = Router(tags=["Sign-in"])
+WAIT_SECS = 60
+
+
+class PerClient(BaseThrottle):
+    """allauth's limit of an action for the client's address. ninja asks before it reads the body."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+
+    def allow_request(self, request: HttpRequest) -> bool:
+        return bool(ratelimit.consume(request, action=self.action))
+
+    def wait(self) -> int:
+        return WAIT_SECS
+
+
+SIGN_INS = PerClient("login")
 
 CHECK_MAIL = {
     "sent": "We have mailed a link to this address. Open it to confirm the address, then sign in. If the address has "
@@ -61,10 +79,9 @@ class RegisterInput(OncePerAddress, SignupInput):
 
 
 # --- up ------------------------------------------------------------------------------------------------------------
-@router.post("/register", response={202: schemas.Registered}, summary="Sign up")
+@router.post("/register", response={202: schemas.Registered}, throttle=PerClient("signup"), summary="Sign up")
 def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, Any]]:
     """Always the same answer, whether the address has an account or not: its owner learns it by mail."""
-    _limit(request, "signup")
     with tokens.allauth_session(request):
         if not get_account_adapter().is_open_for_signup(request):
             raise _closed()
@@ -83,10 +100,9 @@ def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, A
 
 
 # --- in ------------------------------------------------------------------------------------------------------------
-@router.post("/login", response=schemas.SignedIn, summary="Sign in by e-mail and password")
+@router.post("/login", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in by e-mail and password")
 def login(request: HttpRequest, body: schemas.Login) -> dict[str, Any]:
     """With two-factor sign-in the answer is 401 `second_factor_required`: send it again with `code`."""
-    _limit(request, "login")
     with tokens.allauth_session(request):
         form = LoginInput({"email": body.email, "password": body.password})
         if not form.is_valid():
@@ -95,28 +111,31 @@ def login(request: HttpRequest, body: schemas.Login) -> dict[str, Any]:
         return _signed_in(request, body.code)
 
 
-@router.post("/second-factor", response=schemas.SignedIn, summary="Give the code of a sign-in that waits for it")
+@router.post(
+    "/second-factor",
+    response=schemas.SignedIn,
+    throttle=SIGN_INS,
+    summary="Give the code of a sign-in that waits for it",
+)
 def second_factor(request: HttpRequest, body: schemas.SecondFactor) -> dict[str, Any]:
     """For Google and Apple, whose id_tokens are taken once; after a password it works as well."""
-    _limit(request, "login")
     with tokens.allauth_session(request, tokens.waiting_session(body.second_factor_token)):
         return _signed_in(request, body.code)
 
 
-@router.post("/google", response=schemas.SignedIn, summary="Sign in with Google's id_token")
+@router.post("/google", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in with Google's id_token")
 def google(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
     """What the Google SDK of an app or a web page hands out. A new person gets an account."""
     return _by_provider(request, "google", body)
 
 
-@router.post("/apple", response=schemas.SignedIn, summary="Sign in with Apple's id_token")
+@router.post("/apple", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in with Apple's id_token")
 def apple(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
     """What ASAuthorization hands out, with the name that it tells the app once. A new person gets an account."""
     return _by_provider(request, "apple", body)
 
 
 def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> dict[str, Any]:
-    _limit(request, "login")
     with tokens.allauth_session(request):
         try:
             provider = get_social_adapter().get_provider(request, name)
@@ -198,18 +217,8 @@ def logout(request: HttpRequest) -> HttpResponse:
 
 
 # --- errors --------------------------------------------------------------------------------------------------------
-def _limit(request: HttpRequest, action: str) -> None:
-    if not ratelimit.consume(request, action=action):
-        raise _too_many(60)
-
-
 def _closed() -> Problem:
     return Problem(403, "signup_closed", "New accounts are not taken on this server at the moment.")
-
-
-def _too_many(wait_secs: int) -> Problem:
-    detail = "Too many attempts. Please wait and try again."
-    return Problem(429, "too_many_attempts", detail, headers={"Retry-After": str(wait_secs)})
 
 
 # What allauth's forms say about who somebody is, not about the form of a field.
@@ -220,7 +229,7 @@ def _problem_of(form: forms.Form, **extra: Any) -> Problem:
     """What one of allauth's forms found wrong."""
     for error in (error for errors in form.errors.as_data().values() for error in errors):
         if error.code in ("too_many_login_attempts", "rate_limited"):
-            return _too_many(5 * 60)
+            return too_many_attempts(5 * 60)
         if error.code in _UNPROVEN:
             return tokens.refusal(_UNPROVEN[error.code], error.messages[0], **extra)
     return invalid_fields(form.errors.as_data())

@@ -102,7 +102,7 @@ def test_a_refused_password_is_not_repeated(app):
     assert "hunter22" not in text(answer)
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", '"x"', "[" * 100_000, '{"email": 1e999}', "\xff", "9" * 5000])
+@pytest.mark.parametrize("body", ["", "{", "[]", '"x"', "[" * 60_000, '{"email": 1e999}', "\xff", "9" * 5000])
 def test_a_body_that_is_no_object_is_a_clear_error(app, body):
     assert app.ask("POST", "/auth/login", body).status_code in (400, 422)
 
