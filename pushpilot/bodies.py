@@ -78,7 +78,7 @@ class BodyLimits:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
-        """The first to read a form, which the API never does: by now WorkspaceMiddleware has turned strangers away from the console."""
+        """The first to read a form (the API reads none): by now strangers were turned away from the console."""
         if request.content_type == "multipart/form-data" and not request.path_info.startswith("/api/"):
             try:
                 request.POST  # noqa: B018 - reads it

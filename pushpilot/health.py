@@ -137,6 +137,7 @@ CHECKS: dict[str, Check] = {
     "runs": delivery.health.runs,
     "sending": delivery.health.shards,
     "events": reports.health.events,
+    "event_storage": reports.health.storage,
     "database": database,
     "cache": cache_works,
     "disk": disk,

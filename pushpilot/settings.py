@@ -261,6 +261,8 @@ LEASE_SECS = env.integer("LEASE_SECS", 30, least=1, most=600)
 SEND_UNDO = timedelta(seconds=env.integer("SEND_UNDO_SECS", 30, most=600))
 # Requests with one write key that are taken in a minute; more is answered 429.
 EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)
+# Megabytes of events that public keys may store for a workspace of the free plan in a day (reports.allowance).
+EVENT_MB_PER_DAY = env.integer("EVENT_MB_PER_DAY", 2_000, least=1, most=1_000_000)
 # Who may sign up may mail strangers; tenants.limits counts.
 INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 200, least=1)
 WORKSPACES_PER_DAY = env.integer("WORKSPACES_PER_DAY", 20, least=1)

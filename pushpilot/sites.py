@@ -26,8 +26,10 @@ import delivery.admin
 import delivery.admin.platform
 import reports.across
 import reports.admin
+import reports.allowance
 import reports.panels
 import tenants.admin
+import tenants.admin.keys
 import tenants.admin.platform
 import tenants.workspaces
 from delivery.admin.check import check_message
@@ -165,6 +167,7 @@ campaigns.admin.campaigns.PANELS.append(reports.panels.campaign_panel)
 campaigns.admin.campaigns.OBSTACLES.append(delivery.admin.obstacle)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
+tenants.admin.keys.NOTICES.append(reports.allowance.notice)
 tenants.workspaces.ON_DELETION.append(campaigns.plan.stop_everything)
 tenants.workspaces.PLANNED_SENDS.append(campaigns.admin.zone_change.planned_sends)
 tenants.workspaces.ON_ZONE_CHANGE.append(campaigns.zones.move)

@@ -15,7 +15,7 @@ from campaigns.admin.words import CHANNEL_ICONS
 from campaigns.models import Campaign, Channel, Run, Template
 from delivery.admin.standing import stopped
 from pushpilot.lib.words import counted, percent, shares
-from reports import charts, links, queries
+from reports import allowance, charts, links, queries
 from reports.queries import RunRow
 from tenants import roles
 from tenants.models import Connection, Workspace
@@ -76,6 +76,7 @@ def build(request: HttpRequest) -> dict[str, Any]:
         "zone": workspace.time_zone,
         "new_campaign": _allowed(request, roles.EDIT, "campaigns_campaign_add"),
         "obstacle": _obstacle(facts),
+        "storage": allowance.notice(workspace, now),
         "cards": _cards(request, facts, sent),
         "next_up": [_next_up(facts, run) for run in queries.next_runs(facts.runs, now)],
     }

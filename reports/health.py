@@ -9,7 +9,8 @@ from django.db.models import Count, Min, Q
 from delivery.health import START_A_WORKER, speed_up
 from pushpilot.lib.health import Line, broken, ok, warning
 from pushpilot.lib.words import counted, how_long
-from reports.models import InboxBatch
+from reports.allowance import WARN_PERCENT, day_of, limit_bytes
+from reports.models import InboxBatch, StoredBytes
 from tenants.scope import every_workspace
 
 SLOW, STUCK = timedelta(minutes=2), timedelta(minutes=15)
@@ -35,3 +36,21 @@ def events(now: datetime) -> Line:
             "Read their cause in the worker's log; they are kept until somebody decides.",
         )
     return ok(title, says if found["n"] else "Every event taken in is counted.")
+
+
+def storage(now: datetime) -> Line:
+    title = "Event storage"
+    with every_workspace():
+        rows = StoredBytes.objects.filter(day=day_of(now), bytes__gte=limit_bytes("free") * WARN_PERCENT // 100)
+        used = {
+            row.workspace: row.bytes * 100 // limit_bytes(row.workspace.plan)
+            for row in rows.select_related("workspace")
+        }
+    near = [f"{workspace} ({percent} %)" for workspace, percent in used.items() if percent >= WARN_PERCENT]
+    if near:
+        return warning(
+            title,
+            f"Public keys have nearly stored what they may today: {', '.join(sorted(near)[:10])}.",
+            "Ask whether the events are theirs. Raise EVENT_MB_PER_DAY, or have the key rotated.",
+        )
+    return ok(title, "No workspace is near what its public keys may store in a day.")

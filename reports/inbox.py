@@ -21,6 +21,7 @@ from pushpilot.lib.batches import Rejection, split
 from pushpilot.lib.bounded import OutOfBounds, check_id, check_json, check_line, check_text, check_zoned, true_moment
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
+from reports.allowance import allowance
 from reports.models import InboxBatch
 from tenants import identity
 from tenants.keys import KnownKey
@@ -115,8 +116,8 @@ def read_body(stream: _Readable, declared: int | None) -> bytes:
 def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
     """Judge each event, store the good ones as one committed row, ring the digest, then answer.
 
-    Raises Problem: 400 no JSON, 413 too many events, 422 none of them acceptable. A DatabaseError passes through: then
-    nothing is stored and the sender keeps the batch.
+    Raises Problem: 400 no JSON, 413 too many events, 422 none of them acceptable, 429 the day's storage is used up. A
+    DatabaseError passes through: then nothing is stored and the sender keeps the batch.
     """
     items, sent_at = _open(body)
     voucher = _Voucher(key, now)
@@ -196,13 +197,16 @@ def bell_heard() -> None:
 
 
 def _store(accepted: Sequence[AcceptedEvent], key: KnownKey, now: datetime) -> None:
+    events = _encoder.encode(accepted)
+    if key.kind == ApiKey.Kind.WRITE:
+        allowance.take(key.workspace_id, len(events), now)
     batch = InboxBatch(
         workspace_id=key.workspace_id,
         key_id=key.id if key.id and key.id > 0 else None,
         received_at=now,
         not_before=now,
         count=len(accepted),
-        events=_encoder.encode(accepted),
+        events=events,
     )
     with scope(Workspace(pk=key.workspace_id)):  # not read from the database: its number is all that a scope needs
         batch.save(force_insert=True)

@@ -53,6 +53,27 @@ class InboxBatch(TenantModel):
         return f"batch {self.pk}"
 
 
+class StoredBytes(TenantModel):
+    """What public keys may no more store for a workspace in a day of UTC: the processes that take events in buy from it
+    (reports.allowance)."""
+
+    workspace = _workspace_without_index()
+    day = models.DateField()
+    bytes = models.BigIntegerField(default=0)
+
+    capabilities = roles.READ_ONLY
+
+    class Meta:
+        verbose_name_plural = "stored bytes"
+        # The purchase's question.
+        constraints = [models.UniqueConstraint(fields=["workspace", "day"], name="stored_bytes_day")]
+        # The operators' question: whose day is nearly full?
+        indexes = [models.Index(fields=["day"], name="stored_bytes_of_day")]
+
+    def __str__(self) -> str:
+        return f"{self.bytes:,} bytes on {self.day}"
+
+
 class Event(TenantModel):
     """One thing that happened on a device: the seeds' analytics_events.
 

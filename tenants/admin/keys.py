@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,8 +25,8 @@ from unfold.widgets import (
 
 from tenants import keys, roles
 from tenants.admin import identity, once
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require
-from tenants.models import ApiKey
+from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require, workspace_of
+from tenants.models import ApiKey, Workspace
 from tenants.scope import current_workspace
 
 _SLOT = "new_api_key"
@@ -39,6 +40,10 @@ MODES = {
     ApiKey.Mode.LIVE: "Live",
     ApiKey.Mode.TEST: "Test: only messages that went through the sandbox; your figures stay clean",
 }
+
+
+# What an upper layer warns of above the list of keys, "" for nothing; the root wiring appends to it.
+NOTICES: list[Callable[[Workspace], str]] = []
 
 
 class KeyForm(forms.ModelForm):
@@ -123,6 +128,11 @@ class ApiKeyAdmin(WorkspaceAdmin):
         return self.allows(request, "delete")
 
     # --- the list -----------------------------------------------------------------------------------------
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        for notice in filter(None, (ask(workspace_of(request)) for ask in NOTICES)):
+            messages.warning(request, notice)
+        return super().changelist_view(request, extra_context)
+
     @display(description="Key", header=True, ordering="name")
     def header(self, key: ApiKey) -> list[str]:
         return [key.name, f"{key.prefix}…"]

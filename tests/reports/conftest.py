@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from reports import api, digest
+from reports.allowance import allowance
 from tenants import keys
 from tenants.models import ApiKey, Workspace
 from tenants.scope import scope
@@ -52,6 +53,7 @@ def _nothing_remembered():
     cache.clear()
     keys.forget_all()
     api._limiter._bought.clear()
+    allowance.forget()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from campaigns import plan
 from campaigns.models import Consent, Contact, Endpoint, EndpointMove, Run
 from delivery import pipeline, record
 from delivery.models import Drill, Pace, Shard
-from reports.models import Engagement, InboxBatch, Rollup
+from reports.models import Engagement, InboxBatch, Rollup, StoredBytes
 from tenants import identity, keys, purge
 from tenants.models import AuditEntry, Connection, User, Workspace
 from tenants.scope import every_workspace, scope, tenant_models
@@ -45,6 +45,7 @@ def rows_everywhere(workspace: Workspace) -> None:
         numbers = {"workspace": workspace, "campaign_id": run.campaign_id, "run_id": run.pk, "type": "opened"}
         Engagement.objects.create(**numbers, notification_id=1, first_at=now)
         Rollup.objects.create(**numbers, quarter=now)
+        StoredBytes.objects.create(workspace=workspace, day=now.date(), bytes=1)
         for whose in ({"connection": made[Connection]}, {"run": run}):
             Pace.objects.create(**whose, tokens=1, refilled_at=now, ramp_from=now)
 
