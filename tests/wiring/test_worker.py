@@ -379,3 +379,29 @@ def test_a_shard_is_held_for_the_slice_only_while_nobody_waits(db):
     OrmQ.objects.create(key="pushpilot", payload="x", lock=timezone.now() - timedelta(seconds=1))
     assert pipeline._end_of_turn(until) <= timezone.now() + pipeline.TURN
     assert pipeline._end_of_turn(until - pipeline.SLICE) == until - pipeline.SLICE
+
+
+def test_a_database_that_is_away_is_told_once_in_one_line(watchdog, monkeypatch, caplog):
+    monkeypatch.setattr("pushpilot.management.commands.worker.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr(watchdog, "_start", lambda: None)
+    monkeypatch.setattr(watchdog, "_end_cluster", lambda: True)
+    rounds = iter(["away", "away", "away", "back", "away", "over"])
+    state = ["away"]
+
+    def register() -> None:
+        if state[0] == "away":
+            raise OperationalError("connection refused\nIs the server running?")
+        watchdog.is_registered = False
+
+    def sleep(secs: float) -> None:
+        state[0] = next(rounds)
+        watchdog.is_registered = False
+        watchdog.is_stopping = state[0] == "over"
+
+    monkeypatch.setattr(schedules, "register", register)
+    monkeypatch.setattr(wake, "ring", lambda bell, **options: None)
+    monkeypatch.setattr("pushpilot.management.commands.worker.time.sleep", sleep)
+    watchdog.run()
+    said = [record for record in caplog.records if "does not answer" in record.message]
+    assert len(said) == 2, "once for each outage"
+    assert all(record.exc_info is None and "\n" not in record.message for record in said)

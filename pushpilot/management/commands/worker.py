@@ -70,6 +70,7 @@ class Watchdog:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         next_sweep = next_beat = time.monotonic()
+        is_away = False
         while not self.is_stopping:
             now = time.monotonic()
             if self.cluster is not None and (self.cluster.poll() is not None or self._is_hung()):
@@ -90,8 +91,11 @@ class Watchdog:
                     wake.ring("sweep")
                 if self.cluster is not None and drill.perform(self.cluster.pid, timezone.now()):
                     logger.warning("worker %s: a process was killed: crash drill", self.name)
-            except DatabaseError:
-                logger.warning("the database does not answer; the bells wait", exc_info=True)
+                is_away = False
+            except DatabaseError as error:
+                if not is_away:  # once for each outage, not twice a second
+                    logger.warning("the database does not answer; the bells wait: %s", str(error).partition("\n")[0])
+                is_away = True
             close_old_connections()
             time.sleep(0.5)
         is_in_order = self._end_cluster()
