@@ -43,7 +43,7 @@ CAPABILITIES: dict[str, str] = {
 NOT_YET = frozenset({APPROVE, BILLING})
 # What a capability allows today, where its permission's name promises more.
 _ALLOWS_TODAY = {
-    EDIT: "Create and edit campaigns and templates, register and retire devices",
+    EDIT: "Create and edit campaigns and templates, change devices and consent of contacts",
     IMPORT: "Import templates",
 }
 
