@@ -27,10 +27,11 @@ RETIRING, CHUNK = timedelta(seconds=15), 10_000
 
 STALE_REASON = "STALE_270_DAYS"
 REMOVED_REASON = "REMOVED_BY_APP"
+MISMATCH_REASON = "SENDER_ID_MISMATCH"  # of older versions: such an answer retires nobody any more
 # Why an endpoint is retired, in words; the first three are FCM's own codes.
 RETIRED_WORDS = {
     "UNREGISTERED": "App removed or token expired",
-    "SENDER_ID_MISMATCH": "Belongs to another Firebase project",
+    MISMATCH_REASON: "Belongs to another Firebase project",
     "INVALID_ARGUMENT": "Not a valid token",
     STALE_REASON: "Not seen for 270 days",
     REMOVED_REASON: "Signed out by the app",
@@ -145,12 +146,19 @@ def _made(workspace: Workspace, said: Registration, contacts: dict[str, Contact]
 
 
 def _fate(endpoint: Endpoint, said: Registration, owner: Contact) -> str:
-    last = max((at for at in (endpoint.last_seen_at, endpoint.retired_at) if at is not None), default=None)
-    if last is not None and said.seen_at < last:
+    known = [at for at in (endpoint.last_seen_at, _dead_since(endpoint)) if at is not None]
+    if any(said.seen_at < at for at in known):
         return "outdated"
     if endpoint.contact_id != owner.pk:
         return "moved"
     return "refreshed" if endpoint.is_active else "returned"
+
+
+def _dead_since(endpoint: Endpoint) -> datetime | None:
+    """Before this moment a sighting says nothing against the retirement. None: whoever has the device knows better."""
+    if endpoint.retired_at is None or endpoint.retired_reason == MISMATCH_REASON:
+        return None
+    return endpoint.retired_at - STALE if endpoint.retired_reason == STALE_REASON else endpoint.retired_at
 
 
 def _renewed(endpoint: Endpoint, said: Registration, owner: Contact) -> Endpoint:

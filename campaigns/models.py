@@ -379,6 +379,7 @@ class Run(TenantModel):
     audience_size = models.PositiveIntegerField(null=True)
     # {reason slug: rows}: what preparation skipped while it runs, the whole account once the run has ended.
     tally = models.JSONField(default=dict)
+    retired = models.PositiveIntegerField(default=0)  # devices that it retired and nobody has revived
     audience_to = models.BigIntegerField(null=True)  # the newest contact when the audience began to be fixed
     prepared_to = models.BigIntegerField(default=0)  # contacts up to this id are in the ledger
     attempts = models.PositiveIntegerField(default=0)

@@ -73,6 +73,7 @@ UNSURE = frozenset({Reason.UNKNOWN, Reason.UNKNOWN_CLOSED})  # may have arrived:
 
 EXPLANATIONS: dict[Reason, str] = {
     Reason.PENDING: "Not attempted yet.",
+    Reason.DEFERRED: "The push service of this platform refuses the provider. It waits until that is repaired.",
     Reason.RETRY_SCHEDULED: "The provider asked to try again later.",
     Reason.NO_ENDPOINT: "The contact has no device for this channel.",
     Reason.ENDPOINT_INACTIVE: "This device was retired earlier: gone, signed out, or silent for too long.",

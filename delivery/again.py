@@ -1,20 +1,24 @@
-"""What a person decides after the engine has done its part: try the refused ones again, send or close the unknown ones.
+"""What a person decides after the engine has done its part: try the refused ones again, send or close the unknown ones,
+try or give up a platform that is held, revive the devices that a run retired.
 
 Terminal rows change here and nowhere else, each time with an entry in the trail.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 
+from campaigns import endpoints
 from campaigns.lint import active_connection
 from campaigns.models import Campaign, Run
 from campaigns.reasons import Reason
-from delivery import record
-from delivery.models import Shard
+from delivery import reach, record
+from delivery.models import Reach, Shard
 from delivery.record import Tally
 from pushpilot.lib import wake
 from tenants import audit
@@ -52,6 +56,59 @@ def close_unknown(run: Run, *, by: User) -> int:
     )
     audit.record(run.workspace, "unknown messages closed", run.campaign, by=by, detail={"run": run.pk, "count": moved})
     return moved
+
+
+@transaction.atomic
+def try_held(run: Run, *, by: User) -> int:
+    """One message to each platform that the run waits for is tried now; returns how many recipients wait. Raises
+    NotNow."""
+    waiting = Shard.objects.filter(run=run, run__state=State.RUNNING, state=Shard.State.HELD)
+    count = sum(record.add({}, *waiting.values_list("held", flat=True)).values())
+    holds = Reach.objects.filter(connection=run.connection_id).exclude(held_since=None)
+    if not count or not holds.update(probe_at=timezone.now()):
+        raise NotNow("Nothing waits for a platform any more.")
+    audit.record(
+        run.workspace, "held platform tried again", run.campaign, by=by, detail={"run": run.pk, "count": count}
+    )
+    wake.ring("tick")
+    return count
+
+
+@transaction.atomic
+def close_held(run: Run, *, by: User) -> int:
+    """The run ends without the recipients that wait for a platform: they are rejected. Returns how many. Raises
+    NotNow."""
+    Run.objects.select_for_update().get(pk=run.pk)
+    waiting = Shard.objects.filter(run=run, run__state__in=(State.RUNNING, State.PAUSED), state=Shard.State.HELD)
+    count = sum(reach.give_up(shard) for shard in waiting)
+    if not count:
+        raise NotNow("Nothing waits for a platform any more.")
+    audit.record(run.workspace, "held recipients closed", run.campaign, by=by, detail={"run": run.pk, "count": count})
+    wake.ring("tick")
+    return count
+
+
+def revive(run: Run, *, by: User) -> int:
+    """The devices that the run retired are sent to again; those that registered again since, or were retired for
+    another reason, stay as they are. Returns how many. Raises NotNow.
+
+    Shard by shard, each committed, for at most endpoints.RETIRING: what is left then is for the next call.
+    """
+    with transaction.atomic():
+        held = _held(run, CLOSABLE)
+    found: Counter[str] = Counter()
+    until, left = timezone.now() + endpoints.RETIRING, 0
+    for shard in Shard.objects.filter(run=held).select_related("run").order_by("pk"):
+        if timezone.now() >= until:
+            left = max(1, held.retired - found.total())
+            break
+        found += record.revive(shard)
+    Run.objects.filter(pk=run.pk).update(retired=left)
+    if not found:
+        raise NotNow("None of the devices that it retired is still retired for that reason.")
+    detail = {"run": run.pk, "count": found.total(), "retired_for": dict(found)}
+    audit.record(run.workspace, "devices revived", run.campaign, by=by, detail=detail)
+    return found.total()
 
 
 @transaction.atomic

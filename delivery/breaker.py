@@ -8,35 +8,57 @@ from collections.abc import Iterable
 from delivery.channels.base import Outcome, Verdict
 
 OF_LAST = 200
+LEAST = 10  # so many of a cause alarm nobody, whatever their share: a run to three people never trips
+HANDFUL = 5  # answers that speak against our own account, before it has ever been taken
 TROUBLE_MOST = 40  # answers 500 and 503 of OF_LAST: the provider needs a break, no person needs to decide
-# Cause: (most of OF_LAST, what the owner reads). Old lists lose a third of their devices between two sends, so gone
-# devices alone are no alarm; more than half look like the wrong Firebase project, and each of them is retired.
+# Cause: (share of the last messages that is still borne beyond LEAST, what the owner reads). Old lists lose a third of
+# their devices between two sends, so gone devices alone are no alarm: with these limits a third of them trips one run
+# in twenty thousand, and 19 of 19 trip at once.
 CAUSES = {
-    "ambiguous": (40, "nobody knows whether the provider got them: the network or the provider is in trouble"),
-    "refused": (40, "the provider refused them for good"),
-    "mismatch": (40, "these devices belong to another Firebase project than the connection's"),
-    "gone": (100, "the devices are gone; is this the right Firebase project?"),
+    "ambiguous": (0.15, "nobody knows whether the provider got them: the network or the provider is in trouble"),
+    "refused": (0.15, "the provider refused them for good"),
+    "mismatch": (
+        0.45,
+        "these devices belong to another Firebase project than the connection's. No device was retired. Connect the "
+        "service account of the app's own project under Connections, then resume, and send again to the rejected",
+    ),
+    "gone": (0.45, "the devices are gone; is this the right Firebase project?"),
+}
+_CAUSE_OF = {
+    Verdict.MAYBE_LATER: "trouble",
+    Verdict.AMBIGUOUS: "ambiguous",
+    Verdict.REFUSED: "refused",
+    Verdict.WRONG_SENDER: "mismatch",
+    Verdict.GONE: "gone",
 }
 
 
 class Breaker:
     """Watches one worker's outcomes of a run. `waived`: causes that a person has resumed the run in spite of; `last`:
-    the `memory` of whoever handed a shard of the run back before: a slow run changes hands every few messages."""
+    the `memory` of whoever handed a shard of the run back before: a slow run changes hands every few messages.
+    `is_proven`: the provider has taken messages of this account for devices; until then a HANDFUL of devices that
+    belong to another sender trips."""
 
-    def __init__(self, waived: Iterable[str], last: str = "") -> None:
+    def __init__(self, waived: Iterable[str], last: str = "", *, is_proven: bool = True) -> None:
         self._causes = CAUSES.keys() - set(waived)
         self._last = deque(last, maxlen=OF_LAST)
         self._counts = Counter(last)
+        self.is_proven = is_proven
 
     def note(self, outcome: Outcome) -> str:
         """The cause that is over its limit now, or nothing."""
         if len(self._last) == OF_LAST:
             self._counts[self._last[0]] -= 1
-        cause = _cause(outcome)
+        cause = _CAUSE_OF.get(outcome.verdict, "")
         letter = _letter(cause)
         self._last.append(letter)
         self._counts[letter] += 1
-        return cause if cause in self._causes and self._counts[letter] > CAUSES[cause][0] else ""
+        return cause if cause in self._causes and self._counts[letter] > self._most(cause) else ""
+
+    def _most(self, cause: str) -> float:
+        if cause == "mismatch" and not self.is_proven:
+            return HANDFUL - 1
+        return LEAST + CAUSES[cause][0] * len(self._last)
 
     @property
     def is_in_trouble(self) -> bool:
@@ -53,16 +75,3 @@ class Breaker:
 
 def _letter(cause: str) -> str:
     return cause[:1] or "."
-
-
-def _cause(outcome: Outcome) -> str:
-    match outcome.verdict:
-        case Verdict.MAYBE_LATER:
-            return "trouble"
-        case Verdict.AMBIGUOUS:
-            return "ambiguous"
-        case Verdict.REFUSED:
-            return "refused"
-        case Verdict.GONE:
-            return "mismatch" if outcome.code == "SENDER_ID_MISMATCH" else "gone"
-    return ""

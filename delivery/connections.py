@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Run
+from delivery import reach
 from delivery.channels import fcm
 from delivery.channels.base import CheckResult
 from delivery.channels.fcm import FcmAccount, FcmSender
@@ -132,6 +133,7 @@ def store_account(connection: Connection, credentials: str) -> None:
     connection.credentials = credentials
     connection.checked_at, connection.check_ok, connection.check_message = None, None, ""
     keep(connection)
+    reach.forget(connection)
 
 
 @transaction.atomic

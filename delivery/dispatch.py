@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from campaigns.models import Run, Target
 from campaigns.reasons import Reason
 from delivery import statements
 from delivery.compose import Composer, NotComposable, Recipient
+from delivery.models import Reach
 from delivery.record import Result, plain
 
 Group = list[tuple[Recipient, bytes]]
@@ -22,7 +24,7 @@ COMPOSE_SECS = 2.0
 # shard before it sorted and cut (13 ms a group).
 _ROWS = """
     SELECT m.id, m.retries, m.possible_duplicate, m.contact_id, m.endpoint_id,
-           e.contact_id, e.kind, e.value, e.is_active, e.opted_in,
+           e.contact_id, e.kind, e.value, e.platform, e.is_active, e.opted_in,
            c.external_id, c.language, c.country, c.time_zone, c.attributes,
            EXISTS (SELECT 1 FROM campaigns_consent o WHERE o.contact_id = m.contact_id AND o.channel = e.channel
                    AND o.topic = '' AND o.status = 'opted_out')
@@ -36,9 +38,11 @@ _ROWS_SQLITE = _ROWS.format(ids="m.id IN (SELECT value FROM json_each(%s))")
 _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
 
 
-def compose(run: Run, composer: Composer, ids: list[int]) -> tuple[Group, list[Result], list[int]]:
+def compose(
+    run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]
+) -> tuple[Group, list[Result], list[int]]:
     """Of these waiting rows, those that can be sent with their bodies, the outcomes of those that cannot, and which are
-    left: a heavy text must not outlast the lease."""
+    left: a heavy text must not outlast the lease. `held`: platforms that cannot be sent to now, but for one message."""
     group: Group = []
     skipped: list[Result] = []
     until = time.monotonic() + COMPOSE_SECS
@@ -48,6 +52,9 @@ def compose(run: Run, composer: Composer, ids: list[int]) -> tuple[Group, list[R
             return group, skipped, [row[0] for row in rows[place:]]
         try:
             recipient = _recipient(run, row)
+            hold = held.get(recipient.platform)
+            if hold is not None and hold.probe != recipient.message_id:
+                raise NotComposable(Reason.DEFERRED, hold.code)
             group.append((recipient, composer.compose(recipient)))
         except NotComposable as stopped:
             skipped.append(Result(row[0], stopped.reason, error_code=plain(stopped.code, 64)))
@@ -63,7 +70,8 @@ def _rows(ids: list[int]) -> list[tuple[Any, ...]]:
 
 def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
     """Raises NotComposable for whom a gate stops."""
-    pk, retries, duplicates, contact_id, endpoint_id, owner_id, kind, value, is_active, opted_in, *contact, is_out = row
+    pk, retries, duplicates, contact_id, endpoint_id, owner_id, kind, value, *device, is_out = row
+    platform, is_active, opted_in, *contact = device
     if contact_id is None and run.target_kind != Target.PEOPLE:
         return Recipient(pk, None, run.target_kind, run.target, retries, _NOBODY, duplicates)
     external_id, language, country, time_zone, attributes = contact
@@ -79,7 +87,7 @@ def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
         "external_id": external_id, "language": language, "country": country, "time_zone": time_zone,
         "attributes": _decoded(attributes),
     }  # fmt: skip
-    return Recipient(pk, endpoint_id, kind, value, retries, known, duplicates)
+    return Recipient(pk, endpoint_id, kind, value, retries, known, duplicates, platform)
 
 
 def _decoded(attributes: Any) -> dict[str, Any]:

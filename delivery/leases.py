@@ -74,7 +74,15 @@ class Lease:
     def release(self, *, done: bool, not_before: datetime) -> None:
         """Hand the shard back, done or for another slice. Its window must be empty."""
         state = Shard.State.DONE if done else Shard.State.OPEN
+        if done and self.shard.held:
+            state = Shard.State.HELD
         self._mine().update(state=state, owner="", lease_until=None, not_before=not_before)
+
+    def count_held(self, until: datetime) -> None:
+        """Count the rows that wait for a platform; as long as there are any, they are given up at the first `until`."""
+        self.shard.held = record.deferred(self.shard)
+        self.shard.held_until = (self.shard.held_until or until) if self.shard.held else None
+        self._mine().update(held=self.shard.held, held_until=self.shard.held_until)
 
     def _tally_with(self, finished: Tally) -> Tally:
         if self.is_stale:

@@ -72,6 +72,7 @@ class Shard(TenantModel):
     class State(models.TextChoices):
         OPEN = "open", "Open"
         LEASED = "leased", "Leased"
+        HELD = "held", "Held"  # all that is left waits for a platform, see Reach
         DONE = "done", "Done"
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="shards")
@@ -88,6 +89,8 @@ class Shard(TenantModel):
     window_to = models.BigIntegerField(null=True)
     # {reason slug: rows} of this shard's rows that have an outcome; moves in the same transaction as the rows.
     tally = models.JSONField(default=dict)
+    held = models.JSONField(default=dict)  # {platform: deferred rows}, as its last worker counted them
+    held_until = models.DateTimeField(null=True)  # then they are given up
 
     capabilities = roles.READ_ONLY
 
@@ -103,6 +106,28 @@ class Shard(TenantModel):
     def worker(self) -> str:
         """The process that holds it, as leases.worker_name() says: the owner without the lease's own random part."""
         return self.owner.rpartition(":")[0] or self.owner
+
+
+class Reach(models.Model):
+    """What the provider's answers say about a connection, with the credentials that it has now, and one platform."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="reach")
+    platform = models.CharField(max_length=16, blank=True)  # of Endpoint.Platform; "": the app did not say
+    proven_at = models.DateTimeField(
+        null=True
+    )  # the provider took a message for a device: our account is the right one
+    # While it is held nothing is sent to the platform but one message (`probe`) at a time, the next at `probe_at`.
+    held_since = models.DateTimeField(null=True)
+    code = models.CharField(max_length=64, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    probe = models.BigIntegerField(null=True)
+    probe_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "platform"], name="reach_once_per_platform")]
+
+    def __str__(self) -> str:
+        return f"{self.platform or 'unnamed platform'} through connection {self.connection_id}"
 
 
 class Pace(models.Model):

@@ -21,7 +21,7 @@ from campaigns import audience, plan
 from campaigns.lint import active_connection
 from campaigns.models import Campaign, Contact, Run, Target
 from campaigns.reasons import Reason
-from delivery import heartbeat, installation, leases, record
+from delivery import heartbeat, installation, leases, reach, record
 from delivery.leases import LEASE
 from delivery.models import Message, Shard
 from delivery.work import work_shard
@@ -55,7 +55,9 @@ def tick(now: datetime) -> None:
         for step, due in _agenda(now):
             for run in due.select_related("workspace", "campaign", "revision"):
                 _guarded(step, run, now)
-        waiting = Shard.objects.filter(run__state=State.RUNNING).exclude(state=Shard.State.DONE).count()
+        reach.settle(now)
+        idle = (Shard.State.DONE, Shard.State.HELD)
+        waiting = Shard.objects.filter(run__state=State.RUNNING).exclude(state__in=idle).count()
         waiting += Run.objects.filter(state=State.PREPARING).count()
     for _ in range(min(waiting, settings.WORKERS)):
         wake.ring("work")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from delivery.models import Message, Shard
 Tally = dict[str, int]
 CHUNK = 50_000
 MOST_COPIES = 4  # policy resend: who may have got it so often already is unknown instead
+LATE_TICK = timedelta(minutes=1)  # a run may end by the clock of a tick that began before its last worker was done
 REGISTERED_SINCE = timedelta(seconds=30)  # longer than an answer may take
 
 _INSERT = """
@@ -88,18 +89,40 @@ def results(found: Sequence[Result], revision: int) -> Tally:
     return as_tally({reason: n for reason, n in written.items() if not Reason(reason).is_waiting})
 
 
-def retire(gone: dict[int, str], now: datetime) -> None:
+def retire(gone: dict[int, str], now: datetime) -> int:
     """Retire endpoints: {endpoint id: the provider's code}. Later runs skip them. One that the app has registered since
-    we sent to it lives again, and stays."""
+    we sent to it lives again, and stays. Returns how many."""
     if not gone:
-        return
+        return 0
     rows = Endpoint.objects.filter(pk__in=gone)
     # In another order, two runs' workers would deadlock.
     list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     silent = Q(last_seen_at__isnull=True) | Q(last_seen_at__lt=now - REGISTERED_SINCE)
+    retired = 0
     for code in set(gone.values()):
         ids = [endpoint for endpoint, given in gone.items() if given == code]
-        rows.filter(silent, pk__in=ids, is_active=True).update(is_active=False, retired_at=now, retired_reason=code)
+        alive = rows.filter(silent, pk__in=ids, is_active=True)
+        retired += alive.update(is_active=False, retired_at=now, retired_reason=code)
+    return retired
+
+
+@transaction.atomic
+def revive(shard: Shard) -> Counter[str]:
+    """Devices that this shard's run retired are in use again; returns {the reason they were retired for: how many}. One
+    that the app has registered since, or that was retired again later, is another run's or nobody's business."""
+    ended_at = shard.run.finished_at
+    retired_by = ended_at + LATE_TICK if ended_at else timezone.now()
+    gone = _of(shard).filter(reason=Reason.ENDPOINT_GONE).values_list("endpoint_id", "error_code", "attempted_at")
+    said = {endpoint: (code, at) for endpoint, code, at in gone if endpoint is not None and at is not None}
+    retired = Endpoint.objects.filter(pk__in=said, is_active=False, retired_at__lte=retired_by).order_by("pk")
+    revived: dict[int, str] = {}
+    for one in retired.select_for_update(no_key=True):
+        code, tried_at = said[one.pk]
+        was_silent = one.last_seen_at is None or one.last_seen_at <= tried_at
+        if one.retired_reason == code and was_silent and one.retired_at is not None and one.retired_at >= tried_at:
+            revived[one.pk] = code
+    Endpoint.objects.filter(pk__in=revived).update(is_active=True, retired_at=None, retired_reason="")
+    return Counter(revived.values())
 
 
 def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
@@ -161,6 +184,39 @@ def next_retry(shard: Shard) -> datetime | None:
     """When the shard's earliest retry is due; None if nothing waits for one."""
     waiting = _of(shard).filter(reason=Reason.RETRY_SCHEDULED)
     return waiting.order_by("due_at").values_list("due_at", flat=True).first()
+
+
+def deferred(shard: Shard) -> dict[str, int]:
+    """{platform: rows} that wait until the platform can be reached."""
+    rows = _of(shard).filter(reason=Reason.DEFERRED).order_by().values_list("endpoint__platform")
+    return {platform or "": n for platform, n in rows.annotate(n=Count("pk"))}
+
+
+def wake_deferred(shard: Shard, held: Collection[str]) -> int:
+    """Rows that were deferred are waiting again, but for those of platforms that are still `held`; returns how many."""
+    rows = _of(shard).filter(reason=Reason.DEFERRED).exclude(endpoint__platform__in=held)
+    return rows.update(reason=Reason.PENDING)
+
+
+def next_deferred(shard: Shard, platform: str, *, after: int) -> int | None:
+    """The id of the platform's next deferred row; after the last one, of its first."""
+    rows = _of(shard).filter(reason=Reason.DEFERRED, endpoint__platform=platform).order_by("pk")
+    ids = rows.values_list("pk", flat=True)
+    return ids.filter(pk__gt=after).first() or ids.first()
+
+
+def wake(message_id: int) -> None:
+    """One deferred row is waiting again."""
+    Message.objects.filter(pk=message_id, reason=Reason.DEFERRED).update(reason=Reason.PENDING)
+
+
+def reject_deferred(shard: Shard) -> int:
+    """What is deferred is rejected, with the code that it has; returns how many. Call with the shard locked."""
+    count = _of(shard).filter(reason=Reason.DEFERRED).update(reason=Reason.REJECTED)
+    tally = Shard.objects.values_list("tally", flat=True).get(pk=shard.pk)
+    changes = {"tally": add(tally, {Reason.REJECTED.slug: count}), "held": {}, "held_until": None}
+    Shard.objects.filter(pk=shard.pk).update(**changes)
+    return count
 
 
 def close_waiting(run: Run, reason: Reason) -> bool:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import AmbiguityPolicy, Run
 from campaigns.reasons import Reason
 from campaigns.render import RenderError
-from delivery import dispatch, heartbeat, pace, record, statements
-from delivery.breaker import Breaker
+from delivery import dispatch, heartbeat, pace, reach, record, statements
+from delivery.breaker import HANDFUL, Breaker
 from delivery.channels.base import CredentialsRefused, Outcome, ProviderUnreachable, Verdict
-from delivery.channels.fcm import FcmSender
+from delivery.channels.fcm import REMEDIES, FcmSender
 from delivery.compose import Composer, Recipient
 from delivery.connections import drop_sender, sender_for
 from delivery.dispatch import Group
 from delivery.leases import NOTHING, Lease, Window
+from delivery.models import Reach
 from delivery.record import Result
 from delivery.statements import stamp
 from pushpilot.lib import wake
@@ -41,7 +44,6 @@ MAX_RETRIES = 8  # 10 s, 20 s, … 640 s: about 25 minutes of 500s and 503s
 CLEAN_WAIT_SECS = 10.0
 JITTER = (1.0, 1.3)  # of a wait
 UNREACHABLE_WAIT = timedelta(seconds=15)
-THIRD_PARTY = "third_party"  # a cause beside the breaker's
 TOO_FAST = frozenset({"QUOTA_EXCEEDED", "HTTP_429", "RESOURCE_EXHAUSTED"})
 TROUBLE_WAIT = timedelta(seconds=30)  # a provider that answers with errors gets a break, then a few tries
 BREAKS_APART = timedelta(seconds=1)  # answers of one burst ask for one break
@@ -76,7 +78,11 @@ class _Shift:
     paced_until: datetime = LONG_AGO
     flying: dict[int, Recipient] = field(default_factory=dict)
     finished: list[Result] = field(default_factory=list)
-    gone: dict[int, str] = field(default_factory=dict)
+    gone: dict[int, tuple[str, str]] = field(default_factory=dict)  # endpoint → its platform and the provider's code
+    proven: set[str] = field(default_factory=set)  # platforms of which a device was accepted, see Reach
+    held: dict[str, Reach] = field(default_factory=dict)  # platforms that nothing is sent to now
+    faults: Counter[str] = field(default_factory=Counter)  # of a platform's push service, since its last success
+    news: dict[str, Outcome | None] = field(default_factory=dict)  # for delivery.reach
     is_held: bool = False
     held_because: str = ""  # the run is to be paused, for everybody
     tripped: str = ""  # the breaker's cause for that
@@ -127,6 +133,7 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
         if shift.flying:
             drop_sender(shift.sender)
     if not shift.is_lost:
+        _retire(shift)
         _hand_back(shift)
 
 
@@ -170,10 +177,15 @@ def _begin(lease: Lease, run: Run, until: datetime) -> _Shift:
     if not run.connection.is_active:
         raise ValueError("its connection is switched off.")
     composer = Composer(run, run.workspace.default_language, run.workspace.zone)
-    return _Shift(
-        lease, run, run.connection, composer, sender_for(run.connection),
-        until, todo=record.waiting_ids(lease.shard)[::-1], breaker=Breaker(run.waived, run.last_outcomes),
-    )  # fmt: skip
+    sender = sender_for(run.connection)
+    known = reach.of(run.connection)
+    held = {platform: one for platform, one in known.items() if one.held_since}
+    proven = {platform for platform, one in known.items() if one.proven_at}
+    if lease.shard.held:
+        record.wake_deferred(lease.shard, held)
+    todo = record.waiting_ids(lease.shard)[::-1]
+    breaker = Breaker(run.waived, run.last_outcomes, is_proven=bool(proven))
+    return _Shift(lease, run, run.connection, composer, sender, until, todo, breaker, held=held, proven=proven)
 
 
 def _advance(shift: _Shift) -> Group:
@@ -205,7 +217,7 @@ def _make_ready(shift: _Shift, room: int, now: datetime) -> None:
         return
     shift.ready_at = shift.ready_at if shift.ready else now
     taken = shift.todo[-(room - len(shift.ready)) :][::-1]
-    group, skipped, left = dispatch.compose(shift.run, shift.composer, taken)
+    group, skipped, left = dispatch.compose(shift.run, shift.composer, taken, shift.held)
     shift.todo = shift.todo[: -len(taken)] + left[::-1]
     shift.ready += group
     shift.skipped += skipped
@@ -240,12 +252,13 @@ def _bridge(shift: _Shift, secs: float) -> None:
 
 def _try_commit(shift: _Shift, room: int, now: datetime) -> Group:
     with statements.by_index():
+        if shift.news:
+            reach.learn(shift.connection, shift.news, now)
         if shift.held_because:
             plan.hold(shift.run, shift.held_because, tripped=shift.tripped, epoch=shift.lease.epoch)
         if shift.skipped and not shift.lease.is_current():
             shift.is_stopped, shift.skipped = True, []
         written = record.results([*shift.finished, *shift.skipped], shift.composer.revision)
-        record.retire(shift.gone, now)  # before any bucket, everywhere, or two runs of one connection deadlock
         if shift.break_until:
             pace.close(shift.connection, shift.break_until, now, is_throttled=shift.is_throttled)
         granted = pace.take(shift.run, shift.connection, min(room, len(shift.ready)), now)
@@ -259,7 +272,7 @@ def _try_commit(shift: _Shift, room: int, now: datetime) -> Group:
     if granted < min(room, len(shift.ready)):
         shift.paced_until = now + BREATH
     shift.ready = shift.ready[len(group) :]
-    shift.finished, shift.skipped, shift.gone, shift.held_because = [], [], {}, ""
+    shift.finished, shift.skipped, shift.news, shift.held_because = [], [], {}, ""
     shift.broken_until = shift.break_until or shift.broken_until
     shift.break_until, shift.is_throttled = None, False
     return group
@@ -327,6 +340,7 @@ def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime
     if outcome.verdict is Verdict.ACCEPTED:
         result.reason = Reason.ACCEPTED
         result.provider_id = record.plain(outcome.provider_id.rpartition("/")[2], 200)
+        _prove(shift, recipient)
         shift.breaker.note(outcome)
         return result
     result.error_code = record.plain(outcome.code, 64)
@@ -334,7 +348,7 @@ def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime
         case Verdict.GONE:
             result.reason = Reason.ENDPOINT_GONE
             if recipient.endpoint_id is not None:
-                shift.gone[recipient.endpoint_id] = result.error_code
+                shift.gone[recipient.endpoint_id] = recipient.platform, result.error_code
         case Verdict.AMBIGUOUS:
             result.reason = Reason.UNKNOWN
             is_resend = shift.run.ambiguity_policy == AmbiguityPolicy.RESEND
@@ -344,6 +358,8 @@ def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime
             _retry(shift, result, recipient, outcome, now)
         case Verdict.BROKEN | Verdict.PAYLOAD_WRONG:
             _stop(shift, result, outcome, at)
+        case Verdict.PLATFORM_BROKEN:
+            _hold_platform(shift, recipient, result, outcome)
     if cause := shift.breaker.note(outcome):
         shift.hold(shift.breaker.sentence(cause), cause)
     elif outcome.verdict is Verdict.MAYBE_LATER and shift.breaker.is_in_trouble:
@@ -372,19 +388,56 @@ def _retry(shift: _Shift, result: Result, recipient: Recipient, outcome: Outcome
 
 def _stop(shift: _Shift, result: Result, outcome: Outcome, at: str) -> None:
     """The connection or the content is wrong for everybody: pause, and say why."""
-    cause = THIRD_PARTY if outcome.code == "THIRD_PARTY_AUTH_ERROR" else ""
-    if cause in shift.run.waived:  # only Apple's or the browsers' devices: a person has resumed in spite of them
-        return
     if outcome.verdict is Verdict.BROKEN:  # not this message's fault: it goes out after the resume
         result.reason, result.due_at, result.attempted = Reason.RETRY_SCHEDULED, at, 0
-    remedy = ". Check the APNs key and the web push certificate in the Firebase console" if cause else ""
-    shift.hold(f"{outcome.code}: {outcome.detail}{remedy}", cause)
+    shift.hold(f"{outcome.code}: {outcome.detail}")
+
+
+def _prove(shift: _Shift, recipient: Recipient) -> None:
+    """A message to a device was accepted: the account is the right one, and its platform is reached."""
+    platform = recipient.platform
+    if shift.faults:
+        del shift.faults[platform]
+    if recipient.endpoint_id is not None and (platform not in shift.proven or platform in shift.held):
+        shift.proven.add(platform)
+        shift.held.pop(platform, None)
+        shift.breaker.is_proven = True
+        shift.news[platform] = None
+
+
+def _hold_platform(shift: _Shift, recipient: Recipient, result: Result, outcome: Outcome) -> None:
+    """The platform's push service refuses the provider. Unless other devices of the platform were accepted, all of them
+    wait; else only a HANDFUL in a row says more than that this one app has no key."""
+    platform = recipient.platform
+    if platform not in REMEDIES:
+        return
+    shift.faults[platform] += 1
+    is_known = platform in shift.held
+    if not is_known and platform in shift.proven and shift.faults[platform] < HANDFUL:
+        return
+    if not is_known:
+        shift.held[platform] = Reach(platform=platform, code=result.error_code)
+        shift.news[platform] = outcome
+    result.reason, result.attempted = Reason.DEFERRED, 0
+
+
+@transaction.atomic
+def _retire(shift: _Shift) -> None:
+    """Retire the devices that are gone, where others of their platform were accepted with these credentials: otherwise
+    the fault may be ours. Nor if the run was paused because there are too many of them."""
+    proven = reach.proven(shift.connection) if shift.gone else set()
+    gone = {endpoint: code for endpoint, (platform, code) in shift.gone.items() if platform in proven}
+    if not gone or Run.objects.filter(pk=shift.run.pk, tripped="gone").exists():
+        return
+    if retired := record.retire(gone, timezone.now()):
+        Run.objects.filter(pk=shift.run.pk).update(retired=F("retired") + retired)
 
 
 @transaction.atomic
 def _hand_back(shift: _Shift) -> None:
     """Give the shard back: done if all its rows have an outcome, else open for the next slice or retry."""
     shard, now = shift.lease.shard, timezone.now()
+    shift.lease.count_held(now + reach.HELD_MOST)
     if shift.breaker.memory != shift.run.last_outcomes:  # not over what a resume has forgotten
         Run.objects.filter(pk=shift.run.pk, epoch=shift.lease.epoch).update(last_outcomes=shift.breaker.memory)
     again_at: datetime | None
@@ -394,5 +447,7 @@ def _hand_back(shift: _Shift) -> None:
     else:
         again_at = record.next_retry(shard)
     shift.lease.release(done=again_at is None, not_before=again_at or now)
+    if not shift.held.keys() >= shard.held.keys():  # a platform that has come back meanwhile
+        wake.ring("tick")
     if again_at is not None and again_at > now:  # else whoever hands back goes on by itself
         wake.ring("work", at=again_at)

@@ -16,7 +16,9 @@ from tests.delivery.sandbox_server import Sandbox
 NAMES = ("Asha", "Ravi", "Meera", "Kabir", "Isha")
 
 
-def add_people(workspace: Workspace, count: int, *, tokens: Sequence[str] | None = None) -> list[Contact]:
+def add_people(
+    workspace: Workspace, count: int, *, tokens: Sequence[str] | None = None, platform: str = Endpoint.Platform.ANDROID
+) -> list[Contact]:
     """Contacts with one sandbox phone each; `tokens` names the phones (see the sandbox's device grammar)."""
     with scope(workspace):
         first = Contact.objects.count()
@@ -33,7 +35,7 @@ def add_people(workspace: Workspace, count: int, *, tokens: Sequence[str] | None
         phones = tokens or [f"sbx_ok_{workspace.slug}_{contact.external_id}" for contact in contacts]
         Endpoint.objects.bulk_create(
             [
-                Endpoint(workspace=workspace, contact=contact, value=value, platform=Endpoint.Platform.ANDROID)
+                Endpoint(workspace=workspace, contact=contact, value=value, platform=platform)
                 for contact, value in zip(contacts, phones, strict=False)
             ],
             batch_size=5000,

@@ -6,12 +6,14 @@ from campaigns.reasons import EXPLANATIONS, Reason
 
 MEANINGS = {
     "UNREGISTERED": "The app was uninstalled or its token expired. The device is retired; nobody has to do anything.",
-    "SENDER_ID_MISMATCH": "The token belongs to another Firebase project. The device is retired.",
+    "SENDER_ID_MISMATCH": "The token belongs to another Firebase project than the connection's. The device stays: "
+    "connect the right project, then send again.",
     "INVALID_ARGUMENT": "The provider calls the device's token invalid.",
     "QUOTA_EXCEEDED": "The provider's quota was used up. It is tried again after the break it asked for.",
     "UNAVAILABLE": "The provider was overloaded. It is tried again, and counted as a possible duplicate.",
     "INTERNAL": "The provider had a fault of its own. It is tried again, and counted as a possible duplicate.",
-    "THIRD_PARTY_AUTH_ERROR": "Apple or the browser's push service refused the provider: check the APNs key.",
+    "THIRD_PARTY_AUTH_ERROR": "Apple or the browser's push service refuses the provider: check the APNs key and the "
+    "web push certificate in the Firebase console.",
     "CREDENTIALS_REFUSED": "The service account was refused. Test the connection and replace its key.",
     "UNREACHABLE": "The provider could not be reached at all. Nothing was sent; it is tried again.",
     "NOT_SENT": "The connection broke before the message left. Nothing was sent; it is tried again.",

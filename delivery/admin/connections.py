@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminIntegerFieldWi
 
 from campaigns.models import Run
 from delivery import connections
+from delivery.admin import held
 from delivery.channels.fcm.account import KEY_FILE_LIMIT_BYTES
 from pushpilot.lib.words import counted
 from tenants import roles
@@ -310,7 +311,13 @@ def head(connection: Connection) -> dict[str, Any]:
         problem = str(error)
     except (msgspec.DecodeError, AttributeError):
         problem = "The stored credentials are damaged. Enter them again."
-    return {"connection": connection, "problem": problem, "key": f"{MASK}{tail}", "chip": check_chip(connection)}
+    return {
+        "connection": connection,
+        "problem": problem,
+        "key": f"{MASK}{tail}",
+        "chip": check_chip(connection),
+        "held": held.of_connection(connection),
+    }
 
 
 def check_chip(connection: Connection) -> SafeString:

@@ -12,7 +12,7 @@ from django.db.models import Q
 from campaigns.models import Campaign, Run, Target
 from campaigns.reasons import EXPLANATIONS, UNMADE, Reason
 from delivery import record
-from delivery.admin import drilled, speed
+from delivery.admin import drilled, held, speed
 from delivery.admin.standing import Notice, notices
 from delivery.again import CLOSABLE, QUIET
 from delivery.drill import can_drill
@@ -43,7 +43,7 @@ TONES: dict[str, str] = {
 }
 UNMADE_MANY = 0.05  # this share of messages that could not be made is told above the account
 # Fates whose counts stand in sentences of the page.
-COUNTED = (IN_FLIGHT, Reason.REJECTED.slug, Reason.UNKNOWN.slug)
+COUNTED = (IN_FLIGHT, Reason.REJECTED.slug, Reason.UNKNOWN.slug, Reason.DEFERRED.slug)
 # The parts that the figures, the bar and the account share, in this order.
 GROUPS = ("accepted", "failed", "unsure", "skipped", "waiting")
 _SLUGS = {reason.slug: reason for reason in Reason}
@@ -101,7 +101,9 @@ def account_of(run: Run, shards: list[Shard]) -> Account | None:
     counts = record.live_account(run, shards)
     waiting = counts.pop(Reason.PENDING.slug, 0)
     flying = min(waiting, in_flight(run, shards))
-    return _account(run.audience_size, {**counts, IN_FLIGHT: flying, Reason.PENDING.slug: waiting - flying})
+    deferred = min(waiting - flying, sum(held.counts(shards).values()))
+    split = {IN_FLIGHT: flying, Reason.DEFERRED.slug: deferred, Reason.PENDING.slug: waiting - flying - deferred}
+    return _account(run.audience_size, {**counts, **split})
 
 
 def in_flight(run: Run, shards: list[Shard]) -> int:
@@ -162,6 +164,7 @@ class Progress:
     limit: str  # what holds the rate down, in words
     took: str
     epoch: int
+    retired: int  # devices that it retired and nobody has revived
     now: datetime
 
     def as_json(self) -> dict[str, Any]:
@@ -174,7 +177,11 @@ class Progress:
             "undo_until": self.undo_until.isoformat() if self.undo_until else None,
             "notices": [asdict(notice) for notice in self.notices],
             "audience": account.audience if account else None,
-            "counts": {**groups, **{slug: account.count_of(slug) if account else 0 for slug in COUNTED}},
+            "counts": {
+                **groups,
+                "retired": self.retired,
+                **{slug: account.count_of(slug) if account else 0 for slug in COUNTED},
+            },
             "lines": [asdict(line) for line in account.lines] if account else [],
             "is_balanced": account.is_balanced if account else True,
             "equation": account.equation if account else "",
@@ -192,7 +199,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     if is_sending and account is not None:
         rate = speed.recent_rate(run, account.attempted, now)
         eta = speed.eta_secs(limit, waiting, rate, now) if waiting else None
-    can = [*verbs(run), *decisions(run, account)] if may_send else []
+    can = [*verbs(run), *decisions(run, account), *held.verbs(run, shards)] if may_send else []
     return Progress(
         state=run.state,
         label=run.get_state_display(),
@@ -203,6 +210,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
         notices=[
             *_unmade(run, account),
             *notices(run, shards, limit, rate, now),
+            *held.notices(run, shards, now),
             *drilled.notices(run, shards, now),
         ],
         can=can,
@@ -212,6 +220,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
         limit=_limit_words(limit, rate),
         took=_took(run),
         epoch=run.epoch,
+        retired=run.retired,
         now=now,
     )
 

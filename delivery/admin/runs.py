@@ -125,7 +125,7 @@ class RunAdmin(ReadOnlyAdmin):
             audience_words=whom_words(run),
             whole="Audience" if run.target_kind == Target.PEOPLE else "Messages",
             moments=[(label, both_clocks(at, run.campaign, now)) for label, at in _moments(run) if at],
-            decides=set(where.can) & progress.DECISIONS.keys(),
+            decides=set(where.can) & {*progress.DECISIONS, "try-held", "close-held", "revive"},
             missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",
             panels=slots.panels(request, run) if run.started_at else [],
             may_send=roles.can(request.user, roles.SEND, run.workspace),

@@ -14,7 +14,7 @@ from pushpilot.lib.words import counted, how_long
 
 SHOWN = 100
 _ORDER = Case(
-    When(state=Shard.State.LEASED, then=Value(0)), When(state=Shard.State.OPEN, then=Value(1)), default=Value(2),
+    When(state=Shard.State.LEASED, then=Value(0)), When(state=Shard.State.DONE, then=Value(2)), default=Value(1),
     output_field=IntegerField(),
 )  # fmt: skip
 
@@ -22,11 +22,14 @@ _ORDER = Case(
 def table_of(run: Run, now: datetime) -> dict[str, Any]:
     """The shards under work first, then those that wait, then those that are done; at most SHOWN of them."""
     shards = Shard.objects.filter(run=run)
+    is_waiting = Q(state__in=(Shard.State.OPEN, Shard.State.HELD))
     counts = shards.aggregate(
-        all=Count("pk"), leased=Count("pk", filter=Q(state=Shard.State.LEASED)),
-        open=Count("pk", filter=Q(state=Shard.State.OPEN)), done=Count("pk", filter=Q(state=Shard.State.DONE)),
+        all=Count("pk"),
+        leased=Count("pk", filter=Q(state=Shard.State.LEASED)),
+        open=Count("pk", filter=is_waiting),
+        done=Count("pk", filter=Q(state=Shard.State.DONE)),
         workers=Count("owner", filter=Q(state=Shard.State.LEASED), distinct=True),
-    )  # fmt: skip
+    )
     rows = [_row(shard, run, now) for shard in shards.order_by(_ORDER, "first_id")[:SHOWN]]
     out = _ruled_out(run)
     ruled_out = f"{counted(out, 'recipient')} {'was' if out == 1 else 'were'}" if out else ""
@@ -73,6 +76,8 @@ def _until(shard: Shard, now: datetime) -> str:
 
 
 def _note(shard: Shard, run: Run, now: datetime) -> str:
+    if shard.state == Shard.State.HELD:
+        return f"{sum(shard.held.values()):,} wait for a platform"
     if shard.state == Shard.State.OPEN and shard.not_before >= now + timedelta(seconds=1) and not run.is_ended:
         return f"again in {how_long(shard.not_before - now)}"
     return ""
@@ -81,6 +86,6 @@ def _note(shard: Shard, run: Run, now: datetime) -> str:
 def _tone(shard: Shard, now: datetime) -> str:
     if shard.state == Shard.State.DONE:
         return "success"
-    if shard.state == Shard.State.OPEN:
+    if shard.state in (Shard.State.OPEN, Shard.State.HELD):
         return "default"
     return "danger" if _is_silent(shard, now) else "primary"

@@ -46,12 +46,12 @@ def _moves(do: Callable[[Run, User], bool], done: str, too_late: str) -> Verb:
     return verb
 
 
-def _decides(do: Callable[[Run, User], int], done: str) -> Verb:
-    """`do` returns how many recipients it was about, or raises NotNow. `done` has a place for them."""
+def _decides(do: Callable[[Run, User], int], done: str, noun: str = "recipient") -> Verb:
+    """`do` returns how many it was about, or raises NotNow. `done` has a place for them."""
 
     def verb(run: Run, by: User, given: Given) -> Said:
         try:
-            return Said(done.format(counted(do(run, by), "recipient")), run)
+            return Said(done.format(counted(do(run, by), noun)), run)
         except NotNow as error:
             return Said(str(error), run, is_done=False)
 
@@ -154,5 +154,15 @@ VERBS: dict[str, Verb] = {
         "{} will be sent to again, each flagged as a possible duplicate.",
     ),
     "close-unknown": _decides(lambda run, by: again.close_unknown(run, by=by), "Left so: nothing is sent again to {}."),
+    "try-held": _decides(
+        lambda run, by: again.try_held(run, by=by),
+        "One message is tried now. If it is accepted, the others of {} follow.",
+    ),
+    "close-held": _decides(
+        lambda run, by: again.close_held(run, by=by), "{} rejected. They can be sent again from this page."
+    ),
+    "revive": _decides(
+        lambda run, by: again.revive(run, by=by), "{} revived. The next campaign sends to them again.", "device"
+    ),
     "send-missed": _send_missed,
 }

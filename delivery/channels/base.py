@@ -20,6 +20,10 @@ class Verdict(enum.Enum):
 
     ACCEPTED = "accepted"  # the provider took it (not: delivered)
     GONE = "gone"  # the address is dead: retire it
+    WRONG_SENDER = (
+        "wrong_sender"  # the address belongs to another sender, and ours may be the wrong one: retire nothing
+    )
+    PLATFORM_BROKEN = "platform_broken"  # the provider cannot send to the address's platform: hold that platform
     REFUSED = "refused"  # this message never again; the address may live
     PAYLOAD_WRONG = "payload_wrong"  # the content is wrong for everybody: stop the run
     BROKEN = "broken"  # the connection is broken: pause and tell the owner

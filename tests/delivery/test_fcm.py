@@ -137,7 +137,7 @@ ANSWERS = {
     "no content": ((204, b""), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
     "taken, says somebody else": ((202, b'{"name":"projects/p/messages/1"}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
     "unregistered": (fcm_reply("UNREGISTERED"), Verdict.GONE, "UNREGISTERED", None),
-    "mismatch": (fcm_reply("SENDER_ID_MISMATCH"), Verdict.GONE, "SENDER_ID_MISMATCH", None),
+    "mismatch": (fcm_reply("SENDER_ID_MISMATCH"), Verdict.WRONG_SENDER, "SENDER_ID_MISMATCH", None),
     "token by field": (
         google_error(
             400, "INVALID_ARGUMENT", "Request contains an invalid argument.", FCM_INVALID, violation("message.token")
@@ -175,7 +175,7 @@ ANSWERS = {
         None,
     ),
     "400 without a word": ((400, b""), Verdict.PAYLOAD_WRONG, "HTTP_400", None),
-    "third party": (fcm_reply("THIRD_PARTY_AUTH_ERROR"), Verdict.BROKEN, "THIRD_PARTY_AUTH_ERROR", None),
+    "third party": (fcm_reply("THIRD_PARTY_AUTH_ERROR"), Verdict.PLATFORM_BROKEN, "THIRD_PARTY_AUTH_ERROR", None),
     "unauthenticated": (google_error(401, "UNAUTHENTICATED", "no"), Verdict.BROKEN, "UNAUTHENTICATED", None),
     "permission": (google_error(403, "PERMISSION_DENIED", "no"), Verdict.BROKEN, "PERMISSION_DENIED", None),
     "404 not about a token": ((404, b"<html>Not Found"), Verdict.BROKEN, "HTTP_404", None),
@@ -226,14 +226,14 @@ def test_every_kind_of_device_gets_its_verdict_through_the_wire(sender: FcmSende
     expected = {
         "sbx_ok_1": Verdict.ACCEPTED,
         "sbx_unregistered_1": Verdict.GONE,
-        "sbx_mismatch_1": Verdict.GONE,
+        "sbx_mismatch_1": Verdict.WRONG_SENDER,
         "sbx_invalid_1": Verdict.GONE,
         "not a token": Verdict.GONE,
         "cXyz1234567:" + "A" * 140: Verdict.GONE,
         "sbx_quota_1": Verdict.LATER,
         "sbx_unavailable_1": Verdict.MAYBE_LATER,
         "sbx_internal_1": Verdict.MAYBE_LATER,
-        "sbx_thirdparty_1": Verdict.BROKEN,
+        "sbx_thirdparty_1": Verdict.PLATFORM_BROKEN,
         "sbx_flaky_1": Verdict.MAYBE_LATER,
     }
     outcomes = send_all(sender, list(expected))

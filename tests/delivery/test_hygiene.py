@@ -1,4 +1,4 @@
-"""A device is retired for three reasons and for nothing else, however a provider says no."""
+"""A device is retired for two reasons and for nothing else, however a provider says no."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def answer_of(status, code, field="", message=""):
     return interpret(Answer(7, status, json.dumps(body).encode()))
 
 
-def test_of_every_answer_only_three_kinds_mean_that_the_address_is_gone():
+def test_of_every_answer_only_two_kinds_mean_that_the_address_is_gone():
     gone = {
         (status, code, field)
         for status, code, field in product(STATUSES, CODES, FIELDS)
         if answer_of(status, code, field).verdict is Verdict.GONE
     }
     about_the_token = {(400, code, field) for code in CODES for field in ("message.token", "message.fid")}
-    dead = {(404, "UNREGISTERED", field) for field in FIELDS} | {(403, "SENDER_ID_MISMATCH", field) for field in FIELDS}
+    dead = {(404, "UNREGISTERED", field) for field in FIELDS}
     assert gone == about_the_token | dead
     assert answer_of(400, "INVALID_ARGUMENT", message=TOKEN_IS_BAD).verdict is Verdict.GONE
     assert answer_of(400, "INVALID_ARGUMENT", "message.android.ttl", TOKEN_IS_BAD).verdict is Verdict.PAYLOAD_WRONG
@@ -53,7 +53,7 @@ def test_of_every_answer_only_three_kinds_mean_that_the_address_is_gone():
 
 # The phone's fate in the sandbox → why it is retired; None: it is not.
 FATES = {
-    "ok": None, "unregistered": "UNREGISTERED", "mismatch": "SENDER_ID_MISMATCH", "invalid": "INVALID_ARGUMENT",
+    "ok": None, "unregistered": "UNREGISTERED", "mismatch": None, "invalid": "INVALID_ARGUMENT",
     "quota": None, "unavailable": None, "internal": None, "flaky": None,
 }  # fmt: skip
 
@@ -70,9 +70,8 @@ def test_a_run_retires_the_dead_with_reason_and_time_and_nobody_else(cast, conne
     for fate, endpoint in found.items():
         assert endpoint.is_active is (FATES[fate] is None)
         assert endpoint.retired_at is None if endpoint.is_active else before <= endpoint.retired_at <= timezone.now()
-    assert set(FATES.values()) - {None} == endpoints.RETIRED_WORDS.keys() - {
-        endpoints.STALE_REASON, endpoints.REMOVED_REASON,
-    }  # fmt: skip
+    no_run = {endpoints.STALE_REASON, endpoints.REMOVED_REASON, endpoints.MISMATCH_REASON}
+    assert set(FATES.values()) - {None} == endpoints.RETIRED_WORDS.keys() - no_run
 
 
 @pytest.mark.parametrize("fate", ["thirdparty", "quota"])

@@ -172,17 +172,6 @@ def test_nothing_goes_through_a_connection_that_is_off(cast, connected, sandbox,
     assert run_to_the_end(run).tally == {"accepted": 3}
 
 
-def test_a_key_of_apple_s_that_is_wrong_stops_once_and_then_only_its_devices(cast, connected, launched):
-    add_people(cast.workspace, 4, tokens=["sbx_thirdparty_1", "sbx_ok_1", "sbx_thirdparty_2", "sbx_ok_2"])
-    run = launched()
-    pipeline.tick(timezone.now())
-    pipeline.work(timezone.now())
-    assert fresh(run).state == State.PAUSED
-    assert "Check the APNs key" in fresh(run).last_error
-    run = run_to_the_end_after_resume(cast, run)
-    assert run.tally == {"accepted": 2, "rejected": 2}
-
-
 # --- people are faster than the engine ------------------------------------------------------------------------
 def test_a_topic_s_run_that_is_cancelled_as_it_is_prepared_gets_no_row(cast, connected, launched, monkeypatch):
     run = launched(target_kind="topic", target="news", title="Hi", body="there")

@@ -24,14 +24,14 @@ from campaigns.models import AmbiguityPolicy, Content, Endpoint, Run
 from campaigns.reasons import Reason
 from delivery import again, installation, leases, pipeline, record, work
 from delivery.connections import connect_sandbox
-from delivery.models import Installation, Message, Pace, Shard
+from delivery.models import Installation, Message, Pace, Reach, Shard
 from pushpilot.lib.signing import read_reference
 from tenants.models import Connection, User
 from tenants.scope import every_workspace, scope
 from tenants.workspaces import create_workspace
 from tests.story import add_people, received, write_campaign
 
-KINDS = ("ok", "ok", "ok", "unregistered", "flaky", "unavailable")
+KINDS = ("ok", "ok", "ok", "unregistered", "flaky", "unavailable", "thirdparty", "mismatch")
 State = Run.State
 # What ends a run comes late, or nothing else is ever tried.
 RARELY = some.sampled_from([False] * 7 + [True])
@@ -44,14 +44,16 @@ class RunMachine(RuleBasedStateMachine):
         kinds=some.lists(some.sampled_from(KINDS), min_size=1, max_size=12),
         policy=some.sampled_from(AmbiguityPolicy.values),
         expires=some.sampled_from([None, 30]),
+        platform=some.sampled_from(["android", "ios"]),
         is_prepared=some.sampled_from([True, True, True, False]),
     )
-    def begin(self, kinds, policy, expires, is_prepared):
+    def begin(self, kinds, policy, expires, platform, is_prepared):
         word = uuid.uuid4().hex[:12]
         self.owner = User.objects.create_user(f"{word}@machine.test", "irrelevant")
         self.workspace = create_workspace(word, owner=self.owner)
         connect_sandbox(self.workspace, by=self.owner)
-        add_people(self.workspace, len(kinds), tokens=[f"sbx_{kind}_{word}_{n}" for n, kind in enumerate(kinds)])
+        tokens = [f"sbx_{kind}_{word}_{n}" for n, kind in enumerate(kinds)]
+        add_people(self.workspace, len(kinds), tokens=tokens, platform=platform)
         campaign = write_campaign(self.workspace, ambiguity_policy=policy, expires_after_mins=expires)
         with scope(self.workspace):
             self.run = plan.schedule(campaign, by=self.owner, now=timezone.now())
@@ -148,6 +150,14 @@ class RunMachine(RuleBasedStateMachine):
             Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=now)
             Shard.objects.exclude(state=Shard.State.LEASED).update(not_before=now)
             Pace.objects.filter(connection__workspace=self.workspace).update(closed_until=None)
+            Reach.objects.filter(connection__workspace=self.workspace, held_since__isnull=False).update(probe_at=now)
+
+    @rule(chance=RARELY)
+    def a_platform_is_given_up(self, chance):
+        if not chance:
+            return
+        with scope(self.workspace):
+            Shard.objects.filter(state=Shard.State.HELD).update(held_until=timezone.now())
 
     @precondition(lambda self: self.fresh().ends_at)
     @rule(chance=RARELY)
@@ -244,6 +254,7 @@ class RunMachine(RuleBasedStateMachine):
             return
         for _ in range(60):
             self.time_passes()
+            self.a_platform_is_given_up(True)
             with scope(self.workspace):
                 plan.resume(self.fresh(), by=self.owner)
             pipeline.tick(timezone.now())

@@ -15,10 +15,11 @@ from delivery.channels.fcm.message import (
     payload_bytes,
 )
 from delivery.channels.fcm.sdk import check, check_message, send_with_sdk
-from delivery.channels.fcm.sender import FcmSender, interpret
+from delivery.channels.fcm.sender import REMEDIES, FcmSender, interpret
 
 __all__ = [
     "PAYLOAD_LIMIT_BYTES",
+    "REMEDIES",
     "CredentialsRefused",
     "FcmAccount",
     "FcmSender",

@@ -23,6 +23,17 @@ NO_RECEIPT = "NO_RECEIPT"
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 _ABOUT_THE_TOKEN = re.compile(r"(the )?(fcm )?registration token is not |invalid registration", re.IGNORECASE)
 _RECEIPT = re.compile(r"projects/[^/\s]+/messages/\S+")
+_KNOWN = {
+    (404, "UNREGISTERED"): Verdict.GONE,
+    (403, "SENDER_ID_MISMATCH"): Verdict.WRONG_SENDER,
+    (401, "THIRD_PARTY_AUTH_ERROR"): Verdict.PLATFORM_BROKEN,
+}
+REMEDIES = {
+    "ios": "Upload the APNs key in the Firebase console: Project settings → Cloud Messaging → Apple app configuration.",
+    "web": "Check the web push certificate in the Firebase console: Project settings → Cloud Messaging.",
+}
+"""Platforms that FCM reaches through somebody else's push service, and what to do if that refuses FCM."""
+
 _TARGET_FIELDS = frozenset({"message.token", "message.fid"})
 
 
@@ -96,7 +107,7 @@ def interpret(answer: Answer) -> Outcome:
     """Read one answer. Never raises, whatever the body holds; texts of a provider are cut at 500 characters.
 
     Sources: FCM's ErrorCode reference and ENGINE.md §1. A 404 that is not about a token (wrong address, no such
-    project), any 401 and any other 403 mean the connection, not the message. A 2xx counts as accepted only with FCM's
+    project), any other 401 and 403 mean the connection, not the message. A 2xx counts as accepted only with FCM's
     receipt in it: whoever else answered may have passed the message on or not.
     """
     if answer.failure is Failure.NOT_SENT:
@@ -167,8 +178,8 @@ def _verdict(status: int, code: str, error: dict[str, Any]) -> Verdict:
         return Verdict.LATER
     if status >= 500 or status == 408:
         return Verdict.MAYBE_LATER
-    if (status, code) in ((404, "UNREGISTERED"), (403, "SENDER_ID_MISMATCH")):
-        return Verdict.GONE
+    if (known := _KNOWN.get((status, code))) is not None:
+        return known
     if status == 400:
         return Verdict.GONE if _is_about_the_token(error) else Verdict.PAYLOAD_WRONG
     if status in (401, 403, 404) or status < 400:

@@ -22,7 +22,7 @@ from campaigns import plan
 from campaigns.endpoints import STALE
 from campaigns.models import Campaign, Contact, Endpoint, Revision, Run, Template
 from campaigns.reasons import Reason
-from delivery.models import Drill, Message, Shard
+from delivery.models import Drill, Message, Reach, Shard
 from tenants.models import ApiKey, Connection, IdentitySecret, Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 from tests.house.matrix.world import GLOBAL, OURS, World
@@ -93,6 +93,26 @@ def _sent_now(rows: Rows) -> None:
     with every_workspace():
         held = {"state": Shard.State.LEASED, "owner": "web1:7:ab12", "lease_until": now + timedelta(minutes=1)}
         Shard.objects.create(workspace_id=rows[Workspace].pk, run_id=run.pk, first_id=10**9, last_id=10**9, **held)
+
+
+def _held_for_a_platform(rows: Rows) -> None:
+    _in_state(Run.State.RUNNING)(rows)
+    run, message, now = rows[Run], rows[Message], timezone.now()
+    with every_workspace():
+        Message.objects.filter(pk=message.pk).update(reason=Reason.DEFERRED)
+        place = {"first_id": message.pk, "last_id": message.pk, "state": Shard.State.HELD, "held": {"ios": 1}}
+        Shard.objects.create(workspace_id=rows[Workspace].pk, run_id=run.pk, **place)
+        Reach.objects.create(connection_id=rows[Connection].pk, platform="ios", held_since=now, probe_at=now)
+
+
+def _retired_a_device(rows: Rows) -> None:
+    _settled_as(Reason.ENDPOINT_GONE)(rows)
+    code, now = "UNREGISTERED", timezone.now()
+    with every_workspace():
+        Run.objects.filter(pk=rows[Run].pk).update(retired=1, finished_at=now)
+        Message.objects.filter(pk=rows[Message].pk).update(error_code=code, attempted_at=now)
+        gone = {"is_active": False, "retired_at": now, "retired_reason": code, "last_seen_at": None}
+        Endpoint.objects.filter(pk=rows[Endpoint].pk).update(**gone)
 
 
 def _settled_as(reason: Reason) -> Callable[[Rows], None]:
@@ -206,6 +226,9 @@ PROOFS: dict[str, Proof] = {
     "campaigns_run_retry-failed": Proof(post={}, changes=Message, before=_settled_as(Reason.REJECTED)),
     "campaigns_run_resend-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
     "campaigns_run_close-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
+    "campaigns_run_try-held": Proof(post={}, changes=Reach, before=_held_for_a_platform),
+    "campaigns_run_close-held": Proof(post={}, changes=Message, before=_held_for_a_platform),
+    "campaigns_run_revive": Proof(post={}, changes=Endpoint, before=_retired_a_device),
     "campaigns_run_send-missed": _button(Run.State.MISSED),
     "reports_campaign_funnel": shows("Opened"),
     "reports_run_funnel": shows("Opened"),

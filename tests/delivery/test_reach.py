@@ -1,0 +1,382 @@
+"""A platform whose own push service refuses the provider is held; the others go on, and nobody is lost."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django.utils.timezone import now
+
+from campaigns import endpoints, plan
+from campaigns.models import Endpoint, Run
+from campaigns.reasons import Reason
+from delivery import again, connections, pipeline, reach, record, work
+from delivery.channels.base import Outcome, Verdict
+from delivery.channels.fcm import REMEDIES, FcmSender
+from delivery.models import Message, Reach, Shard
+from tenants.models import AuditEntry
+from tenants.scope import every_workspace, scope
+from tests.delivery.test_run_pages import lines, page, press, progress
+from tests.story import add_people, received, run_to_the_end
+
+State = Run.State
+REFUSED = "THIRD_PARTY_AUTH_ERROR"
+
+
+@pytest.fixture
+def keyless(monkeypatch):
+    """A function that takes the key of platforms away, and gives it back if it is called without any. The value is the
+    list of the platforms' devices that the provider was asked for."""
+    asked, without = [], set()
+    real = FcmSender.poll
+
+    def poll(sender, secs):
+        found = real(sender, secs)
+        with every_workspace():
+            rows = Message.objects.in_bulk([one.message_id for one in found])
+            devices = Endpoint.objects.in_bulk([row.endpoint_id for row in rows.values()])
+        platforms = [devices[rows[one.message_id].endpoint_id].platform for one in found]
+        asked.extend(platforms)
+        return [
+            Outcome(one.message_id, Verdict.PLATFORM_BROKEN, REFUSED, detail="Auth error from APNS")
+            if platform in without
+            else one
+            for one, platform in zip(found, platforms, strict=True)
+        ]
+
+    monkeypatch.setattr(FcmSender, "poll", poll)
+
+    def take(*platforms):
+        without.clear()
+        without.update(platforms)
+        asked.clear()
+        return asked
+
+    return take
+
+
+def go(run: Run, times: int = 3) -> Run:
+    for _ in range(times):
+        pipeline.tick(timezone.now())
+        pipeline.work(timezone.now())
+    with scope(run.workspace):
+        return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=run.pk)
+
+
+def account(run: Run) -> dict[str, int]:
+    with scope(run.workspace):
+        return record.account(run)
+
+
+def due(run: Run) -> None:
+    """The next try of every held platform is due."""
+    Reach.objects.exclude(held_since=None).update(probe_at=timezone.now())
+
+
+@pytest.fixture
+def one_iphone(cast, connected, launched, keyless):
+    add_people(cast.workspace, 1, platform="ios")
+    add_people(cast.workspace, 399)
+    keyless("ios")
+    return launched()
+
+
+def test_one_iphone_without_a_key_waits_and_399_androids_go_on(cast, connected, one_iphone):
+    run = go(one_iphone)
+    assert run.state == State.RUNNING
+    assert account(run) == {"accepted": 399, "deferred": 1}
+    with scope(cast.workspace):
+        row = Message.objects.get(reason=Reason.DEFERRED)
+        assert (row.error_code, row.attempts) == (REFUSED, 0)
+        shard = Shard.objects.exclude(held={}).get()
+        assert (shard.state, shard.held) == (Shard.State.HELD, {"ios": 1})
+        assert AuditEntry.objects.get(action="platform held").detail == {"platform": "ios", "code": REFUSED}
+        assert Endpoint.objects.filter(is_active=True).count() == 400
+    assert Reach.objects.get(platform="ios").held_since
+    assert Reach.objects.get(platform="android").proven_at
+
+
+def test_when_the_key_is_there_one_message_goes_first_and_the_rest_follows(cast, launched, connected, sandbox, keyless):
+    add_people(cast.workspace, 60, platform="ios")
+    add_people(cast.workspace, 3)
+    keyless("ios")
+    run = go(launched())
+    assert account(run) == {"accepted": 3, "deferred": 60}
+    asked = keyless()
+    assert account(go(run)) == {"accepted": 3, "deferred": 60}
+    assert asked == [], "not before its time"
+    due(run)
+    run = run_to_the_end(run)
+    assert run.tally == {"accepted": 63}
+    assert Reach.objects.filter(held_since=None, proven_at__isnull=False).count() == 2
+
+
+def test_a_platform_that_is_still_refused_costs_one_message_at_a_time(cast, connected, launched, keyless):
+    add_people(cast.workspace, 60, platform="ios")
+    asked = keyless("ios")
+    run = go(launched())
+    asked.clear()
+    tried = set()
+    for n in range(1, 4):
+        due(run)
+        go(run)
+        assert asked == ["ios"] * n
+        tried.add(Reach.objects.get().probe)
+        assert account(run) == {"deferred": 60}
+    assert len(tried) == 3, "another device each time"
+
+
+def test_the_next_campaign_of_the_connection_holds_the_platform_at_once(cast, connected, launched, keyless):
+    add_people(cast.workspace, 300, platform="ios")
+    add_people(cast.workspace, 3)
+    asked = keyless("ios")
+    go(launched())
+    asked.clear()
+    second = go(launched(name="Second"))
+    assert account(second) == {"accepted": 3, "deferred": 300}
+    assert asked == ["android"] * 3
+
+
+def test_two_platforms_are_held_and_released_each_by_itself(cast, connected, launched, keyless):
+    add_people(cast.workspace, 4, platform="ios")
+    add_people(cast.workspace, 4, platform="web")
+    keyless("ios", "web")
+    run = go(launched())
+    assert account(run) == {"deferred": 8}
+    keyless("web")
+    due(run)
+    assert account(go(run, 4)) == {"accepted": 4, "deferred": 4}
+    with scope(cast.workspace):
+        assert Shard.objects.get().held == {"web": 4}
+
+
+def test_a_platform_that_was_reached_is_not_held_for_one_app_without_a_key(cast, connected, launched, keyless):
+    tokens = ["sbx_ok_1", *(f"sbx_thirdparty_{n}" for n in range(work.HANDFUL - 1))]
+    add_people(cast.workspace, 1, tokens=["sbx_ok_0"], platform="ios")
+    run_to_the_end(launched(name="First"))
+    add_people(cast.workspace, len(tokens), tokens=tokens, platform="ios")
+    run = run_to_the_end(launched())
+    assert run.tally == {"accepted": 2, "rejected": len(tokens) - 1}
+    assert not Reach.objects.exclude(held_since=None).exists()
+
+
+def test_a_key_that_ends_holds_a_platform_that_was_reached_for_months(cast, connected, launched, keyless):
+    add_people(cast.workspace, 30, platform="ios")
+    run_to_the_end(launched(name="First"))
+    keyless("ios")
+    run = go(launched())
+    assert account(run) == {"rejected": work.HANDFUL - 1, "deferred": 30 - work.HANDFUL + 1}
+
+
+@pytest.mark.parametrize("platform", ["", "android"])
+def test_a_device_whose_platform_cannot_be_at_fault_is_rejected_alone(cast, connected, launched, platform):
+    add_people(cast.workspace, 3, tokens=[f"sbx_thirdparty_{n}" for n in range(3)], platform=platform)
+    add_people(cast.workspace, 3, platform=platform)
+    run = run_to_the_end(launched())
+    assert run.tally == {"accepted": 3, "rejected": 3}
+
+
+def test_what_waited_for_a_day_is_rejected_and_can_be_sent_again(cast, connected, one_iphone):
+    go(one_iphone)
+    with scope(cast.workspace):
+        Shard.objects.filter(state=Shard.State.HELD).update(held_until=timezone.now())
+    run = run_to_the_end(one_iphone)
+    assert (run.state, run.tally) == (State.COMPLETED, {"accepted": 399, "rejected": 1})
+    with scope(cast.workspace):
+        assert Message.objects.get(reason=Reason.REJECTED).error_code == REFUSED
+        assert record.add({}, *Shard.objects.values_list("tally", flat=True)) == run.tally
+
+
+def test_a_try_does_not_put_the_end_of_the_waiting_off(cast, connected, one_iphone):
+    go(one_iphone)
+    with scope(cast.workspace):
+        limit = Shard.objects.get(state=Shard.State.HELD).held_until
+    due(one_iphone)
+    go(one_iphone)
+    with scope(cast.workspace):
+        assert Shard.objects.get(state=Shard.State.HELD).held_until == limit
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_what_waits_for_a_platform_ends_with_its_run(cast, connected, launched, keyless, is_paused):
+    add_people(cast.workspace, 4, platform="ios")
+    keyless("ios")
+    run = go(launched(expires_after_mins=30))
+    if is_paused:
+        with scope(cast.workspace):
+            plan.pause(run, by=cast.owner)
+    for _ in range(2):
+        pipeline.tick(run.ends_at + timedelta(seconds=1))
+    run = go(run, 1)
+    assert (run.state, run.tally) == (State.COMPLETED, {"expired": 4})
+
+
+def test_a_cancelled_run_leaves_nobody_waiting(cast, connected, one_iphone):
+    run = go(one_iphone)
+    with scope(cast.workspace):
+        assert plan.cancel(run, by=cast.owner)
+    run = run_to_the_end(run)
+    assert (run.state, run.tally) == (State.CANCELLED, {"accepted": 399, "cancelled": 1})
+
+
+def test_other_credentials_are_tried_anew(cast, connected, one_iphone, keyless, sandbox):
+    go(one_iphone)
+    keyless()
+    with scope(cast.workspace):
+        connections.store_account(connected, sandbox.key_file(connected.project_id))
+    assert not Reach.objects.exists()
+    assert run_to_the_end(one_iphone).tally == {"accepted": 400}
+
+
+def test_a_late_answer_says_nothing_about_credentials_that_came_since(cast, connected, sandbox):
+    with scope(cast.workspace):
+        seen = type(connected).objects.get(pk=connected.pk)
+        connections.store_account(connected, sandbox.key_file(connected.project_id))
+        reach.learn(seen, {"android": None}, timezone.now())
+        assert not reach.proven(connected)
+        reach.learn(type(connected).objects.get(pk=connected.pk), {"android": None}, timezone.now())
+        assert reach.proven(connected) == {"android"}
+
+
+def test_a_worker_that_died_before_it_counted_loses_nobody(cast, connected, one_iphone, keyless):
+    go(one_iphone)
+    with scope(cast.workspace):
+        Shard.objects.filter(state=Shard.State.HELD).update(state=Shard.State.OPEN, held={}, held_until=None)
+    go(one_iphone)
+    keyless()
+    due(one_iphone)
+    assert run_to_the_end(one_iphone).tally == {"accepted": 400}
+
+
+def test_who_opts_out_while_waiting_is_not_sent_to(cast, connected, sandbox, one_iphone, keyless):
+    go(one_iphone)
+    keyless()
+    with scope(cast.workspace):
+        Endpoint.objects.filter(platform="ios").update(opted_in=False)
+    due(one_iphone)
+    assert run_to_the_end(one_iphone).tally == {"accepted": 399, "not_opted_in": 1}
+    assert len(received(sandbox, connected)) == 400  # the first try was swallowed on its way back, see `keyless`
+
+
+def test_nothing_is_sent_to_a_held_platform_after_a_pause_and_a_resume(cast, connected, one_iphone, keyless):
+    run = go(one_iphone)
+    asked = keyless("ios")
+    with scope(cast.workspace):
+        plan.pause(run, by=cast.owner)
+        plan.resume(run, by=cast.owner)
+    assert account(go(run)) == {"accepted": 399, "deferred": 1}
+    assert asked == []
+
+
+# --- what people read and decide --------------------------------------------------------------------------------
+def test_the_run_page_says_what_waits_why_and_what_to_do(cast, connected, one_iphone):
+    run = go(one_iphone)
+    where = progress(cast, run)
+    assert lines(where) == {"accepted": 399, "deferred": 1}
+    assert {"try-held", "close-held"} <= set(where["can"])
+    (notice,) = [one for one in where["notices"] if one["icon"] == "phonelink_off"]
+    for word in ("iOS", REFUSED, REMEDIES["ios"], "1 iOS device "):
+        assert word in notice["text"]
+    assert progress(cast, run, "viewer")["can"] == []
+    html = page(cast, run).content.decode()
+    assert 'data-verb="close-held" >' in html
+    connection = cast.client("owner").get(cast.url(f"tenants/connection/{connected.pk}/change/")).content.decode()
+    assert connection.count("data-held") == 1
+
+
+def test_a_person_tries_again_once_the_key_is_there(cast, connected, one_iphone, keyless):
+    run = go(one_iphone)
+    keyless()
+    press(cast, run, "try-held")
+    run = run_to_the_end(run)
+    assert run.tally == {"accepted": 400}
+    assert "held" not in str(progress(cast, run)["can"])
+    with scope(cast.workspace):
+        assert AuditEntry.objects.get(action="held platform tried again").detail["count"] == 1
+
+
+def test_a_person_ends_the_run_without_them_and_sends_again_later(cast, connected, one_iphone, keyless):
+    run = go(one_iphone)
+    press(cast, run, "close-held")
+    run = run_to_the_end(run)
+    assert (run.state, run.tally) == (State.COMPLETED, {"accepted": 399, "rejected": 1})
+    keyless()
+    press(cast, run, "retry-failed")
+    go(run)
+    due(run)
+    assert run_to_the_end(run).tally == {"accepted": 400}
+
+
+# --- what a run retired is revived as a whole -------------------------------------------------------------------
+@pytest.fixture
+def retired(cast, connected, launched):
+    """A run that retired six devices: of three it was right, if nobody says otherwise."""
+    add_people(cast.workspace, 6, tokens=[f"sbx_unregistered_{n}" for n in range(6)])
+    add_people(cast.workspace, 2)
+    run = run_to_the_end(launched())
+    assert run.retired == 6
+    return run
+
+
+def test_what_a_run_retired_is_revived_but_what_happened_since_stays(cast, retired):
+    with scope(cast.workspace):
+        gone = list(Endpoint.objects.filter(is_active=False).order_by("pk"))
+        endpoints.register(
+            cast.workspace, gone[0].contact.external_id, "app_push", "token", gone[0].value, "ios", now()
+        )
+        endpoints.register(
+            cast.workspace, gone[1].contact.external_id, "app_push", "token", gone[1].value, "ios", now()
+        )
+        endpoints.unregister(cast.workspace, [gone[1].value], now())
+        # Seen since, and found gone by a later run.
+        later = now() + timedelta(seconds=5)
+        Endpoint.objects.filter(pk=gone[2].pk).update(last_seen_at=later, retired_at=later)
+    assert progress(cast, retired)["counts"]["retired"] == 6
+    press(cast, retired, "revive")
+    with scope(cast.workspace):
+        left = dict(Endpoint.objects.filter(is_active=False).values_list("pk", "retired_reason"))
+        assert left == {gone[1].pk: endpoints.REMOVED_REASON, gone[2].pk: "UNREGISTERED"}
+        entry = AuditEntry.objects.get(action="devices revived")
+        assert (entry.detail["count"], entry.detail["retired_for"]) == (3, {"UNREGISTERED": 3})
+        assert Run.objects.get(pk=retired.pk).retired == 0
+        with pytest.raises(again.NotNow):
+            again.revive(retired, by=cast.owner)
+    assert "revive" not in progress(cast, retired)["can"]
+
+
+def test_reviving_one_run_leaves_alone_what_a_later_run_retired(cast, connected, retired, launched):
+    with scope(cast.workspace):
+        again.revive(retired, by=cast.owner)
+    second = run_to_the_end(launched(name="Second"))
+    assert second.retired == 6
+    with scope(cast.workspace):
+        Run.objects.filter(pk=retired.pk).update(retired=6, finished_at=now() - timedelta(hours=1))
+        with pytest.raises(again.NotNow):
+            again.revive(retired, by=cast.owner)
+        assert again.revive(second, by=cast.owner) == 6
+
+
+# --- a device list overrules what may have been our own fault ---------------------------------------------------
+@pytest.mark.parametrize(
+    ("reason", "seen_days_ago", "fate"),
+    [
+        (endpoints.MISMATCH_REASON, 30, "returned"),  # when it was seen says nothing about whose it is
+        (endpoints.MISMATCH_REASON, 80, "outdated"),  # we know a later sighting
+        (endpoints.STALE_REASON, 30, "returned"),  # it was not silent for 270 days
+        ("UNREGISTERED", 30, "outdated"),
+        ("UNREGISTERED", 1, "returned"),
+        (endpoints.REMOVED_REASON, 30, "outdated"),
+    ],
+)
+def test_a_device_list_that_says_seen_revives_by_what_it_was_retired_for(cast, reason, seen_days_ago, fate):
+    add_people(cast.workspace, 1)
+    with scope(cast.workspace):
+        Endpoint.objects.update(
+            is_active=False, retired_reason=reason, retired_at=now() - timedelta(days=2),
+            last_seen_at=now() - timedelta(days=60),
+        )  # fmt: skip
+        device = Endpoint.objects.select_related("contact").get()
+        seen = endpoints.Registration(
+            device.contact.external_id, device.channel, device.kind, device.value, "", now() - timedelta(seen_days_ago)
+        )
+        assert endpoints.register_all(cast.workspace, [seen], now()) == {fate: 1}
+        assert Endpoint.objects.get().is_active is (fate == "returned")
