@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import zoneinfo
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -21,6 +22,8 @@ from campaigns.segments import OPERATORS, Rule, RuleError
 from pushpilot.lib import clock
 from tenants.models import Workspace
 
+AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
+SCHEDULE_FIELDS = ("scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule")
 MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day")]
 
 
@@ -173,10 +176,11 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         self.check_sending(self.instance)
         self._clean_target(cleaned)
         try:
-            cleaned["rule"] = self.audience_rule()
+            if not self.has_any_error(AUDIENCE_FIELDS):  # one sentence for one mistake
+                cleaned["rule"] = self.audience_rule()
         except RuleError as error:
             self.add_error("audience_value" if "value" in str(error) else "audience", str(error))
-        if cleaned.get("schedule_type") == Campaign.Schedule.RECURRING:
+        if cleaned.get("schedule_type") == Campaign.Schedule.RECURRING and not self.has_any_error(SCHEDULE_FIELDS):
             try:
                 cleaned["recurrence_rule"] = self.recurrence()
             except clock.RecurrenceError as error:
@@ -185,6 +189,9 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         else:
             cleaned["recurrence_rule"] = ""
         return cleaned
+
+    def has_any_error(self, fields: Sequence[str]) -> bool:
+        return any(self.has_error(name) for name in fields)
 
     def _clean_target(self, cleaned: dict[str, Any]) -> None:
         kind = str(cleaned.get("audience") or "")

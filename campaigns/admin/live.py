@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
 from campaigns import audience, lint, push
-from campaigns.admin.forms import CampaignForm
+from campaigns.admin.forms import AUDIENCE_FIELDS, SCHEDULE_FIELDS, CampaignForm
 from campaigns.admin.words import NEXT_SHOWN, audience_words, moment_words, whom_words
 from campaigns.models import Campaign, Channel, Contact, Target, Template
 from campaigns.reasons import Reason
@@ -40,6 +41,8 @@ def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     kind = str(form.cleaned_data.get("audience") or "")
     if kind in (Target.TOPIC, Target.CONDITION):
         return _count_subscribers(workspace, form, channel, kind)
+    if problem := _problem(form, AUDIENCE_FIELDS):
+        return JsonResponse({"error": problem, "notes": {}})
     try:
         rule = form.audience_rule()
         people, devices = count_people(workspace, rule), audience.forecast(workspace, channel, rule)
@@ -75,6 +78,11 @@ def _notes(form: CampaignForm, asked: Campaign) -> dict[str, str]:
     return notes
 
 
+def _problem(form: CampaignForm, fields: Sequence[str]) -> str:
+    """What the submit would say about these fields: reading them once more would judge what it has thrown out."""
+    return next((str(form.errors[name][0]) for name in fields if name in form.errors), "")
+
+
 def count_people(workspace: Workspace, rule: Rule) -> int:
     """Contacts that the rule matches. Raises RuleError."""
     return Contact.objects.filter(compile_rule(rule), workspace=workspace).count()
@@ -82,6 +90,8 @@ def count_people(workspace: Workspace, rule: Rule) -> int:
 
 def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     """The next five occurrences of the repetition in the form, on the clocks of its zone."""
+    if problem := _problem(form, SCHEDULE_FIELDS):
+        return JsonResponse({"error": problem})
     start, now = form.cleaned_data.get("scheduled_at"), timezone.now()
     if start is None:
         return JsonResponse({"error": "Choose the first date and time to see the next sends."})

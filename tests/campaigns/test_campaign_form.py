@@ -313,6 +313,34 @@ def test_the_next_five_dates_are_shown_in_the_workspace_s_time(company):
     assert "at least one day" in live(company, "dates", **none).json()["error"]
 
 
+WEEKLY = {"schedule_type": "recurring", "scheduled_at": "2031-01-06T09:00", "repeat": "weekly", "weekdays": ["MO"]}
+WHOSE = {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gte"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields"),
+    [
+        ("dates", {**WEEKLY, "repeat": "custom", "recurrence_rule": "FREQ=HOURLY"}),
+        ("dates", {**WEEKLY, "repeat": "custom", "recurrence_rule": "FREQ=DAILY;COUNT=2;UNTIL=20310101T000000Z"}),
+        ("dates", {**WEEKLY, "repeat": "custom", "recurrence_rule": "FREQ=DAILY;" + "x" * 512}),
+        ("dates", {**WEEKLY, "weekdays": []}),
+        ("dates", {**WEEKLY, "weekdays": ["XX"]}),
+        ("dates", {**WEEKLY, "interval": "0"}),
+        ("dates", {**WEEKLY, "repeat": "monthly", "month_day": "32"}),
+        ("dates", {**WEEKLY, "scheduled_at": "1969-01-01T09:00"}),
+        ("audience", {**WHOSE, "audience_value": "many"}),
+        ("audience", {**WHOSE, "audience_value": ""}),
+        ("audience", {**WHOSE, "audience_value": "1" * 2001}),
+        ("audience", {**WHOSE, "audience_field": ""}),
+        ("audience", {"audience": "topic", "topic": "two words"}),
+        ("audience", {"audience": "everybody"}),
+    ],
+)
+def test_the_live_hint_says_the_same_sentence_as_the_submit(company, answer, fields):
+    [sentence] = [error for errors in refused(company, **fields).values() for error in errors]
+    assert live(company, answer, **fields).json()["error"] == sentence
+
+
 @pytest.mark.parametrize(
     "rule",
     ["FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=MO,SU", "FREQ=MONTHLY;INTERVAL=2;BYMONTHDAY=-1",
