@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from unfold.decorators import action, display
 
+from campaigns import removal
 from campaigns.admin import live, review
 from campaigns.admin.attributes import for_page
 from campaigns.admin.forms import CampaignForm
@@ -275,7 +276,7 @@ class CampaignAdmin(WorkspaceAdmin):
         if not self.has_change_permission(request, campaign):
             raise PermissionDenied("Your role may not edit campaigns.")
         status = campaign.get_status_display().lower()
-        messages.error(request, f"Nothing was saved: the campaign is {status}. Cancel its run before editing.")
+        messages.error(request, f"Nothing was saved: the campaign is {status}. Stop it before you edit it.")
         return redirect("admin:campaigns_campaign_change", campaign.pk)
 
     def _editor(self, request: HttpRequest, campaign: Campaign | None) -> dict[str, Any]:
@@ -292,6 +293,7 @@ class CampaignAdmin(WorkspaceAdmin):
                 if value in SENDABLE or (campaign and campaign.channel == value)
             ],
             "runs": review.runs_of(campaign) if campaign else [],
+            "may_delete": campaign is not None and not removal.why_not(campaign),
             "panels": [panel(request, campaign) for panel in review.PANELS] if campaign else [],
             "saved_rule": audience_words(campaign.audience_rule) if campaign else "",
             "undo_secs": review.undo_secs(),
@@ -395,15 +397,20 @@ class CampaignAdmin(WorkspaceAdmin):
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         campaign = self.get_object(request, object_id)
-        if campaign is not None and self.has_delete_permission(request, campaign) and campaign.runs.exists():
-            messages.error(
-                request,
-                f"“{campaign}” has been scheduled or sent, and its record of who got what is kept. "
-                "It cannot be deleted; cancel it if it should not go out.",
-            )
+        may_delete = campaign is not None and self.has_delete_permission(request, campaign)
+        if may_delete and (kept := removal.why_not(campaign)):
+            messages.error(request, f"“{campaign}” is not deleted. {kept}")
             return redirect("admin:campaigns_campaign_change", campaign.pk)
         response: HttpResponse = super().delete_view(request, object_id, extra_context)
         return response
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Without its runs, which go with it: Django would read every recipient of them, and stop at a revision."""
+        return [str(campaign) for campaign in objs], {"campaigns": len(objs)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        if kept := removal.remove(obj):  # somebody scheduled it in this moment
+            raise PermissionDenied(kept)
 
 
 @transaction.atomic
@@ -418,7 +425,7 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
         **{
             name: getattr(campaign, name)
             for name in ("description", "channel", "tone", "audience_rule", "target_kind", "target", "schedule_type",
-                         "wall_clock", "time_zone", "recurrence_rule", "template_id", *SENDING_FIELDS)
+                         "wall_clock", "time_zone", "recurrence_rule", "skip_dates", "template_id", *SENDING_FIELDS)
         },
     )  # fmt: skip
     copy.save()

@@ -206,9 +206,9 @@ def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[
         return "Nobody got it: its run says why. Editing makes it a draft again."
     if campaign.status == status.SCHEDULED and current:
         when = both_clocks(current["run"].intended_at, campaign, timezone.now())
-        return f"Scheduled for {when}. Its message can be edited; to change anything else, cancel the run."
+        return f"Scheduled for {when}. Its message can be edited. The run's page moves or stops it."
     return {
-        status.SCHEDULED: "Scheduled. Its message can be edited; to change anything else, cancel the run.",
+        status.SCHEDULED: "Scheduled. Its message can be edited. The run's page moves or stops it.",
         status.RUNNING: "Going out right now.",
         status.PAUSED: "Paused: nobody gets it until somebody resumes the run.",
         status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",

@@ -1,0 +1,33 @@
+"""Deleting a campaign of which nothing was ever handed to a provider; what was sent stays, with who got what."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from campaigns.models import Campaign, Run
+from campaigns.reasons import Reason
+
+ATTEMPTED = {reason.slug for reason in Reason if reason.is_attempted}
+
+
+def why_not(campaign: Campaign) -> str:
+    """The sentence that says why the campaign is kept; "" if it may go."""
+    if not campaign.is_editable:
+        return "It is scheduled or being sent. Cancel it first."
+    for run in Run.objects.filter(campaign=campaign.pk).exclude(started_at=None).only("state", "tally", "finished_at"):
+        if run.finished_at is None:
+            return "One of its runs is still being wound up. Try again in a moment."
+        if ATTEMPTED & {slug for slug, count in run.tally.items() if count}:
+            return "It has been sent, and its record of who got what is kept."
+    return ""
+
+
+@transaction.atomic
+def remove(campaign: Campaign) -> str:
+    """Delete the campaign with its runs. Returns why not, as `why_not`; then nothing is deleted."""
+    held = Campaign.objects.select_for_update().get(pk=campaign.pk)  # a schedule locks it too
+    if kept := why_not(held):
+        return kept
+    held.runs.all().delete()  # before the revisions, which they protect
+    held.delete()
+    return ""
