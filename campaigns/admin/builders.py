@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from campaigns import push
 from campaigns.segments import OPERATORS, Rule, RuleError, validate
-from pushpilot.lib.clock import RecurrenceError, parse_rrule
+from pushpilot.lib.clock import RecurrenceError, parse_rrule, resolve
 
 WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
 REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Custom rule (RRULE)"}
 _LISTED = re.compile(
     r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|“(?P<curly>[^“”]*)”\s*|(?P<plain>(?!\s*["“])[^,]*))(?:,|\Z)"""
 )
+ENDS = {"": "Never", "date": "After a day", "count": "After a number of sends"}
+END_OF_DAY = time(23, 59, 59)
+SKIPS_LIMIT = 400
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
 
 
@@ -119,6 +124,50 @@ def build_recurrence(repeat: str, interval: int, weekdays: Sequence[str], month_
     if repeat == "monthly":
         return parse_rrule(f"FREQ=MONTHLY{every};BYMONTHDAY={month_day}")
     return parse_rrule(custom)
+
+
+def build_end(rule: str, ends: str, end_date: date | None, count: int | None, zone: ZoneInfo) -> str:
+    """The rule with its end: after that day on the clock of the zone, or after so many sends, skipped ones included.
+
+    Raises RecurrenceError with a sentence.
+    """
+    if not ends:
+        return rule
+    if re.search("COUNT=|UNTIL=", rule):
+        raise RecurrenceError("The rule has an end of its own. Choose “Never” here, or take COUNT or UNTIL out of it.")
+    if ends == "count":
+        if count is None:
+            raise RecurrenceError("Fill in after how many sends the series ends.")
+        return parse_rrule(f"{rule};COUNT={count}")
+    if end_date is None:
+        raise RecurrenceError("Choose the last day of the series.")
+    until = resolve(datetime.combine(end_date, END_OF_DAY), zone)
+    return parse_rrule(f"{rule};UNTIL={until:%Y%m%dT%H%M%SZ}")
+
+
+def read_end(rule: str, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
+    """(the rule without an end that the builder can express, the inputs of that end)."""
+    rest, _, end = rule.rpartition(";")
+    if end.startswith("COUNT=") and rest:
+        return rest, {"ends": "count", "count": int(end.removeprefix("COUNT="))}
+    if end.startswith("UNTIL=") and rest:
+        until = datetime.strptime(end, "UNTIL=%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).astimezone(zone)
+        if until.time() == END_OF_DAY:
+            return rest, {"ends": "date", "end_date": until.date()}
+    return rule, {"ends": ""}
+
+
+def build_skips(text: str) -> list[str]:
+    """The days, in order, of dates with commas or lines between. Raises RecurrenceError with a sentence."""
+    days = set()
+    for part in filter(None, re.split(r"[\s,;]+", text)):
+        try:
+            days.add(date.fromisoformat(part if len(part) == 10 else "").isoformat())
+        except ValueError:
+            raise RecurrenceError(f"“{part[:30]}” is no date. Write year, month and day: 2026-12-25.") from None
+    if len(days) > SKIPS_LIMIT:
+        raise RecurrenceError(f"A series can skip {SKIPS_LIMIT} dates; these are {len(days)}.")
+    return sorted(days)
 
 
 def read_recurrence(rule: str) -> dict[str, Any]:

@@ -23,7 +23,10 @@ from pushpilot.lib import clock
 from tenants.models import Workspace
 
 AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
-SCHEDULE_FIELDS = ("scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule")
+SCHEDULE_FIELDS = (
+    "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule", "ends", "end_date",
+    "count", "skipped",
+)  # fmt: skip
 MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day")]
 
 
@@ -50,6 +53,10 @@ class WallClockField(forms.DateTimeField):
 
 class _DateTimeInput(UnfoldAdminTextInputWidget):
     input_type = "datetime-local"
+
+
+class _DateInput(forms.DateInput, UnfoldAdminTextInputWidget):
+    input_type = "date"
 
 
 class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions):
@@ -100,6 +107,16 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
     )
     month_day = select_field("On day", MONTH_DAYS)
     recurrence_rule = text_field("Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule.")
+    ends = select_field("The series ends", list(builders.ENDS.items()))
+    end_date = forms.DateField(
+        label="Last day", required=False, widget=_DateInput(format="%Y-%m-%d"), input_formats=["%Y-%m-%d"],
+        error_messages={"invalid": "Write year, month and day: 2027-01-31."},
+    )  # fmt: skip
+    count = forms.IntegerField(
+        label="Number of sends", required=False, min_value=1, max_value=9999, widget=NumberInput(),
+        help_text="Skipped dates count.",
+    )  # fmt: skip
+    skipped = text_field("Skip these dates", 5000, "2026-12-25, 2027-01-01", "On the clock of the series.")
 
     class Meta:
         model = Campaign
@@ -134,8 +151,14 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
             **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
             "scheduled_at": instance.starts if instance else None,
             "time_zone": (instance.time_zone if instance else "") or self.workspace.time_zone,
-            **builders.read_recurrence(instance.recurrence_rule if instance else ""),
+            **self._stored_series(instance),
         }
+
+    def _stored_series(self, instance: Campaign | None) -> dict[str, Any]:
+        if instance is None or instance.workspace_id is None:
+            return builders.read_recurrence("")
+        rule, end = builders.read_end(instance.recurrence_rule, instance.zone)
+        return {**builders.read_recurrence(rule), **end, "skipped": ", ".join(instance.skip_dates)}
 
     def _zone_choices(self) -> list[tuple[str, str]]:
         """The zone of the schedule, that of the workspace, and a valid one that was posted."""
@@ -181,14 +204,22 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         except RuleError as error:
             self.add_error("audience_value" if "value" in str(error) else "audience", str(error))
         if cleaned.get("schedule_type") == Campaign.Schedule.RECURRING and not self.has_any_error(SCHEDULE_FIELDS):
-            try:
-                cleaned["recurrence_rule"] = self.recurrence()
-            except clock.RecurrenceError as error:
-                field = {"weekly": "weekdays", "monthly": "month_day", "daily": "interval"}
-                self.add_error(field.get(cleaned.get("repeat", ""), "recurrence_rule"), str(error))
+            self._clean_series(cleaned)
         else:
-            cleaned["recurrence_rule"] = ""
+            cleaned["recurrence_rule"], cleaned["skips"] = "", []
         return cleaned
+
+    def _clean_series(self, cleaned: dict[str, Any]) -> None:
+        field = {"weekly": "weekdays", "monthly": "month_day", "daily": "interval"}
+        at = field.get(cleaned.get("repeat", ""), "recurrence_rule")
+        try:
+            rule = self.repetition()
+            at = {"date": "end_date", "count": "count"}.get(cleaned.get("ends") or "", "ends")
+            cleaned["recurrence_rule"] = self.with_end(rule)
+            at = "skipped"
+            cleaned["skips"] = self.skips()
+        except clock.RecurrenceError as error:
+            self.add_error(at, str(error))
 
     def has_any_error(self, fields: Sequence[str]) -> bool:
         return any(self.has_error(name) for name in fields)
@@ -212,7 +243,18 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         return builders.build_rule(field, op, value, known.kind if known else "")
 
     def recurrence(self) -> str:
-        """The repetition as it stands in the form. Raises RecurrenceError."""
+        """The rule of the series as it stands in the form. Raises RecurrenceError."""
+        return self.with_end(self.repetition())
+
+    def with_end(self, rule: str) -> str:
+        given, zone = self.cleaned_data.get, zoneinfo.ZoneInfo(self.cleaned_data["time_zone"])
+        return builders.build_end(rule, given("ends") or "", given("end_date"), given("count"), zone)
+
+    def skips(self) -> list[str]:
+        return builders.build_skips(self.cleaned_data.get("skipped") or "")
+
+    def repetition(self) -> str:
+        """How often, without an end. Raises RecurrenceError."""
         given = self.cleaned_data.get
         return builders.build_recurrence(
             given("repeat") or "weekly", given("interval") or 1, given("weekdays") or [],
@@ -236,6 +278,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         self.instance.target = self.cleaned_data["target"]
         self.instance.template_id = self.cleaned_data["template_used"]
         self.instance.starts = self.cleaned_data["scheduled_at"]
+        self.instance.skip_dates = self.cleaned_data["skips"]
         saved: Campaign = super().save(commit)
         return saved
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -96,15 +97,15 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     if start is None:
         return JsonResponse({"error": "Choose the first date and time to see the next sends."})
     try:
-        rule = form.recurrence()
+        rule, skip = form.recurrence(), {date.fromisoformat(day) for day in form.skips()}
     except clock.RecurrenceError as error:
         return JsonResponse({"error": str(error)})
     zone = ZoneInfo(form.cleaned_data.get("time_zone") or workspace.time_zone)
-    found = islice(clock.occurrences(rule, start, zone, after=now), NEXT_SHOWN)
-    dates = [moment_words(at, zone, now) for at in found]
+    found = list(islice(clock.occurrences(rule, start, zone, after=now, skip=skip), NEXT_SHOWN + 1))
+    dates = [moment_words(at, zone, now) for at in found[:NEXT_SHOWN]]
     if not dates:
         return JsonResponse({"error": clock.NO_DATE})
-    return JsonResponse({"rule": rule, "words": clock.in_words(rule), "dates": dates})
+    return JsonResponse({"rule": rule, "words": clock.in_words(rule), "dates": dates, "ends": len(found) <= NEXT_SHOWN})
 
 
 def find_templates(request: HttpRequest) -> JsonResponse:

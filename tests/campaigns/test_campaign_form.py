@@ -313,6 +313,55 @@ def test_the_next_five_dates_are_shown_in_the_workspace_s_time(company):
     assert "at least one day" in live(company, "dates", **none).json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("end", "rule"),
+    [
+        ({"ends": "count", "count": "3"}, "FREQ=WEEKLY;BYDAY=MO;COUNT=3"),
+        ({"ends": "date", "end_date": "2031-01-31"}, "FREQ=WEEKLY;BYDAY=MO;UNTIL=20310131T182959Z"),
+        ({"ends": "", "count": "3", "end_date": "2031-01-31"}, "FREQ=WEEKLY;BYDAY=MO"),
+    ],
+)
+def test_a_series_ends_as_chosen_skips_its_dates_and_is_shown_so_again(company, end, rule):
+    skips = "2031-01-20,2031-01-13\n2031-01-13"
+    campaign = saved(company, **WEEKLY, **end, skipped=skips)
+    assert (campaign.recurrence_rule, campaign.skip_dates) == (rule, ["2031-01-13", "2031-01-20"])
+    form = company.client("member").get(change(company, campaign)).context["adminform"].form
+    assert (form["ends"].value() or "", form["repeat"].value()) == (end["ends"], "weekly")
+    again = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+    again["end_date"] = str(again.get("end_date", ""))
+    assert company.client("member").post(change(company, campaign), {**again, "_save": "1"}).status_code == 302
+    with scope(company.workspace):
+        campaign.refresh_from_db()
+    assert (campaign.recurrence_rule, campaign.skip_dates) == (rule, ["2031-01-13", "2031-01-20"])
+
+
+def test_the_resulting_dates_are_shown_while_typing(company):
+    given = {**WEEKLY, "ends": "count", "count": "4", "skipped": "2031-01-13"}
+    answer = live(company, "dates", **given).json()
+    assert [date.split(",")[0] for date in answer["dates"]] == ["Mon 6 Jan 2031", "Mon 20 Jan 2031", "Mon 27 Jan 2031"]
+    assert answer["ends"]
+    assert not live(company, "dates", **WEEKLY).json()["ends"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"skipped": "25/12/2026"}, "skipped"),
+        ({"skipped": "2026-02-30"}, "skipped"),
+        ({"ends": "count"}, "count"),
+        ({"ends": "count", "count": "0"}, "count"),
+        ({"ends": "date"}, "end_date"),
+        ({"ends": "date", "end_date": "soon"}, "end_date"),
+        ({"ends": "both"}, "ends"),
+        ({"repeat": "custom", "recurrence_rule": "FREQ=DAILY;COUNT=2", "ends": "count", "count": "2"}, "count"),
+    ],
+)
+def test_an_end_that_cannot_be_is_an_error_at_its_field_and_in_the_hint(company, fields, field):
+    errors = refused(company, **{**WEEKLY, **fields})
+    assert list(errors) == [field]
+    assert live(company, "dates", **{**WEEKLY, **fields}).json()["error"] == errors[field][0]
+
+
 WEEKLY = {"schedule_type": "recurring", "scheduled_at": "2031-01-06T09:00", "repeat": "weekly", "weekdays": ["MO"]}
 WHOSE = {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gte"}
 

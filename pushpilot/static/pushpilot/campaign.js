@@ -75,7 +75,8 @@ function bindAudience() {
 
 function bindDates() {
   const box = editor.querySelector("[data-dates]");
-  const names = ["schedule_type", "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule"];
+  const names = ["schedule_type", "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule",
+    "ends", "end_date", "count", "skipped"];
   const ask = live(editor.dataset.datesUrl, names, (answer) => {
     box.dataset.state = answer.error ? "error" : "";
     if (answer.error) {
@@ -84,7 +85,8 @@ function bindDates() {
     }
     const list = document.createElement("ol");
     list.append(...answer.dates.map((date) => element("li", date)));
-    box.replaceChildren(element("strong", `Next sends, ${answer.words}`), list, element("code", answer.rule));
+    const end = answer.ends ? [element("p", "Then the series ends.")] : [];
+    box.replaceChildren(element("strong", `Next sends, ${answer.words}`), list, ...end, element("code", answer.rule));
   });
   ask();
 }
