@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 from ninja import Router
 
 from campaigns import endpoints
+from campaigns.consent import Word
 from campaigns.endpoints import Registration
 from campaigns.models import Channel
 from pushpilot.lib.batches import Rejection, split
@@ -42,6 +43,17 @@ _limiter = Limiter("devices")
 _encoder = msgspec.json.Encoder()
 
 
+class PostedConsent(Struct, forbid_unknown_fields=True):
+    """What a person said about being written to."""
+
+    opted_in: Annotated[bool, Meta(description="Yes or no.")]
+    at: Annotated[datetime, Meta(description="When they said so, with time zone. A newer word, from anywhere, stays.")]
+    channel: Annotated[
+        Literal["", "app_push", "web_push", "sms", "email", "whatsapp", "all"],
+        Meta(description="`all` are all channels, those of later too. Default: the channel of the device."),
+    ] = ""
+
+
 class PostedDevice(Struct, forbid_unknown_fields=True):
     """One device, as your app registered it with Firebase."""
 
@@ -54,7 +66,11 @@ class PostedDevice(Struct, forbid_unknown_fields=True):
         "token"
     )
     opted_in: Annotated[
-        bool | None, Meta(description="Does the person allow notifications? Left out: as before, at first yes.")
+        bool | None,
+        Meta(description="The device's own permission: does it show notifications? Left out: as before, at first yes."),
+    ] = None
+    consent: Annotated[
+        PostedConsent | None, Meta(description="What the person has said, if you know. Left out: as before.")
     ] = None
     last_seen_at: Annotated[
         datetime | None,
@@ -138,7 +154,8 @@ def register_devices(request: HttpRequest) -> HttpResponse:
     one of somebody else moves, a person whom nobody knew is created. Sending it again changes nothing."""
     now = timezone.now()
     with _inside(request) as workspace:
-        taken, rejected = _judge(request, PostedDevice, lambda device: _registration(device, now))
+        by = _name_of(caller_of(request))
+        taken, rejected = _judge(request, PostedDevice, lambda device: _registration(device, by, now))
         last = {said.address: index for index, said in taken.items()}
         for index, said in taken.items():
             if last[said.address] != index:
@@ -164,6 +181,13 @@ def unregister_devices(request: HttpRequest) -> HttpResponse:
         with _storing():
             retired = endpoints.unregister(workspace, taken.values(), now)
     return _answer(Unregistered(len(taken), retired, rejected))
+
+
+def _name_of(caller: Caller) -> str:
+    """Who says it, as the proof of a consent."""
+    if caller.user is not None:
+        return caller.user.email
+    return f"API key {caller.key.id}" if caller.key is not None else ""
 
 
 @contextmanager
@@ -243,15 +267,25 @@ def _decoded(decoder: msgspec.json.Decoder[P], item: Raw) -> P:
         raise OutOfBounds("bad_text", f"The device is not valid JSON: {error}."[:300]) from error
 
 
-def _registration(device: PostedDevice, now: datetime) -> Registration:
+def _registration(device: PostedDevice, by: str, now: datetime) -> Registration:
     contact = check_id(device.external_user_id, "external_user_id", 200, least=1)
     channel = Channel.WEB_PUSH if device.platform == "web" else Channel.APP_PUSH
-    seen_at = check_zoned(device.last_seen_at, "last_seen_at") if device.last_seen_at else now
-    if seen_at < EARLIEST or seen_at > now + CLOCKS_APART:
-        raise OutOfBounds("time_out_of_range", "last_seen_at lies before the year 2000 or in the future; set it right.")
+    seen_at = _moment(device.last_seen_at, "last_seen_at", now) if device.last_seen_at else now
+    word = None
+    if said := device.consent:
+        at = _moment(said.at, "consent.at", now)
+        word = Word(said.channel or channel, said.opted_in, "api", by, at, external_id=contact)
     return Registration(
-        contact, channel, device.kind, _token(device.token), device.platform, min(seen_at, now), device.opted_in
+        contact, channel, device.kind, _token(device.token), device.platform, seen_at, device.opted_in, word
     )
+
+
+def _moment(at: datetime, field: str, now: datetime) -> datetime:
+    """The moment, not after now. Raises OutOfBounds."""
+    check_zoned(at, field)
+    if at < EARLIEST or at > now + CLOCKS_APART:
+        raise OutOfBounds("time_out_of_range", f"{field} lies before the year 2000 or in the future; set it right.")
+    return min(at, now)
 
 
 def _token(token: str) -> str:

@@ -11,9 +11,7 @@ from typing import Any
 from django.db.models import (
     Case,
     Count,
-    Exists,
     FilteredRelation,
-    OuterRef,
     Q,
     QuerySet,
     SmallIntegerField,
@@ -21,7 +19,8 @@ from django.db.models import (
     When,
 )
 
-from campaigns.models import Consent, Contact, Endpoint
+from campaigns import consent
+from campaigns.models import Contact, Endpoint
 from campaigns.reasons import Reason
 from campaigns.segments import Rule, compile_rule
 from tenants.models import Workspace
@@ -31,15 +30,12 @@ def recipients(workspace: Workspace, channel: str, rule: Rule) -> QuerySet[Any, 
     """Rows {contact_id, endpoint_id | None, reason}: one per contact and endpoint of the channel, one for a contact
     without any. `reason` is PENDING for who will be sent to, else the first gate that stops them.
     """
-    unsubscribed = Consent.objects.filter(
-        contact=OuterRef("pk"), channel=channel, topic="", status=Consent.Status.OPTED_OUT
-    )
     return (
         Contact.objects.filter(compile_rule(rule), workspace=workspace)
         .annotate(reached=FilteredRelation("endpoints", condition=Q(endpoints__channel=channel)))
         .annotate(
             reason=Case(
-                When(Exists(unsubscribed), then=Value(Reason.UNSUBSCRIBED)),
+                When(consent.opted_out(channel), then=Value(Reason.UNSUBSCRIBED)),
                 When(reached__isnull=True, then=Value(Reason.NO_ENDPOINT)),
                 When(reached__is_active=False, then=Value(Reason.ENDPOINT_INACTIVE)),
                 When(reached__opted_in=False, then=Value(Reason.NOT_OPTED_IN)),

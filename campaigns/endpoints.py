@@ -15,6 +15,7 @@ from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from campaigns import consent
 from campaigns.models import Channel, Contact, Endpoint, EndpointMove
 from tenants import audit
 from tenants.models import User, Workspace
@@ -41,7 +42,8 @@ _FIELDS = ("contact", "kind", "platform", "opted_in", "is_active", "retired_at",
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What somebody says about one device. `contact` is an external id; `platform` "" and `opted_in` None: not said."""
+    """What somebody says about one device. `contact` is an external id; `platform` "" and `opted_in` None: not said.
+    `word` is what its person has said about being written to, which is another thing than the device's permission."""
 
     contact: str
     channel: str
@@ -50,6 +52,7 @@ class Registration:
     platform: str
     seen_at: datetime
     opted_in: bool | None = None
+    word: consent.Word | None = None
 
     @property
     def address(self) -> tuple[str, str]:
@@ -100,6 +103,8 @@ def register_all(workspace: Workspace, registrations: Sequence[Registration], no
         changed, update_conflicts=True, unique_fields=["workspace", "channel", "value"], update_fields=_FIELDS
     )
     EndpointMove.objects.bulk_create(moves)
+    if words := [registration.word for registration in said.values() if registration.word is not None]:
+        consent.record(workspace, words)
     return fates
 
 
@@ -122,6 +127,7 @@ def _contacts(workspace: Workspace, said: Iterable[Registration], now: datetime)
             ignore_conflicts=True,
         )
         found |= {contact.external_id: contact for contact in mine.all()}
+        consent.adopt(workspace, missing)
     later = [one for key, one in found.items() if one.last_seen_at is None or one.last_seen_at < seen[key]]
     for contact in later:
         contact.last_seen_at = seen[contact.external_id]

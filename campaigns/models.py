@@ -29,6 +29,10 @@ class Channel(models.TextChoices):
     WHATSAPP = "whatsapp", "WhatsApp"
 
 
+ALL_CHANNELS = "all"  # in words of consent: every channel, those of later too
+CONSENT_CHANNELS: dict[str, str] = {**dict(Channel.choices), ALL_CHANNELS: "All channels"}
+
+
 class Tone(models.TextChoices):
     CHEERFUL = "cheerful", "Cheerful"
     FESTIVE = "festive", "Festive"
@@ -121,14 +125,15 @@ class EndpointMove(TenantModel):
 
 
 class Consent(TenantModel):
-    """What a contact said about a channel and topic ("" = all of the channel), with source, time and proof."""
+    """What a contact said last about a channel and topic ("" = all of the channel), with source, time and proof.
+    Written by campaigns.consent, which also says what holds."""
 
     class Status(models.TextChoices):
         OPTED_IN = "opted_in", "Opted in"
         OPTED_OUT = "opted_out", "Opted out"
 
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="consents")
-    channel = models.CharField(max_length=16, choices=Channel.choices)
+    channel = models.CharField(max_length=16, choices=CONSENT_CHANNELS)
     topic = models.CharField(max_length=100, blank=True)
     status = models.CharField(max_length=16, choices=Status.choices)
     source = models.CharField(max_length=64)
@@ -144,6 +149,31 @@ class Consent(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.get_channel_display()}: {self.get_status_display()}"
+
+
+class WaitingConsent(TenantModel):
+    """What somebody said who is no contact yet; it becomes a Consent when they are one."""
+
+    external_id = models.CharField(max_length=200)
+    channel = models.CharField(max_length=16, choices=CONSENT_CHANNELS)
+    topic = models.CharField(max_length=100, blank=True)
+    status = models.CharField(max_length=16, choices=Consent.Status.choices)
+    source = models.CharField(max_length=64)
+    proof = models.CharField(max_length=500, blank=True)
+    at = models.DateTimeField()
+
+    capabilities = roles.READ_ONLY
+
+    class Meta:
+        # The newest word per person, channel and topic; looked up by external ids.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "external_id", "channel", "topic"], name="waiting_consent_latest"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.external_id}: {self.get_channel_display()}: {self.get_status_display()}"
 
 
 class _TemplateManager(models.Manager["Template"]):

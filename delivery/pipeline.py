@@ -17,7 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from campaigns import audience, plan
+from campaigns import audience, consent, plan
 from campaigns.lint import active_connection
 from campaigns.models import Campaign, Contact, Run, Target
 from campaigns.reasons import Reason
@@ -107,6 +107,7 @@ def launch(run: Run, now: datetime) -> None:
     """Claim the occurrence and write the next one; not in a workspace that was closed since the tick looked."""
     if not hold_open(run.workspace):
         return
+    consent.adopt(run.workspace)
     account = active_connection(run.campaign)  # the one of today, not of the day it was planned
     newest = Contact.objects.filter(workspace=run.workspace).order_by("-pk").values_list("pk", flat=True).first()
     claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(

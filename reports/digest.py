@@ -19,7 +19,9 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from campaigns.models import Campaign, Channel, Consent, Contact, Endpoint
+from campaigns import consent
+from campaigns.consent import Word
+from campaigns.models import Campaign, Channel, Contact, Endpoint
 from delivery import heartbeat
 from delivery.models import Message
 from pushpilot.lib import wake
@@ -135,6 +137,7 @@ class _Incoming:
     contact_id: int | None = None  # whom it is about, as its sender says
     endpoint_id: int | None = None  # the device that the message of its reference went to
     person_id: int | None = None  # the same, if the sender has proven it: only then it changes consent and profile
+    is_unknown: bool = False  # proven too, but no contact has this id yet
 
 
 @transaction.atomic
@@ -145,7 +148,7 @@ def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
     inserted = store.insert_events([_row(workspace, found) for found in incoming.values()])
     fresh = [found for message_id, found in incoming.items() if message_id in inserted]
     _count(workspace, fresh)
-    _unsubscribe(workspace, [found for found in fresh if found.event.type == EventType.UNSUBSCRIBED])
+    _hear(workspace, [found for found in fresh if found.event.type in inbox.WORDS])
     _mark_seen(fresh)
     used = {batch.key_id for batch in batches if batch.key_id}
     latest = max(batch.received_at for batch in batches)
@@ -191,6 +194,7 @@ def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> No
         claimed = by_name.get(found.event.external_user_id)
         found.contact_id = owner or claimed
         found.person_id = owner or (claimed if found.event.is_vouched else None)
+        found.is_unknown = owner is None and claimed is None and found.event.is_vouched
 
 
 def _row(workspace: Workspace, found: _Incoming) -> EventRow:
@@ -221,36 +225,21 @@ def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
     store.add_to_rollups({key: (count, people[key]) for key, count in events.items()})
 
 
-def _unsubscribe(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
-    """The contact opted out of the message's channel (app push, if the event names none). A newer consent stays."""
-    campaigns = {found.campaign_id for found in fresh if found.campaign_id}
-    channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel"))
-    latest: dict[tuple[int, str], _Incoming] = {}
-    for found in fresh:
-        if found.person_id is None:
-            continue
-        key = (found.person_id, channels.get(found.campaign_id or 0, Channel.APP_PUSH))
-        if key not in latest or latest[key].event.occurred_at < found.event.occurred_at:
-            latest[key] = found
-    if not latest:
-        return
-    contacts = sorted({contact for contact, _ in latest})
-    alive = set(_lock_contacts(contacts))
-    stated = Consent.objects.filter(contact__in=contacts, topic="").values_list("contact_id", "channel", "at")
-    newer = {(contact, channel): at for contact, channel, at in stated}
-    rows = [
-        Consent(
-            workspace=workspace, contact_id=contact, channel=channel, topic="", status=Consent.Status.OPTED_OUT,
-            source="event", proof=f"event {found.event.message_id}", at=found.event.occurred_at,
+def _hear(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
+    """What people said about a channel, if their sender has proven who they are."""
+    said = [found for found in fresh if found.person_id is not None or found.is_unknown]
+    campaigns = {found.campaign_id for found in said if found.campaign_id and not found.event.channel}
+    channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel")) if campaigns else {}
+    words = [
+        Word(
+            channel=found.event.channel or channels.get(found.campaign_id or 0, Channel.APP_PUSH),
+            is_yes=found.event.type == EventType.SUBSCRIBED, source="event", proof=f"event {found.event.message_id}",
+            at=found.event.occurred_at, contact_id=found.person_id, external_id=found.event.external_user_id,
         )
-        for (contact, channel), found in sorted(latest.items(), key=lambda item: item[0])
-        if contact in alive
-        and not ((contact, channel) in newer and newer[contact, channel] > found.event.occurred_at)
+        for found in said
     ]  # fmt: skip
-    Consent.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["contact", "channel", "topic"],
-        update_fields=["status", "source", "proof", "at"],
-    )  # fmt: skip
+    if words:
+        consent.record(workspace, words)
 
 
 def _mark_seen(fresh: Sequence[_Incoming]) -> None:
@@ -267,15 +256,9 @@ def _mark_seen(fresh: Sequence[_Incoming]) -> None:
         if found.endpoint_id is not None:
             devices[found.endpoint_id] = max(at, devices.get(found.endpoint_id, at))
     if people:
-        _lock_contacts(sorted(people))
+        consent.lock_contacts(sorted(people))
         store.move_last_seen(Contact, people)
     if devices:
         locked = Endpoint.objects.filter(pk__in=devices).select_for_update(no_key=True).order_by("pk")
         list(locked.values_list("pk", flat=True))
         store.move_last_seen(Endpoint, devices)
-
-
-def _lock_contacts(contacts: Sequence[int]) -> list[int]:
-    """Lock them in key order, so that two digests never deadlock; returns those that exist."""
-    rows = Contact.objects.filter(pk__in=contacts).order_by("pk").select_for_update(no_key=True)
-    return list(rows.values_list("pk", flat=True))

@@ -37,7 +37,9 @@ _BELL = "digest-bell"
 
 logger = logging.getLogger(__name__)
 
-Type = Literal["delivered", "opened", "clicked", "converted", "unsubscribed", "failed", "custom"]
+Type = Literal["delivered", "opened", "clicked", "converted", "subscribed", "unsubscribed", "failed", "custom"]
+Channels = Literal["", "app_push", "web_push", "sms", "email", "whatsapp", "all"]
+WORDS = frozenset({"subscribed", "unsubscribed"})
 
 
 class PostedEvent(Struct, forbid_unknown_fields=True):
@@ -53,6 +55,13 @@ class PostedEvent(Struct, forbid_unknown_fields=True):
     identity_hash: Annotated[
         str,
         Meta(description="Your server's HMAC of `external_user_id`: with a public key the proof that it is theirs."),
+    ] = ""
+    channel: Annotated[
+        Channels,
+        Meta(
+            description="What a person subscribed to or unsubscribed from; `all` are all channels, those of later too. "
+            "Default: the channel of the message in `ref`, else `app_push`."
+        ),
     ] = ""
     occurred_at: Annotated[
         datetime | None, Meta(description="When it happened, by the device's clock, with time zone. Default: now.")
@@ -88,6 +97,7 @@ class AcceptedEvent(Struct, array_like=True):
     metadata: dict[str, Any]
     # Who sent it may speak for `external_user_id`: the customer's server did, or its hash says so.
     is_vouched: bool = False
+    channel: str = ""
 
 
 class _Readable(Protocol):
@@ -276,16 +286,19 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
     check_text(event.ref, "ref", 200)
     external_user_id = check_id(event.external_user_id, "external_user_id", 200)
     check_text(event.identity_hash, "identity_hash", 200)
+    if event.channel and event.type not in WORDS:
+        raise OutOfBounds("invalid", f"channel says nothing about “{event.type}”; leave it out.")
     if event.metadata:
         check_json(event.metadata, "metadata", text_limit=METADATA_TEXT_LIMIT)
     if event.occurred_at is not None:
         check_zoned(event.occurred_at, "occurred_at")
     moment = true_moment(event.occurred_at, sent_at, now)
-    # By the id as it was sent: that spelling is what the customer's server has signed.
-    is_vouched = voucher.speaks_for(event.external_user_id, event.identity_hash)
+    # The id as it is kept: a signature of another spelling of it may have been made for somebody else.
+    is_vouched = voucher.speaks_for(external_user_id, event.identity_hash)
     return AcceptedEvent(
-        event.message_id, event.type, event.name, event.ref, external_user_id, moment, event.metadata, is_vouched
-    )
+        event.message_id, event.type, event.name, event.ref, external_user_id, moment, event.metadata, is_vouched,
+        event.channel,
+    )  # fmt: skip
 
 
 def _too_large() -> Problem:

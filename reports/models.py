@@ -14,6 +14,7 @@ class EventType(models.TextChoices):
     OPENED = "opened", "Opened"
     CLICKED = "clicked", "Clicked"
     CONVERTED = "converted", "Converted"
+    SUBSCRIBED = "subscribed", "Subscribed"
     UNSUBSCRIBED = "unsubscribed", "Unsubscribed"
     FAILED = "failed", "Failed"
     CUSTOM = "custom", "Custom"

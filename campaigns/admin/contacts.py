@@ -18,11 +18,13 @@ from django.utils.timesince import timesince
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from campaigns.admin import consents
 from campaigns.admin import devices as health
 from campaigns.admin.devices import PLATFORM_ICONS
 from campaigns.models import Contact, Endpoint, EndpointMove
 from pushpilot.lib.spelling import fold
 from pushpilot.lib.words import counted
+from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, workspace_of
 from tenants.admin.lists import FilteredList
 from tenants.models import Workspace
@@ -75,6 +77,9 @@ class ContactAdmin(ReadOnlyAdmin):
         own = [
             path("devices/", guarded(partial(health.page, self)), name="campaigns_contact_devices"),
             path("devices/retire/", guarded(health.retire), name="campaigns_contact_retire"),
+            path(
+                "<path:object_id>/consent/", guarded(partial(consents.change, self)), name="campaigns_contact_consent"
+            ),
         ]
         return [*own, *super().get_urls()]
 
@@ -135,16 +140,13 @@ class ContactAdmin(ReadOnlyAdmin):
             }
             for endpoint in endpoints
         ]
-        consents = [
-            {"consent": consent, "at": moment(consent.at, workspace)}
-            for consent in contact.consents.order_by("channel", "topic")
-        ]
         # A device that was registered before registering counted as a sign of the person.
         seen_at = _latest(contact.last_seen_at, *(endpoint.last_seen_at for endpoint in endpoints))
         return self.page(
             request, "campaigns/contact_page.html", str(contact),
-            contact=contact, devices=devices, moves=_moves(contact, workspace), consents=consents,
-            attributes=_attributes(contact),
+            contact=contact, devices=devices, moves=_moves(contact, workspace),
+            consents=consents.lines(contact, workspace), attributes=_attributes(contact),
+            may_edit=roles.can(request.user, roles.EDIT, workspace),
             seen=_ago(seen_at, now), since=moment(contact.created_at, workspace),
         )  # fmt: skip
 

@@ -27,6 +27,7 @@ LABELS = {
     EventType.OPENED: "success",
     EventType.CLICKED: "success",
     EventType.CONVERTED: "success",
+    EventType.SUBSCRIBED: "success",
     EventType.UNSUBSCRIBED: "warning",
     EventType.FAILED: "danger",
 }

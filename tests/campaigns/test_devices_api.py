@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from campaigns import api, endpoints
-from campaigns.models import Channel, Contact, Endpoint, EndpointMove
+from campaigns.models import Channel, Consent, Contact, Endpoint, EndpointMove
 from pushpilot.lib.limits import Limiter
 from tenants import keys
 from tenants.models import ApiKey
@@ -100,6 +100,53 @@ def test_a_server_that_sends_its_whole_list_every_night_wakes_no_dead_device(cas
     answer = register(server, {**ASHA, "last_seen_at": seen.isoformat()}).json()
     assert (answer["outdated"], answer["returned"]) == (1, 0)
     assert not device(cast).is_active
+
+
+def consents(cast) -> dict[str, tuple[str, str]]:
+    with scope(cast.workspace):
+        return {row.channel: (row.status, row.source) for row in Consent.objects.filter(contact__external_id="asha")}
+
+
+def test_a_device_brings_the_word_of_its_person_and_the_newest_word_stays(cast, server):
+    now = timezone.now()
+
+    def said(opted_in: bool, hours: int, **more: str) -> None:
+        at = (now - timedelta(hours=hours)).isoformat()
+        answer = register(server, {**ASHA, "consent": {"opted_in": opted_in, "at": at, **more}})
+        assert answer.json()["rejected"] == []
+
+    said(False, 3)
+    assert consents(cast) == {"app_push": ("opted_out", "api")}
+    said(True, 2)
+    said(False, 4)
+    assert consents(cast) == {"app_push": ("opted_in", "api")}
+    said(False, 1, channel="all")
+    assert consents(cast) == {"app_push": ("opted_in", "api"), "all": ("opted_out", "api")}
+
+
+def test_the_permission_of_a_device_is_no_word_of_its_person(cast, server):
+    """An app sends its permission at every start: that must not bring back somebody who has unsubscribed."""
+    at = (timezone.now() - timedelta(hours=1)).isoformat()
+    register(server, {**ASHA, "consent": {"opted_in": False, "at": at}})
+    register(server, {**ASHA, "opted_in": True})
+    assert consents(cast) == {"app_push": ("opted_out", "api")}
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"opted_in": True}, "invalid"),
+        ({"opted_in": True, "at": "2026-01-01T00:00:00"}, "time_zone_missing"),
+        ({"opted_in": True, "at": "9999-01-01T00:00:00Z"}, "time_out_of_range"),
+        ({"opted_in": True, "at": "2026-01-01T00:00:00Z", "channel": "fax"}, "invalid"),
+        ({"opted_in": "yes", "at": "2026-01-01T00:00:00Z"}, "invalid"),
+    ],
+)
+def test_a_word_without_its_time_or_about_no_channel_is_refused_with_its_device(cast, server, said, code):
+    answer = register(server, {**ASHA, "consent": said}, {**ASHA, "token": "good"}).json()
+    assert [(one["index"], one["code"]) for one in answer["rejected"]] == [(0, code)]
+    assert answer["created"] == 1
+    assert consents(cast) == {}
 
 
 def test_an_older_word_does_not_move_a_device_back(cast, server):

@@ -138,6 +138,7 @@ CONSOLE: dict[str, Rule] = {
     "campaigns_contact_change": both(roles.VIEW),  # a page that only shows, whatever the method
     "campaigns_contact_devices": both(roles.VIEW),
     "campaigns_contact_retire": post_only(roles.EDIT),
+    "campaigns_contact_consent": post_only(roles.EDIT),
     "campaigns_run_change": both(roles.VIEW),
     "campaigns_template_import_sample": both(roles.IMPORT),
     "campaigns_template_import_errors": both(roles.IMPORT),

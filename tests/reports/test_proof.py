@@ -146,3 +146,10 @@ def test_after_a_rotation_the_old_secret_counts_until_its_hour_and_no_longer(cas
 def test_events_without_a_hash_do_not_cost_a_look_at_the_secret(sdk, sent, secret, monkeypatch):
     monkeypatch.setattr(identity, "secrets_of", None)
     assert sdk.post(word(external_user_id="user-1"), word("opened", ref=sent.ref())).status_code == 202
+
+
+def test_the_hash_of_another_spelling_of_an_id_proves_nothing(sdk, sent, secret):
+    """Invisible characters fold away here, and may be another account in the customer's system."""
+    odd = "user\u200b-1"
+    sdk.post_and_digest(word(external_user_id=odd, identity_hash=identity.hash_of(secret, odd)))
+    assert heard() == (set(), set())

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.models import Consent, Contact, Endpoint, EndpointMove, Run
+from campaigns.models import Consent, Contact, Endpoint, EndpointMove, Run, WaitingConsent
 from delivery import pipeline, record
 from delivery.models import Drill, Pace, Shard
 from reports.models import Engagement, InboxBatch, Rollup, StoredBytes
@@ -39,6 +39,9 @@ def rows_everywhere(workspace: Workspace) -> None:
             workspace=workspace, endpoint=device, from_contact="asha", to_contact="ravi", at=now
         )
         identity.make(workspace, by=workspace.owner, now=now)
+        WaitingConsent.objects.create(
+            workspace=workspace, external_id="?", channel="all", status="opted_out", source="event", at=now
+        )
         Shard.objects.create(workspace=workspace, run=run, first_id=1, last_id=2)
         Drill.objects.create(workspace=workspace, run=run, worker="here:1", asked_at=now)
         InboxBatch.objects.create(workspace=workspace, received_at=now, not_before=now, count=1, events=b"[]")

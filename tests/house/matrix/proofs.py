@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.endpoints import STALE
-from campaigns.models import Campaign, Contact, Endpoint, Revision, Run, Template
+from campaigns.models import Campaign, Consent, Contact, Endpoint, Revision, Run, Template
 from campaigns.reasons import Reason
 from delivery.models import Drill, Message, Reach, Shard
 from tenants.models import ApiKey, Connection, IdentitySecret, Invitation, Membership, Workspace
@@ -194,6 +194,7 @@ PROOFS: dict[str, Proof] = {
     "campaigns_campaign_delete": Proof(get=MARK, post={"post": "yes"}, changes=Campaign, before=_without_runs),
     "campaigns_contact_change": shows(f"Asha {MARK}"),
     "campaigns_contact_devices": shows("Last seen"),
+    "campaigns_contact_consent": Proof(post={"channel": "all", "answer": "opted_out"}, changes=Consent),
     "campaigns_contact_retire": Proof(post={}, changes=Endpoint, before=_silent_device),
     "campaigns_run_change": shows(f"Diwali offer {MARK}"),
     "campaigns_template_import": Proof(get="deep_link", post={}, said="Choose a CSV"),
