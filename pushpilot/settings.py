@@ -121,6 +121,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "pushpilot.proof.AskAgain",
 ]
 ROOT_URLCONF = "pushpilot.urls"
 WSGI_APPLICATION = "pushpilot.wsgi.application"

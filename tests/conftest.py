@@ -27,6 +27,7 @@ from tenants.scope import scope
 from tenants.workspaces import add_member, create_workspace
 from tests.approle import APP_ROLE, make_app_role
 from tests.delivery.sandbox_server import Sandbox, running_sandbox
+from tests.pages import signed_in_now
 from tests.tenants.identity_provider import IdentityProvider, configured
 
 # A slow machine fails no property; the cast of a test is the same in each of its examples.
@@ -59,7 +60,7 @@ class Cast:
         """A browser signed in as that person; "anonymous" is nobody."""
         client = Client()
         if name != "anonymous":
-            client.force_login(getattr(self, name), backend="tenants.access.EmailBackend")
+            signed_in_now(client, getattr(self, name))
         return client
 
     def url(self, path: str = "") -> str:

@@ -25,7 +25,7 @@ from tenants.scope import scope
 from tenants.workspaces import add_member, create_workspace
 from tests.conftest import Cast
 from tests.house.rows import rows_of
-from tests.pages import YES
+from tests.pages import YES, signed_in_now
 
 PASSWORD = "correct horse"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -56,7 +56,7 @@ def platform(cast) -> Platform:
     cache.clear()
     operator = User.objects.create_superuser("root@push.test", PASSWORD, full_name="Root Rao")
     client = Client()
-    client.force_login(operator, backend="tenants.access.EmailBackend")
+    signed_in_now(client, operator)
     return Platform(cast, operator, client)
 
 

@@ -102,8 +102,10 @@ def test_what_is_no_date_is_said_and_never_ignored(cast, kept, query, sentence):
         assert sentence in text(client.get(answer.headers["Location"]))
 
 
-def test_a_filter_that_there_is_not_leads_back_to_the_list(cast, kept):
-    assert cast.client("admin").get(cast.url(f"{LIST}export/?x=1")).status_code == 302
+def test_a_filter_that_there_is_not_exports_nothing(cast, kept):
+    assert cast.client("admin").get(cast.url(f"{LIST}export/?x=1")).status_code == 400
+    with scope(cast.workspace):
+        assert not AuditEntry.objects.filter(action="audit trail exported").exists()
 
 
 # --- one entry -------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from tenants.admin.platform import WITHOUT_PAGE
 from tenants.models import User, Workspace
 from tenants.scope import scope
 from tests.house.rows import rows_of
+from tests.pages import signed_in_now
 
 NOW = timezone.now()
 
@@ -51,7 +52,7 @@ def operator(db) -> User:
 @pytest.fixture
 def client(operator: User) -> Client:
     client = Client()
-    client.force_login(operator, backend="tenants.access.EmailBackend")
+    signed_in_now(client, operator)
     return client
 
 
