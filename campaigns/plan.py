@@ -80,6 +80,7 @@ def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
     return bool(moved)
 
 
+@transaction.atomic
 def plan_next(run: Run, now: datetime) -> Run | None:
     """The next occurrence of a recurring campaign, written in the transaction that launches this one."""
     # As it is now: a tick read it with the run, and somebody may have skipped a date or ended the series since.
