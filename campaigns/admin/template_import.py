@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core import signing
 from django.core.exceptions import PermissionDenied
@@ -287,7 +288,7 @@ class ImportPages(ImportExportMixin):
             raise PermissionDenied
         try:
             answer: HttpResponse = super().export_action(request)
-        except IncorrectLookupParameters:  # a filter that the list does not have: as the list does, without it
+        except (IncorrectLookupParameters, DisallowedModelAdminLookup):  # a filter that the list does not have
             return HttpResponseRedirect(request.path)
         return answer
 
