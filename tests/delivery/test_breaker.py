@@ -1,3 +1,4 @@
+import itertools
 import random
 from datetime import timedelta
 
@@ -207,3 +208,14 @@ def test_a_provider_in_trouble_gets_a_break_and_few_tries(cast, connected, sandb
         Shard.objects.update(not_before=timezone.now())
         Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=timezone.now())
     assert run_to_the_end(run).tally == {"accepted": 2_000}
+
+
+def test_refusals_scattered_in_a_run_that_goes_well_pause_nothing(cast, connected, prepared, monkeypatch):
+    """The breaker hears of successes, too: else 12 refusals in a million would be 12 of 12."""
+    run, real, count = prepared(400), FcmSender.poll, itertools.count(1)
+
+    def said(one: Outcome) -> Outcome:
+        return one if next(count) % 20 else Outcome(one.message_id, Verdict.REFUSED, "HTTP_413")
+
+    monkeypatch.setattr(FcmSender, "poll", lambda sender, secs: [said(one) for one in real(sender, secs)])
+    assert run_to_the_end(run).tally == {"accepted": 380, "rejected": 20}
