@@ -190,6 +190,8 @@ def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> No
         else {}
     )
     for found in incoming:
+        if found.notification_id not in by_message:  # its run was deleted: the figures of nothing must not move
+            found.campaign_id = found.run_id = found.notification_id = None
         owner, found.endpoint_id = by_message.get(found.notification_id or 0, NOBODY)
         claimed = by_name.get(found.event.external_user_id)
         found.contact_id = owner or claimed

@@ -15,7 +15,7 @@ import msgspec
 from django.core.cache import cache
 from msgspec import Meta, Raw, Struct
 
-from campaigns.models import Run
+from campaigns.models import Run, Target
 from pushpilot.lib import wake
 from pushpilot.lib.batches import Rejection, split
 from pushpilot.lib.bounded import OutOfBounds, check_id, check_json, check_line, check_text, check_zoned, true_moment
@@ -78,11 +78,20 @@ class PostedBatch(Struct):
     ] = None
 
 
+class Ignored(Struct):
+    """An event that is stored and changes no message and no person: its place, a word for programs, a sentence."""
+
+    index: int
+    code: str
+    reason: str
+
+
 class Receipt(Struct):
-    """The answer: how many events are stored, and which are not and why."""
+    """The answer: how many events are stored, which are not, and which of the stored ones change nothing."""
 
     accepted: int
     rejected: list[Rejection]
+    ignored: list[Ignored] = []
 
 
 class AcceptedEvent(Struct, array_like=True):
@@ -148,7 +157,47 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
             rejected=msgspec.to_builtins(rejected),
         )  # fmt: skip
     _store(accepted, key, now)
-    return Receipt(len(accepted), rejected)
+    kept = {index: event for index, event in judged.items() if index not in refused}
+    return Receipt(len(accepted), rejected, _without_effect(kept, key))
+
+
+WHY_IGNORED = {
+    "ref_unknown": "This ref is not valid. Send data.pp_ref of the push, unchanged.",
+    "ref_foreign": "This ref belongs to another workspace. Send the event with a key of that workspace.",
+    "ref_gone": "The send that this ref belongs to was deleted.",
+    "ref_of_a_topic": "This ref belongs to a send to a topic, so it names nobody. Send external_user_id with proof.",
+    "ref_missing": "Without a ref the event counts for no message. Send data.pp_ref of the push.",
+    "no_proof": "A write key changes consent only with a ref of a message, or with external_user_id and identity_hash.",
+}
+
+
+def _without_effect(kept: dict[int, AcceptedEvent], key: KnownKey) -> list[Ignored]:
+    """What the digest will store and do nothing else with. One query at most."""
+    numbers = {index: read_reference(event.ref, 4) for index, event in kept.items() if event.ref}
+    own = {found[2] for found in numbers.values() if found is not None and found[0] == key.workspace_id}
+    runs: dict[int, str] = {}
+    if own:
+        with every_workspace():
+            rows = Run.objects.filter(pk__in=own, workspace=key.workspace_id)
+            runs = dict(rows.values_list("pk", "target_kind"))
+    codes = {index: _why_ignored(event, numbers.get(index), runs, key) for index, event in kept.items()}
+    return [Ignored(index, code, WHY_IGNORED[code]) for index, code in sorted(codes.items()) if code]
+
+
+def _why_ignored(event: AcceptedEvent, numbers: tuple[int, ...] | None, runs: dict[int, str], key: KnownKey) -> str:
+    if event.is_vouched and event.type not in ("custom", "failed"):
+        return ""
+    if not event.ref:
+        if event.type == "custom":
+            return ""
+        return "no_proof" if event.type in WORDS else "ref_missing"
+    if numbers is None:
+        return "ref_unknown"
+    if numbers[0] != key.workspace_id:
+        return "ref_foreign"
+    if numbers[2] not in runs:
+        return "ref_gone"
+    return "ref_of_a_topic" if event.type in WORDS and runs[numbers[2]] != Target.PEOPLE else ""
 
 
 class _Voucher:

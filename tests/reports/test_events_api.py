@@ -37,13 +37,39 @@ def stored() -> list[inbox.AcceptedEvent]:
 def test_a_batch_is_stored_and_answered_with_the_number_of_events(sdk):
     answer = sdk.post(OPENED, {"message_id": "m-2", "type": "custom", "name": "order_placed", "metadata": {"total": 3}})
     assert answer.status_code == 202
-    assert answer.json() == {"accepted": 2, "rejected": []}
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (2, [])
     assert [(event.message_id, event.metadata) for event in stored()] == [("m-1", {}), ("m-2", {"total": 3})]
 
 
 def test_a_single_event_may_come_without_a_batch_around_it(sdk):
     assert sdk.post_raw(json.dumps(OPENED)).status_code == 202
     assert [event.message_id for event in stored()] == ["m-1"]
+
+
+def test_the_answer_names_every_event_that_will_change_nothing_and_why(cast, sdk):
+    sent, gone, foreign = make_sent(cast.workspace), make_sent(cast.workspace), make_sent(cast.other_workspace)
+    ref_of_gone = gone.ref()
+    with scope(cast.workspace):
+        gone.run.delete()
+        topic = make_sent(cast.workspace)
+        Run.objects.filter(pk=topic.run.pk).update(target_kind="topic")
+    cases = [
+        ("opened", {"ref": "<data.pp_ref of the push>"}, "ref_unknown"),  # as the README has it
+        ("opened", {"ref": foreign.ref()}, "ref_foreign"),
+        ("opened", {"ref": ref_of_gone}, "ref_gone"),
+        ("unsubscribed", {"ref": topic.ref()}, "ref_of_a_topic"),
+        ("opened", {}, "ref_missing"),
+        ("unsubscribed", {"external_user_id": "user-1"}, "no_proof"),
+        ("opened", {"ref": topic.ref()}, ""),
+        ("opened", {"ref": sent.ref()}, ""),
+        ("unsubscribed", {"ref": sent.ref()}, ""),
+        ("custom", {"name": "order_placed"}, ""),
+    ]
+    answer = sdk.post(*({"message_id": f"{n}", "type": kind, **more} for n, (kind, more, _) in enumerate(cases)))
+    assert answer.json()["accepted"] == len(cases)
+    ignored = {one["index"]: one["code"] for one in answer.json()["ignored"]}
+    assert ignored == {n: code for n, (_, _, code) in enumerate(cases) if code}
+    assert all(one["reason"].endswith(".") for one in answer.json()["ignored"])
 
 
 def test_a_test_key_reports_only_on_messages_of_the_sandbox(cast):
