@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.crypto import salted_hmac
 
 from campaigns.models import Channel, Endpoint
 from delivery import phones
@@ -56,8 +57,10 @@ def received(request: HttpRequest) -> HttpResponseBase:
     except phones.PhonesSilent as error:
         return JsonResponse({"problem": str(error)}, status=503, headers={"Retry-After": "5"})
     owners = _owners(workspace, {message.token for message in found.messages})
+    may_tap = roles.can(request.user, roles.SEND, workspace)
+    session = request.session.session_key or ""
     answer = {
-        "messages": [_as_json(message, owners.get(message.token)) for message in found.messages],
+        "messages": [_as_json(one, owners.get(one.token), session, may_tap) for one in found.messages],
         "last": found.last,
         "more": found.is_full,
     }
@@ -98,11 +101,15 @@ def _phone(endpoint: Endpoint) -> dict[str, Any]:
     return {"id": endpoint.pk, "platform": platform, "name": str(endpoint.contact)}
 
 
-def _as_json(message: phones.Received, endpoint: Endpoint | None) -> dict[str, Any]:
+def _as_json(message: phones.Received, endpoint: Endpoint | None, session: str, may_tap: bool) -> dict[str, Any]:
+    """`id` tells messages apart within one browser session. The `ref` needs the right to send: with a public write key
+    it changes the consent of its person."""
+    known_as = salted_hmac("delivery.wall", f"{session} {message.ref}", algorithm="sha256").hexdigest()[:32]
     return {
         "seq": message.seq,
         "at": message.at,
-        "ref": message.ref,
+        "id": known_as if message.ref else "",
+        **({"ref": message.ref} if may_tap else {}),
         "phone": _phone(endpoint) if endpoint else None,
         "title": message.title,
         "body": message.body,

@@ -10,6 +10,7 @@ from campaigns import plan
 from campaigns.models import Contact, Endpoint
 from delivery import connections, phones
 from delivery.admin import wall
+from pushpilot.lib.signing import read_reference
 from reports.models import Event, InboxBatch
 from reports.tasks import digest
 from tenants import keys, workspaces
@@ -20,6 +21,7 @@ from tests.story import add_people, run_to_the_end, write_campaign
 
 RECEIVED = "campaigns/run/phone-wall/received/"
 KEY = "campaigns/run/phone-wall/key/"
+ROLES = ("owner", "admin", "member", "viewer")
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +68,32 @@ def test_the_wall_shows_what_the_phones_received(cast, send):
     assert one["image"] == "https://biddano.test/sale.png"
     assert [button["text"] for button in one["buttons"]] == ["Shop now", "Later"]
     assert one["phone"]["platform"] == "android"
-    assert one["ref"].count(".") == 4
     assert "sbx_ok" not in str(answer), "a device token is nobody's to read"
+
+
+def test_a_reference_is_handed_to_people_who_may_send_and_to_nobody_else(cast, send):
+    """With a public write key a reference changes the consent of its person."""
+    add_people(cast.workspace, 2)
+    send()
+    refs = {who: [one.get("ref") for one in received(cast, who).json()["messages"]] for who in ROLES}
+    assert all(read_reference(ref, 4) for who in ("owner", "admin", "member") for ref in refs[who])
+    assert refs["viewer"] == [None, None]
+    body = received(cast, "viewer").content.decode()
+    assert not any(ref in body for ref in refs["member"])
+
+
+def test_a_viewer_s_wall_tells_messages_apart_by_an_id_that_is_worth_nothing_elsewhere(cast, send, client):
+    add_people(cast.workspace, 2)
+    send()
+    first, again = received(cast).json()["messages"], received(cast).json()["messages"]
+    ids = [one["id"] for one in first]
+    assert len(set(ids)) == 2
+    assert all(ids)
+    mine = cast.client("viewer")
+    watched = [[one["id"] for one in mine.get(cast.url(RECEIVED)).json()["messages"]] for _ in range(2)]
+    assert watched[0] == watched[1], "a second look finds the same notifications"
+    assert not set(watched[0]) & {one["id"] for one in again}, "another session knows them by other ids"
+    assert ask(wall_key(cast), client, {"message_id": "a", "type": "opened", "ref": ids[0]}).status_code == 422
 
 
 def test_the_wall_follows_the_log_from_where_it_was(cast, send):
@@ -96,7 +122,7 @@ def test_a_long_log_comes_in_pages(cast, send, monkeypatch):
     seen, after = [], start
     for _ in range(4):
         page = received(cast, after=after).json()
-        seen += [message["ref"] for message in page["messages"]]
+        seen += [message["seq"] for message in page["messages"]]
         after = page["last"]
         if not page["more"]:
             break
@@ -262,7 +288,7 @@ def test_watching_is_for_everybody_and_tapping_for_members(cast, connected):
 def test_a_tap_posts_what_an_sdk_posts_and_counts_once(cast, send, client):
     add_people(cast.workspace, 1)
     run = send()
-    ref = received(cast).json()["messages"][0]["ref"]
+    ref = received(cast, "owner").json()["messages"][0]["ref"]
     key = cast.client("owner").post(cast.url(KEY)).json()["key"]
     events = [
         {"message_id": f"{ref}:{kind}", "type": kind, "ref": ref, "occurred_at": timezone.now().isoformat(),

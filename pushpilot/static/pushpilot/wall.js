@@ -96,9 +96,9 @@ class Phone {
   receive(message) {
     this.lastAt = Date.now();
     if (message.silent) return this.pulse("is-silent");
-    this.dismiss(message.ref); // a copy replaces the first, by its tag
+    this.dismiss(message.id); // a copy replaces the first, by its tag
     const note = this.draw(message);
-    this.notes.set(message.ref, { message, node: note });
+    this.notes.set(message.id, { message, node: note });
     this.node.querySelector("[data-notes]").prepend(note);
     while (this.notes.size > NOTES_SHOWN) {
       const [oldest, { node }] = this.notes.entries().next().value;
@@ -128,18 +128,18 @@ class Phone {
     return node;
   }
 
-  dismiss(ref) {
-    this.notes.get(ref)?.node.remove();
-    this.notes.delete(ref);
+  dismiss(id) {
+    this.notes.get(id)?.node.remove();
+    this.notes.delete(id);
     this.rest();
   }
 
   // The app comes up as it would after a tap, shows where the link leads, and closes by itself.
   async showApp(message) {
-    const note = this.notes.get(message.ref)?.node;
+    const note = this.notes.get(message.id)?.node;
     note?.classList.add("is-pressed");
     await pause(160);
-    this.dismiss(message.ref);
+    this.dismiss(message.id);
     const app = this.node.querySelector("[data-app]");
     app.replaceChildren(this.wall.template("app", true));
     fill(app, message, this.wall.config.app);
@@ -183,7 +183,7 @@ class Wall {
     this.root = root;
     this.config = JSON.parse(root.querySelector("#wall-config").textContent);
     this.phones = new Map();
-    this.messages = new Map(); // ref → message, everything received while the page is open
+    this.messages = new Map(); // id → message, everything received while the page is open
     this.counts = { received: 0, opened: 0, clicked: 0 };
     this.memory = `phone-wall:${this.config.received}`;
     this.openedBefore = new Set(JSON.parse(sessionStorage.getItem(this.memory) ?? "[]"));
@@ -236,15 +236,15 @@ class Wall {
     const shown = [];
     for (const message of messages) {
       this.counts.received += 1;
-      if (message.ref) this.messages.set(message.ref, message);
+      if (message.id) this.messages.set(message.id, message);
       const phone = message.phone && this.place(message.phone);
-      if (phone && !this.openedBefore.has(message.ref)) shown.push([phone, message]);
+      if (phone && !this.openedBefore.has(message.id)) shown.push([phone, message]);
     }
     const step = isHistory ? 30 : Math.min(140, WAVE_MS / Math.max(1, shown.length));
     shown.forEach(([phone, message], at) => setTimeout(() => phone.receive(message), at * step));
-    for (const ref of this.messages.keys()) {
+    for (const id of this.messages.keys()) {
       if (this.messages.size <= 10 * REMEMBERED) break;
-      this.messages.delete(ref);
+      this.messages.delete(id);
     }
     this.drawCounts();
   }
@@ -268,13 +268,13 @@ class Wall {
 
   markOpened(message) {
     if (!this.sdk || !message.ref) return;
-    if (message.isOpened || this.openedBefore.has(message.ref)) return;
+    if (message.isOpened || this.openedBefore.has(message.id)) return;
     message.isOpened = true;
     // Its arrival the phone reports by itself (reports/phones.py); where no phones run, the tap proves it.
     this.sdk.add("delivered", message.ref, message.phone?.platform ?? "");
     this.counts.opened += 1;
     this.sdk.add("opened", message.ref, message.phone?.platform ?? "");
-    this.openedBefore.add(message.ref);
+    this.openedBefore.add(message.id);
     const kept = [...this.openedBefore].slice(-REMEMBERED);
     sessionStorage.setItem(this.memory, JSON.stringify(kept));
     this.drawCounts();
@@ -296,11 +296,11 @@ class Wall {
       this.sdk.add("clicked", message.ref, message.phone?.platform ?? "", what);
       this.drawCounts();
     }
-    if (phone.notes.has(message.ref)) phone.showApp(message);
+    if (phone.notes.has(message.id)) phone.showApp(message);
   }
 
   async tapSome() {
-    const open = [...this.messages.values()].filter((message) => message.ref && !message.silent && !this.openedBefore.has(message.ref));
+    const open = [...this.messages.values()].filter((message) => message.id && !message.silent && !this.openedBefore.has(message.id));
     const wanted = Math.min(open.length, Math.max(1, Math.round(open.length * TAP_SHARE)));
     for (let at = 0; at < wanted; at += 1) {
       const pick = at + Math.floor(Math.random() * (open.length - at));
@@ -309,7 +309,7 @@ class Wall {
     if (!wanted) this.say("Nothing left to tap.");
     for (const message of open.slice(0, wanted)) {
       const phone = message.phone && this.phones.get(message.phone.id);
-      if (phone?.notes.has(message.ref)) {
+      if (phone?.notes.has(message.id)) {
         this.open(phone, message);
         await pause(120);
       } else {
