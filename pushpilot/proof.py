@@ -24,7 +24,8 @@ ASKED_AGAIN = frozenset({
     "tenants_apikey_add", "tenants_apikey_rotate", "tenants_apikey_identity", "tenants_apikey_verify_identity",
     "tenants_connection_add", "tenants_connection_change",
     # who may do what
-    "tenants_membership_change", "tenants_membership_remove", "tenants_invitation_add", "tenants_workspace_transfer",
+    "tenants_membership_change", "tenants_membership_remove", "tenants_invitation_add", "tenants_invitation_resend",
+    "tenants_workspace_transfer",
     "tenants_user_make_operator", "tenants_user_remove_operator", "tenants_user_deactivate",
     # files with people in them
     "tenants_auditentry_export", "campaigns_run_export",

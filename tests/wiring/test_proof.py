@@ -7,7 +7,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 
 from pushpilot.proof import FILLING_SECS, PROVED_SECS
-from tenants.models import ApiKey, Membership, Workspace
+from tenants.models import ApiKey, Invitation, Membership, Workspace
 from tenants.scope import scope
 from tests.house.rows import rows_of
 from tests.pages import YES, signed_in_now
@@ -28,12 +28,14 @@ def paths(cast) -> dict[str, str]:
         rows = rows_of(cast.workspace)
         other = Membership.objects.get(user=cast.viewer)
         key = ApiKey.objects.get()
+        invitation = Invitation.objects.get()
     run = next(row for model, row in rows.items() if model._meta.label_lower == "campaigns.run")
     own = cast.workspace.pk
     return {
         "new key": "tenants/apikey/add/", "rotate": f"tenants/apikey/{key.pk}/rotate/",
         "connection": "tenants/connection/add/", "role": f"tenants/membership/{other.pk}/change/",
         "remove": f"tenants/membership/{other.pk}/remove/", "invite": "tenants/invitation/add/",
+        "another link": f"tenants/invitation/{invitation.pk}/resend/",
         "hand over": f"tenants/workspace/{own}/transfer/", "delete": f"tenants/workspace/{own}/delete_workspace/",
         "trail": "tenants/auditentry/export/", "recipients": f"campaigns/run/{run.pk}/recipients.csv",
     }  # fmt: skip
