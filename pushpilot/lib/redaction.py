@@ -17,12 +17,14 @@ _NAME = re.compile(
     r"secret|passw|token|sealed|credential|private|service_acc|\binfo|pem\b|key_(text|file)|otp|code$",
     re.IGNORECASE,
 )
-_LOOK = re.compile(r"PRIVATE KEY|private_key|gAAAAA|pp_(live|test)_[\w-]{20}|ya29\.|Bearer |eyJ[\w-]+\.eyJ")
+_LOOK = re.compile(
+    r"PRIVATE KEY|private_key|gAAAAA|pp_(live|test|identity)_[\w-]{20}|pp_test_page\.|ya29\.|Bearer |eyJ[\w-]+\.eyJ"
+)
 # In running text: the part of a link that opens an account or a workspace, keys and tokens.
 _IN_TEXT = re.compile(
     r"(?<=/invitations/)[\w-]{20,}|(?<=[?&]mailbox=)[\w%.:-]+"
     r"|(?<=/accounts/confirm-email/)[^/\s?\"'<>]+|(?<=/accounts/password/reset/key/)[^/\s?\"'<>]+"
-    r"|pp_(?:live|test)_[\w-]{20,}|(?<=Bearer )\S+|eyJ[\w-]+\.eyJ[\w.-]+|ya29\.[\w-]+"
+    r"|pp_(?:live|test|identity)_[\w-]{20,}|pp_test_page\.[\w:-]+|(?<=Bearer )\S+|eyJ[\w-]+\.eyJ[\w.-]+|ya29\.[\w-]+"
 )
 _PASSWORD_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]*@")
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from campaigns.models import Run
 from delivery import connections, pipeline
 from delivery.channels.fcm import FcmSender, account
-from pushpilot.lib.redaction import SecretsHidden
+from pushpilot.lib.redaction import SecretsHidden, without_secrets
 from tenants import invitations, keys, secrets
 from tenants.models import ApiKey, Connection
 from tenants.scope import every_workspace, scope
@@ -96,6 +96,16 @@ def test_an_error_report_shows_no_password_of_a_form_or_an_address(settings):
     }  # fmt: skip
     seen = str([hidden.get_safe_settings()["CACHES"], hidden.get_safe_request_meta(request)])
     assert ("hunter2" in seen, "…@cache/0" in seen, "…@mail:25" in seen) == (False, True, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["Bearer-less pp_identity_" + "hunter2-" * 5, "pp_test_page.eyJ1c2VyIjoxfQ:1w2x3y:hunter2-_" + "a" * 20]
+)
+def test_the_identity_secret_and_the_key_of_a_page_are_told_by_their_look(text):
+    hidden = SecretsHidden()
+    seen = hidden.get_post_parameters(RequestFactory().post("/", {"x": text}))
+    assert seen["x"] == hidden.cleansed_substitute
+    assert "hunter2" not in without_secrets(text)
 
 
 # --- logs ------------------------------------------------------------------------------------------------------
