@@ -24,6 +24,8 @@ _AMBIGUOUS = re.compile(AMBIGUOUS)
 _YEAR_FIRST = re.compile(r"(\d{4})[/.\-](\d{1,2})[/.\-](\d{1,2})(?:[ T]+(\S.*))?")
 _DAY = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _IN_WORDS = re.compile(r"(?=.*\b\d{4}\b)(?=.*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))", re.IGNORECASE)
+# What a text leaves out is read differently by each.
+_DEFAULTS = [datetime.combine(day, time.min) for day in (date(2000, 1, 1), date(2004, 2, 2))]
 _TEXT_LIMIT = 64
 _FEWEST_SECONDS = 100_000_000  # the year 1973
 _MILLISECONDS = 100_000_000_000  # from here on a number counts milliseconds: as seconds it would be the year 5138
@@ -65,9 +67,10 @@ def _of_text(text: str) -> datetime | None:
     if not found and not _IN_WORDS.match(text):
         return None
     try:
-        return parser.parse(text, tzinfos=_zone_of_word)
+        read = [parser.parse(text, default=day, tzinfos=_zone_of_word) for day in _DEFAULTS]
     except (ValueError, OverflowError):
         return None
+    return read[0] if read[0] == read[1] else None
 
 
 def _of_number(number: float) -> datetime | None:

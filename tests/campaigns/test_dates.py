@@ -65,6 +65,7 @@ def test_a_date_is_shown_on_the_reader_s_clock(case, of, monkeypatch):
         ("Dec 1, 2026 9 AM", "%d %H:%M", "01 09:00"),
         ("soon", "%d", "soon"),
         ("5 May", "%d", "5 May"),
+        ("December 2026", "%d %b", "December 2026"),
         ("10:30", "%H", "10:30"),
         ("2026", "%Y", "2026"),
         (2026, "%Y", "2026"),
