@@ -43,8 +43,8 @@ BACKOFF = timedelta(seconds=5)
 GROUP = 500
 GROUP_EVENTS = 5_000
 QUARTER_SECS = 900
-# What proves that the person's device is in use.
 NOBODY: tuple[int | None, int | None] = (None, None)  # no contact, no endpoint
+# What proves that the person's device is in use.
 SIGNS_OF_LIFE = {EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED}
 
 _encoder = msgspec.json.Encoder()

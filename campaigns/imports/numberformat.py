@@ -86,10 +86,6 @@ def shown_number(value: float, code: str, *, from_1904: bool = False) -> str:
     return f"-{text}" if number < 0 and re.search("[1-9]", text) else text
 
 
-def _is_value(token: _Token) -> bool:
-    return token.kind == "general" or token == _Token("sign", "@")
-
-
 def general(number: Decimal) -> str:
     """A number as a cell without a format shows it; whole ones in full."""
     rounded = +number if number == number.to_integral_value() else Decimal(format(float(number), ".15g"))

@@ -10,7 +10,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.utils.encoding import force_bytes
 
-MAC_BYTES = 9  # 12 characters; 2^72 guesses for a reference that gives no more than one counted open
+MAC_BYTES = 9  # 12 characters; 2^72 guesses for a reference that speaks for one recipient
 
 
 @lru_cache(maxsize=8)
