@@ -7,8 +7,6 @@ one that made it: q2 leaves orphans when its sentinel is killed, and they would 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -16,8 +14,9 @@ import sys
 import time
 from typing import Any
 
+from pushpilot.processes import die_with
+
 STOP_SECS = 28  # the last answers may take 15; a stop must not take more than 30
-_PR_SET_PDEATHSIG = 1
 _forking = 0
 
 
@@ -67,10 +66,7 @@ def _remember() -> None:
 
 
 def _die_with_parent() -> None:
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != _forking:  # it died before the kernel was told
-        os._exit(1)
+    die_with(_forking, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -16,12 +17,14 @@ import urllib.request
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 
 PORTS_TRIED, PORT_MOST = 50, 65_535
 STOP_SECS = 45  # the worker finishes its slice first
+_PR_SET_PDEATHSIG = 1
 
 
 class PortTaken(OSError):
@@ -77,8 +80,19 @@ def port_number(text: str) -> int:
     return int(text)
 
 
+def die_with(parent: int, number: signal.Signals) -> None:
+    """Ask Linux to send `number` to this process when `parent`, the process that made it, dies; nothing elsewhere."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it died before the kernel was told
+        os._exit(1)
+
+
 class Processes:
-    """Children in process groups of their own, so that Ctrl-C reaches them only through `stop`, in order."""
+    """Children in process groups of their own, so that Ctrl-C reaches them only through `stop`, in order.
+
+    On Linux they end also when this process is killed: they would keep the ports, and send on.
+    """
 
     def __init__(self, environment: dict[str, str], log_folder: Path) -> None:
         self.environment = {**os.environ, **environment}
@@ -90,8 +104,9 @@ class Processes:
         with (self.log_folder / f"{name}.log").open("ab") as log:
             os.fchmod(log.fileno(), 0o600)  # one of an older version may be there
             child = subprocess.Popen(  # noqa: S603 - our own commands
-                command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
+                command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
+            )  # fmt: skip
         self.running.append((name, child))
 
     def manage(self, name: str, *arguments: str) -> None:

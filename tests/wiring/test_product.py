@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -103,6 +107,38 @@ def test_demo_and_run_refuse_each_other_in_one_folder_and_name_the_address(db, f
     assert f"manage.py {first} (http://localhost:8123)" in str(refused.value)
     with product.only_product(second):
         pass
+
+
+# --- nothing outlives it -------------------------------------------------------------------------------------------
+def test_the_children_of_a_killed_run_end_with_it(tmp_path):
+    """How the machine's memory killer and kill -9 end it: without a chance to stop anybody."""
+    code = (
+        "import time; from pathlib import Path; from pushpilot.processes import Processes\n"
+        f"made = Processes({{}}, Path({str(tmp_path)!r})); made.start('child', ['sleep', '60'])\n"
+        "print(made.running[0][1].pid, flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "pushpilot.settings", "DATA_DIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+    try:
+        deadline = time.monotonic() + 10
+        while is_running(child) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not is_running(child)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def is_running(process: int) -> bool:
+    """A zombie that nobody has buried yet runs no more."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 # --- the demo says why it waits --------------------------------------------------------------------------------------
