@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -12,6 +13,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
+from django.utils import timezone
 
 from campaigns.models import Campaign, Channel, Consent, Contact, Content, Endpoint, Template
 from tenants.models import Membership, User, Workspace
@@ -91,6 +93,7 @@ def _campaign(workspace: Workspace, author: User, fields: Story) -> Campaign:
 def _add_contacts(workspace: Workspace, story: Story) -> None:
     """A believable list: most have one phone, some two, some none; some left, some do not want pushes."""
     dice = random.Random(20261121)  # noqa: S311 - the same demo every time
+    now = timezone.now()
     contacts = Contact.objects.bulk_create(
         Contact(
             workspace=workspace,
@@ -104,6 +107,7 @@ def _add_contacts(workspace: Workspace, story: Story) -> None:
                 "plan": dice.choice(story["plans"]),
                 "orders": dice.randrange(0, 24),
             },
+            created_at=now - timedelta(days=random.Random(number).uniform(80, 700)),  # noqa: S311
         )
         for number in range(1, story["count"] + 1)
     )
@@ -114,11 +118,27 @@ def _add_contacts(workspace: Workspace, story: Story) -> None:
         if dice.random() < 0.015:
             opted_out.append(contact)
     browsers = [_browser(contact, dice) for contact in contacts if dice.random() < 0.2]
+    for endpoint in (*phones, *browsers):
+        endpoint.created_at = endpoint.contact.created_at
+        endpoint.last_seen_at = _last_seen(endpoint.value, now)
     Endpoint.objects.bulk_create([*phones, *browsers])
     Consent.objects.bulk_create(
-        Consent(workspace=workspace, contact=contact, channel="app_push", status="opted_out", source="demo")
+        Consent(
+            workspace=workspace,
+            contact=contact,
+            channel="app_push",
+            status="opted_out",
+            source="demo",
+            at=now - timedelta(days=random.Random(contact.external_id).uniform(30, 75)),  # noqa: S311
+        )
         for contact in opted_out
     )
+
+
+def _last_seen(token: str, now: datetime) -> datetime:
+    """Before the demo's past; what a device reports there moves it. An app that was removed opened no more."""
+    earliest, latest = (30, 75) if token.startswith("sbx_unregistered_") else (0.1, 45)
+    return now - timedelta(days=random.Random(token).uniform(earliest, latest))  # noqa: S311
 
 
 def _browser(contact: Contact, dice: random.Random) -> Endpoint:

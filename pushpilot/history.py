@@ -74,6 +74,7 @@ def _live(workspace: Workspace, connection: Connection, story: Story, by: User, 
     before = at - timedelta(hours=5)
     Campaign.objects.filter(pk=campaign.pk).update(created_at=before, updated_at=before)
     run: Run | None = plan.schedule(campaign, by=by, now=at - timedelta(minutes=1))
+    campaign.revisions.update(created_at=before)  # a text that is newer than its run was edited on its way
     sends = 0
     while run is not None and run.intended_at <= now - timedelta(hours=1):
         Run.objects.filter(pk=run.pk).update(created_at=before)

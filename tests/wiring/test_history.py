@@ -6,13 +6,15 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
-from campaigns.models import Campaign, Endpoint, Run
+from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
 from campaigns.reasons import Reason
 from delivery import record
-from pushpilot.demo import read_story
-from pushpilot.history import DESCRIPTION, MARK, add_history
+from delivery.admin import texts
+from pushpilot.demo import make_demo, read_story
+from pushpilot.history import DAYS, DESCRIPTION, MARK, add_history
 from reports import dashboard, queries
 from reports.models import Event, InboxBatch
 from reports.verify import verify_rollups
@@ -65,6 +67,24 @@ def test_the_roll_ups_are_those_of_the_events(past):
             run = Run.objects.get(pk=event.run_id)
             assert run.started_at < event.occurred_at <= timezone.now()
             assert event.metadata["source"] == "demo history"
+
+
+def test_no_text_of_the_past_was_edited_on_its_way(past):
+    assert [run.campaign.name for run in runs(past) if run.started_at and texts.was_edited(run)] == []
+
+
+def test_contacts_devices_and_opt_outs_are_older_than_the_past(db):
+    demo = make_demo()
+    first_send = timezone.now() - timedelta(days=DAYS)
+    with scope(demo.workspace):
+        assert not Contact.objects.filter(created_at__gte=first_send).exists()
+        assert not Endpoint.objects.filter(created_at__gte=first_send).exists()
+        assert not Endpoint.objects.filter(last_seen_at__isnull=True).exists()
+        assert not Endpoint.objects.filter(last_seen_at__lt=F("created_at")).exists()
+        assert not Consent.objects.filter(at__gte=first_send).exists()
+        removed = Endpoint.objects.filter(value__startswith="sbx_unregistered_")
+        assert removed.exists()
+        assert not removed.filter(last_seen_at__gte=first_send).exists()
 
 
 def test_all_of_it_is_marked_as_demo_data(past):
