@@ -125,8 +125,8 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
     connections = list(Connection.objects.filter(workspace=workspace, is_active=True).values_list("name", flat=True))
     return [
         Card(
-            "Messages sent", "send", f"{queries.total_notifications_sent(workspace, facts.live):,}",
-            f"{lately:,} in the last {DAYS} days", _change(lately, before),
+            "Messages sent", "send", f"{lately:,}",
+            f"{queries.total_notifications_sent(workspace, facts.live):,} in all", _change(lately, before),
             charts.spark([sent[day] for day in days[DAYS:]]),
         ),
         Card("Sent today", "today", f"{today:,}", f"yesterday {sent[days[-2]]:,}"),
@@ -265,6 +265,7 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
                 "state": Run.State(latest.state).label,
                 "tone": charts.STATE_TONES[Run.State(latest.state)],
                 "when": _short_moment(facts.workspace, latest.started_at, facts.now),
+                "sends": len(runs),
                 "funnel": charts.mini_funnel(queries.funnel(runs, happened)),
             }
         )

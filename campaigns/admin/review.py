@@ -76,8 +76,8 @@ class AccountLine:
 
 
 def account_before(campaign: Campaign) -> list[AccountLine]:
-    """The audience by reason, as it would be fixed now; the largest first after those who will be sent to. Empty for
-    a topic, whose audience only FCM knows."""
+    """The audience by reason, as it would be fixed now; the message's receivers first, then the largest. Empty for a
+    topic, whose audience only FCM knows."""
     if campaign.target_kind != Target.PEOPLE:
         return []
     try:
@@ -91,12 +91,12 @@ def account_before(campaign: Campaign) -> list[AccountLine]:
 
 
 def account_sentence(lines: list[AccountLine]) -> str:
-    """ "Of 3,500 recipients 3,120 will be sent to; 210 have no device; 170 are unsubscribed." """
+    """ "3,120 of 3,500 recipients will receive it; 210 have no device; 170 unsubscribed." """
     total = sum(line.count for line in lines)
     ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
     if not total:
         return "Nobody matches this audience."
-    parts = [f"Of {counted(total, 'recipient')} {ready:,} will be sent to"]
+    parts = [f"{ready:,} of {counted(total, 'recipient')} will receive it"]
     for line in lines:
         if line.reason is not Reason.PENDING:
             one, many = _FATES.get(line.reason, (f"is “{line.label.lower()}”", f"are “{line.label.lower()}”"))

@@ -52,7 +52,7 @@ def test_the_review_gives_the_account_before_the_send(company):
     response = company.client("member").get(review(company, written(company)))
     page = response.content.decode()
     assert response.context["account_sentence"] == (
-        "Of 10 recipients 7 will be sent to; 2 have no device; 1 unsubscribed."
+        "7 of 10 recipients will receive it; 2 have no device; 1 unsubscribed."
     )
     for words in ("Send to 7 devices", "Everyone", "Right away", "Test account", "No real phones", "nothing to fix"):
         assert words in page, words

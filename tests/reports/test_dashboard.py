@@ -50,6 +50,23 @@ def test_every_role_sees_the_dashboard_with_thousands_separators(busy, role):
     assert html.count("data-chart=") == 3
 
 
+def test_the_change_beside_the_messages_is_that_of_their_number(busy):
+    """Not of all messages ever, which stand below: 4,809 in 14 days after 1,216 in the 14 days before."""
+    card = get(busy, "owner").context["dashboard"]["cards"][0]
+    assert card.value == "4,809"
+    assert card.change == dashboard._change(4809, 2436)
+    assert "8,485" in card.note
+
+
+def test_a_recent_campaign_says_how_many_sends_its_figures_are_of(busy, sdk):
+    sent = make_sent(busy.workspace, 0, name="Weekly", started_at=timezone.now() - timedelta(days=9))
+    with scope(busy.workspace):
+        Run.objects.filter(pk=sent.run.pk).update(campaign=Run.objects.get(campaign__name="Sale 1").campaign)
+    rows = get(busy, "owner").context["dashboard"]["recent"]
+    assert {row["name"]: row["sends"] for row in rows}["Sale 1"] == 2
+    assert {row["sends"] for row in rows if row["name"] != "Sale 1"} == {1}
+
+
 def test_an_outsider_sees_nothing_and_a_stranger_signs_in(busy):
     assert get(busy, "outsider").status_code == 404
     assert get(busy, "anonymous").status_code == 302
