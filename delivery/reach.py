@@ -50,9 +50,12 @@ def learn(connection: Connection, news: News, now: datetime) -> None:
             wake.ring("tick")
         else:
             changes = {
-                "held_since": now, "code": record.plain(fault.code, 64), "detail": record.plain(fault.detail, 500),
-                "probe": None, "probe_at": now + PROBE_EVERY,
-            }  # fmt: skip
+                "held_since": now,
+                "code": record.plain(fault.code, 64),
+                "detail": record.plain(fault.detail, 500),
+                "probe": None,
+                "probe_at": now + PROBE_EVERY,
+            }
             detail = {"platform": platform, "code": changes["code"]}
             audit.record(connection.workspace, "platform held", connection, by=None, detail=detail)
         Reach.objects.update_or_create(connection=connection, platform=platform, defaults=changes)

@@ -60,17 +60,26 @@ def _live(workspace: Workspace, connection: Connection, story: Story, by: User, 
     at = local.astimezone(UTC)
     is_weekly = story.get("weekly", False)
     campaign = Campaign(
-        workspace=workspace, name=story["name"] + MARK, description=DESCRIPTION, tone=story.get("tone", ""),
-        channel=story.get("channel", "app_push"), audience_rule=story.get("audience_rule", {}),
+        workspace=workspace,
+        name=story["name"] + MARK,
+        description=DESCRIPTION,
+        tone=story.get("tone", ""),
+        channel=story.get("channel", "app_push"),
+        audience_rule=story.get("audience_rule", {}),
         schedule_type=Campaign.Schedule.RECURRING if is_weekly else Campaign.Schedule.AT,
-        recurrence_rule="FREQ=WEEKLY" if is_weekly else "", created_by=by, updated_by=by,
-    )  # fmt: skip
+        recurrence_rule="FREQ=WEEKLY" if is_weekly else "",
+        created_by=by,
+        updated_by=by,
+    )
     campaign.starts = local.replace(tzinfo=None)
     campaign.save()
     Content.objects.create(
-        workspace=workspace, campaign=campaign, title=story["title"], body=story["body"],
+        workspace=workspace,
+        campaign=campaign,
+        title=story["title"],
+        body=story["body"],
         language=story.get("language", "en"),
-    )  # fmt: skip
+    )
     before = at - timedelta(hours=5)
     Campaign.objects.filter(pk=campaign.pk).update(created_at=before, updated_at=before)
     run: Run | None = plan.schedule(campaign, by=by, now=at - timedelta(minutes=1))

@@ -19,19 +19,31 @@ from django.utils.http import urlencode
 from tenants.admin.base import after_dialog
 
 # By the name of the address, on both sites.
-ASKED_AGAIN = frozenset({
-    # secrets
-    "tenants_apikey_add", "tenants_apikey_rotate", "tenants_apikey_identity", "tenants_apikey_verify_identity",
-    "tenants_connection_add", "tenants_connection_change",
-    # who may do what
-    "tenants_membership_change", "tenants_membership_remove", "tenants_invitation_add", "tenants_invitation_resend",
-    "tenants_workspace_transfer",
-    "tenants_user_make_operator", "tenants_user_remove_operator", "tenants_user_deactivate",
-    # files with people in them
-    "tenants_auditentry_export", "campaigns_run_export",
-    # the end
-    "tenants_workspace_delete_workspace",
-})  # fmt: skip
+ASKED_AGAIN = frozenset(
+    {
+        # secrets
+        "tenants_apikey_add",
+        "tenants_apikey_rotate",
+        "tenants_apikey_identity",
+        "tenants_apikey_verify_identity",
+        "tenants_connection_add",
+        "tenants_connection_change",
+        # who may do what
+        "tenants_membership_change",
+        "tenants_membership_remove",
+        "tenants_invitation_add",
+        "tenants_invitation_resend",
+        "tenants_workspace_transfer",
+        "tenants_user_make_operator",
+        "tenants_user_remove_operator",
+        "tenants_user_deactivate",
+        # files with people in them
+        "tenants_auditentry_export",
+        "campaigns_run_export",
+        # the end
+        "tenants_workspace_delete_workspace",
+    }
+)
 PROVED_SECS = 15 * 60  # since signing in or the last proof
 FILLING_SECS = 45 * 60  # more for who opened a form in time and fills it in
 

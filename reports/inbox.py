@@ -345,9 +345,16 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
     # The id as it is kept: a signature of another spelling of it may have been made for somebody else.
     is_vouched = voucher.speaks_for(external_user_id, event.identity_hash)
     return AcceptedEvent(
-        event.message_id, event.type, event.name, event.ref, external_user_id, moment, event.metadata, is_vouched,
+        event.message_id,
+        event.type,
+        event.name,
+        event.ref,
+        external_user_id,
+        moment,
+        event.metadata,
+        is_vouched,
         event.channel,
-    )  # fmt: skip
+    )
 
 
 def _too_large() -> Problem:

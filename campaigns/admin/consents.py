@@ -38,9 +38,13 @@ def _line(label: str, row: Any, workspace: Workspace, *, channel: str = "", is_a
     by_all = row is not None and is_about not in ("", ALL_CHANNELS) and row.channel == ALL_CHANNELS
     source = SOURCES.get(row.source, row.source) if row is not None else ""
     return {
-        "label": label, "row": row, "channel": channel, "by_all": by_all, "source": source,
+        "label": label,
+        "row": row,
+        "channel": channel,
+        "by_all": by_all,
+        "source": source,
         "at": moment(row.at, workspace) if row is not None else "",
-    }  # fmt: skip
+    }
 
 
 def change(admin: WorkspaceAdmin, request: HttpRequest, object_id: str) -> HttpResponseBase:
