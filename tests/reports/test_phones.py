@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,12 +10,13 @@ from django.utils import timezone
 
 from campaigns import plan
 from delivery import phones as log
+from pushpilot.management.commands.phones import Command, Places
 from reports import phones
 from reports.models import Event
 from reports.tasks import digest
 from reports.verify import verify_rollups
 from tenants import keys
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Connection
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end, write_campaign
 
@@ -68,6 +70,22 @@ def test_phones_report_with_one_test_key_and_are_silent_when_it_is_revoked(cast,
     report(connected)
     with scope(cast.workspace):
         assert (before, Event.objects.count(), ApiKey.objects.count()) == (3, 0, 1)
+
+
+def test_a_workspace_whose_log_cannot_be_read_keeps_no_other_waiting(cast, connected, monkeypatch, tmp_path):
+    with scope(cast.other_workspace):
+        other = Connection(workspace=cast.other_workspace, name="Old sandbox", is_active=True)
+        other.provider = Connection.Provider.FCM_SANDBOX
+        other.save()
+    asked = set()
+
+    def silent(connection, **place):
+        asked.add(connection.pk)
+        raise log.PhonesSilent("The sandbox does not know this workspace any more.")
+
+    monkeypatch.setattr(phones, "report", silent)
+    assert not Command().round(Places(tmp_path / "reported.json"), threading.Event())
+    assert asked == {connected.pk, other.pk}
 
 
 def test_a_tap_on_the_wall_reports_the_same_arrival():

@@ -45,20 +45,25 @@ class Command(BaseCommand):
             stop.wait(EVERY_SECS)
 
     def round(self, places: Places, stop: threading.Event) -> bool:
-        """Report what has arrived, in each workspace that sends through the sandbox. Whether the sandbox answers."""
+        """Report what has arrived, in each workspace that sends through the sandbox. False if a log cannot be read."""
         with every_workspace():
             sandboxes = Connection.objects.filter(is_active=True, provider=Connection.Provider.FCM_SANDBOX)
             connections = list(sandboxes.select_related("workspace"))
+        silent = 0
         for connection in connections:
-            is_full = True
-            while is_full and not stop.is_set():
-                try:
-                    page = phones.report(connection, after=places.of(connection), now=timezone.now())
-                except PhonesSilent:
-                    return False
-                places.keep(connection, page.last)
-                is_full = page.is_full
-        return True
+            try:
+                self.catch_up(connection, places, stop)
+            except PhonesSilent:
+                silent += 1
+        return not silent
+
+    def catch_up(self, connection: Connection, places: Places, stop: threading.Event) -> None:
+        """Report all that has arrived in one workspace. Raises PhonesSilent."""
+        is_full = True
+        while is_full and not stop.is_set():
+            page = phones.report(connection, after=places.of(connection), now=timezone.now())
+            places.keep(connection, page.last)
+            is_full = page.is_full
 
 
 class Places:
