@@ -3,6 +3,7 @@
 const EVERY_MS = 1000;
 const RETRY_MOST_MS = 15000;
 const SHARDS_EVERY_MS = 2000;
+const REPORTS_AFTER_MS = [3000, 10000, 30000, 60000, 120000]; // most phones report within seconds of the send
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const NUMBER = new Intl.NumberFormat("en");
 
@@ -159,9 +160,11 @@ class RunPage {
     this.loadErrors();
     this.loadShards();
     this.redraw();
+    for (const ms of REPORTS_AFTER_MS) setTimeout(() => document.hidden || this.redraw(), ms);
   }
 
-  // What the server drew at the start (times, panels) is drawn anew when the run has begun, and when it has ended.
+  // What the server drew at the start (times, panels) is drawn anew when the run has begun, when it has ended, and when
+  // the phones have reported.
   async redraw() {
     try {
       const answer = await fetch(location.href);
