@@ -104,9 +104,14 @@ class Processes:
         with (self.log_folder / f"{name}.log").open("ab") as log:
             os.fchmod(log.fileno(), 0o600)  # one of an older version may be there
             child = subprocess.Popen(  # noqa: S603 - our own commands
-                command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log, start_new_session=True,
+                command,
+                cwd=settings.BASE_DIR,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
                 preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
-            )  # fmt: skip
+            )
         self.running.append((name, child))
 
     def manage(self, name: str, *arguments: str) -> None:

@@ -19,9 +19,10 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.models import Run
+from campaigns.models import Campaign, Run
 from delivery.models import Heartbeat, Installation
 from pushpilot import product
+from pushpilot.demo import Demo, read_story
 from pushpilot.management.commands import demo as demo_command
 from pushpilot.processes import PortTaken, claim_port
 from tenants.scope import scope
@@ -203,3 +204,13 @@ def test_a_demo_on_a_database_of_another_installation_changes_nothing(db, monkey
     monkeypatch.setattr(demo_command, "make_demo", lambda: pytest.fail("nothing may be written"))
     with pytest.raises(CommandError, match="INSTANCE_ID=live-database"):
         call_command("demo", stdout=StringIO())
+
+
+@pytest.mark.parametrize("folder", ["/data/mail", None])
+def test_the_demo_says_where_its_mails_lie_unless_a_mail_server_takes_them(cast, settings, folder):
+    settings.EMAIL_FILE_PATH = folder
+    demo = Demo(cast.workspace, cast.owner, Campaign(), read_story())
+    out = StringIO()
+    demo_command.Command(stdout=out).welcome(demo, "http://localhost:8000")
+    assert ("/data/mail" in out.getvalue()) == bool(folder)
+    assert ("Mails:" in out.getvalue()) == bool(folder)

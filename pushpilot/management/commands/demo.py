@@ -134,7 +134,10 @@ class Command(BaseCommand):
         for person in people:
             self.say(f"  {person['role']:<10}{person['email']:<26}{demo.story['password']}")
         self.say(f"\nPhone wall:   {url}{demo.workspace.console_path}campaigns/run/phone-wall/")
-        self.say(f"Platform:     {url}/platform/ (operator only)\nCtrl-C stops everything.")
+        self.say(f"Platform:     {url}/platform/ (operator only)")
+        if folder := getattr(settings, "EMAIL_FILE_PATH", None):
+            self.say(f"Mails:        {folder} (files; EMAIL_URL names a mail server)")
+        self.say("Ctrl-C stops everything.")
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
