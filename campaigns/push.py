@@ -118,7 +118,7 @@ def data_problem(data: Mapping[str, Any]) -> str:
         return f"At most {DATA_LIMIT} entries."
     for key, value in data.items():
         if not _DATA_KEY.fullmatch(key):
-            return f"“{key}” is no key: letters, digits, “_”, “-” and “.”, not beginning with a digit."
+            return f"“{key}” is not a valid key. Use letters, digits, “_”, “-” and “.”, and no digit at the beginning."
         if key.lower().startswith(_RESERVED) or key.lower() in _RESERVED_WORDS:
             return f"“{key}” is reserved; choose another name."
         if not isinstance(value, str):

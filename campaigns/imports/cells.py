@@ -144,7 +144,7 @@ def _problem(column: str, value: str) -> CellError | None:
     if column in CHOICES and value not in CHOICES[column]:
         return _no_choice(column, value)
     if column == "language" and not LANGUAGE.fullmatch(value):
-        return CellError(f"“{value[:40]}” is no language code.", "Write a code such as en, hi or pt-BR.")
+        return CellError(f"“{value[:40]}” is not a language code.", "Write a code such as en, hi or pt-BR.")
     fault = _ADDRESSES[column](value) if column in _ADDRESSES else push.Fault()
     if fault:
         return CellError(fault.text, fault.remedy)
@@ -163,7 +163,7 @@ def _no_choice(column: str, value: str) -> CellError:
     allowed = list(CHOICES[column])
     near = difflib.get_close_matches(value.casefold(), allowed, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
-    return CellError(f"“{value[:40]}” is no {column}.", f"{hint}Use one of: {', '.join(allowed)}.")
+    return CellError(f"“{value[:40]}” is not a valid {column}.", f"{hint}Use one of: {', '.join(allowed)}.")
 
 
 def _unparsable(value: str) -> CellError | None:

@@ -61,10 +61,10 @@ def test_unknown_columns_are_ignored_and_reported(inside):
     ("line", "column", "text", "remedy"),
     [
         (",en,offer,,T,B,,", "name", "The name is empty.", "Write a name"),
-        ("A,English,offer,,T,B,,", "language", "“English” is no language code.", "en, hi or pt-BR"),
+        ("A,English,offer,,T,B,,", "language", "“English” is not a language code.", "en, hi or pt-BR"),
         ("A,en,,,T,B,,", "category", "The category is empty.", "festive, weekend, retention"),
-        ("A,en,ofer,,T,B,,", "category", "“ofer” is no category.", "Did you mean offer? Use one of: festive, weekend"),
-        ("A,en,offer,loud,T,B,,", "tone", "“loud” is no tone.", "Use one of: cheerful, festive, formal"),
+        ("A,en,ofer,,T,B,,", "category", "“ofer” is not a valid category.", "Did you mean offer? Use one of: festive"),
+        ("A,en,offer,loud,T,B,,", "tone", "“loud” is not a valid tone.", "Use one of: cheerful, festive, formal"),
         ("A,en,offer,,,B,,", "title", "The title is empty.", "first line"),
         (f"A,en,offer,,{'x' * 300},B,,", "title", "The title has 300 characters; the limit is 120", "by 180"),
         ("A,en,offer,,T,,,", "body", "The body is empty.", "text of the message"),
@@ -355,7 +355,7 @@ def test_the_command_prints_every_problem_with_its_row_and_writes_nothing(cast, 
         call_command("import_templates", str(file), workspace=cast.workspace.slug)
     assert caught.value.returncode == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("row 3, tone: “loud” is no tone. Use one of: cheerful")
+    assert lines[0].startswith("row 3, tone: “loud” is not a valid tone. Use one of: cheerful")
     assert lines[1].startswith("row 4, name: Rows 2 and 4 both hold")
     assert lines[2].startswith("row 5, title: The title has 300 characters; the limit is 120. Shorten it by 180.")
     with every_workspace():

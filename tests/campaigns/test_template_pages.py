@@ -263,7 +263,7 @@ def test_a_bad_file_shows_errors_first_and_imports_nothing_without_a_choice(cast
     client, page, token = preview(cast, BAD)
     html = page.content.decode()
     assert rows_of(page) == [(3, "error"), (4, "error"), (2, "new")]
-    assert "“ofer” is no category." in html
+    assert "“ofer” is not a valid category." in html
     assert "Did you mean offer?" in html
     assert "Rows 2 and 4 both hold" in html
     answer = client.post(cast.url("campaigns/template/process_import/"), {"upload": token})

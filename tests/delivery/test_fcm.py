@@ -60,7 +60,7 @@ def changed(account: FcmAccount, **fields: Any) -> str:
         ({"type": "authorized_user"}, 'type must be "service_account"'),
         ({"type": None}, 'type must be "service_account"'),
         ({"project_id": ""}, "project_id is missing"),
-        ({"project_id": "../evil"}, "project_id '../evil' does not look"),
+        ({"project_id": "../evil"}, "'../evil' is not a valid project_id"),
         ({"client_email": 7}, "client_email is missing"),
         (
             {"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"},

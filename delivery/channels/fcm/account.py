@@ -174,7 +174,7 @@ def _text(info: Json, name: str) -> str:
 def _matching(info: Json, name: str, pattern: re.Pattern[str]) -> str:
     value = _text(info, name)
     if not pattern.fullmatch(value):
-        raise ValueError(f"{name} {value[:80]!r} does not look like one. {_BRING_INSTEAD}")
+        raise ValueError(f"{value[:80]!r} is not a valid {name}. {_BRING_INSTEAD}")
     return value
 
 
