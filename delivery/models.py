@@ -108,20 +108,21 @@ class Shard(TenantModel):
         return self.owner.rpartition(":")[0] or self.owner
 
 
-class Reach(models.Model):
+class Reach(TenantModel):
     """What the provider's answers say about a connection, with the credentials that it has now, and one platform."""
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="reach")
     platform = models.CharField(max_length=16, blank=True)  # of Endpoint.Platform; "": the app did not say
-    proven_at = models.DateTimeField(
-        null=True
-    )  # the provider took a message for a device: our account is the right one
+    # The provider took a message for a device of it: our account is the right one.
+    proven_at = models.DateTimeField(null=True)
     # While it is held nothing is sent to the platform but one message (`probe`) at a time, the next at `probe_at`.
     held_since = models.DateTimeField(null=True)
     code = models.CharField(max_length=64, blank=True)
     detail = models.CharField(max_length=500, blank=True)
     probe = models.BigIntegerField(null=True)
     probe_at = models.DateTimeField(null=True)
+
+    capabilities = {"view": roles.CONNECTIONS}
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["connection", "platform"], name="reach_once_per_platform")]

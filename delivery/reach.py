@@ -58,7 +58,9 @@ def learn(connection: Connection, news: News, now: datetime) -> None:
             }
             detail = {"platform": platform, "code": changes["code"]}
             audit.record(connection.workspace, "platform held", connection, by=None, detail=detail)
-        Reach.objects.update_or_create(connection=connection, platform=platform, defaults=changes)
+        Reach.objects.update_or_create(
+            workspace_id=connection.workspace_id, connection=connection, platform=platform, defaults=changes
+        )
 
 
 def settle(now: datetime) -> None:

@@ -27,17 +27,17 @@ from tenants.models import User
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Whom of one run a new text reaches, at this moment."""
+class Affected:
+    """Which recipients of one run a new text reaches, at this moment."""
 
     run: Run
     url: str
     sentence: str
 
 
-def reach_of(run: Run) -> Reach:
+def affected_by_edit(run: Run) -> Affected:
     """In words and numbers: who has the old text, who is getting it, who gets the new one."""
-    return Reach(run, run_url(run.pk), _sentence(run))
+    return Affected(run, run_url(run.pk), _sentence(run))
 
 
 def _sentence(run: Run) -> str:
@@ -134,7 +134,7 @@ def _shown(
         "campaign": campaign,
         "run": run,
         "form": form,
-        "reaches": [reach_of(one) for one in runs],
+        "reaches": [affected_by_edit(one) for one in runs],
         "is_sending": any(one.state == Run.State.RUNNING for one in runs),
         "is_recurring": campaign.schedule_type == Campaign.Schedule.RECURRING,
         "warnings": warnings or [],

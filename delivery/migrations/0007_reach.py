@@ -1,6 +1,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from tenants.rowsecurity import ProtectRows
+
 
 class Migration(migrations.Migration):
     dependencies = [("delivery", "0006_fingerprint"), ("tenants", "0008_plain_names")]
@@ -34,6 +36,15 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE, related_name="reach", to="tenants.connection"
                     ),
                 ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tenants.workspace",
+                    ),
+                ),
             ],
             options={
                 "constraints": [
@@ -41,4 +52,5 @@ class Migration(migrations.Migration):
                 ]
             },
         ),
+        ProtectRows("Reach"),
     ]

@@ -15,7 +15,7 @@ from django.utils import timezone
 from campaigns import plan
 from campaigns.models import Consent, Contact, Endpoint, EndpointMove, Run, WaitingConsent
 from delivery import pipeline, record
-from delivery.models import Drill, Pace, Shard
+from delivery.models import Drill, Pace, Reach, Shard
 from reports.models import Engagement, InboxBatch, Rollup, StoredBytes
 from tenants import identity, keys, purge
 from tenants.models import AuditEntry, Connection, User, Workspace
@@ -49,6 +49,7 @@ def rows_everywhere(workspace: Workspace) -> None:
         Engagement.objects.create(**numbers, notification_id=1, first_at=now)
         Rollup.objects.create(**numbers, quarter=now)
         StoredBytes.objects.create(workspace=workspace, day=now.date(), bytes=1)
+        Reach.objects.create(workspace=workspace, connection=made[Connection], platform="ios")
         for whose in ({"connection": made[Connection]}, {"run": run}):
             Pace.objects.create(**whose, tokens=1, refilled_at=now, ramp_from=now)
 
@@ -211,7 +212,7 @@ def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(ca
     undo_deletion(cast.workspace, by=cast.owner)
     page = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/progress/")).json()
     assert (page["headline"], page["can"]) == (
-        "Paused before its audience was known: nobody got anything", ["resume", "cancel", "rewrite"],
+        "Paused before its audience was known: nobody got anything", ["resume", "cancel", "end-series", "rewrite"],
     )  # fmt: skip
     with scope(cast.workspace):
         assert plan.resume(run, by=cast.owner)

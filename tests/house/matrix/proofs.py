@@ -102,7 +102,8 @@ def _held_for_a_platform(rows: Rows) -> None:
         Message.objects.filter(pk=message.pk).update(reason=Reason.DEFERRED)
         place = {"first_id": message.pk, "last_id": message.pk, "state": Shard.State.HELD, "held": {"ios": 1}}
         Shard.objects.create(workspace_id=rows[Workspace].pk, run_id=run.pk, **place)
-        Reach.objects.create(connection_id=rows[Connection].pk, platform="ios", held_since=now, probe_at=now)
+        place = {"workspace_id": rows[Workspace].pk, "connection_id": rows[Connection].pk, "platform": "ios"}
+        Reach.objects.create(**place, held_since=now, probe_at=now)
 
 
 def _retired_a_device(rows: Rows) -> None:
