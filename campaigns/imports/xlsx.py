@@ -98,8 +98,15 @@ def _number(value: float, code: str, from_1904: bool) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Workbooks write characters that XML cannot hold as _x000D_."""
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
+    """Workbooks write characters that XML cannot hold as _x000D_. Half of a surrogate pair is no character: no
+    database and no page could hold it, so such a text stays as it is written."""
+    if "_x" not in text:
+        return text
+    units = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).encode("utf-16", "surrogatepass")
+    try:
+        return units.decode("utf-16")
+    except UnicodeDecodeError:
+        return text
 
 
 def _inspect(data: bytes) -> None:

@@ -88,6 +88,16 @@ def test_a_text_of_two_lines_stays_two_lines_in_the_body(inside):
     assert (row.values["title"], row.values["body"]) == ("T_x000D_", "a\nb")
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [("_xD83D__xDE00_", "\U0001f600"), ("_xD800_ sale", "_xD800_ sale"), ("_xDE00__xD83D_", "_xDE00__xD83D_")],
+)
+def test_half_of_a_character_is_no_character_and_breaks_no_import(inside, cell, shown):
+    row = title(inside, cell)
+    assert row.values["title"] == shown
+    assert row.values["title"].encode()
+
+
 @pytest.mark.parametrize("error", ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"])
 def test_an_error_of_the_sheet_is_an_error_of_its_row(inside, error):
     row = title(inside, error)
