@@ -8,7 +8,7 @@ not known yet waits until they are (`adopt`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,8 @@ from tenants.models import User, Workspace
 
 WAITING_LIMIT = 100_000  # words of a workspace about people who are not known
 ADOPTED_AT_ONCE = 5_000
+
+Place = tuple[str, str, str]  # external id, channel, topic
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def record(workspace: Workspace, words: Sequence[Word]) -> None:
         rows = Contact.objects.filter(workspace=workspace, external_id__in=named)
         by_name = dict(rows.values_list("external_id", "pk"))
     known: dict[tuple[int, str, str], Word] = {}
-    unknown: dict[tuple[str, str, str], Word] = {}
+    unknown: dict[Place, Word] = {}
     for word in sorted(words, key=lambda one: one.at):  # stable: of one moment the later one stays the later one
         contact = word.contact_id or by_name.get(word.external_id)
         if contact is not None:
@@ -94,17 +96,18 @@ def lock_contacts(contacts: Sequence[int]) -> list[int]:
 
 
 # --- people who are not known yet ------------------------------------------------------------------------------------
-def _wait(workspace: Workspace, words: dict[tuple[str, str, str], Word]) -> None:
+def _wait(workspace: Workspace, words: dict[Place, Word]) -> None:
     names = {name for name, _, _ in words}
     mine = WaitingConsent.objects.filter(workspace=workspace)
+    lost = without_place(workspace, words)
     fresh = [
         WaitingConsent(workspace=workspace, external_id=name, channel=channel, topic=topic, **word.values)
         for (name, channel, topic), word in sorted(words.items())
+        if (name, channel, topic) not in lost
     ]
-    if not is_full(workspace):
-        WaitingConsent.objects.bulk_create(fresh, ignore_conflicts=True)
-    else:
-        logger.warning("workspace %s: %d words about unknown people find no place", workspace.pk, len(fresh))
+    WaitingConsent.objects.bulk_create(fresh, ignore_conflicts=True)
+    if lost:
+        logger.warning("workspace %s: %d words about unknown people find no place", workspace.pk, len(lost))
     # Those that waited already, and those that another worker stored since: the newer word stays.
     held = mine.filter(external_id__in=names).select_for_update(no_key=True).order_by("pk")
     older = []
@@ -120,6 +123,16 @@ def _wait(workspace: Workspace, words: dict[tuple[str, str, str], Word]) -> None
 def is_full(workspace: Workspace) -> bool:
     """Whether no more words about unknown people are kept."""
     return WaitingConsent.objects.filter(workspace=workspace).order_by("pk")[WAITING_LIMIT - 1 :].exists()
+
+
+def without_place(workspace: Workspace, words: Collection[Place]) -> set[Place]:
+    """Of words about unknown people those that cannot wait: the workspace keeps no more, and no former one of the same
+    person, channel and topic waits, which they could take the place of."""
+    if not words or not is_full(workspace):
+        return set()
+    names = {name for name, _, _ in words}
+    held = WaitingConsent.objects.filter(workspace=workspace, external_id__in=names)
+    return set(words) - set(held.values_list("external_id", "channel", "topic"))
 
 
 def adopt(workspace: Workspace, external_ids: Iterable[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -20,14 +20,12 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from campaigns import consent
-from campaigns.consent import Word
-from campaigns.models import Campaign, Channel, Contact, Endpoint
+from campaigns.models import Contact, Endpoint
 from delivery import heartbeat
-from delivery.models import Message
 from pushpilot.lib import wake
-from pushpilot.lib.signing import read_reference
-from reports import inbox, store
-from reports.models import EventType, InboxBatch
+from reports import effects, inbox, store
+from reports.effects import SIGNS_OF_LIFE, WORDS, About
+from reports.models import InboxBatch
 from reports.store import EngagementRow, EventRow, RollupKey
 from tenants import keys
 from tenants.models import Workspace
@@ -43,9 +41,6 @@ BACKOFF = timedelta(seconds=5)
 GROUP = 500
 GROUP_EVENTS = 5_000
 QUARTER_SECS = 900
-NOBODY: tuple[int | None, int | None] = (None, None)  # no contact, no endpoint
-# What proves that the person's device is in use.
-SIGNS_OF_LIFE = {EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED}
 
 _encoder = msgspec.json.Encoder()
 
@@ -127,28 +122,21 @@ def _put_back(batch: InboxBatch, error: Exception) -> None:
 
 @dataclass(slots=True)
 class _Incoming:
-    """An event of a claimed batch with what its reference says."""
+    """An event of a claimed batch with its message and its person."""
 
     event: inbox.AcceptedEvent
     received_at: datetime
-    campaign_id: int | None = None
-    run_id: int | None = None
-    notification_id: int | None = None
-    contact_id: int | None = None  # whom it is about, as its sender says
-    endpoint_id: int | None = None  # the device that the message of its reference went to
-    person_id: int | None = None  # the same, if the sender has proven it: only then it changes consent and profile
-    is_unknown: bool = False  # proven too, but no contact has this id yet
+    about: About
 
 
 @transaction.atomic
 def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
     """All of it in one transaction: events, firsts, roll-ups, effects, and the batches' end."""
     incoming = _read(workspace, batches)
-    _resolve_contacts(workspace, incoming.values())
     inserted = store.insert_events([_row(workspace, found) for found in incoming.values()])
     fresh = [found for message_id, found in incoming.items() if message_id in inserted]
     _count(workspace, fresh)
-    _hear(workspace, [found for found in fresh if found.event.type in inbox.WORDS])
+    _hear(workspace, [found for found in fresh if found.event.type in WORDS])
     _mark_seen(fresh)
     used = {batch.key_id for batch in batches if batch.key_id}
     latest = max(batch.received_at for batch in batches)
@@ -157,53 +145,23 @@ def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
 
 
 def _read(workspace: Workspace, batches: Sequence[InboxBatch]) -> dict[str, _Incoming]:
-    """{message id: its first event}. A reference that is not ours, or another workspace's, is ignored."""
-    incoming: dict[str, _Incoming] = {}
+    """{message id: its first event}."""
+    first: dict[str, tuple[inbox.AcceptedEvent, datetime]] = {}
     for batch in batches:
         for event in inbox.read_stored(batch):
-            if event.message_id in incoming:
-                continue
-            found = incoming[event.message_id] = _Incoming(event, batch.received_at)
-            numbers = read_reference(event.ref, 4) if event.ref else None
-            if numbers is not None and numbers[0] == workspace.pk:
-                _, found.campaign_id, found.run_id, found.notification_id = numbers
-    return incoming
-
-
-def _resolve_contacts(workspace: Workspace, incoming: Iterable[_Incoming]) -> None:
-    """The contact of each event: that of its message, else the one that the sender names.
-
-    A reference proves its own person and nobody else. A name beside it, or alone, proves nothing unless the customer's
-    server vouches for it: a public key can be read out of every app.
-    """
-    messages = {found.notification_id for found in incoming if found.notification_id}
-    rows = Message.objects.filter(pk__in=messages).values_list("pk", "contact_id", "endpoint_id") if messages else ()
-    by_message = {pk: (contact, endpoint) for pk, contact, endpoint in rows}
-    named = {
-        found.event.external_user_id
-        for found in incoming
-        if found.event.external_user_id and by_message.get(found.notification_id or 0, NOBODY)[0] is None
+            first.setdefault(event.message_id, (event, batch.received_at))
+    abouts = effects.resolve(workspace, [event for event, _ in first.values()])
+    return {
+        message_id: _Incoming(event, received_at, about)
+        for (message_id, (event, received_at)), about in zip(first.items(), abouts, strict=True)
     }
-    by_name = (
-        dict(Contact.objects.filter(workspace=workspace, external_id__in=named).values_list("external_id", "pk"))
-        if named
-        else {}
-    )
-    for found in incoming:
-        if found.notification_id not in by_message:  # its run was deleted: the figures of nothing must not move
-            found.campaign_id = found.run_id = found.notification_id = None
-        owner, found.endpoint_id = by_message.get(found.notification_id or 0, NOBODY)
-        claimed = by_name.get(found.event.external_user_id)
-        found.contact_id = owner or claimed
-        found.person_id = owner or (claimed if found.event.is_vouched else None)
-        found.is_unknown = owner is None and claimed is None and found.event.is_vouched
 
 
 def _row(workspace: Workspace, found: _Incoming) -> EventRow:
-    event = found.event
+    event, about = found.event, found.about
     return EventRow(
-        workspace.pk, event.message_id, event.type, event.name, found.campaign_id, found.run_id, found.notification_id,
-        found.contact_id, event.external_user_id, event.occurred_at, found.received_at,
+        workspace.pk, event.message_id, event.type, event.name, about.campaign_id, about.run_id, about.notification_id,
+        about.contact_id, event.external_user_id, event.occurred_at, found.received_at,
         _encoder.encode(event.metadata).decode(),
     )  # fmt: skip
 
@@ -214,13 +172,13 @@ def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
     events: Counter[RollupKey] = Counter()
     people: Counter[RollupKey] = Counter()
     for found in fresh:
-        kind, at = found.event.type, found.event.occurred_at
-        events[RollupKey(workspace.pk, quarter_of(at), found.campaign_id or 0, found.run_id or 0, kind)] += 1
-        if found.notification_id is None or found.campaign_id is None or found.run_id is None:
+        kind, at, about = found.event.type, found.event.occurred_at, found.about
+        events[RollupKey(workspace.pk, quarter_of(at), about.campaign_id or 0, about.run_id or 0, kind)] += 1
+        if about.notification_id is None or about.campaign_id is None or about.run_id is None:
             continue
-        key = (found.notification_id, kind)
+        key = (about.notification_id, kind)
         if key not in firsts or at < firsts[key].first_at:
-            firsts[key] = EngagementRow(workspace.pk, found.campaign_id, found.run_id, found.notification_id, kind, at)
+            firsts[key] = EngagementRow(workspace.pk, about.campaign_id, about.run_id, about.notification_id, kind, at)
     for key in store.insert_engagements(list(firsts.values())):
         row = firsts[key]
         people[RollupKey(workspace.pk, quarter_of(row.first_at), row.campaign_id, row.run_id, row.type)] += 1
@@ -229,17 +187,8 @@ def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
 
 def _hear(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
     """What people said about a channel, if their sender has proven who they are."""
-    said = [found for found in fresh if found.person_id is not None or found.is_unknown]
-    campaigns = {found.campaign_id for found in said if found.campaign_id and not found.event.channel}
-    channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel")) if campaigns else {}
-    words = [
-        Word(
-            channel=found.event.channel or channels.get(found.campaign_id or 0, Channel.APP_PUSH),
-            is_yes=found.event.type == EventType.SUBSCRIBED, source="event", proof=f"event {found.event.message_id}",
-            at=found.event.occurred_at, contact_id=found.person_id, external_id=found.event.external_user_id,
-        )
-        for found in said
-    ]  # fmt: skip
+    said = [found for found in fresh if found.about.person_id is not None or found.about.is_unknown]
+    words = effects.words_of([(found.event, found.about) for found in said])
     if words:
         consent.record(workspace, words)
 
@@ -252,11 +201,11 @@ def _mark_seen(fresh: Sequence[_Incoming]) -> None:
     for found in fresh:
         if found.event.type not in SIGNS_OF_LIFE:
             continue
-        at = found.event.occurred_at
-        if found.person_id is not None:
-            people[found.person_id] = max(at, people.get(found.person_id, at))
-        if found.endpoint_id is not None:
-            devices[found.endpoint_id] = max(at, devices.get(found.endpoint_id, at))
+        at, person, device = found.event.occurred_at, found.about.person_id, found.about.endpoint_id
+        if person is not None:
+            people[person] = max(at, people.get(person, at))
+        if device is not None:
+            devices[device] = max(at, devices.get(device, at))
     if people:
         consent.lock_contacts(sorted(people))
         store.move_last_seen(Contact, people)

@@ -15,12 +15,13 @@ import msgspec
 from django.core.cache import cache
 from msgspec import Meta, Raw, Struct
 
-from campaigns.models import Run, Target
+from campaigns.models import Run
 from pushpilot.lib import wake
 from pushpilot.lib.batches import Rejection, split
 from pushpilot.lib.bounded import OutOfBounds, check_id, check_json, check_line, check_text, check_zoned, true_moment
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
+from reports import effects
 from reports.allowance import allowance
 from reports.models import InboxBatch
 from tenants import identity
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 Type = Literal["delivered", "opened", "clicked", "converted", "subscribed", "unsubscribed", "failed", "custom"]
 Channels = Literal["", "app_push", "web_push", "sms", "email", "whatsapp", "all"]
-WORDS = frozenset({"subscribed", "unsubscribed"})
 
 
 class PostedEvent(Struct, forbid_unknown_fields=True):
@@ -84,6 +84,10 @@ class Ignored(Struct):
     index: int
     code: str
     reason: str
+    part: Annotated[
+        Literal["event", "ref"],
+        Meta(description="`ref`: only its reference is ignored, the event itself counts."),
+    ] = "event"
 
 
 class Receipt(Struct):
@@ -141,10 +145,12 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
     items, sent_at = _open(body)
     voucher = _Voucher(key, now)
     judged: dict[int, AcceptedEvent] = {}
+    wrong_hashes: set[int] = set()
     rejected = []
     for index, item in enumerate(items):
         try:
-            judged[index] = _judge(item, sent_at, now, voucher)
+            judged[index], has_wrong_hash = _judge(item, sent_at, now, voucher)
+            wrong_hashes |= {index} if has_wrong_hash else set()
         except OutOfBounds as error:
             rejected.append(Rejection(index, error.code, error.detail))
     if key.is_test:
@@ -153,12 +159,14 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
     accepted = [event for index, event in judged.items() if index not in refused]
     if not accepted:
         raise Problem(
-            422, "no_event_acceptable", "None of the events can be accepted; `rejected` says why.",
+            422,
+            "no_event_acceptable",
+            "None of the events can be accepted; `rejected` says why.",
             rejected=msgspec.to_builtins(rejected),
-        )  # fmt: skip
+        )
     _store(accepted, key, now)
     kept = {index: event for index, event in judged.items() if index not in refused}
-    return Receipt(len(accepted), rejected, _without_effect(kept, key))
+    return Receipt(len(accepted), rejected, _without_effect(kept, wrong_hashes, key))
 
 
 WHY_IGNORED = {
@@ -167,37 +175,22 @@ WHY_IGNORED = {
     "ref_gone": "The send that this ref belongs to was deleted.",
     "ref_of_a_topic": "This ref belongs to a send to a topic, so it names nobody. Send external_user_id with proof.",
     "ref_missing": "Without a ref the event counts for no message. Send data.pp_ref of the push.",
-    "no_proof": "A write key changes consent only with a ref of a message, or with external_user_id and identity_hash.",
+    "contact_gone": "The contact of this message was deleted, so there is no consent to change.",
+    "person_unknown": "No contact has this external_user_id. Register a device of the person first.",
+    "identity_hash_wrong": "identity_hash does not fit external_user_id. Sign the id without blanks around it, with "
+    "the identity secret of this workspace.",
+    "no_proof": "Consent changes only with a ref of a message, or with external_user_id and a proof: a live secret "
+    "key, or identity_hash with a live write key.",
+    "waiting_full": "No contact has this external_user_id, and the workspace keeps no more consent of unknown people. "
+    "Register a device of the person, then send the event with a new message_id.",
 }
 
 
-def _without_effect(kept: dict[int, AcceptedEvent], key: KnownKey) -> list[Ignored]:
-    """What the digest will store and do nothing else with. One query at most."""
-    numbers = {index: read_reference(event.ref, 4) for index, event in kept.items() if event.ref}
-    own = {found[2] for found in numbers.values() if found is not None and found[0] == key.workspace_id}
-    runs: dict[int, str] = {}
-    if own:
-        with every_workspace():
-            rows = Run.objects.filter(pk__in=own, workspace=key.workspace_id)
-            runs = dict(rows.values_list("pk", "target_kind"))
-    codes = {index: _why_ignored(event, numbers.get(index), runs, key) for index, event in kept.items()}
-    return [Ignored(index, code, WHY_IGNORED[code]) for index, code in sorted(codes.items()) if code]
-
-
-def _why_ignored(event: AcceptedEvent, numbers: tuple[int, ...] | None, runs: dict[int, str], key: KnownKey) -> str:
-    if event.is_vouched and event.type not in ("custom", "failed"):
-        return ""
-    if not event.ref:
-        if event.type == "custom":
-            return ""
-        return "no_proof" if event.type in WORDS else "ref_missing"
-    if numbers is None:
-        return "ref_unknown"
-    if numbers[0] != key.workspace_id:
-        return "ref_foreign"
-    if numbers[2] not in runs:
-        return "ref_gone"
-    return "ref_of_a_topic" if event.type in WORDS and runs[numbers[2]] != Target.PEOPLE else ""
+def _without_effect(kept: dict[int, AcceptedEvent], wrong_hashes: set[int], key: KnownKey) -> list[Ignored]:
+    workspace = Workspace(pk=key.workspace_id)
+    with scope(workspace):
+        found = effects.without_effect(workspace, kept, wrong_hashes)
+    return [Ignored(index, one.code, WHY_IGNORED[one.code], one.part) for index, one in sorted(found.items())]
 
 
 class _Voucher:
@@ -234,10 +227,11 @@ def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list
     with every_workspace():
         sandboxed = set(
             Run.objects.filter(
-                pk__in=set(runs.values()), workspace=key.workspace_id,
+                pk__in=set(runs.values()),
+                workspace=key.workspace_id,
                 connection__provider=Connection.Provider.FCM_SANDBOX,
             ).values_list("pk", flat=True)
-        )  # fmt: skip
+        )
     detail = "A test key reports only on messages that went through the sandbox. Use a live key for everything else."
     return [Rejection(index, "test_key", detail) for index in judged if runs.get(index) not in sandboxed]
 
@@ -317,8 +311,11 @@ def _sender_clock(raw: Raw | None) -> datetime | None:
         raise Problem(422, "invalid", error.detail) from error
 
 
-def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher) -> AcceptedEvent:
-    """The event, bounded. Raises OutOfBounds with what is wrong and what to send instead."""
+def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher) -> tuple[AcceptedEvent, bool]:
+    """The event, bounded, and whether it brings an identity hash that should prove its person and does not.
+
+    Raises OutOfBounds with what is wrong and what to send instead.
+    """
     size = len(memoryview(item))
     if size > EVENT_LIMIT_BYTES:
         raise OutOfBounds("event_too_large", f"The event has {size:,} bytes; at most {EVENT_LIMIT_BYTES:,} are kept.")
@@ -335,7 +332,7 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
     check_text(event.ref, "ref", 200)
     external_user_id = check_id(event.external_user_id, "external_user_id", 200)
     check_text(event.identity_hash, "identity_hash", 200)
-    if event.channel and event.type not in WORDS:
+    if event.channel and event.type not in effects.WORDS:
         raise OutOfBounds("invalid", f"channel says nothing about “{event.type}”; leave it out.")
     if event.metadata:
         check_json(event.metadata, "metadata", text_limit=METADATA_TEXT_LIMIT)
@@ -344,7 +341,7 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
     moment = true_moment(event.occurred_at, sent_at, now)
     # The id as it is kept: a signature of another spelling of it may have been made for somebody else.
     is_vouched = voucher.speaks_for(external_user_id, event.identity_hash)
-    return AcceptedEvent(
+    accepted = AcceptedEvent(
         event.message_id,
         event.type,
         event.name,
@@ -355,6 +352,8 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
         is_vouched,
         event.channel,
     )
+    has_hash = bool(external_user_id and event.identity_hash)
+    return accepted, has_hash and not is_vouched and not voucher.key.is_test
 
 
 def _too_large() -> Problem:

@@ -59,7 +59,7 @@ def put(workspace, *events: dict[str, object], received_at: datetime | None = No
 
     now, key = received_at or timezone.now(), _key(workspace)
     voucher = inbox._Voucher(key, now)
-    accepted = [inbox._judge(msgspec.Raw(msgspec.json.encode(item)), None, now, voucher) for item in events]
+    accepted = [inbox._judge(msgspec.Raw(msgspec.json.encode(item)), None, now, voucher)[0] for item in events]
     inbox._store(accepted, key, now)
     return InboxBatch.objects.latest("id")
 

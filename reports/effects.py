@@ -1,0 +1,175 @@
+"""Which message and which person an event is about, and whether it changes anything.
+
+The intake asks here before it answers, and the digest before it writes, so that the answer says what will happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from campaigns import consent
+from campaigns.consent import Word
+from campaigns.models import Campaign, Channel, Contact
+from delivery.models import Message
+from pushpilot.lib.signing import read_reference
+from reports.models import EventType
+from tenants.models import Workspace
+
+WORDS = frozenset({EventType.SUBSCRIBED, EventType.UNSUBSCRIBED})
+# What proves that the person's device is in use.
+SIGNS_OF_LIFE = frozenset({EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED})
+
+
+class Posted(Protocol):
+    """What counts of an accepted event here."""
+
+    message_id: str
+    type: str
+    ref: str
+    external_user_id: str
+    occurred_at: datetime
+    is_vouched: bool
+    channel: str
+
+
+@dataclass(slots=True)
+class About:
+    """The message and the person of an event."""
+
+    fault: str = ""  # why its reference names no message of the workspace
+    campaign_id: int | None = None
+    run_id: int | None = None
+    notification_id: int | None = None
+    contact_id: int | None = None  # the person it is about, as its sender says
+    endpoint_id: int | None = None  # the device that the message of its reference went to
+    person_id: int | None = None  # the same person, if proven and not deleted: only then it changes consent and profile
+    is_deleted: bool = False  # the message went to a contact who was deleted since
+    is_unknown: bool = False  # proven too, but no contact has this id yet
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why an event, or only its reference (`part`), changes nothing."""
+
+    code: str
+    part: Literal["event", "ref"] = "event"
+
+
+def resolve(workspace: Workspace, events: Sequence[Posted]) -> list[About]:
+    """For each event, in their order. Call inside the workspace's scope. Two queries at most.
+
+    A reference proves its own person and nobody else. A name beside it, or alone, proves nothing unless the customer's
+    server vouches for it: a public key can be read out of every app.
+    """
+    found = [_read(event.ref, workspace) for event in events]
+    messages = {about.notification_id for about in found if about.notification_id is not None}
+    owners: dict[int, tuple[int | None, int | None, str | None]] = {}
+    if messages:
+        rows = Message.objects.filter(pk__in=messages, workspace=workspace)
+        columns = rows.values_list("pk", "contact_id", "endpoint_id", "contact__external_id")
+        owners = {pk: (contact, endpoint, name) for pk, contact, endpoint, name in columns}
+    for about in found:
+        if about.notification_id is None:
+            continue
+        if about.notification_id not in owners:  # its run was deleted: the figures of nothing must not move
+            about.fault = "ref_gone"
+            about.campaign_id = about.run_id = about.notification_id = None
+            continue
+        about.contact_id, about.endpoint_id, name = owners[about.notification_id]
+        about.is_deleted = about.contact_id is not None and name is None
+        about.person_id = None if about.is_deleted else about.contact_id
+    _resolve_names(workspace, [pair for pair in zip(events, found, strict=True) if pair[1].contact_id is None])
+    return found
+
+
+def _read(ref: str, workspace: Workspace) -> About:
+    if not ref:
+        return About()
+    numbers = read_reference(ref, 4)
+    if numbers is None:
+        return About(fault="ref_unknown")
+    if numbers[0] != workspace.pk:
+        return About(fault="ref_foreign")
+    return About(campaign_id=numbers[1], run_id=numbers[2], notification_id=numbers[3])
+
+
+def _resolve_names(workspace: Workspace, pairs: Sequence[tuple[Posted, About]]) -> None:
+    named = {event.external_user_id for event, _ in pairs if event.external_user_id}
+    if not named:
+        return
+    rows = Contact.objects.filter(workspace=workspace, external_id__in=named)
+    by_name = dict(rows.values_list("external_id", "pk"))
+    for event, about in pairs:
+        about.contact_id = by_name.get(event.external_user_id)
+        if event.is_vouched:
+            about.person_id = about.contact_id
+            about.is_unknown = about.contact_id is None
+
+
+def words_of(said: Sequence[tuple[Posted, About]]) -> list[Word]:
+    """What people said about a channel: without one they mean that of the message. For events with proof."""
+    campaigns = {about.campaign_id for event, about in said if about.campaign_id and not event.channel}
+    channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel")) if campaigns else {}
+    return [
+        Word(
+            channel=event.channel or channels.get(about.campaign_id or 0, Channel.APP_PUSH),
+            is_yes=event.type == EventType.SUBSCRIBED,
+            source="event",
+            proof=f"event {event.message_id}",
+            at=event.occurred_at,
+            contact_id=about.person_id,
+            external_id=event.external_user_id,
+        )
+        for event, about in said
+    ]
+
+
+def without_effect(
+    workspace: Workspace, events: Mapping[int, Posted], wrong_hashes: AbstractSet[int]
+) -> dict[int, Verdict]:
+    """{index: verdict} of the events that the digest will store and do less with than their sender may expect.
+
+    `wrong_hashes`: whose identity hash fits no secret. Call inside the workspace's scope.
+    """
+    asked = {index: event for index, event in events.items() if event.ref or _speaks(event)}
+    abouts = dict(zip(asked, resolve(workspace, list(asked.values())), strict=True))
+    waiting = [index for index, about in abouts.items() if about.is_unknown and events[index].type in WORDS]
+    words = words_of([(events[index], abouts[index]) for index in waiting])
+    places = consent.without_place(workspace, [(word.external_id, word.channel, word.topic) for word in words])
+    lost = {
+        index
+        for index, word in zip(waiting, words, strict=True)
+        if (word.external_id, word.channel, word.topic) in places
+    }
+    verdicts = {
+        index: _verdict(event, abouts.get(index) or About(), index in wrong_hashes, index in lost)
+        for index, event in events.items()
+    }
+    return {index: verdict for index, verdict in verdicts.items() if verdict is not None}
+
+
+def _speaks(event: Posted) -> bool:
+    return event.is_vouched and (event.type in WORDS or event.type in SIGNS_OF_LIFE)
+
+
+def _verdict(event: Posted, about: About, is_wrong_hash: bool, is_lost: bool) -> Verdict | None:
+    is_counted = about.notification_id is not None
+    is_heard = about.person_id is not None
+    wrong_hash = "identity_hash_wrong" if is_wrong_hash else ""
+    if event.type in WORDS:
+        if not is_heard and (is_lost or not about.is_unknown):
+            gone = "contact_gone" if about.is_deleted else ""
+            full = "waiting_full" if is_lost else ""
+            topic = "ref_of_a_topic" if is_counted else ""
+            return Verdict(about.fault or gone or wrong_hash or full or topic or "no_proof")
+    elif event.type in SIGNS_OF_LIFE:
+        if not is_counted and not is_heard:
+            unknown = "person_unknown" if about.is_unknown else ""
+            return Verdict(about.fault or wrong_hash or unknown or "ref_missing")
+    elif event.type == EventType.FAILED and not is_counted:
+        return Verdict(about.fault or "ref_missing")
+    return Verdict(about.fault, part="ref") if about.fault else None
