@@ -83,6 +83,8 @@ def test_opening_the_phone_wall_posts_nothing_and_a_tap_posts_one_opening(produc
     note.click()
     page.wait_for_timeout(1500)
     assert [url.rpartition("/")[2] for url in posted if url.endswith("/events")] == ["events"]
+    # What a developer needs to try the events API: docs/api.md sends them here.
+    expect(page.locator("[data-ref]")).to_have_text(re.compile(r"^\d+\.\d+\.\d+\.\d+\.\S+$"))
 
 
 def test_the_phones_of_the_demo_reported_what_arrived_before_anybody_looked(product, sign_in):

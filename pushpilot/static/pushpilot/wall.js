@@ -284,6 +284,8 @@ class Wall {
     if (!this.sdk) return;
     this.markOpened(message);
     phone.showApp(message);
+    this.root.querySelector("[data-tapped]").hidden = !message.ref;
+    this.root.querySelector("[data-ref]").textContent = message.ref;
   }
 
   click(phone, message, what) {
@@ -331,7 +333,7 @@ class Wall {
     const shown = this.phones.size;
     this.say(
       this.counts.received
-        ? `${NUMBER.format(this.counts.received)} received; ${shown} of the phones hang here.`
+        ? `The figures count since you opened this page. ${shown} of the phones are shown.`
         : shown ? "The phones are asleep. Send a campaign and watch them light up." : "No device is registered yet in this workspace.",
     );
   }
