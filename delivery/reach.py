@@ -82,7 +82,8 @@ def settle(now: datetime) -> None:
                 give_up(shard)
             wake.ring("tick")  # for its end
         else:
-            opened |= any(_probe(shard, hold, now) for hold in still)
+            due = [hold for hold in still if hold.probe_at is not None and hold.probe_at <= now]
+            opened |= any(_probe(shard, hold, now) for hold in due)
     if opened:
         wake.ring("work")
 
@@ -93,9 +94,7 @@ def _open(shard: Shard, now: datetime) -> int:
 
 @transaction.atomic
 def _probe(shard: Shard, hold: Reach, now: datetime) -> bool:
-    """Let the next of the platform's waiting messages through, if its time has come."""
-    if hold.probe_at is None or hold.probe_at > now:
-        return False
+    """Let the next of the platform's waiting messages through."""
     chosen = record.next_deferred(shard, hold.platform, after=hold.probe or 0)
     due = Reach.objects.filter(pk=hold.pk, probe_at=hold.probe_at)
     if chosen is None or not due.update(probe=chosen, probe_at=now + PROBE_EVERY):

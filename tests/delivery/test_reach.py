@@ -102,6 +102,12 @@ def test_one_iphone_without_a_key_waits_and_399_androids_go_on(cast, connected, 
     assert known()["android"].proven_at
 
 
+def test_a_tick_opens_no_transaction_for_shards_whose_next_try_is_not_due(one_iphone, django_assert_num_queries):
+    go(one_iphone)
+    with every_workspace(), django_assert_num_queries(2):
+        reach.settle(timezone.now())
+
+
 def test_when_the_key_is_there_one_message_goes_first_and_the_rest_follows(cast, launched, connected, sandbox, keyless):
     add_people(cast.workspace, 60, platform="ios")
     add_people(cast.workspace, 3)
