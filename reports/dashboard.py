@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -131,7 +132,7 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
         ),
         Card("Sent today", "today", f"{today:,}", f"yesterday {sent[days[-2]]:,}"),
         Card(
-            "Next send", "schedule", _short_moment(workspace, upcoming.intended_at, now) if upcoming else "–",
+            "Next send", "schedule", _short_moment(workspace.zone, upcoming.intended_at, now) if upcoming else "–",
             upcoming.campaign if upcoming else "Nothing is planned",
             href=links.campaign(upcoming.campaign_id) if upcoming else "",
         ),
@@ -157,9 +158,9 @@ def _change(now: float, before: float) -> Change | None:
     return Change(f"{grown:+,.1f} %" if abs(grown) < 1000 else f"×{now / before:,.0f}", grown >= 0)
 
 
-def _short_moment(workspace: Workspace, at: datetime, now: datetime) -> str:
+def _short_moment(zone: ZoneInfo, at: datetime, now: datetime) -> str:
     """ "Today 18:00", "Sat 09:30" within the week, else "12 Dec 09:30"."""
-    local, today = at.astimezone(workspace.zone), now.astimezone(workspace.zone).date()
+    local, today = at.astimezone(zone), now.astimezone(zone).date()
     ahead = (local.date() - today).days
     day = {0: "Today", 1: "Tomorrow"}.get(ahead) or (f"{local:%a}" if 0 < ahead < 7 else f"{local.day} {local:%b}")
     return f"{day} {local:%H:%M}"
@@ -238,10 +239,20 @@ def _next_up(facts: _Facts, run: RunRow) -> dict[str, Any]:
     return {
         "name": run.campaign,
         "icon": CHANNEL_ICONS.get(Channel(run.channel), "send"),
-        "when": _short_moment(facts.workspace, run.intended_at, facts.now),
+        "when": _short_moment(facts.workspace.zone, run.intended_at, facts.now),
+        "own_clock": _own_clock(facts, run),
         "recurring": run.recurring,
         "href": links.campaign(run.campaign_id),
     }
+
+
+def _own_clock(facts: _Facts, run: RunRow) -> str:
+    """ "Sat 09:30 CET" on the clock of its schedule; "" if that is the workspace's, or shows the same."""
+    zone = ZoneInfo(run.zone) if run.zone else facts.workspace.zone
+    local = run.intended_at.astimezone(zone)
+    if local.utcoffset() == run.intended_at.astimezone(facts.workspace.zone).utcoffset():
+        return ""
+    return f"{_short_moment(zone, run.intended_at, facts.now)} {local:%Z}"
 
 
 def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str, Any]]:
@@ -264,7 +275,7 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
                 "href": links.campaign(campaign_id),
                 "state": Run.State(latest.state).label,
                 "tone": charts.STATE_TONES[Run.State(latest.state)],
-                "when": _short_moment(facts.workspace, latest.started_at, facts.now),
+                "when": _short_moment(facts.workspace.zone, latest.started_at, facts.now),
                 "sends": len(runs),
                 "funnel": charts.mini_funnel(queries.funnel(runs, happened)),
             }

@@ -41,6 +41,7 @@ class RunRow(NamedTuple):
     started_at: datetime | None
     audience: int
     tally: Tally
+    zone: str  # of the campaign's schedule, "" for the workspace's
     is_public: bool  # one message to a topic or condition, whose subscribers only FCM knows
 
     @property
@@ -118,7 +119,7 @@ def has_ever_sent(workspace: Workspace) -> bool:
 
 _RUN_FIELDS = (
     "id", "campaign_id", "campaign__name", "campaign__channel", "campaign__schedule_type", "state", "intended_at",
-    "started_at", "audience_size", "tally", "target_kind",
+    "started_at", "audience_size", "tally", "campaign__time_zone", "target_kind",
 )  # fmt: skip
 
 
@@ -166,12 +167,12 @@ def shard_tallies(rows: Iterable[tuple[int, Tally, int | None, Tally]]) -> dict[
 
 def _run_rows(rows: Iterable[tuple[Any, ...]], live: Mapping[int, Tally]) -> list[RunRow]:
     found = []
-    for pk, campaign_id, name, channel, schedule, state, intended_at, started_at, audience, account, kind in rows:
+    for pk, campaign_id, name, channel, schedule, state, intended_at, started_at, audience, account, zone, kind in rows:
         tally = dict(Counter(account) + Counter(live.get(pk, {})))
         found.append(
             RunRow(
                 pk, campaign_id, name, channel, schedule == Campaign.Schedule.RECURRING, state, intended_at, started_at,
-                audience or 0, tally, kind != Target.PEOPLE,
+                audience or 0, tally, zone, kind != Target.PEOPLE,
             )
         )  # fmt: skip
     return found

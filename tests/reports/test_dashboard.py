@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -96,6 +97,16 @@ def test_the_charts_get_the_numbers_of_the_days(busy):
     assert len(volume["labels"]) == 14
     assert sum(volume["series"][0]["data"]) == 4 * 1200 + 9
     assert sum(volume["series"][1]["data"]) == 4 * 2 + 3 * 2  # reported now, whenever they were sent
+
+
+def test_what_is_next_is_told_on_its_own_clock_too_where_that_differs(cast):
+    at = timezone.now() + timedelta(days=2)
+    for zone in ("", cast.workspace.time_zone, "Europe/Berlin"):
+        make_sent(cast.workspace, 0, name=zone, state=Run.State.PLANNED, started_at=at, time_zone=zone)
+    rows = {row["name"]: row["own_clock"] for row in get(cast, "viewer").context["dashboard"]["next_up"]}
+    assert rows == {
+        "": "", cast.workspace.time_zone: "", "Europe/Berlin": f"{at.astimezone(ZoneInfo('Europe/Berlin')):%a %H:%M %Z}"
+    }  # fmt: skip
 
 
 def test_a_new_workspace_gets_three_steps_and_no_empty_charts(cast):
