@@ -86,6 +86,7 @@ def _status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
 class CampaignList(FilteredList):
     """A page of the list, with each campaign's last run that started and its next planned one (one query for all)."""
 
+    own_links = frozenset({"status__in"})  # of the tabs
     result_list: Any
 
     def get_results(self, request: HttpRequest) -> None:
