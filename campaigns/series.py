@@ -6,6 +6,8 @@ a run only as it was read.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import datetime
 
 from django.db import transaction
@@ -19,7 +21,13 @@ from tenants import audit
 from tenants.models import User
 
 State = Run.State
+PASSED = "The chosen time has passed; choose a later one."
+ON_ITS_WAY = (Campaign.Status.SCHEDULED, Campaign.Status.RUNNING, Campaign.Status.PAUSED)
 TIMES = ("schedule_type", "wall_clock", "time_zone", "recurrence_rule", "skip_dates")
+
+
+class ChangedMeanwhile(CannotPlan):
+    """The schedule or the planned send is another one than the change was made on."""
 
 
 @transaction.atomic
@@ -44,13 +52,19 @@ def move(run: Run, to: datetime, *, by: User, now: datetime) -> None:
 
 
 @transaction.atomic
-def reschedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
+def reschedule(campaign: Campaign, *, by: User, now: datetime, seen: str = "") -> Run | None:
     """Write the schedule as it stands in `campaign`, and plan its next send by it: the planned run moves, what is being
-    sent goes on. Raises CannotPlan; then nothing is written.
+    sent goes on. None if that changes nothing. `seen`: the `version` that the change was made on.
+
+    Raises CannotPlan if it gives no time, ChangedMeanwhile if the campaign is not what was read; then nothing is
+    written.
     """
     stored = plan.lock(campaign)
-    if stored.is_editable or stored.schedule_type != campaign.schedule_type or stored.ended_at is not None:
-        raise CannotPlan(MEANWHILE)
+    run = planned_run(stored)
+    if stored.schedule_type != campaign.schedule_type or not can_reschedule(stored, has_planned=run is not None):
+        raise ChangedMeanwhile(MEANWHILE)
+    if seen not in ("", version(stored, run)):
+        raise ChangedMeanwhile(MEANWHILE)
     changes = {name: (getattr(stored, name), getattr(campaign, name)) for name in TIMES}
     for name, (_, after) in changes.items():
         setattr(stored, name, after)
@@ -59,21 +73,40 @@ def reschedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
     except clock.RecurrenceError as error:
         raise CannotPlan(str(error)) from error
     if at is None or at <= now:
-        raise CannotPlan(clock.NO_DATE if stored.is_series else "The chosen time has passed; choose a later one.")
-    stored.save(update_fields=[*TIMES, "updated_at"])
-    runs = Run.objects.select_related("campaign", "workspace").filter(campaign=stored, state=State.PLANNED)
-    run = runs.order_by("intended_at").last()
-    if run is None and not stored.is_series:
-        raise CannotPlan(MEANWHILE)
+        raise CannotPlan(clock.NO_DATE if stored.is_series else PASSED)
+    changed = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
+    if not changed and run is not None and run.intended_at == at:
+        return None
+    stored.updated_by = by
+    stored.save(update_fields=[*TIMES, "updated_by", "updated_at"])
     if run is None:
         run = plan.write_next(stored, at, by)
     elif not plan.replan(run, at):
-        raise CannotPlan(MEANWHILE)
+        raise ChangedMeanwhile(MEANWHILE)
     plan.settle_status(stored, stored.status)
-    changed = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
     detail = {"run": run.pk, "intended_at": at.isoformat()}
     audit.record(stored.workspace, "campaign schedule changed", stored, by=by, detail=detail, changes=changed)
     return Run.objects.get(pk=run.pk)
+
+
+def planned_run(campaign: Campaign) -> Run | None:
+    """The next send of the campaign that has not started."""
+    runs = Run.objects.select_related("campaign", "workspace").filter(campaign=campaign, state=State.PLANNED)
+    return runs.order_by("intended_at").last()
+
+
+def can_reschedule(campaign: Campaign, *, has_planned: bool) -> bool:
+    """Whether its schedule can change: that of a series until it has ended, that of a single send until it starts."""
+    if campaign.status not in ON_ITS_WAY or campaign.ended_at is not None:
+        return False
+    return campaign.is_series or (campaign.schedule_type == Campaign.Schedule.AT and has_planned)
+
+
+def version(campaign: Campaign, planned: Run | None) -> str:
+    """Another one for another schedule, and for another planned send."""
+    send = None if planned is None else (planned.pk, planned.intended_at.isoformat())
+    parts = [*(getattr(campaign, name) for name in TIMES), send]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @transaction.atomic

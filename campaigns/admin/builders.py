@@ -17,7 +17,7 @@ REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Cust
 _LISTED = re.compile(
     r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|“(?P<curly>[^“”]*)”\s*|(?P<plain>(?!\s*["“])[^,]*))(?:,|\Z)"""
 )
-ENDS = {"": "Never", "date": "After a day", "count": "After a number of sends"}
+ENDS = {"": "Never", "date": "On a date", "count": "After a number of sends"}
 END_OF_DAY = time(23, 59, 59)
 SKIPS_LIMIT = 400
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -18,7 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from unfold.decorators import action, display
 
 from campaigns import removal
-from campaigns.admin import live, review
+from campaigns.admin import live, reschedule, review
 from campaigns.admin.attributes import for_page
 from campaigns.admin.forms import CampaignForm
 from campaigns.admin.message import main_content
@@ -345,6 +346,7 @@ class CampaignAdmin(WorkspaceAdmin):
             wrapped("dates", "dates/", self.dates_answer),
             wrapped("templates", "templates/", self.templates_answer),
             wrapped("review", "<int:pk>/review/", self.review_view),
+            wrapped("schedule", "<int:pk>/schedule/", partial(reschedule.page, self)),
             *super().get_urls(),
         ]
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import zoneinfo
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
@@ -15,51 +12,17 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from campaigns.admin import builders
 from campaigns.admin.attributes import Attribute, known_attributes
 from campaigns.admin.message import MessageFields, main_content, stored_message
-from campaigns.admin.options import SENDING_FIELDS, NumberInput, SendingOptions, TargetOptions, select_field, text_field
+from campaigns.admin.options import SENDING_FIELDS, SendingOptions, TargetOptions, select_field, text_field
+from campaigns.admin.schedule import ScheduleFields, stored_schedule
 from campaigns.lint import SENDABLE
 from campaigns.models import Campaign, Channel, Target, Template
 from campaigns.segments import OPERATORS, Rule, RuleError
-from pushpilot.lib import clock
 from tenants.models import Workspace
 
 AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
-SCHEDULE_FIELDS = (
-    "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule", "ends", "end_date",
-    "count", "skipped",
-)  # fmt: skip
-MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day")]
 
 
-class WallClockField(forms.DateTimeField):
-    """A date and time as a clock shows it; cleaned to a naive datetime."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return f"{value:%Y-%m-%dT%H:%M}" if isinstance(value, datetime) else value
-
-    def to_python(self, value: Any) -> datetime | None:
-        if not value:
-            return None
-        try:
-            wall = datetime.fromisoformat(str(value)).replace(tzinfo=None)
-        except ValueError:
-            raise ValidationError("Write a date and a time, for example 2027-01-31 18:00.") from None
-        if not 2000 <= wall.year < 2100:
-            raise ValidationError("Choose a date between the years 2000 and 2099.")
-        return wall
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(self.prepare_value(initial) != self.prepare_value(data))
-
-
-class _DateTimeInput(UnfoldAdminTextInputWidget):
-    input_type = "datetime-local"
-
-
-class _DateInput(forms.DateInput, UnfoldAdminTextInputWidget):
-    input_type = "date"
-
-
-class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions):
+class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions, ScheduleFields):
     """`workspace` is set on a subclass made per request. `snapshot()` is the message as it stands, saved or not.
 
     `seen`: when the campaign that the page was opened with had been saved; `meanwhile`: the sentence that the form is
@@ -67,7 +30,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
     draft however often it is posted.
     """
 
-    workspace: ClassVar[Workspace]
+    workspace: Workspace
     meanwhile: ClassVar[str] = ""
 
     seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
@@ -94,29 +57,6 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
     audience_value = text_field("Value", 2000)
 
     schedule_type = forms.ChoiceField(label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect)
-    scheduled_at = WallClockField(label="Date and time", required=False, widget=_DateTimeInput())
-    # The zone that the page was opened with, so that what it showed is what is kept.
-    time_zone = select_field("Time zone", [])
-    repeat = select_field("Repeat", list(builders.REPEATS.items()))
-    interval = forms.IntegerField(
-        label="Every", required=False, min_value=1, max_value=99,
-        widget=NumberInput(),
-    )  # fmt: skip
-    weekdays = forms.MultipleChoiceField(
-        label="On", required=False, choices=list(builders.WEEKDAYS.items()), widget=forms.CheckboxSelectMultiple
-    )
-    month_day = select_field("On day", MONTH_DAYS)
-    recurrence_rule = text_field("Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule.")
-    ends = select_field("The series ends", list(builders.ENDS.items()))
-    end_date = forms.DateField(
-        label="Last day", required=False, widget=_DateInput(format="%Y-%m-%d"), input_formats=["%Y-%m-%d"],
-        error_messages={"invalid": "Write year, month and day: 2027-01-31."},
-    )  # fmt: skip
-    count = forms.IntegerField(
-        label="Number of sends", required=False, min_value=1, max_value=9999, widget=NumberInput(),
-        help_text="Skipped dates count.",
-    )  # fmt: skip
-    skipped = text_field("Skip these dates", 5000, "2026-12-25, 2027-01-01", "On the clock of the series.")
 
     class Meta:
         model = Campaign
@@ -128,7 +68,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         self.attributes: dict[str, Attribute] = known_attributes(self.workspace)
         kwargs["initial"] = {**self._stored(instance), **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
-        self.fields["time_zone"].choices = self._zone_choices()  # type: ignore[attr-defined]
+        self.offer_zones()
         self.fields["audience_field"].widget.choices = self._field_choices()
         for name in ("ttl_secs", "start_within_mins", "expires_after_mins"):
             self.fields[name].offer(self.initial.get(name))  # type: ignore[attr-defined]
@@ -149,24 +89,8 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
             "audience": to if to != Target.PEOPLE else "everyone" if not rule else "rule" if simple else "custom",
             **({to: instance.target} if instance and to != Target.PEOPLE else {}),
             **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
-            "scheduled_at": instance.starts if instance else None,
-            "time_zone": (instance.time_zone if instance else "") or self.workspace.time_zone,
-            **self._stored_series(instance),
+            **stored_schedule(instance, self.workspace),
         }
-
-    def _stored_series(self, instance: Campaign | None) -> dict[str, Any]:
-        if instance is None or instance.workspace_id is None:
-            return builders.read_recurrence("")
-        rule, end = builders.read_end(instance.recurrence_rule, instance.zone)
-        return {**builders.read_recurrence(rule), **end, "skipped": ", ".join(instance.skip_dates)}
-
-    def _zone_choices(self) -> list[tuple[str, str]]:
-        """The zone of the schedule, that of the workspace, and a valid one that was posted."""
-        names = [self.initial["time_zone"], self.workspace.time_zone]
-        posted = str(self.data.get("time_zone", "")) if self.is_bound else ""
-        if posted in zoneinfo.available_timezones():
-            names.append(posted)
-        return [(name, name.replace("_", " ")) for name in dict.fromkeys(names)]
 
     def _field_choices(self) -> list[tuple[str, Any]]:
         chosen = self.initial.get("audience_field") if not self.is_bound else self.data.get("audience_field")
@@ -203,26 +127,8 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
                 cleaned["rule"] = self.audience_rule()
         except RuleError as error:
             self.add_error("audience_value" if "value" in str(error) else "audience", str(error))
-        if cleaned.get("schedule_type") == Campaign.Schedule.RECURRING and not self.has_any_error(SCHEDULE_FIELDS):
-            self._clean_series(cleaned)
-        else:
-            cleaned["recurrence_rule"], cleaned["skips"] = "", []
+        self.check_schedule(is_series=cleaned.get("schedule_type") == Campaign.Schedule.RECURRING)
         return cleaned
-
-    def _clean_series(self, cleaned: dict[str, Any]) -> None:
-        field = {"weekly": "weekdays", "monthly": "month_day", "daily": "interval"}
-        at = field.get(cleaned.get("repeat", ""), "recurrence_rule")
-        try:
-            rule = self.repetition()
-            at = {"date": "end_date", "count": "count"}.get(cleaned.get("ends") or "", "ends")
-            cleaned["recurrence_rule"] = self.with_end(rule)
-            at = "skipped"
-            cleaned["skips"] = self.skips()
-        except clock.RecurrenceError as error:
-            self.add_error(at, str(error))
-
-    def has_any_error(self, fields: Sequence[str]) -> bool:
-        return any(self.has_error(name) for name in fields)
 
     def _clean_target(self, cleaned: dict[str, Any]) -> None:
         kind = str(cleaned.get("audience") or "")
@@ -242,25 +148,6 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         known = self.attributes.get(field)
         return builders.build_rule(field, op, value, known.kind if known else "")
 
-    def recurrence(self) -> str:
-        """The rule of the series as it stands in the form. Raises RecurrenceError."""
-        return self.with_end(self.repetition())
-
-    def with_end(self, rule: str) -> str:
-        given, zone = self.cleaned_data.get, zoneinfo.ZoneInfo(self.cleaned_data["time_zone"])
-        return builders.build_end(rule, given("ends") or "", given("end_date"), given("count"), zone)
-
-    def skips(self) -> list[str]:
-        return builders.build_skips(self.cleaned_data.get("skipped") or "")
-
-    def repetition(self) -> str:
-        """How often, without an end. Raises RecurrenceError."""
-        given = self.cleaned_data.get
-        return builders.build_recurrence(
-            given("repeat") or "weekly", given("interval") or 1, given("weekdays") or [],
-            int(given("month_day") or 1), given("recurrence_rule") or "",
-        )  # fmt: skip
-
     def would_undo(self, stored: Campaign) -> bool:
         """Whether saving would put an older state over `stored`. Not if the form says what is stored already: a second
         click on “Save”. A form without `seen` is not asked."""
@@ -268,17 +155,13 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {"seen", "form_key"}
         return seen not in ("", now) and not says_the_same
 
-    def clean_time_zone(self) -> str:
-        return self.cleaned_data["time_zone"] or str(self.initial["time_zone"])
-
     # --- results --------------------------------------------------------------------------------------------
     def save(self, commit: bool = True) -> Campaign:
         self.instance.audience_rule = self.cleaned_data["rule"]
         self.instance.target_kind = self.cleaned_data["target_kind"]
         self.instance.target = self.cleaned_data["target"]
         self.instance.template_id = self.cleaned_data["template_used"]
-        self.instance.starts = self.cleaned_data["scheduled_at"]
-        self.instance.skip_dates = self.cleaned_data["skips"]
+        self.put_schedule(self.instance)
         saved: Campaign = super().save(commit)
         return saved
 

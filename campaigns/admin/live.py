@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,9 +12,10 @@ from django.db.models import F, Q
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
-from campaigns import audience, lint, push
-from campaigns.admin.forms import AUDIENCE_FIELDS, SCHEDULE_FIELDS, CampaignForm
-from campaigns.admin.words import NEXT_SHOWN, audience_words, moment_words, whom_words
+from campaigns import audience, lint, push, series
+from campaigns.admin.forms import AUDIENCE_FIELDS, CampaignForm
+from campaigns.admin.schedule import SCHEDULE_FIELDS
+from campaigns.admin.words import NEXT_SHOWN, audience_words, moment_words, next_send_words, whom_words
 from campaigns.models import Campaign, Channel, Contact, Target, Template
 from campaigns.reasons import Reason
 from campaigns.segments import Rule, RuleError, compile_rule
@@ -96,16 +97,36 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     start, now = form.cleaned_data.get("scheduled_at"), timezone.now()
     if start is None:
         return JsonResponse({"error": "Choose the first date and time to see the next sends."})
+    zone = ZoneInfo(form.cleaned_data.get("time_zone") or workspace.time_zone)
+    if form.cleaned_data.get("schedule_type") == Campaign.Schedule.AT:
+        return _one_date(form, clock.resolve(start, zone), zone, now)
     try:
         rule, skip = form.recurrence(), {date.fromisoformat(day) for day in form.skips()}
     except clock.RecurrenceError as error:
         return JsonResponse({"error": str(error)})
-    zone = ZoneInfo(form.cleaned_data.get("time_zone") or workspace.time_zone)
     found = list(islice(clock.occurrences(rule, start, zone, after=now, skip=skip), NEXT_SHOWN + 1))
     dates = [moment_words(at, zone, now) for at in found[:NEXT_SHOWN]]
     if not dates:
         return JsonResponse({"error": clock.NO_DATE})
-    return JsonResponse({"rule": rule, "words": clock.in_words(rule), "dates": dates, "ends": len(found) <= NEXT_SHOWN})
+    return JsonResponse(
+        {
+            "rule": rule, "words": clock.in_words(rule), "dates": dates, "ends": len(found) <= NEXT_SHOWN,
+            "next_send": _next_send(form, found[0], zone, now),
+        }
+    )  # fmt: skip
+
+
+def _one_date(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) -> JsonResponse:
+    if at <= now:
+        return JsonResponse({"error": series.PASSED})
+    return JsonResponse({"dates": [moment_words(at, zone, now)], "next_send": _next_send(form, at, zone, now)})
+
+
+def _next_send(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """What the schedule in the form does to the planned send of a campaign on its way, else ""."""
+    if form.instance.pk is None or form.instance.is_editable:
+        return ""
+    return next_send_words(series.planned_run(form.instance), at, zone, now)
 
 
 def find_templates(request: HttpRequest) -> JsonResponse:

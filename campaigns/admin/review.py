@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns import audience, plan, push
+from campaigns import audience, plan, push, series
 from campaigns.admin.forms import CampaignForm
 from campaigns.admin.live import count_people
 from campaigns.admin.options import option_words
@@ -188,10 +188,15 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "banner": _banner(campaign, current, runs),
         "obstacles": [why for find in OBSTACLES if (why := find(campaign))] if current else [],
         "rewrite_url": _rewrite_url(context, campaign),
+        "can_reschedule": context["can_edit"] and context["can_send"] and _can_reschedule(campaign, runs),
         "current": current,
         "panels": [panel(request, campaign) for panel in PANELS],
         "may_edit": context["can_edit"] and campaign.is_editable,
     }
+
+
+def _can_reschedule(campaign: Campaign, runs: list[dict[str, Any]]) -> bool:
+    return series.can_reschedule(campaign, has_planned=any(row["run"].state == Run.State.PLANNED for row in runs))
 
 
 def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
@@ -206,9 +211,9 @@ def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[
         return "Nobody got it: its run says why. Editing makes it a draft again."
     if campaign.status == status.SCHEDULED and current:
         when = both_clocks(current["run"].intended_at, campaign, timezone.now())
-        return f"Scheduled for {when}. Its message can be edited. The run's page moves or stops it."
+        return f"Scheduled for {when}. Its message and its schedule can be changed. The run's page moves or stops it."
     return {
-        status.SCHEDULED: "Scheduled. Its message can be edited. The run's page moves or stops it.",
+        status.SCHEDULED: "Scheduled. Its message and its schedule can be changed. The run's page moves or stops it.",
         status.RUNNING: "Going out right now.",
         status.PAUSED: "Paused: nobody gets it until somebody resumes the run.",
         status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",

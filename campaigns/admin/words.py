@@ -59,6 +59,17 @@ def both_clocks(at: datetime, campaign: Campaign, now: datetime) -> str:
     return words if words == own else f"{words} ({own})"
 
 
+def next_send_words(planned: Run | None, to: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """What another schedule does to the planned send, each moment on the clock of its schedule."""
+    after = moment_words(to, zone, now)
+    if planned is None:
+        return f"The next send goes out {after}."
+    before = moment_words(planned.intended_at, planned.campaign.zone, now)
+    if before == after:
+        return f"The next send stays at {before}."
+    return f"The next send moves from {before} to {after}."
+
+
 def next_dates(campaign: Campaign, now: datetime) -> tuple[list[str], bool]:
     """(the next dates of a series; whether they are all that it has)."""
     if not campaign.is_series:

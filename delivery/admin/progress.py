@@ -242,7 +242,7 @@ def can_undo(run: Run) -> bool:
 
 def verbs(run: Run) -> list[str]:
     """What a person may do with a run in this state."""
-    series = ["end-series"] if run.campaign.is_series and run.campaign.ended_at is None else []
+    series = ["schedule", "end-series"] if run.campaign.is_series and run.campaign.ended_at is None else []
     if run.state == State.PLANNED:
         if can_undo(run):
             return ["undo", "send-now"]

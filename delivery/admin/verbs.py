@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from campaigns import plan, series
-from campaigns.admin.forms import WallClockField
+from campaigns.admin.schedule import WallClockField
 from campaigns.admin.words import moment_words
 from campaigns.models import Campaign, Run
 from campaigns.plan import CannotPlan

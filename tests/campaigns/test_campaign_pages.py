@@ -82,7 +82,7 @@ def test_a_scheduled_campaign_opens_read_only_with_its_run(company):
     run = give_run(company, campaign, "planned")
     response = company.client("member").get(change(company, campaign))
     page = response.content.decode()
-    assert "Its message can be edited." in page
+    assert "Its message and its schedule can be changed." in page
     assert f"/campaigns/run/{run.pk}/change/" in page
     assert "<textarea" not in page
 

@@ -40,7 +40,7 @@ def planned(cast):
 
 def test_a_planned_send_of_a_series_offers_everything_but_cancel(cast, weekly):
     shown = page(cast, weekly)
-    assert shown.context["progress"].can == ["skip", "move", "end-series", "rewrite"]
+    assert shown.context["progress"].can == ["skip", "move", "schedule", "end-series", "rewrite"]
     assert len(shown.context["coming"]) == 3
     assert page(cast, weekly, "viewer").context["progress"].can == []
 

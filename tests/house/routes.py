@@ -134,6 +134,7 @@ CONSOLE: dict[str, Rule] = {
     "campaigns_campaign_dates": both(roles.EDIT),
     "campaigns_campaign_templates": both(roles.VIEW),
     "campaigns_campaign_review": Rule(roles.VIEW, roles.SEND),
+    "campaigns_campaign_schedule": both(roles.SEND),  # and roles.EDIT, which every role that may send holds
     "campaigns_campaign_duplicate": both(roles.EDIT),
     "campaigns_contact_change": both(roles.VIEW),  # a page that only shows, whatever the method
     "campaigns_contact_devices": both(roles.VIEW),

@@ -37,16 +37,21 @@ def full(cast: Cast) -> Rows:
             Template.objects.create(workspace=workspace, name=name, category="offer", title=name, body="Until Sunday.")
             contact = Contact.objects.create(workspace=workspace, external_id=name, attributes={"first_name": "Asha"})
             Endpoint.objects.create(workspace=workspace, contact=contact, value=f"sbx_ok_{number}")
+        weekly = {"schedule_type": "recurring", "recurrence_rule": "FREQ=WEEKLY", "status": "scheduled"}
+        start = {"wall_clock": "2031-01-03T10:00:00", "time_zone": "UTC"}
+        Campaign.objects.filter(name="Offer 00").update(**weekly, **start)
     return rows
 
 
 def pages(rows: Rows) -> dict[str, str]:
     campaign, run = rows[Campaign].pk, rows[Run].pk
+    scheduled = campaign + 1  # the first that `full` has added
     return {
         "dashboard": "",
         "campaign list": "campaigns/campaign/",
         "campaign form": "campaigns/campaign/add/",
         "campaign page": f"campaigns/campaign/{campaign}/change/",
+        "schedule page": f"campaigns/campaign/{scheduled}/schedule/",
         "run list": "campaigns/run/",
         "run page": f"campaigns/run/{run}/change/",
         "template list": "campaigns/template/",

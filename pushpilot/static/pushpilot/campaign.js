@@ -1,4 +1,4 @@
-// The campaign editor: live audience count, next dates, templates. Its message: message.js. Which parts of the form
+// The campaign editor, and its schedule on a page of its own: live audience count, next dates, templates. Its message: message.js. Which parts of the form
 // are visible is decided by campaign.css alone.
 
 import { changed, element } from "./dom.js";
@@ -77,12 +77,18 @@ function bindDates() {
   const box = editor.querySelector("[data-dates]");
   const names = ["schedule_type", "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule",
     "ends", "end_date", "count", "skipped"];
+  const nextSend = editor.querySelector("[data-next-send]");
   const ask = live(editor.dataset.datesUrl, names, (answer) => {
     box.dataset.state = answer.error ? "error" : "";
+    if (nextSend) {
+      // What is wrong with a series stands in its box.
+      nextSend.textContent = answer.next_send || (box.offsetParent ? "" : answer.error);
+    }
     if (answer.error) {
       box.replaceChildren(answer.error);
       return;
     }
+    if (!answer.rule) return; // a single send
     const list = document.createElement("ol");
     list.append(...answer.dates.map((date) => element("li", date)));
     const end = answer.ends ? [element("p", "Then the series ends.")] : [];
@@ -137,8 +143,10 @@ function keepKey() {
 }
 
 if (form) {
-  keepKey();
-  bindAudience();
   bindDates();
-  bindTemplates();
+  if (editor.dataset.audienceUrl) { // else it is the page that changes the schedule alone
+    keepKey();
+    bindAudience();
+    bindTemplates();
+  }
 }

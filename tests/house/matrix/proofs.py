@@ -191,6 +191,12 @@ PROOFS: dict[str, Proof] = {
     ),
     "campaigns_campaign_templates": shows(MARK),
     "campaigns_campaign_review": Proof(get=MARK, post={}, changes=Run),
+    "campaigns_campaign_schedule": Proof(
+        get="data-next-send",
+        post={"scheduled_at": "2031-01-04T11:00", "time_zone": "UTC", "repeat": "daily"},
+        changes=Run,
+        before=_next_of_a_series,
+    ),
     "campaigns_campaign_duplicate": dialog("Duplicate this campaign?", Campaign),
     "campaigns_campaign_delete": Proof(get=MARK, post={"post": "yes"}, changes=Campaign, before=_without_runs),
     "campaigns_contact_change": shows(f"Asha {MARK}"),
