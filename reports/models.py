@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from pushpilot.lib.signing import hide_references
 from tenants import roles
 from tenants.models import ApiKey, Workspace
 from tenants.scope import TenantModel
@@ -103,7 +104,7 @@ class Event(TenantModel):
         indexes = [models.Index(fields=["workspace", "-id"], name="event_newest_first")]
 
     def __str__(self) -> str:
-        return f"{self.type} {self.client_id}"
+        return f"{self.type} {hide_references(self.client_id)}"
 
 
 class Engagement(TenantModel):

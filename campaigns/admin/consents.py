@@ -13,6 +13,7 @@ from django.utils import timezone
 from campaigns import consent
 from campaigns.endpoints import PUSH
 from campaigns.models import ALL_CHANNELS, CONSENT_CHANNELS, Contact
+from pushpilot.lib.signing import hide_references
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, moment, require
 from tenants.models import User, Workspace
@@ -43,6 +44,7 @@ def _line(label: str, row: Any, workspace: Workspace, *, channel: str = "", is_a
         "channel": channel,
         "by_all": by_all,
         "source": source,
+        "proof": hide_references(row.proof) if row is not None else "",
         "at": moment(row.at, workspace) if row is not None else "",
     }
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, OuterRef, QuerySet, Subquery, Value
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.utils.html import format_html, format_html_join
@@ -17,10 +17,11 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from campaigns.models import Campaign, Contact, Run
+from pushpilot.lib.signing import hide_references
 from reports import links, panels
 from reports.models import Event, EventType
 from tenants import roles
-from tenants.admin.base import ReadOnlyAdmin, moment, require
+from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
 
 LABELS = {
     EventType.DELIVERED: "info",
@@ -65,7 +66,13 @@ class EventAdmin(ReadOnlyAdmin):
         campaign = Campaign.objects.filter(pk=OuterRef("campaign_id")).values("name")[:1]
         contact = Contact.objects.filter(pk=OuterRef("contact_id")).values("external_id")[:1]
         events = super().get_queryset(request)
-        found: QuerySet[Any] = events.annotate(campaign_name=Subquery(campaign), contact_name=Subquery(contact))
+        # People who may not send see no reference of a message: SDKs, and the sandbox's phones, put it into their ids.
+        may_send = roles.can(request.user, roles.SEND, workspace_of(request))
+        found: QuerySet[Any] = events.annotate(
+            campaign_name=Subquery(campaign),
+            contact_name=Subquery(contact),
+            shows_refs=Value(may_send, output_field=BooleanField()),
+        )
         return found
 
     @display(description="Event", label=LABELS)
@@ -101,8 +108,8 @@ class EventAdmin(ReadOnlyAdmin):
         return self._local(event, event.received_at)
 
     @admin.display(description="Message id")
-    def message_id(self, event: Event) -> str:
-        return event.client_id
+    def message_id(self, event: Any) -> str:
+        return _visible(event, event.client_id)
 
     @admin.display(description="Event")
     def event_type(self, event: Event) -> str:
@@ -113,10 +120,11 @@ class EventAdmin(ReadOnlyAdmin):
         return event.name or "–"
 
     @admin.display(description="Reported by the app")
-    def details(self, event: Event) -> str:
+    def details(self, event: Any) -> str:
         if not event.metadata:
             return "Nothing more"
-        lines = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in event.metadata.items())
+        told = event.metadata.items()
+        lines = ((key, _visible(event, value if isinstance(value, str) else json.dumps(value))) for key, value in told)
         return format_html_join(mark_safe("<br>"), "{}: {}", lines)
 
     @staticmethod
@@ -155,3 +163,7 @@ class EventAdmin(ReadOnlyAdmin):
         if run is None:
             raise Http404("no such run")
         return run
+
+
+def _visible(event: Any, text: str) -> str:
+    return text if event.shows_refs else hide_references(text)
