@@ -164,9 +164,11 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
             "None of the events can be accepted; `rejected` says why.",
             rejected=msgspec.to_builtins(rejected),
         )
-    _store(accepted, key, now)
     kept = {index: event for index, event in judged.items() if index not in refused}
-    return Receipt(len(accepted), rejected, _without_effect(kept, wrong_hashes, key))
+    # Before anything is stored: a look-up that fails ends in "not stored", and that must be true.
+    ignored = _without_effect(kept, wrong_hashes, key)
+    _store(accepted, key, now)
+    return Receipt(len(accepted), rejected, ignored)
 
 
 WHY_IGNORED = {

@@ -8,14 +8,15 @@ from itertools import product
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from campaigns import consent
 from campaigns.models import Consent, Contact, Run, WaitingConsent
 from delivery.models import Message
-from reports.models import Engagement, Event
+from reports import effects
+from reports.models import Engagement, Event, InboxBatch
 from tenants import identity, keys
 from tenants.models import ApiKey, Connection
 from tenants.scope import every_workspace, scope
@@ -252,3 +253,15 @@ def test_events_without_reference_and_proof_cost_no_look_up_and_the_others_one(c
     assert cost(sdk, 3, "opened", external_user_id="user-1") == least
     assert cost(sdk, 4, "opened", ref=sent.ref()) == least + 1
     assert cost(sdk, 5, "opened", ref="unknown", external_user_id="user-1") == least + 1
+
+
+def test_events_that_cannot_be_looked_up_are_not_stored_as_the_answer_says(cast, sdk, monkeypatch):
+    sent = make_sent(cast.workspace)
+
+    def broken(*args):
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(effects, "without_effect", broken)
+    answer = sdk.post({"message_id": "m", "type": "opened", "ref": sent.ref(0)})
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_stored")
+    assert not InboxBatch.objects.exists()
