@@ -19,11 +19,13 @@ from unfold.sites import UnfoldAdminSite
 
 import campaigns.admin
 import campaigns.admin.campaigns
+import campaigns.admin.contacts
 import campaigns.admin.zone_change
 import campaigns.plan
 import campaigns.zones
 import delivery.admin
 import delivery.admin.platform
+import delivery.admin.references
 import reports.across
 import reports.admin
 import reports.allowance
@@ -165,6 +167,7 @@ for package in (tenants.admin, campaigns.admin, delivery.admin, reports.admin):
 # Upper layers fill slots on the pages of lower ones.
 campaigns.admin.campaigns.PANELS.append(reports.panels.campaign_panel)
 campaigns.admin.campaigns.OBSTACLES.append(delivery.admin.obstacle)
+campaigns.admin.contacts.PANELS.append(delivery.admin.references.newest_of)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
 tenants.admin.keys.NOTICES.append(reports.allowance.notice)

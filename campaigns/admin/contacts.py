@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,6 +31,9 @@ from tenants.admin.lists import FilteredList
 from tenants.models import Workspace
 
 MOVES_SHOWN = 10
+
+# Panels of the contact's page that upper layers add; each returns its HTML, "" for none.
+PANELS: list[Callable[[HttpRequest, Contact], SafeString]] = []
 
 
 class ContactList(FilteredList):
@@ -146,6 +150,7 @@ class ContactAdmin(ReadOnlyAdmin):
             request, "campaigns/contact_page.html", str(contact),
             contact=contact, devices=devices, moves=_moves(contact, workspace),
             consents=consents.lines(contact, workspace), attributes=_attributes(contact),
+            panels=[panel(request, contact) for panel in PANELS],
             may_edit=roles.can(request.user, roles.EDIT, workspace),
             seen=_ago(seen_at, now), since=moment(contact.created_at, workspace),
         )  # fmt: skip

@@ -20,6 +20,7 @@ from campaigns.reasons import Reason
 from delivery.admin import slots
 from delivery.admin.codes import meaning
 from delivery.admin.progress import Account
+from delivery.admin.references import reference_of
 from delivery.models import Message, Shard
 from pushpilot.lib.spelling import fold
 from tenants.admin.base import moment
@@ -140,7 +141,7 @@ def _in_shards(
     return found
 
 
-def page_of(run: Run, wanted: Wanted) -> tuple[list[dict[str, Any]], str]:
+def page_of(run: Run, wanted: Wanted, *, shows_refs: bool = False) -> tuple[list[dict[str, Any]], str]:
     """One page, and the address part of the next one ("" on the last)."""
     found = rows_of(run, wanted, PAGE_ROWS + 1)
     shown = found[:PAGE_ROWS]
@@ -149,7 +150,10 @@ def page_of(run: Run, wanted: Wanted) -> tuple[list[dict[str, Any]], str]:
     if len(found) > PAGE_ROWS:
         last = shown[-1]
         following = f"{wanted.query}&after={last.contact_id}.{last.pk}".lstrip("&")
-    return [_row(message, run, later.get(message.pk, [])) for message in shown], following
+    rows = [_row(message, run, later.get(message.pk, [])) for message in shown]
+    for row in rows if shows_refs else ():
+        row["reference"] = reference_of(row["message"], run)
+    return rows, following
 
 
 def _row(message: Message, run: Run, later: list[str]) -> dict[str, Any]:

@@ -172,7 +172,8 @@ class RunAdmin(ReadOnlyAdmin):
     def recipients_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
         run = self._run(request, pk)
         wanted = recipients.read_filter(request.GET, run)
-        rows, following = recipients.page_of(run, wanted)
+        may_send = roles.can(request.user, roles.SEND, run.workspace)
+        rows, following = recipients.page_of(run, wanted, shows_refs=may_send)
         account = self._progress(request, run).account
         return self.page(
             request,
@@ -184,6 +185,7 @@ class RunAdmin(ReadOnlyAdmin):
             following=following,
             wanted=wanted,
             was_edited=texts.was_edited(run),
+            may_send=may_send,
             choices=recipients.choices(account),
             total=counted(account.audience, "recipient") if account else "",
             may_export=roles.can(request.user, roles.EXPORT, run.workspace),

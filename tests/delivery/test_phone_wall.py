@@ -1,3 +1,4 @@
+import re
 import time
 from datetime import timedelta
 from importlib import import_module
@@ -10,7 +11,7 @@ from campaigns import plan
 from campaigns.models import Contact, Endpoint
 from delivery import connections, phones
 from delivery.admin import wall
-from pushpilot.lib.signing import read_reference
+from pushpilot.lib.signing import read_reference, sign_reference
 from reports.models import Event, InboxBatch
 from reports.tasks import digest
 from tenants import keys, workspaces
@@ -329,3 +330,40 @@ def test_what_a_message_says_cannot_leave_its_phone(cast, send):
     answer = received(cast)
     assert answer["Content-Type"] == "application/json"
     assert answer.json()["messages"][0]["image"] == ""
+
+
+# --- references to try out --------------------------------------------------------------------------------
+def copied(html: str) -> list[str]:
+    """The texts that the page's copy buttons copy."""
+    marks = re.findall(r'data-copy="#(ref-\d+)"', html)
+    return [re.search(rf'id="{mark}">([^<]+)<', html)[1] for mark in marks]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_reference_to_try_out_is_copied_from_recipients_and_contact_by_people_who_may_send(cast, send, role):
+    add_people(cast.workspace, 2, tokens=["sbx_ok_1", "sbx_unregistered_2"])
+    send(name="Older")
+    run = send()
+    with scope(cast.workspace):
+        message = run.messages.get(contact__external_id="user-0")
+        other = Contact.objects.get(external_id="user-1")
+    ref = sign_reference(cast.workspace.pk, run.campaign_id, run.pk, message.pk)
+    expected = [] if role == "viewer" else [ref]
+    client = cast.client(role)
+    recipients = client.get(cast.url(f"campaigns/run/{run.pk}/recipients/"))
+    assert copied(recipients.content.decode()) == expected, "one that was not accepted has none"
+    contact = client.get(cast.url(f"campaigns/contact/{message.contact_id}/change/"))
+    assert copied(contact.content.decode()) == expected, "of the newest message"
+    assert copied(client.get(cast.url(f"campaigns/contact/{other.pk}/change/")).content.decode()) == []
+    assert ('data-copy="#tapped-ref"' in wall_page(cast, role).content.decode()) is (role != "viewer")
+
+
+def test_no_export_holds_a_reference(cast, send):
+    add_people(cast.workspace, 1)
+    run = send()
+    answer = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients.csv"))
+    csv = b"".join(answer).decode()
+    with scope(cast.workspace):
+        message = run.messages.get()
+    assert "user-0" in csv
+    assert sign_reference(cast.workspace.pk, run.campaign_id, run.pk, message.pk) not in csv
