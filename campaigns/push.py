@@ -158,7 +158,7 @@ def link_problem(link: str, channel: str = "") -> Fault:
         return Fault("Browsers open only links that start with https://.", "Write the address of a web page.")
     if is_dynamic(link) or _LINK.fullmatch(link):
         return Fault()
-    return Fault("This is no whole link.", _WHERE_A_TAP_LEADS)
+    return Fault("This link is not complete.", _WHERE_A_TAP_LEADS)
 
 
 def image_problem(address: str) -> Fault:

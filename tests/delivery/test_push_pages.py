@@ -153,7 +153,7 @@ def test_fcm_looks_at_the_message_in_the_form_and_sends_nothing(cast, connected,
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ({"deep_link": "foo"}, "Link: Write the whole link"),
+        ({"deep_link": "foo"}, "Link: This link is not complete"),
         ({"data_lines": "from=1"}, "Data for the app: Line 1: “from” is reserved"),
         ({"badge": "-5"}, "Badge: Ensure this value is greater"),
         ({"audience": "topic", "topic": "bad topic"}, "Topic: A topic's name has letters"),

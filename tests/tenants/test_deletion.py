@@ -211,9 +211,8 @@ def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(ca
     assert (state_of(run), state_of(following)) == (Run.State.PAUSED, Run.State.PLANNED)
     undo_deletion(cast.workspace, by=cast.owner)
     page = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/progress/")).json()
-    assert (page["headline"], page["can"]) == (
-        "Paused before its audience was known: nobody got anything", ["resume", "cancel", "end-series", "rewrite"],
-    )  # fmt: skip
+    assert page["headline"] == "Paused before its audience was known: nobody got anything"
+    assert page["can"] == ["resume", "cancel", "schedule", "end-series", "rewrite"]
     with scope(cast.workspace):
         assert plan.resume(run, by=cast.owner)
         assert run.state == Run.State.PREPARING

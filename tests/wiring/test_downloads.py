@@ -8,6 +8,7 @@ import io
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import requests
 from django.test import RequestFactory
 
 from pushpilot.lib import downloads
-from pushpilot.processes import wait_for, web_command
+from pushpilot.processes import answers, web_command
 from tests.delivery.sandbox_server import free_port
 from tests.house.sources import ROOT, modules
 
@@ -31,7 +32,10 @@ def serving(application: str, folder: Path) -> Iterator[str]:
             command, cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, stdout=log, stderr=log
         )
     try:
-        assert wait_for(f"http://127.0.0.1:{port}/whole.csv", within_secs=30), (folder / "web.log").read_text()
+        until = time.monotonic() + 30
+        while not answers(f"http://127.0.0.1:{port}/whole.csv"):
+            assert time.monotonic() < until, (folder / "web.log").read_text()
+            time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()

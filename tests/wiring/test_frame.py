@@ -69,6 +69,7 @@ def test_a_picture_that_is_none_is_refused_and_nothing_is_saved(cast):
 
 def test_a_web_address_that_is_taken_in_the_same_moment_is_refused_with_a_sentence(cast, monkeypatch):
     monkeypatch.setattr(WorkspaceForm, "validate_unique", lambda form: None)
+    monkeypatch.setattr("tenants.admin.workspaces.check_slug", lambda workspace: None)
     answer = save_settings(cast, name="Other name", slug=cast.other_workspace.slug)
     assert "has just taken this web address" in text(answer)
     assert Workspace.objects.get(pk=cast.workspace.pk).name == cast.workspace.name

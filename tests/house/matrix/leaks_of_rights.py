@@ -15,8 +15,9 @@ from campaigns.admin.templates import TemplateAdmin
 from campaigns.models import Contact
 from delivery.admin import preview, runs
 from pushpilot.lib.problems import Problem
+from pushpilot.lib.signing import read_reference
 from pushpilot.middleware import SafeHeaders
-from reports import digest, inbox
+from reports import effects, inbox
 from tenants import invitations, keys, roles
 from tenants import workspaces as workspaces_verbs
 from tenants.access import WorkspaceBackend
@@ -184,8 +185,11 @@ def _(world, patch):
 
 @leak("a reference to another's message counts", some(api.key_cells, "anonymous", of="our write"))
 def _(world, patch):
-    real, own = digest.read_reference, world.cast.workspace.pk
-    patch.setattr(digest, "read_reference", lambda ref, count: (own, *(real(ref, count) or (0, 0, 0, 0))[1:]))
+    def about(ref: str) -> effects.About:
+        _, campaign, run, message = read_reference(ref, 4) or (0, None, None, None)
+        return effects.About(campaign_id=campaign, run_id=run, notification_id=message)
+
+    patch.setattr(effects, "resolve", lambda workspace, events: [about(event.ref) for event in events])
 
 
 @leak("a public key speaks for anybody", some(consent.word_cells, "anonymous", of="our write and a name"))
