@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from pushpilot.lib.clock import RecurrenceError, _days, in_words, next_occurrence, occurrences, parse_rrule, resolve
 
+pytestmark = pytest.mark.once
+
 BERLIN = ZoneInfo("Europe/Berlin")
 KOLKATA = ZoneInfo("Asia/Kolkata")
 APIA = ZoneInfo("Pacific/Apia")

@@ -25,6 +25,8 @@ from delivery.channels.transport import Answer, CurlTransport, Failure
 from tests.delivery.portal import PAGES, portal
 from tests.delivery.sandbox_server import Sandbox
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def sender(account: FcmAccount) -> Iterator[FcmSender]:

@@ -25,6 +25,8 @@ from delivery.channels.fcm import (
 from delivery.channels.transport import CurlTransport
 from tests.delivery.sandbox_server import Sandbox
 
+pytestmark = pytest.mark.once
+
 EXPIRES = "1772370000"
 FULL = {
     "title": "Sale",

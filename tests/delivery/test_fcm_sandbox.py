@@ -17,6 +17,8 @@ from delivery.channels.fcm import FcmAccount
 from delivery.channels.sandbox.log import BODIES_KEPT, Store
 from tests.delivery.sandbox_server import ROOT, Sandbox, free_port, post, running_sandbox, send, to
 
+pytestmark = pytest.mark.once
+
 GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"

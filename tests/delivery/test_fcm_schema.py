@@ -10,6 +10,8 @@ from delivery.channels.fcm import FcmAccount
 from delivery.channels.sandbox import schema
 from tests.delivery.sandbox_server import Sandbox, send, to
 
+pytestmark = pytest.mark.once
+
 LIGHTS = {"color": {"red": 1}, "light_on_duration": "1s", "light_off_duration": "1s"}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"data": {"k": 12}}, "message.data[0].value", "Invalid value at 'message.data[0].value' (TYPE_STRING), 12"),

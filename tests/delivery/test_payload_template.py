@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from delivery.channels.base import PayloadTemplate, has_slot, slot
 
+pytestmark = pytest.mark.once
+
 VALUES = st.dictionaries(
     st.sampled_from(["title", "body", "first_name", "ref"]),
     st.one_of(

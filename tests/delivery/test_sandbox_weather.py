@@ -16,6 +16,8 @@ from delivery.channels.transport import CurlTransport
 from tests.delivery.sandbox_server import Sandbox
 from tests.faults.proxy import running_proxy
 
+pytestmark = pytest.mark.once
+
 
 def body(number: int) -> bytes:
     return b'{"message":{"token":"sbx_ok_%d","data":{"pp_ref":"m%d"}}}' % (number, number)

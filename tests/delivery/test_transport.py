@@ -15,6 +15,8 @@ from delivery.channels.transport import BODY_LIMIT_BYTES, Answer, CurlTransport,
 from tests.certificate import self_signed
 from tests.delivery.h2_peer import Connection, answer, reset_socket, running_peer
 
+pytestmark = pytest.mark.once
+
 HEADERS = ("Content-Type: application/json",)
 
 

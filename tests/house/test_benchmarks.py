@@ -10,6 +10,8 @@ import pytest
 
 from tests.house.sources import ROOT
 
+pytestmark = pytest.mark.once
+
 # name: (small sizes, every line of its table, what it says when a target is missed)
 COMMANDS: dict[str, tuple[list[str], list[str], str]] = {
     "lists": (

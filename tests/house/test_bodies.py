@@ -20,6 +20,8 @@ from tests.conftest import Cast
 from tests.house.routes import all_routes, fill
 from tests.house.rows import Rows, rows_of
 
+pytestmark = pytest.mark.once
+
 MB = 1024 * 1024
 HUGE_BYTES = 400 * MB
 BOUNDARY = "boundary"

@@ -14,6 +14,8 @@ import pytest
 from pushpilot.lib import env
 from tests.house.sources import ROOT
 
+pytestmark = pytest.mark.once
+
 PRODUCTION = {
     "PUBLIC_URL": "https://push.example.com",
     "SECRET_KEY": "k9" * 40 + "-!xY",

@@ -11,6 +11,8 @@ from delivery.models import Message, Shard
 from tests.faults.checker import Report, SandboxLog, compare
 from tests.story import write_campaign
 
+pytestmark = pytest.mark.once
+
 COUNT = 10
 
 

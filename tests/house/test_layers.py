@@ -7,7 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.house.sources import LAYERS, ROOT, layer_of, modules
+
+pytestmark = pytest.mark.once
 
 _DOTTED = re.compile(rf"({'|'.join(sorted({layer.split('.')[0] for layer in LAYERS}))})(\.\w+)+", re.ASCII)
 _SIGNAL = re.compile(r"(pre|post|m2m)_\w+|request_(started|finished)|setting_changed|user_logged_\w+|Signal|receiver")

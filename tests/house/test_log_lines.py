@@ -13,6 +13,8 @@ from django.urls import path
 
 from pushpilot.lib.redaction import Line
 
+pytestmark = pytest.mark.once
+
 ERRORS = {
     400: BadRequest("bad"),
     403: PermissionDenied("no"),

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from tests.house.sources import ROOT, committed_files
+
+pytestmark = pytest.mark.once
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 500, 60
 PACKAGES = {"pushpilot", "tenants", "campaigns", "delivery", "reports", "tests"}

@@ -7,7 +7,11 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.house.sources import ROOT, committed_files
+
+pytestmark = pytest.mark.once
 
 # Written in pieces, so that this file does not contain what it looks for.
 MACHINE_PATHS = re.compile("/(" + "|".join(("work/" + "main", "work/" + "shared", "ro" + "ot/", "Us" + "ers/")) + ")")
