@@ -385,6 +385,8 @@ def test_a_database_that_is_away_is_told_once_in_one_line(watchdog, monkeypatch,
     monkeypatch.setattr("pushpilot.management.commands.worker.signal.signal", lambda number, handler: None)
     monkeypatch.setattr(watchdog, "_start", lambda: None)
     monkeypatch.setattr(watchdog, "_end_cluster", lambda: True)
+    monkeypatch.setattr(watchdog, "_is_fresh", lambda: True)
+    monkeypatch.setattr("pushpilot.management.commands.worker.close_old_connections", lambda: None)
     rounds = iter(["away", "away", "away", "back", "away", "over"])
     state = ["away"]
 
