@@ -21,7 +21,7 @@ test: $(VENV)/.test ## The whole test suite, on SQLite; needs nothing else
 
 test-postgres: $(VENV)/.test ## All tests that touch the database, on PostgreSQL and Redis (DATABASE_URL and REDIS_URL say where)
 	DATABASE_URL=$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres} \
-	REDIS_URL=$${REDIS_URL:-redis://127.0.0.1:6379/9} $(BIN)/python -m pytest -n $(JOBS) -m "not once"
+	REDIS_URL=$${REDIS_URL:-redis://127.0.0.1:6379/9} $(BIN)/python -m pytest -n $(JOBS) -m "not once" $(WITHOUT)
 
 # What a third wall could break: every page and role, the tenants' verbs, whole journeys, the engine.
 WALLED ?= tests/tenants tests/house tests/stories tests/delivery/test_pipeline.py tests/wiring/test_platform_pages.py

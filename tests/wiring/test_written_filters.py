@@ -43,6 +43,7 @@ def paths_of(model: type[models.Model], depth: int = 2) -> list[tuple[str, model
     return found
 
 
+@pytest.mark.once
 @EACH_LIST
 def test_a_lookup_that_no_filter_offers_is_400(cast, site, model):
     asked = {"nonsense": "1", "id__in": "1"}
