@@ -31,6 +31,7 @@ from tests.pages import signed_in_now
 from tests.tenants.identity_provider import IdentityProvider, configured
 
 # A slow machine fails no property; the cast of a test is the same in each of its examples.
+settings.WHITENOISE_AUTOREFRESH = True  # else each test client walks all static files
 hypothesis_settings.register_profile(
     "pushpilot",
     deadline=None,

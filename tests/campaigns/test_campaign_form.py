@@ -15,6 +15,8 @@ from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.campaigns.console import ADD, FORM, change, errors_of, live, saved, written
 
+pytestmark = pytest.mark.once
+
 
 def refused(cast, **fields: Any) -> dict[str, list[str]]:
     response = cast.client("member").post(cast.url(ADD), {**FORM, **fields, "_save": "1"})

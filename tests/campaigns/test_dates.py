@@ -21,6 +21,8 @@ from delivery.admin.preview import composed
 from delivery.compose import Recipient
 from tests.delivery.test_compose import composer, message
 
+pytestmark = pytest.mark.once
+
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "dates-in-texts.json").read_text())
 KNOWN = [case for case in CASES if "due" not in case.get("attributes", {}) or "/" not in case["attributes"]["due"]]
 NOW = datetime(2026, 11, 30, 0, 29, tzinfo=UTC)

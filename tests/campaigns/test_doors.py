@@ -13,6 +13,8 @@ from campaigns.lint import lint_message
 from campaigns.models import Campaign, Content
 from tests.campaigns.console import ADD, FORM, errors_of
 
+pytestmark = pytest.mark.once
+
 FIELD = {"deep_link": "deep_link", "image_url": "image_url", "button": "button_1_url"}
 TEMPLATE = {"name": "A", "language": "en", "category": "offer", "tone": "", "title": "T", "body": "B"}
 

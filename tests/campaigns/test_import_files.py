@@ -12,6 +12,8 @@ from campaigns.imports import decoding, files, xlsx
 from campaigns.imports.files import FileProblem, Row, read_table
 from tests.campaigns.import_files import HEADING, TEXT, repacked, table, workbook
 
+pytestmark = pytest.mark.once
+
 # --- files that are fine ---------------------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from campaigns import push
 from delivery.channels.fcm import message
 
+pytestmark = pytest.mark.once
+
 NAMES = st.from_regex(r"[a-zA-Z0-9-_.~%]{1,12}", fullmatch=True)
 TERMS = NAMES.map(lambda name: f"'{name}' in topics")
 

@@ -21,6 +21,8 @@ from campaigns.render import (
     variables_of,
 )
 
+pytestmark = pytest.mark.once
+
 # python-liquid's buffer turns a carriage return into a newline; the fast path keeps it.
 TEXT = st.text(max_size=5).filter(lambda text: "\r" not in text)
 VALUES = st.one_of(

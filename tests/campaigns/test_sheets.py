@@ -15,6 +15,8 @@ from campaigns.imports.numberformat import shown_number, shown_text
 from campaigns.imports.templates import Fate, preview
 from tests.campaigns.import_files import DATA
 
+pytestmark = pytest.mark.once
+
 CASES: list[dict[str, Any]] = json.loads((DATA / "sheet.json").read_text())
 FORMATS = [
     (0.5, "0%", "50%"), (0.125, "0.0%", "12.5%"), (1.5, "0%", "150%"), (0.3333333333, "0.00%", "33.33%"),

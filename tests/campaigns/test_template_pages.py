@@ -22,6 +22,8 @@ from tenants.scope import every_workspace, scope
 from tenants.workspaces import add_member
 from tests.pages import YES
 
+pytestmark = pytest.mark.once
+
 HEADING = "name,language,category,tone,title,body,image_url,deep_link"
 GOOD = f'{HEADING}\nDiwali,en,festive,cheerful,Happy Diwali,"20% off",,\nCart,en,retention,,You forgot me,Come back,,\n'
 BAD = f"{HEADING}\nDiwali,en,festive,,Happy Diwali,B,,\nCart,en,ofer,,=cmd|x,B,,\nDiwali,EN,offer,,T,B,,\n"

@@ -18,6 +18,8 @@ from tenants.scope import scope
 from tests.campaigns.console import FORM, preview, written
 from tests.story import add_people, run_to_the_end
 
+pytestmark = pytest.mark.once
+
 STATES = Run.State
 
 

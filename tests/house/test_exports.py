@@ -34,6 +34,8 @@ from tests.house.matrix.surfaces import pages
 from tests.house.rows import rows_of
 from tests.house.sources import modules
 
+pytestmark = pytest.mark.once
+
 FORMULAS: list[str] = json.loads(Path(__file__).with_name("formulas-in-exports.json").read_text())
 FORMULAS += [
     # What is dropped or passed over before the first character …

@@ -14,6 +14,8 @@ from tenants.scope import scope
 from tenants.workspaces import create_workspace
 from tests.pages import text
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "a long and rare one 7"
 SIGN_UP = {"full_name": "Noor Khan", "email": "noor@example.com", "password1": PASSWORD}
 

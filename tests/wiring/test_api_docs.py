@@ -13,6 +13,8 @@ from pushpilot.api import api
 from tests.house.sources import ROOT as ROOT_OF_SOURCES
 from tests.house.sources import modules
 
+pytestmark = pytest.mark.once
+
 PAGE = Path(settings.BASE_DIR) / "docs" / "api.md"
 ROOT = "/api/v1"
 

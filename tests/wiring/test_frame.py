@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from campaigns.models import Contact
@@ -14,6 +15,8 @@ from tenants.scope import scope
 from tenants.workspaces import create_workspace
 from tests.pages import text
 from tests.story import add_people
+
+pytestmark = pytest.mark.once
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
 

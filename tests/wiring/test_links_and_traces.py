@@ -26,6 +26,8 @@ from tests.tenants.api.app import App
 from tests.tenants.identity.people import PASSWORD, account, sign_in
 from tests.tenants.identity_provider import GOOGLE
 
+pytestmark = pytest.mark.once
+
 PUBLIC = "https://push.example.com"
 EVIL = {"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_HOST": "evil.example"}
 

@@ -17,6 +17,8 @@ from tenants.models import Connection
 from tenants.scope import scope
 from tests.story import write_campaign
 
+pytestmark = pytest.mark.once
+
 TALLY = {"accepted": 333, "endpoint_gone": 333, "unsubscribed": 333, "no_endpoint": 1}
 
 

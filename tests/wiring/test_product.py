@@ -29,6 +29,8 @@ from tenants.scope import scope
 from tests.house.sources import ROOT
 from tests.story import add_people, write_campaign
 
+pytestmark = pytest.mark.once
+
 
 @contextlib.contextmanager
 def listening(host: str = "127.0.0.1"):

@@ -11,6 +11,8 @@ from tenants import roles
 from tenants.admin.words import ROLE_WORDS
 from tests.pages import text
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 # No code approves, bills, keeps quiet hours, caps a frequency, or sends by these channels.
 PROMISES = re.compile(

@@ -21,6 +21,8 @@ from tenants.scope import scope
 from tests.pages import text
 from tests.story import write_campaign
 
+pytestmark = pytest.mark.once
+
 AT = datetime(2025, 11, 19, 20, 30, 5, tzinfo=UTC)  # 02:00 of the next day in India
 SHOWN = "20 Nov 2025, 02:00"
 
