@@ -108,15 +108,22 @@ def can(user: User | AnonymousUser, capability: str, workspace: Workspace) -> bo
 
 @transaction.atomic
 def sync(user: User, workspace: Workspace, role: str | None) -> None:
-    """Make the user's capability rows on the workspace those of the role; none without a role."""
-    from guardian.shortcuts import assign_perm, remove_perm
+    """Make the user's capability rows on the workspace those of the role; none without a role.
+
+    Two statements, where guardian's assign_perm takes about four queries for each capability.
+    """
+    from tenants.models import WorkspaceUserObjectPermission
 
     wanted = ROLE_CAPABILITIES[role] if role else frozenset()
     user.__dict__.pop("_workspace_grants", None)
     held = _held(user, workspace)
-    permissions = {p.codename: p for p in Permission.objects.filter(content_type__app_label="tenants")}
-    for capability in wanted - held:
-        assign_perm(permissions[capability], user, workspace)
-    for capability in held - wanted:
-        remove_perm(permissions[capability], user, workspace)
+    rows = WorkspaceUserObjectPermission.objects
+    if missing := wanted - held:
+        permissions = Permission.objects.filter(content_type__app_label="tenants", codename__in=missing)
+        rows.bulk_create(
+            [WorkspaceUserObjectPermission(permission=one, user=user, content_object=workspace) for one in permissions],
+            ignore_conflicts=True,
+        )
+    if surplus := held - wanted:
+        rows.filter(user=user, content_object=workspace, permission__codename__in=surplus).delete()
     user.__dict__.pop("_workspace_grants", None)
