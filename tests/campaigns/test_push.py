@@ -21,6 +21,8 @@ def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return pair.map(lambda parts: f"({parts[0]} {parts[1]} {parts[2]})")
 
 
+# Hypothesis says so by chance, when the first examples happen to be single terms.
+@pytest.mark.filterwarnings("ignore:extend=joined")
 @given(st.recursive(TERMS, joined, max_leaves=5))
 def test_every_condition_of_the_grammar_is_accepted_and_stays_as_it_is(condition):
     assert push.check_condition(condition) == condition
