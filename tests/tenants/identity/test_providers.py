@@ -17,6 +17,8 @@ from tenants.providers import SocialAccountAdapter
 from tests.tenants.identity.people import PASSWORD, account, signed_in_as, text
 from tests.tenants.identity_provider import APPLE, CLIENT_IDS, FORGERIES, GOOGLE, REDIRECT_FORGERIES
 
+pytestmark = pytest.mark.once
+
 BOTH = pytest.mark.parametrize("provider", [GOOGLE, APPLE])
 APPLES_NAME = json.dumps({"name": {"firstName": "Asha", "lastName": "Rao"}})
 

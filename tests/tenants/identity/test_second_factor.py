@@ -24,6 +24,8 @@ from tests.tenants.identity.people import (
     text,
 )
 
+pytestmark = pytest.mark.once
+
 OLD_KEY, NEW_KEY, STRANGE_KEY = (f"{name}-key-of-at-least-thirty-two-characters" for name in ("old", "new", "strange"))
 
 

@@ -15,6 +15,8 @@ from tests.tenants.api.app import App
 from tests.tenants.identity.people import PASSWORD, account, browser
 from tests.tenants.identity_provider import GOOGLE
 
+pytestmark = pytest.mark.once
+
 # One character more than an address has; without it, that is an address at a stranger's domain.
 LONG = f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.abc.com"
 HIDDEN = {
