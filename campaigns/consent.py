@@ -1,8 +1,8 @@
 """What people have said about being written to. Every door calls `record`: events, the API of devices, the console.
 
-The newest word wins, in both directions. A word about all channels holds for each of them, those that the product does
-not have yet too; of it and the word about one channel the newer one decides (`opted_out`). A word about somebody who is
-not known yet waits until they are (`adopt`).
+The newest word wins, in both directions. A word about all channels also holds for channels that the product gets later;
+between that word and a word about one channel, the newer word decides (`opted_out`). A word about an unknown person
+waits until the contact exists (`adopt`).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _write(workspace: Workspace, words: dict[tuple[int, str, str], Word]) -> Non
 
 
 def lock_contacts(contacts: Sequence[int]) -> list[int]:
-    """Lock them in key order, so that two workers never deadlock; returns those that exist."""
+    """Lock them in key order, so that two workers never deadlock. Returns the ids that exist."""
     rows = Contact.objects.filter(pk__in=contacts).order_by("pk").select_for_update(no_key=True)
     return list(rows.values_list("pk", flat=True))
 
@@ -108,7 +108,7 @@ def _wait(workspace: Workspace, words: dict[Place, Word]) -> None:
     WaitingConsent.objects.bulk_create(fresh, ignore_conflicts=True)
     if lost:
         logger.warning("workspace %s: %d words about unknown people find no place", workspace.pk, len(lost))
-    # Those that waited already, and those that another worker stored since: the newer word stays.
+    # Another word may wait already, or another worker may have stored one since: the newer word stays.
     held = mine.filter(external_id__in=names).select_for_update(no_key=True).order_by("pk")
     older = []
     for row in held:
@@ -126,8 +126,8 @@ def is_full(workspace: Workspace) -> bool:
 
 
 def without_place(workspace: Workspace, words: Collection[Place]) -> set[Place]:
-    """Of words about unknown people those that cannot wait: the workspace keeps no more, and no former one of the same
-    person, channel and topic waits, which they could take the place of."""
+    """Words about unknown people that cannot wait: the workspace keeps no more of them, and no earlier word about the
+    same person, channel and topic waits that they could replace."""
     if not words or not is_full(workspace):
         return set()
     names = {name for name, _, _ in words}
@@ -138,8 +138,8 @@ def without_place(workspace: Workspace, words: Collection[Place]) -> set[Place]:
 def adopt(workspace: Workspace, external_ids: Iterable[str] | None = None) -> int:
     """Record the words that waited for these people, None: for everybody who is known by now. Returns how many.
 
-    To be called by whoever creates contacts. Every launch calls it for all: a word that was stored in the moment in
-    which its person was created would else be missed.
+    Call after creating contacts. Every launch calls it for all contacts, because a word may be stored in the moment
+    in which its contact is created.
     """
     mine = WaitingConsent.objects.filter(workspace=workspace)
     people = Contact.objects.filter(workspace=workspace, external_id=OuterRef("external_id"))

@@ -161,7 +161,7 @@ def _fate(endpoint: Endpoint, said: Registration, owner: Contact) -> str:
 
 
 def _dead_since(endpoint: Endpoint) -> datetime | None:
-    """Before this moment a sighting says nothing against the retirement. None: whoever has the device knows better."""
+    """A sighting before this moment does not overrule the retirement. None: any sighting overrules it."""
     if endpoint.retired_at is None or endpoint.retired_reason == MISMATCH_REASON:
         return None
     return endpoint.retired_at - STALE if endpoint.retired_reason == STALE_REASON else endpoint.retired_at
