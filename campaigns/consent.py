@@ -95,6 +95,38 @@ def lock_contacts(contacts: Sequence[int]) -> list[int]:
     return list(rows.values_list("pk", flat=True))
 
 
+def outdated(workspace: Workspace, words: Sequence[Word]) -> set[Word]:
+    """The words that decide nothing, because the same person said something newer about the channel or about all
+    channels: a known word, or another one of `words`."""
+    newest: dict[tuple[int | str, str, str], datetime] = {}
+    for person, channel, topic, at in [*_known(workspace, words), *((*_place(word), word.at) for word in words)]:
+        newest[person, channel, topic] = max(at, newest.get((person, channel, topic), at))
+    older = set()
+    for word in words:
+        person, channel, topic = _place(word)
+        latest = max(newest[person, channel, topic], newest.get((person, ALL_CHANNELS, topic), word.at))
+        older |= {word} if word.at < latest else set()
+    return older
+
+
+def _place(word: Word) -> tuple[int | str, str, str]:
+    return word.external_id if word.contact_id is None else word.contact_id, word.channel, word.topic
+
+
+def _known(workspace: Workspace, words: Sequence[Word]) -> list[tuple[int | str, str, str, datetime]]:
+    """(person, channel, topic, when) of what the people in `words` have said, of unknown people too."""
+    contacts = {word.contact_id for word in words if word.contact_id is not None}
+    names = {word.external_id for word in words if word.contact_id is None}
+    found: list[tuple[int | str, str, str, datetime]] = []
+    if contacts:
+        rows = Consent.objects.filter(workspace=workspace, contact__in=contacts)
+        found += rows.values_list("contact_id", "channel", "topic", "at")
+    if names:
+        waiting = WaitingConsent.objects.filter(workspace=workspace, external_id__in=names)
+        found += waiting.values_list("external_id", "channel", "topic", "at")
+    return found
+
+
 # --- people who are not known yet ------------------------------------------------------------------------------------
 def _wait(workspace: Workspace, words: dict[Place, Word]) -> None:
     names = {name for name, _, _ in words}

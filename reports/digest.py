@@ -187,8 +187,8 @@ def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
 
 def _hear(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
     """What people said about a channel, if their sender has proven who they are."""
-    said = [found for found in fresh if found.about.person_id is not None or found.about.is_unknown]
-    words = effects.words_of([(found.event, found.about) for found in said])
+    said = [found for found in fresh if found.about.is_proven]
+    words = effects.words_of([(found.event, found.about, found.received_at) for found in said])
     if words:
         consent.record(workspace, words)
 

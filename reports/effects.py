@@ -49,6 +49,11 @@ class About:
     person_id: int | None = None  # the same person, if proven and not deleted: only then it changes consent and profile
     is_deleted: bool = False  # the message went to a contact who was deleted since
     is_unknown: bool = False  # proven too, but no contact has this id yet
+    attempted_at: datetime | None = None  # when the message of its reference was last sent
+
+    @property
+    def is_proven(self) -> bool:
+        return self.person_id is not None or self.is_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,11 @@ def resolve(workspace: Workspace, events: Sequence[Posted]) -> list[About]:
     """
     found = [_read(event.ref, workspace) for event in events]
     messages = {about.notification_id for about in found if about.notification_id is not None}
-    owners: dict[int, tuple[int | None, int | None, str | None]] = {}
+    owners: dict[int, tuple[int | None, int | None, datetime | None, str | None]] = {}
     if messages:
         rows = Message.objects.filter(pk__in=messages, workspace=workspace)
-        columns = rows.values_list("pk", "contact_id", "endpoint_id", "contact__external_id")
-        owners = {pk: (contact, endpoint, name) for pk, contact, endpoint, name in columns}
+        columns = rows.values_list("pk", "contact_id", "endpoint_id", "attempted_at", "contact__external_id")
+        owners = {pk: (contact, endpoint, sent_at, name) for pk, contact, endpoint, sent_at, name in columns}
     for about in found:
         if about.notification_id is None:
             continue
@@ -79,7 +84,7 @@ def resolve(workspace: Workspace, events: Sequence[Posted]) -> list[About]:
             about.fault = "ref_gone"
             about.campaign_id = about.run_id = about.notification_id = None
             continue
-        about.contact_id, about.endpoint_id, name = owners[about.notification_id]
+        about.contact_id, about.endpoint_id, about.attempted_at, name = owners[about.notification_id]
         about.is_deleted = about.contact_id is not None and name is None
         about.person_id = None if about.is_deleted else about.contact_id
     _resolve_names(workspace, [pair for pair in zip(events, found, strict=True) if pair[1].contact_id is None])
@@ -110,9 +115,10 @@ def _resolve_names(workspace: Workspace, pairs: Sequence[tuple[Posted, About]]) 
             about.is_unknown = about.contact_id is None
 
 
-def words_of(said: Sequence[tuple[Posted, About]]) -> list[Word]:
-    """What people said about a channel: without one they mean that of the message. For events with proof."""
-    campaigns = {about.campaign_id for event, about in said if about.campaign_id and not event.channel}
+def words_of(said: Sequence[tuple[Posted, About, datetime]]) -> list[Word]:
+    """What people said about a channel: without one they mean that of the message. For events with proof, each with
+    the time when it was received."""
+    campaigns = {about.campaign_id for event, about, _ in said if about.campaign_id and not event.channel}
     channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel")) if campaigns else {}
     return [
         Word(
@@ -120,16 +126,25 @@ def words_of(said: Sequence[tuple[Posted, About]]) -> list[Word]:
             is_yes=event.type == EventType.SUBSCRIBED,
             source="event",
             proof=f"event {event.message_id}",
-            at=event.occurred_at,
+            at=_said_at(event, about, received_at),
             contact_id=about.person_id,
             external_id=event.external_user_id,
         )
-        for event, about in said
+        for event, about, received_at in said
     ]
 
 
+def _said_at(event: Posted, about: About, received_at: datetime) -> datetime:
+    """When the person said it. Nobody opts out of a message before it was sent: such a clock is wrong, and as the true
+    time is not known, the latest possible one counts, so that the opt-out wins."""
+    sent_at = about.attempted_at
+    if event.type == EventType.UNSUBSCRIBED and sent_at is not None and event.occurred_at < sent_at:
+        return received_at
+    return event.occurred_at
+
+
 def without_effect(
-    workspace: Workspace, events: Mapping[int, Posted], wrong_hashes: AbstractSet[int]
+    workspace: Workspace, events: Mapping[int, Posted], wrong_hashes: AbstractSet[int], now: datetime
 ) -> dict[int, Verdict]:
     """{index: verdict} of the events that the digest will store and do less with than their sender may expect.
 
@@ -137,35 +152,42 @@ def without_effect(
     """
     asked = {index: event for index, event in events.items() if event.ref or _speaks(event)}
     abouts = dict(zip(asked, resolve(workspace, list(asked.values())), strict=True))
-    waiting = [index for index, about in abouts.items() if about.is_unknown and events[index].type in WORDS]
-    words = words_of([(events[index], abouts[index]) for index in waiting])
-    places = consent.without_place(workspace, [(word.external_id, word.channel, word.topic) for word in words])
-    lost = {
-        index
-        for index, word in zip(waiting, words, strict=True)
-        if (word.external_id, word.channel, word.topic) in places
-    }
+    said = [index for index, about in abouts.items() if about.is_proven and events[index].type in WORDS]
+    words = words_of([(events[index], abouts[index], now) for index in said])
+    unheard = _unheard(workspace, dict(zip(said, words, strict=True)))
     verdicts = {
-        index: _verdict(event, abouts.get(index) or About(), index in wrong_hashes, index in lost)
+        index: _verdict(event, abouts.get(index) or About(), index in wrong_hashes, unheard.get(index, ""))
         for index, event in events.items()
     }
     return {index: verdict for index, verdict in verdicts.items() if verdict is not None}
+
+
+def _unheard(workspace: Workspace, words: Mapping[int, Word]) -> dict[int, str]:
+    """{index: code} of the words with proof that change nothing."""
+    places = {
+        index: (word.external_id, word.channel, word.topic) for index, word in words.items() if word.contact_id is None
+    }
+    lost = consent.without_place(workspace, list(places.values()))
+    older = consent.outdated(workspace, list(words.values()))
+    found = {index: "older_word" for index, word in words.items() if word in older}
+    return found | {index: "waiting_full" for index, place in places.items() if place in lost}
 
 
 def _speaks(event: Posted) -> bool:
     return event.is_vouched and (event.type in WORDS or event.type in SIGNS_OF_LIFE)
 
 
-def _verdict(event: Posted, about: About, is_wrong_hash: bool, is_lost: bool) -> Verdict | None:
+def _verdict(event: Posted, about: About, is_wrong_hash: bool, unheard: str) -> Verdict | None:
     is_counted = about.notification_id is not None
     is_heard = about.person_id is not None
     wrong_hash = "identity_hash_wrong" if is_wrong_hash else ""
     if event.type in WORDS:
-        if not is_heard and (is_lost or not about.is_unknown):
+        if not about.is_proven:
             gone = "contact_gone" if about.is_deleted else ""
-            full = "waiting_full" if is_lost else ""
             topic = "ref_of_a_topic" if is_counted else ""
-            return Verdict(about.fault or gone or wrong_hash or full or topic or "no_proof")
+            return Verdict(about.fault or gone or wrong_hash or topic or "no_proof")
+        if unheard:
+            return Verdict(unheard)
     elif event.type in SIGNS_OF_LIFE:
         if not is_counted and not is_heard:
             unknown = "person_unknown" if about.is_unknown else ""

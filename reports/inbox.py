@@ -166,7 +166,7 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
         )
     kept = {index: event for index, event in judged.items() if index not in refused}
     # Before anything is stored: a look-up that fails ends in "not stored", and that must be true.
-    ignored = _without_effect(kept, wrong_hashes, key)
+    ignored = _without_effect(kept, wrong_hashes, key, now)
     _store(accepted, key, now)
     return Receipt(len(accepted), rejected, ignored)
 
@@ -183,15 +183,19 @@ WHY_IGNORED = {
     "the identity secret of this workspace.",
     "no_proof": "Consent changes only with a ref of a message, or with external_user_id and a proof: a live secret "
     "key, or identity_hash with a live write key.",
+    "older_word": "The person said something newer about this channel. If the device's clock is wrong, send sent_at "
+    "with the batch, or leave occurred_at out, and send the event again with a new message_id.",
     "waiting_full": "No contact has this external_user_id, and the workspace keeps no more consent of unknown people. "
     "Register a device of the person, then send the event with a new message_id.",
 }
 
 
-def _without_effect(kept: dict[int, AcceptedEvent], wrong_hashes: set[int], key: KnownKey) -> list[Ignored]:
+def _without_effect(
+    kept: dict[int, AcceptedEvent], wrong_hashes: set[int], key: KnownKey, now: datetime
+) -> list[Ignored]:
     workspace = Workspace(pk=key.workspace_id)
     with scope(workspace):
-        found = effects.without_effect(workspace, kept, wrong_hashes)
+        found = effects.without_effect(workspace, kept, wrong_hashes, now)
     return [Ignored(index, one.code, WHY_IGNORED[one.code], one.part) for index, one in sorted(found.items())]
 
 

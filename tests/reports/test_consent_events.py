@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from campaigns import consent, endpoints
 from campaigns.models import Campaign, Consent, Contact, WaitingConsent
+from delivery.models import Message
 from reports import digest
 from reports.models import Event
 from tenants import identity, keys
@@ -65,6 +66,29 @@ def test_who_unsubscribed_comes_back_by_the_reference_of_a_message(sdk, sent):
 def test_an_older_yes_that_arrives_later_brings_nobody_back(sdk, sent):
     sdk.post_and_digest(says("1", "unsubscribed", ref=sent.ref(), occurred_at=ago(minutes=1)))
     sdk.post_and_digest(says("2", "subscribed", ref=sent.ref(), occurred_at=ago(hours=1)))
+    assert told() == {("user-0", "app_push"): "opted_out"}
+
+
+@pytest.mark.parametrize(
+    ("sent_hours_ago", "said_hours_ago", "status"),
+    [
+        (3, 9_000, "opted_out"),  # a clock that is wrong: nobody opts out of a message before it was sent
+        (1, 9_000, "opted_out"),
+        (4, 3, "opted_in"),  # a clock that may be right
+    ],
+)
+def test_an_opt_out_of_a_message_by_a_clock_that_is_wrong_wins(sdk, sent, sent_hours_ago, said_hours_ago, status):
+    Message.objects.update(attempted_at=timezone.now() - timedelta(hours=sent_hours_ago))
+    sdk.post_and_digest(says("1", "subscribed", ref=sent.ref(), occurred_at=ago(hours=2)))
+    answer = sdk.post_and_digest(says("2", "unsubscribed", ref=sent.ref(), occurred_at=ago(hours=said_hours_ago)))
+    assert told() == {("user-0", "app_push"): status}
+    assert [one["code"] for one in answer.json()["ignored"]] == ["older_word"] * (status == "opted_in")
+
+
+def test_a_yes_by_a_clock_that_is_wrong_stays_old(sdk, sent):
+    Message.objects.update(attempted_at=timezone.now() - timedelta(hours=3))
+    sdk.post_and_digest(says("1", "unsubscribed", ref=sent.ref(), occurred_at=ago(hours=2)))
+    sdk.post_and_digest(says("2", "subscribed", ref=sent.ref(), occurred_at=ago(hours=9_000)))
     assert told() == {("user-0", "app_push"): "opted_out"}
 
 

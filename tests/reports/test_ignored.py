@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -228,6 +229,39 @@ def test_a_word_that_finds_no_place_to_wait_says_so_and_its_neighbours_still_wai
     assert codes(answer) == [(0, "waiting_full", "event"), (2, "waiting_full", "event")]
     waiting = set(WaitingConsent.objects.values_list("external_id", "channel", "status"))
     assert waiting == {("a", "app_push", "opted_in"), ("b", "app_push", "opted_out")}
+
+
+@pytest.mark.parametrize("person", ["user-1", "unknown"])
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_word_that_is_older_than_a_known_one_of_its_channel_or_of_all_says_so(cast, server, person, kind):
+    make_sent(cast.workspace)
+    at = {days: (timezone.now() - timedelta(days=days)).isoformat() for days in range(5)}
+
+    def said(number: int, days: int, channel: str, who: str = person) -> dict[str, Any]:
+        return word(number, kind, external_user_id=who, channel=channel, occurred_at=at[days])
+
+    server.post_and_digest(said(1, 2, "app_push"), said(2, 3, "all"))
+    answer = server.post(
+        said(10, 3, "app_push"),
+        said(11, 4, "all"),
+        said(12, 4, "sms"),  # older than the word about all channels
+        said(13, 2, "sms"),
+        said(14, 2, "all"),
+        said(15, 2, "app_push"),  # of the same moment
+        said(16, 4, "app_push", "user-2"),
+        word(17, kind, external_user_id=person, channel="email"),
+    )
+    assert codes(answer) == [(index, "older_word", "event") for index in (0, 1, 2)]
+
+
+def test_a_word_that_another_one_of_its_batch_makes_old_says_so(cast, server):
+    make_sent(cast.workspace)
+    old = (timezone.now() - timedelta(days=1)).isoformat()
+    answer = server.post_and_digest(
+        word(1, "subscribed", external_user_id="user-1"), word(2, external_user_id="user-1", occurred_at=old)
+    )
+    assert codes(answer) == [(1, "older_word", "event")]
+    assert Consent.objects.get().status == "opted_in"
 
 
 def test_a_word_about_a_message_whose_contact_was_deleted_says_so(cast, sdk):
