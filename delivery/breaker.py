@@ -28,6 +28,7 @@ _CAUSE_OF = {
     Verdict.MAYBE_LATER: "trouble",
     Verdict.AMBIGUOUS: "ambiguous",
     Verdict.REFUSED: "refused",
+    Verdict.PLATFORM_BROKEN: "refused",  # of a device alone; where its platform is held, nothing is noted
     Verdict.WRONG_SENDER: "mismatch",
     Verdict.GONE: "gone",
 }

@@ -360,7 +360,9 @@ def _result(shift: _Shift, recipient: Recipient, outcome: Outcome, now: datetime
             _stop(shift, result, outcome, at)
         case Verdict.PLATFORM_BROKEN:
             _hold_platform(shift, recipient, result, outcome)
-    if cause := shift.breaker.note(outcome):
+    # What is deferred waits for its platform, whoever's fault that is: it is no outcome yet.
+    cause = "" if result.reason == Reason.DEFERRED else shift.breaker.note(outcome)
+    if cause:
         shift.hold(shift.breaker.sentence(cause), cause)
     elif outcome.verdict is Verdict.MAYBE_LATER and shift.breaker.is_in_trouble:
         asked = timedelta(seconds=outcome.retry_after_secs or 0)

@@ -174,6 +174,19 @@ def test_it_remembers_what_went_wrong_in_other_hands(cause):
     assert len(Breaker([], "." * OF_LAST).memory) == OF_LAST
 
 
+@pytest.mark.parametrize("platform", ["", "android"])
+def test_a_run_whose_devices_name_no_platform_that_could_be_held_pauses(cast, connected, launched, platform):
+    add_people(cast.workspace, 600, tokens=[f"sbx_thirdparty_{n}" for n in range(600)], platform=platform)
+    run = launched()
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+        assert (run.state, run.tripped) == (Run.State.PAUSED, "refused")
+        rejected = Message.objects.filter(reason=Reason.REJECTED, error_code="THIRD_PARTY_AUTH_ERROR").count()
+        assert LEAST < rejected <= work.WINDOW
+
+
 def test_a_slow_run_trips_too(cast, connected, prepared):
     """It changes hands every few messages, so no worker ever sees a whole share of them."""
     run = prepared(200, tokens=[f"sbx_mismatch_{n}" for n in range(200)], per_second=20)
