@@ -11,8 +11,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django_scopes import get_scope
 
-from campaigns.reasons import FAILED, UNMADE, Reason
-from campaigns.timing import Timed
+from campaigns.audience.reasons import FAILED, UNMADE, Reason
+from campaigns.schedule.timing import Timed
 from tenants import roles
 from tenants.models import Connection, Workspace
 from tenants.scope import TenantModel
@@ -126,7 +126,7 @@ class EndpointMove(TenantModel):
 
 class Consent(TenantModel):
     """What a contact said last about a channel and topic ("" = all of the channel), with source, time and proof.
-    Written by campaigns.consent, which also says what holds."""
+    Written by campaigns.contacts.consent, which also says what holds."""
 
     class Status(models.TextChoices):
         OPTED_IN = "opted_in", "Opted in"
@@ -274,7 +274,7 @@ class Campaign(Timed, TenantModel):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
     channel = models.CharField(max_length=16, choices=Channel.choices, default=Channel.APP_PUSH)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
-    # A rule tree of campaigns.segments; {} is everyone.
+    # A rule tree of campaigns.audience.segments; {} is everyone.
     audience_rule = models.JSONField(default=dict, blank=True)
     target_kind = models.CharField("send to", max_length=16, choices=Target.choices, default=Target.PEOPLE)
     target = models.CharField("topic or condition", max_length=500, blank=True)
@@ -326,7 +326,7 @@ class Content(TenantModel):
     deep_link = models.CharField(max_length=500, blank=True)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     # What only some channels know: buttons, data, ttl_secs, priority, collapse_key, badge, sound, android_channel,
-    # icon_url, silent, data_only. Their rules: campaigns/push.py.
+    # icon_url, silent, data_only. Their rules: campaigns/channels/push/schema.py.
     options = models.JSONField(default=dict, blank=True)
 
     capabilities = roles.CONTENT
@@ -367,7 +367,7 @@ class Revision(TenantModel):
 
 
 class Run(TenantModel):
-    """One occurrence of a campaign: the seeds' scheduled_jobs. Written by campaigns.plan, moved by delivery.pipeline.
+    """One occurrence of a campaign. Written by campaigns.plan, moved by delivery.engine.pipeline.
 
     planned → preparing → running ⇄ paused → finishing → completed | cancelled | missed | failed, each step a
     conditional update on (state, epoch).
@@ -405,7 +405,7 @@ class Run(TenantModel):
     # What the circuit breaker paused it for, and the causes that a person has resumed it in spite of.
     tripped = models.CharField(max_length=16, blank=True)
     waived = models.JSONField(default=list)
-    last_outcomes = models.CharField(max_length=200, blank=True)  # the memory of delivery.breaker
+    last_outcomes = models.CharField(max_length=200, blank=True)  # the memory of delivery.engine.breaker
     audience_size = models.PositiveIntegerField(null=True)
     # {reason slug: rows}: what preparation skipped while it runs, the whole account once the run has ended.
     tally = models.JSONField(default=dict)

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
 from django.utils import timezone
 
-from campaigns.lint import Finding, active_connection, lint
+from campaigns.content.lint import Finding, active_connection, lint
 from campaigns.models import Campaign, Revision, Run
 from pushpilot.lib import clock, wake
 from tenants import audit

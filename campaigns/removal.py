@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Run
-from campaigns.reasons import Reason
 
 ATTEMPTED = {reason.slug for reason in Reason if reason.is_attempted}
 

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Run
-from delivery import reach
-from delivery.channels import fcm
-from delivery.channels.base import CheckResult
-from delivery.channels.fcm import FcmAccount, FcmSender
-from delivery.channels.transport import CurlTransport
+from delivery.engine import reach
+from delivery.providers import fcm
+from delivery.providers.base import CheckResult
+from delivery.providers.fcm import FcmAccount, FcmSender
+from delivery.providers.http2 import CurlTransport
 from tenants import audit
 from tenants.models import Connection, User, Workspace
 from tenants.scope import scope

@@ -9,8 +9,8 @@ from django.db.models import Count, Min, Q
 from django_q.models import OrmQ
 
 from campaigns.models import Run
-from delivery import installation
-from delivery.heartbeat import SILENT
+from delivery.engine import installation
+from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Installation, Shard
 from pushpilot.lib.health import Line, broken, ok, warning
 from pushpilot.lib.words import counted, how_long

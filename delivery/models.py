@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Contact, Endpoint, Run
-from campaigns.reasons import Reason
 from tenants import roles
 from tenants.models import Connection
 from tenants.scope import TenantModel
@@ -157,7 +157,7 @@ class Pace(models.Model):
 class Installation(models.Model):
     """One row: which installation this database belongs to, and how far it had come.
 
-    A copy of the database (a staging clone, a restored backup) must never send by itself; see delivery.installation.
+    A copy of the database (a staging clone, a restored backup) must never send by itself: delivery.engine.installation.
     """
 
     name = models.CharField(max_length=64)
@@ -181,7 +181,7 @@ class Fingerprint(models.Model):
 
 class Drill(TenantModel):
     """A crash that somebody asked for: kill -9 for one process that sends a run to the sandbox. Written by
-    delivery.drill; the watchdog of that process reads it."""
+    delivery.engine.drill; the watchdog of that process reads it."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="drills")
     worker = models.CharField(max_length=64)  # as leases.worker_name() says

@@ -10,9 +10,9 @@ from typing import Any
 import requests
 from django.conf import settings
 
-from delivery.channels.base import CredentialsRefused, ProviderUnreachable
-from delivery.channels.fcm.account import AccessToken, FcmAccount
 from delivery.connections import account_of
+from delivery.providers.base import CredentialsRefused, ProviderUnreachable
+from delivery.providers.fcm.account import AccessToken, FcmAccount
 from tenants.models import Connection
 from tenants.secrets import SecretUnreadable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from delivery import heartbeat, pipeline
+from delivery.engine import heartbeat, pipeline
 
 
 def beat() -> None:

@@ -13,7 +13,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.parser import Parser
 
-from campaigns.api import router as campaigns_router
+from campaigns.api.device_routes import router as campaigns_router
 from delivery.connections import SandboxUnreachable, connect_sandbox
 from pushpilot.lib.bounded import OutOfBounds, read_json
 from pushpilot.lib.problems import BUSY, Problem, invalid, problem, too_many_attempts

@@ -1,7 +1,7 @@
 """`python -m pushpilot.cluster`: the q2 cluster that the watchdog of `manage.py worker` starts, on a leash.
 
-The leash is a pipe (delivery.heartbeat.is_stopping): when the watchdog lets go of it, or dies, the cluster ends in
-order, and after STOP_SECS by force. So nothing of a worker outlives it. Below the parent each process dies with the
+The leash is a pipe (delivery.engine.heartbeat.is_stopping): when the watchdog lets go of it, or dies, the cluster ends
+in order, and after STOP_SECS by force. So nothing of a worker outlives it. Below the parent each process dies with the
 one that made it: q2 leaves orphans when its sentinel is killed, and they would go on taking tasks.
 """
 
@@ -30,7 +30,7 @@ def main() -> int:
     django.setup()
     from django_q import cluster as q2
 
-    from delivery import heartbeat
+    from delivery.engine import heartbeat
 
     class Sentinel(q2.Sentinel):
         def reincarnate(self, process: Any) -> None:

@@ -9,7 +9,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 import reports.dashboard
-from campaigns.admin.campaigns import status_tabs
+from campaigns.admin.campaign.page import status_tabs
 from pushpilot.navigation import sidebar
 from pushpilot.sites import console
 from tenants.admin.members import people_tabs

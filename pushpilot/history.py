@@ -18,12 +18,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Content, Run
-from campaigns.reasons import Reason
-from delivery import pipeline, record
+from delivery.engine import pipeline, record
 from delivery.models import Message, Shard
 from pushpilot.lib.signing import sign_reference
-from reports import digest, inbox, phones
+from reports import digest, intake, sandbox_phones
 from tenants import audit
 from tenants.models import Connection, User, Workspace
 from tenants.scope import scope
@@ -154,7 +154,7 @@ def _age(at: datetime) -> float:
 
 def _report(run: Run, connection: Connection, story: Story, now: datetime) -> None:
     """What the devices of this send reported until now, in the order in which it happened."""
-    key = phones.key_of(connection)
+    key = sandbox_phones.key_of(connection)
     if key is None:
         return
     dice = random.Random(f"{story['name']} {run.intended_at:%j}")  # noqa: S311
@@ -163,7 +163,7 @@ def _report(run: Run, connection: Connection, story: Story, now: datetime) -> No
     for batch in _batches(sorted(seen)):
         events = [
             {
-                "message_id": phones.event_id(ref, kind),
+                "message_id": sandbox_phones.event_id(ref, kind),
                 "type": kind,
                 "ref": ref,
                 "occurred_at": at.isoformat(),
@@ -171,7 +171,7 @@ def _report(run: Run, connection: Connection, story: Story, now: datetime) -> No
             }
             for at, ref, kind in batch
         ]
-        inbox.receive(msgspec.json.encode({"batch": events}), key, batch[-1][0])
+        intake.receive(msgspec.json.encode({"batch": events}), key, batch[-1][0])
     digest.digest_due(timezone.now())
 
 
@@ -201,5 +201,5 @@ def _by_day(at: datetime, workspace: Workspace, dice: random.Random) -> datetime
 
 
 def _batches(seen: Sequence[_Seen]) -> Iterable[Sequence[_Seen]]:
-    for start in range(0, len(seen), inbox.BATCH_LIMIT_EVENTS):
-        yield seen[start : start + inbox.BATCH_LIMIT_EVENTS]
+    for start in range(0, len(seen), intake.BATCH_LIMIT_EVENTS):
+        yield seen[start : start + intake.BATCH_LIMIT_EVENTS]

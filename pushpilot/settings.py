@@ -267,7 +267,8 @@ EVENT_MB_PER_DAY = env.integer("EVENT_MB_PER_DAY", 2_000, least=1, most=1_000_00
 # Who may sign up may mail strangers; tenants.limits counts.
 INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 200, least=1)
 WORKSPACES_PER_DAY = env.integer("WORKSPACES_PER_DAY", 20, least=1)
-# Which installation the database must belong to; machines that share one are told the same (delivery.installation).
+# Which installation the database must belong to; machines that share one are told the same
+# (delivery.engine.installation).
 INSTANCE_ID = env.label("INSTANCE_ID", most=64)
 SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 

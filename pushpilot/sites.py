@@ -18,13 +18,13 @@ from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
 import campaigns.admin
-import campaigns.admin.campaigns
-import campaigns.admin.contacts
-import campaigns.admin.zone_change
+import campaigns.admin.campaign.page
+import campaigns.admin.campaign.zone_change
+import campaigns.admin.contact.page
 import campaigns.plan
-import campaigns.zones
+import campaigns.schedule.zones
 import delivery.admin
-import delivery.admin.platform
+import delivery.admin.platform.queue
 import delivery.admin.references
 import reports.across
 import reports.admin
@@ -32,15 +32,15 @@ import reports.allowance
 import reports.panels
 import tenants.admin
 import tenants.admin.keys
-import tenants.admin.platform
+import tenants.admin.platform.site
 import tenants.workspaces
 from delivery.admin.check import check_message
 from delivery.admin.preview import preview
 from pushpilot import palette
 from tenants import brand
+from tenants.admin.autocomplete import AskedForOnly
 from tenants.admin.base import WorkspaceAdmin
-from tenants.admin.completing import AskedForOnly
-from tenants.admin.platform_base import ThirdPartyPage
+from tenants.admin.platform.base import ThirdPartyPage
 
 
 class ConsoleSite(UnfoldAdminSite):
@@ -165,17 +165,17 @@ for package in (tenants.admin, campaigns.admin, delivery.admin, reports.admin):
         console.register(model, page)
 
 # Upper layers fill slots on the pages of lower ones.
-campaigns.admin.campaigns.PANELS.append(reports.panels.campaign_panel)
-campaigns.admin.campaigns.OBSTACLES.append(delivery.admin.obstacle)
-campaigns.admin.contacts.PANELS.append(delivery.admin.references.newest_of)
+campaigns.admin.campaign.page.PANELS.append(reports.panels.campaign_panel)
+campaigns.admin.campaign.page.OBSTACLES.append(delivery.admin.obstacle)
+campaigns.admin.contact.page.PANELS.append(delivery.admin.references.newest_of)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
 tenants.admin.keys.NOTICES.append(reports.allowance.notice)
 tenants.workspaces.ON_DELETION.append(campaigns.plan.stop_everything)
-tenants.workspaces.PLANNED_SENDS.append(campaigns.admin.zone_change.planned_sends)
-tenants.workspaces.ON_ZONE_CHANGE.append(campaigns.zones.move)
+tenants.workspaces.PLANNED_SENDS.append(campaigns.admin.campaign.zone_change.planned_sends)
+tenants.workspaces.ON_ZONE_CHANGE.append(campaigns.schedule.zones.move)
 
-tenants.admin.platform.FIGURES.extend(reports.across.FIGURES)
+tenants.admin.platform.site.FIGURES.extend(reports.across.FIGURES)
 
 
 def third_party_page(theirs: type[ModelAdmin]) -> type[ModelAdmin]:
@@ -183,8 +183,11 @@ def third_party_page(theirs: type[ModelAdmin]) -> type[ModelAdmin]:
     return type(theirs.__name__, (ThirdPartyPage, theirs), {})
 
 
-for model, page in {**tenants.admin.platform.PLATFORM_PAGES, **delivery.admin.platform.PLATFORM_PAGES}.items():
+for model, page in {
+    **tenants.admin.platform.site.PLATFORM_PAGES,
+    **delivery.admin.platform.queue.PLATFORM_PAGES,
+}.items():
     platform.register(model, page)
 for model, page in admin.site._registry.items():
-    if not platform.is_registered(model) and model not in tenants.admin.platform.WITHOUT_PAGE:
+    if not platform.is_registered(model) and model not in tenants.admin.platform.site.WITHOUT_PAGE:
         platform.register(model, third_party_page(type(page)))

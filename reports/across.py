@@ -11,12 +11,12 @@ from django.db.models import Count, IntegerField, Q, QuerySet, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Run
-from campaigns.reasons import Reason
 from delivery.models import Shard
 from reports import queries
 from reports.models import Rollup
-from tenants.admin.platform import Figure
+from tenants.admin.platform.site import Figure
 from tenants.scope import every_workspace
 
 RECENT = timedelta(days=30)

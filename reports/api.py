@@ -16,7 +16,7 @@ from ninja import Router
 from pushpilot.lib.limits import Limiter
 from pushpilot.lib.openapi import schema_of
 from pushpilot.lib.problems import Problem
-from reports import inbox
+from reports import intake
 from tenants import keys
 
 router = Router()
@@ -70,14 +70,14 @@ _DOCUMENTED = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"anyOf": [schema_of(inbox.PostedBatch), schema_of(inbox.PostedEvent)]},
+                "schema": {"anyOf": [schema_of(intake.PostedBatch), schema_of(intake.PostedEvent)]},
             }
         },
     },
     "responses": {
         202: {
             "description": "Stored. `rejected` names the events that were not, by their index.",
-            "content": {"application/json": {"schema": schema_of(inbox.Receipt)}},
+            "content": {"application/json": {"schema": schema_of(intake.Receipt)}},
         },
         **{
             status: {"description": meaning, **_PROBLEM}
@@ -112,7 +112,7 @@ def post_events(request: HttpRequest) -> HttpResponse:
         )
     body = _body(request)
     try:
-        receipt = inbox.receive(body, key, timezone.now())
+        receipt = intake.receive(body, key, timezone.now())
     except DatabaseError as error:
         raise Problem(
             503, "not_stored", "The events could not be stored; send them again.", headers={"Retry-After": "5"}
@@ -138,6 +138,6 @@ def _body(request: HttpRequest) -> bytes:
     # Django reads nothing of a body without a Content-Length; WSGI servers end the stream where the chunks end.
     stream = request.META["wsgi.input"] if is_chunked and not declared else request
     try:
-        return inbox.read_body(stream, int(declared) if declared.isdecimal() else None)
+        return intake.read_body(stream, int(declared) if declared.isdecimal() else None)
     except OSError as error:
         raise Problem(400, "body_cut_short", "The connection ended before the body did; send it again.") from error

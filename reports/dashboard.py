@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from campaigns.admin.words import CHANNEL_ICONS
 from campaigns.models import Campaign, Channel, Run, Template
-from delivery.admin.standing import stopped
+from delivery.admin.run.standing import stopped
 from pushpilot.lib.words import counted, percent, shares
 from reports import allowance, charts, links, queries
 from reports.queries import RunRow

@@ -19,11 +19,11 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from campaigns import consent
+from campaigns.contacts import consent
 from campaigns.models import Contact, Endpoint
-from delivery import heartbeat
+from delivery.engine import heartbeat
 from pushpilot.lib import wake
-from reports import effects, inbox, store
+from reports import effects, intake, store
 from reports.effects import SIGNS_OF_LIFE, WORDS, About
 from reports.models import InboxBatch
 from reports.store import EngagementRow, EventRow, RollupKey
@@ -47,7 +47,7 @@ _encoder = msgspec.json.Encoder()
 
 def digest_due(now: datetime) -> int:
     """Digest due batches in order for one slice; rings for what is left. Returns how many batches were digested."""
-    inbox.bell_heard()
+    intake.bell_heard()
     done, until = 0, now + SLICE
     with every_workspace():
         while timezone.now() < until and not heartbeat.is_stopping():
@@ -124,7 +124,7 @@ def _put_back(batch: InboxBatch, error: Exception) -> None:
 class _Incoming:
     """An event of a claimed batch with its message and its person."""
 
-    event: inbox.AcceptedEvent
+    event: intake.AcceptedEvent
     received_at: datetime
     about: About
 
@@ -146,9 +146,9 @@ def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
 
 def _read(workspace: Workspace, batches: Sequence[InboxBatch]) -> dict[str, _Incoming]:
     """{message id: its first event}."""
-    first: dict[str, tuple[inbox.AcceptedEvent, datetime]] = {}
+    first: dict[str, tuple[intake.AcceptedEvent, datetime]] = {}
     for batch in batches:
-        for event in inbox.read_stored(batch):
+        for event in intake.read_stored(batch):
             first.setdefault(event.message_id, (event, batch.received_at))
     abouts = effects.resolve(workspace, [event for event, _ in first.values()])
     return {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from campaigns import consent
-from campaigns.consent import Word
+from campaigns.contacts import consent
+from campaigns.contacts.consent import Word
 from campaigns.models import Campaign, Channel, Contact
 from delivery.models import Message
 from pushpilot.lib.signing import read_reference

@@ -39,7 +39,7 @@ class InboxBatch(TenantModel):
     key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     received_at = models.DateTimeField()
     count = models.PositiveSmallIntegerField()
-    events = models.BinaryField()  # msgspec JSON of reports.inbox.AcceptedEvent
+    events = models.BinaryField()  # msgspec JSON of reports.intake.AcceptedEvent
     attempts = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField()
     last_error = models.CharField(max_length=500, blank=True)

@@ -16,8 +16,8 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Sum, Value,
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+from campaigns.audience.reasons import EXPLANATIONS, FAILED, UNMADE, UNSURE, WAITING, Reason
 from campaigns.models import Campaign, Run, Target
-from campaigns.reasons import EXPLANATIONS, FAILED, UNMADE, UNSURE, WAITING, Reason
 from delivery.models import Shard
 from pushpilot.lib.words import percent, shares
 from reports.models import EventType, Rollup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from delivery import heartbeat
+from delivery.engine import heartbeat
 from reports import digest as digesting
 
 

@@ -18,16 +18,16 @@ from django.utils import timezone
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from delivery.channels.fcm import FcmAccount
 from delivery.connections import connect_sandbox
+from delivery.providers.fcm import FcmAccount
 from tenants.models import Connection, User, Workspace
 from tenants.providers import SocialAccountAdapter
 from tenants.roles import Role
 from tenants.scope import scope
 from tenants.workspaces import add_member, create_workspace
 from tests.approle import APP_ROLE, make_app_role
-from tests.delivery.sandbox_server import Sandbox, running_sandbox
 from tests.pages import signed_in_now
+from tests.providers.sandbox_server import Sandbox, running_sandbox
 from tests.tenants.identity_provider import IdentityProvider, configured
 
 # A slow machine fails no property; the cast of a test is the same in each of its examples.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run
-from delivery import pipeline
 from delivery.connections import account_of
+from delivery.engine import pipeline
 from tenants.models import Connection, Workspace
 from tenants.scope import scope
-from tests.delivery.sandbox_server import Sandbox
+from tests.providers.sandbox_server import Sandbox
 
 NAMES = ("Asha", "Ravi", "Meera", "Kabir", "Isha")
 

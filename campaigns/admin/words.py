@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from django.urls import NoReverseMatch, reverse
 
+from campaigns.audience.segments import Rule, RuleError, describe, validate
 from campaigns.models import AmbiguityPolicy, Campaign, Channel, Run, Target
-from campaigns.segments import Rule, RuleError, describe, validate
 from pushpilot.lib import clock
 from pushpilot.lib.words import counted, exact_span
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 
 from django.core.exceptions import ValidationError
 
-from campaigns import push, render
+from campaigns.channels import render
+from campaigns.channels.push import schema
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
 from pushpilot.lib.spelling import BLANK, fold, trim, unix_lines
@@ -36,7 +37,10 @@ CHOICES: dict[str, dict[str, str]] = {
     "tone": dict(Tone.choices),
 }
 PERSONALISED = ("title", "body", "image_url", "deep_link")
-_ADDRESSES: dict[str, Callable[[str], push.Fault]] = {"image_url": push.image_problem, "deep_link": push.link_problem}
+_ADDRESSES: dict[str, Callable[[str], schema.Fault]] = {
+    "image_url": schema.image_problem,
+    "deep_link": schema.link_problem,
+}
 
 _CURLY_QUOTES = re.compile(r"\{[{%][^}]*[“”„‘’]")
 _TO_SPACE = re.compile(f"{BLANK}+")
@@ -134,7 +138,7 @@ def problems_of(values: Mapping[str, str]) -> dict[str, CellError]:
 def _problem(column: str, value: str) -> CellError | None:
     if not value:
         return CellError(f"The {column} is empty.", _remedy_for_empty(column)) if column in REQUIRED else None
-    if control := push.control_problem(column, value):
+    if control := schema.control_problem(column, value):
         return CellError(control.text, control.remedy)
     if len(value) > LIMITS[column]:
         over = len(value) - LIMITS[column]
@@ -145,7 +149,7 @@ def _problem(column: str, value: str) -> CellError | None:
         return _no_choice(column, value)
     if column == "language" and not LANGUAGE.fullmatch(value):
         return CellError(f"“{value[:40]}” is not a language code.", "Write a code such as en, hi or pt-BR.")
-    fault = _ADDRESSES[column](value) if column in _ADDRESSES else push.Fault()
+    fault = _ADDRESSES[column](value) if column in _ADDRESSES else schema.Fault()
     if fault:
         return CellError(fault.text, fault.remedy)
     return _unparsable(value) if column in PERSONALISED else None

@@ -7,12 +7,12 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 
-from campaigns.lint import active_connection
+from campaigns.content.lint import active_connection
 from campaigns.models import Campaign
 from delivery.admin.preview import Asked, composed, read_asked
-from delivery.channels import fcm
-from delivery.channels.fcm import FcmAccount
 from delivery.connections import account_of
+from delivery.providers import fcm
+from delivery.providers.fcm import FcmAccount
 from tenants import roles
 from tenants.admin.base import require
 from tenants.models import Workspace

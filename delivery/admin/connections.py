@@ -23,8 +23,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminIntegerFieldWi
 
 from campaigns.models import Run
 from delivery import connections
-from delivery.admin import held
-from delivery.channels.fcm.account import KEY_FILE_LIMIT_BYTES
+from delivery.admin.run import held
+from delivery.providers.fcm.account import KEY_FILE_LIMIT_BYTES
 from pushpilot.lib.words import counted
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require, workspace_of

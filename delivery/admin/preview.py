@@ -10,14 +10,14 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 
-from campaigns.admin.live import form_of
-from campaigns.admin.message import MessageFields, MessageForm
-from campaigns.admin.options import TargetOptions
+from campaigns.admin.campaign.live import form_of
+from campaigns.admin.campaign.message import MessageFields, MessageForm
+from campaigns.admin.campaign.options import TargetOptions
+from campaigns.audience.segments import Rule, RuleError, compile_rule
+from campaigns.channels.push.schema import payload_bytes, sample_reference
+from campaigns.channels.render import TEXT_FIELDS, RenderError, compile_content, contact_variables
 from campaigns.models import Campaign, Contact, Target
-from campaigns.push import payload_bytes, sample_reference
-from campaigns.render import TEXT_FIELDS, RenderError, compile_content, contact_variables
-from campaigns.segments import Rule, RuleError, compile_rule
-from delivery.channels import fcm
+from delivery.providers import fcm
 from tenants import roles
 from tenants.admin.base import require
 from tenants.models import Workspace

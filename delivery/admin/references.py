@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Contact, Run
-from campaigns.reasons import Reason
 from delivery.models import Message
 from pushpilot.lib.signing import sign_reference
 from tenants import roles

@@ -10,15 +10,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from campaigns import lint, plan
-from campaigns.admin.attributes import for_page, known_attributes
-from campaigns.admin.message import MessageForm
-from campaigns.admin.options import OPTION_FIELDS
+from campaigns import plan
+from campaigns.admin.campaign.message import MessageForm
+from campaigns.admin.campaign.options import OPTION_FIELDS
+from campaigns.admin.contact.attributes import for_page, known_attributes
 from campaigns.admin.words import moment_words, run_url
+from campaigns.audience.reasons import Reason
+from campaigns.content import lint
+from campaigns.content.rewrite import ChangedMeanwhile, Ended, open_runs, rewrite
 from campaigns.models import Campaign, Content, Run, Target
-from campaigns.reasons import Reason
-from campaigns.rewrite import ChangedMeanwhile, Ended, open_runs, rewrite
-from delivery.admin import progress
+from delivery.admin.run import figures
 from delivery.models import Shard
 from pushpilot.lib.words import counted
 from tenants import roles
@@ -44,12 +45,12 @@ def _sentence(run: Run) -> str:
     if run.state == Run.State.PLANNED:
         when = moment_words(run.intended_at, run.workspace.zone, timezone.now())
         return f"Planned for {when}: everybody gets the new text."
-    account = progress.account_of(run, list(Shard.objects.filter(run=run)))
+    account = figures.account_of(run, list(Shard.objects.filter(run=run)))
     if account is None:
         return "The audience is being put together and nobody has got anything yet: everybody gets the new text."
     if run.target_kind != Target.PEOPLE:
         return "FCM has not taken it yet: everyone subscribed gets the new text."
-    have, flying = account.count("accepted"), account.count_of(progress.IN_FLIGHT)
+    have, flying = account.count("accepted"), account.count_of(figures.IN_FLIGHT)
     waiting = account.count("waiting") - flying
     unsure = account.count_of(Reason.UNKNOWN.slug)
     parts = []

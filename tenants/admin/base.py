@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from unfold.admin import TabularInline
 
 from tenants import audit, roles
-from tenants.admin import changing
+from tenants.admin import change_diff
 from tenants.admin.checks import WorkspaceAdminChecks
 from tenants.admin.row_actions import RowActions
 from tenants.models import User, Workspace
@@ -264,7 +264,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
 
     # --- the audit trail instead of Django's log ---------------------------------------------------------
     def audit(
-        self, request: HttpRequest, action: str, obj: object, changes: changing.Changes | None = None, **detail: Any
+        self, request: HttpRequest, action: str, obj: object, changes: change_diff.Changes | None = None, **detail: Any
     ) -> None:
         user: Any = request.user
         audit.record(workspace_of(request), action, obj, by=user, detail=detail, changes=changes)
@@ -274,7 +274,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """{field: (before, after)} instead of Django's list of field names; it reaches log_addition and log_change."""
-        return changing.of_forms(form, formsets or [], add=add)
+        return change_diff.of_forms(form, formsets or [], add=add)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         self.audit(request, f"{self._noun()} created", obj, message)
@@ -285,7 +285,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:
-            self.audit(request, f"{self._noun()} deleted", obj, changing.of_deletion(obj))
+            self.audit(request, f"{self._noun()} deleted", obj, change_diff.of_deletion(obj))
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise Http404("the audit trail is the history")

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from tenants import identity, roles
-from tenants.admin import once
+from tenants.admin import one_time_secret
 from tenants.admin.base import WorkspaceAdmin, moment, require
 from tenants.models import IdentitySecret
 
@@ -35,11 +35,11 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and (form is None or form.is_valid()):
         overlap = timedelta(hours=int(form.cleaned_data["hours"])) if form else timedelta()
         user: Any = request.user
-        once.keep(request, _SLOT, identity.make(workspace, by=user, now=now, overlap=overlap))
+        one_time_secret.keep(request, _SLOT, identity.make(workspace, by=user, now=now, overlap=overlap))
         return redirect("admin:tenants_apikey_identity")
     shown = [
         {"row": row, "made": moment(row.created_at, workspace), "ends": moment(row.expires_at, workspace)}
         for row in known
     ]
-    secret = once.take(request, _SLOT)
+    secret = one_time_secret.take(request, _SLOT)
     return admin.page(request, "tenants/identity.html", "Identity verification", known=shown, form=form, secret=secret)

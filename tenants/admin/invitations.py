@@ -17,7 +17,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
 from tenants import invitations, limits, mailing, roles
-from tenants.admin import once
+from tenants.admin import one_time_secret
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
 from tenants.models import Invitation, Membership
@@ -186,7 +186,7 @@ class InvitationAdmin(WorkspaceAdmin):
 
     @staticmethod
     def _show(request: HttpRequest, sent: list[invitations.Sent]) -> None:
-        once.keep(request, _SLOT, [[one.invitation.email, one.link, one.mailed] for one in sent])
+        one_time_secret.keep(request, _SLOT, [[one.invitation.email, one.link, one.mailed] for one in sent])
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         """tenants.invitations has done it, for each address."""
@@ -196,7 +196,7 @@ class InvitationAdmin(WorkspaceAdmin):
 
     def created_view(self, request: HttpRequest) -> HttpResponse:
         require(request, roles.MEMBERS)
-        shown = once.take(request, _SLOT)
+        shown = one_time_secret.take(request, _SLOT)
         if shown is None:
             return redirect("admin:tenants_invitation_changelist")
         sent = [{"email": email, "link": link, "mailed": mailed} for email, link, mailed in shown]

@@ -24,7 +24,7 @@ from unfold.widgets import (
 )
 
 from tenants import keys, roles
-from tenants.admin import identity, once
+from tenants.admin import identity, one_time_secret
 from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require, workspace_of
 from tenants.models import ApiKey, Workspace
 from tenants.scope import current_workspace
@@ -199,7 +199,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         user: Any = request.user
-        once.keep(request, _SLOT, _to_show(obj, keys.create(obj, by=user)))
+        one_time_secret.keep(request, _SLOT, _to_show(obj, keys.create(obj, by=user)))
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         """tenants.keys has done it."""
@@ -209,7 +209,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
 
     def created_view(self, request: HttpRequest) -> HttpResponse:
         require(request, roles.CONNECTIONS)
-        shown = once.take(request, _SLOT)
+        shown = one_time_secret.take(request, _SLOT)
         if shown is None:
             messages.info(request, "A key is shown once, right after it is made. Make a new one if you lost it.")
             return redirect("admin:tenants_apikey_changelist")
@@ -238,7 +238,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
         except ValueError as error:
             messages.error(request, str(error))
             return after_dialog(request, reverse("admin:tenants_apikey_changelist"))
-        once.keep(request, _SLOT, _to_show(fresh, secret))
+        one_time_secret.keep(request, _SLOT, _to_show(fresh, secret))
         return after_dialog(request, reverse("admin:tenants_apikey_created"))
 
     @action(

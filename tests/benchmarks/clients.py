@@ -43,7 +43,7 @@ def sdk(account: Any) -> Iterator[tuple[Any, asyncio.Runner]]:
     from firebase_admin import _http_client, messaging
     from requests.adapters import HTTPAdapter
 
-    from delivery.channels.fcm.sdk import _sdk_app
+    from delivery.providers.fcm.sdk import _sdk_app
 
     with _sdk_app(account, account.mint().value) as app, asyncio.Runner() as loop:
         service = messaging._get_messaging_service(app)
@@ -80,11 +80,12 @@ def send_each_async(account: Any, tokens: Sequence[str]) -> Measured:
 
 def send_step(account: Any, tokens: Sequence[str]) -> Measured:
     """Ours without the ledger: fill the compiled payload, send, read the answers."""
-    from delivery.channels import fcm
-    from delivery.channels.base import PayloadTemplate, Verdict, slot
-    from delivery.channels.fcm import FcmSender
-    from delivery.channels.transport import CurlTransport
-    from delivery.work import GROUP_LEAST, WINDOW
+    from campaigns.channels.payload import PayloadTemplate, slot
+    from delivery.engine.work import GROUP_LEAST, WINDOW
+    from delivery.providers import fcm
+    from delivery.providers.base import Verdict
+    from delivery.providers.fcm import FcmSender
+    from delivery.providers.http2 import CurlTransport
 
     push = {"title": slot("title"), "body": FILLING, "message_ref": slot("ref")}
     built = fcm.envelope(fcm.build_message(push, target=("token", slot("target"))))

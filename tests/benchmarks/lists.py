@@ -81,8 +81,8 @@ def fill(workspaces: int, campaigns: int) -> Any:
 def _campaigns_in(workspace: Any, count: int) -> None:
     from django.utils import timezone
 
+    from campaigns.audience.reasons import Reason
     from campaigns.models import Campaign, Content, Revision, Run
-    from campaigns.reasons import Reason
     from tenants.scope import scope
 
     now, statuses = timezone.now(), list(Campaign.Status)
@@ -114,7 +114,7 @@ def plain_site(workspace: Any) -> Any:
     from unfold.admin import ModelAdmin
     from unfold.sites import UnfoldAdminSite
 
-    from campaigns.admin.campaigns import CampaignAdmin, CampaignList
+    from campaigns.admin.campaign.page import CampaignAdmin, CampaignList
     from campaigns.models import Campaign, Run
 
     class PlainCampaigns(ModelAdmin):

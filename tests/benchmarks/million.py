@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.meter import cpu_secs_of, cpu_secs_of_ended_children, memory_mb_of, parent_of
-from tests.delivery.sandbox_server import Sandbox, running_sandbox
 from tests.faults import laboratory
 from tests.faults.processes import Workers
+from tests.providers.sandbox_server import Sandbox, running_sandbox
 
 LOOK_SECS = 2.0
 PART = 0.1  # of the run: its first and its last tenth are compared
@@ -104,7 +104,7 @@ def add_a_crowd(workspace_id: int, count: int) -> None:
 
 
 def watch(run, workers: Workers, recipients: int) -> int:
-    from delivery import record
+    from delivery.engine import record
     from tenants.scope import scope
 
     looks: list[tuple[float, int]] = []

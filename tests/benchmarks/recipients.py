@@ -76,8 +76,8 @@ def _tally(run: Any) -> None:
     """The shards as the engine leaves them; who was unsubscribed was skipped before the cut."""
     from django.db.models import Count, F, Max, Min
 
-    from campaigns.reasons import Reason
-    from delivery import record
+    from campaigns.audience.reasons import Reason
+    from delivery.engine import record
     from delivery.models import Message, Shard
 
     rows = Message.objects.filter(run=run)
@@ -103,9 +103,9 @@ def run(count: int) -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from campaigns.reasons import Reason
-    from delivery.admin import recipients, trouble
-    from delivery.admin.recipients import Wanted
+    from campaigns.audience.reasons import Reason
+    from delivery.admin.run import errors, recipients
+    from delivery.admin.run.recipients import Wanted
     from delivery.models import Message
     from tenants.scope import scope
 
@@ -121,7 +121,7 @@ def run(count: int) -> None:
 
     def codes() -> object:
         cache.clear()
-        return trouble.groups_of(looked_at)
+        return errors.groups_of(looked_at)
 
     pages = {
         "first page": page(),

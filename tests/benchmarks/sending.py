@@ -24,15 +24,15 @@ from unittest import mock
 from tests.benchmarks import clients
 from tests.benchmarks.meter import HEADER, Measured, Meter
 from tests.benchmarks.standin import running_standin
-from tests.delivery.sandbox_server import Sandbox, running_sandbox
 from tests.faults import laboratory
+from tests.providers.sandbox_server import Sandbox, running_sandbox
 
 
 def send_with_the_product(workspace, owner, recipients: int) -> Measured:
     from django.utils import timezone
 
     from campaigns import plan
-    from delivery import pipeline
+    from delivery.engine import pipeline
     from tenants.scope import scope
     from tests.story import run_to_the_end, write_campaign
 
@@ -52,8 +52,8 @@ def send_the_usual_way(workspace, owner, recipients: int) -> Measured:
     from firebase_admin import messaging
 
     from campaigns import plan
+    from campaigns.audience.reasons import Reason
     from campaigns.models import Endpoint, Run
-    from campaigns.reasons import Reason
     from delivery.connections import account_of
     from delivery.models import Message
     from tenants.models import Connection
@@ -88,7 +88,7 @@ def send_the_usual_way(workspace, owner, recipients: int) -> Measured:
 
 def send_to_the_standin(chosen: argparse.Namespace, workspace, owner, account, folder: Path) -> Iterator[Measured]:
     """The send step, and the pipeline in as many processes as `WORKERS` would give it: without TLS and with it."""
-    from delivery.channels.fcm.account import AccessToken, FcmAccount
+    from delivery.providers.fcm.account import AccessToken, FcmAccount
 
     granted = AccessToken("stand-in", time.time() + 36_000)  # it grants none itself
     tokens = [f"bench_{n}" for n in range(chosen.recipients)]
@@ -108,7 +108,7 @@ def send_with_processes(workspace, owner, recipients: int, url: str, processes: 
 
     from campaigns import plan
     from campaigns.models import Run
-    from delivery import pipeline
+    from delivery.engine import pipeline
     from tenants.scope import every_workspace, scope
     from tests.story import write_campaign
 

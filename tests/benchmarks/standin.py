@@ -16,7 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 from tests.certificate import self_signed
-from tests.delivery.sandbox_server import free_port
+from tests.providers.sandbox_server import free_port
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 CONFIG = """

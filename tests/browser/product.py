@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.delivery.sandbox_server import free_port
+from tests.providers.sandbox_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ADD_PERSON = """

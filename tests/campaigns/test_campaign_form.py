@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from campaigns.admin import builders
-from campaigns.admin.campaigns import duplicate
+from campaigns.admin.campaign import builders
+from campaigns.admin.campaign.page import duplicate
+from campaigns.audience.segments import RuleError
 from campaigns.models import Campaign, Endpoint, Template
-from campaigns.segments import RuleError
 from pushpilot.lib.clock import RecurrenceError
 from tenants.models import AuditEntry
 from tenants.scope import scope

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from campaigns import api, endpoints
+from campaigns.api import device_routes
+from campaigns.contacts import endpoints
 from campaigns.models import Channel, Consent, Contact, Endpoint, EndpointMove
 from pushpilot.lib.limits import Limiter
 from tenants import keys
@@ -25,7 +26,7 @@ ASHA = {"external_user_id": "asha", "token": "tok-1", "platform": "android"}
 
 @pytest.fixture(autouse=True)
 def _nobody_called_before(monkeypatch):
-    monkeypatch.setattr(api, "_limiter", Limiter("devices"))
+    monkeypatch.setattr(device_routes, "_limiter", Limiter("devices"))
 
 
 @pytest.fixture
@@ -221,7 +222,7 @@ def test_a_write_key_a_test_key_and_a_viewer_may_not(cast, server):
 
 
 def test_too_many_requests_of_a_workspace_wait(cast, server, monkeypatch):
-    monkeypatch.setattr(api, "REQUESTS_PER_MINUTE", 1)
+    monkeypatch.setattr(device_routes, "REQUESTS_PER_MINUTE", 1)
     answers = [register(server, ASHA) for _ in range(3)]  # a minute may end between two of them
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1

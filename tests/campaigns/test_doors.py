@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from campaigns.admin.message import MessageForm
-from campaigns.admin.templates import TemplateForm
+from campaigns.admin.campaign.message import MessageForm
+from campaigns.admin.template.page import TemplateForm
+from campaigns.content.lint import lint_message
 from campaigns.imports.cells import problems_of
-from campaigns.lint import lint_message
 from campaigns.models import Campaign, Content
 from tests.campaigns.console import ADD, FORM, errors_of
 

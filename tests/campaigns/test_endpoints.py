@@ -9,9 +9,9 @@ import pytest
 from django.contrib.messages import get_messages
 from django.utils import timezone
 
-from campaigns import endpoints
-from campaigns.admin.devices import sentence
-from campaigns.endpoints import QUIET, STALE
+from campaigns.admin.contact.devices import sentence
+from campaigns.contacts import endpoints
+from campaigns.contacts.endpoints import QUIET, STALE
 from campaigns.models import Channel, Contact, Endpoint
 from tenants.models import AuditEntry
 from tenants.scope import scope

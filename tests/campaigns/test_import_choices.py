@@ -8,7 +8,7 @@ import io
 import pytest
 from django.core.management import call_command
 
-from campaigns.admin import template_import
+from campaigns.admin.template import importing
 from campaigns.imports import templates
 from campaigns.models import Template
 from tenants.models import AuditEntry
@@ -27,7 +27,7 @@ def test_an_assumed_encoding_is_shown_with_a_sample_and_another_can_be_chosen(ca
     again = client.get(start + answer["Location"])
     assert again.context["assumed"].encoding == "cp1251"
     assert again.context["report"].rows[0].values["title"] == "Распродажа".encode("koi8_r").decode("cp1251")
-    assert template_import.GONE in client.get(start, {"upload": token}, follow=True).content.decode()
+    assert importing.GONE in client.get(start, {"upload": token}, follow=True).content.decode()
 
 
 @pytest.mark.parametrize("encoding", ["utf_8", "rot13", ""])

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from campaigns import plan, push
-from campaigns.lint import Finding, lint, lint_message
+from campaigns import plan
+from campaigns.channels.push import schema
+from campaigns.content.lint import Finding, lint, lint_message
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from tenants.models import Connection
 from tenants.scope import scope
@@ -203,7 +204,7 @@ def test_what_is_worth_a_look(company, fields, field):
 def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company, filler, is_error):
     made = campaign(company)
     content = made.contents.get()
-    empty = push.payload_bytes({**content.snapshot(), "message_ref": push.sample_reference(made.workspace_id)})
+    empty = schema.payload_bytes({**content.snapshot(), "message_ref": schema.sample_reference(made.workspace_id)})
     content.options = {"data": {"k": "x" * (filler - empty - 1)}}
     [finding] = lint_message(made, [content])
     assert (finding.is_error, f"{filler:,}" in finding.text) == (is_error, True)

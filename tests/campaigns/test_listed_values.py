@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.admin import builders
+from campaigns.admin.campaign import builders
+from campaigns.audience.segments import RuleError, describe
 from campaigns.models import Campaign
-from campaigns.segments import RuleError, describe
 from tenants.scope import scope
 from tests.campaigns.console import FORM, change, saved
 

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from campaigns import plan
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run
 from campaigns.plan import CannotPlan
-from delivery.statements import is_postgresql
+from delivery.engine.statements import is_postgresql
 from tenants import audit
 from tenants.models import AuditEntry, Connection
 from tenants.scope import scope

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Run
-from campaigns.reasons import Reason
 from delivery.models import Message
 from tenants.models import AuditEntry
 from tenants.scope import scope

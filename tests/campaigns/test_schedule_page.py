@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.contrib.messages import get_messages
 
-from campaigns import plan, series
+from campaigns import plan
 from campaigns.models import Campaign, Run
-from delivery import pipeline
+from campaigns.schedule import series
+from delivery.engine import pipeline
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.campaigns.console import change, written

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaigns.audience.segments import RuleError, compile_rule, describe, validate
 from campaigns.models import Campaign, Contact
-from campaigns.segments import RuleError, compile_rule, describe, validate
 from tenants.scope import scope
 
 DATA = Path(__file__).parent / "data"

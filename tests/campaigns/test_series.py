@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from campaigns import plan, series
+from campaigns import plan
 from campaigns.models import Campaign, Revision, Run
 from campaigns.plan import CannotPlan
-from delivery import pipeline
+from campaigns.schedule import series
+from delivery.engine import pipeline
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import scope
 from tenants.workspaces import change_settings

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from campaigns.admin.builders import build_rule
+from campaigns.admin.campaign.builders import build_rule
+from campaigns.audience.segments import compile_rule
 from campaigns.imports.cells import key_of
 from campaigns.models import Contact, Endpoint, EndpointMove, Template
-from campaigns.segments import compile_rule
 from pushpilot.lib import spelling
 from tenants.scope import every_workspace, scope
 

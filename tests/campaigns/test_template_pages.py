@@ -13,7 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from campaigns.admin import template_import
+from campaigns.admin.template import importing
 from campaigns.imports import files
 from campaigns.models import Template
 from tenants.models import AuditEntry
@@ -257,7 +257,7 @@ def test_an_upload_is_used_up_by_its_confirmation(cast):
     with scope(cast.workspace):
         Template.objects.filter(workspace=cast.workspace).delete()
     answer = client.post(confirm, {"upload": token}, follow=True)
-    assert template_import.GONE in answer.content.decode()
+    assert importing.GONE in answer.content.decode()
     assert names(cast.workspace) == set()
 
 
@@ -293,7 +293,7 @@ def test_the_chips_filter_the_rows(cast):
 
 
 def test_a_long_file_is_shown_in_part_and_imported_whole(cast, monkeypatch):
-    monkeypatch.setattr(template_import, "SHOWN_ROWS", 5)
+    monkeypatch.setattr(importing, "SHOWN_ROWS", 5)
     client, page, token = preview(cast, HEADING + "".join(f"\nT{n},en,offer,,T,B,," for n in range(12)))
     assert len(rows_of(page)) == 5
     assert "… and 7 more rows" in page.content.decode()
@@ -373,7 +373,7 @@ def test_an_upload_belongs_to_one_person_in_one_workspace(cast):
             client.get(base + "import/", {"upload": token}, follow=True),
             client.get(base + "import/errors/", {"upload": token}, follow=True),
         ):
-            assert template_import.GONE in answer.content.decode()
+            assert importing.GONE in answer.content.decode()
             assert "Diwali" not in answer.content.decode()
     assert names(cast.workspace) == names(cast.other_workspace) == set()
 
@@ -387,7 +387,7 @@ def test_a_name_of_the_temporary_storage_alone_opens_nothing(cast):
         answer = cast.client("member").post(
             cast.url("campaigns/template/process_import/"), {"upload": forged}, follow=True
         )
-        assert template_import.GONE in answer.content.decode()
+        assert importing.GONE in answer.content.decode()
     assert names(cast.workspace) == set()
 
 

@@ -11,7 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from campaigns import plan
 from campaigns.models import Campaign, Run
-from delivery import pipeline
+from delivery.engine import pipeline
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import scope
 from tenants.workspaces import change_settings, planned_sends

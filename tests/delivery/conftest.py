@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Run
-from delivery import pipeline
+from delivery.engine import pipeline
 from tenants.scope import scope
 from tests.story import add_people, write_campaign
 

@@ -6,14 +6,15 @@ import pytest
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import Endpoint, Run
-from campaigns.reasons import Reason
-from delivery import again, pipeline, work
-from delivery.breaker import CAUSES, HANDFUL, LEAST, OF_LAST, Breaker
-from delivery.channels.base import Outcome, Verdict
-from delivery.channels.fcm import FcmSender
-from delivery.channels.transport import Answer, CurlTransport
+from delivery import decisions
+from delivery.engine import pipeline, work
+from delivery.engine.breaker import CAUSES, HANDFUL, LEAST, OF_LAST, Breaker
 from delivery.models import Message, Pace, Shard
+from delivery.providers.base import Outcome, Verdict
+from delivery.providers.fcm import FcmSender
+from delivery.providers.http2 import Answer, CurlTransport
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end
 
@@ -116,7 +117,7 @@ def test_when_the_right_project_is_connected_everybody_is_reached(cast, connecte
         assert run.tripped == "mismatch"
         refused = Message.objects.filter(reason=Reason.REJECTED, error_code="SENDER_ID_MISMATCH").count()
         assert refused >= HANDFUL
-        assert again.retry_failed(run, by=cast.owner) == refused
+        assert decisions.retry_failed(run, by=cast.owner) == refused
         plan.resume(run, by=cast.owner)
     assert run_to_the_end(run).tally == {"accepted": 35}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Revision, Run
-from campaigns.reasons import Reason
-from delivery.compose import Composer, NotComposable, Recipient
+from delivery.engine.compose import Composer, NotComposable, Recipient
 
 NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
 ASHA = {**NOBODY, "external_id": "u1", "language": "hi-IN", "attributes": {"first_name": "Asha"}}

@@ -9,7 +9,7 @@ from django.db import connection as database
 
 from campaigns.models import Run
 from delivery import connections
-from delivery.channels.base import CheckResult
+from delivery.providers.base import CheckResult
 from tenants.models import AuditEntry, Connection
 from tenants.scope import scope
 from tests.story import add_people, write_campaign

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from campaigns import audience, consent
-from campaigns.consent import Word
+from campaigns.audience import selection
+from campaigns.audience.reasons import Reason
+from campaigns.contacts import consent
+from campaigns.contacts.consent import Word
 from campaigns.models import ALL_CHANNELS, Contact
-from campaigns.reasons import Reason
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end
 
@@ -42,7 +43,7 @@ def tell(workspace, histories):
 
 def stopped(workspace) -> set[str]:
     with scope(workspace):
-        rows = audience.recipients(workspace, "app_push", {}).filter(reason=Reason.UNSUBSCRIBED)
+        rows = selection.recipients(workspace, "app_push", {}).filter(reason=Reason.UNSUBSCRIBED)
         return set(rows.values_list("external_id", flat=True))
 
 

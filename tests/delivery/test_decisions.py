@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Campaign, Content, Endpoint, Run
-from campaigns.reasons import Reason
-from delivery import again, leases, pipeline, record
+from delivery import decisions
+from delivery.engine import leases, pipeline, record
 from delivery.models import Message, Shard
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
@@ -117,15 +118,15 @@ def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step
         Message.objects.filter(pk=row.pk).update(reason=Reason.REJECTED, error_code="INTERNAL")
         Shard.objects.update(tally={"accepted": 2, "rejected": 1})
         Run.objects.update(tally={"accepted": 2, "rejected": 1})
-        assert again.retry_failed(fresh(run), by=cast.owner) == 1
+        assert decisions.retry_failed(fresh(run), by=cast.owner) == 1
         assert record.live_account(fresh(run)) == {"accepted": 2, "pending": 1}
         assert (run.state, run.finished_at, run.campaign.status) == (Run.State.RUNNING, None, "running")
     run = run_to_the_end(run)
     assert (run.state, run.tally) == (Run.State.COMPLETED, {"accepted": 3})
     with scope(cast.workspace):
         assert Message.objects.get(pk=row.pk).attempts == 2
-        with pytest.raises(again.NotNow):
-            again.retry_failed(run, by=cast.owner)
+        with pytest.raises(decisions.NotNow):
+            decisions.retry_failed(run, by=cast.owner)
 
 
 def test_who_may_have_got_it_is_sent_to_again_flagged(cast, connected, sandbox, prepared):
@@ -137,7 +138,7 @@ def test_who_may_have_got_it_is_sent_to_again_flagged(cast, connected, sandbox, 
     run = run_to_the_end(run)
     assert run.tally == {"accepted": 15, "unknown": 10, "not_opted_in": 5}
     with scope(cast.workspace):
-        assert again.resend_unknown(run, by=cast.owner) == 10
+        assert decisions.resend_unknown(run, by=cast.owner) == 10
     run = run_to_the_end(run)
     assert run.tally == {"accepted": 25, "not_opted_in": 5}
     with scope(cast.workspace):
@@ -149,10 +150,10 @@ def test_unknown_ones_can_be_closed_for_good(cast, connected, prepared):
     die_with(run, 10)
     run = run_to_the_end(run)
     with scope(cast.workspace):
-        assert again.close_unknown(run, by=cast.owner) == 10
+        assert decisions.close_unknown(run, by=cast.owner) == 10
         assert fresh(run).tally == {"accepted": 20, "unknown_closed": 10} == record.account(run)
-        with pytest.raises(again.NotNow):
-            again.resend_unknown(run, by=cast.owner)
+        with pytest.raises(decisions.NotNow):
+            decisions.resend_unknown(run, by=cast.owner)
 
 
 def test_on_a_paused_run_they_wait_for_the_resume(cast, connected, prepared):
@@ -162,7 +163,7 @@ def test_on_a_paused_run_they_wait_for_the_resume(cast, connected, prepared):
     with scope(cast.workspace):
         Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING, finished_at=None)
         plan.pause(fresh(run), by=cast.owner)
-        assert again.resend_unknown(run, by=cast.owner) == 10
+        assert decisions.resend_unknown(run, by=cast.owner) == 10
         assert fresh(run).state == Run.State.PAUSED
         plan.resume(run, by=cast.owner)
     assert run_to_the_end(run).tally == {"accepted": 30}
@@ -178,7 +179,7 @@ def test_rows_that_the_end_made_unknown_can_be_sent_again(cast, connected, prepa
     run = fresh(run)
     assert run.tally == {"expired": 3, "unknown": 1}
     with scope(cast.workspace):
-        assert again.resend_unknown(run, by=cast.owner) == 1
+        assert decisions.resend_unknown(run, by=cast.owner) == 1
         assert record.live_account(fresh(run)) == {"expired": 3, "pending": 1}
     assert run_to_the_end(run).tally == {"accepted": 1, "expired": 3}
 
@@ -192,11 +193,11 @@ def test_on_a_paused_run_what_no_shard_has_counted_is_taken_from_the_account(cas
     with scope(cast.workspace):
         assert fresh(run).tally == {"expired": 2, "unknown": 2}
         first = Message.objects.filter(reason=Reason.UNKNOWN).first()
-        assert again.resend_unknown(run, by=cast.owner) == 2
+        assert decisions.resend_unknown(run, by=cast.owner) == 2
         plan.pause(fresh(run), by=cast.owner)
         Message.objects.filter(pk=first.pk).update(reason=Reason.UNKNOWN)
         Run.objects.filter(pk=run.pk).update(tally={"expired": 2, "unknown": 1})
-        assert again.close_unknown(run, by=cast.owner) == 1
+        assert decisions.close_unknown(run, by=cast.owner) == 1
         assert record.live_account(fresh(run)) == {"expired": 2, "unknown_closed": 1, "pending": 1}
         plan.resume(fresh(run), by=cast.owner)
     assert run_to_the_end(run).tally == {"accepted": 1, "expired": 2, "unknown_closed": 1}
@@ -211,7 +212,7 @@ def test_a_tick_that_is_late_does_not_close_what_a_person_has_opened_again(cast,
         seen_early = Run.objects.select_related("workspace", "campaign").get(pk=run.pk)
         pipeline.wind_up(fresh(run), timezone.now())
         assert fresh(run).tally == {"rejected": 6}
-        assert again.retry_failed(run, by=cast.owner) == 6
+        assert decisions.retry_failed(run, by=cast.owner) == 6
         pipeline.wind_up(seen_early, timezone.now())
         assert (fresh(run).state, record.account(run)) == (Run.State.RUNNING, {"pending": 6})
     assert run_to_the_end(run).tally == {"accepted": 6}
@@ -220,8 +221,8 @@ def test_a_tick_that_is_late_does_not_close_what_a_person_has_opened_again(cast,
 def test_a_run_that_sends_is_left_alone(cast, connected, prepared):
     run = prepared(3)
     with scope(cast.workspace):
-        for verb in (again.retry_failed, again.resend_unknown, again.close_unknown):
-            with pytest.raises(again.NotNow, match="pause it"):
+        for verb in (decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown):
+            with pytest.raises(decisions.NotNow, match="pause it"):
                 verb(run, by=cast.owner)
 
 

@@ -14,9 +14,9 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import Run
-from campaigns.reasons import Reason
-from delivery import drill, leases
+from delivery.engine import drill, leases
 from delivery.models import Drill, Message, Shard
 from tenants.models import AuditEntry, Connection
 from tenants.scope import every_workspace, scope

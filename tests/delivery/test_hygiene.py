@@ -9,12 +9,12 @@ from itertools import product
 import pytest
 from django.utils import timezone
 
-from campaigns import endpoints
+from campaigns.contacts import endpoints
 from campaigns.models import Contact, Endpoint
-from delivery import pipeline, record
-from delivery.channels.base import Verdict
-from delivery.channels.fcm.sender import interpret
-from delivery.channels.transport import Answer, Failure
+from delivery.engine import pipeline, record
+from delivery.providers.base import Verdict
+from delivery.providers.fcm.sender import interpret
+from delivery.providers.http2 import Answer, Failure
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end
 

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from campaigns.models import Campaign, Run
-from delivery import installation, pipeline
+from delivery.engine import installation, pipeline
 from delivery.models import Fingerprint, Installation, Message, Shard
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope

@@ -6,13 +6,14 @@ import pytest
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
+from campaigns.content.rewrite import open_runs
 from campaigns.models import AmbiguityPolicy, Campaign, Consent, Content, Endpoint, Run
-from campaigns.reasons import Reason
-from campaigns.rewrite import open_runs
-from delivery import again, connections, dispatch, pace, pipeline, record, work
-from delivery.channels.base import Outcome, Verdict
-from delivery.channels.fcm import FcmSender
+from delivery import connections, decisions
+from delivery.engine import dispatch, pace, pipeline, record, work
 from delivery.models import Message, Pace, Shard
+from delivery.providers.base import Outcome, Verdict
+from delivery.providers.fcm import FcmSender
 from tenants.scope import scope
 from tests.story import add_people, received, run_to_the_end
 
@@ -145,7 +146,7 @@ def test_consent_is_that_of_the_channel_that_it_goes_through(cast, connected, la
             workspace=cast.workspace, contact=people[0], channel="app_push", status="opted_out", source="test"
         )
         Campaign.objects.update(channel="web_push")
-        again.retry_failed(fresh(run), by=cast.owner)
+        decisions.retry_failed(fresh(run), by=cast.owner)
     assert run_to_the_end(run).tally == {"accepted": 1, "unsubscribed": 1}
 
 
@@ -324,7 +325,7 @@ def test_an_error_over_one_answer_keeps_its_message_in_the_window(cast, connecte
 def test_a_foreign_text_beside_a_fate_is_made_plain(cast, connected, launched, monkeypatch):
     add_people(cast.workspace, 1)
     monkeypatch.setattr(
-        "delivery.compose.Composer.compose", lambda composer, recipient: not_composable("bad \ud83d \x00 name")
+        "delivery.engine.compose.Composer.compose", lambda composer, recipient: not_composable("bad \ud83d \x00 name")
     )
     run = run_to_the_end(launched())
     with scope(cast.workspace):

@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from campaigns.models import Run
-from delivery import pace
+from delivery.engine import pace
 from delivery.models import Pace
 from tenants.models import Connection
 from tenants.scope import scope

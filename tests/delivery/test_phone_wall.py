@@ -17,7 +17,7 @@ from reports.tasks import digest
 from tenants import keys, workspaces
 from tenants.models import ApiKey, AuditEntry, Connection, Membership, User
 from tenants.scope import scope
-from tests.delivery.portal import PAGES, portal
+from tests.providers.portal import PAGES, portal
 from tests.story import add_people, run_to_the_end, write_campaign
 
 RECEIVED = "campaigns/run/phone-wall/received/"

@@ -5,16 +5,17 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from campaigns import audience, plan
+from campaigns import plan
+from campaigns.audience import selection
+from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Campaign, Consent, Contact, Endpoint, Run
-from campaigns.reasons import Reason
-from delivery import connections, dispatch, pace, pipeline, record, statements, work
-from delivery.channels.base import Outcome, Verdict
-from delivery.channels.fcm import FcmSender
-from delivery.channels.transport import CurlTransport
-from delivery.connections import put_in_use, store_account
+from delivery import connections
+from delivery.engine import dispatch, pace, pipeline, record, statements, work
+from delivery.engine.statements import is_postgresql
 from delivery.models import Message, Pace, Shard
-from delivery.statements import is_postgresql
+from delivery.providers.base import Outcome, Verdict
+from delivery.providers.fcm import FcmSender
+from delivery.providers.http2 import CurlTransport
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.story import add_people, received, run_to_the_end
@@ -51,7 +52,7 @@ def test_the_forecast_is_what_happens(cast, connected, launched):
         Consent.objects.create(
             workspace=cast.workspace, contact=people[3], channel="app_push", status="opted_out", source="test"
         )
-        forecast = audience.forecast(cast.workspace, "app_push", {})
+        forecast = selection.forecast(cast.workspace, "app_push", {})
     run = run_to_the_end(launched())
     expected = {"accepted" if reason == Reason.PENDING else reason.slug: n for reason, n in forecast.items()}
     assert run.tally == expected == {
@@ -249,8 +250,8 @@ def test_a_run_goes_through_the_connection_that_is_active_when_it_starts(cast, c
     run = launched()
     with scope(cast.workspace):
         newer = Connection(workspace=cast.workspace, name="Newer", provider=connected.provider)
-        store_account(newer, Connection.objects.get(pk=connected.pk).credentials)
-        result, paused = put_in_use(newer)
+        connections.store_account(newer, Connection.objects.get(pk=connected.pk).credentials)
+        result, paused = connections.put_in_use(newer)
     assert (result.ok, paused) == (True, 0)
     assert run_to_the_end(run).connection_id == newer.pk
 
@@ -265,7 +266,7 @@ def test_a_filter_that_breaks_on_one_persons_data_stops_nobody_else(cast, connec
 
 def test_an_unexpected_error_pauses_the_run_with_its_reason(cast, prepared, monkeypatch):
     run = prepared(3)
-    monkeypatch.setattr("delivery.work.Composer.compose", lambda *args: 1 / 0)
+    monkeypatch.setattr("delivery.engine.work.Composer.compose", lambda *args: 1 / 0)
     pipeline.work(timezone.now())
     with scope(cast.workspace):
         run.refresh_from_db()
@@ -422,7 +423,7 @@ def test_an_error_in_the_client_pauses_and_ends(cast, connected, sandbox, prepar
 def test_a_nul_in_a_provider_s_sentence_costs_nothing(cast, connected, prepared, monkeypatch):
     run = prepared(3)
     monkeypatch.setattr(
-        "delivery.channels.fcm.sender.interpret",
+        "delivery.providers.fcm.sender.interpret",
         lambda answer: Outcome(answer.key, Verdict.BROKEN, "WEIRD", detail="a\x00b\ud83d"),
     )
     pipeline.work(timezone.now())
@@ -478,7 +479,7 @@ def test_an_undone_send_can_be_planned_again_for_the_same_moment(cast, connected
 def test_a_refused_network_costs_no_attempts(cast, connected, prepared, monkeypatch):
     run = prepared(3)
     monkeypatch.setattr(
-        "delivery.channels.fcm.sender.interpret",
+        "delivery.providers.fcm.sender.interpret",
         lambda answer: Outcome(answer.key, Verdict.LATER, "NOT_SENT", retry_after_secs=None),
     )
     pipeline.work(timezone.now())

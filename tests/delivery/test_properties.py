@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 )
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Content, Endpoint, Run
-from campaigns.reasons import Reason
-from delivery import again, installation, leases, pipeline, record, work
+from delivery import decisions
 from delivery.connections import connect_sandbox
+from delivery.engine import installation, leases, pipeline, record, work
 from delivery.models import Installation, Message, Pace, Reach, Shard
 from pushpilot.lib.signing import read_reference
 from tenants.models import Connection, User
@@ -205,9 +206,9 @@ class RunMachine(RuleBasedStateMachine):
         with scope(self.workspace):
             Endpoint.objects.filter(pk=Endpoint.objects.filter(opted_in=True).values("pk")[:1]).update(opted_in=False)
 
-    @rule(verb=some.sampled_from([again.retry_failed, again.resend_unknown, again.close_unknown]))
+    @rule(verb=some.sampled_from([decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown]))
     def decide(self, verb):
-        reason = Reason.REJECTED if verb is again.retry_failed else Reason.UNKNOWN
+        reason = Reason.REJECTED if verb is decisions.retry_failed else Reason.UNKNOWN
         with scope(self.workspace):
             plan.pause(self.fresh(), by=self.owner)
         pipeline.tick(timezone.now())  # buries whom the pause left dead
@@ -215,7 +216,7 @@ class RunMachine(RuleBasedStateMachine):
             asked = [pk for pk, was in self.rows().items() if was == reason]
             try:
                 moved = verb(self.fresh(), by=self.owner)
-            except again.NotNow:
+            except decisions.NotNow:
                 return
         assert moved == len(asked)
         for pk in asked:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Endpoint, Run
-from campaigns.reasons import Reason
 from delivery import phones
-from delivery.admin import progress
-from delivery.channels.fcm import build_message
+from delivery.admin.run import figures
 from delivery.connections import account_of
 from delivery.models import Message
+from delivery.providers.fcm import build_message
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.campaigns.console import FORM, preview, written
@@ -91,7 +91,7 @@ def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(cast, connected, lau
     with scope(cast.workspace):
         [row] = Message.objects.filter(run=run)
         assert (row.contact_id, row.endpoint_id) == (None, None)
-        assert progress.read(run, timezone.now(), may_send=True).headline == "Handed to FCM for everyone subscribed"
+        assert figures.read(run, timezone.now(), may_send=True).headline == "Handed to FCM for everyone subscribed"
     account = account_of(connected)
     [entry] = sandbox.log(account.mint().value, account.project_id)["messages"]
     assert entry["message"][kind] == target
@@ -116,7 +116,7 @@ def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(cast, connected, 
             target="news", intended_at=now, not_after=now + timedelta(hours=1), started_at=now, audience_size=1,
             finished_at=None if state == STATES.RUNNING else now, tally=tally, connection=connected,
         )  # fmt: skip
-        assert progress.read(run, now, may_send=True).headline == words
+        assert figures.read(run, now, may_send=True).headline == words
     page = cast.client("viewer").get(cast.url(f"campaigns/run/{run.pk}/change/")).content.decode()
     assert "Everyone subscribed to topic “news”" in page
     assert "one message, which FCM sends on to every subscribed device" in page

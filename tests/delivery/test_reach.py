@@ -6,13 +6,15 @@ import pytest
 from django.utils import timezone
 from django.utils.timezone import now
 
-from campaigns import endpoints, plan
+from campaigns import plan
+from campaigns.audience.reasons import Reason
+from campaigns.contacts import endpoints
 from campaigns.models import Endpoint, Run
-from campaigns.reasons import Reason
-from delivery import again, connections, pipeline, reach, record, work
-from delivery.channels.base import Outcome, Verdict
-from delivery.channels.fcm import REMEDIES, FcmSender
+from delivery import connections, decisions
+from delivery.engine import pipeline, reach, record, work
 from delivery.models import Message, Reach, Shard
+from delivery.providers.base import Outcome, Verdict
+from delivery.providers.fcm import REMEDIES, FcmSender
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
 from tests.delivery.test_run_pages import lines, page, press, progress
@@ -351,21 +353,21 @@ def test_what_a_run_retired_is_revived_but_what_happened_since_stays(cast, retir
         entry = AuditEntry.objects.get(action="devices revived")
         assert (entry.detail["count"], entry.detail["retired_for"]) == (3, {"UNREGISTERED": 3})
         assert Run.objects.get(pk=retired.pk).retired == 0
-        with pytest.raises(again.NotNow):
-            again.revive(retired, by=cast.owner)
+        with pytest.raises(decisions.NotNow):
+            decisions.revive(retired, by=cast.owner)
     assert "revive" not in progress(cast, retired)["can"]
 
 
 def test_reviving_one_run_leaves_alone_what_a_later_run_retired(cast, connected, retired, launched):
     with scope(cast.workspace):
-        again.revive(retired, by=cast.owner)
+        decisions.revive(retired, by=cast.owner)
     second = run_to_the_end(launched(name="Second"))
     assert second.retired == 6
     with scope(cast.workspace):
         Run.objects.filter(pk=retired.pk).update(retired=6, finished_at=now() - timedelta(hours=1))
-        with pytest.raises(again.NotNow):
-            again.revive(retired, by=cast.owner)
-        assert again.revive(second, by=cast.owner) == 6
+        with pytest.raises(decisions.NotNow):
+            decisions.revive(retired, by=cast.owner)
+        assert decisions.revive(second, by=cast.owner) == 6
 
 
 # --- a device list overrules what may have been our own fault ---------------------------------------------------

@@ -10,14 +10,14 @@ from django.db import connection as database
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.admin.message import MessageForm
+from campaigns.admin.campaign.message import MessageForm
+from campaigns.audience.reasons import Reason
+from campaigns.content.rewrite import ChangedMeanwhile, Ended, rewrite
 from campaigns.models import Campaign, Content, Endpoint, Revision, Run, Target
-from campaigns.reasons import Reason
-from campaigns.rewrite import ChangedMeanwhile, Ended, rewrite
-from delivery import leases, record
+from delivery.engine import leases, record
+from delivery.engine.record import Result
+from delivery.engine.statements import stamp
 from delivery.models import Message, Shard
-from delivery.record import Result
-from delivery.statements import stamp
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end, write_campaign
@@ -306,7 +306,7 @@ def test_a_run_that_began_in_that_moment_is_not_overlooked(cast, prepared, monke
         seen = plan.contents_of(run.campaign)[1]
         content = MessageForm(run.campaign, cast.workspace).content
         content.title = NEW
-        monkeypatch.setattr("campaigns.rewrite.open_runs", lambda campaign: [run, Run(pk=run.pk + 1)])
+        monkeypatch.setattr("campaigns.content.rewrite.open_runs", lambda campaign: [run, Run(pk=run.pk + 1)])
         with pytest.raises(ChangedMeanwhile):
             rewrite(run.campaign, content, seen=seen, by=cast.owner)
         assert Revision.objects.count() == 1

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Run
-from campaigns.reasons import Reason
-from delivery import pipeline
+from delivery.engine import pipeline
 from delivery.models import Message, Shard
 from tenants.models import AuditEntry
 from tenants.scope import scope

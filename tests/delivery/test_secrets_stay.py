@@ -16,8 +16,9 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from campaigns.models import Run
-from delivery import connections, pipeline
-from delivery.channels.fcm import FcmSender, account
+from delivery import connections
+from delivery.engine import pipeline
+from delivery.providers.fcm import FcmSender, account
 from pushpilot.lib.redaction import SecretsHidden, without_secrets
 from tenants import invitations, keys, secrets
 from tenants.models import ApiKey, Connection

@@ -7,9 +7,9 @@ from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.admin import review
+from campaigns.admin.campaign import review
 from campaigns.models import Campaign, Run
-from delivery import pipeline
+from delivery.engine import pipeline
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end
 

@@ -9,7 +9,7 @@ import pytest
 from campaigns import plan
 from campaigns.models import Run
 from delivery import connections
-from delivery.channels.base import CheckResult
+from delivery.providers.base import CheckResult
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.story import add_people

@@ -110,11 +110,11 @@ def compare(
     takeover excuses any."""
     from django.db.models import Sum
 
+    from campaigns.audience.reasons import Reason
     from campaigns.models import AmbiguityPolicy
-    from campaigns.reasons import Reason
-    from delivery import record
+    from delivery.engine import record
+    from delivery.engine.work import WINDOW
     from delivery.models import Message, Shard
-    from delivery.work import WINDOW
     from tenants.scope import scope
 
     sent = log.sent[run.pk]
@@ -149,8 +149,8 @@ def differences(run: Run) -> list[str]:
     """What the run page and the tallies say otherwise than the rows. Call in the run's workspace; while the run is
     under way, in one snapshot of the database."""
     from campaigns.models import Run
-    from delivery import record
-    from delivery.admin.progress import account_of
+    from delivery.admin.run.figures import account_of
+    from delivery.engine import record
     from delivery.models import Shard
 
     run = Run.objects.get(pk=run.pk)
@@ -172,8 +172,8 @@ def differences(run: Run) -> list[str]:
 
 def _folded(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Their sums; of who waits, counters do not know what for."""
-    from campaigns.reasons import WAITING
-    from delivery.admin.progress import IN_FLIGHT
+    from campaigns.audience.reasons import WAITING
+    from delivery.admin.run.figures import IN_FLIGHT
 
     waiting = {IN_FLIGHT, *(reason.slug for reason in WAITING)}
     total: Counter[str] = Counter()

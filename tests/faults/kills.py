@@ -90,7 +90,7 @@ class Drills(Plain):
     def strike(self, scene: Scene) -> bool:
         from django.utils import timezone
 
-        from delivery import drill
+        from delivery.engine import drill
         from tenants.scope import scope
 
         with scope(scene.run.workspace):

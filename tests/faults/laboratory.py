@@ -14,10 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tests.delivery.sandbox_server import Sandbox, running_sandbox
 from tests.faults.checker import Report, SandboxLog, compare, differences
 from tests.faults.processes import Workers
 from tests.faults.proxy import Proxy, running_proxy
+from tests.providers.sandbox_server import Sandbox, running_sandbox
 
 if TYPE_CHECKING:
     from campaigns.models import Run

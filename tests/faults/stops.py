@@ -24,7 +24,7 @@ class Stops(Plain):
 
     def strike(self, scene: Scene) -> bool:
         from campaigns import plan
-        from delivery.work import WINDOW
+        from delivery.engine.work import WINDOW
         from tenants.scope import scope
 
         is_cancel = scene.last and scene.world.dice.random() < 0.5

@@ -9,8 +9,8 @@ from datetime import timedelta
 from django.db import models
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Content, Endpoint, Revision, Run, Template
-from campaigns.reasons import Reason
 from delivery.models import Message
 from reports.models import Event
 from tenants import audit, brand, keys

@@ -22,8 +22,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 from import_export.mixins import BaseExportMixin
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Contact, Endpoint, Run, Template
-from campaigns.reasons import Reason
 from delivery.models import Message
 from pushpilot.lib.spreadsheets import csv_line, safe
 from tenants import audit
@@ -121,12 +121,12 @@ def _errors(cast: Cast, page: str = "errors") -> object:
 
 
 FED: dict[str, Callable[[Cast], object]] = {
-    "delivery.admin.runs.export_view": _get("campaigns/run/{run}/recipients.csv"),
+    "delivery.admin.run.page.export_view": _get("campaigns/run/{run}/recipients.csv"),
     "tenants.admin.trail.export_view": _get("tenants/auditentry/export/"),
-    "campaigns.admin.template_import.errors_view": _errors,
-    "campaigns.admin.template_import.refused_view": partial(_errors, page="refused"),
+    "campaigns.admin.template.importing.errors_view": _errors,
+    "campaigns.admin.template.importing.refused_view": partial(_errors, page="refused"),
 }
-OUR_OWN_WORDS = {"campaigns.admin.template_import.sample_view"}
+OUR_OWN_WORDS = {"campaigns.admin.template.importing.sample_view"}
 
 
 def found_in_the_source() -> set[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Revision, Run
-from campaigns.reasons import Reason
 from delivery.models import Message, Shard
 from tests.faults.checker import Report, SandboxLog, compare
 from tests.story import write_campaign

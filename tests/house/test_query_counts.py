@@ -90,7 +90,7 @@ def test_the_main_pages_take_no_more_queries_than_the_baseline(cast, full):
 
 
 def test_a_query_per_row_is_caught(cast, full, monkeypatch):
-    from campaigns.admin.campaigns import CampaignAdmin
+    from campaigns.admin.campaign.page import CampaignAdmin
 
     def asks(self, campaign):
         return str(Campaign.objects.filter(pk=campaign.pk).count())

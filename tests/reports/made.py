@@ -8,8 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Content, Revision, Run
-from campaigns.reasons import Reason
 from delivery.models import Message
 from pushpilot.lib.signing import sign_reference
 from tenants.models import Workspace

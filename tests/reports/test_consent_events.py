@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from campaigns import consent, endpoints
+from campaigns.contacts import consent, endpoints
 from campaigns.models import Campaign, Consent, Contact, WaitingConsent
 from delivery.models import Message
 from reports import digest

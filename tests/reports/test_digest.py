@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from campaigns.models import Consent, Contact, Endpoint
 from delivery.models import Message
 from pushpilot.lib import wake
-from reports import digest, inbox, store
+from reports import digest, intake, store
 from reports.models import Engagement, Event, EventType, InboxBatch, Rollup
 from reports.verify import verify_rollups
 from tenants.keys import EVENTS_WRITE, KnownKey
@@ -58,9 +58,9 @@ def put(workspace, *events: dict[str, object], received_at: datetime | None = No
     import msgspec
 
     now, key = received_at or timezone.now(), _key(workspace)
-    voucher = inbox._Voucher(key, now)
-    accepted = [inbox._judge(msgspec.Raw(msgspec.json.encode(item)), None, now, voucher)[0] for item in events]
-    inbox._store(accepted, key, now)
+    voucher = intake._Voucher(key, now)
+    accepted = [intake._judge(msgspec.Raw(msgspec.json.encode(item)), None, now, voucher)[0] for item in events]
+    intake._store(accepted, key, now)
     return InboxBatch.objects.latest("id")
 
 

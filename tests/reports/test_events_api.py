@@ -19,7 +19,7 @@ from campaigns.models import Run
 from delivery.models import Message
 from pushpilot.lib import wake
 from pushpilot.lib.problems import Problem
-from reports import api, inbox
+from reports import api, intake
 from reports.models import InboxBatch
 from tenants import keys
 from tenants.models import ApiKey, Connection
@@ -30,9 +30,9 @@ from tests.reports.made import make_sent
 OPENED = {"message_id": "m-1", "type": "opened"}
 
 
-def stored() -> list[inbox.AcceptedEvent]:
+def stored() -> list[intake.AcceptedEvent]:
     with every_workspace():
-        return [event for batch in InboxBatch.objects.order_by("id") for event in inbox.read_stored(batch)]
+        return [event for batch in InboxBatch.objects.order_by("id") for event in intake.read_stored(batch)]
 
 
 def test_a_batch_is_stored_and_answered_with_the_number_of_events(sdk):
@@ -127,7 +127,7 @@ def test_one_queued_bell_serves_all_batches_until_it_is_heard(sdk, monkeypatch):
     sdk.post(OPENED)
     sdk.post(OPENED)
     assert rung == ["digest"]
-    inbox.bell_heard()
+    intake.bell_heard()
     sdk.post(OPENED)
     assert rung == ["digest", "digest"]
 
@@ -211,8 +211,8 @@ def test_500_events_pass_and_501_do_not(sdk):
 
 
 def test_a_body_over_the_cap_is_refused_before_it_is_parsed(sdk, monkeypatch):
-    monkeypatch.setattr(inbox, "receive", None)
-    answer = sdk.post_raw(b" " * (inbox.BATCH_LIMIT_BYTES + 1))
+    monkeypatch.setattr(intake, "receive", None)
+    answer = sdk.post_raw(b" " * (intake.BATCH_LIMIT_BYTES + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
@@ -232,7 +232,7 @@ def test_a_body_without_a_declared_length_is_read_to_the_cap_and_no_further(sdk)
     with pytest.raises(Problem) as refusal:
         api._body(request)
     assert refusal.value.status == 413
-    assert stream.taken == inbox.BATCH_LIMIT_BYTES + 1
+    assert stream.taken == intake.BATCH_LIMIT_BYTES + 1
 
 
 def test_a_chunked_body_within_the_cap_is_read():

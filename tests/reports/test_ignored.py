@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from campaigns import consent
+from campaigns.contacts import consent
 from campaigns.models import Consent, Contact, Run, WaitingConsent
 from delivery.models import Message
 from reports import effects

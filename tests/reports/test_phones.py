@@ -11,7 +11,7 @@ from django.utils import timezone
 from campaigns import plan
 from delivery import phones as log
 from pushpilot.management.commands.phones import Command, Places
-from reports import phones
+from reports import sandbox_phones
 from reports.models import Event
 from reports.tasks import digest
 from reports.verify import verify_rollups
@@ -38,7 +38,7 @@ def sent(cast, connected, settings):
 
 
 def report(connected, after: int = 0) -> log.Page:
-    page = phones.report(connected, after=after, now=timezone.now())
+    page = sandbox_phones.report(connected, after=after, now=timezone.now())
     digest()
     return page
 
@@ -62,7 +62,7 @@ def test_what_was_reported_is_not_read_again(connected, sent):
 def test_phones_report_with_one_test_key_and_are_silent_when_it_is_revoked(cast, connected, sent):
     report(connected)
     with scope(cast.workspace):
-        key = ApiKey.objects.get(name=phones.KEY_NAME)
+        key = ApiKey.objects.get(name=sandbox_phones.KEY_NAME)
         assert (key.mode, key.created_by, key.kind) == (ApiKey.Mode.TEST, None, ApiKey.Kind.WRITE)
         before = Event.objects.count()
         keys.revoke([key], by=cast.owner)
@@ -83,12 +83,12 @@ def test_a_workspace_whose_log_cannot_be_read_keeps_no_other_waiting(cast, conne
         asked.add(connection.pk)
         raise log.PhonesSilent("The sandbox does not know this workspace any more.")
 
-    monkeypatch.setattr(phones, "report", silent)
+    monkeypatch.setattr(sandbox_phones, "report", silent)
     assert not Command().round(Places(tmp_path / "reported.json"), threading.Event())
     assert asked == {connected.pk, other.pk}
 
 
 def test_a_tap_on_the_wall_reports_the_same_arrival():
     """wall.js: [ref, type].join(":"), cut at 100."""
-    assert phones.event_id("r" * 20, "delivered") == "r" * 20 + ":delivered"
-    assert len(phones.event_id("r" * 200, "delivered")) == 100
+    assert sandbox_phones.event_id("r" * 20, "delivered") == "r" * 20 + ":delivered"
+    assert len(sandbox_phones.event_id("r" * 200, "delivered")) == 100

@@ -3,10 +3,10 @@
 import pytest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from campaigns.admin.campaigns import CampaignAdmin
-from campaigns.admin.templates import TemplateAdmin
+from campaigns.admin.campaign.page import CampaignAdmin
+from campaigns.admin.template.page import TemplateAdmin
 from campaigns.models import Campaign, Template
-from delivery.admin.runs import RunAdmin
+from delivery.admin.run.page import RunAdmin
 from tenants.admin.base import WorkspaceInline
 from tenants.scope import scope
 

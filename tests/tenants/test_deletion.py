@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Consent, Contact, Endpoint, EndpointMove, Run, WaitingConsent
-from delivery import pipeline, record
+from delivery.engine import pipeline, record
 from delivery.models import Drill, Pace, Reach, Shard
 from reports.models import Engagement, InboxBatch, Rollup, StoredBytes
 from tenants import identity, keys, purge

@@ -18,8 +18,8 @@ from django.test import RequestFactory
 
 from pushpilot.lib import downloads
 from pushpilot.processes import answers, web_command
-from tests.delivery.sandbox_server import free_port
 from tests.house.sources import ROOT, modules
+from tests.providers.sandbox_server import free_port
 
 
 @contextlib.contextmanager

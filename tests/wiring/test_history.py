@@ -9,10 +9,10 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
-from campaigns.reasons import Reason
-from delivery import record
-from delivery.admin import texts
+from delivery.admin.run import texts
+from delivery.engine import record
 from pushpilot.demo import make_demo, read_story
 from pushpilot.history import DAYS, DESCRIPTION, MARK, add_history
 from reports import dashboard, queries

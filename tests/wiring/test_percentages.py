@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.admin import review
+from campaigns.admin.campaign import review
 from campaigns.models import Contact, Endpoint, Run
-from delivery.admin import progress
+from delivery.admin.run import figures
 from pushpilot.lib.words import percent, shares
 from reports import panels, queries
 from tenants.models import Connection
@@ -71,7 +71,7 @@ def run(cast):
 
 
 def test_the_run_page_the_campaign_page_and_the_funnel_show_the_same_percentages(cast, run):
-    on_run = {line.slug: line.percent for line in progress.account_of(run, []).lines}
+    on_run = {line.slug: line.percent for line in figures.account_of(run, []).lines}
     runs = queries.runs_of(run.campaign_id)
     on_campaign = {row.reason.slug: row.percent for row in queries.reasons(runs)}
     assert on_run == on_campaign == shares(TALLY)

@@ -34,7 +34,7 @@ from pushpilot.lib.pickles import read_plain
 from pushpilot.sites import platform as site
 from pushpilot.sites import third_party_page
 from tenants import operators
-from tenants.admin.platform import WITHOUT_PAGE
+from tenants.admin.platform.site import WITHOUT_PAGE
 from tenants.models import User, Workspace
 from tenants.scope import scope
 from tests.house.rows import rows_of
@@ -262,7 +262,7 @@ def test_the_palette_finds_pages_users_and_workspaces(client, cast):
 
 
 # --- workers -------------------------------------------------------------------------------------------------
-WORKERS = "delivery/heartbeat/"
+WORKERS = "delivery/engine/heartbeat/"
 
 
 def _seen(worker: str, beat: timedelta, first: timedelta | None = None) -> None:

@@ -11,8 +11,8 @@ from django.template import Template as Page
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import Channel, Consent, Contact, Endpoint, Run, Template
-from campaigns.reasons import Reason
 from delivery.models import Message
 from reports import dashboard
 from reports.models import Event

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from campaigns.models import Run
-from delivery import heartbeat, leases, pipeline
+from delivery.engine import heartbeat, leases, pipeline
 from delivery.models import Heartbeat, Shard
 from pushpilot import schedules
 from pushpilot.lib import wake
@@ -360,7 +360,7 @@ def test_a_cluster_that_beats_by_itself_is_asked_for_no_heartbeat(watchdog):
 def test_work_lets_others_have_their_turn(sending, monkeypatch, django_capture_on_commit_callbacks):
     """A run at 60 a second kept both processes busy for slices of 20 s, and a tick stood behind eleven of them."""
     claimed = []
-    monkeypatch.setattr("delivery.leases.claim", lambda now: claimed.append(now))
+    monkeypatch.setattr("delivery.engine.leases.claim", lambda now: claimed.append(now))
     for waits, expected in ((True, 0), (False, 1)):
         claimed.clear()
         OrmQ.objects.all().delete()

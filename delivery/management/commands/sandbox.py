@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from delivery.channels.sandbox import serve
+from delivery.providers.fcm.sandbox import serve
 
 
 class Command(BaseCommand):

@@ -1,4 +1,4 @@
-"""`manage.py adopt`: this machine may send from this database (see delivery.installation)."""
+"""`manage.py adopt`: this machine may send from this database (see delivery.engine.installation)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from delivery import installation
+from delivery.engine import installation
 from pushpilot.lib.words import counted
 
 

@@ -13,23 +13,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.audience.reasons import Reason
 from campaigns.models import Run
-from campaigns.reasons import Reason
-from delivery import installation, record
-from delivery.admin import progress
+from delivery.admin.run import figures
 from delivery.connections import connect_sandbox
+from delivery.engine import installation, record
 from pushpilot.demo import Demo, load_library, make_demo
 from pushpilot.history import MARK, add_history
 from pushpilot.processes import Processes, stopped_at_the_end
-from pushpilot.product import (
-    Ports,
-    add_port_arguments,
-    choose_ports,
-    only_product,
-    start_product,
-    start_sandbox,
-    watch,
-)
+from pushpilot.product import Ports, add_port_arguments, choose_ports, only_product, start_product, start_sandbox, watch
 from tenants.scope import scope
 
 BAR = 40
@@ -160,7 +152,7 @@ class Patience:
         self._looked = now
         if locked := installation.locked_because():
             raise CommandError(locked)
-        where = progress.read(run, timezone.now(), may_send=False)
+        where = figures.read(run, timezone.now(), may_send=False)
         place = (run.state, run.prepared_to, where.account and where.account.count("waiting"))
         if place != self._where:
             self._where, self._since = place, now

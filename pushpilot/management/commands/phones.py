@@ -15,7 +15,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from delivery.phones import PhonesSilent
-from reports import phones
+from reports import sandbox_phones
 from tenants.models import Connection
 from tenants.scope import every_workspace
 
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         """Report all that has arrived in one workspace. Raises PhonesSilent."""
         is_full = True
         while is_full and not stop.is_set():
-            page = phones.report(connection, after=places.of(connection), now=timezone.now())
+            page = sandbox_phones.report(connection, after=places.of(connection), now=timezone.now())
             places.keep(connection, page.last)
             is_full = page.is_full
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from delivery import installation
+from delivery.engine import installation
 from pushpilot.lib import env
 from pushpilot.processes import Processes, stopped_at_the_end
 from pushpilot.product import add_port_arguments, choose_ports, only_product, start_product, start_sandbox, watch

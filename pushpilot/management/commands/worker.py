@@ -23,8 +23,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
-from delivery import drill
-from delivery.heartbeat import LEASH_VARIABLE, WORKER_VARIABLE
+from delivery.engine import drill
+from delivery.engine.heartbeat import LEASH_VARIABLE, WORKER_VARIABLE
 from delivery.models import Heartbeat
 from pushpilot import cluster, health, schedules
 from pushpilot.lib import wake

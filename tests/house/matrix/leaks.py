@@ -15,20 +15,22 @@ from django.http import HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
-from campaigns.admin import live, template_import
-from campaigns.admin.campaigns import CampaignAdmin
-from campaigns.admin.templates import TemplateAdmin
+from campaigns.admin.campaign import live
+from campaigns.admin.campaign.page import CampaignAdmin
+from campaigns.admin.template import importing
+from campaigns.admin.template.page import TemplateAdmin
 from campaigns.imports.templates import TemplateResource
 from campaigns.models import Campaign, Contact, Run, Template
-from delivery.admin import preview, recipients, verbs
+from delivery.admin import preview
 from delivery.admin.connections import ConnectionAdmin
-from delivery.admin.runs import RunAdmin
+from delivery.admin.run import actions, recipients
+from delivery.admin.run.page import RunAdmin
 from delivery.models import Message
 from pushpilot import palette
 from reports import panels
 from reports.admin.events import EventAdmin
 from tenants import invitations, keys
-from tenants.admin import base, completing, members, workspaces
+from tenants.admin import autocomplete, base, members, workspaces
 from tenants.admin.base import WorkspaceAdmin, WorkspaceInline, WorkspaceRows
 from tenants.admin.invitations import InvitationAdmin
 from tenants.admin.keys import ApiKeyAdmin
@@ -213,7 +215,7 @@ def _(world, patch):
 @leak("anybody's run is paused", route("campaigns_run_pause", "member"))
 def _(world, patch):
     patch.setattr(RunAdmin, "_run", lambda self, request, pk: Run._base_manager.get(pk=pk))
-    patch.setattr(verbs.plan, "pause", everywhere(verbs.plan.pause))
+    patch.setattr(actions.plan, "pause", everywhere(actions.plan.pause))
 
 
 @leak("a report's figures open by any number", route("reports_run_figures", "viewer"))
@@ -268,7 +270,7 @@ def _(world, patch):
 
 @leak("autocomplete answers whatever is asked", some(lists.completion_cells, of="campaigns."))
 def _(world, patch):
-    patch.setattr(completing.AskedForOnly, "process_request", AutocompleteJsonView.process_request)
+    patch.setattr(autocomplete.AskedForOnly, "process_request", AutocompleteJsonView.process_request)
 
 
 def _completing(world, patch):
@@ -326,4 +328,4 @@ def _(world, patch):
 
 @leak("an import takes anybody's upload", some(files.import_cells, "member", of="upload"))
 def _(world, patch):
-    patch.setattr(template_import, "_salt", lambda request: "salt")
+    patch.setattr(importing, "_salt", lambda request: "salt")

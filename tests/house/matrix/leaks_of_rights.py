@@ -9,15 +9,16 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
 
-from campaigns.admin.campaigns import CampaignAdmin
-from campaigns.admin.contacts import ContactAdmin
-from campaigns.admin.templates import TemplateAdmin
+from campaigns.admin.campaign.page import CampaignAdmin
+from campaigns.admin.contact.page import ContactAdmin
+from campaigns.admin.template.page import TemplateAdmin
 from campaigns.models import Contact
-from delivery.admin import preview, runs
+from delivery.admin import preview
+from delivery.admin.run import page
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
 from pushpilot.middleware import SafeHeaders
-from reports import effects, inbox
+from reports import effects, intake
 from tenants import invitations, keys, roles
 from tenants import workspaces as workspaces_verbs
 from tenants.access import WorkspaceBackend
@@ -53,12 +54,12 @@ def _(world, patch):
 
 @leak("a viewer may pause a run", route("campaigns_run_pause", "viewer"))
 def _(world, patch):
-    patch.setattr(runs, "require", no_questions)
+    patch.setattr(page, "require", no_questions)
 
 
 @leak("a member may export personal data", route("campaigns_run_export", "member"))
 def _(world, patch):
-    patch.setattr(runs, "require", no_questions)
+    patch.setattr(page, "require", no_questions)
 
 
 @leak("a member may see the API keys", route("tenants_apikey_changelist", "member"))
@@ -178,9 +179,9 @@ def _(world, patch):
 
 @leak("a key writes into another workspace", some(api.key_cells, "anonymous", of="our write"))
 def _(world, patch):
-    real = inbox.receive
+    real = intake.receive
     elsewhere = world.cast.other_workspace.pk
-    patch.setattr(inbox, "receive", lambda body, key, now: real(body, replace(key, workspace_id=elsewhere), now))
+    patch.setattr(intake, "receive", lambda body, key, now: real(body, replace(key, workspace_id=elsewhere), now))
 
 
 @leak("a reference to another's message counts", some(api.key_cells, "anonymous", of="our write"))
@@ -194,12 +195,12 @@ def _(world, patch):
 
 @leak("a public key speaks for anybody", some(consent.word_cells, "anonymous", of="our write and a name"))
 def _(world, patch):
-    patch.setattr(inbox._Voucher, "speaks_for", yes)
+    patch.setattr(intake._Voucher, "speaks_for", yes)
 
 
 @leak("a test key reports on live messages", some(consent.word_cells, "anonymous", of="our test and a reference"))
 def _(world, patch):
-    patch.setattr(inbox, "_not_for_a_test_key", lambda judged, key: [])
+    patch.setattr(intake, "_not_for_a_test_key", lambda judged, key: [])
 
 
 # --- pages that protect by not working -------------------------------------------------------------------------------

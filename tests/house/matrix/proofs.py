@@ -19,9 +19,9 @@ from django.db import models
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.endpoints import STALE
+from campaigns.audience.reasons import Reason
+from campaigns.contacts.endpoints import STALE
 from campaigns.models import Campaign, Consent, Contact, Endpoint, Revision, Run, Template
-from campaigns.reasons import Reason
 from delivery.models import Drill, Message, Reach, Shard
 from tenants.models import ApiKey, Connection, IdentitySecret, Invitation, Membership, Workspace
 from tenants.scope import every_workspace

@@ -1,0 +1,211 @@
+"""Between a form and what a campaign stores: audience rules, repetitions, data lines. No database, no HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from campaigns.audience.segments import OPERATORS, Rule, RuleError, validate
+from campaigns.channels.push import schema
+from pushpilot.lib.clock import RecurrenceError, parse_rrule, resolve
+
+WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
+REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Custom rule (RRULE)"}
+_LISTED = re.compile(
+    r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|“(?P<curly>[^“”]*)”\s*|(?P<plain>(?!\s*["“])[^,]*))(?:,|\Z)"""
+)
+ENDS = {"": "Never", "date": "On a date", "count": "After a number of sends"}
+END_OF_DAY = time(23, 59, 59)
+SKIPS_LIMIT = 400
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
+
+
+# --- audience -------------------------------------------------------------------------------------------
+def build_rule(field: str, op: str, value: str, kind: str = "") -> Rule:
+    """One rule from three inputs. `kind` (text, number, boolean, "" = unknown) says how to read the value.
+
+    Raises RuleError with a sentence.
+    """
+    if not field:
+        raise RuleError("Choose what to look at, for example the country.")
+    if op not in OPERATORS:
+        raise RuleError("Choose a comparison.")
+    if OPERATORS[op].takes is None:
+        rule: Rule = {"field": field, "op": op}
+    else:
+        if not value.strip():
+            raise RuleError("Fill in the value to compare with.")
+        rule = {"field": field, "op": op, "value": _value(field, op, value.strip(), kind)}
+    validate(rule)
+    return rule
+
+
+def _value(field: str, op: str, text: str, kind: str) -> Any:
+    if OPERATORS[op].compares_numbers:
+        number = _number(text)
+        if number is None:
+            raise RuleError(f"“{OPERATORS[op].words}” compares numbers; “{text}” is none. Write 10 or 2.5.")
+        return number
+    if op == "in":
+        return [_plain(field, part, kind) for part in split_values(text)]
+    return _plain(field, text, kind) if op in ("is", "is_not") else text
+
+
+def split_values(text: str) -> list[str]:
+    """The values between the commas; one in quotation marks keeps its own commas. Raises RuleError."""
+    values, at = [], 0
+    while at < len(text):
+        found = _LISTED.match(text, at)
+        if found is None:
+            raise RuleError('The quotation marks of the value do not match. Write for example Pune, "Washington, DC".')
+        quoted, curly, plain = found.group("quoted", "curly", "plain")
+        if plain is None:
+            values.append(curly if quoted is None else quoted.replace('""', '"'))
+        elif plain.strip():
+            values.append(plain.strip())
+        at = found.end()
+    return values
+
+
+def join_values(values: Sequence[Any]) -> str:
+    """What `split_values` reads back."""
+    return ", ".join(map(_listed, values))
+
+
+def _listed(value: Any) -> str:
+    text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    needs_quotes = not text or text != text.strip() or "," in text or text[0] in '"“'
+    return '"{}"'.format(text.replace('"', '""')) if needs_quotes else text
+
+
+def _plain(field: str, text: str, kind: str) -> Any:
+    if field == "country":
+        return text.upper()
+    if not field.startswith("attributes.") or kind == "text":
+        return text
+    if kind == "boolean" and text.lower() in ("yes", "true", "no", "false"):
+        return text.lower() in ("yes", "true")
+    number = _number(text)
+    return text if number is None else number
+
+
+def _number(text: str) -> int | float | None:
+    text = text.replace(",", "") if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text) else text
+    if not _NUMBER.fullmatch(text):
+        return None
+    return float(text) if "." in text else int(text)
+
+
+def read_rule(rule: Rule) -> tuple[str, str, str] | None:
+    """(field, op, value) of a rule that the form can show; None for a nested one."""
+    if set(rule) == {"all"} and len(rule["all"]) == 1:
+        rule = rule["all"][0]
+    if "field" not in rule:
+        return None
+    value = rule.get("value", "")
+    if isinstance(value, list):
+        return rule["field"], rule["op"], join_values(value)
+    return rule["field"], rule["op"], ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+# --- repetition -----------------------------------------------------------------------------------------
+def build_recurrence(repeat: str, interval: int, weekdays: Sequence[str], month_day: int, custom: str) -> str:
+    """A normalised RRULE from the builder's inputs. Raises RecurrenceError with a sentence."""
+    every = f";INTERVAL={interval}" if interval > 1 else ""
+    if repeat == "daily":
+        return parse_rrule(f"FREQ=DAILY{every}")
+    if repeat == "weekly":
+        if not weekdays:
+            raise RecurrenceError("Choose at least one day of the week.")
+        return parse_rrule(f"FREQ=WEEKLY{every};BYDAY={','.join(day for day in WEEKDAYS if day in weekdays)}")
+    if repeat == "monthly":
+        return parse_rrule(f"FREQ=MONTHLY{every};BYMONTHDAY={month_day}")
+    return parse_rrule(custom)
+
+
+def build_end(rule: str, ends: str, end_date: date | None, count: int | None, zone: ZoneInfo) -> str:
+    """The rule with its end: after that day on the clock of the zone, or after so many sends, skipped ones included.
+
+    Raises RecurrenceError with a sentence.
+    """
+    if not ends:
+        return rule
+    if re.search("COUNT=|UNTIL=", rule):
+        raise RecurrenceError("The rule has an end of its own. Choose “Never” here, or take COUNT or UNTIL out of it.")
+    if ends == "count":
+        if count is None:
+            raise RecurrenceError("Fill in after how many sends the series ends.")
+        return parse_rrule(f"{rule};COUNT={count}")
+    if end_date is None:
+        raise RecurrenceError("Choose the last day of the series.")
+    until = resolve(datetime.combine(end_date, END_OF_DAY), zone)
+    return parse_rrule(f"{rule};UNTIL={until:%Y%m%dT%H%M%SZ}")
+
+
+def read_end(rule: str, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
+    """(the rule without an end that the builder can express, the inputs of that end)."""
+    rest, _, end = rule.rpartition(";")
+    if end.startswith("COUNT=") and rest:
+        return rest, {"ends": "count", "count": int(end.removeprefix("COUNT="))}
+    if end.startswith("UNTIL=") and rest:
+        until = datetime.strptime(end, "UNTIL=%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).astimezone(zone)
+        if until.time() == END_OF_DAY:
+            return rest, {"ends": "date", "end_date": until.date()}
+    return rule, {"ends": ""}
+
+
+def build_skips(text: str) -> list[str]:
+    """The days, in order, of dates with commas or lines between. Raises RecurrenceError with a sentence."""
+    days = set()
+    for part in filter(None, re.split(r"[\s,;]+", text)):
+        try:
+            days.add(date.fromisoformat(part if len(part) == 10 else "").isoformat())
+        except ValueError:
+            raise RecurrenceError(f"“{part[:30]}” is no date. Write year, month and day: 2026-12-25.") from None
+    if len(days) > SKIPS_LIMIT:
+        raise RecurrenceError(f"A series can skip {SKIPS_LIMIT} dates; these are {len(days)}.")
+    return sorted(days)
+
+
+def read_recurrence(rule: str) -> dict[str, Any]:
+    """The builder's inputs that make this rule; what it cannot express is custom."""
+    custom = {"repeat": "custom" if rule else "weekly", "recurrence_rule": rule, "interval": 1}
+    parts = dict(part.partition("=")[::2] for part in rule.split(";")) if rule else {}
+    interval = parts.pop("INTERVAL", "1")
+    frequency, rest = parts.pop("FREQ", ""), set(parts)
+    shared = {"interval": int(interval) if interval.isdecimal() else 1, "recurrence_rule": rule}
+    if frequency == "DAILY" and not rest:
+        return {**shared, "repeat": "daily"}
+    if frequency == "WEEKLY" and rest == {"BYDAY"} and set(parts["BYDAY"].split(",")) <= set(WEEKDAYS):
+        return {**shared, "repeat": "weekly", "weekdays": parts["BYDAY"].split(",")}
+    if frequency == "MONTHLY" and rest == {"BYMONTHDAY"} and re.fullmatch(r"\d+|-1", parts["BYMONTHDAY"]):
+        return {**shared, "repeat": "monthly", "month_day": parts["BYMONTHDAY"]}
+    return custom
+
+
+# --- data -----------------------------------------------------------------------------------------------
+def build_data(lines: str) -> dict[str, str]:
+    """{key: value} from key=value lines. Raises ValueError with a sentence that names the line."""
+    data: dict[str, str] = {}
+    for number, line in enumerate(lines.splitlines(), start=1):
+        if not line.strip():
+            continue
+        key, equals, value = line.partition("=")
+        key = key.strip()
+        if not equals:
+            raise ValueError(f"Line {number}: write key=value, for example screen=offers.")
+        if problem := schema.data_problem({key: value.strip()}):
+            raise ValueError(f"Line {number}: {problem}")
+        if key in data:
+            raise ValueError(f"Line {number}: “{key}” is given twice.")
+        data[key] = value.strip()
+    if problem := schema.data_problem(data):
+        raise ValueError(problem)
+    return data
+
+
+def data_lines(data: Mapping[str, str]) -> str:
+    return "\n".join(f"{key}={value}" for key, value in data.items())

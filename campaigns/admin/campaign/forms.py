@@ -1,0 +1,171 @@
+"""The one form of a campaign: message, audience and schedule. Drafts may be unfinished; lint says what is missing."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from campaigns.admin.campaign import builders
+from campaigns.admin.campaign.message import MessageFields, main_content, stored_message
+from campaigns.admin.campaign.options import SENDING_FIELDS, SendingOptions, TargetOptions, select_field, text_field
+from campaigns.admin.campaign.schedule import ScheduleFields, stored_schedule
+from campaigns.admin.contact.attributes import Attribute, known_attributes
+from campaigns.audience.segments import OPERATORS, Rule, RuleError
+from campaigns.content.lint import SENDABLE
+from campaigns.models import Campaign, Channel, Target, Template
+from tenants.models import Workspace
+
+AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
+
+
+class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions, ScheduleFields):
+    """`workspace` is set on a subclass made per request. `snapshot()` is the message as it stands, saved or not.
+
+    `seen`: when the campaign that the page was opened with had been saved; `meanwhile`: the sentence that the form is
+    shown again with, because somebody saved it after that. `form_key`: of one opened add page, so that it makes one
+    draft however often it is posted.
+    """
+
+    workspace: Workspace
+    meanwhile: ClassVar[str] = ""
+
+    seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    form_key = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+
+    name = forms.CharField(
+        label="Name",
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "Weekend sale", "autofocus": True}),
+        help_text="Only your team sees this.",
+    )
+    channel = forms.ChoiceField(label="Channel", choices=Channel.choices, widget=forms.RadioSelect)
+    template_used = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    audience = forms.ChoiceField(
+        label="Audience",
+        choices=[
+            ("everyone", "Everyone"), ("rule", "People who match"), ("custom", "Saved rule"),
+            (Target.TOPIC, "A topic"), (Target.CONDITION, "Several topics"),
+        ],
+        widget=forms.RadioSelect,
+    )  # fmt: skip
+    audience_field = forms.CharField(label="Field", required=False, max_length=100, widget=UnfoldAdminSelectWidget())
+    audience_op = select_field("Comparison", [(key, op.words) for key, op in OPERATORS.items()])
+    audience_value = text_field("Value", 2000)
+
+    schedule_type = forms.ChoiceField(label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect)
+
+    class Meta:
+        model = Campaign
+        fields = ("name", "channel", "tone", "schedule_type", "time_zone", "recurrence_rule", *SENDING_FIELDS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        instance: Campaign | None = kwargs.get("instance")
+        self.content = main_content(instance, self.workspace)
+        self.attributes: dict[str, Attribute] = known_attributes(self.workspace)
+        kwargs["initial"] = {**self._stored(instance), **(kwargs.get("initial") or {})}
+        super().__init__(*args, **kwargs)
+        self.offer_zones()
+        self.fields["audience_field"].widget.choices = self._field_choices()
+        for name in ("ttl_secs", "start_within_mins", "expires_after_mins"):
+            self.fields[name].offer(self.initial.get(name))  # type: ignore[attr-defined]
+
+    def _stored(self, instance: Campaign | None) -> dict[str, Any]:
+        """What the stored campaign says, in the words of the form's own fields."""
+        rule = instance.audience_rule if instance else {}
+        simple = builders.read_rule(rule) if rule else None
+        start = {"channel": Channel.APP_PUSH, "schedule_type": Campaign.Schedule.NOW, "month_day": "1"}
+        start |= {name: getattr(Campaign(), name) for name in SENDING_FIELDS}
+        to = instance.target_kind if instance else Target.PEOPLE
+        return {
+            **({} if instance and instance.pk else start),
+            **stored_message(self.content),
+            "template_used": instance.template_id if instance else None,
+            "form_key": "" if instance and instance.pk else secrets.token_urlsafe(12),
+            "seen": instance.updated_at.isoformat() if instance and instance.pk else "",
+            "audience": to if to != Target.PEOPLE else "everyone" if not rule else "rule" if simple else "custom",
+            **({to: instance.target} if instance and to != Target.PEOPLE else {}),
+            **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
+            **stored_schedule(instance, self.workspace),
+        }
+
+    def _field_choices(self) -> list[tuple[str, Any]]:
+        chosen = self.initial.get("audience_field") if not self.is_bound else self.data.get("audience_field")
+        fields = {field: attribute.label for field, attribute in self.attributes.items()}
+        if chosen and chosen not in fields:
+            fields[chosen] = str(chosen).removeprefix("attributes.")
+        own = [(field, label) for field, label in fields.items() if field.startswith("attributes.")]
+        system = [(field, label) for field, label in fields.items() if not field.startswith("attributes.")]
+        return [("", "Choose…"), ("About the person", system), *([("Your attributes", own)] if own else [])]
+
+    # --- cleaning -------------------------------------------------------------------------------------------
+    def clean_channel(self) -> str:
+        channel = self.cleaned_data["channel"]
+        if channel not in SENDABLE and channel != self.instance.channel:
+            raise ValidationError("Choose app push or web push: this server sends no other messages.")
+        return str(channel)
+
+    def clean_template_used(self) -> int | None:
+        """Only a hint where the text came from: one that is gone or foreign is dropped."""
+        pk = self.cleaned_data["template_used"]
+        return pk if pk and Template.objects.filter(pk=pk).exists() else None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if self.meanwhile:
+            self.put("seen", self.initial["seen"])
+            self.add_error(None, self.meanwhile)
+        self.check_texts()
+        self.check_buttons(self.channel_chosen())
+        self.check_sending(self.instance)
+        self._clean_target(cleaned)
+        try:
+            if not self.has_any_error(AUDIENCE_FIELDS):  # one sentence for one mistake
+                cleaned["rule"] = self.audience_rule()
+        except RuleError as error:
+            self.add_error("audience_value" if "value" in str(error) else "audience", str(error))
+        self.check_schedule(is_series=cleaned.get("schedule_type") == Campaign.Schedule.RECURRING)
+        return cleaned
+
+    def _clean_target(self, cleaned: dict[str, Any]) -> None:
+        kind = str(cleaned.get("audience") or "")
+        try:
+            cleaned["target_kind"], cleaned["target"] = self.chosen_target(kind)
+        except ValueError as error:
+            self.add_error(kind, str(error))
+
+    def audience_rule(self) -> Rule:
+        """The rule as it stands in the form; a topic has none. Raises RuleError."""
+        chosen = self.cleaned_data.get("audience")
+        if chosen in ("everyone", Target.TOPIC, Target.CONDITION):
+            return {}
+        if chosen == "custom":
+            return dict(self.instance.audience_rule)
+        field, op, value = (self.cleaned_data.get(f"audience_{part}") or "" for part in ("field", "op", "value"))
+        known = self.attributes.get(field)
+        return builders.build_rule(field, op, value, known.kind if known else "")
+
+    def would_undo(self, stored: Campaign) -> bool:
+        """Whether saving would put an older state over `stored`. Not if the form says what is stored already: a second
+        click on “Save”. A form without `seen` is not asked."""
+        now, seen = stored.updated_at.isoformat(), self.cleaned_data["seen"]
+        says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {"seen", "form_key"}
+        return seen not in ("", now) and not says_the_same
+
+    # --- results --------------------------------------------------------------------------------------------
+    def save(self, commit: bool = True) -> Campaign:
+        self.instance.audience_rule = self.cleaned_data["rule"]
+        self.instance.target_kind = self.cleaned_data["target_kind"]
+        self.instance.target = self.cleaned_data["target"]
+        self.instance.template_id = self.cleaned_data["template_used"]
+        self.put_schedule(self.instance)
+        saved: Campaign = super().save(commit)
+        return saved
+
+    def save_content(self, campaign: Campaign) -> None:
+        content = self.written()
+        content.campaign, content.workspace = campaign, campaign.workspace
+        content.save()

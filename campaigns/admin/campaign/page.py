@@ -1,0 +1,461 @@
+"""Campaigns in the console: the list, the editor, the page of one that is no longer edited, review and launch."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.views.main import ChangeList as DjangoChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from unfold.decorators import action, display
+
+from campaigns import removal
+from campaigns.admin.campaign import live, reschedule, review
+from campaigns.admin.campaign.forms import CampaignForm
+from campaigns.admin.campaign.message import main_content
+from campaigns.admin.campaign.options import OPTION_FIELDS, SENDING_FIELDS, changed_sending
+from campaigns.admin.campaign.review import OBSTACLES, PANELS
+from campaigns.admin.contact.attributes import for_page
+from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words, whom_words
+from campaigns.audience.reasons import Reason
+from campaigns.content.lint import SENDABLE
+from campaigns.models import Campaign, Channel, Content, Run, Target, Template
+from tenants import roles
+from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
+from tenants.admin.lists import FilteredList
+
+__all__ = ["OBSTACLES", "PANELS", "CampaignAdmin", "status_tabs"]
+
+Status = Campaign.Status
+_NAME_CELL = (
+    '<a class="cp-row-link" href="{}">'
+    '<span class="cp-tile material-symbols-outlined" aria-hidden="true">{}</span>'
+    '<span class="cp-two-lines"><strong dir="auto">{}</strong><small dir="auto">{}</small></span></a>'
+)
+DRAFTS = "campaign_drafts"  # of the session: {form_key of an add page: (the draft it made, when it saved it)}
+DRAFTS_KEPT = 10
+# The tabs over the list: (title, the statuses behind it).
+TABS = (
+    ("All", ()),
+    ("Draft", (Status.DRAFT, Status.IN_REVIEW, Status.APPROVED)),
+    ("Scheduled", (Status.SCHEDULED,)),
+    ("Running", (Status.RUNNING, Status.PAUSED)),
+    ("Completed", (Status.COMPLETED,)),
+    ("Cancelled", (Status.CANCELLED, Status.FAILED)),
+)
+
+
+def status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
+    """Unfold's tabs over the campaign list, each with its count; nothing (and no query) on other pages."""
+    match = request.resolver_match
+    if match is None or match.url_name != "campaigns_campaign_changelist":
+        return []
+    if not hasattr(request, "_status_tabs"):  # Unfold asks twice per page: for the tabs and for the sidebar
+        request._status_tabs = _status_tabs(request)  # type: ignore[attr-defined]
+    tabs: list[dict[str, Any]] = request._status_tabs  # type: ignore[attr-defined]
+    return tabs
+
+
+def _status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
+    counts = dict(
+        Campaign.objects.filter(workspace=workspace_of(request)).values_list("status").annotate(n=Count("pk"))
+    )
+    chosen = request.GET.get("status__in", "")
+    items = []
+    for title, statuses in TABS:
+        value = ",".join(statuses)
+        count = sum(counts.get(status, 0) for status in statuses) if statuses else sum(counts.values())
+        items.append(
+            {
+                "title": format_html('{} <span class="cp-tab-count">{}</span>', title, count) if count else title,
+                "link": f"{request.path}?status__in={value}" if value else request.path,
+                "active": chosen == value,
+            }
+        )
+    return [{"models": ["campaigns.campaign"], "items": items}]
+
+
+class CampaignList(FilteredList):
+    """A page of the list, with each campaign's last run that started and its next planned one (one query for all)."""
+
+    own_links = frozenset({"status__in"})  # of the tabs
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        campaigns = list(self.result_list)
+        wanted = {pk for campaign in campaigns for pk in (campaign.last_run_id, campaign.next_run_id) if pk}
+        runs = Run.objects.in_bulk(wanted) if wanted else {}
+        for campaign in campaigns:
+            campaign.workspace = workspace_of(request)
+            campaign.last_run, campaign.next_run = runs.get(campaign.last_run_id), runs.get(campaign.next_run_id)
+        self.result_list = campaigns
+        self.full_result_count = self.result_count  # Unfold says "36 results (Show all)" where they differ
+
+
+class TakenMeanwhile(Exception):
+    """Somebody scheduled the campaign while this person was editing it."""
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody saved the campaign after this person had opened it. `sentence` says who and what."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class CampaignAdmin(WorkspaceAdmin):
+    form = CampaignForm
+    change_list_template = "campaigns/campaign_list.html"
+    change_form_template = "campaigns/campaign_form.html"
+    list_display = ("name_cell", "status_cell", "channel_cell", "audience_cell", "when_cell", "result_cell")
+    list_display_links = None
+    search_fields = ("name",)
+    search_help_text = "Search by name"
+    ordering = ("-id",)
+    sortable_by = ()
+    actions = None
+    actions_row = ("duplicate",)
+    actions_detail = ("duplicate",)
+    empty_title = "Write your first campaign"
+    empty_text = "Choose who gets it, write the message, look at it on a phone, and send."
+
+    class Media:
+        css = {"all": ["pushpilot/campaign.css", "pushpilot/phone.css"]}
+
+    # --- the list -------------------------------------------------------------------------------------------
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
+        runs = Run.objects.filter(campaign=OuterRef("pk"))
+        started = runs.exclude(state=Run.State.PLANNED).exclude(started_at=None).order_by("-intended_at")
+        planned = runs.filter(state=Run.State.PLANNED).order_by("intended_at")
+        queryset: QuerySet[Campaign] = super().get_queryset(request)
+        return queryset.prefetch_related("contents").annotate(
+            last_run_id=Subquery(started.values("pk")[:1]), next_run_id=Subquery(planned.values("pk")[:1])
+        )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:
+        return CampaignList
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        extra = {"title": "Campaigns", **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, extra)
+        return response
+
+    @display(description="Campaign")
+    def name_cell(self, campaign: Any) -> SafeString:
+        content = next(iter(campaign.contents.all()), None)
+        return format_html(
+            _NAME_CELL,
+            reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
+            CHANNEL_ICONS.get(campaign.channel, "send"),
+            campaign.name,
+            content.title if content and content.title else "No message yet",
+        )
+
+    @display(description="Status")
+    def status_cell(self, campaign: Any) -> SafeString:
+        return format_html(
+            '<span class="cp-badge" data-status="{}">{}</span>', campaign.status, campaign.get_status_display()
+        )
+
+    @display(description="Channel")
+    def channel_cell(self, campaign: Any) -> str:
+        return str(campaign.get_channel_display())
+
+    @display(description="Audience")
+    def audience_cell(self, campaign: Any) -> SafeString:
+        words = whom_words(campaign)
+        return format_html('<span class="cp-clip" title="{}">{}</span>', words, words)
+
+    @display(description="When")
+    def when_cell(self, campaign: Any) -> SafeString:
+        zone, now = campaign.workspace.zone, timezone.now()
+        if campaign.next_run:
+            return _two_lines(moment_words(campaign.next_run.intended_at, zone, now), _repeats(campaign))
+        if campaign.last_run and campaign.status != Status.DRAFT:
+            word = "Sent" if campaign.status == Status.COMPLETED else "Started"
+            return _two_lines(moment_words(campaign.last_run.started_at, zone, now), word)
+        if campaign.schedule_type == Campaign.Schedule.NOW:
+            return _two_lines("—", "")
+        return _two_lines(schedule_words(campaign, now), "")
+
+    @display(description="Last result")
+    def result_cell(self, campaign: Any) -> SafeString:
+        run = campaign.last_run
+        if run is None:
+            return mark_safe('<span class="cp-quiet">—</span>')
+        if not run.is_ended:
+            return format_html('<a class="cp-above" href="{}">{}</a>', run_url(run.pk), run.get_state_display())
+        if run.target_kind != Target.PEOPLE:
+            return mark_safe("Handed to FCM") if run.count(Reason.ACCEPTED) else mark_safe("Not sent")
+        accepted, size = run.count(Reason.ACCEPTED), run.audience_size or sum(run.tally.values())
+        share = 100 * accepted / size if size else 0
+        return format_html(
+            '<span class="cp-result" title="{} of {} recipients were accepted by the provider">'
+            '<span>{}<small> of {}</small></span><span class="cp-meter"><span style="width:{}%"></span></span></span>',
+            f"{accepted:,}", f"{size:,}", f"{accepted:,}", f"{size:,}", f"{share:.1f}",
+        )  # fmt: skip
+
+    # --- the editor -----------------------------------------------------------------------------------------
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        made = super().get_form(request, obj, change=change, **kwargs)
+        meanwhile = getattr(request, "_meanwhile", "")
+        return type(made.__name__, (made,), {"workspace": workspace_of(request), "meanwhile": meanwhile})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """`?template=<id>`: the library's “Use” starts a campaign from a template."""
+        pk = request.GET.get("template", "")
+        template = Template.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 18 else None
+        if template is None:
+            return {}
+        fields = ("title", "body", "image_url", "deep_link", "tone")
+        return {"template_used": template.pk, **{name: getattr(template, name) for name in fields}}
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = context["adminform"].form
+        context["attributes"] = for_page(form.attributes)
+        context["options_open"] = bool(form.content.options or set(form.errors) & set(OPTION_FIELDS))
+        context["sending_open"] = changed_sending(form.instance) or bool(set(form.errors) & set(SENDING_FIELDS))
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        draft = self._draft_of_page(request) if request.method == "POST" else None
+        if draft is not None:
+            return self.change_view(request, str(draft.pk), form_url, extra_context)
+        extra = {"title": "New campaign", **self._editor(request, None), **(extra_context or {})}
+        response: HttpResponse = super().add_view(request, form_url, extra)
+        return response
+
+    def _draft_of_page(self, request: HttpRequest) -> Campaign | None:
+        """The draft that this add page has made already: its person went on, and came back with the browser's Back."""
+        pk, seen = request.session.get(DRAFTS, {}).get(request.POST.get("form_key", ""), (None, ""))
+        draft: Campaign | None = self.get_object(request, str(pk)) if pk else None
+        if draft is None or draft.status != Status.DRAFT:
+            return None
+        if not request.POST.get("seen"):
+            given = request.POST.copy()
+            given["seen"] = seen
+            request.POST = given  # type: ignore[assignment]
+        return draft
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        campaign = self.get_object(request, object_id)
+        if campaign is None or not self.has_view_permission(request, campaign):
+            raise Http404("no such campaign")
+        may_edit = self.has_change_permission(request, campaign) and campaign.is_editable
+        wants_edit = campaign.status == Status.DRAFT or "edit" in request.GET or request.method == "POST"
+        if not may_edit or not wants_edit:
+            if request.method == "POST":
+                return self._too_late(request, campaign)
+            return self.page(
+                request, "campaigns/campaign_page.html", campaign.name, **review.overview(request, campaign)
+            )
+        extra = {"title": campaign.name, **self._editor(request, campaign), **(extra_context or {})}
+        try:
+            response: HttpResponse = super().change_view(request, object_id, form_url, extra)
+        except TakenMeanwhile:
+            campaign.refresh_from_db()
+            return self._too_late(request, campaign)
+        except ChangedMeanwhile as changed:
+            request._meanwhile = changed.sentence  # type: ignore[attr-defined]
+            response = super().change_view(request, object_id, form_url, extra)
+        return response
+
+    def _too_late(self, request: HttpRequest, campaign: Campaign) -> HttpResponse:
+        if not self.has_change_permission(request, campaign):
+            raise PermissionDenied("Your role may not edit campaigns.")
+        status = campaign.get_status_display().lower()
+        messages.error(request, f"Nothing was saved: the campaign is {status}. Stop it before you edit it.")
+        return redirect("admin:campaigns_campaign_change", campaign.pk)
+
+    def _editor(self, request: HttpRequest, campaign: Campaign | None) -> dict[str, Any]:
+        """What the editor's template needs beside the form."""
+        workspace = workspace_of(request)
+        if campaign is not None:
+            campaign.workspace = workspace
+        zone = campaign.zone if campaign else workspace.zone
+        pk = {"campaign": campaign.pk} if campaign else {}
+        return {
+            "channels": [
+                {"value": value, "label": label, "icon": CHANNEL_ICONS[Channel(value)]}
+                for value, label in Channel.choices
+                if value in SENDABLE or (campaign and campaign.channel == value)
+            ],
+            "runs": review.runs_of(campaign) if campaign else [],
+            "may_delete": campaign is not None and not removal.why_not(campaign),
+            "panels": [panel(request, campaign) for panel in review.PANELS] if campaign else [],
+            "saved_rule": audience_words(campaign.audience_rule) if campaign else "",
+            "undo_secs": review.undo_secs(),
+            "zone_name": zone.key,
+            "zone_now": f"{timezone.now().astimezone(zone):%H:%M %Z}",
+            "can_send": roles.can(request.user, roles.SEND, workspace),
+            "live": {
+                "audience": reverse("admin:campaigns_campaign_audience"),
+                "dates": reverse("admin:campaigns_campaign_dates"),
+                "templates": reverse("admin:campaigns_campaign_templates"),
+                **pk,
+            },
+        }
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Inside changeform_view's transaction: the row is locked, then looked at again, then written."""
+        if change:
+            held = Campaign.objects.select_for_update().get(pk=obj.pk)
+            if not held.is_editable:
+                raise TakenMeanwhile
+            if form.would_undo(held):
+                raise ChangedMeanwhile(_meanwhile_words(request, held))
+        else:
+            obj.created_by = request.user
+        obj.updated_by, obj.status = request.user, Status.DRAFT
+        super().save_model(request, obj, form, change)
+        form.save_content(obj)
+        if key := form.cleaned_data["form_key"]:
+            made = request.session.get(DRAFTS, {}) | {key: (obj.pk, obj.updated_at.isoformat())}
+            request.session[DRAFTS] = dict(list(made.items())[-DRAFTS_KEPT:])
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        return self.response_change(request, obj)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if "_review" in request.POST:
+            return redirect("admin:campaigns_campaign_review", obj.pk)
+        messages.success(request, f"Draft “{obj}” saved.")
+        return redirect("admin:campaigns_campaign_change", obj.pk)
+
+    # --- pages and answers of our own -----------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        def wrapped(name: str, route: str, view: Any) -> Any:
+            return path(route, self.admin_site.admin_view(view), name=f"campaigns_campaign_{name}")
+
+        return [
+            wrapped("audience", "audience/", self.audience_answer),
+            wrapped("dates", "dates/", self.dates_answer),
+            wrapped("templates", "templates/", self.templates_answer),
+            wrapped("review", "<int:pk>/review/", self.review_view),
+            wrapped("schedule", "<int:pk>/schedule/", partial(reschedule.page, self)),
+            *super().get_urls(),
+        ]
+
+    def _live_form(self, request: HttpRequest) -> CampaignForm:
+        """The form over what a page posts while somebody types. Raises PermissionDenied for who may not edit."""
+        workspace = require(request, roles.EDIT)
+        pk = request.POST.get("campaign", "")
+        campaign = self.get_object(request, pk) if pk.isdecimal() else None
+        return live.form_of(workspace, request.POST, campaign)
+
+    def audience_answer(self, request: HttpRequest) -> JsonResponse:
+        return live.count_audience(workspace_of(request), self._live_form(request))
+
+    def dates_answer(self, request: HttpRequest) -> JsonResponse:
+        return live.next_dates(workspace_of(request), self._live_form(request))
+
+    def templates_answer(self, request: HttpRequest) -> JsonResponse:
+        require(request, roles.VIEW)
+        return live.find_templates(request)
+
+    def review_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        campaign = self.found(request, str(pk))
+        campaign.workspace = workspace_of(request)
+        if request.method == "POST":
+            return review.launch(request, campaign)
+        if not campaign.is_editable:
+            return redirect("admin:campaigns_campaign_change", pk)
+        return self.page(request, "campaigns/review.html", f"Review: {campaign}", **review.review(request, campaign))
+
+    def has_duplicate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_add_permission(request)
+
+    # --- copy and delete --------------------------------------------------------------------------------------
+    @action(
+        description="Duplicate",
+        icon="content_copy",
+        permissions=["duplicate"],
+        dialog={
+            "title": "Duplicate this campaign?",
+            "description": "The copy is a draft with the same message, audience and schedule.",
+            "form_submit_text": "Duplicate",
+        },
+    )
+    def duplicate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        require(request, roles.EDIT)
+        campaign = self.found(request, object_id)
+        copy = duplicate(campaign, by=request.user)
+        self.audit(request, "campaign duplicated", copy, source=campaign.pk)
+        messages.success(request, f"This is your copy of “{campaign}”.")
+        return after_dialog(request, reverse("admin:campaigns_campaign_change", args=[copy.pk]))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        campaign = self.get_object(request, object_id)
+        may_delete = campaign is not None and self.has_delete_permission(request, campaign)
+        if may_delete and (kept := removal.why_not(campaign)):
+            messages.error(request, f"“{campaign}” is not deleted. {kept}")
+            return redirect("admin:campaigns_campaign_change", campaign.pk)
+        response: HttpResponse = super().delete_view(request, object_id, extra_context)
+        return response
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Without its runs, which go with it: Django would read every recipient of them, and stop at a revision."""
+        return [str(campaign) for campaign in objs], {"campaigns": len(objs)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        if kept := removal.remove(obj):  # somebody scheduled it in this moment
+            raise PermissionDenied(kept)
+
+
+@transaction.atomic
+def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
+    """A new draft with the same message, audience and schedule."""
+    contents = list(campaign.contents.all())
+    copy = Campaign(
+        workspace_id=campaign.workspace_id,
+        name=f"{campaign.name[:91]} (copy)",
+        created_by=by,
+        updated_by=by,
+        **{
+            name: getattr(campaign, name)
+            for name in ("description", "channel", "tone", "audience_rule", "target_kind", "target", "schedule_type",
+                         "wall_clock", "time_zone", "recurrence_rule", "skip_dates", "template_id", *SENDING_FIELDS)
+        },
+    )  # fmt: skip
+    copy.save()
+    for content in contents:
+        content.pk, content._state.adding, content.campaign = None, True, copy
+    Content.objects.bulk_create(contents)
+    return copy
+
+
+def _meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
+    own = stored.updated_by_id == request.user.pk
+    who = "you" if own else stored.updated_by or "somebody"
+    where = " in another window" if own else ""
+    message = main_content(stored, workspace_of(request))
+    return (
+        f"Nothing was saved: {who} changed this campaign{where} after you opened this page. Its message is now "
+        f"“{message.title or '(no title)'}”: {message.body or 'no text'}. What you wrote is still here. Save once more "
+        "to put it in the place of that."
+    )
+
+
+def _two_lines(first: str, second: str) -> SafeString:
+    cell = '<span class="cp-two-lines cp-when"><span title="{}">{}</span><small>{}</small></span>'
+    return format_html(cell, first, first, second)
+
+
+def _repeats(campaign: Campaign) -> str:
+    """Also whose clocks a schedule follows, if not those of the workspace."""
+    own = campaign.time_zone if campaign.time_zone not in ("", campaign.workspace.time_zone) else ""
+    return " · ".join(filter(None, ["Repeats" if campaign.is_series else "", own]))

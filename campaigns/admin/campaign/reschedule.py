@@ -1,0 +1,85 @@
+"""The page “Change the schedule” of a campaign on its way: when its next sends go out, and nothing else of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns.admin.campaign.schedule import ScheduleForm
+from campaigns.admin.words import both_clocks, next_send_words, schedule_words
+from campaigns.models import Campaign, Run
+from campaigns.plan import CannotPlan
+from campaigns.schedule import series
+from tenants import roles
+from tenants.admin.base import WorkspaceAdmin, require
+from tenants.models import User
+
+
+def page(admin: WorkspaceAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """GET shows the form, POST saves it: both need the right to edit and the right to send."""
+    require(request, roles.EDIT)
+    workspace = require(request, roles.SEND)
+    campaign: Campaign = admin.found(request, str(pk))
+    campaign.workspace = workspace
+    planned = series.planned_run(campaign)
+    if not series.can_reschedule(campaign, has_planned=planned is not None):
+        return _too_late(request, campaign)
+    if request.method != "POST":
+        return _shown(admin, request, ScheduleForm(campaign), planned)
+    form = ScheduleForm(campaign, request.POST)
+    if not form.is_valid():
+        return _shown(admin, request, form, planned, seen=request.POST.get("seen", ""))
+    return _saved(admin, request, form)
+
+
+def _saved(admin: WorkspaceAdmin, request: HttpRequest, form: ScheduleForm) -> HttpResponse:
+    campaign, now, seen = form.campaign, timezone.now(), request.POST.get("seen", "")
+    assert isinstance(request.user, User)
+    try:
+        run = series.reschedule(form.rescheduled(), by=request.user, now=now, seen=seen)
+    except series.ChangedMeanwhile:
+        campaign.refresh_from_db()
+        planned = series.planned_run(campaign)
+        if not series.can_reschedule(campaign, has_planned=planned is not None):
+            return _too_late(request, campaign)
+        return _shown(admin, request, form, planned, has_changed=True)
+    except CannotPlan as error:
+        form.add_error("ends" if campaign.is_series and form.cleaned_data["ends"] else "scheduled_at", str(error))
+        return _shown(admin, request, form, series.planned_run(campaign), seen=seen)
+    if run is None:
+        messages.info(request, "Nothing was changed: the schedule is the same as before.")
+    else:
+        when = both_clocks(run.intended_at, run.campaign, now)
+        messages.success(request, f"The schedule is saved. The next send goes out {when}.")
+    return redirect("admin:campaigns_campaign_change", campaign.pk)
+
+
+def _shown(
+    admin: WorkspaceAdmin, request: HttpRequest, form: ScheduleForm, planned: Run | None, *, seen: str = "",
+    has_changed: bool = False,
+) -> HttpResponse:  # fmt: skip
+    """`seen`: the version that the page was opened with, the present one by default. `has_changed`: it was another."""
+    campaign, now = form.campaign, timezone.now()
+    context: dict[str, Any] = {
+        "campaign": campaign,
+        "form": form,
+        "planned": both_clocks(planned.intended_at, campaign, now) if planned else "",
+        "next_send": next_send_words(planned, planned.intended_at, campaign.zone, now) if planned else "",
+        "stored_words": schedule_words(campaign, now) if has_changed else "",
+        "seen": seen or series.version(campaign, planned),
+        "zone_name": campaign.zone.key,
+        "zone_now": f"{now.astimezone(campaign.zone):%H:%M %Z}",
+        "dates_url": reverse("admin:campaigns_campaign_dates"),
+    }
+    return admin.page(request, "campaigns/schedule.html", f"Change the schedule: {campaign}", **context)
+
+
+def _too_late(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    status = campaign.get_status_display().lower()
+    messages.error(request, f"The schedule cannot be changed: the campaign is {status}, and no send of it is planned.")
+    return redirect("admin:campaigns_campaign_change", campaign.pk)

@@ -1,0 +1,296 @@
+"""The last look before a send, and what a campaign shows once it may not be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns import plan
+from campaigns.admin.campaign.forms import CampaignForm
+from campaigns.admin.campaign.live import count_people
+from campaigns.admin.campaign.options import option_words
+from campaigns.admin.words import (
+    CHANNEL_ICONS,
+    both_clocks,
+    moment_words,
+    next_dates,
+    run_url,
+    schedule_words,
+    sending_words,
+    whom_words,
+)
+from campaigns.audience import selection
+from campaigns.audience.reasons import EXPLANATIONS, FAILED, UNSURE, Reason
+from campaigns.audience.segments import RuleError
+from campaigns.channels.push import schema
+from campaigns.content.lint import Finding, active_connection, lint
+from campaigns.content.rewrite import open_runs
+from campaigns.models import Campaign, Content, Run, Target
+from campaigns.schedule import series
+from pushpilot.lib.words import counted, shares
+from tenants import roles
+from tenants.admin.base import require, workspace_of
+from tenants.models import User
+
+# What upper layers add to a campaign's page: each gives safe HTML, or "" for nothing. Filled by the root wiring.
+PANELS: list[Callable[[HttpRequest, Campaign], str]] = []
+# Why the campaign's open runs do not move, as a sentence, or "".
+OBSTACLES: list[Callable[[Campaign], str]] = []
+
+RUNS_SHOWN = 10
+PUBLIC_SENTENCE = (
+    "FCM sends it on to every device that has subscribed; how many those are only FCM knows. It is public and the same "
+    "for everybody, nobody's consent is checked here, and the report shows totals without names."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLine:
+    """One reason of the account before the send."""
+
+    reason: Reason
+    count: int
+    share: float  # percent of the audience, for the width of a bar
+    percent: str  # the same in words
+
+    @property
+    def words(self) -> str:
+        return f"{self.count:,}"
+
+    @property
+    def width(self) -> str:
+        return f"{self.share:.3f}"  # a point in every locale
+
+    @property
+    def explanation(self) -> str:
+        return "Will get the message." if self.reason is Reason.PENDING else EXPLANATIONS[self.reason]
+
+    @property
+    def label(self) -> str:
+        return "Will be sent" if self.reason is Reason.PENDING else self.reason.label
+
+
+def account_before(campaign: Campaign) -> list[AccountLine]:
+    """The audience by reason, as it would be fixed now; the message's receivers first, then the largest. Empty for a
+    topic, whose audience only FCM knows."""
+    if campaign.target_kind != Target.PEOPLE:
+        return []
+    try:
+        expected = selection.forecast(campaign.workspace, campaign.channel, campaign.audience_rule)
+    except RuleError:
+        return []
+    total = sum(expected.values())
+    ordered = sorted(expected.items(), key=lambda item: (item[0] is not Reason.PENDING, -item[1]))
+    words = shares({reason.slug: count for reason, count in ordered})
+    return [AccountLine(reason, count, 100 * count / total, words[reason.slug]) for reason, count in ordered]
+
+
+def account_sentence(lines: list[AccountLine]) -> str:
+    """ "3,120 of 3,500 recipients will receive it; 210 have no device; 170 unsubscribed." """
+    total = sum(line.count for line in lines)
+    ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
+    if not total:
+        return "Nobody matches this audience."
+    parts = [f"{ready:,} of {counted(total, 'recipient')} will receive it"]
+    for line in lines:
+        if line.reason is not Reason.PENDING:
+            one, many = _FATES.get(line.reason, (f"is “{line.label.lower()}”", f"are “{line.label.lower()}”"))
+            parts.append(f"{line.count:,} {one if line.count == 1 else many}")
+    return "; ".join(parts) + "."
+
+
+_FATES = {
+    Reason.NO_ENDPOINT: ("has no device", "have no device"),
+    Reason.ENDPOINT_INACTIVE: ("is on a retired device", "are on retired devices"),
+    Reason.NOT_OPTED_IN: ("does not allow notifications", "do not allow notifications"),
+    Reason.UNSUBSCRIBED: ("unsubscribed", "unsubscribed"),
+}
+
+
+def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """What every page about a campaign shows."""
+    workspace, now = workspace_of(request), timezone.now()
+    campaign.workspace = workspace
+    contents = list(campaign.contents.order_by("variant", "id"))
+    dates, is_all = next_dates(campaign, now)
+    return {
+        "campaign": campaign,
+        "next_dates": dates,
+        "ends": is_all,
+        "content": contents[0] if contents else None,
+        "options": _options(campaign, contents),
+        "is_silent": any(content.options.get("silent") for content in contents),
+        "channel_icon": CHANNEL_ICONS.get(campaign.channel, "send"),  # type: ignore[call-overload]
+        "audience_words": whom_words(campaign),
+        "is_public": campaign.target_kind != Target.PEOPLE,
+        "sending_words": sending_words(campaign),
+        "schedule_words": schedule_words(campaign, now),
+        "can_edit": roles.can(request.user, roles.EDIT, workspace),
+        "can_send": roles.can(request.user, roles.SEND, workspace),
+    }
+
+
+def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str]]:
+    """What the contents carry beside their texts, once if it is the same in all languages."""
+    is_public = campaign.target_kind != Target.PEOPLE  # then a topic's devices of every kind get all of it
+    hidden = () if is_public else schema.hidden_options(campaign.channel, campaign.target_kind)
+    found = [(content.language, option_words(content.snapshot(), hidden)) for content in contents]
+    if all(words == found[0][1] for _, words in found):
+        return found[0][1] if found else []
+    return [(f"{label} ({language})", words) for language, lines in found for label, words in lines]
+
+
+def undo_secs() -> int:
+    """How long a send "now" can be undone, in seconds."""
+    return int(settings.SEND_UNDO.total_seconds())
+
+
+def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
+    """The newest runs with link, time and figures."""
+    zone, now = campaign.workspace.zone, timezone.now()
+    return [
+        {
+            "run": run,
+            "url": run_url(run.pk),
+            "when": moment_words(run.started_at or run.intended_at, zone, now),
+            "audience": _size_words(run),
+            "accepted": _count_words(run, Reason.ACCEPTED),
+            "failed": _count_words(run, *FAILED),
+            "unknown": _count_words(run, *UNSURE),
+        }
+        for run in campaign.runs.order_by("-intended_at")[:RUNS_SHOWN]
+    ]
+
+
+def _count_words(run: Run, *reasons: Reason) -> str:
+    return f"{run.count(*reasons):,}" if run.is_ended and run.started_at else "—"
+
+
+def _size_words(run: Run) -> str:
+    if run.target_kind != Target.PEOPLE:
+        return "Subscribers"
+    return "—" if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
+
+
+def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """A campaign that is scheduled, under way or over: what it is, where it stands, its runs and panels."""
+    context = facts(request, campaign)
+    runs = runs_of(campaign)
+    current = next((row for row in runs if not row["run"].is_ended), None)
+    return {
+        **context,
+        "runs": runs,
+        "banner": _banner(campaign, current, runs),
+        "obstacles": [why for find in OBSTACLES if (why := find(campaign))] if current else [],
+        "rewrite_url": _rewrite_url(context, campaign),
+        "can_reschedule": context["can_edit"] and context["can_send"] and _can_reschedule(campaign, runs),
+        "current": current,
+        "panels": [panel(request, campaign) for panel in PANELS],
+        "may_edit": context["can_edit"] and campaign.is_editable,
+    }
+
+
+def _can_reschedule(campaign: Campaign, runs: list[dict[str, Any]]) -> bool:
+    return series.can_reschedule(campaign, has_planned=any(row["run"].state == Run.State.PLANNED for row in runs))
+
+
+def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
+    """Where the message of a campaign on its way is edited; "" if it cannot be, or by somebody else only."""
+    runs = open_runs(campaign) if context["can_edit"] and context["can_send"] else []
+    return run_url(runs[0].pk, "rewrite") if runs else ""
+
+
+def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[str, Any]]) -> str:
+    status = Campaign.Status
+    if campaign.status == status.COMPLETED and runs and runs[0]["run"].is_in_vain:
+        return "Nobody got it: its run says why. Editing makes it a draft again."
+    if campaign.status == status.SCHEDULED and current:
+        when = both_clocks(current["run"].intended_at, campaign, timezone.now())
+        return f"Scheduled for {when}. Its message and its schedule can be changed. The run's page moves or stops it."
+    return {
+        status.SCHEDULED: "Scheduled. Its message and its schedule can be changed. The run's page moves or stops it.",
+        status.RUNNING: "Going out right now.",
+        status.PAUSED: "Paused: nobody gets it until somebody resumes the run.",
+        status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",
+        status.CANCELLED: "Cancelled. You can edit it and send it again.",
+        status.FAILED: "The last run failed. Its page says why.",
+    }.get(status(campaign.status), "")
+
+
+def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """Everything to know before pressing the button."""
+    context, now = facts(request, campaign), timezone.now()
+    lines, findings = account_before(campaign), lint(campaign, now)
+    ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
+    try:
+        people = 0 if context["is_public"] else count_people(campaign.workspace, campaign.audience_rule)
+    except RuleError:
+        people = 0
+    return {
+        **context,
+        "lines": lines,
+        "people": "" if context["is_public"] else counted(people, "person matches", "people match"),
+        "total": f"{sum(line.count for line in lines):,}",
+        "account_sentence": PUBLIC_SENTENCE if context["is_public"] else account_sentence(lines),
+        "errors": [finding for finding in findings if finding.is_error],
+        "warnings": [finding for finding in findings if not finding.is_error and not finding.is_note],
+        "notes": _notes(findings),
+        "connection": active_connection(campaign),
+        "button": _button(campaign, ready),
+        "undo_secs": undo_secs(),
+        "edit_link": reverse("admin:campaigns_campaign_change", args=[campaign.pk]) + "?edit=1",
+        "seen": campaign.updated_at.isoformat(),
+    }
+
+
+def _notes(findings: list[Finding]) -> list[dict[str, str]]:
+    """What some devices leave out, one line for each input: {field, title, text}."""
+    titles = {name: field.label for name, field in CampaignForm.base_fields.items()} | {"button_1_text": "Buttons"}
+    lines: dict[str, dict[str, str]] = {}
+    for finding in findings:
+        if finding.is_note:
+            title = str(titles.get(finding.field, finding.field))
+            line = lines.setdefault(finding.field, {"field": finding.field, "title": title, "text": ""})
+            line["text"] = f"{line['text']} {finding.text}".strip()
+    return list(lines.values())
+
+
+def _button(campaign: Campaign, ready: int) -> str:
+    if campaign.schedule_type == Campaign.Schedule.NOW:
+        is_public = campaign.target_kind != Target.PEOPLE
+        return "Send to subscribers" if is_public else f"Send to {counted(ready, 'device')}"
+    now = timezone.now()
+    if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
+        return f"Schedule for {moment_words(campaign.scheduled_at, campaign.zone, now)}"
+    return "Start the series"
+
+
+def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    """Schedule what was reviewed. Raises PermissionDenied without the right to send."""
+    require(request, roles.SEND)
+    back = redirect("admin:campaigns_campaign_review", campaign.pk)
+    seen = request.POST.get("seen")
+    if seen and seen != campaign.updated_at.isoformat():
+        messages.warning(request, "Somebody changed the campaign after you opened this page. Look at it once more.")
+        return back
+    user = request.user
+    assert isinstance(user, User)
+    try:
+        run = plan.schedule(campaign, by=user, now=timezone.now())
+    except plan.CannotPlan as error:
+        messages.error(request, str(error))
+        return back
+    words = moment_words(run.intended_at, run.campaign.zone, timezone.now())
+    if campaign.schedule_type == Campaign.Schedule.NOW:
+        messages.success(request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it.")
+    else:
+        messages.success(request, f"“{campaign}” is scheduled for {words}.")
+    return redirect(run_url(run.pk) or reverse("admin:campaigns_campaign_change", args=[campaign.pk]))

@@ -1,0 +1,181 @@
+"""When a campaign goes out, in a form. Part of the campaign form, and all of the form that changes the schedule of a
+campaign on its way."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Sequence
+from copy import copy
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from campaigns.admin.campaign import builders
+from campaigns.admin.campaign.options import NumberInput, select_field, text_field
+from campaigns.models import Campaign
+from pushpilot.lib import clock
+from tenants.models import Workspace
+
+SCHEDULE_FIELDS = (
+    "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule", "ends", "end_date",
+    "count", "skipped",
+)  # fmt: skip
+MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day")]
+
+
+class WallClockField(forms.DateTimeField):
+    """A date and time as a clock shows it; cleaned to a naive datetime."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{value:%Y-%m-%dT%H:%M}" if isinstance(value, datetime) else value
+
+    def to_python(self, value: Any) -> datetime | None:
+        if not value:
+            return None
+        try:
+            wall = datetime.fromisoformat(str(value)).replace(tzinfo=None)
+        except ValueError:
+            raise ValidationError("Write a date and a time, for example 2027-01-31 18:00.") from None
+        if not 2000 <= wall.year < 2100:
+            raise ValidationError("Choose a date between the years 2000 and 2099.")
+        return wall
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.prepare_value(initial) != self.prepare_value(data))
+
+
+class _DateTimeInput(UnfoldAdminTextInputWidget):
+    input_type = "datetime-local"
+
+
+class _DateInput(forms.DateInput, UnfoldAdminTextInputWidget):
+    input_type = "date"
+
+
+class ScheduleFields(forms.Form):
+    """Date, time, zone, and the repetition of a series with its end and the dates that it skips."""
+
+    workspace: Workspace
+
+    scheduled_at = WallClockField(label="Date and time", required=False, widget=_DateTimeInput())
+    # The zone that the page was opened with, so that what it showed is what is kept.
+    time_zone = select_field("Time zone", [])
+    repeat = select_field("Repeat", list(builders.REPEATS.items()))
+    interval = forms.IntegerField(
+        label="Every", required=False, min_value=1, max_value=99,
+        widget=NumberInput(),
+    )  # fmt: skip
+    weekdays = forms.MultipleChoiceField(
+        label="On", required=False, choices=list(builders.WEEKDAYS.items()), widget=forms.CheckboxSelectMultiple
+    )
+    month_day = select_field("On day", MONTH_DAYS)
+    recurrence_rule = text_field("Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule.")
+    ends = select_field("The series ends", list(builders.ENDS.items()))
+    end_date = forms.DateField(
+        label="Last day", required=False, widget=_DateInput(format="%Y-%m-%d"), input_formats=["%Y-%m-%d"],
+        error_messages={"invalid": "Write year, month and day: 2027-01-31."},
+    )  # fmt: skip
+    count = forms.IntegerField(
+        label="Number of sends", required=False, min_value=1, max_value=9999, widget=NumberInput(),
+        help_text="Skipped dates count.",
+    )  # fmt: skip
+    skipped = text_field("Skip these dates", 5000, "2026-12-25, 2027-01-01", "On the clock of the series.")
+
+    def offer_zones(self) -> None:
+        """Part of __init__(): the zone of the schedule, that of the workspace, and a valid one that was posted."""
+        names = [self.initial["time_zone"], self.workspace.time_zone]
+        posted = str(self.data.get("time_zone", "")) if self.is_bound else ""
+        if posted in zoneinfo.available_timezones():
+            names.append(posted)
+        choices = [(name, name.replace("_", " ")) for name in dict.fromkeys(names)]
+        self.fields["time_zone"].choices = choices  # type: ignore[attr-defined]
+
+    # --- cleaning -------------------------------------------------------------------------------------------
+    def clean_time_zone(self) -> str:
+        return self.cleaned_data["time_zone"] or str(self.initial["time_zone"])
+
+    def check_schedule(self, *, is_series: bool) -> None:
+        """Part of clean(): the inputs of the repetition become a rule and a list of dates."""
+        cleaned = self.cleaned_data
+        if is_series and not self.has_any_error(SCHEDULE_FIELDS):
+            self._clean_series(cleaned)
+        else:
+            cleaned["recurrence_rule"], cleaned["skips"] = "", []
+
+    def _clean_series(self, cleaned: dict[str, Any]) -> None:
+        field = {"weekly": "weekdays", "monthly": "month_day", "daily": "interval"}
+        at = field.get(cleaned.get("repeat", ""), "recurrence_rule")
+        try:
+            rule = self.repetition()
+            at = {"date": "end_date", "count": "count"}.get(cleaned.get("ends") or "", "ends")
+            cleaned["recurrence_rule"] = self.with_end(rule)
+            at = "skipped"
+            cleaned["skips"] = self.skips()
+        except clock.RecurrenceError as error:
+            self.add_error(at, str(error))
+
+    def has_any_error(self, fields: Sequence[str]) -> bool:
+        return any(self.has_error(name) for name in fields)
+
+    def recurrence(self) -> str:
+        """The rule of the series as it stands in the form. Raises RecurrenceError."""
+        return self.with_end(self.repetition())
+
+    def with_end(self, rule: str) -> str:
+        given, zone = self.cleaned_data.get, zoneinfo.ZoneInfo(self.cleaned_data["time_zone"])
+        return builders.build_end(rule, given("ends") or "", given("end_date"), given("count"), zone)
+
+    def skips(self) -> list[str]:
+        return builders.build_skips(self.cleaned_data.get("skipped") or "")
+
+    def repetition(self) -> str:
+        """How often, without an end. Raises RecurrenceError."""
+        given = self.cleaned_data.get
+        return builders.build_recurrence(
+            given("repeat") or "weekly", given("interval") or 1, given("weekdays") or [],
+            int(given("month_day") or 1), given("recurrence_rule") or "",
+        )  # fmt: skip
+
+    # --- results --------------------------------------------------------------------------------------------
+    def put_schedule(self, campaign: Campaign) -> None:
+        """What the valid form says, into the campaign, which is not saved."""
+        given = self.cleaned_data
+        campaign.time_zone, campaign.recurrence_rule = given["time_zone"], given["recurrence_rule"]
+        campaign.starts, campaign.skip_dates = given["scheduled_at"], given["skips"]
+
+
+class ScheduleForm(ScheduleFields):
+    """The schedule of a campaign on its way, and nothing else of it."""
+
+    def __init__(self, campaign: Campaign, data: Any = None) -> None:
+        self.campaign, self.workspace = campaign, campaign.workspace
+        super().__init__(data, initial={"month_day": "1", **stored_schedule(campaign, campaign.workspace)})
+        self.offer_zones()
+        self.fields["scheduled_at"].required = True
+        self.fields["scheduled_at"].error_messages["required"] = "Choose the date and time of the send."
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        self.check_schedule(is_series=self.campaign.is_series)
+        return cleaned
+
+    def rescheduled(self) -> Campaign:
+        """A copy of the campaign with the schedule that the valid form says, not saved."""
+        changed = copy(self.campaign)
+        self.put_schedule(changed)
+        return changed
+
+
+def stored_schedule(campaign: Campaign | None, workspace: Workspace) -> dict[str, Any]:
+    """A campaign's schedule as the inputs show it."""
+    shown = {
+        "scheduled_at": campaign.starts if campaign else None,
+        "time_zone": (campaign.time_zone if campaign else "") or workspace.time_zone,
+    }
+    if campaign is None or campaign.workspace_id is None:
+        return {**shown, **builders.read_recurrence("")}
+    rule, end = builders.read_end(campaign.recurrence_rule, campaign.zone)
+    return {**shown, **builders.read_recurrence(rule), **end, "skipped": ", ".join(campaign.skip_dates)}

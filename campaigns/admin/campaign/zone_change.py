@@ -1,0 +1,29 @@
+"""What a new time zone of the workspace may move, in words: each planned send and series with both readings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from campaigns.admin.words import moment_words, schedule_words
+from campaigns.models import Run
+from campaigns.schedule.zones import moved_to, planned_runs
+from tenants.models import Workspace
+from tenants.workspaces import PlannedSend
+
+
+def planned_sends(workspace: Workspace, zone: str, now: datetime) -> list[PlannedSend]:
+    return [_told(run, zone, now) for run in planned_runs(workspace, zone, now)]
+
+
+def _told(run: Run, zone: str, now: datetime) -> PlannedSend:
+    """ "Mon 7 Dec, 09:00 IST = Sun 6 Dec, 22:30 EST" and "Mon 7 Dec, 09:00 EST"."""
+    campaign, new = run.campaign, ZoneInfo(zone)
+    at = moved_to(run, zone, now)
+    stays = f"{moment_words(run.intended_at, campaign.zone, now)} = {moment_words(run.intended_at, new, now)}"
+    moves = "" if at is None else moment_words(at, new, now)
+    if campaign.is_series:
+        if at is None:
+            moves = f"The next send stays, since that time has passed there; the following ones are at {zone} time"
+        stays = f"{schedule_words(campaign, now)}. Next: {stays}"
+    return PlannedSend(campaign.pk, campaign.name, stays, moves)

@@ -1,0 +1,71 @@
+"""Consent on a contact's page: what holds per channel, since when, by which source; and a member's own entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from campaigns.contacts import consent
+from campaigns.contacts.endpoints import PUSH
+from campaigns.models import ALL_CHANNELS, CONSENT_CHANNELS, Contact
+from pushpilot.lib.signing import hide_references
+from tenants import roles
+from tenants.admin.base import WorkspaceAdmin, moment, require
+from tenants.models import User, Workspace
+
+ANSWERS = {"opted_in": True, "opted_out": False}
+SOURCES = {"event": "Event", "api": "API", "console": "Console", "demo": "Demo data"}
+
+
+def lines(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
+    """One for each channel in use or spoken about, and one for all; then the topics."""
+    rows = list(contact.consents.order_by("channel", "topic"))
+    spoken = {row.channel for row in rows if row.topic == ""}
+    shown = [name for name in CONSENT_CHANNELS if name in PUSH or name in spoken or name == ALL_CHANNELS]
+    found = [
+        _line(CONSENT_CHANNELS[name], consent.holds(rows, name), workspace, channel=name, is_about=name)
+        for name in shown
+    ]
+    topics = (row for row in rows if row.topic)
+    return found + [_line(f"{row.get_channel_display()} · {row.topic}", row, workspace) for row in topics]
+
+
+def _line(label: str, row: Any, workspace: Workspace, *, channel: str = "", is_about: str = "") -> dict[str, Any]:
+    by_all = row is not None and is_about not in ("", ALL_CHANNELS) and row.channel == ALL_CHANNELS
+    source = SOURCES.get(row.source, row.source) if row is not None else ""
+    return {
+        "label": label,
+        "row": row,
+        "channel": channel,
+        "by_all": by_all,
+        "source": source,
+        "proof": hide_references(row.proof) if row is not None else "",
+        "at": moment(row.at, workspace) if row is not None else "",
+    }
+
+
+def change(admin: WorkspaceAdmin, request: HttpRequest, object_id: str) -> HttpResponseBase:
+    """POST: a member writes down what the person told them."""
+    require(request, roles.EDIT)
+    contact: Contact | None = admin.get_object(request, object_id)
+    if contact is None:
+        raise Http404("no such contact")
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    answer = ANSWERS.get(request.POST.get("answer", ""))
+    user = request.user
+    assert isinstance(user, User)
+    back: HttpResponse = redirect("admin:campaigns_contact_change", contact.pk)
+    if answer is None:
+        messages.error(request, "Choose “Opt in” or “Opt out”.")
+        return back
+    try:
+        consent.say(contact, request.POST.get("channel", ""), answer, by=user, now=timezone.now())
+    except ValueError as error:
+        messages.error(request, str(error))
+    return back

@@ -1,0 +1,1 @@
+"""The template library and its import."""

@@ -1,0 +1,1 @@
+"""Who gets a message: rules, gates, and the reason of everybody."""

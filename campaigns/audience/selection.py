@@ -1,0 +1,56 @@
+"""Who gets it, and who does not and why: the gates, in order, as one query.
+
+The same query forecasts (count by reason) and fixes the audience (INSERT … SELECT in delivery.engine.pipeline), so what
+was shown before is what happens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Case, Count, FilteredRelation, Q, QuerySet, SmallIntegerField, Value, When
+
+from campaigns.audience.reasons import Reason
+from campaigns.audience.segments import Rule, compile_rule
+from campaigns.contacts import consent
+from campaigns.models import Contact, Endpoint
+from tenants.models import Workspace
+
+
+def recipients(workspace: Workspace, channel: str, rule: Rule) -> QuerySet[Any, Any]:
+    """Rows {contact_id, endpoint_id | None, reason}: one per contact and endpoint of the channel, one for a contact
+    without any. `reason` is PENDING for who will be sent to, else the first gate that stops them.
+    """
+    return (
+        Contact.objects.filter(compile_rule(rule), workspace=workspace)
+        .annotate(reached=FilteredRelation("endpoints", condition=Q(endpoints__channel=channel)))
+        .annotate(
+            reason=Case(
+                When(consent.opted_out(channel), then=Value(Reason.UNSUBSCRIBED)),
+                When(reached__isnull=True, then=Value(Reason.NO_ENDPOINT)),
+                When(reached__is_active=False, then=Value(Reason.ENDPOINT_INACTIVE)),
+                When(reached__opted_in=False, then=Value(Reason.NOT_OPTED_IN)),
+                default=Value(Reason.PENDING),
+                output_field=SmallIntegerField(),
+            )
+        )
+        .values("id", "reached__id", "reason")
+    )
+
+
+def forecast(workspace: Workspace, channel: str, rule: Rule) -> dict[Reason, int]:
+    """How many recipients each gate lets through or stops, right now; the sum is the audience."""
+    rows = recipients(workspace, channel, rule).order_by().values("reason").annotate(n=Count("*"))
+    return {Reason(row["reason"]): row["n"] for row in rows}
+
+
+def platforms(workspace: Workspace, channel: str, rule: Rule) -> set[str]:
+    """The platforms (Endpoint.Platform) of the devices that would be sent to."""
+    reached = recipients(workspace, channel, rule).filter(reason=Reason.PENDING).order_by()
+    return set(reached.values_list("reached__platform", flat=True).distinct()) - {""}
+
+
+def known_platforms(workspace: Workspace) -> set[str]:
+    """The platforms of all the workspace's devices: what may have subscribed to a topic, of which only FCM knows."""
+    devices = Endpoint.objects.filter(workspace=workspace, is_active=True).order_by()
+    return set(devices.values_list("platform", flat=True).distinct()) - {""}

@@ -1,0 +1,1 @@
+"""App push and web push."""

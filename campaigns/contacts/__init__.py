@@ -1,0 +1,1 @@
+"""People: their endpoints and what they agreed to."""

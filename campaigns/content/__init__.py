@@ -1,0 +1,1 @@
+"""A campaign's message: lint, and edits of a send under way."""

@@ -1,0 +1,305 @@
+"""What is wrong with a campaign before it goes out: errors stop a launch, warnings are shown, and so is what some of
+the audience's devices leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.db.models import Q
+
+from campaigns.audience import selection
+from campaigns.audience.reasons import Reason
+from campaigns.audience.segments import COLUMNS, RuleError, compile_rule, matches_attribute
+from campaigns.channels import dates, render
+from campaigns.channels.push import schema
+from campaigns.models import Campaign, Channel, Contact, Content, Endpoint, Target
+from pushpilot.lib import clock
+from pushpilot.lib.words import counted
+from tenants.models import Connection
+
+# Channels with an adapter; the others wait for theirs.
+SENDABLE = frozenset({Channel.APP_PUSH, Channel.WEB_PUSH})
+_TITLES = {"title": "title", "body": "text", "image_url": "image's address", "deep_link": "link"}
+PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem: `field` is the form field that cures it."""
+
+    is_error: bool
+    field: str
+    text: str
+    is_note: bool = False  # nothing to cure: some devices leave this out
+
+
+def active_connection(campaign: Campaign) -> Connection | None:
+    """The workspace's account that the campaign's channel is sent through."""
+    service = Connection.Service.PUSH
+    return Connection.objects.filter(workspace=campaign.workspace_id, service=service, is_active=True).first()
+
+
+def lint(campaign: Campaign, now: datetime) -> list[Finding]:
+    """All findings, errors first, notes last."""
+    contents = list(campaign.contents.all())
+    is_public = campaign.target_kind != Target.PEOPLE
+    whom = _target(campaign, contents) if is_public else _audience(campaign)
+    findings = [*_channel(campaign), *_schedule(campaign, now), *whom]
+    if not contents:
+        findings.append(Finding(True, "title", "The message is empty: write a title and a text."))
+    findings += lint_message(campaign, contents)
+    return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
+
+
+def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
+    """The findings about these contents of the campaign, saved or not, alone: errors first, notes last."""
+    is_personal = any(
+        render.is_dynamic(getattr(content, field)) for content in contents for field in render.TEXT_FIELDS
+    )
+    people = _people(campaign) if is_personal else [{}]
+    findings = [finding for content in contents for finding in _content(campaign, content, people)]
+    findings += _ignored(campaign, contents)
+    return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
+
+
+def _channel(campaign: Campaign) -> list[Finding]:
+    if campaign.channel not in SENDABLE:
+        return [
+            Finding(True, "channel", f"{campaign.get_channel_display()} cannot be sent yet; choose app or web push.")
+        ]
+    connection = active_connection(campaign)
+    if connection is None:
+        return [Finding(True, "channel", "No active connection for push. Add one under Settings → Connections.")]
+    if connection.check_ok is False:
+        text = (
+            f"The last test of the connection “{connection}” failed: {connection.check_message} "
+            "Repair it and test it again under Settings → Connections."
+        )
+        return [Finding(True, "channel", text)]
+    return []
+
+
+def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
+    if campaign.schedule_type == Campaign.Schedule.NOW:
+        return []
+    if campaign.scheduled_at is None:
+        return [Finding(True, "scheduled_at", "Choose the date and time of the send.")]
+    if campaign.schedule_type == Campaign.Schedule.AT:
+        passed = campaign.scheduled_at <= now
+        return [Finding(True, "scheduled_at", "The chosen time has passed; choose a later one.")] if passed else []
+    try:
+        dates = list(islice(campaign.dates(after=now), 2))
+    except clock.RecurrenceError as error:
+        return [Finding(True, "recurrence_rule", str(error))]
+    if not dates:
+        return [Finding(True, "recurrence_rule", clock.NO_DATE)]
+    if len(dates) == 1:
+        return [Finding(False, "repeat", "This happens once: the repetition has no second date.")]
+    return []
+
+
+def _audience(campaign: Campaign) -> list[Finding]:
+    try:
+        expected = selection.forecast(campaign.workspace, campaign.channel, campaign.audience_rule)
+    except RuleError as error:
+        return [Finding(True, "audience", str(error))]
+    if not expected:
+        return [Finding(True, "audience", "Nobody matches this audience.")]
+    if not expected.get(Reason.PENDING):
+        return [Finding(True, "audience", "Nobody in this audience can be reached on this channel.")]
+    return []
+
+
+def _target(campaign: Campaign, contents: list[Content]) -> list[Finding]:
+    """A topic or condition: public, so nothing personal, and one message for everybody."""
+    field, findings = campaign.target_kind, []
+    try:
+        schema.check_target(campaign.target_kind, campaign.target)
+    except ValueError as error:
+        findings.append(Finding(True, field, str(error)))
+    if len({content.language for content in contents}) > 1:
+        text = "A topic gets one message for everybody: keep one language, or make a topic for each."
+        findings.append(Finding(True, "title", text))
+    return findings
+
+
+def _people(campaign: Campaign) -> list[Mapping[str, Any]]:
+    """The variables of a few of the audience, and last those of somebody of whom nothing is known."""
+    nobody: Mapping[str, Any] = {}
+    if campaign.target_kind != Target.PEOPLE:
+        return [nobody]
+    try:
+        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+    except RuleError:
+        return [nobody]
+    rows = members.order_by("pk").values("external_id", "language", "country", "time_zone", "attributes")
+    return [*(_variables_of(row) for row in rows[:PEOPLE_TRIED]), nobody]
+
+
+def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    attributes = row["attributes"] if isinstance(row["attributes"], dict) else {}
+    return render.contact_variables({**row, "attributes": attributes})
+
+
+def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any]]) -> list[Finding]:
+    findings = [*_completeness(content), *_links(campaign, content)]
+    findings += [Finding(True, *problem) for problem in schema.problems(content.options, campaign.channel)]
+    is_public = campaign.target_kind != Target.PEOPLE
+    tried: list[dict[str, str]] = [{} for _ in people]
+    for field in render.TEXT_FIELDS:
+        source = getattr(content, field)
+        if is_public and render.is_dynamic(source):
+            text = "A topic's message is public and the same for everybody: take the personalisation out."
+            findings.append(Finding(True, field, text))
+            continue
+        try:
+            renderer = render.compile_text(source, campaign.workspace.zone)
+        except render.RenderError as error:
+            findings.append(Finding(True, field, f"The personalisation does not parse: {error}"))
+            continue
+        if render.is_dynamic(source):
+            findings += [*_variables(campaign, field, source), *_dates(campaign, field, source)]
+            findings += _trial(field, renderer, people, tried)
+    return [*findings, *_size(campaign, content, tried)]
+
+
+def _trial(
+    field: str, renderer: render.Renderer, people: list[Mapping[str, Any]], tried: list[dict[str, str]]
+) -> list[Finding]:
+    """Fill the text in for each of them, into `tried`. What compiles may still fail: for everybody, which stops a
+    send, or for some."""
+    failed: dict[int, str] = {}
+    for number, person in enumerate(people):
+        try:
+            tried[number][field] = renderer(person)
+        except render.RenderError as error:
+            tried[number][field], failed[number] = "", str(error).rstrip(".")
+    if not failed:
+        return []
+    known, why = len(people) - 1, next(iter(failed.values()))
+    if known and len(failed) == len(people):
+        return [Finding(True, field, f"The {_TITLES[field]} cannot be personalised for anybody: {why}.")]
+    without = "somebody of whom nothing is known"
+    of_known = len(failed) - (known in failed)
+    whom = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
+    return [Finding(False, field, f"The {_TITLES[field]} cannot be personalised for {whom}: {why}.")]
+
+
+def _completeness(content: Content) -> list[Finding]:
+    if content.options.get("silent"):
+        has_data = bool(content.options.get("data") or content.deep_link)
+        return (
+            [] if has_data else [Finding(False, "data_lines", "A silent message without data tells the app nothing.")]
+        )
+    if not content.title.strip() and not content.body.strip():
+        return [Finding(True, "title", "The message is empty: write a title and a text.")]
+    if not content.body.strip():
+        return [Finding(False, "body", "The text is empty; only the title is shown.")]
+    return [] if content.title.strip() else [Finding(False, "title", "The title is empty; only the text is shown.")]
+
+
+def _links(campaign: Campaign, content: Content) -> list[Finding]:
+    link = schema.link_problem(content.deep_link, campaign.channel)
+    found = (("deep_link", link), ("image_url", schema.image_problem(content.image_url)))
+    return [Finding(True, field, problem) for field, problem in found if problem]
+
+
+def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
+    """What some of the audience's devices leave out of the message. An option that the form hides cannot be cured."""
+    hidden = schema.hidden_options(campaign.channel, campaign.target_kind)
+    messages = [
+        {name: value for name, value in content.snapshot().items() if name not in hidden} for content in contents
+    ]
+    if not any(schema.ignored(message) for message in messages):
+        return []  # the usual case: no need to ask which devices there are
+    devices = platforms(campaign)
+    found = dict.fromkeys(problem for message in messages for problem in schema.ignored(message, devices))
+    return [Finding(False, *problem, is_note=True) for problem in found]
+
+
+def platforms(campaign: Campaign) -> set[str]:
+    """The platforms that the campaign, saved or not, would reach."""
+    if campaign.target_kind != Target.PEOPLE:
+        return selection.known_platforms(campaign.workspace)
+    if campaign.channel == Channel.WEB_PUSH:
+        return {Endpoint.Platform.WEB}
+    try:
+        return selection.platforms(campaign.workspace, campaign.channel, campaign.audience_rule)
+    except RuleError:
+        return set()
+
+
+def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> list[Finding]:
+    """The message as FCM counts it, filled in for each of those tried."""
+    message = {**content.snapshot(), "message_ref": schema.sample_reference(campaign.workspace_id)}
+    sizes = [schema.payload_bytes({**message, **texts}) for texts in tried]
+    is_public = campaign.target_kind != Target.PEOPLE
+    limit = schema.TOPIC_LIMIT_BYTES if is_public else schema.PAYLOAD_LIMIT_BYTES
+    takes = f"{'topics' if is_public else 'push services'} take {limit:,}"
+    if min(sizes) > limit:
+        return [Finding(True, "body", f"The message has {max(sizes):,} bytes; {takes}. Shorten it.")]
+    if max(sizes) > limit:
+        whom = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
+        return [Finding(False, "body", f"For {whom} the message has up to {max(sizes):,} bytes; {takes}.")]
+    if max(sizes) > 0.9 * limit:
+        text = f"The message has {max(sizes):,} of {limit:,} bytes; a long name may make it too large."
+        return [Finding(False, "body", text)]
+    return []
+
+
+def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
+    """ "first_name is missing for 13 % of this audience and has no default"."""
+    try:
+        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+    except RuleError:
+        return []
+    needed = [name for name, copes in render.variables_of(source).items() if not copes]
+    total = members.count() if needed else 0
+    findings = []
+    for name in needed if total else ():
+        missing = members.filter(_is_missing(name)).count()
+        if missing == total:
+            findings.append(Finding(False, field, f"{name} is known of nobody in this audience and has no default."))
+        elif missing:
+            share = max(1, round(100 * missing / total))
+            findings.append(
+                Finding(False, field, f"{name} is missing for {share} % of this audience and has no default.")
+            )
+    return findings
+
+
+def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
+    """ "due holds dates such as 03/04/2026 for 3 of 10 people": nobody can tell the day from the month."""
+    findings = [
+        Finding(True, field, f"The date {text} can be read in two ways. Write it in the form 2026-04-03.")
+        for text in render.dated_literals(source)
+        if dates.is_ambiguous(text)
+    ]
+    names = render.dated_variables(source)
+    try:
+        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+    except RuleError:
+        return findings
+    total = members.count() if names else 0
+    for name in names if total else ():
+        concerned = members.filter(matches_attribute(name, dates.AMBIGUOUS)).count()
+        if concerned:
+            text = (
+                f"{name} holds dates such as 03/04/2026 for {concerned:,} of {counted(total, 'person', 'people')} in"
+                " this audience. They can be read in two ways, so the text shows no date to these people."
+            )
+            findings.append(Finding(concerned == total, field, f"{text} {dates.REMEDY}"))
+    return findings
+
+
+def _is_missing(name: str) -> Q:
+    """Contacts for whom the variable is empty: an attribute fills it, and so does a column of the same name."""
+    try:
+        missing = compile_rule({"field": f"attributes.{name}", "op": "is_not_set"})
+    except RuleError:  # a name that no attribute can have
+        missing = Q(pk__isnull=False)
+    return missing & Q(**{name: ""}) if name in COLUMNS else missing

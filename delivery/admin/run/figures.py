@@ -1,0 +1,357 @@
+"""Where a run stands: its balanced account at this moment, in numbers and words. Read-only, a handful of queries."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Any
+
+from django.db.models import Q
+
+from campaigns.audience.reasons import EXPLANATIONS, UNMADE, Reason
+from campaigns.models import Campaign, Run, Target
+from delivery.admin.run import drills, held, throughput
+from delivery.admin.run.standing import Notice, notices
+from delivery.decisions import CLOSABLE, QUIET
+from delivery.engine import record
+from delivery.engine.drill import can_drill
+from delivery.models import Message, Shard
+from pushpilot.lib.words import counted, shares
+
+State = Run.State
+
+IN_FLIGHT = "in_flight"
+# What a person may decide after the engine has done its part: {button: (whom it is about, in which states)}.
+DECISIONS = {
+    "retry-failed": (Reason.REJECTED, QUIET),
+    "resend-unknown": (Reason.UNKNOWN, QUIET),
+    "close-unknown": (Reason.UNKNOWN, CLOSABLE),
+}
+IN_VAIN = "in_vain"  # completed, but nobody got it: no success, whatever the engine thinks
+TONES: dict[str, str] = {
+    State.PLANNED: "info",
+    State.PREPARING: "info",
+    State.RUNNING: "primary",
+    State.PAUSED: "warning",
+    State.FINISHING: "primary",
+    State.COMPLETED: "success",
+    State.CANCELLED: "default",
+    State.MISSED: "danger",
+    State.FAILED: "danger",
+    IN_VAIN: "danger",
+}
+UNMADE_MANY = 0.05  # this share of messages that could not be made is told above the account
+# Fates whose counts stand in sentences of the page.
+COUNTED = (IN_FLIGHT, Reason.REJECTED.slug, Reason.UNKNOWN.slug, Reason.DEFERRED.slug)
+# The parts that the figures, the bar and the account share, in this order.
+GROUPS = ("accepted", "failed", "unsure", "skipped", "waiting")
+_SLUGS = {reason.slug: reason for reason in Reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the account. `group`: of GROUPS."""
+
+    slug: str
+    label: str
+    explanation: str
+    group: str
+    count: int
+    share: float  # percent of the audience, for the width of a bar
+    percent: str  # the same in words
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Every recipient in exactly one line: Σ counts = audience."""
+
+    audience: int
+    lines: tuple[Line, ...]
+
+    def count(self, group: str) -> int:
+        return sum(line.count for line in self.lines if line.group == group)
+
+    def count_of(self, slug: str) -> int:
+        return sum(line.count for line in self.lines if line.slug == slug)
+
+    @property
+    def unmade(self) -> int:
+        return sum(self.count_of(reason.slug) for reason in UNMADE)
+
+    @property
+    def attempted(self) -> int:
+        return sum(self.count(group) for group in ("accepted", "failed", "unsure"))
+
+    @property
+    def is_balanced(self) -> bool:
+        return self.audience == sum(line.count for line in self.lines)
+
+    @property
+    def equation(self) -> str:
+        """ "5,000 = 4,893 accepted + 107 device gone"."""
+        words = " + ".join(f"{line.count:,} {line.label[0].lower()}{line.label[1:]}" for line in self.lines)
+        return f"{self.audience:,} = {words or '0'}"
+
+
+def account_of(run: Run, shards: list[Shard]) -> Account | None:
+    """The run's account now; None while its audience is not known, and of a run that never began."""
+    if run.audience_size is None or run.started_at is None:
+        return None
+    counts = record.live_account(run, shards)
+    waiting = counts.pop(Reason.PENDING.slug, 0)
+    flying = min(waiting, in_flight(run, shards))
+    deferred = min(waiting - flying, sum(held.counts(shards).values()))
+    split = {IN_FLIGHT: flying, Reason.DEFERRED.slug: deferred, Reason.PENDING.slug: waiting - flying - deferred}
+    return _account(run.audience_size, {**counts, **split})
+
+
+def in_flight(run: Run, shards: list[Shard]) -> int:
+    """Messages handed to the provider of which no answer is written yet: the open rows in the workers' windows."""
+    windows = [Q(pk__range=(shard.window_from, shard.window_to)) for shard in shards if shard.window_from is not None]
+    if not windows:
+        return 0
+    inside = reduce(lambda left, right: left | right, windows)
+    return Message.objects.filter(inside, run=run, reason=Reason.PENDING).count()
+
+
+def _account(audience: int, counts: dict[str, int]) -> Account:
+    words = shares(counts)
+    lines = [_line(slug, n, audience, words[slug]) for slug, n in counts.items() if n]
+    # What is in flight stays in its place, whatever the numbers: the bar moves enough without parts that swap.
+    lines.sort(key=lambda line: (GROUPS.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label))
+    return Account(audience, tuple(lines))
+
+
+def _line(slug: str, n: int, audience: int, percent: str) -> Line:
+    share = round(100 * n / audience, 3) if audience else 0.0
+    if slug == IN_FLIGHT:
+        return Line(
+            slug, "In flight", "Handed to the provider; its answer is not written yet.", "waiting", n, share, percent
+        )
+    reason = _SLUGS[slug]
+    explanation = EXPLANATIONS.get(reason, "")
+    if reason == Reason.PENDING:
+        explanation = "Not attempted yet, or waiting for a retry."
+    return Line(slug, reason.label, explanation, _group(reason), n, share, percent)
+
+
+def _group(reason: Reason) -> str:
+    if reason == Reason.ACCEPTED:
+        return "accepted"
+    if reason.is_failure:
+        return "failed"
+    if reason.is_unsure:
+        return "unsure"
+    return "waiting" if reason.is_waiting else "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """All that the run page shows and refreshes."""
+
+    state: str
+    label: str
+    tone: str
+    headline: str
+    is_live: bool
+    account: Account | None
+    notices: list[Notice]
+    can: list[str]
+    undo_until: datetime | None
+    rate: float | None  # messages a second: in the last seconds while it sends, on average once it has ended
+    eta_secs: int | None
+    limit: str  # what holds the rate down, in words
+    took: str
+    epoch: int
+    retired: int  # devices that it retired and nobody has revived
+    now: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        account = self.account
+        groups = {name: account.count(name) if account else 0 for name in GROUPS}
+        names = ("state", "label", "tone", "headline", "is_live", "can", "rate", "eta_secs", "limit", "took", "epoch")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "now": self.now.isoformat(),
+            "undo_until": self.undo_until.isoformat() if self.undo_until else None,
+            "notices": [asdict(notice) for notice in self.notices],
+            "audience": account.audience if account else None,
+            "counts": {
+                **groups,
+                "retired": self.retired,
+                **{slug: account.count_of(slug) if account else 0 for slug in COUNTED},
+            },
+            "lines": [asdict(line) for line in account.lines] if account else [],
+            "is_balanced": account.is_balanced if account else True,
+            "equation": account.equation if account else "",
+        }
+
+
+def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
+    """Where the run stands now. `may_send` decides which buttons it offers."""
+    shards = list(Shard.objects.filter(run=run).order_by("pk")) if run.started_at and not run.finished_at else []
+    account = account_of(run, shards)
+    waiting = account.count("waiting") if account else 0
+    is_sending = run.state == State.RUNNING and account is not None
+    limit = throughput.limit_of(run, now) if is_sending else throughput.Limit()
+    rate, eta = _average(run, account), None
+    if is_sending and account is not None:
+        rate = throughput.recent_rate(run, account.attempted, now)
+        eta = throughput.eta_secs(limit, waiting, rate, now) if waiting else None
+    can = [*verbs(run), *decisions(run, account), *held.verbs(run, shards)] if may_send else []
+    return Progress(
+        state=run.state,
+        label=run.get_state_display(),
+        tone=TONES[IN_VAIN if run.is_in_vain else run.state],
+        headline=headline(run, account, now),
+        is_live=not (run.is_ended and run.finished_at is not None),
+        account=account,
+        notices=[
+            *_unmade(run, account),
+            *notices(run, shards, limit, rate, now),
+            *held.notices(run, shards, now),
+            *drills.notices(run, shards, now),
+        ],
+        can=can,
+        undo_until=run.intended_at if can_undo(run) and run.intended_at > now else None,
+        rate=round(rate, 1) if rate is not None else None,
+        eta_secs=round(eta) if eta is not None else None,
+        limit=_limit_words(limit, rate),
+        took=_took(run),
+        epoch=run.epoch,
+        retired=run.retired,
+        now=now,
+    )
+
+
+def _unmade(run: Run, account: Account | None) -> list[Notice]:
+    if account is None or not account.unmade or account.unmade < UNMADE_MANY * (account.unmade + account.attempted):
+        return []
+    text = "The message could not be made, so FCM was not asked. The code below says why."
+    if run.target_kind == Target.PEOPLE:
+        whom = f"for {account.unmade:,} of {counted(account.audience, 'recipient')}"
+        text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
+    return [Notice("warning" if account.count("accepted") else "danger", "error", text)]
+
+
+def can_undo(run: Run) -> bool:
+    """A send "now" that is still in its undo time."""
+    return run.state == State.PLANNED and run.campaign.schedule_type == Campaign.Schedule.NOW
+
+
+def verbs(run: Run) -> list[str]:
+    """What a person may do with a run in this state."""
+    series = ["schedule", "end-series"] if run.campaign.is_series and run.campaign.ended_at is None else []
+    if run.state == State.PLANNED:
+        if can_undo(run):
+            return ["undo", "send-now"]
+        return ["skip", "move", *series, "rewrite"] if run.campaign.is_series else ["cancel", "move", "rewrite"]
+    return {
+        State.PREPARING: ["cancel", *series, "rewrite"],
+        State.RUNNING: ["pause", "cancel", *series, "rewrite", *(["drill"] if can_drill(run) else [])],
+        State.PAUSED: ["resume", "cancel", *series, "rewrite"],
+        State.MISSED: ["send-missed"],
+    }.get(State(run.state), [])
+
+
+def headline(run: Run, account: Account | None, now: datetime) -> str:
+    """The state in words, with its numbers."""
+    if account is None:
+        return _before_audience(run, now)
+    accepted, waiting, size = account.count("accepted"), account.count("waiting"), account.audience
+    if run.target_kind != Target.PEOPLE and run.started_at:
+        return _of_subscribers(run, accepted)
+    people = counted(size, "recipient")
+    match run.state:
+        case State.PAUSED:
+            return f"Paused with {waiting:,} of {people} to go"
+        case State.COMPLETED if run.is_in_vain and not account.count("unsure"):
+            return f"Nobody of {people} got it"
+        case State.COMPLETED:
+            return f"Sent to {accepted:,} of {people}" if size else "Completed: nobody was in the audience"
+        case State.CANCELLED if run.started_at is None:
+            return "Called off before it started: nobody got anything"
+        case State.CANCELLED if run.finished_at is None:
+            return "Cancelling: nothing new is sent"
+        case State.CANCELLED:
+            return f"Cancelled after {accepted:,} of {people}"
+        case State.FAILED:
+            return f"Failed after {accepted:,} of {people}"
+        case _:
+            return f"Sending: {size - waiting:,} of {people} settled"
+
+
+def _of_subscribers(run: Run, accepted: int) -> str:
+    """A topic or condition is one message, which FCM spreads to devices that only FCM knows."""
+    if accepted:
+        return "Handed to FCM for everyone subscribed"
+    match run.state:
+        case State.PAUSED:
+            return "Paused before FCM took it: nobody got anything"
+        case State.CANCELLED:
+            return "Cancelled before FCM took it"
+        case State.COMPLETED | State.FAILED:
+            return "FCM did not take it"
+        case _:
+            return "Handing it to FCM"
+
+
+def _before_audience(run: Run, now: datetime) -> str:
+    match run.state:
+        case State.PLANNED if run.intended_at <= now:
+            return "Due now: waiting for a worker"
+        case State.PLANNED:
+            return "Starts in a moment" if can_undo(run) else "Planned"
+        case State.CANCELLED if run.started_at is None:
+            return "Called off before it started: nobody got anything"
+        case State.CANCELLED:
+            return "Cancelling: nothing new is sent"
+        case State.PAUSED:
+            return "Paused before its audience was known: nobody got anything"
+        case State.MISSED:
+            return "Missed: nobody got anything"
+        case State.FAILED:
+            return "Failed before its audience was known: nobody got anything"
+    return "Preparing the audience"
+
+
+def decisions(run: Run, account: Account | None) -> list[str]:
+    """What a person may decide about who was refused, or of whom nobody knows whether they got it."""
+    if account is None or (run.is_ended and run.finished_at is None):
+        return []
+    return [
+        verb for verb, (reason, states) in DECISIONS.items() if run.state in states and account.count_of(reason.slug)
+    ]
+
+
+def _average(run: Run, account: Account | None) -> float | None:
+    """Attempted messages a second over the whole run; None until it has ended."""
+    if account is None or run.started_at is None or run.finished_at is None:
+        return None
+    secs = (run.finished_at - run.started_at).total_seconds()
+    return account.attempted / secs if account.attempted and secs > 0 else None
+
+
+def _limit_words(limit: throughput.Limit, rate: float | None) -> str:
+    """ "as fast as the campaign allows"; "" while something else is slower."""
+    if not limit.per_second or (rate is not None and rate < throughput.AT_LIMIT * limit.now):
+        return ""
+    whose = "campaign" if limit.whose == "run" else "connection"
+    return f"as fast as the {whose} allows" if rate else f"the {whose} allows {limit.per_second:,} a second"
+
+
+def _took(run: Run) -> str:
+    if run.started_at is None or run.finished_at is None:
+        return ""
+    return duration_words(run.finished_at - run.started_at)
+
+
+def duration_words(length: timedelta) -> str:
+    """ "4 s", "2 min 5 s", "3 h 12 min"."""
+    secs = round(length.total_seconds())
+    if secs < 60:
+        return f"{secs} s" if secs else "less than a second"
+    if secs < 3600:
+        return f"{secs // 60} min {secs % 60} s"
+    return f"{secs // 3600} h {secs % 3600 // 60} min"

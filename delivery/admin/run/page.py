@@ -1,0 +1,237 @@
+"""Runs in the console: the list, and the live page of one with its balanced account and its buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from django.contrib import messages
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils import timezone
+from unfold.decorators import display
+
+from campaigns.admin.words import both_clocks, moment_words, whom_words
+from campaigns.audience import selection
+from campaigns.audience.reasons import FAILED, UNSURE, Reason
+from campaigns.models import Run, Target
+from delivery.admin import panels, rewrite, wall
+from delivery.admin.run import errors, figures, recipients, shards, texts
+from delivery.admin.run.actions import VERBS
+from pushpilot.lib import clock
+from pushpilot.lib.downloads import csv_answer
+from pushpilot.lib.words import counted
+from tenants import audit, roles
+from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
+
+
+class RunAdmin(ReadOnlyAdmin):
+    list_display = ("campaign_column", "state_column", "when", "audience", "accepted", "failed", "unknown")
+    list_display_links = ("campaign_column",)
+    list_filter = ("state",)
+    search_fields = ("campaign__name",)
+    ordering = ("-intended_at", "-pk")
+    empty_title = "No campaign has been sent yet"
+    empty_text = "Each send of a campaign is a run. Its page shows who got it, who did not, and why."
+    empty_icon = "send"
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """Without the connection's credentials: a join would decrypt them for every row, and fail under a lost key."""
+        related = ("workspace", "campaign", "connection", "revision", "planned_by")
+        return super().get_queryset(request).select_related(*related).defer("connection__sealed")
+
+    # --- the list ---------------------------------------------------------------------------------------
+    @display(description="Campaign", header=True)
+    def campaign_column(self, run: Run) -> list[str]:
+        contents = run.revision.contents
+        return [run.campaign.name, str(contents[0].get("title", ""))[:80] if contents else "", run.campaign.name[:2]]
+
+    @display(description="State", label=figures.TONES, ordering="state")
+    def state_column(self, run: Run) -> tuple[str, str]:
+        return figures.IN_VAIN if run.is_in_vain else run.state, run.get_state_display()
+
+    @display(description="When", ordering="intended_at")
+    def when(self, run: Run) -> str:
+        return moment_words(run.started_at or run.intended_at, run.workspace.zone, timezone.now())
+
+    @display(description="Audience", ordering="audience_size", empty_value="–")
+    def audience(self, run: Run) -> str | None:
+        if run.target_kind != Target.PEOPLE:
+            return "Subscribers"
+        return None if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
+
+    @display(description="Accepted", empty_value="–")
+    def accepted(self, run: Run) -> str | None:
+        return f"{run.count(Reason.ACCEPTED):,}" if _is_counted(run) else None
+
+    @display(description="Failed", empty_value="–")
+    def failed(self, run: Run) -> str | None:
+        return f"{run.count(*FAILED):,}" if _is_counted(run) else None
+
+    @display(description="Unknown", empty_value="–")
+    def unknown(self, run: Run) -> str | None:
+        return f"{run.count(*UNSURE):,}" if _is_counted(run) else None
+
+    # --- addresses --------------------------------------------------------------------------------------
+    def get_urls(self) -> list[Any]:
+        def page(view: Callable[..., HttpResponseBase]) -> Any:
+            return self.admin_site.admin_view(view)
+
+        own = [
+            path("phone-wall/", page(partial(wall.page, self)), name="phone_wall"),
+            path("phone-wall/received/", page(wall.received), name="phone_wall_received"),
+            path("phone-wall/key/", page(wall.key), name="phone_wall_key"),
+            path("<int:pk>/progress/", page(self.progress_view), name="campaigns_run_progress"),
+            path("<int:pk>/errors/", page(self.errors_view), name="campaigns_run_errors"),
+            path("<int:pk>/shards/", page(self.shards_view), name="campaigns_run_shards"),
+            path("<int:pk>/rewrite/", page(partial(rewrite.page, self)), name="campaigns_run_rewrite"),
+            path("<int:pk>/recipients/", page(self.recipients_view), name="campaigns_run_recipients"),
+            path("<int:pk>/recipients.csv", page(self.export_view), name="campaigns_run_export"),
+            *(
+                path(f"<int:pk>/{verb}/", page(self.act_view), {"verb": verb}, name=f"campaigns_run_{verb}")
+                for verb in VERBS
+            ),
+        ]
+        return [*own, *super().get_urls()]
+
+    def _run(self, request: HttpRequest, pk: object) -> Run:
+        """The run, in this workspace. Raises Http404 or PermissionDenied."""
+        require(request, roles.VIEW)
+        run: Run | None = self.get_object(request, str(pk))
+        if run is None:
+            raise Http404("no such run in this workspace")
+        return run
+
+    # --- one run ----------------------------------------------------------------------------------------
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> TemplateResponse:
+        run, now = self._run(request, object_id), timezone.now()
+        where = self._progress(request, run)
+        return self.page(
+            request,
+            "delivery/run.html",
+            str(run.campaign),
+            object=run,
+            run=run,
+            progress=where,
+            data=where.as_json(),
+            audience_words=whom_words(run),
+            whole="Audience" if run.target_kind == Target.PEOPLE else "Messages",
+            moments=[(label, both_clocks(at, run.campaign, now)) for label, at in _moments(run) if at],
+            decides=set(where.can) & {*figures.DECISIONS, "try-held", "close-held", "revive"},
+            missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",
+            panels=panels.panels(request, run) if run.started_at else [],
+            may_send=roles.can(request.user, roles.SEND, run.workspace),
+            may_edit=roles.can(request.user, roles.EDIT, run.workspace),
+            was_edited=texts.was_edited(run),
+            texts=texts.texts_of(run),
+            is_recurring=run.campaign.is_series,
+            coming=_coming(run, now),
+            wall=f"{run.intended_at.astimezone(run.campaign.zone):%Y-%m-%dT%H:%M}",
+            has_wall=run.connection is not None and run.connection.is_sandbox,
+        )
+
+    def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
+        """Asked every second by each open run page, until the run has ended."""
+        where = self._progress(request, self._run(request, pk))
+        return JsonResponse(where.as_json(), headers={"Cache-Control": "no-store"})
+
+    def _progress(self, request: HttpRequest, run: Run) -> figures.Progress:
+        return figures.read(run, timezone.now(), may_send=roles.can(request.user, roles.SEND, run.workspace))
+
+    def errors_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
+        """The provider's codes with counts and examples, as a piece of the run page. Reads every row of the run, so
+        it is asked for once the run has ended, or on demand."""
+        run = self._run(request, pk)
+        groups, has_more = errors.groups_of(run)
+        context = {"run": run, "groups": groups, "has_more": has_more}
+        return TemplateResponse(request, "delivery/run_errors.html", context)
+
+    def shards_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
+        """The shards and their workers, as a piece of the run page: asked for while somebody looks at them."""
+        run = self._run(request, pk)
+        return TemplateResponse(request, "delivery/run_shards.html", shards.table_of(run, timezone.now()))
+
+    def act_view(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+        """The buttons of delivery.admin.run.actions."""
+        require(request, roles.SEND)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        said = VERBS[verb](self._run(request, pk), request.user, request.POST)  # type: ignore[arg-type]
+        messages.add_message(request, messages.SUCCESS if said.is_done else messages.INFO, said.text)
+        return redirect("admin:campaigns_run_change", said.run.pk)
+
+    # --- its recipients ---------------------------------------------------------------------------------
+    def recipients_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
+        run = self._run(request, pk)
+        wanted = recipients.read_filter(request.GET, run)
+        may_send = roles.can(request.user, roles.SEND, run.workspace)
+        rows, following = recipients.page_of(run, wanted, shows_refs=may_send)
+        account = self._progress(request, run).account
+        return self.page(
+            request,
+            "delivery/recipients.html",
+            "Recipients",
+            object=run,
+            run=run,
+            rows=rows,
+            following=following,
+            wanted=wanted,
+            was_edited=texts.was_edited(run),
+            may_send=may_send,
+            choices=recipients.choices(account),
+            total=counted(account.audience, "recipient") if account else "",
+            may_export=roles.can(request.user, roles.EXPORT, run.workspace),
+        )
+
+    def export_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """The recipients that the filter shows, as CSV, streamed."""
+        require(request, roles.EXPORT)
+        run = self._run(request, pk)
+        wanted = recipients.read_filter(request.GET, run)
+        audit.record(
+            workspace_of(request), "recipients exported", run.campaign, by=request.user,  # type: ignore[arg-type]
+            detail={"run": run.pk, "filter": wanted.query},
+        )  # fmt: skip
+        return csv_answer(request, f"run-{run.pk}-recipients.csv", recipients.csv_rows(run, wanted))
+
+
+def _is_counted(run: Run) -> bool:
+    return run.started_at is not None and run.finished_at is not None
+
+
+def _coming(run: Run, now: datetime) -> list[str]:
+    """The next three sends of its series after this one."""
+    campaign = run.campaign
+    if not campaign.is_series or campaign.ended_at is not None or campaign.is_editable:
+        return []
+    try:
+        dates = list(islice(campaign.dates(after=max(run.slot, now)), 3))
+    except clock.RecurrenceError:
+        return []
+    return [moment_words(at, campaign.zone, now) for at in dates]
+
+
+def _missed_words(run: Run, now: datetime) -> str:
+    """Whom the missed run would reach today, by the gates that its start would ask."""
+    planned = f"It was planned for {moment_words(run.intended_at, run.workspace.zone, now)}."
+    if run.target_kind != Target.PEOPLE:
+        return planned
+    reached = selection.forecast(run.workspace, run.campaign.channel, run.audience_rule).get(Reason.PENDING, 0)
+    return f"{planned} Today it would reach {counted(reached, 'device')}."
+
+
+def _moments(run: Run) -> list[tuple[str, datetime | None]]:
+    ends = None if run.is_ended else run.ends_at
+    return [
+        ("Planned for", run.intended_at), ("Started", run.started_at), ("Stops sending", ends),
+        ("Ended", run.finished_at),
+    ]  # fmt: skip

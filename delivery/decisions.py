@@ -1,0 +1,151 @@
+"""What a person decides after the engine has done its part: try the refused ones again, send or close the unknown ones,
+try or give up a platform that is held, revive the devices that a run retired.
+
+Terminal rows change here and nowhere else, each time with an entry in the trail.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from campaigns.audience.reasons import Reason
+from campaigns.contacts import endpoints
+from campaigns.content.lint import active_connection
+from campaigns.models import Campaign, Run
+from delivery.engine import reach, record
+from delivery.engine.record import Tally
+from delivery.models import Reach, Shard
+from pushpilot.lib import wake
+from tenants import audit
+from tenants.models import User
+from tenants.workspaces import hold_open
+
+State = Run.State
+QUIET = (State.COMPLETED, State.PAUSED)
+CLOSABLE = (*QUIET, State.CANCELLED, State.FAILED)
+
+
+class NotNow(Exception):
+    """The run is not in a state for this; the message says why, for whoever pressed the button."""
+
+
+def retry_failed(run: Run, *, by: User) -> int:
+    """Who was refused waits to be sent to again; returns how many. Raises NotNow."""
+    return _send_again(run, Reason.REJECTED, by, "refused messages sent again")
+
+
+def resend_unknown(run: Run, *, by: User) -> int:
+    """Who may or may not have got it waits again, flagged as a possible duplicate; returns how many. Raises NotNow."""
+    return _send_again(run, Reason.UNKNOWN, by, "unknown messages sent again")
+
+
+@transaction.atomic
+def close_unknown(run: Run, *, by: User) -> int:
+    """Who may or may not have got it is left so for good; returns how many. Raises NotNow."""
+    held = _held(run, CLOSABLE)
+    moved = record.reopen(held, Reason.UNKNOWN, to=Reason.UNKNOWN_CLOSED)
+    if not moved:
+        raise NotNow("Nothing is unknown any more.")
+    Run.objects.filter(pk=held.pk).update(
+        tally=_settled_elsewhere(held) if held.finished_at is None else record.account(held)
+    )
+    audit.record(run.workspace, "unknown messages closed", run.campaign, by=by, detail={"run": run.pk, "count": moved})
+    return moved
+
+
+@transaction.atomic
+def try_held(run: Run, *, by: User) -> int:
+    """One message to each platform that the run waits for is tried now; returns how many recipients wait. Raises
+    NotNow."""
+    waiting = Shard.objects.filter(run=run, run__state=State.RUNNING, state=Shard.State.HELD)
+    count = sum(record.add({}, *waiting.values_list("held", flat=True)).values())
+    holds = Reach.objects.filter(connection=run.connection_id).exclude(held_since=None)
+    if not count or not holds.update(probe_at=timezone.now()):
+        raise NotNow("Nothing waits for a platform any more.")
+    audit.record(
+        run.workspace, "held platform tried again", run.campaign, by=by, detail={"run": run.pk, "count": count}
+    )
+    wake.ring("tick")
+    return count
+
+
+@transaction.atomic
+def close_held(run: Run, *, by: User) -> int:
+    """The run ends without the recipients that wait for a platform: they are rejected. Returns how many. Raises
+    NotNow."""
+    Run.objects.select_for_update().get(pk=run.pk)
+    waiting = Shard.objects.filter(run=run, run__state__in=(State.RUNNING, State.PAUSED), state=Shard.State.HELD)
+    count = sum(reach.give_up(shard) for shard in waiting)
+    if not count:
+        raise NotNow("Nothing waits for a platform any more.")
+    audit.record(run.workspace, "held recipients closed", run.campaign, by=by, detail={"run": run.pk, "count": count})
+    wake.ring("tick")
+    return count
+
+
+def revive(run: Run, *, by: User) -> int:
+    """The devices that the run retired are sent to again; those that registered again since, or were retired for
+    another reason, stay as they are. Returns how many. Raises NotNow.
+
+    Shard by shard, each committed, for at most endpoints.RETIRING: what is left then is for the next call.
+    """
+    with transaction.atomic():
+        held = _held(run, CLOSABLE)
+    found: Counter[str] = Counter()
+    until, left = timezone.now() + endpoints.RETIRING, 0
+    for shard in Shard.objects.filter(run=held).select_related("run").order_by("pk"):
+        if timezone.now() >= until:
+            left = max(1, held.retired - found.total())
+            break
+        found += record.revive(shard)
+    Run.objects.filter(pk=run.pk).update(retired=left)
+    if not found:
+        raise NotNow("None of the devices that it retired is still retired for that reason.")
+    detail = {"run": run.pk, "count": found.total(), "retired_for": dict(found)}
+    audit.record(run.workspace, "devices revived", run.campaign, by=by, detail=detail)
+    return found.total()
+
+
+@transaction.atomic
+def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
+    held = _held(run, QUIET)
+    moved = record.reopen(held, reason, to=Reason.PENDING)
+    if not moved:
+        raise NotNow("There is nobody to send to again.")
+    changes: dict[str, Any] = {"tally": _settled_elsewhere(held), "last_outcomes": ""}
+    if held.state == State.COMPLETED:
+        # Whoever presses the button wants it sent now: an end that has passed would close it at once.
+        changes |= {
+            "state": State.RUNNING, "epoch": F("epoch") + 1, "finished_at": None, "ends_at": None, "last_error": "",
+            "connection": active_connection(held.campaign),
+        }  # fmt: skip
+        Campaign.objects.filter(pk=held.campaign_id).update(status=Campaign.Status.RUNNING)
+    Run.objects.filter(pk=held.pk).update(**changes)
+    audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk, "count": moved})
+    wake.ring("work")
+    return moved
+
+
+def _held(run: Run, states: tuple[str, ...]) -> Run:
+    """The run, locked and quiet. Raises NotNow."""
+    if not hold_open(run.workspace):
+        raise NotNow("The workspace is being deleted.")
+    held = Run.objects.select_for_update().get(pk=run.pk)
+    if held.state not in states or (held.is_ended and held.finished_at is None):
+        raise NotNow(f"The run is {held.get_state_display().lower()}: pause it, or wait until it has ended.")
+    if Shard.objects.filter(run=held, state=Shard.State.LEASED).exists():
+        raise NotNow("A worker is still writing down answers. Try again in a moment.")
+    return held
+
+
+def _settled_elsewhere(run: Run) -> Tally:
+    """The account without what the shards have settled and what waits: what a run under way holds as its own tally."""
+    settled = record.add({}, *Shard.objects.filter(run=run).values_list("tally", flat=True))
+    waiting = {reason.slug for reason in Reason if reason.is_waiting}
+    account = {slug: n for slug, n in record.account(run).items() if slug not in waiting}
+    return {slug: left for slug, n in account.items() if (left := n - settled.get(slug, 0))}

@@ -1,0 +1,1 @@
+"""The send pipeline. Read pipeline first, then work."""

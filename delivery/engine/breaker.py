@@ -1,0 +1,78 @@
+"""The circuit breaker: when too many of a run's last messages go wrong, it pauses before it harms more."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from delivery.providers.base import Outcome, Verdict
+
+OF_LAST = 200
+LEAST = 10  # so many of a cause alarm nobody, whatever their share: a run to three people never trips
+HANDFUL = 5  # answers that speak against our own account, before it has ever been taken
+TROUBLE_MOST = 40  # answers 500 and 503 of OF_LAST: the provider needs a break, no person needs to decide
+# Cause: (share of the last messages that is still borne beyond LEAST, what the owner reads). Old lists lose a third of
+# their devices between two sends, so gone devices alone are no alarm: with these limits a third of them trips one run
+# in twenty thousand, and 19 of 19 trip at once.
+CAUSES = {
+    "ambiguous": (0.15, "nobody knows whether the provider got them: the network or the provider is in trouble"),
+    "refused": (0.15, "the provider refused them for good"),
+    "mismatch": (
+        0.45,
+        "these devices belong to another Firebase project than the connection's. No device was retired. Connect the "
+        "service account of the app's own project under Connections, then resume, and send again to the rejected",
+    ),
+    "gone": (0.45, "the devices are gone; is this the right Firebase project?"),
+}
+_CAUSE_OF = {
+    Verdict.MAYBE_LATER: "trouble",
+    Verdict.AMBIGUOUS: "ambiguous",
+    Verdict.REFUSED: "refused",
+    Verdict.PLATFORM_BROKEN: "refused",  # of a device alone; where its platform is held, nothing is noted
+    Verdict.WRONG_SENDER: "mismatch",
+    Verdict.GONE: "gone",
+}
+
+
+class Breaker:
+    """Watches one worker's outcomes of a run. `waived`: causes that a person has resumed the run in spite of; `last`:
+    the `memory` of whoever handed a shard of the run back before: a slow run changes hands every few messages.
+    `is_proven`: the provider has taken messages of this account for devices; until then a HANDFUL of devices that
+    belong to another sender trips."""
+
+    def __init__(self, waived: Iterable[str], last: str = "", *, is_proven: bool = True) -> None:
+        self._causes = CAUSES.keys() - set(waived)
+        self._last = deque(last, maxlen=OF_LAST)
+        self._counts = Counter(last)
+        self.is_proven = is_proven
+
+    def note(self, outcome: Outcome) -> str:
+        """The cause that is over its limit now, or nothing."""
+        if len(self._last) == OF_LAST:
+            self._counts[self._last[0]] -= 1
+        cause = _CAUSE_OF.get(outcome.verdict, "")
+        letter = _letter(cause)
+        self._last.append(letter)
+        self._counts[letter] += 1
+        return cause if cause in self._causes and self._counts[letter] > self._most(cause) else ""
+
+    def _most(self, cause: str) -> float:
+        if cause == "mismatch" and not self.is_proven:
+            return HANDFUL - 1
+        return LEAST + CAUSES[cause][0] * len(self._last)
+
+    @property
+    def is_in_trouble(self) -> bool:
+        return self._counts[_letter("trouble")] > TROUBLE_MOST
+
+    @property
+    def memory(self) -> str:
+        """The last outcomes, a letter each."""
+        return "".join(self._last)
+
+    def sentence(self, cause: str) -> str:
+        return f"{self._counts[_letter(cause)]} of the last {len(self._last)} messages: {CAUSES[cause][1]}."
+
+
+def _letter(cause: str) -> str:
+    return cause[:1] or "."

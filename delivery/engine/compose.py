@@ -1,0 +1,96 @@
+"""What goes out: a run's contents compiled once, filled per recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import tzinfo
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from campaigns.audience.reasons import Reason
+from campaigns.channels.payload import PayloadTemplate, slot
+from campaigns.channels.render import ContentTemplate, RenderError, compile_content, contact_variables
+from campaigns.models import Run
+from delivery.providers import fcm
+from pushpilot.lib.signing import sign_reference
+
+
+class NotComposable(Exception):
+    """This recipient cannot get the message: `reason` goes into the ledger, `code` beside it."""
+
+    def __init__(self, reason: Reason, code: str) -> None:
+        super().__init__(code)
+        self.reason, self.code = reason, code
+
+
+class Recipient(msgspec.Struct, frozen=True, gc=False):
+    """One waiting row of the ledger with what composing needs."""
+
+    message_id: int
+    endpoint_id: int | None  # None: a topic or condition
+    kind: str  # token | fid | topic | condition
+    value: str
+    retries: int
+    contact: Mapping[str, Any]  # external_id, language, country, time_zone, attributes
+    duplicates: int = 0  # how often it may have got the message already
+    platform: str = ""  # of Endpoint.Platform; "": the app did not say
+
+
+class _Compiled:
+    """One content: its text renderers, and FCM's message with slots, one per kind of target."""
+
+    def __init__(self, snapshot: dict[str, Any], zone: tzinfo) -> None:
+        self.snapshot = snapshot
+        self.content: ContentTemplate = compile_content(snapshot, zone)
+        self.by_kind: dict[str, PayloadTemplate] = {}
+
+    def payload(self, kind: str) -> PayloadTemplate:
+        if kind not in self.by_kind:
+            dynamic = {name: slot(name) for name in self.content.dynamic}
+            push = {**self.content.static, **dynamic, "message_ref": slot("ref")}
+            message = fcm.build_message(push, target=(kind, slot("target")), expires=slot("expires"))
+            slots = [*dynamic, "ref", "target", "expires"]
+            self.by_kind[kind] = PayloadTemplate.compile(fcm.envelope(message), slots)
+        return self.by_kind[kind]
+
+
+class Composer:
+    """Composes request bodies for one run of a workspace with this language and time zone. Raises RenderError at once
+    if a content does not compile."""
+
+    def __init__(self, run: Run, default_language: str, zone: tzinfo) -> None:
+        self.run, self.default_language, self.revision = run, default_language, run.revision.number
+        self.by_language = {content["language"]: _Compiled(content, zone) for content in run.revision.contents}
+
+    @cached_property
+    def fallback(self) -> _Compiled:
+        return self.by_language.get(self.default_language) or next(iter(self.by_language.values()))
+
+    def compose(self, recipient: Recipient) -> bytes:
+        """The body of the send request. Raises NotComposable."""
+        compiled = self._content_for(str(recipient.contact["language"]))
+        limit = fcm.limit_bytes(recipient.kind)
+        if recipient.endpoint_id is None and compiled.content.dynamic:
+            # Lint stops it before the launch; a topic's message must not go out with its holes empty.
+            raise NotComposable(Reason.RENDER_ERROR, "personalised message to a topic")
+        try:
+            values = compiled.content.render(contact_variables(recipient.contact))
+        except RenderError as error:
+            raise NotComposable(Reason.RENDER_ERROR, str(error)) from error
+        reference = sign_reference(self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id)
+        values |= {"ref": reference, "target": recipient.value, "expires": fcm.expiry(compiled.snapshot)}
+        payload = compiled.payload(recipient.kind)
+        body = payload.fill(values)
+        # The body holds more than what FCM counts: only a long one needs counting.
+        if len(body) > limit:
+            counted = fcm.payload_bytes(payload.as_dict(values)["message"])
+            if counted > limit:
+                raise NotComposable(Reason.PAYLOAD_TOO_LARGE, f"{counted} bytes")
+        return body
+
+    def _content_for(self, language: str) -> _Compiled:
+        """pt-BR → pt → the workspace's default language → the first content."""
+        base = language.split("-")[0]
+        return self.by_language.get(language) or self.by_language.get(base) or self.fallback

@@ -1,0 +1,172 @@
+"""Leases on shards: who works on what, the fence before every send, and what becomes of a dead worker's window."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from os import getpid
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
+
+from campaigns.models import AmbiguityPolicy, Run
+from delivery.engine import record, statements
+from delivery.engine.record import Tally
+from delivery.models import Shard
+
+LEASE = timedelta(seconds=settings.LEASE_SECS)
+# The first and last message id that may be in flight.
+Window = tuple[int, int] | tuple[None, None]
+NOTHING: Window = (None, None)
+
+
+def worker_name() -> str:
+    """Which process this is, for people who read the shard table."""
+    return f"{socket.gethostname()[:40]}:{getpid()}"
+
+
+@dataclass
+class Lease:
+    """A shard that is ours until `release`, or until we are silent for LEASE."""
+
+    shard: Shard
+    owner: str
+    epoch: int
+    tally: Tally = field(default_factory=dict)
+    is_stale: bool = False  # a commit failed: it may have happened or not, so the row's own tally counts
+
+    def fence(self, window: Window, finished: Tally) -> bool:
+        """Move the window in the database; only if this returns True may anything in it be sent.
+
+        Fails when the lease was lost, or the run was paused, cancelled or edited since we took it.
+        """
+        sending = (
+            f" AND lease_until > {statements.database_now()} AND EXISTS (SELECT 1 FROM campaigns_run r "  # noqa: S608
+            "WHERE r.id = delivery_shard.run_id AND r.state = 'running' AND r.epoch = %s)"
+        )
+        return self._move(window, finished, sending, [self.epoch])
+
+    def keep(self, window: Window, finished: Tally) -> bool:
+        """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
+        return self._move(window, finished, "", [])
+
+    def is_current(self) -> bool:
+        """Whether the run still sends what it did when we took the shard."""
+        return Run.objects.filter(pk=self.shard.run_id, state=Run.State.RUNNING, epoch=self.epoch).exists()
+
+    def _move(self, window: Window, finished: Tally, also: str, values: list[int]) -> bool:
+        tally = self._tally_with(finished)
+        moved = statements.run(
+            "UPDATE delivery_shard SET window_from = %s, window_to = %s, tally = %s, "  # noqa: S608 - SQL of ours
+            f"lease_until = {statements.database_now(LEASE)} "
+            f"WHERE id = %s AND state = 'leased' AND owner = %s{also} RETURNING id",
+            [*window, msgspec.json.encode(tally).decode(), self.shard.pk, self.owner, *values],
+        )
+        if moved:
+            self.tally = tally
+        return bool(moved)
+
+    def release(self, *, done: bool, not_before: datetime) -> None:
+        """Hand the shard back, done or for another slice. Its window must be empty."""
+        state = Shard.State.DONE if done else Shard.State.OPEN
+        if done and self.shard.held:
+            state = Shard.State.HELD
+        self._mine().update(state=state, owner="", lease_until=None, not_before=not_before)
+
+    def count_held(self, until: datetime) -> None:
+        """Count the rows that wait for a platform; as long as there are any, they are given up at the first `until`."""
+        self.shard.held = record.deferred(self.shard)
+        self.shard.held_until = (self.shard.held_until or until) if self.shard.held else None
+        self._mine().update(held=self.shard.held, held_until=self.shard.held_until)
+
+    def _tally_with(self, finished: Tally) -> Tally:
+        if self.is_stale:
+            self.tally = Shard.objects.values_list("tally", flat=True).get(pk=self.shard.pk)
+            self.is_stale = False
+        return record.add(self.tally, finished)
+
+    def _mine(self) -> QuerySet[Shard, Shard]:
+        return Shard.objects.filter(pk=self.shard.pk, state=Shard.State.LEASED, owner=self.owner)
+
+
+def claim(now: datetime) -> Lease | None:
+    """Lease one shard of a running run: an open one, or one whose worker died. None if there is nothing to do.
+
+    Call with every workspace visible; a dead worker's window is settled in the same transaction.
+    """
+    free = Q(state=Shard.State.OPEN, not_before__lte=now) | Q(state=Shard.State.LEASED, lease_until__lt=Now())
+    for run_id in _in_turn(free):
+        for shard in Shard.objects.filter(free, run_id=run_id).select_related("run").order_by("not_before", "pk")[:8]:
+            lease = _take(shard, now)
+            if lease is not None:
+                return lease
+    return None
+
+
+def next_moment() -> datetime | None:
+    """When there is something to claim at the latest: a shard that waits, or one whose worker may have died by then and
+    would wait for the sweep. None if nothing is being sent. Call with every workspace visible."""
+    left = Shard.objects.filter(run__state=Run.State.RUNNING)
+    found = left.aggregate(
+        open=Min("not_before", filter=Q(state=Shard.State.OPEN)),
+        held=Min("lease_until", filter=Q(state=Shard.State.LEASED)),
+    )
+    return min((moment for moment in found.values() if moment is not None), default=None)
+
+
+def _in_turn(free: Q) -> list[int]:
+    """Running runs with a free shard: first of the workspace with the fewest workers, then who waits the longest. So a
+    campaign to a thousand does not wait behind one to a million, whosesoever that is."""
+    shards = Shard.objects.order_by()
+    busy = shards.filter(workspace=OuterRef("workspace"), state=Shard.State.LEASED, lease_until__gte=Now())
+    served = shards.filter(run=OuterRef("pk")).values("run").annotate(last=Max("leased_at"))
+    runs = Run.objects.filter(Exists(shards.filter(free, run=OuterRef("pk"))), state=Run.State.RUNNING).annotate(
+        busy=Coalesce(Subquery(busy.values("workspace").annotate(n=Count("pk")).values("n")), 0),
+        served=Subquery(served.values("last")),
+    )
+    return list(runs.order_by("busy", F("served").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:20])
+
+
+@transaction.atomic
+def _take(shard: Shard, now: datetime) -> Lease | None:
+    owner = f"{worker_name()}:{secrets.token_hex(4)}"
+    seen = Shard.objects.filter(pk=shard.pk, state=shard.state, owner=shard.owner)
+    if shard.state == Shard.State.LEASED:
+        seen = seen.filter(lease_until__lt=Now())
+    taken = seen.update(
+        state=Shard.State.LEASED, owner=owner, lease_until=Now() + LEASE, leased_at=now,
+        attempts=F("attempts") + (1 if shard.state == Shard.State.LEASED else 0),
+    )  # fmt: skip
+    if not taken:
+        return None
+    shard.refresh_from_db()
+    lease = Lease(shard, owner, shard.run.epoch, shard.tally)
+    lost = settle_window(shard, now)
+    # Only now: what the dead worker had in flight was of the revision that it took.
+    Shard.objects.filter(pk=shard.pk).update(revision=shard.run.revision.number)
+    record.wake_retries(shard, now)
+    return lease if lease.keep(NOTHING, lost) else None
+
+
+def settle_window(shard: Shard, now: datetime) -> Tally:
+    """What a dead worker had in flight: unknown (the default policy), or waiting again and flagged."""
+    return record.mark_window(shard, now, is_resend=shard.run.ambiguity_policy == AmbiguityPolicy.RESEND)
+
+
+@transaction.atomic
+def bury(shard: Shard, now: datetime) -> bool:
+    """Settle an orphaned shard of a run that no longer sends (paused, cancelled). False if its worker lives."""
+    owner = f"{worker_name()}:buried"
+    orphan = Shard.objects.filter(pk=shard.pk, state=Shard.State.LEASED, lease_until__lt=Now())
+    if not orphan.update(owner=owner, lease_until=Now() + LEASE):
+        return False
+    shard.refresh_from_db()
+    lease = Lease(shard, owner, shard.run.epoch, shard.tally)
+    lease.keep(NOTHING, settle_window(shard, now))
+    lease.release(done=False, not_before=now)
+    return True

@@ -1,0 +1,183 @@
+"""How fast a run may send: token buckets, one per connection and one per run that has a limit of its own, shared by all
+workers. They are rows, so they survive a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from campaigns.models import Run
+from delivery.engine import statements
+from delivery.engine.installation import CLOCK_LIMIT
+from delivery.engine.statements import stamp
+from delivery.models import Pace
+from tenants.models import Connection
+
+BURST = timedelta(seconds=1)
+# FCM asks to ramp up over at least 60 s: a rate above this many a second begins there and grows for a minute.
+RAMP, RAMP_FLOOR = timedelta(seconds=60), 1000
+LONGEST_BREAK = timedelta(hours=1)  # whatever a provider asks for: then it is asked again
+IDLE = timedelta(minutes=5)  # after that the next message begins a new ramp
+SLOWEST = 0.05  # of the full rate; a provider that answers 429 halves it each time
+# FCM: "avoid sending within 2 minutes around :00, :15, :30 and :45".
+QUARTER, AROUND = 15 * 60, 2 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing may go before `until`. `why`: asked (the provider said Retry-After), quarter_hour, connection or run
+    (its limit of messages a second)."""
+
+    until: datetime
+    why: str
+
+
+@dataclass(slots=True)
+class _Bucket:
+    whose: str  # connection or run
+    per_second: int
+    pk: int
+    tokens: float
+    refilled_at: datetime
+    ramp_from: datetime
+    ramp_base: float
+    closed_until: datetime | None
+
+    def share(self, now: datetime) -> float:
+        return share(self.ramp_from, self.ramp_base, now)
+
+    def refill(self, now: datetime) -> None:
+        if now - self.refilled_at > IDLE:
+            self.ramp_from, self.ramp_base = now, first_share(self.per_second)
+        if self.refilled_at - now > 2 * CLOCK_LIMIT:  # by a clock that was wrong: nothing would be refilled until then
+            self.refilled_at = self.ramp_from = now
+        rate = self.per_second * self.share(now)
+        elapsed_secs = max(0.0, (now - self.refilled_at).total_seconds())
+        self.tokens = min(rate * BURST.total_seconds(), self.tokens + elapsed_secs * rate)
+        # A worker whose clock is behind must not turn the bucket's clock back: the same second would fill it twice.
+        self.refilled_at = max(now, self.refilled_at)
+
+    def missing(self, wanted: int, now: datetime) -> timedelta:
+        """How long until `wanted` tokens are there, or a burst of them."""
+        rate = max(self.per_second * self.share(now), 0.001)
+        enough = max(1.0, min(wanted, rate * BURST.total_seconds()))
+        return timedelta(seconds=max(0.0, (enough - self.tokens) / rate))
+
+
+def share(ramp_from: datetime, ramp_base: float, now: datetime) -> float:
+    """How much of the full rate a bucket allows: from `ramp_base` it grows to all of it within RAMP."""
+    return ramp_base + (1 - ramp_base) * min(1.0, max(0.0, (now - ramp_from) / RAMP))
+
+
+def first_share(per_second: int) -> float:
+    return min(1.0, RAMP_FLOOR / per_second) if per_second else 1.0
+
+
+def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
+    """How many of `wanted` messages may go now. Call inside the transaction that moves the fence: it locks the buckets
+    until that commits."""
+    if wanted <= 0 or (run.avoid_quarter_hours and quarter_hour_until(now)):
+        return 0
+    buckets = _buckets(run, connection, now, is_taking=True)
+    if any(still_closed(bucket.closed_until, now) for bucket in buckets):
+        return 0
+    limited = [bucket for bucket in buckets if bucket.per_second]
+    for bucket in limited:
+        bucket.refill(now)
+    granted = min([wanted, *(int(bucket.tokens) for bucket in limited)])
+    for bucket in limited:
+        bucket.tokens -= granted
+        _store(bucket)
+    for bucket in buckets:
+        if (
+            bucket.closed_until and not bucket.per_second
+        ):  # over, or of a wrong clock: it must not come true hours later
+            Pace.objects.filter(pk=bucket.pk, closed_until=bucket.closed_until).update(closed_until=None)
+    return granted
+
+
+def hold(run: Run, connection: Connection, wanted: int, now: datetime) -> Hold | None:
+    """What keeps `wanted` messages (or as many as a second's worth) waiting; None if they may go. Locks nothing."""
+    holds = []
+    if run.avoid_quarter_hours and (quarter := quarter_hour_until(now)):
+        holds.append(Hold(quarter, "quarter_hour"))
+    for bucket in _buckets(run, connection, now, is_taking=False):
+        if closed := still_closed(bucket.closed_until, now):
+            holds.append(Hold(closed, "asked"))
+        elif bucket.per_second:
+            bucket.refill(now)
+            if wait := bucket.missing(wanted, now):
+                holds.append(Hold(now + wait, bucket.whose))
+    return max(holds, key=lambda hold: hold.until, default=None)
+
+
+def quarter_hour_until(now: datetime) -> datetime | None:
+    """When the time around a quarter of the hour is over; None outside of it."""
+    into = (now.minute * 60 + now.second + AROUND) % QUARTER
+    if into >= 2 * AROUND:
+        return None
+    return now.replace(microsecond=0) + timedelta(seconds=2 * AROUND - into)
+
+
+def close(connection: Connection, until: datetime, now: datetime, *, is_throttled: bool) -> None:
+    """Nobody takes anything before `until`. `is_throttled`: the provider said that we are too fast (429), so the rate
+    begins again at half of what it was. Answers to one burst count once."""
+    until = min(until, now + LONGEST_BREAK)
+    bucket, _ = Pace.objects.get_or_create(connection=connection, defaults=_new(connection.per_second, now))
+    if still_closed(bucket.closed_until, now):
+        Pace.objects.filter(pk=bucket.pk, closed_until__lt=until).update(closed_until=until)
+        return
+    changes: dict[str, object] = {"closed_until": until}
+    if is_throttled:
+        slower = share(bucket.ramp_from, bucket.ramp_base, now) / 2
+        changes |= {"ramp_from": until, "ramp_base": max(SLOWEST, slower), "tokens": 0.0}
+    Pace.objects.filter(pk=bucket.pk).update(**changes)
+
+
+def still_closed(until: datetime | None, now: datetime) -> datetime | None:
+    """`until`, while nothing may go. A time too far ahead was written by a clock that was wrong."""
+    return until if until is not None and now < until <= now + LONGEST_BREAK + 2 * CLOCK_LIMIT else None
+
+
+def _buckets(run: Run, connection: Connection, now: datetime, *, is_taking: bool) -> list[_Bucket]:
+    """The connection's before the run's, everywhere: workers that lock both in one order never deadlock."""
+    wanted = [("connection", connection.pk, connection.per_second)]
+    if run.per_second:
+        wanted.append(("run", run.pk, run.per_second))
+    found = []
+    for whose, key, per_second in wanted:
+        bucket = _read(whose, key, per_second, is_locked=is_taking and per_second > 0)
+        if bucket is None and is_taking and per_second:
+            fresh = Pace(**{f"{whose}_id": key}, **_new(per_second, now))
+            Pace.objects.bulk_create([fresh], ignore_conflicts=True)  # another worker may be first
+            bucket = _read(whose, key, per_second, is_locked=True)
+        if bucket is not None:
+            found.append(bucket)
+    return found
+
+
+def _read(whose: str, key: int, per_second: int, *, is_locked: bool) -> _Bucket | None:
+    sql = (
+        "SELECT id, tokens, refilled_at, ramp_from, ramp_base, closed_until FROM delivery_pace "  # noqa: S608
+        f"WHERE {whose}_id = %s{' FOR UPDATE' if is_locked and statements.is_postgresql() else ''}"
+    )
+    for pk, tokens, refilled_at, ramp_from, ramp_base, closed_until in statements.run(sql, [key]):
+        times = (statements.moment(refilled_at), statements.moment(ramp_from))
+        closed = statements.moment(closed_until) if closed_until else None
+        return _Bucket(whose, per_second, pk, tokens, *times, ramp_base, closed)
+    return None
+
+
+def _store(bucket: _Bucket) -> None:
+    statements.run(
+        "UPDATE delivery_pace SET tokens = %s, refilled_at = %s, ramp_from = %s, ramp_base = %s, closed_until = NULL "
+        "WHERE id = %s",
+        [bucket.tokens, stamp(bucket.refilled_at), stamp(bucket.ramp_from), bucket.ramp_base, bucket.pk],
+    )
+
+
+def _new(per_second: int, now: datetime) -> dict[str, object]:
+    begin = first_share(per_second)
+    return {
+        "tokens": per_second * begin * BURST.total_seconds(), "refilled_at": now, "ramp_from": now, "ramp_base": begin,
+    }  # fmt: skip

@@ -1,0 +1,297 @@
+"""The send pipeline. A tick asks for due runs; each claimed Run fixes its audience once, is cut into Shards, and each
+shard is worked: take what the pace allows, render, move the fence, send, record. The last shard closes the run.
+
+Each hand-over is a row and each claim a conditional update, so any worker may die anywhere (ENGINE.md §2).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from campaigns import plan
+from campaigns.audience import selection
+from campaigns.audience.reasons import Reason
+from campaigns.contacts import consent
+from campaigns.content.lint import active_connection
+from campaigns.models import Campaign, Contact, Run, Target
+from delivery.engine import heartbeat, installation, leases, reach, record
+from delivery.engine.leases import LEASE
+from delivery.engine.work import work_shard
+from delivery.models import Message, Shard
+from pushpilot.lib import wake
+from tenants import audit
+from tenants.scope import every_workspace, scope
+from tenants.workspaces import hold_open
+
+logger = logging.getLogger(__name__)
+
+State = Run.State
+SLICE = timedelta(seconds=20)
+TURN = timedelta(seconds=2)  # of a slice, while a bell waits: a tick must not stand behind slow sends for minutes
+CHUNK_CONTACTS = 20_000
+SHARD_LEAST, SHARD_MOST = 250, 10_000
+LAST_PARTS = 8  # what would be one shard for each worker is so many at the end of a run
+MAX_ATTEMPTS = 5
+# What becomes of who still waits, and of the run, once nobody works on it any more.
+ENDS = {
+    State.CANCELLED: (Reason.CANCELLED, State.CANCELLED),
+    State.FAILED: (Reason.CANCELLED, State.FAILED),
+    State.FINISHING: (Reason.EXPIRED, State.COMPLETED),
+}
+
+
+def tick(now: datetime) -> None:
+    """Move every run that can move: launch what is due, settle what was stopped, finish what is done; wake workers."""
+    if installation.wake_up(now):
+        return
+    with every_workspace():
+        for step, due in _agenda(now):
+            for run in due.select_related("workspace", "campaign", "revision"):
+                _guarded(step, run, now)
+        reach.settle(now)
+        idle = (Shard.State.DONE, Shard.State.HELD)
+        waiting = Shard.objects.filter(run__state=State.RUNNING).exclude(state__in=idle).count()
+        waiting += Run.objects.filter(state=State.PREPARING).count()
+    for _ in range(min(waiting, settings.WORKERS)):
+        wake.ring("work")
+
+
+def _agenda(now: datetime) -> list[tuple[Callable[[Run, datetime], None], QuerySet[Run, Run]]]:
+    planned = Run.objects.filter(state=State.PLANNED, workspace__deletion_due_at=None)
+    return [
+        (miss, planned.filter(not_after__lt=now)),
+        (launch, planned.filter(intended_at__lte=now, not_after__gte=now)),
+        (expire, Run.objects.filter(state__in=(State.PREPARING, State.RUNNING, State.PAUSED), ends_at__lte=now)),
+        (wind_up, Run.objects.filter(state__in=(State.PAUSED, *ENDS), finished_at__isnull=True)),
+        (finish, Run.objects.filter(state=State.RUNNING)),
+    ]
+
+
+def _guarded(step: Callable[[Run, datetime], None], run: Run, now: datetime) -> None:
+    """One broken run must not stop the others; after MAX_ATTEMPTS it fails with its reason."""
+    try:
+        with scope(run.workspace):
+            step(run, now)
+    except (OperationalError, InterfaceError):
+        logger.warning("run %s: %s: the database did not answer", run.pk, step.__name__, exc_info=True)
+    except Exception as error:
+        logger.exception("run %s: %s failed", run.pk, step.__name__)
+        attempts = run.attempts + 1
+        Run.objects.filter(pk=run.pk).update(attempts=attempts, last_error=f"{step.__name__}: {error}"[:500])
+        if attempts >= MAX_ATTEMPTS and step in (launch, prepare):  # what is under way is never given up
+            _fail(run, f"{step.__name__}: {error}", now)
+
+
+@transaction.atomic
+def miss(run: Run, now: datetime) -> None:
+    """Nothing is sent late by surprise: a run that could not start in time is missed, and its owner is asked."""
+    late = "PushPilot was not running at the planned time and the time limit has passed."
+    moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
+        state=State.MISSED, epoch=F("epoch") + 1, finished_at=now, last_error=late
+    )
+    if moved:
+        plan.plan_next(run, now)
+        plan.settle_status(run.campaign, Campaign.Status.FAILED)
+        audit.record(run.workspace, "campaign missed", run.campaign, by=None, detail={"run": run.pk})
+
+
+@transaction.atomic
+def launch(run: Run, now: datetime) -> None:
+    """Claim the occurrence and write the next one; not in a workspace that was closed since the tick looked."""
+    if not hold_open(run.workspace):
+        return
+    consent.adopt(run.workspace)
+    account = active_connection(run.campaign)  # the one of today, not of the day it was planned
+    newest = Contact.objects.filter(workspace=run.workspace).order_by("-pk").values_list("pk", flat=True).first()
+    claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
+        state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account, audience_to=newest or 0,
+        attempts=0, last_error="",
+    )  # fmt: skip
+    if claimed:
+        plan.plan_next(run, now)
+        plan.settle_status(run.campaign, Campaign.Status.RUNNING)
+
+
+def prepare(run: Run, now: datetime) -> None:
+    """Fix the audience in chunks of contacts, for at most one slice, then cut. Runs again after a death."""
+    owner = f"{leases.worker_name()}:{secrets.token_hex(4)}"
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
+    if not Run.objects.filter(free, pk=run.pk, state=State.PREPARING).update(owner=owner, lease_until=Now() + LEASE):
+        return
+    run.refresh_from_db(fields=["prepared_to", "audience_to", "state", "epoch"])
+    mine = Run.objects.filter(pk=run.pk, state=State.PREPARING, owner=owner)
+    until = now + SLICE
+    if run.target_kind != Target.PEOPLE:
+        with transaction.atomic():
+            if not mine.update(lease_until=Now() + LEASE):
+                return  # cancelled since
+            record.fix_topic(run)
+        cut(run, mine)
+        return
+    while timezone.now() < until and not heartbeat.is_stopping():
+        last = _chunk_end(run)
+        if last is None:
+            # Cutting renews no lease: a takeover in the middle would undo it, again and again.
+            mine.update(lease_until=Now() + 4 * LEASE)
+            cut(run, mine)
+            return
+        with transaction.atomic():
+            if not mine.update(prepared_to=last, lease_until=Now() + LEASE):
+                return  # cancelled, or another worker took over
+            chunk = selection.recipients(run.workspace, run.campaign.channel, run.audience_rule)
+            record.fix_audience(run, chunk.filter(pk__gt=run.prepared_to, pk__lte=last).order_by("pk"))
+        run.prepared_to = last
+    mine.update(lease_until=None)
+    wake.ring("work")
+
+
+def _chunk_end(run: Run) -> int | None:
+    """The last contact id of the next chunk; None when every contact that there was at the launch is in the ledger."""
+    known = Contact.objects.filter(workspace=run.workspace, pk__gt=run.prepared_to)
+    if run.audience_to is not None:  # a version that wrote no bound had launched it
+        known = known.filter(pk__lte=run.audience_to)
+    ids = known.order_by("pk").values_list("pk", flat=True)
+    full = ids[CHUNK_CONTACTS - 1 : CHUNK_CONTACTS].first()
+    return full if full is not None else ids.last()
+
+
+@transaction.atomic
+def cut(run: Run, mine: QuerySet[Run, Run]) -> None:
+    """Cut the waiting rows into shards and open the run for work."""
+    tally = record.account(run)
+    waiting = tally.pop(Reason.PENDING.slug, 0)
+    starts = _cuts(run, waiting)
+    last = Message.objects.filter(run=run).order_by("-pk").values_list("pk", flat=True).first() or 0
+    ends = [*(start - 1 for start in starts[1:]), last]
+    Shard.objects.bulk_create(
+        Shard(workspace=run.workspace, run=run, first_id=first, last_id=end)
+        for first, end in zip(starts, ends, strict=False)
+    )
+    opened = mine.update(
+        state=State.RUNNING, audience_size=waiting + sum(tally.values()), tally=tally, owner="", lease_until=None
+    )
+    if not opened:
+        transaction.set_rollback(True)
+        return
+    for _ in range(min(len(starts), settings.WORKERS)):
+        wake.ring("work")
+    if not starts:
+        wake.ring("tick")
+
+
+def _cuts(run: Run, waiting: int) -> list[int]:
+    """The first row of each shard. The last shards are small: with 10,000 rows each, one of two workers stood idle for
+    the last 5 s of a million. Small ones throughout cost rate: a worker empties its window at the end of each."""
+    size = max(SHARD_LEAST, min(SHARD_MOST, waiting // (settings.WORKERS * 4)))
+    small = max(SHARD_LEAST, size // LAST_PARTS)
+    starts, parts = record.pending_ids(run, small), size // small
+    whole = len(starts) - parts * settings.WORKERS
+    return [start for place, start in enumerate(starts) if place % parts == 0 or place > whole]
+
+
+def work(now: datetime) -> None:
+    """Prepare runs, then take shards and work them, for one slice, or for one turn if others wait for this process;
+    ring again if there is more."""
+    if installation.wake_up(now):
+        return
+    until = now + SLICE
+    with every_workspace():
+        for run in Run.objects.filter(state=State.PREPARING).select_related("workspace", "campaign", "revision"):
+            _guarded(prepare, run, now)
+        while timezone.now() < until and not heartbeat.is_stopping():
+            if timezone.now() - now >= TURN and wake.is_awaited():
+                break
+            lease = leases.claim(timezone.now())
+            if lease is None:
+                break
+            # Without the credentials: a key that is lost must stop this run with its reason, not this query.
+            found = Run.objects.select_related("workspace", "campaign", "revision", "connection")
+            run = found.defer("connection__sealed").get(pk=lease.shard.run_id)
+            with scope(run.workspace):
+                work_shard(lease, run, _end_of_turn(until))
+                finish(run, timezone.now())
+        again_at = leases.next_moment()
+    if again_at is not None:
+        wake.ring("work", at=again_at if again_at > timezone.now() else None)
+
+
+def _end_of_turn(until: datetime) -> datetime:
+    """When to hand a shard back that is taken now: a slow run would keep it for the whole slice."""
+    return min(until, timezone.now() + TURN) if wake.is_awaited() else until
+
+
+@transaction.atomic
+def finish(run: Run, now: datetime) -> None:
+    """Close a run of which nothing waits and nothing is in flight: its account is counted and written down."""
+    if Shard.objects.filter(run=run).exclude(state=Shard.State.DONE).exists():
+        return
+    if Run.objects.filter(pk=run.pk, state=State.RUNNING).update(state=State.FINISHING):
+        _close(run, State.COMPLETED, now)
+
+
+def expire(run: Run, now: datetime) -> None:
+    """Its time is over, whatever is left: every worker stops at its next group, then `wind_up` closes the account."""
+    Run.objects.filter(pk=run.pk, state=run.state, epoch=run.epoch).update(state=State.FINISHING, epoch=F("epoch") + 1)
+
+
+def wind_up(run: Run, now: datetime) -> None:
+    """A run that sends no more: settle windows of dead workers; unless it is paused, close it when all is quiet."""
+    for shard in Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__lt=Now()).select_related("run"):
+        leases.bury(shard, now)
+    if run.state not in ENDS or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
+        return
+    reason, end = ENDS[State(run.state)]
+    until = now + SLICE
+    is_left = True
+    while is_left:
+        with transaction.atomic():
+            if not _is_unchanged(run):
+                return
+            is_left = record.close_waiting(run, reason)
+        if is_left and timezone.now() >= until:
+            return  # the next tick goes on
+    with transaction.atomic():
+        if _is_unchanged(run):
+            Shard.objects.filter(run=run).update(state=Shard.State.DONE)
+            _close(run, end, now)
+
+
+def _is_unchanged(run: Run) -> bool:
+    """Whether the run, locked from here on, is what this tick read many seconds ago: another tick may have closed it,
+    and a person opened it again."""
+    same = Run.objects.filter(pk=run.pk, state=run.state, epoch=run.epoch, finished_at=None)
+    return bool(same.select_for_update().values_list("pk", flat=True))
+
+
+def _close(run: Run, state: str, now: datetime) -> None:
+    tally = record.account(run)
+    size = None if run.started_at is None else sum(tally.values())  # nothing was prepared: no account of zeros
+    Run.objects.filter(pk=run.pk).update(
+        state=state, tally=tally, audience_size=size, finished_at=now, owner="", lease_until=None
+    )
+    if state == State.COMPLETED:
+        plan.settle_status(run.campaign, Campaign.Status.COMPLETED)
+    audit.record(run.workspace, f"run {state}", run.campaign, by=None, detail={"run": run.pk, **tally})
+
+
+@transaction.atomic
+def _fail(run: Run, why: str, now: datetime) -> None:
+    """Stop for good; the next tick closes its account. A series goes on, if that is not what failed."""
+    failed = Run.objects.filter(pk=run.pk).exclude(state__in=Run.ENDED_STATES)
+    if not failed.update(state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500]):
+        return
+    try:
+        with transaction.atomic():
+            plan.plan_next(run, now)
+    except Exception:
+        logger.exception("run %s: its next occurrence could not be planned", run.pk)
+    plan.settle_status(run.campaign, Campaign.Status.FAILED)

@@ -1,0 +1,1 @@
+"""How a provider takes a message: one folder per provider."""

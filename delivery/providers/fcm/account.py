@@ -1,0 +1,189 @@
+"""A Firebase project's service account: what a key file must hold, and the access tokens minted with it."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from google.auth import exceptions as google_errors
+from google.auth.transport.requests import Request as GoogleRequest
+from google.oauth2 import service_account
+
+from delivery.providers.base import CredentialsRefused, Json, ProviderUnreachable
+
+GOOGLE_FCM_URL = "https://fcm.googleapis.com"
+GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an address)
+MESSAGING_SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
+TIMEOUT_SECS = 10.0
+KEY_FILE_LIMIT_BYTES = 16 * 1024
+
+_BRING_INSTEAD = (
+    "In the Firebase console open Project settings → Service accounts → Generate new private key, "
+    "and paste the whole JSON file here."
+)
+# What is kept of the file. universe_domain is not: a foreign one makes google-auth sign its tokens by itself.
+_FIELDS = ("type", "project_id", "private_key_id", "private_key", "client_email", "client_id", "token_uri")
+_PROJECT_ID = re.compile(r"[a-z0-9][a-z0-9.:-]{3,62}")
+_TOKEN = re.compile(r"[!-~]{1,4096}")  # fit for a header
+_WITHOUT_TOKEN = "No access token in response"  # noqa: S105 - google-auth's words for a JSON without one
+_NO_TOKENS_PAGE = (AttributeError, OverflowError, TypeError, ValueError)  # what it raises over other pages
+_ADDRESS = re.compile(r"[^@\s]{1,128}@[^@\s]{1,128}")
+
+
+@dataclass(slots=True, frozen=True)
+class AccessToken:
+    """An OAuth2 access token and its end in `time.time()` seconds."""
+
+    value: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(slots=True, frozen=True)
+class FcmAccount:
+    """Credentials and addresses of one connection. The key never appears in repr()."""
+
+    project_id: str
+    service_account: Json = field(repr=False)
+    base_url: str = GOOGLE_FCM_URL
+    token_uri: str = GOOGLE_TOKEN_URI
+
+    @property
+    def send_url(self) -> str:
+        """Where messages are posted."""
+        return f"{self.base_url}/v1/projects/{self.project_id}/messages:send"
+
+    @property
+    def client_email(self) -> str:
+        """Whose key this is; fit to be shown."""
+        return str(self.service_account["client_email"])
+
+    @property
+    def is_sandbox(self) -> bool:
+        """True when this account talks to our sandbox and not to Google."""
+        return self.base_url != GOOGLE_FCM_URL
+
+    @classmethod
+    def parse(cls, service_account_json: str, *, sandbox_url: str | None) -> "FcmAccount":
+        """Read a key file. `sandbox_url` (no trailing slash) makes it an account of the sandbox there.
+
+        Raises ValueError whose text names the field and the remedy, fit to be shown to the owner.
+        """
+        info = _key_file(service_account_json)
+        project_id = _matching(info, "project_id", _PROJECT_ID)
+        _matching(info, "client_email", _ADDRESS)
+        _check_private_key(_text(info, "private_key"))
+        token_uri = _text(info, "token_uri")
+        # google-auth signs every assertion for Google's audience, whatever the token_uri: one that reaches any
+        # other address could be replayed at Google. So addresses are ours to choose, never the file's.
+        if sandbox_url is None:
+            if token_uri != GOOGLE_TOKEN_URI:
+                raise ValueError(
+                    f"token_uri must be {GOOGLE_TOKEN_URI}, not {token_uri[:100]!r}: the file was changed, "
+                    f"or it belongs to a sandbox. {_BRING_INSTEAD}"
+                )
+            return cls(project_id, info)
+        if token_uri == GOOGLE_TOKEN_URI:
+            raise ValueError(
+                "token_uri is Google's: this is a real key, and a real key is never shown to a sandbox. "
+                "Use the sandbox's own key file, or connect to Google."
+            )
+        base_url = sandbox_url.rstrip("/")
+        return cls(project_id, {**info, "token_uri": f"{base_url}/token"}, base_url, f"{base_url}/token")
+
+    def mint(self) -> AccessToken:
+        """Ask the token endpoint for an access token, scope messaging only. Blocks up to 10 s a try.
+
+        Raises CredentialsRefused with what Google said, or ProviderUnreachable when nobody answered.
+        """
+        credentials = service_account.Credentials.from_service_account_info(
+            {**self.service_account, "token_uri": self.token_uri}, scopes=[MESSAGING_SCOPE]
+        )
+        with _TokenSession(self.is_sandbox) as session:
+            try:
+                credentials.refresh(GoogleRequest(session))
+            except google_errors.RefreshError as error:
+                raise _refusal(error) from error
+            # OSError: those of requests, and a CA file that is not there.
+            except (google_errors.GoogleAuthError, OSError, *_NO_TOKENS_PAGE) as error:
+                raise ProviderUnreachable(f"{self.token_uri} did not answer: {error}") from error
+        if not isinstance(credentials.token, str) or not _TOKEN.fullmatch(credentials.token):
+            raise ProviderUnreachable(f"{self.token_uri} answered, but with no access token")
+        lifetime_secs = 3600.0
+        if credentials.expiry is not None:
+            lifetime_secs = (credentials.expiry - _utc_now_like_google()).total_seconds()
+        return AccessToken(credentials.token, time.time() + lifetime_secs)
+
+
+class _TokenSession(requests.Session):
+    """A session that never follows a redirect and never waits longer than TIMEOUT_SECS."""
+
+    def __init__(self, is_sandbox: bool) -> None:
+        super().__init__()
+        self.trust_env = not is_sandbox  # a proxy belongs between us and Google, not on loopback
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["allow_redirects"] = False
+        kwargs["timeout"] = TIMEOUT_SECS
+        return super().request(*args, **kwargs)
+
+
+def _utc_now_like_google() -> Any:
+    from google.auth import _helpers  # naive UTC, the clock that credentials.expiry was counted from
+
+    return _helpers.utcnow()
+
+
+def _refusal(error: Exception) -> CredentialsRefused | ProviderUnreachable:
+    """google-auth raises RefreshError both for a refusal and for 500s after its three tries; only one is final."""
+    said = str(error.args[0]) if error.args else str(error)
+    if _WITHOUT_TOKEN in said:  # a 200 of somebody else: nothing was refused
+        return ProviderUnreachable(f"the token endpoint answered, but with no access token: {said[:500]}")
+    if getattr(error, "retryable", False):
+        return ProviderUnreachable(f"the token endpoint has trouble: {said[:500]}")
+    return CredentialsRefused(f"Google refused the service account: {said[:500]}")
+
+
+def _key_file(text: str) -> Json:
+    if len(text) > KEY_FILE_LIMIT_BYTES:
+        raise ValueError(f"the key file is longer than {KEY_FILE_LIMIT_BYTES // 1024} kB. {_BRING_INSTEAD}")
+    try:
+        info = msgspec.json.decode(text.lstrip("\ufeff \t\r\n"))
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        raise ValueError(f"this is not JSON. {_BRING_INSTEAD}") from None
+    if not isinstance(info, dict):
+        raise ValueError(f"this JSON is not a key file. {_BRING_INSTEAD}")
+    if "server_key" in info:
+        raise ValueError(f"server_key: Google switched FCM's legacy server keys off in 2024. {_BRING_INSTEAD}")
+    if info.get("type") != "service_account":
+        found = repr(info.get("type"))[:60]
+        raise ValueError(f'type must be "service_account", not {found}. {_BRING_INSTEAD}')
+    return {name: info[name] for name in _FIELDS if isinstance(info.get(name), str)}
+
+
+def _text(info: Json, name: str) -> str:
+    value = info.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} is missing. {_BRING_INSTEAD}")
+    return value
+
+
+def _matching(info: Json, name: str, pattern: re.Pattern[str]) -> str:
+    value = _text(info, name)
+    if not pattern.fullmatch(value):
+        raise ValueError(f"{value[:80]!r} is not a valid {name}. {_BRING_INSTEAD}")
+    return value
+
+
+def _check_private_key(pem: str) -> None:
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except Exception:
+        raise ValueError(
+            f"private_key cannot be read: lines are missing or changed (it starts with -----BEGIN). {_BRING_INSTEAD}"
+        ) from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError(f"private_key must be an RSA key, as Google makes them. {_BRING_INSTEAD}")

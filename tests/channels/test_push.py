@@ -1,0 +1,100 @@
+"""Topics, conditions and what each platform ignores of a push."""
+
+import contextlib
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaigns.channels.push import schema
+from delivery.providers.fcm import message
+
+pytestmark = pytest.mark.once
+
+NAMES = st.from_regex(r"[a-zA-Z0-9-_.~%]{1,12}", fullmatch=True)
+TERMS = NAMES.map(lambda name: f"'{name}' in topics")
+
+
+def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    pair = st.tuples(inner, st.sampled_from(["&&", "||"]), inner)
+    return pair.map(lambda parts: f"({parts[0]} {parts[1]} {parts[2]})")
+
+
+# Hypothesis says so by chance, when the first examples happen to be single terms.
+@pytest.mark.filterwarnings("ignore:extend=joined")
+@given(st.recursive(TERMS, joined, max_leaves=5))
+def test_every_condition_of_the_grammar_is_accepted_and_stays_as_it_is(condition):
+    assert schema.check_condition(condition) == condition
+    assert schema.check_condition(condition.replace(" && ", "&&").replace("(", "( ")) == condition
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("", "Write a condition"),
+        ("()", "Write a condition"),
+        ("news", "Cannot read “news”"),
+        ("'a' in topic", "Cannot read"),
+        ("'a b' in topics", "Cannot read"),
+        ("!('a' in topics)", "Cannot read"),
+        ("'a' in topics 'b' in topics", "does not read"),
+        ("'a' in topics &&", "does not read"),
+        ("&& 'a' in topics", "does not read"),
+        ("('a' in topics", "does not read"),
+        ("'a' in topics)", "does not read"),
+        ("('a' in topics && ())", "does not read"),
+        ("(" * 400 + "'a' in topics" + ")" * 400, "does not read"),
+        (" || ".join(f"'t{n}' in topics" for n in range(6)), "at most 5 topics; this one has 6"),
+    ],
+)
+def test_any_other_condition_is_refused_in_words(condition, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        schema.check_condition(condition)
+
+
+@given(st.text("'()&| ainopstc", max_size=60))
+def test_no_text_makes_the_condition_s_reader_fail_otherwise(text):
+    with contextlib.suppress(ValueError):
+        tidied = schema.check_condition(text)
+        assert schema.check_condition(tidied) == tidied
+
+
+def test_each_platform_is_told_only_what_concerns_it():
+    message = {"title": "a", "badge": 1, "sound": "x", "android_channel": "c", "buttons": [{"text": "Go"}]}
+    fields = {platform: {field for field, _ in schema.ignored(message, [platform])} for platform in schema.PLATFORMS}
+    assert fields["ios"] == {"android_channel", "button_1_text"}
+    assert fields["android"] == {"sound", "button_1_text"}
+    assert fields["web"] == {"badge", "sound", "android_channel", "button_1_text"}
+    assert schema.ignored({"title": "a", "body": "b", "ttl_secs": 0, "priority": "high", "collapse_key": "k"}) == []
+
+
+def test_a_silent_message_hides_what_would_be_shown_and_a_drawn_one_is_the_app_s_affair():
+    shown = {"badge": 1, "sound": "x", "buttons": [{"text": "Go"}], "image_url": "https://x.test/a.gif"}
+    assert {field for field, _ in schema.ignored({**shown, "silent": True})} == {"silent"}
+    drawn = dict(schema.ignored({**shown, "data_only": True}, ["android"]))
+    assert set(drawn) == {"badge", "sound", "image_url"}
+    assert "plays its own sound" in drawn["sound"]
+
+
+@pytest.mark.parametrize(
+    ("address", "platform", "says"),
+    [
+        ("https://x.test/a.jpg", "android", ""),
+        ("https://x.test/a.GIF?x=1", "android", "moving GIF"),
+        ("https://x.test/a.webp", "android", "WebP"),
+        ("https://x.test/a.mp4", "web", "no videos"),
+        ("https://x.test/a.svg", "ios", "shown nowhere"),
+        ("{{ picture }}.svg", "android", ""),
+        ("https://[x", "android", ""),
+    ],
+)
+def test_the_format_of_the_picture_is_judged_by_its_address(address, platform, says):
+    texts = [text for _, text in schema.ignored({"title": "a", "image_url": address}, [platform])]
+    assert any(says in text for text in texts) if says else not texts
+
+
+def test_the_editor_and_the_adapter_know_the_same_limits():
+    assert schema.PAYLOAD_LIMIT_BYTES == message.PAYLOAD_LIMIT_BYTES
+    assert schema.TOPIC_LIMIT_BYTES == message.TOPIC_LIMIT_BYTES
+    assert schema.COLLAPSE_KEY_LIMIT_BYTES == message.COLLAPSE_ID_LIMIT_BYTES
