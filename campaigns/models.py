@@ -13,6 +13,7 @@ from django_scopes import get_scope
 
 from campaigns.audience.reasons import FAILED, UNMADE, Reason
 from campaigns.schedule.timing import Timed
+from pushpilot.lib.languages import LanguageField
 from tenants import roles
 from tenants.models import Connection, Workspace
 from tenants.scope import TenantModel
@@ -46,7 +47,7 @@ class Contact(TenantModel):
     """A person. `attributes` holds the workspace's own fields, e.g. {"first_name": "Asha", "orders": 3}."""
 
     external_id = models.CharField(max_length=200, help_text="The person's id in your own system.")
-    language = models.CharField(max_length=35, blank=True)
+    language = LanguageField(blank=True)
     time_zone = models.CharField(max_length=64, blank=True)
     country = models.CharField(max_length=2, blank=True)
     attributes = models.JSONField(default=dict, blank=True)
@@ -208,7 +209,7 @@ class Template(models.Model):
         Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+", editable=False
     )
     name = models.CharField(max_length=100)
-    language = models.CharField(max_length=35, default="en")
+    language = LanguageField(default="en")
     category = models.CharField(max_length=32, choices=Category.choices)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     title = models.CharField(max_length=TITLE_LIMIT)
@@ -318,7 +319,7 @@ class Content(TenantModel):
     """The message of a campaign in one language and A/B variant."""
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="contents")
-    language = models.CharField(max_length=35, default="en")
+    language = LanguageField(default="en")
     variant = models.CharField(max_length=1, default="A")
     title = models.CharField(max_length=TITLE_LIMIT)
     body = models.CharField(max_length=BODY_LIMIT)

@@ -16,10 +16,11 @@ from django.db.models import Q
 from django.utils import timezone
 from guardian.models import UserObjectPermissionBase
 
+from pushpilot.lib.languages import LanguageField
 from tenants import roles, secrets
 from tenants.roles import Role
 from tenants.scope import TenantManager, TenantModel, belongs_to_workspace, every_workspace, tenant_models
-from tenants.validators import validate_address, validate_language, validate_name, validate_time_zone
+from tenants.validators import validate_address, validate_name, validate_time_zone
 
 __all__ = [
     "ApiKey", "AuditEntry", "Connection", "IdentitySecret", "Invitation", "Logo", "Membership", "User", "Workspace",
@@ -126,7 +127,7 @@ class Workspace(models.Model):
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="owned_workspaces")
     plan = models.CharField(max_length=16, choices=Plan.choices, default=Plan.FREE)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    default_language = models.CharField(max_length=35, default="en", validators=[validate_language])
+    default_language = LanguageField(default="en")
     brand_colour = models.CharField(
         max_length=7, blank=True, validators=[RegexValidator(r"^#[0-9a-fA-F]{6}\Z", "Write a colour such as #155dfc.")]
     )

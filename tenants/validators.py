@@ -9,8 +9,6 @@ import zoneinfo
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-# A language, with a script and a region if they matter: the part of BCP 47 that names what somebody reads.
-LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]{4})?(-(?:[a-z]{2}|\d{3}))?", re.IGNORECASE | re.ASCII)
 LONGEST_ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3, without the brackets
 _LINKING = re.compile(r"([.:/@\u3002\uff0e\uff61])(?=\S)")  # in names of hosts, paths and mailboxes
 # They turn what they enclose around, so that a name reads as another one. Joiners and marks stay: Hindi and Arabic
@@ -21,11 +19,6 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 def validate_time_zone(value: str) -> None:
     if value not in zoneinfo.available_timezones():
         raise ValidationError(f"“{value}” is no time zone. Write a name such as Asia/Kolkata or Europe/Berlin.")
-
-
-def validate_language(value: str) -> None:
-    if not LANGUAGE.fullmatch(value):
-        raise ValidationError(f"“{value}” is no language that we know. Write its code, such as en, hi or pt-BR.")
 
 
 def validate_name(value: str) -> None:

@@ -16,8 +16,8 @@ from campaigns.channels import render
 from campaigns.channels.push import schema
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
+from pushpilot.lib import languages
 from pushpilot.lib.spelling import BLANK, fold, trim, unix_lines
-from tenants.validators import LANGUAGE
 
 COLUMNS = ("name", "language", "category", "tone", "title", "body", "image_url", "deep_link")
 REQUIRED = ("name", "category", "title", "body")
@@ -107,7 +107,7 @@ def tidy(column: str, cell: str) -> str:
     if column == "name":
         return fold(cell)
     if column == "language":
-        return _tidy_language(cell)
+        return languages.tidy(cell)
     if column in CHOICES:
         word = cell.casefold()
         labels = {label.casefold(): value for value, label in CHOICES[column].items()}
@@ -115,18 +115,9 @@ def tidy(column: str, cell: str) -> str:
     return cell
 
 
-def _tidy_language(cell: str) -> str:
-    """ "pt_br" → "pt-BR", "ZH-hant" → "zh-Hant"."""
-    code = cell.replace("_", "-")
-    if not LANGUAGE.fullmatch(code):
-        return cell
-    first, *rest = code.split("-")
-    return "-".join([first.lower(), *(part.title() if len(part) == 4 else part.upper() for part in rest)])
-
-
 def key_of(name: str, language: str) -> tuple[str, str]:
     """Templates of a workspace with the same key are one template."""
-    return fold(fold(_TO_SPACE.sub(" ", name)).casefold()), _tidy_language(language.strip()).casefold()
+    return fold(fold(_TO_SPACE.sub(" ", name)).casefold()), languages.tidy(language).casefold()
 
 
 def problems_of(values: Mapping[str, str]) -> dict[str, CellError]:
@@ -147,8 +138,8 @@ def _problem(column: str, value: str) -> CellError | None:
         )
     if column in CHOICES and value not in CHOICES[column]:
         return _no_choice(column, value)
-    if column == "language" and not LANGUAGE.fullmatch(value):
-        return CellError(f"“{value[:40]}” is not a language code.", "Write a code such as en, hi or pt-BR.")
+    if column == "language" and not languages.is_tag(value):
+        return CellError(f"“{value[:40]}” is not a language code.", languages.REMEDY)
     fault = _ADDRESSES[column](value) if column in _ADDRESSES else schema.Fault()
     if fault:
         return CellError(fault.text, fault.remedy)

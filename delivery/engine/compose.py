@@ -14,6 +14,7 @@ from campaigns.channels.payload import PayloadTemplate, slot
 from campaigns.channels.render import ContentTemplate, RenderError, compile_content, contact_variables
 from campaigns.models import Run
 from delivery.providers import fcm
+from pushpilot.lib import languages
 from pushpilot.lib.signing import sign_reference
 
 
@@ -62,11 +63,13 @@ class Composer:
 
     def __init__(self, run: Run, default_language: str, zone: tzinfo) -> None:
         self.run, self.default_language, self.revision = run, default_language, run.revision.number
-        self.by_language = {content["language"]: _Compiled(content, zone) for content in run.revision.contents}
+        self.by_language = {
+            languages.tidy(content["language"]): _Compiled(content, zone) for content in run.revision.contents
+        }
 
     @cached_property
     def fallback(self) -> _Compiled:
-        return self.by_language.get(self.default_language) or next(iter(self.by_language.values()))
+        return self._in(self.default_language) or next(iter(self.by_language.values()))
 
     def compose(self, recipient: Recipient) -> bytes:
         """The body of the send request. Raises NotComposable."""
@@ -92,5 +95,8 @@ class Composer:
 
     def _content_for(self, language: str) -> _Compiled:
         """pt-BR → pt → the workspace's default language → the first content."""
-        base = language.split("-")[0]
-        return self.by_language.get(language) or self.by_language.get(base) or self.fallback
+        return self._in(language) or self.fallback
+
+    def _in(self, language: str) -> _Compiled | None:
+        found = (self.by_language.get(tag) for tag in languages.fallbacks(language))
+        return next((compiled for compiled in found if compiled), None)

@@ -13,11 +13,11 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
 from pushpilot.lib.bounded import check_text
+from pushpilot.lib.languages import normalize
 from tenants.roles import Role
 from tenants.validators import (
     LONGEST_ADDRESS_CHARS,
     validate_address,
-    validate_language,
     validate_name,
     validate_time_zone,
 )
@@ -55,7 +55,7 @@ Email = Annotated[str, Plain(LONGEST_ADDRESS_CHARS), _checked(validate_address)]
 Password = Annotated[str, Plain(1_000, strip=False)]
 FullName = Annotated[str, Plain(150), _checked(validate_name)]
 TimeZone = Annotated[str, Plain(64), _checked(validate_time_zone)]
-Language = Annotated[str, Plain(35), _checked(validate_language)]
+Language = Annotated[str, Plain(35), AfterValidator(normalize)]
 Token = Annotated[str, Plain(LONGEST_TOKEN_CHARS)]
 Code = Annotated[str, Plain(64)]
 

@@ -45,6 +45,16 @@ def test_a_topic_gets_the_content_in_the_default_language() -> None:
     assert message(both.compose(to("token", "t", ASHA)))["notification"]["title"] == "सेल"
 
 
+def test_a_language_is_one_however_the_app_and_the_marketer_write_it() -> None:
+    texts = composer({**SALE, "language": "pt", "title": "pt"}, {**SALE, "language": "pt_BR", "title": "pt-BR"}, SALE)
+    for language, title in (
+        ("pt_BR", "pt-BR"), ("pt-br", "pt-BR"), ("pt-BR", "pt-BR"), ("pt-PT", "pt"), ("pt_Latn_BR", "pt"),
+        ("EN_us", "Sale"), ("fr", "Sale"), ("", "Sale"),
+    ):  # fmt: skip
+        body = message(texts.compose(to("token", "t", {**NOBODY, "language": language})))
+        assert (language, body["notification"]["title"]) == (language, title)
+
+
 def test_nothing_personal_goes_to_a_topic() -> None:
     personal = composer({**SALE, "title": "Hi {{ first_name }}"})
     assert message(personal.compose(to("token", "t", ASHA)))["notification"]["title"] == "Hi Asha"

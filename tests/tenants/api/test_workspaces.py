@@ -198,11 +198,11 @@ def test_an_id_that_nobody_has_is_404(cast, apps, pk):
 
 # --- workspaces ----------------------------------------------------------------------------------------------------
 def test_whoever_is_signed_in_may_found_a_workspace(ashas, asha):
-    answer = ashas.post("/workspaces", name=" FreshCart ", time_zone="Asia/Kolkata", default_language="hi")
+    answer = ashas.post("/workspaces", name=" FreshCart ", time_zone="Asia/Kolkata", default_language="PT_br")
     told = answer.json()
     assert answer.status_code == 201
     assert (told["name"], told["slug"], told["role"], told["plan"]) == ("FreshCart", "freshcart", "owner", "free")
-    assert (told["time_zone"], told["default_language"]) == ("Asia/Kolkata", "hi")
+    assert (told["time_zone"], told["default_language"]) == ("Asia/Kolkata", "pt-BR")
     assert Workspace.objects.get().owner == asha
     assert ashas.get("/workspaces").json() == {"items": [told], "count": 1}
     entry = audited("workspace created")
