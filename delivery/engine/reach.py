@@ -45,22 +45,21 @@ def learn(connection: Connection, news: News, now: datetime) -> None:
     if not same.select_for_update(no_key=True).values_list("pk").first():
         return
     for platform, fault in sorted(news.items()):
-        if fault is None:
-            changes = {"proven_at": now, "held_since": None, "code": "", "detail": "", "probe": None, "probe_at": None}
-            wake.ring("tick")
-        else:
-            changes = {
-                "held_since": now,
-                "code": record.plain(fault.code, 64),
-                "detail": record.plain(fault.detail, 500),
-                "probe": None,
-                "probe_at": now + PROBE_EVERY,
-            }
-            detail = {"platform": platform, "code": changes["code"]}
-            audit.record(connection.workspace, "platform held", connection, by=None, detail=detail)
-        Reach.objects.update_or_create(
-            workspace_id=connection.workspace_id, connection=connection, platform=platform, defaults=changes
+        known, _ = Reach.objects.get_or_create(
+            workspace_id=connection.workspace_id, connection=connection, platform=platform
         )
+        row = Reach.objects.filter(pk=known.pk)
+        if fault is None:
+            row.update(proven_at=now, held_since=None, code="", detail="", probe=None, probe_at=None)
+            wake.ring("tick")
+            continue
+        code, detail = record.plain(fault.code, 64), record.plain(fault.detail, 500)
+        # Each worker finds out by itself; the first one holds it, and the next try stays as it is.
+        free = row.filter(held_since=None)
+        if free.update(held_since=now, code=code, detail=detail, probe=None, probe_at=now + PROBE_EVERY):
+            audit.record(
+                connection.workspace, "platform held", connection, by=None, detail={"platform": platform, "code": code}
+            )
 
 
 def settle(now: datetime) -> None:

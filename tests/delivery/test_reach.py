@@ -252,6 +252,21 @@ def test_a_late_answer_says_nothing_about_credentials_that_came_since(cast, conn
         assert reach.proven(connected) == {"android"}
 
 
+def test_several_workers_that_find_a_platform_refused_hold_it_once(cast, connected):
+    fault, first = Outcome(1, Verdict.PLATFORM_BROKEN, REFUSED, detail="Auth error"), timezone.now()
+    with scope(cast.workspace):
+        reach.learn(connected, {"ios": fault}, first)
+        Reach.objects.update(probe=7)
+        reach.learn(connected, {"ios": fault}, first + timedelta(minutes=10))
+        assert AuditEntry.objects.filter(action="platform held").count() == 1
+        row = Reach.objects.get()
+        assert (row.held_since, row.probe, row.probe_at) == (first, 7, first + reach.PROBE_EVERY)
+        reach.learn(connected, {"ios": None}, first)
+        reach.learn(connected, {"ios": fault}, first)
+        assert AuditEntry.objects.filter(action="platform held").count() == 2
+        assert Reach.objects.get().probe is None
+
+
 def test_a_worker_that_died_before_it_counted_loses_nobody(cast, connected, one_iphone, keyless):
     go(one_iphone)
     with scope(cast.workspace):
