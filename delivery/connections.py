@@ -66,13 +66,13 @@ def drop_sender(sender: FcmSender) -> None:
 
 
 def test_connection(connection: Connection) -> CheckResult:
-    """Ask the provider whether it takes our credentials; the answer is kept on the row. Never raises."""
+    """Ask the provider whether it takes our credentials; the answer is kept on the row, unless somebody changed it
+    meanwhile: it says nothing about other credentials. Never raises."""
     try:
         result = fcm.check(account_of(connection))
     except (SecretUnreadable, ValueError) as error:
         result = CheckResult(ok=False, message=str(error))
-    _note_check(connection, result)
-    return result
+    return result if _note_check(connection, result) else CheckResult(ok=False, message=CHANGED_MEANWHILE)
 
 
 def put_in_use(connection: Connection) -> tuple[CheckResult, int]:
@@ -113,13 +113,15 @@ def replace_credentials(connection: Connection, credentials: str) -> CheckResult
     return result
 
 
-def _note_check(connection: Connection, result: CheckResult) -> None:
-    connection.checked_at, connection.check_ok = timezone.now(), result.ok
-    connection.check_message = result.message[:500]
+def _note_check(connection: Connection, result: CheckResult) -> bool:
+    """Keep the answer on the row; False if the row was changed since it was read."""
+    checked_at, message = timezone.now(), result.message[:500]
+    same = Connection.objects.filter(pk=connection.pk, updated_at=connection.updated_at)
     # Not updated_at: the account is the same, open senders stay good.
-    Connection.objects.filter(pk=connection.pk).update(
-        checked_at=connection.checked_at, check_ok=result.ok, check_message=connection.check_message
-    )
+    if not same.update(checked_at=checked_at, check_ok=result.ok, check_message=message):
+        return False
+    connection.checked_at, connection.check_ok, connection.check_message = checked_at, result.ok, message
+    return True
 
 
 @transaction.atomic

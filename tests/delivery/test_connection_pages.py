@@ -288,6 +288,19 @@ def test_test_connection_says_what_google_said(cast, fcm, monkeypatch):
     assert (entry.actor, entry.detail) == (cast.admin, {"ok": False})
 
 
+def test_the_answer_about_an_account_that_was_replaced_during_the_test_is_not_kept(cast, fcm, key_file, monkeypatch):
+    def replaced_meanwhile(account):
+        with scope(cast.workspace):
+            connections.store_account(Connection.objects.get(), key_file(project_id="other-app"))
+        return CheckResult(True, "Connected.")
+
+    monkeypatch.setattr(connections.fcm, "check", replaced_meanwhile)
+    answer = cast.client("admin").post(url(cast, fcm, "test/"))
+    row = only(cast)
+    assert (row.project_id, row.checked_at, row.check_ok) == ("other-app", None, None)
+    assert said(answer) == connections.CHANGED_MEANWHILE
+
+
 def test_a_connection_is_switched_off_and_on(cast, fcm, google):
     client = cast.client("owner")
     assert "No push can be sent" in said(client.post(url(cast, fcm, "switch/"), {"off": "1"}))
