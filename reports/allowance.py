@@ -95,7 +95,12 @@ def _full(now: datetime) -> Problem:
 def percent_used(workspace: Workspace, now: datetime) -> int:
     """How much of today's allowance is used; 100 means that public keys are refused."""
     row = StoredBytes.objects.filter(workspace=workspace, day=day_of(now)).first()
-    return min(100, row.bytes * 100 // limit_bytes(workspace.plan)) if row else 0
+    return percent_of(row.bytes, workspace) if row else 0
+
+
+def percent_of(stored_bytes: int, workspace: Workspace) -> int:
+    """So many stored bytes as a share of a day's allowance; more than all of it is 100, as after a lower limit."""
+    return min(100, stored_bytes * 100 // limit_bytes(workspace.plan))
 
 
 def notice(workspace: Workspace, now: datetime | None = None) -> str:

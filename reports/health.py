@@ -9,7 +9,7 @@ from django.db.models import Count, Min, Q
 from delivery.health import START_A_WORKER, speed_up
 from pushpilot.lib.health import Line, broken, ok, warning
 from pushpilot.lib.words import counted, how_long
-from reports.allowance import WARN_PERCENT, day_of, limit_bytes
+from reports.allowance import WARN_PERCENT, day_of, limit_bytes, percent_of
 from reports.models import InboxBatch, StoredBytes
 from tenants.scope import every_workspace
 
@@ -42,10 +42,7 @@ def storage(now: datetime) -> Line:
     title = "Event storage"
     with every_workspace():
         rows = StoredBytes.objects.filter(day=day_of(now), bytes__gte=limit_bytes("free") * WARN_PERCENT // 100)
-        used = {
-            row.workspace: row.bytes * 100 // limit_bytes(row.workspace.plan)
-            for row in rows.select_related("workspace")
-        }
+        used = {row.workspace: percent_of(row.bytes, row.workspace) for row in rows.select_related("workspace")}
     near = [f"{workspace} ({percent} %)" for workspace, percent in used.items() if percent >= WARN_PERCENT]
     if near:
         return warning(

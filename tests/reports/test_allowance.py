@@ -120,3 +120,10 @@ def test_the_console_and_the_operators_are_warned_from_eighty_per_cent_on(cast, 
     found = health.storage(timezone.now())
     assert found.status == (Status.WARNING if warned else Status.OK)
     assert (cast.workspace.name in found.says) is warned
+
+
+def test_after_a_lower_limit_the_operators_read_the_same_share_as_the_console(cast):
+    use(cast.workspace, 2.5)
+    with scope(cast.workspace):
+        assert allowance.percent_used(cast.workspace, timezone.now()) == 100
+    assert f"{cast.workspace.name} (100 %)" in health.storage(timezone.now()).says
