@@ -92,12 +92,12 @@ def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
         passed = campaign.scheduled_at <= now
         return [Finding(True, "scheduled_at", "The chosen time has passed; choose a later one.")] if passed else []
     try:
-        dates = list(islice(campaign.dates(after=now), 2))
+        first_two = list(islice(campaign.dates(after=now), 2))
     except clock.RecurrenceError as error:
         return [Finding(True, "recurrence_rule", str(error))]
-    if not dates:
+    if not first_two:
         return [Finding(True, "recurrence_rule", clock.NO_DATE)]
-    if len(dates) == 1:
+    if len(first_two) == 1:
         return [Finding(False, "repeat", "This happens once: the repetition has no second date.")]
     return []
 
