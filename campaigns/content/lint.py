@@ -62,7 +62,7 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     )
     people = _people(campaign) if is_personal else [{}]
     findings = [finding for content in contents for finding in _content(campaign, content, people)]
-    findings += _ignored(campaign, contents)
+    findings += [*_variants(contents), *_ignored(campaign, contents)]
     return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
 
 
@@ -187,6 +187,20 @@ def _trial(
     of_known = len(failed) - (known in failed)
     whom = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
     return [Finding(False, field, f"The {_TITLES[field]} cannot be personalised for {whom}: {why}.")]
+
+
+def _variants(contents: list[Content]) -> list[Finding]:
+    """Nothing assigns recipients to variants, so a language has one."""
+    findings, written = [], set()
+    for content in sorted(contents, key=lambda content: content.variant):
+        if content.language in written:
+            text = (
+                f"Variant {content.variant} in {content.language} cannot be sent: a campaign sends one variant in each "
+                "language. Put its text into a campaign of its own."
+            )
+            findings.append(Finding(True, "title", text))
+        written.add(content.language)
+    return findings
 
 
 def _completeness(content: Content) -> list[Finding]:

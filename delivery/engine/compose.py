@@ -63,13 +63,16 @@ class Composer:
 
     def __init__(self, run: Run, default_language: str, zone: tzinfo) -> None:
         self.run, self.default_language, self.revision = run, default_language, run.revision.number
-        self.by_language = {
-            languages.tidy(content["language"]): _Compiled(content, zone) for content in run.revision.contents
-        }
+        # {language: {variant: content}}, the first variant first. Of two that an old revision holds in two spellings of
+        # one tag the first one counts.
+        self.by_language: dict[str, dict[str, _Compiled]] = {}
+        for content in sorted(run.revision.contents, key=_variant):
+            variants = self.by_language.setdefault(languages.tidy(content["language"]), {})
+            variants.setdefault(_variant(content), _Compiled(content, zone))
 
     @cached_property
     def fallback(self) -> _Compiled:
-        return self._in(self.default_language) or next(iter(self.by_language.values()))
+        return self._in(self.default_language) or _first(next(iter(self.by_language.values())))
 
     def compose(self, recipient: Recipient) -> bytes:
         """The body of the send request. Raises NotComposable."""
@@ -98,5 +101,14 @@ class Composer:
         return self._in(language) or self.fallback
 
     def _in(self, language: str) -> _Compiled | None:
+        """The first variant, as the review and the preview show it: lint stops a campaign with more of them."""
         found = (self.by_language.get(tag) for tag in languages.fallbacks(language))
-        return next((compiled for compiled in found if compiled), None)
+        return next((_first(variants) for variants in found if variants), None)
+
+
+def _variant(content: dict[str, Any]) -> str:
+    return str(content.get("variant") or "A")
+
+
+def _first(variants: dict[str, _Compiled]) -> _Compiled:
+    return next(iter(variants.values()))

@@ -249,6 +249,18 @@ def test_a_topic_needs_no_audience_here_and_takes_one_language(company):
     assert "one language" in finding.text
 
 
+def test_a_second_variant_in_one_language_stops_the_send(company):
+    made = campaign(company)
+    for language, variant in (("hi", "B"), ("en", "C"), ("en", "B")):
+        Content.objects.create(
+            workspace=company.workspace, campaign=made, title="T", body="B", language=language, variant=variant
+        )
+    stopped = [finding for finding in lint(made, NOW) if finding.is_error]
+    assert [(finding.field, finding.text.split(" cannot")[0]) for finding in stopped] == [
+        ("title", "Variant B in en"), ("title", "Variant C in en"),
+    ]  # fmt: skip
+
+
 def test_what_devices_ignore_is_noted_only_for_the_platforms_of_the_audience(company):
     options = {"badge": 3, "android_channel": "offers"}
     assert found(company, content={"options": options}) == []  # nobody's platform is known

@@ -55,6 +55,14 @@ def test_a_send_now_waits_for_the_undo_time(ready, settings):
     assert (entry.actor, entry.address, entry.detail["run"]) == (ready.member, "127.0.0.1", run.pk)
 
 
+def test_a_second_variant_is_not_planned(ready):
+    Content.objects.create(workspace=ready.workspace, campaign=ready.campaign, title="B", body="B", variant="B")
+    with pytest.raises(CannotPlan) as refused:
+        schedule(ready)
+    assert [finding.field for finding in refused.value.findings] == ["title"]
+    assert not Run.objects.exists()
+
+
 def test_a_scheduled_send_keeps_its_time_and_a_series_starts_at_its_next_occurrence(ready):
     edit(ready, schedule_type="scheduled", scheduled_at=FRIDAY_18)
     run = schedule(ready)

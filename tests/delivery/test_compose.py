@@ -55,6 +55,18 @@ def test_a_language_is_one_however_the_app_and_the_marketer_write_it() -> None:
         assert (language, body["notification"]["title"]) == (language, title)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_variants_the_first_is_sent_in_whatever_order_they_are_kept(order: int) -> None:
+    texts = [
+        {**SALE, "language": language, "variant": variant, "title": f"{language} {variant}"}
+        for language in ("en", "pt-BR") for variant in "AB"
+    ]  # fmt: skip
+    both = composer(*texts[::order])
+    for language, title in (("en", "en A"), ("pt", "en A"), ("pt_BR", "pt-BR A"), ("fr", "en A")):
+        body = message(both.compose(to("token", "t", {**NOBODY, "language": language})))
+        assert (language, body["notification"]["title"]) == (language, title)
+
+
 def test_nothing_personal_goes_to_a_topic() -> None:
     personal = composer({**SALE, "title": "Hi {{ first_name }}"})
     assert message(personal.compose(to("token", "t", ASHA)))["notification"]["title"] == "Hi Asha"
