@@ -14,7 +14,9 @@ from django.utils import timezone
 
 from campaigns.admin.words import CHANNEL_ICONS
 from campaigns.models import Campaign, Channel, Run, Template
+from delivery.admin.run.held import said
 from delivery.admin.run.standing import stopped
+from delivery.models import Reach, Shard
 from pushpilot.lib.words import counted, percent, shares
 from reports import allowance, charts, links, queries
 from reports.queries import RunRow
@@ -77,6 +79,7 @@ def build(request: HttpRequest) -> dict[str, Any]:
         "zone": workspace.time_zone,
         "new_campaign": _allowed(request, roles.EDIT, "campaigns_campaign_add"),
         "obstacle": _obstacle(facts),
+        "held": _held(request, workspace),
         "storage": allowance.notice(workspace, now),
         "cards": _cards(request, facts, sent),
         "next_up": [_next_up(facts, run) for run in queries.next_runs(facts.runs, now)],
@@ -100,6 +103,24 @@ def _obstacle(facts: _Facts) -> str:
         return ""
     notice = stopped(facts.now)
     return notice.text if notice else ""
+
+
+def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
+    """The platforms that the connection in use does not reach, with the run that waits for them; {} if there is none.
+    A person can try again on the page of the run."""
+    refused = Reach.objects.filter(workspace=workspace, connection__is_active=True).exclude(held_since=None)
+    holds = list(refused.select_related("connection").defer("connection__sealed").order_by("platform"))
+    if not holds:
+        return {}
+    text = " ".join(said(hold) for hold in holds) + " Messages to these devices wait; the other platforms go on."
+    going = Shard.objects.filter(workspace=workspace, state=Shard.State.HELD, run__state=Run.State.RUNNING)
+    shard = going.select_related("run__campaign").order_by("-run_id").first()
+    if shard is not None:
+        return {"name": shard.run.campaign.name, "href": links.run(shard.run_id), "text": text}
+    connection = holds[0].connection
+    page = links.page("tenants_connection_change", connection.pk)
+    is_allowed = roles.can(request.user, roles.CONNECTIONS, workspace)
+    return {"name": connection.name, "href": page if is_allowed else "", "text": text}
 
 
 def _greeting(hour: int) -> str:

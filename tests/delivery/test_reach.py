@@ -313,6 +313,35 @@ def test_the_run_page_says_what_waits_why_and_what_to_do(cast, connected, one_ip
     assert connection.count("data-held") == 1
 
 
+def held_on_the_dashboard(cast, role="owner"):
+    answer = cast.client(role).get(cast.url())
+    held = answer.context["dashboard"]["held"]
+    assert answer.content.decode().count("data-held") == (1 if held else 0)
+    return held
+
+
+def test_the_dashboard_says_in_one_line_what_waits_and_links_to_the_run_then_to_the_connection(
+    cast, connected, launched, keyless
+):
+    assert held_on_the_dashboard(cast) == {}
+    for platform in ("ios", "web", "android"):
+        add_people(cast.workspace, 1, platform=platform)
+    keyless("ios", "web")
+    run = go(launched())
+    held = held_on_the_dashboard(cast, "viewer")
+    assert (held["name"], held["href"]) == (run.campaign.name, cast.url(f"campaigns/run/{run.pk}/change/"))
+    for word in ("iOS", REFUSED, REMEDIES["ios"], REMEDIES["web"]):
+        assert word in held["text"]
+    press(cast, run, "close-held")
+    run_to_the_end(run)
+    held = held_on_the_dashboard(cast)
+    assert (held["name"], held["href"]) == (connected.name, cast.url(f"tenants/connection/{connected.pk}/change/"))
+    assert held_on_the_dashboard(cast, "viewer")["href"] == ""
+    with scope(cast.workspace):
+        type(connected).objects.update(is_active=False)
+    assert held_on_the_dashboard(cast) == {}
+
+
 def test_a_person_tries_again_once_the_key_is_there(cast, connected, one_iphone, keyless):
     run = go(one_iphone)
     keyless()
