@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_scopes import get_scope
 
 from campaigns.audience.reasons import FAILED, UNMADE, Reason
+from campaigns.channels import registry
 from campaigns.schedule.timing import Timed
 from pushpilot.lib.languages import LanguageField
 from tenants import roles
@@ -22,16 +23,14 @@ TITLE_LIMIT = 120
 BODY_LIMIT = 1000
 
 
-class Channel(models.TextChoices):
-    APP_PUSH = "app_push", "App push"
-    WEB_PUSH = "web_push", "Web push"
-    SMS = "sms", "SMS"
-    EMAIL = "email", "E-mail"
-    WHATSAPP = "whatsapp", "WhatsApp"
-
-
 ALL_CHANNELS = "all"  # in words of consent: every channel, those of later too
-CONSENT_CHANNELS: dict[str, str] = {**dict(Channel.choices), ALL_CHANNELS: "All channels"}
+# People also speak about channels that are not sent on yet: those words must hold on the day that one is added.
+_KNOWN_CHANNELS = {"sms": "SMS", "email": "E-mail", "whatsapp": "WhatsApp"}
+
+
+def consent_channels() -> dict[str, str]:
+    """{key: label} of what a consent may be about."""
+    return {**dict(registry.choices()), **_KNOWN_CHANNELS, ALL_CHANNELS: "All channels"}
 
 
 class Tone(models.TextChoices):
@@ -70,20 +69,11 @@ class Contact(TenantModel):
 class Endpoint(TenantModel):
     """Where a contact can be reached: a device token or, for other channels, an address."""
 
-    class Kind(models.TextChoices):
-        TOKEN = "token", "Registration token"
-        FID = "fid", "Firebase installation id"
-
-    class Platform(models.TextChoices):
-        ANDROID = "android", "Android"
-        IOS = "ios", "iOS"
-        WEB = "web", "Web"
-
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="endpoints")
-    channel = models.CharField(max_length=16, choices=Channel.choices, default=Channel.APP_PUSH)
-    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.TOKEN)
+    channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
+    kind = models.CharField(max_length=16, choices=registry.address_kinds, default="token")
     value = models.CharField(max_length=512)
-    platform = models.CharField(max_length=16, choices=Platform.choices, blank=True)
+    platform = models.CharField(max_length=16, choices=registry.platforms, blank=True)
     opted_in = models.BooleanField(default=True)
     is_active = models.BooleanField(default=True)
     retired_at = models.DateTimeField(null=True, blank=True)
@@ -134,7 +124,7 @@ class Consent(TenantModel):
         OPTED_OUT = "opted_out", "Opted out"
 
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="consents")
-    channel = models.CharField(max_length=16, choices=CONSENT_CHANNELS)
+    channel = models.CharField(max_length=16, choices=consent_channels)
     topic = models.CharField(max_length=100, blank=True)
     status = models.CharField(max_length=16, choices=Status.choices)
     source = models.CharField(max_length=64)
@@ -156,7 +146,7 @@ class WaitingConsent(TenantModel):
     """What somebody said who is no contact yet; it becomes a Consent when they are one."""
 
     external_id = models.CharField(max_length=200)
-    channel = models.CharField(max_length=16, choices=CONSENT_CHANNELS)
+    channel = models.CharField(max_length=16, choices=consent_channels)
     topic = models.CharField(max_length=100, blank=True)
     status = models.CharField(max_length=16, choices=Consent.Status.choices)
     source = models.CharField(max_length=64)
@@ -273,7 +263,7 @@ class Campaign(Timed, TenantModel):
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=2000, blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
-    channel = models.CharField(max_length=16, choices=Channel.choices, default=Channel.APP_PUSH)
+    channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     # A rule tree of campaigns.audience.segments; {} is everyone.
     audience_rule = models.JSONField(default=dict, blank=True)

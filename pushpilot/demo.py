@@ -15,7 +15,9 @@ from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns.models import Campaign, Channel, Consent, Contact, Content, Endpoint, Template
+from campaigns.channels.push import platforms
+from campaigns.channels.push.channel import WEB_PUSH
+from campaigns.models import Campaign, Consent, Contact, Content, Endpoint, Template
 from tenants.models import Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import every_workspace, scope
@@ -145,8 +147,8 @@ def _browser(contact: Contact, dice: random.Random) -> Endpoint:
     return Endpoint(
         workspace=contact.workspace,
         contact=contact,
-        channel=Channel.WEB_PUSH,
-        platform=Endpoint.Platform.WEB,
+        channel=WEB_PUSH,
+        platform=platforms.WEB,
         value=f"sbx_ok_{contact.external_id}-web-{dice.getrandbits(64):016x}",
     )
 
@@ -157,6 +159,6 @@ def _phone(contact: Contact, device: int, dice: random.Random) -> Endpoint:
         workspace=contact.workspace,
         contact=contact,
         value=f"sbx_{fate}_{contact.external_id}-{device}-{dice.getrandbits(64):016x}",
-        platform=dice.choice((Endpoint.Platform.ANDROID, Endpoint.Platform.ANDROID, Endpoint.Platform.IOS)),
+        platform=dice.choice((platforms.ANDROID, platforms.ANDROID, platforms.IOS)),
         opted_in=dice.random() > 0.03,
     )

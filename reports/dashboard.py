@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest
 from django.utils import timezone
 
-from campaigns.admin.words import CHANNEL_ICONS
-from campaigns.models import Campaign, Channel, Run, Template
+from campaigns.channels import registry
+from campaigns.models import Campaign, Run, Template
 from delivery.admin.run.held import said
 from delivery.admin.run.standing import stopped
 from delivery.models import Reach, Shard
@@ -209,14 +209,14 @@ def _channels(facts: _Facts) -> dict[str, Any]:
     words = shares(dict(split))
     rows = [
         {
-            "label": Channel(channel).label,
+            "label": registry.label_of(channel),
             "count": f"{count:,}",
             "percent": words[channel],
             "tone": index + 1,
         }
         for index, (channel, count) in enumerate(split)
     ]
-    labels = [str(Channel(channel).label) for channel, _ in split]
+    labels = [registry.label_of(channel) for channel, _ in split]
     drawn = charts.chart("channels", labels, [("Sent", "sent", [count for _, count in split])])
     return {**drawn, "rows": rows, "total": charts.short(total)}
 
@@ -259,7 +259,7 @@ def _points(now: float | None, before: float | None) -> Change | None:
 def _next_up(facts: _Facts, run: RunRow) -> dict[str, Any]:
     return {
         "name": run.campaign,
-        "icon": CHANNEL_ICONS.get(Channel(run.channel), "send"),
+        "icon": registry.icon_of(run.channel),
         "when": _short_moment(facts.workspace.zone, run.intended_at, facts.now),
         "own_clock": _own_clock(facts, run),
         "recurring": run.recurring,
@@ -292,7 +292,7 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
         rows.append(
             {
                 "name": latest.campaign,
-                "icon": CHANNEL_ICONS.get(Channel(latest.channel), "send"),
+                "icon": registry.icon_of(latest.channel),
                 "href": links.campaign(campaign_id),
                 "state": Run.State(latest.state).label,
                 "tone": charts.STATE_TONES[Run.State(latest.state)],

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from campaigns.channels import registry
 from campaigns.contacts import consent
 from campaigns.contacts.consent import Word
-from campaigns.models import Campaign, Channel, Contact
+from campaigns.models import Campaign, Contact
 from delivery.models import Message
 from pushpilot.lib.signing import read_reference
 from reports.models import EventType
@@ -122,7 +123,7 @@ def words_of(said: Sequence[tuple[Posted, About, datetime]]) -> list[Word]:
     channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel")) if campaigns else {}
     return [
         Word(
-            channel=event.channel or channels.get(about.campaign_id or 0, Channel.APP_PUSH),
+            channel=event.channel or channels.get(about.campaign_id or 0, registry.DEFAULT),
             is_yes=event.type == EventType.SUBSCRIBED,
             source="event",
             proof=f"event {event.message_id}",

@@ -17,7 +17,7 @@ NAMES = ("Asha", "Ravi", "Meera", "Kabir", "Isha")
 
 
 def add_people(
-    workspace: Workspace, count: int, *, tokens: Sequence[str] | None = None, platform: str = Endpoint.Platform.ANDROID
+    workspace: Workspace, count: int, *, tokens: Sequence[str] | None = None, platform: str = "android"
 ) -> list[Contact]:
     """Contacts with one sandbox phone each; `tokens` names the phones (see the sandbox's device grammar)."""
     with scope(workspace):

@@ -10,19 +10,12 @@ from zoneinfo import ZoneInfo
 from django.urls import NoReverseMatch, reverse
 
 from campaigns.audience.segments import Rule, RuleError, describe, validate
-from campaigns.models import AmbiguityPolicy, Campaign, Channel, Run, Target
+from campaigns.models import AmbiguityPolicy, Campaign, Run, Target
 from pushpilot.lib import clock
 from pushpilot.lib.words import counted, exact_span
 
 NEXT_SHOWN = 5
 _IN_TOPICS = re.compile("'([^']+)' in topics")
-CHANNEL_ICONS = {
-    Channel.APP_PUSH: "phone_iphone",
-    Channel.WEB_PUSH: "language",
-    Channel.SMS: "sms",
-    Channel.EMAIL: "mail",
-    Channel.WHATSAPP: "chat",
-}
 
 
 def audience_words(rule: Rule) -> str:

@@ -15,10 +15,10 @@ from django.utils import timezone
 from msgspec import Meta, Raw, Struct
 from ninja import Router
 
+from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
 from campaigns.contacts import endpoints
 from campaigns.contacts.consent import Word
 from campaigns.contacts.endpoints import Registration
-from campaigns.models import Channel
 from pushpilot.lib.batches import Rejection, split
 from pushpilot.lib.bounded import EARLIEST, OutOfBounds, check_id, check_text, check_zoned
 from pushpilot.lib.limits import Limiter
@@ -269,7 +269,7 @@ def _decoded(decoder: msgspec.json.Decoder[P], item: Raw) -> P:
 
 def _registration(device: PostedDevice, by: str, now: datetime) -> Registration:
     contact = check_id(device.external_user_id, "external_user_id", 200, least=1)
-    channel = Channel.WEB_PUSH if device.platform == "web" else Channel.APP_PUSH
+    channel = WEB_PUSH if device.platform == "web" else APP_PUSH
     seen_at = _moment(device.last_seen_at, "last_seen_at", now) if device.last_seen_at else now
     word = None
     if said := device.consent:

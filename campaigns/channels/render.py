@@ -26,7 +26,6 @@ SEQUENCE_LIMIT = 10_000
 LOOP_LIMIT = 1_000
 WORK_LIMIT = 200_000  # what filters and loops may touch for one text: at most about 100 ms
 LOOPED_CHARACTER = 2  # of that work; measured: 946 characters, 1,000 times, took 612 ms
-TEXT_FIELDS = ("title", "body", "image_url", "deep_link")
 
 _SIMPLE = re.compile(
     r"""\{\{-?\s*(?P<name>[A-Za-z_][\w-]*)\s*(?:\|\s*default\s*:\s*(?P<quote>["'])(?P<default>[^"'{}]*)(?P=quote)\s*)?-?\}\}"""
@@ -207,49 +206,6 @@ def _refuse_unknown_filters(template: liquid.BoundTemplate, source: str) -> None
     for name in template.analyze(include_partials=False).filters:
         if name not in known:
             raise RenderError(f"unknown filter '{name}'")
-
-
-class ContentTemplate:
-    """A content compiled once per run; preview, test and real send personalise through it.
-
-    `static`: all fields that are the same for everybody (options too). `dynamic`: names of the text fields that
-    differ by contact; their values come from `render`.
-    """
-
-    def __init__(self, static: dict[str, Any], renderers: dict[str, Renderer]) -> None:
-        self.static, self._renderers = static, renderers
-
-    @property
-    def dynamic(self) -> tuple[str, ...]:
-        return tuple(self._renderers)
-
-    def render(self, variables: Mapping[str, Any]) -> dict[str, str]:
-        """The dynamic fields for one contact (see contact_variables). Raises RenderError with its `field`."""
-        rendered = {}
-        for field, renderer in self._renderers.items():
-            try:
-                rendered[field] = renderer(variables)
-            except RenderError as error:
-                error.field = field
-                raise
-        return rendered
-
-
-def compile_content(snapshot: Mapping[str, Any], zone: tzinfo) -> ContentTemplate:
-    """The template of a content's snapshot (Content.snapshot); `zone` is the workspace's. Raises RenderError with its
-    `field`."""
-    static, renderers = dict(snapshot), {}
-    for field in TEXT_FIELDS:
-        source = str(snapshot.get(field) or "")
-        if not is_dynamic(source):
-            continue
-        try:
-            renderers[field] = compile_text(source, zone)
-        except RenderError as error:
-            error.field = field
-            raise
-        del static[field]
-    return ContentTemplate(static, renderers)
 
 
 def is_dynamic(source: str) -> bool:

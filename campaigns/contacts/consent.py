@@ -16,7 +16,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from campaigns.models import ALL_CHANNELS, CONSENT_CHANNELS, Consent, Contact, WaitingConsent
+from campaigns.models import ALL_CHANNELS, Consent, Contact, WaitingConsent, consent_channels
 from tenants import audit
 from tenants.models import User, Workspace
 
@@ -214,12 +214,12 @@ def holds(rows: Iterable[Consent], channel: str) -> Consent | None:
 @transaction.atomic
 def say(contact: Contact, channel: str, is_yes: bool, *, by: User, now: datetime) -> None:
     """A member writes down what a person told them. Raises ValueError for a channel that does not exist."""
-    if channel not in CONSENT_CHANNELS:
+    if channel not in consent_channels():
         raise ValueError("Choose a channel of the list.")
     lock_contacts([contact.pk])
     before = holds(contact.consents.all(), channel)
     word = Word(channel, is_yes, "console", by.email, now, contact_id=contact.pk)
     record(contact.workspace, [word])
-    label = CONSENT_CHANNELS[channel]
+    label = consent_channels()[channel]
     changes = {label: (before.status if before else None, word.values["status"])}
     audit.record(contact.workspace, "consent changed", contact.external_id, by=by, changes=changes)

@@ -16,12 +16,13 @@ from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
 from campaigns.contacts import consent
-from campaigns.models import Channel, Contact, Endpoint, EndpointMove
+from campaigns.models import Contact, Endpoint, EndpointMove
 from tenants import audit
 from tenants.models import User, Workspace
 
-PUSH = (Channel.APP_PUSH, Channel.WEB_PUSH)
+PUSH = (APP_PUSH, WEB_PUSH)
 QUIET = timedelta(days=30)  # an app that is in use registers its token at least monthly
 STALE = timedelta(days=270)  # FCM itself forgets an Android token that was silent for so long
 

@@ -14,15 +14,14 @@ from django.db.models import Q
 from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import COLUMNS, RuleError, compile_rule, matches_attribute
-from campaigns.channels import dates, render
-from campaigns.channels.push import schema
-from campaigns.models import Campaign, Channel, Contact, Content, Endpoint, Target
+from campaigns.channels import dates, registry, render
+from campaigns.channels.base import REFERENCE
+from campaigns.models import Campaign, Contact, Content, Target
 from pushpilot.lib import clock
+from pushpilot.lib.signing import sample_reference
 from pushpilot.lib.words import counted
 from tenants.models import Connection
 
-# Channels with an adapter; the others wait for theirs.
-SENDABLE = frozenset({Channel.APP_PUSH, Channel.WEB_PUSH})
 _TITLES = {"title": "title", "body": "text", "image_url": "image's address", "deep_link": "link"}
 PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
 
@@ -57,9 +56,10 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
 
 def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     """The findings about these contents of the campaign, saved or not, alone: errors first, notes last."""
-    is_personal = any(
-        render.is_dynamic(getattr(content, field)) for content in contents for field in render.TEXT_FIELDS
-    )
+    if campaign.channel not in registry.CHANNELS:
+        return []  # `_channel` says so
+    personal = registry.channel_of(campaign.channel).personal
+    is_personal = any(render.is_dynamic(getattr(content, field)) for content in contents for field in personal)
     people = _people(campaign) if is_personal else [{}]
     findings = [finding for content in contents for finding in _content(campaign, content, people)]
     findings += [*_variants(contents), *_ignored(campaign, contents)]
@@ -67,10 +67,8 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
 
 
 def _channel(campaign: Campaign) -> list[Finding]:
-    if campaign.channel not in SENDABLE:
-        return [
-            Finding(True, "channel", f"{campaign.get_channel_display()} cannot be sent yet; choose app or web push.")
-        ]
+    if campaign.channel not in registry.CHANNELS:
+        return [Finding(True, "channel", f"This installation has no channel “{campaign.channel}”. Choose another one.")]
     connection = active_connection(campaign)
     if connection is None:
         return [Finding(True, "channel", "No active connection for push. Add one under Settings → Connections.")]
@@ -118,7 +116,7 @@ def _target(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     """A topic or condition: public, so nothing personal, and one message for everybody."""
     field, findings = campaign.target_kind, []
     try:
-        schema.check_target(campaign.target_kind, campaign.target)
+        registry.channel_of(campaign.channel).broadcast(campaign.target_kind).check(campaign.target)
     except ValueError as error:
         findings.append(Finding(True, field, str(error)))
     if len({content.language for content in contents}) > 1:
@@ -146,12 +144,13 @@ def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any]]) -> list[Finding]:
-    findings = [*_completeness(content), *_links(campaign, content)]
-    findings += [Finding(True, *problem) for problem in schema.problems(content.options, campaign.channel)]
+    channel, message = registry.channel_of(campaign.channel), content.snapshot()
+    findings = [Finding(True, *problem) for problem in channel.problems(message)]
+    findings += [Finding(False, *problem) for problem in channel.warnings(message)]
     is_public = campaign.target_kind != Target.PEOPLE
     tried: list[dict[str, str]] = [{} for _ in people]
-    for field in render.TEXT_FIELDS:
-        source = getattr(content, field)
+    for field in channel.personal:
+        source = str(message.get(field) or "")
         if is_public and render.is_dynamic(source):
             text = "A topic's message is public and the same for everybody: take the personalisation out."
             findings.append(Finding(True, field, text))
@@ -203,35 +202,17 @@ def _variants(contents: list[Content]) -> list[Finding]:
     return findings
 
 
-def _completeness(content: Content) -> list[Finding]:
-    if content.options.get("silent"):
-        has_data = bool(content.options.get("data") or content.deep_link)
-        return (
-            [] if has_data else [Finding(False, "data_lines", "A silent message without data tells the app nothing.")]
-        )
-    if not content.title.strip() and not content.body.strip():
-        return [Finding(True, "title", "The message is empty: write a title and a text.")]
-    if not content.body.strip():
-        return [Finding(False, "body", "The text is empty; only the title is shown.")]
-    return [] if content.title.strip() else [Finding(False, "title", "The title is empty; only the text is shown.")]
-
-
-def _links(campaign: Campaign, content: Content) -> list[Finding]:
-    link = schema.link_problem(content.deep_link, campaign.channel)
-    found = (("deep_link", link), ("image_url", schema.image_problem(content.image_url)))
-    return [Finding(True, field, problem) for field, problem in found if problem]
-
-
 def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     """What some of the audience's devices leave out of the message. An option that the form hides cannot be cured."""
-    hidden = schema.hidden_options(campaign.channel, campaign.target_kind)
+    channel = registry.channel_of(campaign.channel)
+    hidden = channel.hidden_fields(is_broadcast=campaign.target_kind != Target.PEOPLE)
     messages = [
         {name: value for name, value in content.snapshot().items() if name not in hidden} for content in contents
     ]
-    if not any(schema.ignored(message) for message in messages):
+    if not any(channel.ignored(message) for message in messages):
         return []  # the usual case: no need to ask which devices there are
     devices = platforms(campaign)
-    found = dict.fromkeys(problem for message in messages for problem in schema.ignored(message, devices))
+    found = dict.fromkeys(problem for message in messages for problem in channel.ignored(message, devices))
     return [Finding(False, *problem, is_note=True) for problem in found]
 
 
@@ -239,8 +220,9 @@ def platforms(campaign: Campaign) -> set[str]:
     """The platforms that the campaign, saved or not, would reach."""
     if campaign.target_kind != Target.PEOPLE:
         return selection.known_platforms(campaign.workspace)
-    if campaign.channel == Channel.WEB_PUSH:
-        return {Endpoint.Platform.WEB}
+    known = registry.channel_of(campaign.channel).platforms
+    if len(known) == 1:
+        return set(known)
     try:
         return selection.platforms(campaign.workspace, campaign.channel, campaign.audience_rule)
     except RuleError:
@@ -248,11 +230,11 @@ def platforms(campaign: Campaign) -> set[str]:
 
 
 def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> list[Finding]:
-    """The message as FCM counts it, filled in for each of those tried."""
-    message = {**content.snapshot(), "message_ref": schema.sample_reference(campaign.workspace_id)}
-    sizes = [schema.payload_bytes({**message, **texts}) for texts in tried]
-    is_public = campaign.target_kind != Target.PEOPLE
-    limit = schema.TOPIC_LIMIT_BYTES if is_public else schema.PAYLOAD_LIMIT_BYTES
+    """The message as its channel counts it, filled in for each of those tried."""
+    channel, is_public = registry.channel_of(campaign.channel), campaign.target_kind != Target.PEOPLE
+    message = {**content.snapshot(), REFERENCE: sample_reference(campaign.workspace_id)}
+    sizes = [channel.size({**message, **texts}) for texts in tried]
+    limit = channel.limit_of(campaign.target_kind)
     takes = f"{'topics' if is_public else 'push services'} take {limit:,}"
     if min(sizes) > limit:
         return [Finding(True, "body", f"The message has {max(sizes):,} bytes; {takes}. Shorten it.")]

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 
+from campaigns.channels import registry
 from campaigns.content.lint import active_connection
 from campaigns.models import Campaign
 from delivery.admin.preview import Asked, composed, read_asked
@@ -39,19 +40,15 @@ def check_message(request: HttpRequest) -> HttpResponseBase:
         account = account_of(connection)
     except (SecretUnreadable, ValueError) as error:
         return _said(False, f"The connection “{connection}” cannot be used: {error}")
-    if not any(_has_something(snapshot) for snapshot in asked.snapshots):
+    channel = registry.channel_of(asked.channel)
+    if all(channel.is_empty(snapshot) for snapshot in asked.snapshots):
         return _said(False, "The message is empty: write a title and a text.")
     found = [_checked(workspace, asked, snapshot, account) for snapshot in asked.snapshots[:CONTENTS_CHECKED]]
     return _said(all(ok for ok, _ in found), *dict.fromkeys(line for _, line in found))
 
 
-def _has_something(snapshot: dict[str, Any]) -> bool:
-    """FCM takes a message that shows nothing; only a silent one means it."""
-    return bool(snapshot.get("silent") or str(snapshot["title"]).strip() or str(snapshot["body"]).strip())
-
-
 def _checked(workspace: Workspace, asked: Asked, snapshot: dict[str, Any], account: FcmAccount) -> tuple[bool, str]:
-    push, problems = composed(workspace, snapshot, None)
+    push, problems = composed(workspace, registry.channel_of(asked.channel), snapshot, None)
     lead = f"{snapshot.get('language')}: " if len(asked.snapshots) > 1 else ""
     for field, problem in problems.items():
         return False, f"{lead}{field.replace('_', ' ')}: {problem}"

@@ -14,10 +14,12 @@ from campaigns.admin.campaign.live import form_of
 from campaigns.admin.campaign.message import MessageFields, MessageForm
 from campaigns.admin.campaign.options import TargetOptions
 from campaigns.audience.segments import Rule, RuleError, compile_rule
-from campaigns.channels.push.schema import payload_bytes, sample_reference
-from campaigns.channels.render import TEXT_FIELDS, RenderError, compile_content, contact_variables
+from campaigns.channels import registry
+from campaigns.channels.base import REFERENCE, Channel
+from campaigns.channels.render import RenderError, contact_variables
 from campaigns.models import Campaign, Contact, Target
 from delivery.providers import fcm
+from pushpilot.lib.signing import sample_reference
 from tenants import roles
 from tenants.admin.base import require
 from tenants.models import Workspace
@@ -85,7 +87,8 @@ def _errors(form: MessageFields) -> tuple[str, ...]:
 
 def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:
     """The provider's message for one person, its size, and which texts could not be personalised."""
-    push, problems = composed(workspace, asked.first, person)
+    channel = registry.CHANNELS.get(asked.channel) or registry.channel_of(registry.DEFAULT)
+    push, problems = composed(workspace, channel, asked.first, person)
     kind = asked.target_kind if asked.is_public else "token"
     message = fcm.build_message(push, target=(kind, "preview"), expires=fcm.expiry(push))
     message.pop(kind)
@@ -94,32 +97,32 @@ def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict
         "channel": asked.channel,
         "is_public": asked.is_public,
         "silent": bool(push.get("silent")),
-        "bytes": payload_bytes(push),
-        "limit": fcm.limit_bytes(kind),
+        "bytes": channel.size(push),
+        "limit": channel.limit_of(kind),
         "problems": problems,
         "person": {"id": person.pk, "name": str(person)} if person else None,
     }
 
 
 def composed(
-    workspace: Workspace, snapshot: dict[str, Any], person: Contact | None
+    workspace: Workspace, channel: Channel, snapshot: dict[str, Any], person: Contact | None
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """(the neutral payload for one person, {field: what is wrong with it}), with a reference as long as a real one."""
     variables = contact_variables(_columns(person)) if person else {}
-    fields, problems = _rendered(snapshot, variables, workspace.zone)
-    return {**fields, "message_ref": sample_reference(workspace.pk)}, problems
+    fields, problems = _rendered(channel, snapshot, variables, workspace.zone)
+    return {**fields, REFERENCE: sample_reference(workspace.pk)}, problems
 
 
 def _rendered(
-    snapshot: dict[str, Any], variables: dict[str, Any], zone: tzinfo
+    channel: Channel, snapshot: dict[str, Any], variables: dict[str, Any], zone: tzinfo
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """(the fields personalised, {field: what is wrong with it}); a text that fails is left empty."""
     snapshot = dict(snapshot)
     problems: dict[str, str] = {}
-    for _ in range(len(TEXT_FIELDS) + 1):
+    for _ in range(len(channel.personal) + 1):
         try:
-            content = compile_content(snapshot, zone)
-            return {**content.static, **content.render(variables)}, problems
+            compiled = channel.compile(snapshot, zone)
+            return {**compiled.static, **compiled.values(variables)}, problems
         except RenderError as error:
             problems[error.field] = str(error)
             snapshot[error.field] = ""

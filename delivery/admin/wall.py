@@ -10,7 +10,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
-from campaigns.models import Channel, Endpoint
+from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
+from campaigns.channels.push.platforms import ANDROID
+from campaigns.models import Endpoint
 from delivery import phones
 from tenants import keys, roles
 from tenants.admin.base import WorkspaceAdmin, require
@@ -82,7 +84,7 @@ def _active(workspace: Workspace) -> Connection | None:
 
 
 def _devices(workspace: Workspace) -> Any:
-    channels = (Channel.APP_PUSH, Channel.WEB_PUSH)
+    channels = (APP_PUSH, WEB_PUSH)
     return Endpoint.objects.filter(workspace=workspace, channel__in=channels).select_related("contact")
 
 
@@ -97,7 +99,7 @@ def _owners(workspace: Workspace, tokens: set[str]) -> dict[str, Endpoint]:
 
 
 def _phone(endpoint: Endpoint) -> dict[str, Any]:
-    platform = endpoint.platform or Endpoint.Platform.ANDROID
+    platform = endpoint.platform or ANDROID
     return {"id": endpoint.pk, "platform": platform, "name": str(endpoint.contact)}
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from campaigns.audience.reasons import Reason
+from campaigns.channels import registry
+from campaigns.channels.base import REFERENCE, Channel
 from campaigns.channels.payload import PayloadTemplate, slot
-from campaigns.channels.render import ContentTemplate, RenderError, compile_content, contact_variables
+from campaigns.channels.render import RenderError, contact_variables
 from campaigns.models import Run
 from delivery.providers import fcm
 from pushpilot.lib import languages
@@ -42,17 +44,16 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
 class _Compiled:
     """One content: its text renderers, and FCM's message with slots, one per kind of target."""
 
-    def __init__(self, snapshot: dict[str, Any], zone: tzinfo) -> None:
+    def __init__(self, snapshot: dict[str, Any], channel: Channel, zone: tzinfo) -> None:
         self.snapshot = snapshot
-        self.content: ContentTemplate = compile_content(snapshot, zone)
+        self.content = channel.compile(snapshot, zone)
         self.by_kind: dict[str, PayloadTemplate] = {}
 
     def payload(self, kind: str) -> PayloadTemplate:
         if kind not in self.by_kind:
-            dynamic = {name: slot(name) for name in self.content.dynamic}
-            push = {**self.content.static, **dynamic, "message_ref": slot("ref")}
+            push = self.content.with_slots
             message = fcm.build_message(push, target=(kind, slot("target")), expires=slot("expires"))
-            slots = [*dynamic, "ref", "target", "expires"]
+            slots = [*self.content.personal, REFERENCE, "target", "expires"]
             self.by_kind[kind] = PayloadTemplate.compile(fcm.envelope(message), slots)
         return self.by_kind[kind]
 
@@ -63,12 +64,13 @@ class Composer:
 
     def __init__(self, run: Run, default_language: str, zone: tzinfo) -> None:
         self.run, self.default_language, self.revision = run, default_language, run.revision.number
+        self.channel = registry.channel_of(run.campaign.channel)
         # {language: {variant: content}}, the first variant first. Of two that an old revision holds in two spellings of
         # one tag the first one counts.
         self.by_language: dict[str, dict[str, _Compiled]] = {}
         for content in sorted(run.revision.contents, key=_variant):
             variants = self.by_language.setdefault(languages.tidy(content["language"]), {})
-            variants.setdefault(_variant(content), _Compiled(content, zone))
+            variants.setdefault(_variant(content), _Compiled(content, self.channel, zone))
 
     @cached_property
     def fallback(self) -> _Compiled:
@@ -77,21 +79,21 @@ class Composer:
     def compose(self, recipient: Recipient) -> bytes:
         """The body of the send request. Raises NotComposable."""
         compiled = self._content_for(str(recipient.contact["language"]))
-        limit = fcm.limit_bytes(recipient.kind)
-        if recipient.endpoint_id is None and compiled.content.dynamic:
+        limit = self.channel.limit_of(recipient.kind)
+        if recipient.endpoint_id is None and compiled.content.personal:
             # Lint stops it before the launch; a topic's message must not go out with its holes empty.
             raise NotComposable(Reason.RENDER_ERROR, "personalised message to a topic")
         try:
-            values = compiled.content.render(contact_variables(recipient.contact))
+            values = compiled.content.values(contact_variables(recipient.contact))
         except RenderError as error:
             raise NotComposable(Reason.RENDER_ERROR, str(error)) from error
         reference = sign_reference(self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id)
-        values |= {"ref": reference, "target": recipient.value, "expires": fcm.expiry(compiled.snapshot)}
+        values |= {REFERENCE: reference, "target": recipient.value, "expires": fcm.expiry(compiled.snapshot)}
         payload = compiled.payload(recipient.kind)
         body = payload.fill(values)
-        # The body holds more than what FCM counts: only a long one needs counting.
+        # The body holds more than what counts: only a long one needs counting.
         if len(body) > limit:
-            counted = fcm.payload_bytes(payload.as_dict(values)["message"])
+            counted = self.channel.size({**compiled.content.static, **values})
             if counted > limit:
                 raise NotComposable(Reason.PAYLOAD_TOO_LARGE, f"{counted} bytes")
         return body

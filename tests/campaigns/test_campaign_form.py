@@ -196,7 +196,7 @@ def test_review_and_send_saves_and_goes_on_to_the_review(company):
         ({"deep_link": "JavaScript:alert(1)"}, "deep_link", "starts with javascript: opens no page"),
         ({"deep_link": "data:text/html,{{ first_name }}"}, "deep_link", "starts with data: opens no page"),
         ({"button_1_text": "Go", "button_1_url": "vbscript:x"}, "button_1_url", "starts with vbscript:"),
-        ({"channel": "sms"}, "channel", "Choose app push or web push"),
+        ({"channel": "sms"}, "channel", "not one of the available choices"),
         ({"collapse_key": "{{ id }}"}, "collapse_key", "same for everybody"),
         ({"data_lines": "screen"}, "data_lines", "Line 1: write key=value"),
         ({"data_lines": "a=1\na=2"}, "data_lines", "Line 2: “a” is given twice"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from campaigns.api import device_routes
 from campaigns.contacts import endpoints
-from campaigns.models import Channel, Consent, Contact, Endpoint, EndpointMove
+from campaigns.models import Consent, Contact, Endpoint, EndpointMove
 from pushpilot.lib.limits import Limiter
 from tenants import keys
 from tenants.models import ApiKey
@@ -52,7 +52,7 @@ def test_a_device_of_an_unknown_person_creates_both(cast, server):
     phone, browser = device(cast), device(cast, "tok-2")
     assert (phone.contact.external_id, phone.channel, phone.kind, phone.opted_in) == ("asha", "app_push", "token", True)
     assert (browser.contact, browser.channel, browser.kind, browser.opted_in) == (
-        phone.contact, Channel.WEB_PUSH, "fid", False,
+        phone.contact, "web_push", "fid", False,
     )  # fmt: skip
     assert phone.last_seen_at is not None
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from campaigns.admin.contact.devices import sentence
 from campaigns.contacts import endpoints
 from campaigns.contacts.endpoints import QUIET, STALE
-from campaigns.models import Channel, Contact, Endpoint
+from campaigns.models import Contact, Endpoint
 from tenants.models import AuditEntry
 from tenants.scope import scope
 
@@ -38,7 +38,7 @@ def devices(cast):
     with scope(cast.workspace):
         owner = Contact.objects.get(external_id="asha")
         for value, fields in {
-            "browser": {"platform": "web", "channel": Channel.WEB_PUSH, "last_seen_at": NOW},
+            "browser": {"platform": "web", "channel": "web_push", "last_seen_at": NOW},
             "never-seen": {"platform": "android", "created_at": NOW - STALE - timedelta(days=1)},
             "just-made": {"platform": "android"},
             "gone-1": {"platform": "android", "is_active": False, "retired_reason": "UNREGISTERED"},

@@ -10,6 +10,7 @@ from campaigns import plan
 from campaigns.channels.push import schema
 from campaigns.content.lint import Finding, lint, lint_message
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
+from pushpilot.lib.signing import sample_reference
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.story import add_people, write_campaign
@@ -60,7 +61,7 @@ def test_errors_come_before_warnings(company):
 @pytest.mark.parametrize(
     ("fields", "field", "words"),
     [
-        ({"channel": "sms"}, "channel", "SMS cannot be sent yet"),
+        ({"channel": "sms"}, "channel", "no channel “sms”"),
         ({"content": {"title": "", "body": ""}}, "title", "The message is empty"),
         ({"content": {"body": "Hi {{ name"}}, "body", "does not parse"),
         ({"content": {"body": "ü" * 1000, "options": {"data": {"k": "x" * 2100}}}}, "body", "take 4,096. Shorten it"),
@@ -204,7 +205,7 @@ def test_what_is_worth_a_look(company, fields, field):
 def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company, filler, is_error):
     made = campaign(company)
     content = made.contents.get()
-    empty = schema.payload_bytes({**content.snapshot(), "message_ref": schema.sample_reference(made.workspace_id)})
+    empty = schema.payload_bytes({**content.snapshot(), "message_ref": sample_reference(made.workspace_id)})
     content.options = {"data": {"k": "x" * (filler - empty - 1)}}
     [finding] = lint_message(made, [content])
     assert (finding.is_error, f"{filler:,}" in finding.text) == (is_error, True)

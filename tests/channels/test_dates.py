@@ -14,7 +14,9 @@ from django.utils import timezone
 
 from campaigns.audience.segments import matches_attribute
 from campaigns.channels import dates
-from campaigns.channels.render import RenderError, compile_content, compile_text, contact_variables
+from campaigns.channels.base import Compiled
+from campaigns.channels.push.channel import AppPush
+from campaigns.channels.render import RenderError, compile_text, contact_variables
 from campaigns.content.lint import lint_message
 from campaigns.models import Campaign, Contact, Content
 from delivery.admin.preview import composed
@@ -119,14 +121,14 @@ def test_preview_and_send_show_the_same_time(inside):
         sent = composer(content, zone=inside.workspace.zone).compose(Recipient(7, 9, "token", "tok", 0, contact))
         person = Contact(workspace=inside.workspace, **contact)
         assert message(sent)["notification"]["body"] == right
-        assert composed(inside.workspace, content, person)[0]["body"] == right
+        assert composed(inside.workspace, AppPush(), content, person)[0]["body"] == right
 
 
 def test_plain_variables_need_no_interpreter_and_no_clock():
-    content = compile_content({"title": "Hi {{ first_name | default: 'you' }}", "body": "Sale"}, BERLIN)
+    content = Compiled({"title": "Hi {{ first_name | default: 'you' }}", "body": "Sale"}, ("title", "body"), BERLIN)
     started = time.perf_counter()
     for _ in range(2_000):
-        content.render({"first_name": "Asha"})
+        content.values({"first_name": "Asha"})
     assert time.perf_counter() - started < 0.2
 
 

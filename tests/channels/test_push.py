@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.channels.push import schema
+from campaigns.channels.push import platforms, schema, topics
+from campaigns.channels.push.channel import AppPush
 from delivery.providers.fcm import message
 
 pytestmark = pytest.mark.once
@@ -25,8 +26,8 @@ def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 @pytest.mark.filterwarnings("ignore:extend=joined")
 @given(st.recursive(TERMS, joined, max_leaves=5))
 def test_every_condition_of_the_grammar_is_accepted_and_stays_as_it_is(condition):
-    assert schema.check_condition(condition) == condition
-    assert schema.check_condition(condition.replace(" && ", "&&").replace("(", "( ")) == condition
+    assert topics.check_condition(condition) == condition
+    assert topics.check_condition(condition.replace(" && ", "&&").replace("(", "( ")) == condition
 
 
 @pytest.mark.parametrize(
@@ -50,29 +51,31 @@ def test_every_condition_of_the_grammar_is_accepted_and_stays_as_it_is(condition
 )
 def test_any_other_condition_is_refused_in_words(condition, says):
     with pytest.raises(ValueError, match=re.escape(says)):
-        schema.check_condition(condition)
+        topics.check_condition(condition)
 
 
 @given(st.text("'()&| ainopstc", max_size=60))
 def test_no_text_makes_the_condition_s_reader_fail_otherwise(text):
     with contextlib.suppress(ValueError):
-        tidied = schema.check_condition(text)
-        assert schema.check_condition(tidied) == tidied
+        tidied = topics.check_condition(text)
+        assert topics.check_condition(tidied) == tidied
 
 
 def test_each_platform_is_told_only_what_concerns_it():
     message = {"title": "a", "badge": 1, "sound": "x", "android_channel": "c", "buttons": [{"text": "Go"}]}
-    fields = {platform: {field for field, _ in schema.ignored(message, [platform])} for platform in schema.PLATFORMS}
+    fields = {
+        platform: {field for field, _ in platforms.ignored(message, [platform])} for platform in platforms.PLATFORMS
+    }
     assert fields["ios"] == {"android_channel", "button_1_text"}
     assert fields["android"] == {"sound", "button_1_text"}
     assert fields["web"] == {"badge", "sound", "android_channel", "button_1_text"}
-    assert schema.ignored({"title": "a", "body": "b", "ttl_secs": 0, "priority": "high", "collapse_key": "k"}) == []
+    assert platforms.ignored({"title": "a", "body": "b", "ttl_secs": 0, "priority": "high", "collapse_key": "k"}) == []
 
 
 def test_a_silent_message_hides_what_would_be_shown_and_a_drawn_one_is_the_app_s_affair():
     shown = {"badge": 1, "sound": "x", "buttons": [{"text": "Go"}], "image_url": "https://x.test/a.gif"}
-    assert {field for field, _ in schema.ignored({**shown, "silent": True})} == {"silent"}
-    drawn = dict(schema.ignored({**shown, "data_only": True}, ["android"]))
+    assert {field for field, _ in platforms.ignored({**shown, "silent": True})} == {"silent"}
+    drawn = dict(platforms.ignored({**shown, "data_only": True}, ["android"]))
     assert set(drawn) == {"badge", "sound", "image_url"}
     assert "plays its own sound" in drawn["sound"]
 
@@ -90,11 +93,10 @@ def test_a_silent_message_hides_what_would_be_shown_and_a_drawn_one_is_the_app_s
     ],
 )
 def test_the_format_of_the_picture_is_judged_by_its_address(address, platform, says):
-    texts = [text for _, text in schema.ignored({"title": "a", "image_url": address}, [platform])]
+    texts = [text for _, text in platforms.ignored({"title": "a", "image_url": address}, [platform])]
     assert any(says in text for text in texts) if says else not texts
 
 
 def test_the_editor_and_the_adapter_know_the_same_limits():
-    assert schema.PAYLOAD_LIMIT_BYTES == message.PAYLOAD_LIMIT_BYTES
-    assert schema.TOPIC_LIMIT_BYTES == message.TOPIC_LIMIT_BYTES
+    assert [AppPush().limit_of(kind) for kind in message.KINDS] == [4096, 4096, 2048, 2048]
     assert schema.COLLAPSE_KEY_LIMIT_BYTES == message.COLLAPSE_ID_LIMIT_BYTES

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaigns.channels.base import Compiled
 from campaigns.channels.render import (
     _ENVIRONMENT,
     OUTPUT_LIMIT,
     RenderError,
     _run,
     _simple_pieces,
-    compile_content,
     compile_text,
     contact_variables,
     variables_of,
@@ -164,32 +164,35 @@ def test_the_variables_that_a_text_needs_are_known(source, expected):
     assert variables_of(source) == expected
 
 
+TEXTS = ("title", "body", "image_url", "deep_link")
+
+
 def snapshot(**fields: Any) -> dict[str, Any]:
     return {"language": "en", "title": "Hi", "body": "Sale", "image_url": "", "deep_link": "", **fields}
 
 
 def test_a_content_is_static_but_for_its_personalised_texts():
-    content = compile_content(
-        snapshot(body="Hi {{ name }}", deep_link="shop://{{ city | downcase }}", ttl_secs=60), UTC
+    content = Compiled(
+        snapshot(body="Hi {{ name }}", deep_link="shop://{{ city | downcase }}", ttl_secs=60), TEXTS, UTC
     )
-    assert content.dynamic == ("body", "deep_link")
+    assert content.personal == ("body", "deep_link")
     assert content.static == {"language": "en", "title": "Hi", "image_url": "", "ttl_secs": 60}
-    assert content.render({"name": "Asha", "city": "PUNE"}) == {"body": "Hi Asha", "deep_link": "shop://pune"}
+    assert content.values({"name": "Asha", "city": "PUNE"}) == {"body": "Hi Asha", "deep_link": "shop://pune"}
 
 
 def test_a_content_without_personalisation_renders_nothing():
-    content = compile_content(snapshot(), UTC)
-    assert content.dynamic == ()
-    assert content.render({}) == {}
+    content = Compiled(snapshot(), TEXTS, UTC)
+    assert content.personal == ()
+    assert content.values({}) == {}
 
 
 def test_an_error_names_the_field_at_compile_time_and_at_render_time():
     with pytest.raises(RenderError) as refused:
-        compile_content(snapshot(body="{{ oops"), UTC)
+        Compiled(snapshot(body="{{ oops"), TEXTS, UTC)
     assert refused.value.field == "body"
-    content = compile_content(snapshot(title="{{ name }}"), UTC)
+    content = Compiled(snapshot(title="{{ name }}"), TEXTS, UTC)
     with pytest.raises(RenderError) as refused:
-        content.render({"name": "x" * (OUTPUT_LIMIT + 1)})
+        content.values({"name": "x" * (OUTPUT_LIMIT + 1)})
     assert refused.value.field == "title"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.channels.payload import PayloadTemplate, slot
-from campaigns.channels.push import schema as push_rules
+from campaigns.channels.push.channel import AppPush
 from delivery.providers.base import Outcome, Verdict
 from delivery.providers.fcm import (
     FcmAccount,
@@ -19,8 +19,6 @@ from delivery.providers.fcm import (
     check_message,
     envelope,
     expiry,
-    limit_bytes,
-    payload_bytes,
     send_with_sdk,
 )
 from delivery.providers.http2 import CurlTransport
@@ -188,18 +186,19 @@ def test_odd_targets_and_long_references_are_refused() -> None:
         build_message({"message_ref": "é" * 33}, target=("token", "t"))
 
 
-def test_payload_bytes_counts_keys_and_values_in_utf8() -> None:
-    assert payload_bytes({"notification": {"title": "é"}, "data": {"k": "v"}, "android": {"ttl": "1s"}}) == 9
-    alert = {"apns": {"payload": {"aps": {"alert": {"title": "é"}}}}}
-    assert payload_bytes({"data": {"k": "v"}, **alert}) == 9
-    assert [limit_bytes(kind) for kind in TARGETS] == [4096, 4096, 2048, 2048]
+def bytes_in(message: dict[str, Any]) -> int:
+    """Keys and values, in UTF-8, of what FCM's message shows (of an alert, where only iOS has one) and of its data."""
+    shown = message.get("notification") or message.get("apns", {}).get("payload", {}).get("aps", {}).get("alert", {})
+    return sum(
+        len(f"{key}{value}".encode()) for part in (shown, message.get("data", {})) for key, value in part.items()
+    )
 
 
 @pytest.mark.parametrize("changes", [{}, {"silent": True}, {"data_only": True}, {"silent": True, "data_only": True}])
 @pytest.mark.parametrize("left_out", ["", "title", "image_url", "deep_link", "buttons", "data"])
-def test_lint_and_preview_count_what_the_sender_counts(changes: dict[str, Any], left_out: str) -> None:
+def test_the_channel_counts_what_the_message_of_fcm_holds(changes: dict[str, Any], left_out: str) -> None:
     push = {**FULL, "message_ref": "1.2.3.mac", **changes, left_out: None}
-    assert push_rules.payload_bytes(push) == payload_bytes(build_message(push, target=("token", "t")))
+    assert AppPush().size(push) == bytes_in(build_message(push, target=("token", "t")))
 
 
 # --- what arrives

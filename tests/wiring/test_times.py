@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.audience.reasons import Reason
-from campaigns.models import Channel, Consent, Contact, Endpoint, Run, Template
+from campaigns.models import Consent, Contact, Endpoint, Run, Template
 from delivery.models import Message
 from reports import dashboard
 from reports.models import Event
@@ -50,7 +50,7 @@ def test_the_list_of_events(cast, workspace):
 
 def test_the_consents_of_a_contact(cast, workspace):
     contact = Contact.objects.create(workspace=workspace, external_id="c1")
-    Consent.objects.create(workspace=workspace, contact=contact, channel=Channel.APP_PUSH, status="opted_in", at=AT)
+    Consent.objects.create(workspace=workspace, contact=contact, channel="app_push", status="opted_in", at=AT)
     Contact.objects.update(created_at=AT)
     page = text(cast.client("viewer").get(cast.url(f"campaigns/contact/{contact.pk}/change/")))
     assert page.count(SHOWN) == 2

@@ -6,7 +6,6 @@ import secrets
 from typing import Any, ClassVar
 
 from django import forms
-from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign import builders
@@ -15,8 +14,8 @@ from campaigns.admin.campaign.options import SENDING_FIELDS, SendingOptions, Tar
 from campaigns.admin.campaign.schedule import ScheduleFields, stored_schedule
 from campaigns.admin.contact.attributes import Attribute, known_attributes
 from campaigns.audience.segments import OPERATORS, Rule, RuleError
-from campaigns.content.lint import SENDABLE
-from campaigns.models import Campaign, Channel, Target, Template
+from campaigns.channels import registry
+from campaigns.models import Campaign, Target, Template
 from tenants.models import Workspace
 
 AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
@@ -42,7 +41,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "Weekend sale", "autofocus": True}),
         help_text="Only your team sees this.",
     )
-    channel = forms.ChoiceField(label="Channel", choices=Channel.choices, widget=forms.RadioSelect)
+    channel = forms.ChoiceField(label="Channel", choices=registry.choices, widget=forms.RadioSelect)
     template_used = forms.IntegerField(required=False, widget=forms.HiddenInput)
     audience = forms.ChoiceField(
         label="Audience",
@@ -77,7 +76,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         """What the stored campaign says, in the words of the form's own fields."""
         rule = instance.audience_rule if instance else {}
         simple = builders.read_rule(rule) if rule else None
-        start = {"channel": Channel.APP_PUSH, "schedule_type": Campaign.Schedule.NOW, "month_day": "1"}
+        start = {"channel": registry.DEFAULT, "schedule_type": Campaign.Schedule.NOW, "month_day": "1"}
         start |= {name: getattr(Campaign(), name) for name in SENDING_FIELDS}
         to = instance.target_kind if instance else Target.PEOPLE
         return {
@@ -102,12 +101,6 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         return [("", "Choose…"), ("About the person", system), *([("Your attributes", own)] if own else [])]
 
     # --- cleaning -------------------------------------------------------------------------------------------
-    def clean_channel(self) -> str:
-        channel = self.cleaned_data["channel"]
-        if channel not in SENDABLE and channel != self.instance.channel:
-            raise ValidationError("Choose app push or web push: this server sends no other messages.")
-        return str(channel)
-
     def clean_template_used(self) -> int | None:
         """Only a hint where the text came from: one that is gone or foreign is dropped."""
         pk = self.cleaned_data["template_used"]

@@ -18,9 +18,9 @@ from campaigns.admin.words import NEXT_SHOWN, audience_words, moment_words, next
 from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import Rule, RuleError, compile_rule
-from campaigns.channels.push import schema
+from campaigns.channels import registry
 from campaigns.content import lint
-from campaigns.models import Campaign, Channel, Contact, Target, Template
+from campaigns.models import Campaign, Contact, Target, Template
 from campaigns.schedule import series
 from pushpilot.lib import clock
 from pushpilot.lib.words import counted
@@ -42,7 +42,7 @@ def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
 
     `notes`: {input: what some of these devices leave out of the message}.
     """
-    channel = str(form.cleaned_data.get("channel") or Channel.APP_PUSH)
+    channel = str(form.cleaned_data.get("channel") or registry.DEFAULT)
     kind = str(form.cleaned_data.get("audience") or "")
     if kind in (Target.TOPIC, Target.CONDITION):
         return _count_subscribers(workspace, form, channel, kind)
@@ -76,9 +76,9 @@ def _count_subscribers(workspace: Workspace, form: CampaignForm, channel: str, k
 
 def _notes(form: CampaignForm, asked: Campaign) -> dict[str, str]:
     """{input: what the devices of this audience leave out of the message in the form}."""
-    message = form.snapshot()
+    message, channel = form.snapshot(), registry.channel_of(asked.channel)
     notes: dict[str, str] = {}
-    for field, text in schema.ignored(message, lint.platforms(asked)) if schema.ignored(message) else ():
+    for field, text in channel.ignored(message, lint.platforms(asked)) if channel.ignored(message) else ():
         notes[field] = f"{notes[field]} {text}" if field in notes else text
     return notes
 

@@ -11,10 +11,13 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign.options import OPTIONS, MessageOptions, select_field, stored_options, text_field
 from campaigns.channels.push import schema
-from campaigns.channels.render import TEXT_FIELDS, RenderError, compile_text
+from campaigns.channels.push.channel import WEB_PUSH
+from campaigns.channels.render import RenderError, compile_text
 from campaigns.models import BODY_LIMIT, TITLE_LIMIT, Campaign, Content, Tone
 from pushpilot.lib.spelling import unix_lines
 from tenants.models import Workspace
+
+TEXTS = tuple(field.name for field in schema.FIELDS)
 
 
 class _Counted(forms.CharField):
@@ -92,7 +95,7 @@ class MessageFields(MessageOptions):
 
     def clean_deep_link(self) -> str:
         link = self._clean_liquid("deep_link")
-        if problem := schema.link_problem(link, self.channel_chosen()):
+        if problem := schema.link_problem(link, is_web=self.channel_chosen() == WEB_PUSH):
             raise ValidationError(problem)
         return link
 
@@ -104,12 +107,12 @@ class MessageFields(MessageOptions):
 
     def snapshot(self) -> dict[str, Any]:
         """The message with whatever of the bound form is valid, as Content.snapshot would give it."""
-        texts = {name: self.cleaned_data.get(name, self.data.get(name, "")) for name in TEXT_FIELDS}
+        texts = {name: self.cleaned_data.get(name, self.data.get(name, "")) for name in TEXTS}
         return {**self.options(), **texts, "language": self.content.language, "variant": self.content.variant}
 
     def written(self) -> Content:
         """The content as the valid form says it, not saved."""
-        for name in TEXT_FIELDS:
+        for name in TEXTS:
             setattr(self.content, name, self.cleaned_data[name])
         self.content.tone, self.content.options = self.cleaned_data["tone"], self.options()
         return self.content
@@ -139,7 +142,7 @@ class MessageForm(MessageFields):
 
 def stored_message(content: Content) -> dict[str, Any]:
     """A content's texts and options as the inputs show them."""
-    return {**{name: getattr(content, name) for name in TEXT_FIELDS}, **stored_options(content.options)}
+    return {**{name: getattr(content, name) for name in TEXTS}, **stored_options(content.options)}
 
 
 def main_content(campaign: Campaign | None, workspace: Workspace) -> Content:

@@ -18,7 +18,8 @@ from unfold.widgets import (
 )
 
 from campaigns.admin.campaign import builders
-from campaigns.channels.push import schema
+from campaigns.channels.push import schema, topics
+from campaigns.channels.push.channel import WEB_PUSH
 from campaigns.models import AmbiguityPolicy, Campaign, Target
 from pushpilot.lib.words import exact_span
 
@@ -138,7 +139,7 @@ class MessageOptions(forms.Form):
         """Add the errors of the buttons; part of clean()."""
         for number in BUTTON_NUMBERS:
             button = self._button(number)
-            if button and (problem := schema.button_problem(number, button, channel)):
+            if button and (problem := schema.button_problem(number, button, is_web=channel == WEB_PUSH)):
                 self.add_error(*problem)
 
     def _button(self, number: int) -> dict[str, str]:
@@ -194,10 +195,13 @@ def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> li
     return [*found, *buttons]
 
 
+_BROADCASTS = {one.key: one for one in topics.BROADCASTS}
+
+
 class TargetOptions(forms.Form):
     """Where a message goes that FCM spreads by itself."""
 
-    topic = text_field("Topic", schema.TOPIC_LIMIT, "news", "The name that your app subscribes its devices to.")
+    topic = text_field("Topic", topics.TOPIC_LIMIT, "news", "The name that your app subscribes its devices to.")
     condition = text_field("Condition", 500, "'news' in topics && ('pune' in topics || 'mumbai' in topics)",
                            "Up to five topics, joined by && (and), || (or) and brackets.")  # fmt: skip
 
@@ -205,7 +209,7 @@ class TargetOptions(forms.Form):
         """(target kind, target) for the audience radio's value. Raises ValueError with a sentence."""
         if kind not in (Target.TOPIC, Target.CONDITION):
             return Target.PEOPLE, ""
-        return kind, schema.check_target(kind, str(self.cleaned_data.get(kind) or ""))
+        return kind, _BROADCASTS[kind].check(str(self.cleaned_data.get(kind) or ""))
 
 
 class SendingOptions(forms.Form):

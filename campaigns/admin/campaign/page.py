@@ -25,10 +25,10 @@ from campaigns.admin.campaign.message import main_content
 from campaigns.admin.campaign.options import OPTION_FIELDS, SENDING_FIELDS, changed_sending
 from campaigns.admin.campaign.review import OBSTACLES, PANELS
 from campaigns.admin.contact.attributes import for_page
-from campaigns.admin.words import CHANNEL_ICONS, audience_words, moment_words, run_url, schedule_words, whom_words
+from campaigns.admin.words import audience_words, moment_words, run_url, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
-from campaigns.content.lint import SENDABLE
-from campaigns.models import Campaign, Channel, Content, Run, Target, Template
+from campaigns.channels import registry
+from campaigns.models import Campaign, Content, Run, Target, Template
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
 from tenants.admin.lists import FilteredList
@@ -157,7 +157,7 @@ class CampaignAdmin(WorkspaceAdmin):
         return format_html(
             _NAME_CELL,
             reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
-            CHANNEL_ICONS.get(campaign.channel, "send"),
+            registry.icon_of(campaign.channel),
             campaign.name,
             content.title if content and content.title else "No message yet",
         )
@@ -290,9 +290,8 @@ class CampaignAdmin(WorkspaceAdmin):
         pk = {"campaign": campaign.pk} if campaign else {}
         return {
             "channels": [
-                {"value": value, "label": label, "icon": CHANNEL_ICONS[Channel(value)]}
-                for value, label in Channel.choices
-                if value in SENDABLE or (campaign and campaign.channel == value)
+                {"value": channel.key, "label": channel.label, "icon": channel.icon}
+                for channel in registry.CHANNELS.values()
             ],
             "runs": review.runs_of(campaign) if campaign else [],
             "may_delete": campaign is not None and not removal.why_not(campaign),

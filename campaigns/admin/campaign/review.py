@@ -18,7 +18,6 @@ from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.live import count_people
 from campaigns.admin.campaign.options import option_words
 from campaigns.admin.words import (
-    CHANNEL_ICONS,
     both_clocks,
     moment_words,
     next_dates,
@@ -30,7 +29,7 @@ from campaigns.admin.words import (
 from campaigns.audience import selection
 from campaigns.audience.reasons import EXPLANATIONS, FAILED, UNSURE, Reason
 from campaigns.audience.segments import RuleError
-from campaigns.channels.push import schema
+from campaigns.channels import registry
 from campaigns.content.lint import Finding, active_connection, lint
 from campaigns.content.rewrite import open_runs
 from campaigns.models import Campaign, Content, Run, Target
@@ -128,7 +127,7 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "content": contents[0] if contents else None,
         "options": _options(campaign, contents),
         "is_silent": any(content.options.get("silent") for content in contents),
-        "channel_icon": CHANNEL_ICONS.get(campaign.channel, "send"),  # type: ignore[call-overload]
+        "channel_icon": registry.icon_of(campaign.channel),
         "audience_words": whom_words(campaign),
         "is_public": campaign.target_kind != Target.PEOPLE,
         "sending_words": sending_words(campaign),
@@ -141,7 +140,7 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
 def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str]]:
     """What the contents carry beside their texts, once if it is the same in all languages."""
     is_public = campaign.target_kind != Target.PEOPLE  # then a topic's devices of every kind get all of it
-    hidden = () if is_public else schema.hidden_options(campaign.channel, campaign.target_kind)
+    hidden = () if is_public else registry.channel_of(campaign.channel).hidden_fields(is_broadcast=False)
     found = [(content.language, option_words(content.snapshot(), hidden)) for content in contents]
     if all(words == found[0][1] for _, words in found):
         return found[0][1] if found else []

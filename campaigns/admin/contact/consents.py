@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from campaigns.contacts import consent
 from campaigns.contacts.endpoints import PUSH
-from campaigns.models import ALL_CHANNELS, CONSENT_CHANNELS, Contact
+from campaigns.models import ALL_CHANNELS, Contact, consent_channels
 from pushpilot.lib.signing import hide_references
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, moment, require
@@ -24,13 +24,10 @@ SOURCES = {"event": "Event", "api": "API", "console": "Console", "demo": "Demo d
 
 def lines(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
     """One for each channel in use or spoken about, and one for all; then the topics."""
-    rows = list(contact.consents.order_by("channel", "topic"))
+    rows, channels = list(contact.consents.order_by("channel", "topic")), consent_channels()
     spoken = {row.channel for row in rows if row.topic == ""}
-    shown = [name for name in CONSENT_CHANNELS if name in PUSH or name in spoken or name == ALL_CHANNELS]
-    found = [
-        _line(CONSENT_CHANNELS[name], consent.holds(rows, name), workspace, channel=name, is_about=name)
-        for name in shown
-    ]
+    shown = [name for name in channels if name in PUSH or name in spoken or name == ALL_CHANNELS]
+    found = [_line(channels[name], consent.holds(rows, name), workspace, channel=name, is_about=name) for name in shown]
     topics = (row for row in rows if row.topic)
     return found + [_line(f"{row.get_channel_display()} · {row.topic}", row, workspace) for row in topics]
 

@@ -10,17 +10,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from campaigns.channels import registry
 from campaigns.contacts import endpoints
 from campaigns.contacts.endpoints import Health
-from campaigns.models import Channel, Endpoint
 from pushpilot.lib.words import counted, percent
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 
 PLATFORM_ICONS = {
-    Endpoint.Platform.ANDROID: "android",
-    Endpoint.Platform.IOS: "phone_iphone",
-    Endpoint.Platform.WEB: "language",
+    "android": "android",
+    "ios": "phone_iphone",
+    "web": "language",
 }
 
 
@@ -83,12 +83,12 @@ def _sum(rows: list[Health]) -> Health:
 
 
 def _drawn(row: Health) -> dict[str, Any]:
-    platform = dict(Endpoint.Platform.choices).get(row.platform, "Unknown platform")
+    platform = dict(registry.platforms()).get(row.platform, "Unknown platform")
     return {
         "row": row,
-        "channel": dict(Channel.choices).get(row.channel, row.channel),
+        "channel": registry.label_of(row.channel),
         "platform": platform,
-        "icon": PLATFORM_ICONS.get(row.platform, "devices"),  # type: ignore[call-overload]
+        "icon": PLATFORM_ICONS.get(row.platform, "devices"),
         "retired": row.retired.total(),
         "parts": [(name, getattr(row, name)) for name in ("fresh", "quiet", "stale") if getattr(row, name)],
     }

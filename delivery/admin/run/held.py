@@ -7,7 +7,8 @@ from datetime import datetime
 from django.db.models import F
 
 from campaigns.admin.words import moment_words
-from campaigns.models import Endpoint, Run
+from campaigns.channels import registry
+from campaigns.models import Run
 from delivery.admin.run.standing import Notice
 from delivery.decisions import QUIET
 from delivery.engine.record import Tally, add
@@ -54,14 +55,14 @@ def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
 
 
 def _words(hold: Reach, run: Run, count: int, now: datetime) -> str:
-    devices = counted(count, f"{Endpoint.Platform(hold.platform).label} device")
+    devices = counted(count, f"{dict(registry.platforms())[hold.platform]} device")
     later = f" The next try is {_when(hold.probe_at, run, now)}." if hold.probe_at and hold.probe_at > now else ""
     return f"{said(hold)} The message to {devices} waits; the other platforms go on.{later}"
 
 
 def said(hold: Reach) -> str:
     """What is wrong with a held platform, and the remedy."""
-    name = Endpoint.Platform(hold.platform).label
+    name = dict(registry.platforms())[hold.platform]
     return f"{name} refuses the provider ({hold.code}). {REMEDIES.get(hold.platform, '')}"
 
 

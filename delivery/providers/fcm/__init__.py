@@ -7,18 +7,14 @@ sdk: Google's own firebase-admin, for "test connection" and as the second transp
 from delivery.providers.base import CredentialsRefused, ProviderUnreachable
 from delivery.providers.fcm.account import FcmAccount
 from delivery.providers.fcm.message import (
-    PAYLOAD_LIMIT_BYTES,
     build_message,
     envelope,
     expiry,
-    limit_bytes,
-    payload_bytes,
 )
 from delivery.providers.fcm.sdk import check, check_message, send_with_sdk
 from delivery.providers.fcm.sender import REMEDIES, FcmSender, interpret
 
 __all__ = [
-    "PAYLOAD_LIMIT_BYTES",
     "REMEDIES",
     "CredentialsRefused",
     "FcmAccount",
@@ -30,7 +26,5 @@ __all__ = [
     "envelope",
     "expiry",
     "interpret",
-    "limit_bytes",
-    "payload_bytes",
     "send_with_sdk",
 ]

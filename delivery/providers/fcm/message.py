@@ -1,4 +1,4 @@
-"""Our neutral push payload as FCM's `message`, and how many bytes of it FCM counts."""
+"""Our neutral push payload as FCM's `message`."""
 
 import time
 from collections.abc import Mapping
@@ -6,10 +6,6 @@ from typing import Any
 
 from campaigns.channels.payload import Json, has_slot
 
-PAYLOAD_LIMIT_BYTES = 4096
-"""FCM's limit for messages to one device. Source: FCM ErrorCode, "Message too big"."""
-TOPIC_LIMIT_BYTES = 2048
-"""FCM's limit for messages to a topic or a condition."""
 COLLAPSE_ID_LIMIT_BYTES = 64
 """APNs' limit of apns-collapse-id."""
 KINDS = ("token", "fid", "topic", "condition")
@@ -72,26 +68,6 @@ def expiry(push: Mapping[str, Any], sent_at: float | None = None) -> str:
     if ttl_secs is None:
         return ""
     return str(int((time.time() if sent_at is None else sent_at) + int(ttl_secs))) if ttl_secs else "0"
-
-
-def limit_bytes(kind: str) -> int:
-    """How large a message to this kind of target may be."""
-    return TOPIC_LIMIT_BYTES if kind in ("topic", "condition") else PAYLOAD_LIMIT_BYTES
-
-
-def payload_bytes(message: Mapping[str, Any]) -> int:
-    """Bytes of a filled message that count towards `limit_bytes`.
-
-    FCM says "the total size of the payload data, keys and values" and does not publish the formula. We count keys
-    and values of `notification` (of an alert, where only iOS has one) and `data` in UTF-8, without JSON's quotes, as
-    its legacy reference did; platform blocks add tens of bytes, so lint warns before the limit.
-    """
-    shown = message.get("notification") or message.get("apns", {}).get("payload", {}).get("aps", {}).get("alert", {})
-    return _text_bytes(shown) + _text_bytes(message.get("data", {}))
-
-
-def _text_bytes(fields: Mapping[str, str]) -> int:
-    return sum(len(name.encode()) + len(value.encode("utf-8", "replace")) for name, value in fields.items())
 
 
 def buttons(push: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -1,0 +1,157 @@
+"""What a channel is: one language in which a company can speak to a person.
+
+A channel knows what can be said (its fields and their limits), what is wrong with it, what some of the receiving
+programs leave out, and how one content becomes a message that waits for a recipient's values. It knows no database,
+and no provider: several providers may carry the same channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta, tzinfo
+from functools import cached_property
+from typing import Any, ClassVar
+
+from campaigns.channels import render
+from campaigns.channels.payload import slot
+
+Message = Mapping[str, Any]
+"""A content as one flat mapping: its fields, `language` and `variant` (Content.snapshot)."""
+Problem = tuple[str, str]
+"""(the form field that cures it, a sentence)."""
+
+REFERENCE = "message_ref"
+"""The slot of the signed reference that every message carries: events about the message name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a channel's content. `is_personal`: Liquid in it is filled in for each recipient."""
+
+    name: str
+    label: str
+    limit_characters: int
+    is_personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """A way to reach people whom only the provider knows, for example everybody who subscribed to a topic.
+
+    `check` returns the address tidied, or raises ValueError with a sentence.
+    """
+
+    key: str
+    label: str
+    check: Callable[[str], str]
+    limit_bytes: int
+
+
+class Compiled:
+    """One content, compiled once a run; preview, test and real send personalise through it.
+
+    `static`: the fields that are the same for everybody. `personal`: the names of those that differ by recipient; their
+    values come from `values`. `zone` is the workspace's. Raises RenderError with its `field`.
+    """
+
+    def __init__(self, message: Message, personal: Iterable[str], zone: tzinfo) -> None:
+        self.static = dict(message)
+        self._renderers: dict[str, render.Renderer] = {}
+        for field in personal:
+            source = str(message.get(field) or "")
+            if not render.is_dynamic(source):
+                continue
+            try:
+                self._renderers[field] = render.compile_text(source, zone)
+            except render.RenderError as error:
+                error.field = field
+                raise
+            del self.static[field]
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        return tuple(self._renderers)
+
+    @property
+    def with_slots(self) -> dict[str, Any]:
+        """The message with slots in place of what differs by recipient, its reference among it."""
+        return {**self.static, **{name: slot(name) for name in (*self._renderers, REFERENCE)}}
+
+    def values(self, variables: Mapping[str, Any]) -> dict[str, str]:
+        """The personal fields for one recipient (render.contact_variables). Raises RenderError with its `field`."""
+        rendered = {}
+        for field, renderer in self._renderers.items():
+            try:
+                rendered[field] = renderer(variables)
+            except render.RenderError as error:
+                error.field = field
+                raise
+        return rendered
+
+
+class Channel:
+    """The base of every channel; an instance per key stands in campaigns.channels.registry."""
+
+    key: ClassVar[str]
+    """Stored in campaigns, contents, endpoints and consents; at most 16 characters."""
+    label: ClassVar[str]
+    icon: ClassVar[str]
+    """A name of Material Symbols."""
+    service: ClassVar[str]
+    """The kind of connection that carries it (tenants.Connection.service)."""
+    fields: ClassVar[tuple[Field, ...]]
+    title_field: ClassVar[str] = "title"
+    """The field that lists show."""
+    broadcasts: ClassVar[tuple[Broadcast, ...]] = ()
+    address_kinds: ClassVar[Mapping[str, str]] = {}
+    """{key: label} of what an address may be, where the provider must be told; the first is the default."""
+    platforms: ClassVar[Mapping[str, str]] = {}
+    """{key: label} of the kinds of programs that show a message, where the channel tells them apart."""
+    limit_bytes: ClassVar[int]
+    """How large a message to one address may be, as `size` counts."""
+    stale_after: ClassVar[timedelta | None] = None
+    """An address that was not seen for so long is retired; None: silence says nothing about it."""
+
+    @cached_property
+    def personal(self) -> tuple[str, ...]:
+        """The names of the fields that Liquid fills in."""
+        return tuple(field.name for field in self.fields if field.is_personal)
+
+    def broadcast(self, key: str) -> Broadcast:
+        """Raises KeyError for a key that the channel does not know."""
+        return {one.key: one for one in self.broadcasts}[key]
+
+    def limit_of(self, kind: str) -> int:
+        """How large a message to this kind of address or broadcast may be, in bytes."""
+        return next((one.limit_bytes for one in self.broadcasts if one.key == kind), self.limit_bytes)
+
+    def problems(self, message: Message) -> Iterator[Problem]:
+        """What stops a message, through whichever door it came. Personalisation is judged by lint."""
+        for field in self.fields:
+            if len(str(message.get(field.name) or "")) > field.limit_characters:
+                yield field.name, f"{field.label} can have at most {field.limit_characters:,} characters."
+
+    def warnings(self, message: Message) -> Iterator[Problem]:
+        """What is probably not meant."""
+        return iter(())
+
+    def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Problem]:
+        """What the programs of these platforms leave out of the message; None: of all platforms."""
+        return []
+
+    def hidden_fields(self, *, is_broadcast: bool) -> frozenset[str]:
+        """Fields that this channel's editor does not show; they keep what another channel stored in them."""
+        return frozenset()
+
+    def is_empty(self, message: Message) -> bool:
+        """True if a recipient would see nothing and the message does not mean that."""
+        return not any(str(message.get(field.name) or "").strip() for field in self.fields)
+
+    def compile(self, message: Message, zone: tzinfo) -> Compiled:
+        """The message, ready to be filled in. Raises RenderError with its `field`."""
+        return Compiled(message, self.personal, zone)
+
+    def size(self, message: Message) -> int:
+        """The bytes of a filled message that count towards the limit."""
+        return sum(len(str(message.get(field.name) or "").encode("utf-8", "replace")) for field in self.fields)

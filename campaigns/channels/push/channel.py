@@ -1,0 +1,73 @@
+"""App push and web push: the same message, shown by apps or by browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import timedelta
+
+from campaigns.channels.base import Channel, Message, Problem
+from campaigns.channels.push import platforms, schema, topics
+
+APP_PUSH, WEB_PUSH = "app_push", "web_push"
+_APP_ONLY = frozenset({"sound", "badge", "android_channel", "data_only"})
+_WEB_ONLY = frozenset({"icon_url"})
+
+
+class Push(Channel):
+    """What app push and web push share."""
+
+    service = "push"
+    fields = schema.FIELDS
+    broadcasts = topics.BROADCASTS
+    address_kinds = {"token": "Registration token", "fid": "Firebase installation id"}
+    limit_bytes = schema.PAYLOAD_LIMIT_BYTES
+    stale_after = timedelta(days=270)  # FCM itself forgets an Android token that was silent for so long
+    is_web = False
+
+    def problems(self, message: Message) -> Iterator[Problem]:
+        yield from super().problems(message)
+        if self.is_empty(message):
+            yield "title", "The message is empty: write a title and a text."
+        link = schema.link_problem(str(message.get("deep_link") or ""), is_web=self.is_web)
+        image = schema.image_problem(str(message.get("image_url") or ""))
+        yield from ((field, problem) for field, problem in (("deep_link", link), ("image_url", image)) if problem)
+        yield from schema.option_problems(message, is_web=self.is_web)
+
+    def warnings(self, message: Message) -> Iterator[Problem]:
+        if message.get("silent"):
+            if not message.get("data") and not message.get("deep_link"):
+                yield "data_lines", "A silent message without data tells the app nothing."
+        elif self.is_empty(message):
+            return
+        elif not str(message.get("body") or "").strip():
+            yield "body", "The text is empty; only the title is shown."
+        elif not str(message.get("title") or "").strip():
+            yield "title", "The title is empty; only the text is shown."
+
+    def is_empty(self, message: Message) -> bool:
+        return not message.get("silent") and not any(
+            str(message.get(field) or "").strip() for field in ("title", "body")
+        )
+
+    def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Problem]:
+        return platforms.ignored(message, tuple(platforms.PLATFORMS) if among is None else among)
+
+    def size(self, message: Message) -> int:
+        return schema.payload_bytes(message)
+
+
+class AppPush(Push):
+    key, label, icon = APP_PUSH, "App push", "phone_iphone"
+    platforms = platforms.PLATFORMS
+
+    def hidden_fields(self, *, is_broadcast: bool) -> frozenset[str]:
+        return frozenset() if is_broadcast else _WEB_ONLY
+
+
+class WebPush(Push):
+    key, label, icon = WEB_PUSH, "Web push", "language"
+    platforms = {platforms.WEB: platforms.PLATFORMS[platforms.WEB]}
+    is_web = True
+
+    def hidden_fields(self, *, is_broadcast: bool) -> frozenset[str]:
+        return _APP_ONLY

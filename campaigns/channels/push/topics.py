@@ -1,0 +1,70 @@
+"""Topics and conditions: FCM fans one message out by itself, to devices that we do not know."""
+
+from __future__ import annotations
+
+import re
+
+from campaigns.channels.base import Broadcast
+
+LIMIT_BYTES = 2048
+"""Of a message to a topic or condition; half of what one device takes."""
+CONDITION_LIMIT_TOPICS = 5
+TOPIC_LIMIT = 200
+_CHARACTERS = "[a-zA-Z0-9-_.~%]+"
+_TOPIC = re.compile(_CHARACTERS)
+_TOKEN = re.compile(rf"\s*(?:'(?P<topic>{_CHARACTERS})'\s+in\s+topics\b|(?P<sign>&&|\|\||[()]))")
+
+
+def check_topic(text: str) -> str:
+    name = text.strip()
+    if not name:
+        raise ValueError("Write the name of the topic, for example news.")
+    if name.startswith("/topics/"):
+        raise ValueError(f"Leave /topics/ out; write {name.removeprefix('/topics/') or 'news'}.")
+    if not _TOPIC.fullmatch(name) or len(name) > TOPIC_LIMIT:
+        raise ValueError("A topic's name has letters, digits and - _ . ~ % only, without spaces.")
+    return name
+
+
+def check_condition(text: str) -> str:
+    """ "'a' in topics && ('b' in topics || 'c' in topics)", at most five topics; brackets as in FCM's own grammar."""
+    tokens = _condition_tokens(text)
+    topics = [token for token in tokens if token.startswith("'")]
+    if not topics:
+        raise ValueError("Write a condition, for example 'news' in topics && 'sport' in topics.")
+    if len(topics) > CONDITION_LIMIT_TOPICS:
+        raise ValueError(f"A condition names at most {CONDITION_LIMIT_TOPICS} topics; this one has {len(topics)}.")
+    if _after_term(tokens, 0) != len(tokens):
+        raise ValueError("The condition does not read: look at the brackets, and at && or || between two topics.")
+    return " ".join(tokens).replace("( ", "(").replace(" )", ")")
+
+
+def _condition_tokens(text: str) -> list[str]:
+    tokens, at, text = [], 0, text.strip()
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            rest = text[at:].strip()[:30]
+            raise ValueError(f"Cannot read “{rest}”. Write 'name' in topics, joined by && or ||.")
+        tokens.append(found["sign"] or f"'{found['topic']}' in topics")
+        at = found.end()
+    return tokens
+
+
+def _after_term(tokens: list[str], at: int, depth: int = 0) -> int:
+    """Where the expression that begins at `at` ends; -1 if it is none."""
+    while True:
+        if at < len(tokens) and tokens[at] == "(" and depth < CONDITION_LIMIT_TOPICS:
+            at = _after_term(tokens, at + 1, depth + 1)
+            at = at + 1 if 0 < at < len(tokens) and tokens[at] == ")" else -1
+        else:
+            at = at + 1 if at < len(tokens) and tokens[at].startswith("'") else -1
+        if not 0 < at < len(tokens) or tokens[at] not in ("&&", "||"):
+            return at
+        at += 1
+
+
+BROADCASTS = (
+    Broadcast("topic", "A topic", check_topic, LIMIT_BYTES),
+    Broadcast("condition", "Several topics", check_condition, LIMIT_BYTES),
+)

@@ -1,0 +1,47 @@
+"""The channels of this installation: one line each."""
+
+from __future__ import annotations
+
+from campaigns.channels.base import Channel
+from campaigns.channels.push.channel import AppPush, WebPush
+
+CHANNELS: dict[str, Channel] = {
+    channel.key: channel
+    for channel in (
+        AppPush(),
+        WebPush(),
+    )
+}
+DEFAULT = AppPush.key
+
+
+def channel_of(key: str) -> Channel:
+    """Raises KeyError for a key that is no channel of this installation."""
+    return CHANNELS[key]
+
+
+def choices() -> list[tuple[str, str]]:
+    """(key, label) of each channel, for forms and model fields."""
+    return [(channel.key, channel.label) for channel in CHANNELS.values()]
+
+
+def address_kinds() -> list[tuple[str, str]]:
+    """(key, label) of the kinds of addresses of all channels."""
+    return list({kind: label for one in CHANNELS.values() for kind, label in one.address_kinds.items()}.items())
+
+
+def platforms() -> list[tuple[str, str]]:
+    """(key, label) of the platforms of all channels."""
+    return list({key: label for one in CHANNELS.values() for key, label in one.platforms.items()}.items())
+
+
+def label_of(key: str) -> str:
+    """The channel's name; the key itself for a channel that is not installed any more."""
+    channel = CHANNELS.get(key)
+    return channel.label if channel else key
+
+
+def icon_of(key: str) -> str:
+    """A name of Material Symbols."""
+    channel = CHANNELS.get(key)
+    return channel.icon if channel else "send"
