@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[Page, ...]] = {
         Page("Linked accounts", "link", "socialaccount.socialaccount"),
     ),
     "Queue": (
-        Page("Workers", "manufacturing", "delivery.engine.heartbeat"),
+        Page("Workers", "manufacturing", "delivery.heartbeat"),
         Page("Waiting tasks", "hourglass_empty", "django_q.ormq"),
         Page("Failed tasks", "error", "django_q.failure"),
         Page("Finished tasks", "task_alt", "django_q.success"),

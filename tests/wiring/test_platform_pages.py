@@ -262,7 +262,7 @@ def test_the_palette_finds_pages_users_and_workspaces(client, cast):
 
 
 # --- workers -------------------------------------------------------------------------------------------------
-WORKERS = "delivery/engine/heartbeat/"
+WORKERS = "delivery/heartbeat/"
 
 
 def _seen(worker: str, beat: timedelta, first: timedelta | None = None) -> None:
