@@ -71,7 +71,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def stylesheet(request: HttpRequest) -> str:
-    return static("pushpilot/platform.css")
+    return static("tenants/platform.css")
 
 
 def environment(request: HttpRequest) -> list[str]:

@@ -142,7 +142,6 @@ TEMPLATES = [
 FORM_RENDERER = "pushpilot.lib.forms.AsWritten"
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "pushpilot" / "static"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic step before the first run
 # tenants.access.WorkspaceBackend answers from guardian's rows; guardian's own backend would answer per object.
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]

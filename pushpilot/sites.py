@@ -103,7 +103,7 @@ class PlatformSite(UnfoldAdminSite):
 
     settings_name = "UNFOLD_PLATFORM"
     index_title = "Home"
-    index_template = "platform/home.html"
+    index_template = "pushpilot/platform_home.html"
     enable_nav_sidebar = True
 
     def has_permission(self, request: HttpRequest) -> bool:

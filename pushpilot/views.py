@@ -67,7 +67,7 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form, "has_workspace": bool(slugs), "waiting": open_for(user), "closing": closing_workspaces(user),
     }  # fmt: skip
-    return render(request, "home/first_workspace.html", context)
+    return render(request, "tenants/first_workspace.html", context)
 
 
 def _connect_sandbox(workspace: Workspace, user: User) -> str:
@@ -94,7 +94,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form, "memberships": memberships, "waiting": open_for(user), "closing": closing_workspaces(user),
     }  # fmt: skip
-    return render(request, "home/profile.html", context)
+    return render(request, "tenants/profile.html", context)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -37,13 +37,13 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         found = invitations.open_invitation(token, timezone.now())
     except InvitationRefused as refused:
         status = _STATUS.get(refused.reason, _GONE)
-        return render(request, "home/invitation.html", {"refused": str(refused)}, status=status)
+        return render(request, "tenants/invitation.html", {"refused": str(refused)}, status=status)
     if not user.is_authenticated and invitations.proves_mailbox(token, request.GET.get("mailbox", "")):
         drop_claims([found.email])
         get_adapter().stash_verified_email(request, found.email)
     back = {"next": request.path}
     return render(
-        request, "home/invitation.html",
+        request, "tenants/invitation.html",
         {"invitation": found, "sign_in": urlencode(back), "sign_up": urlencode({**back, "email": found.email})},
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ def waiting_invitations(request: HttpRequest) -> HttpResponse:
             return redirect("waiting_invitations")
         messages.success(request, f"Welcome to {joined.workspace}.")
         return redirect(joined.workspace.console_path)
-    return render(request, "home/invitations.html", {"waiting": invitations.open_for(user)})
+    return render(request, "tenants/invitations.html", {"waiting": invitations.open_for(user)})
 
 
 @login_required
@@ -71,7 +71,7 @@ def deleted(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     closing = workspaces.closing_workspaces(user)
     if request.method != "POST":
-        return render(request, "home/deleted.html", {"closing": closing})
+        return render(request, "tenants/deleted_workspaces.html", {"closing": closing})
     workspace = next((own for own in closing if own.slug == request.POST.get("workspace", "")), None)
     try:
         if workspace is None:

@@ -126,7 +126,7 @@ class ConnectionAdmin(WorkspaceAdmin):
     change_form_outer_before_template = "delivery/connection_head.html"
 
     class Media:
-        css = {"all": ("pushpilot/connections.css",)}
+        css = {"all": ("delivery/connections.css",)}
 
     # --- the list ---------------------------------------------------------------------------------------
     @display(description="Connection", header=True)

@@ -131,7 +131,7 @@ class CampaignAdmin(WorkspaceAdmin):
     empty_text = "Choose who gets it, write the message, look at it on a phone, and send."
 
     class Media:
-        css = {"all": ["pushpilot/campaign.css", "pushpilot/phone.css"]}
+        css = {"all": ["campaigns/campaign.css", "campaigns/phone.css"]}
 
     # --- the list -------------------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:

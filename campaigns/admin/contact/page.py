@@ -71,7 +71,7 @@ class ContactAdmin(ReadOnlyAdmin):
     empty_text = "Contacts and their devices appear here. The demo workspace has 3,500 of them."
 
     class Media:
-        css = {"all": ["pushpilot/campaign.css"]}
+        css = {"all": ["campaigns/campaign.css"]}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:
         return ContactList

@@ -86,7 +86,7 @@ class ImportPages(ImportExportMixin):
     resource_classes = [templates.TemplateResource]
     import_formats = export_formats = [CSV, XLSX]
     export_form_class = ExportForm
-    export_template_name = "import/export.html"
+    export_template_name = "campaigns/import/export.html"
     to_encoding = "utf-8-sig"  # without the mark Excel reads it as Windows text
 
     def has_import_permission(self, request: HttpRequest) -> bool:
@@ -164,7 +164,7 @@ class ImportPages(ImportExportMixin):
         ]
         return self.page(  # type: ignore[no-any-return]
             request,
-            "import/upload.html",
+            "campaigns/import/upload.html",
             "Import templates",
             form=form,
             columns=columns,
@@ -202,7 +202,7 @@ class ImportPages(ImportExportMixin):
         rows = [row for row in _errors_first(report.rows) if chosen in ("", row.fate)]
         return self.page(  # type: ignore[no-any-return]
             request,
-            "import/preview.html",
+            "campaigns/import/preview.html",
             "Import templates",
             file_name=file_name,
             token=token,

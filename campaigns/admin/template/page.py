@@ -108,10 +108,10 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         ("Message", {"fields": ("title", "body", "image_url", "deep_link")}),
     )
     actions_detail = ("copy_to_workspace",)
-    change_form_outer_before_template = "import/template_card.html"
+    change_form_outer_before_template = "campaigns/import/template_card.html"
 
     class Media:
-        css = {"all": ["pushpilot/import.css"]}
+        css = {"all": ["campaigns/import.css"]}
 
     # --- rights -------------------------------------------------------------------------------------------
     def owns(self, workspace: Workspace, obj: models.Model, action: str) -> bool:

@@ -49,7 +49,7 @@ class WorkersPage(PlatformAdmin):
             "has_more": len(leases) > LEASES_SHOWN,
             "silent_after": how_long(SILENT),
         }
-        return TemplateResponse(request, "platform/workers.html", context)
+        return TemplateResponse(request, "delivery/platform/workers.html", context)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         raise Http404("a worker has no page of its own")

@@ -153,7 +153,7 @@ class UserPage(PlatformAdmin):
         sessions = UserSession.objects.filter(user=user).order_by("-last_seen_at")
         return self.page(
             request,
-            "platform/user.html",
+            "tenants/platform/user.html",
             user,
             person=user,
             standing=standing(user),

@@ -122,7 +122,7 @@ class WorkspacePage(PlatformAdmin):
             ]
         return self.page(
             request,
-            "platform/workspace.html",
+            "tenants/platform/workspace.html",
             workspace,
             workspace=workspace,
             members=[(member, day(member.joined_at)) for member in members],

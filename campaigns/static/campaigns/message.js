@@ -1,6 +1,6 @@
 // The message in a form: counters, personalisation, and the field that a finding on another page links to.
 
-import { changed, element } from "./dom.js";
+import { changed, element } from "../pushpilot/dom.js";
 
 const root = document.querySelector("[data-message-editor]")?.closest("form");
 const attributes = JSON.parse(document.getElementById("known-attributes")?.textContent || "[]");

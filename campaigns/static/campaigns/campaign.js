@@ -1,7 +1,7 @@
 // The campaign editor, and its schedule on a page of its own: live audience count, next dates, templates. Its message: message.js. Which parts of the form
 // are visible is decided by campaign.css alone.
 
-import { changed, element } from "./dom.js";
+import { changed, element } from "../pushpilot/dom.js";
 
 const WAIT_MS = 350;
 // What some platforms leave out; the server says which, with the audience count.
