@@ -248,7 +248,21 @@ class Target(models.TextChoices):
     CONDITION = "condition", "A condition of FCM topics"
 
 
-class Campaign(Timed, TenantModel):
+def is_broadcast(target_kind: str) -> bool:
+    return target_kind != Target.PEOPLE
+
+
+class Targeted:
+    """Goes to people that a rule matches, or to the subscribers of a broadcast, whom only the provider knows."""
+
+    target_kind: Any
+
+    @property
+    def is_broadcast(self) -> bool:
+        return is_broadcast(self.target_kind)
+
+
+class Campaign(Targeted, Timed, TenantModel):
     class Status(models.TextChoices):
         DRAFT = "draft", "Draft"
         IN_REVIEW = "in_review", "In review"
@@ -357,7 +371,7 @@ class Revision(TenantModel):
         return f"revision {self.number}"
 
 
-class Run(TenantModel):
+class Run(Targeted, TenantModel):
     """One occurrence of a campaign. Written by campaigns.plan, moved by delivery.engine.pipeline.
 
     planned → preparing → running ⇄ paused → finishing → completed | cancelled | missed | failed, each step a

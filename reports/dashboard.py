@@ -336,15 +336,15 @@ def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[st
         found.append("is paused and waits for somebody to resume it.")
     if run.undecided:
         who = f"{counted(run.undecided, 'recipient')} of whom nobody knows whether the message arrived"
-        what = "a message of which nobody knows whether FCM took it" if run.is_public else who
+        what = "a message of which nobody knows whether FCM took it" if run.is_broadcast else who
         found.append(f"has {what}: send again or leave it so.")
     if (unmade or 0) >= FAILED_SOME:
         got = "" if run.accepted else "nobody got it: "
-        whom = "" if run.is_public else f" for {counted(run.unmade, 'recipient')}"
+        whom = "" if run.is_broadcast else f" for {counted(run.unmade, 'recipient')}"
         found.append(f"{got}the message could not be made{whom}. Its page says why.")
     if (failed or 0) >= FAILED_MANY:
         whom = f"failed for {percent(failed)} of the recipients it was tried for."
-        found.append("was refused by FCM: nobody got it." if run.is_public else whom)
+        found.append("was refused by FCM: nobody got it." if run.is_broadcast else whom)
     return found
 
 

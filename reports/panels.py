@@ -38,7 +38,7 @@ def campaign_panel(request: HttpRequest, campaign: Campaign) -> SafeString:
             {"row": reason, "count": f"{reason.count:,}", "percent": reason.percent}
             for reason in queries.reasons(started)
         ],
-        "is_public": bool(started) and all(run.is_public for run in started),
+        "is_broadcast": bool(started) and all(run.is_broadcast for run in started),
         "audience": f"{sum(run.audience for run in started):,}",
         "runs": [_run_line(campaign.workspace, run, people.get(run.id, {})) for run in started[:RUNS_SHOWN]],
         "more": max(0, len(started) - RUNS_SHOWN),

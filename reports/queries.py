@@ -17,7 +17,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from campaigns.audience.reasons import EXPLANATIONS, FAILED, UNMADE, UNSURE, WAITING, Reason
-from campaigns.models import Campaign, Run, Target
+from campaigns.models import Campaign, Run, is_broadcast
 from delivery.models import Shard
 from pushpilot.lib.words import percent, shares
 from reports.models import EventType, Rollup
@@ -42,7 +42,7 @@ class RunRow(NamedTuple):
     audience: int
     tally: Tally
     zone: str  # of the campaign's schedule, "" for the workspace's
-    is_public: bool  # one message to a topic or condition, whose subscribers only FCM knows
+    is_broadcast: bool  # one message to a topic or condition, whose subscribers only FCM knows
 
     @property
     def accepted(self) -> int:
@@ -172,7 +172,7 @@ def _run_rows(rows: Iterable[tuple[Any, ...]], live: Mapping[int, Tally]) -> lis
         found.append(
             RunRow(
                 pk, campaign_id, name, channel, schedule == Campaign.Schedule.RECURRING, state, intended_at, started_at,
-                audience or 0, tally, zone, kind != Target.PEOPLE,
+                audience or 0, tally, zone, is_broadcast(kind),
             )
         )  # fmt: skip
     return found
@@ -320,7 +320,7 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
     accepted_words = shares(_account(runs)).get(Reason.ACCEPTED.slug)
     words = {"accepted": accepted_words} if accepted_words else {}
     steps = [replace(step, words=words.get(step.key) or percent(step.percent)) for step in steps]
-    if runs and all(run.is_public for run in runs):
+    if runs and all(run.is_broadcast for run in runs):
         steps = [_of_subscribers(step) for step in steps]
     is_live = any(run.state in Run.ACTIVE_STATES for run in runs)
     return Funnel(steps, share(failed, attempted), is_live)

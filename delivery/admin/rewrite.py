@@ -18,7 +18,7 @@ from campaigns.admin.words import moment_words, run_url
 from campaigns.audience.reasons import Reason
 from campaigns.content import lint
 from campaigns.content.rewrite import ChangedMeanwhile, Ended, open_runs, rewrite
-from campaigns.models import Campaign, Content, Run, Target
+from campaigns.models import Campaign, Content, Run
 from delivery.admin.run import figures
 from delivery.models import Shard
 from pushpilot.lib.words import counted
@@ -48,7 +48,7 @@ def _sentence(run: Run) -> str:
     account = figures.account_of(run, list(Shard.objects.filter(run=run)))
     if account is None:
         return "The audience is being put together and nobody has got anything yet: everybody gets the new text."
-    if run.target_kind != Target.PEOPLE:
+    if run.is_broadcast:
         return "FCM has not taken it yet: everyone subscribed gets the new text."
     have, flying = account.count("accepted"), account.count_of(figures.IN_FLIGHT)
     waiting = account.count("waiting") - flying

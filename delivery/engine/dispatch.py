@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from campaigns.audience.reasons import Reason
-from campaigns.models import Run, Target
+from campaigns.models import Run
 from delivery.engine import statements
 from delivery.engine.compose import Composer, NotComposable, Recipient
 from delivery.engine.record import Result, plain
@@ -76,7 +76,7 @@ def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
     """Raises NotComposable for whom a gate stops."""
     pk, retries, duplicates, contact_id, endpoint_id, owner_id, kind, value, *device, is_out = row
     platform, is_active, opted_in, *contact = device
-    if contact_id is None and run.target_kind != Target.PEOPLE:
+    if contact_id is None and run.is_broadcast:
         return Recipient(pk, None, run.target_kind, run.target, retries, _NOBODY, duplicates)
     external_id, language, country, time_zone, attributes = contact
     if value is None or external_id is None or owner_id != contact_id:  # deleted, or the device has a new owner

@@ -22,7 +22,7 @@ from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.contacts import consent
 from campaigns.content.lint import active_connection
-from campaigns.models import Campaign, Contact, Run, Target
+from campaigns.models import Campaign, Contact, Run
 from delivery.engine import heartbeat, installation, leases, reach, record
 from delivery.engine.leases import LEASE
 from delivery.engine.work import work_shard
@@ -130,7 +130,7 @@ def prepare(run: Run, now: datetime) -> None:
     run.refresh_from_db(fields=["prepared_to", "audience_to", "state", "epoch"])
     mine = Run.objects.filter(pk=run.pk, state=State.PREPARING, owner=owner)
     until = now + SLICE
-    if run.target_kind != Target.PEOPLE:
+    if run.is_broadcast:
         with transaction.atomic():
             if not mine.update(lease_until=Now() + LEASE):
                 return  # cancelled since

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 
 from campaigns.audience.reasons import EXPLANATIONS, UNMADE, Reason
-from campaigns.models import Campaign, Run, Target
+from campaigns.models import Campaign, Run
 from delivery.admin.run import drills, held, throughput
 from delivery.admin.run.standing import Notice, notices
 from delivery.decisions import CLOSABLE, QUIET
@@ -229,7 +229,7 @@ def _unmade(run: Run, account: Account | None) -> list[Notice]:
     if account is None or not account.unmade or account.unmade < UNMADE_MANY * (account.unmade + account.attempted):
         return []
     text = "The message could not be made, so FCM was not asked. The code below says why."
-    if run.target_kind == Target.PEOPLE:
+    if not run.is_broadcast:
         whom = f"for {account.unmade:,} of {counted(account.audience, 'recipient')}"
         text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
     return [Notice("warning" if account.count("accepted") else "danger", "error", text)]
@@ -260,7 +260,7 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
     if account is None:
         return _before_audience(run, now)
     accepted, waiting, size = account.count("accepted"), account.count("waiting"), account.audience
-    if run.target_kind != Target.PEOPLE and run.started_at:
+    if run.is_broadcast and run.started_at:
         return _of_subscribers(run, accepted)
     people = counted(size, "recipient")
     match run.state:

@@ -21,7 +21,7 @@ from unfold.decorators import display
 from campaigns.admin.words import both_clocks, moment_words, whom_words
 from campaigns.audience import selection
 from campaigns.audience.reasons import FAILED, UNSURE, Reason
-from campaigns.models import Run, Target
+from campaigns.models import Run
 from delivery.admin import panels, rewrite, wall
 from delivery.admin.run import errors, figures, recipients, shards, texts
 from delivery.admin.run.actions import VERBS
@@ -63,7 +63,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="Audience", ordering="audience_size", empty_value="–")
     def audience(self, run: Run) -> str | None:
-        if run.target_kind != Target.PEOPLE:
+        if run.is_broadcast:
             return "Subscribers"
         return None if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
 
@@ -124,7 +124,7 @@ class RunAdmin(ReadOnlyAdmin):
             progress=where,
             data=where.as_json(),
             audience_words=whom_words(run),
-            whole="Audience" if run.target_kind == Target.PEOPLE else "Messages",
+            whole="Messages" if run.is_broadcast else "Audience",
             moments=[(label, both_clocks(at, run.campaign, now)) for label, at in _moments(run) if at],
             decides=set(where.can) & {*figures.DECISIONS, "try-held", "close-held", "revive"},
             missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",
@@ -223,7 +223,7 @@ def _coming(run: Run, now: datetime) -> list[str]:
 def _missed_words(run: Run, now: datetime) -> str:
     """Whom the missed run would reach today, by the gates that its start would ask."""
     planned = f"It was planned for {moment_words(run.intended_at, run.workspace.zone, now)}."
-    if run.target_kind != Target.PEOPLE:
+    if run.is_broadcast:
         return planned
     reached = selection.forecast(run.workspace, run.campaign.channel, run.audience_rule).get(Reason.PENDING, 0)
     return f"{planned} Today it would reach {counted(reached, 'device')}."

@@ -16,7 +16,7 @@ from django.http import QueryDict
 from django.utils.http import urlencode
 
 from campaigns.audience.reasons import Reason
-from campaigns.models import Contact, Endpoint, Run, Target
+from campaigns.models import Contact, Endpoint, Run
 from delivery.admin import panels
 from delivery.admin.references import reference_of
 from delivery.admin.run.codes import meaning
@@ -209,7 +209,7 @@ def _cells(message: Message, run: Run, later: list[str]) -> tuple[object, ...]:
     moment = message.attempted_at
     at = moment.astimezone(run.workspace.zone).isoformat(timespec="seconds") if moment else ""
     endpoint = message.endpoint
-    nobody = "(deleted)" if run.target_kind == Target.PEOPLE else f"({run.target})"
+    nobody = f"({run.target})" if run.is_broadcast else "(deleted)"
     return (
         message.contact.external_id if message.contact else nobody,
         str(endpoint) if endpoint else "",
