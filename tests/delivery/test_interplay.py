@@ -10,7 +10,9 @@ from campaigns.audience.reasons import Reason
 from campaigns.content.rewrite import open_runs
 from campaigns.models import AmbiguityPolicy, Campaign, Consent, Content, Endpoint, Run
 from delivery import connections, decisions
-from delivery.engine import dispatch, pace, pipeline, record, work
+from delivery.engine import dispatch, pace, pipeline, record
+from delivery.engine.outcomes import OutcomeReader
+from delivery.engine.work import ShardWorker
 from delivery.models import Message, Pace, Shard
 from delivery.providers.base import Outcome, Verdict
 from delivery.providers.fcm import FcmSender
@@ -262,12 +264,12 @@ def test_nobody_gets_more_copies_than_the_most_by_crashes(cast, connected, sandb
     class Killed(BaseException):
         pass
 
-    def die(shift):
-        while shift.sender.in_flight:
-            shift.sender.poll(0.1)
+    def die(worker):
+        while worker.sender.in_flight:
+            worker.sender.poll(0.1)
         raise Killed
 
-    monkeypatch.setattr(work, "_collect", die)
+    monkeypatch.setattr(ShardWorker, "collect", die)
     for _ in range(record.MOST_COPIES + 1):
         with pytest.raises(Killed):
             pipeline.work(timezone.now())
@@ -304,15 +306,15 @@ def test_no_wait_is_longer_than_the_longest_break(cast, connected, prepared, mon
 
 
 def test_an_error_over_one_answer_keeps_its_message_in_the_window(cast, connected, prepared, monkeypatch):
-    run, real = prepared(3), work._result
+    run, real = prepared(3), OutcomeReader.read
     first = []
 
-    def broken(shift, recipient, *values):
+    def broken(reader, recipient, *values):
         first[:] = first or [recipient.message_id]
-        return real(shift, recipient, *values) if recipient.message_id != first[0] else 1 / 0
+        return real(reader, recipient, *values) if recipient.message_id != first[0] else 1 / 0
 
     with monkeypatch.context() as bad:
-        bad.setattr(work, "_result", broken)
+        bad.setattr(OutcomeReader, "read", broken)
         pipeline.work(timezone.now())
     with scope(cast.workspace):
         Shard.objects.update(lease_until=timezone.now() - timedelta(seconds=1))

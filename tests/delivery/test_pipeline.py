@@ -278,13 +278,13 @@ def test_a_busy_database_is_tried_again_and_no_answer_is_lost(cast, connected, p
     run = prepared(150)
     tried = []
 
-    def once_locked(shift, room, now, real=work._try_commit):
+    def once_locked(worker, room, now, real=work.ShardWorker.try_commit):
         tried.append(room)
         if len(tried) == 2:
             raise OperationalError("database is locked")
-        return real(shift, room, now)
+        return real(worker, room, now)
 
-    monkeypatch.setattr(work, "_try_commit", once_locked)
+    monkeypatch.setattr(work.ShardWorker, "try_commit", once_locked)
     monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
     run = run_to_the_end(run)
     with scope(cast.workspace):
@@ -350,22 +350,22 @@ def test_answers_are_taken_while_the_database_is_away(cast, connected, sandbox, 
     monkeypatch.setattr(work, "DATABASE_PAUSES_SECS", (0.02, 0.1, 0.3, 0.5, 0.9))
     monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
     sandbox.settings(latency_ms=[50, 100])
-    real_send, real_commit, failed = work._send, work._try_commit, []
+    real_send, real_commit, failed = work.ShardWorker.send, work.ShardWorker.try_commit, []
 
-    def send(shift, group):
-        real_send(shift, group)
-        work._take_answers(shift, 0.02)  # the bodies leave
+    def send(worker, group):
+        real_send(worker, group)
+        worker.take_answers(0.02)  # the bodies leave
         if not failed:
-            shift.ask_for_break(timezone.now())  # so that it writes while all are on their way
+            worker.demands.ask_for_break(timezone.now())  # so that it writes while all are on their way
 
-    def away(shift, room, now):
-        if (failed or shift.flying) and len(failed) < len(work.DATABASE_PAUSES_SECS):
-            failed.append(len(shift.flying))
+    def away(worker, room, now):
+        if (failed or worker.flying) and len(failed) < len(work.DATABASE_PAUSES_SECS):
+            failed.append(len(worker.flying))
             raise OperationalError("the server is starting up")
-        return real_commit(shift, room, now)
+        return real_commit(worker, room, now)
 
-    monkeypatch.setattr(work, "_send", send)
-    monkeypatch.setattr(work, "_try_commit", away)
+    monkeypatch.setattr(work.ShardWorker, "send", send)
+    monkeypatch.setattr(work.ShardWorker, "try_commit", away)
     assert run_to_the_end(run).tally == {"accepted": 600}
     assert len(failed) == len(work.DATABASE_PAUSES_SECS)
 

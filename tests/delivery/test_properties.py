@@ -24,7 +24,8 @@ from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Content, Endpoint, Run
 from delivery import decisions
 from delivery.connections import connect_sandbox
-from delivery.engine import installation, leases, pipeline, record, work
+from delivery.engine import installation, leases, outcomes, pipeline, record
+from delivery.engine.work import ShardWorker
 from delivery.models import Installation, Message, Pace, Reach, Shard
 from pushpilot.lib.signing import read_reference
 from tenants.models import Connection, User
@@ -78,61 +79,61 @@ class RunMachine(RuleBasedStateMachine):
 
     @rule(group=some.integers(1, 4), is_paused=some.sampled_from([False, False, True]))
     def a_worker_sends_a_group_and_hands_back(self, group, is_paused):
-        shift = self.begin_a_shift(group)
-        if shift is None:
+        worker = self.take_a_shard(group)
+        if worker is None:
             return
         with scope(self.workspace):
             if is_paused:
                 plan.pause(self.fresh(), by=self.owner)
-            fenced = work._advance(shift)
+            fenced = worker.advance()
             assert not (is_paused and fenced), "sent after the pause"
-            work._send(shift, fenced)
-            shift.is_stopped = True
-            while shift.flying or shift.finished:
-                work._collect(shift)
-                work._advance(shift)
-            work._hand_back(shift)
+            worker.send(fenced)
+            worker.is_stopped = True
+            while worker.flying or worker.finished:
+                worker.collect()
+                worker.advance()
+            worker.hand_back()
 
     @rule(group=some.integers(1, 4), is_sent=some.sampled_from([True, True, True, False]))
     def a_worker_dies(self, group, is_sent):
         """After it moved the fence over a group, before or after it sent it."""
-        shift = self.begin_a_shift(group)
-        if shift is None:
+        worker = self.take_a_shard(group)
+        if worker is None:
             return
         with scope(self.workspace):
-            fenced = work._advance(shift)
+            fenced = worker.advance()
             if is_sent and fenced:
-                work._send(shift, fenced)
-                while shift.flying:
-                    for outcome in shift.sender.poll(1):
-                        shift.flying.pop(outcome.message_id)
-            Shard.objects.filter(pk=shift.lease.shard.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+                worker.send(fenced)
+                while worker.flying:
+                    for outcome in worker.sender.poll(1):
+                        worker.flying.pop(outcome.message_id)
+            Shard.objects.filter(pk=worker.lease.shard.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
             self.killed += len(fenced)
 
     @rule(group=some.integers(1, 4))
     def a_worker_freezes_and_wakes_up_too_late(self, group):
-        shift = self.begin_a_shift(group)
-        if shift is None:
+        worker = self.take_a_shard(group)
+        if worker is None:
             return
         with scope(self.workspace):
-            fenced = work._advance(shift)
-            work._send(shift, fenced)
-            Shard.objects.filter(pk=shift.lease.shard.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+            fenced = worker.advance()
+            worker.send(fenced)
+            Shard.objects.filter(pk=worker.lease.shard.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
         self.killed += len(fenced)
         with every_workspace():
             taken_over = leases.claim(timezone.now())
         before = self.rows()
         with scope(self.workspace):
-            while shift.flying:
-                work._collect(shift)
-            if taken_over is not None and shift.finished:
-                assert work._advance(shift) == []
-                assert shift.is_lost
+            while worker.flying:
+                worker.collect()
+            if taken_over is not None and worker.finished:
+                assert worker.advance() == []
+                assert worker.is_lost
                 assert self.rows() == before
             if taken_over is not None:
                 taken_over.release(done=False, not_before=timezone.now())
 
-    def begin_a_shift(self, group):
+    def take_a_shard(self, group):
         """A worker that has taken the run's shard, and will send to `group` of it."""
         with every_workspace():
             lease = leases.claim(timezone.now())
@@ -140,9 +141,9 @@ class RunMachine(RuleBasedStateMachine):
             return None
         assert lease.shard.run_id == self.run.pk
         with scope(self.workspace):
-            shift = work._begin(lease, self.fresh(), timezone.now() + timedelta(seconds=9))
-        shift.todo = shift.todo[-group:]
-        return shift
+            worker = ShardWorker(lease, self.fresh(), timezone.now() + timedelta(seconds=9))
+        worker.supply.todo = worker.supply.todo[-group:]
+        return worker
 
     @rule()
     def time_passes(self):
@@ -289,7 +290,7 @@ class RunMachine(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_no_order_of_events_unbalances_an_account(sandbox, settings, monkeypatch):
     settings.SEND_UNDO = timedelta()
-    monkeypatch.setattr(work, "MAX_RETRIES", 2)  # who is never available is refused in the end
+    monkeypatch.setattr(outcomes, "MAX_RETRIES", 2)  # who is never available is refused in the end
     RunMachine.sandbox = sandbox
     run_state_machine_as_test(RunMachine, settings=PROFILE)
 

@@ -11,7 +11,8 @@ from campaigns.audience.reasons import Reason
 from campaigns.contacts import endpoints
 from campaigns.models import Endpoint, Run
 from delivery import connections, decisions
-from delivery.engine import pipeline, reach, record, work
+from delivery.engine import pipeline, reach, record
+from delivery.engine.breaker import HANDFUL
 from delivery.models import Message, Reach, Shard
 from delivery.providers.base import Outcome, Verdict
 from delivery.providers.fcm import REMEDIES, FcmSender
@@ -165,7 +166,7 @@ def test_two_platforms_are_held_and_released_each_by_itself(cast, connected, lau
 
 
 def test_a_platform_that_was_reached_is_not_held_for_one_app_without_a_key(cast, connected, launched, keyless):
-    tokens = ["sbx_ok_1", *(f"sbx_thirdparty_{n}" for n in range(work.HANDFUL - 1))]
+    tokens = ["sbx_ok_1", *(f"sbx_thirdparty_{n}" for n in range(HANDFUL - 1))]
     add_people(cast.workspace, 1, tokens=["sbx_ok_0"], platform="ios")
     run_to_the_end(launched(name="First"))
     add_people(cast.workspace, len(tokens), tokens=tokens, platform="ios")
@@ -179,7 +180,7 @@ def test_a_key_that_ends_holds_a_platform_that_was_reached_for_months(cast, conn
     run_to_the_end(launched(name="First"))
     keyless("ios")
     run = go(launched())
-    assert account(run) == {"rejected": work.HANDFUL - 1, "deferred": 30 - work.HANDFUL + 1}
+    assert account(run) == {"rejected": HANDFUL - 1, "deferred": 30 - HANDFUL + 1}
 
 
 @pytest.mark.parametrize("platform", ["", "android"])

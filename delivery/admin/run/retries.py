@@ -9,7 +9,7 @@ from django.db.models import Max, Min
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Run
-from delivery.engine.work import CLEAN_WAIT_SECS, JITTER, MAX_RETRIES
+from delivery.engine.outcomes import CLEAN_WAIT_SECS, JITTER, MAX_RETRIES
 from delivery.models import Message
 
 LOOKED_FOR_EVERY_SECS = 5

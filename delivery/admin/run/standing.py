@@ -16,7 +16,7 @@ from delivery.admin.run import retries
 from delivery.admin.run.throughput import Limit
 from delivery.engine import installation, pace
 from delivery.engine.heartbeat import SILENT
-from delivery.engine.work import MAX_RETRIES
+from delivery.engine.outcomes import MAX_RETRIES
 from delivery.models import Heartbeat, Shard
 from pushpilot.lib.words import counted
 from tenants.models import AuditEntry
