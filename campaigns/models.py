@@ -240,22 +240,27 @@ class AmbiguityPolicy(models.TextChoices):
     RESEND = "resend", "Send again, flagged as a possible duplicate"
 
 
-class Target(models.TextChoices):
-    """Whom a push goes to. FCM fans a topic or condition out by itself, to devices that we do not know."""
+PEOPLE = "people"
 
-    PEOPLE = "people", "People"
-    TOPIC = "topic", "An FCM topic"
-    CONDITION = "condition", "A condition of FCM topics"
+
+def target_kinds() -> list[tuple[str, str]]:
+    return [(PEOPLE, "People"), *registry.broadcasts()]
 
 
 def is_broadcast(target_kind: str) -> bool:
-    return target_kind != Target.PEOPLE
+    return target_kind != PEOPLE
 
 
-class Targeted:
+class Targeted(models.Model):
     """Goes to people that a rule matches, or to the subscribers of a broadcast, whom only the provider knows."""
 
-    target_kind: Any
+    # A rule tree of campaigns.audience.segments; {} is everyone.
+    audience_rule = models.JSONField(default=dict, blank=True)
+    target_kind = models.CharField("send to", max_length=16, choices=target_kinds, default=PEOPLE)
+    target = models.CharField("broadcast to", max_length=500, blank=True)
+
+    class Meta:
+        abstract = True
 
     @property
     def is_broadcast(self) -> bool:
@@ -279,10 +284,6 @@ class Campaign(Targeted, Timed, TenantModel):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
     channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
-    # A rule tree of campaigns.audience.segments; {} is everyone.
-    audience_rule = models.JSONField(default=dict, blank=True)
-    target_kind = models.CharField("send to", max_length=16, choices=Target.choices, default=Target.PEOPLE)
-    target = models.CharField("topic or condition", max_length=500, blank=True)
     # How late a send may start; later it is missed, and a person is asked.
     start_within_mins = models.PositiveIntegerField("start at most this late (minutes)", default=60)
     # When an occurrence ends whatever is left; None: never.
@@ -401,10 +402,7 @@ class Run(Targeted, TenantModel):
     ends_at = models.DateTimeField(null=True)  # who was not sent to by then is expired
     state = models.CharField(max_length=16, choices=State.choices, default=State.PLANNED)
     epoch = models.PositiveIntegerField(default=0)
-    audience_rule = models.JSONField(default=dict)
     ambiguity_policy = models.CharField(max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD)
-    target_kind = models.CharField(max_length=16, choices=Target.choices, default=Target.PEOPLE)
-    target = models.CharField(max_length=500, blank=True)
     per_second = models.PositiveIntegerField(null=True)
     avoid_quarter_hours = models.BooleanField(default=False)
     # What the circuit breaker paused it for, and the causes that a person has resumed it in spite of.

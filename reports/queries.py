@@ -42,7 +42,7 @@ class RunRow(NamedTuple):
     audience: int
     tally: Tally
     zone: str  # of the campaign's schedule, "" for the workspace's
-    is_broadcast: bool  # one message to a topic or condition, whose subscribers only FCM knows
+    is_broadcast: bool  # one message to subscribers whom only the provider knows
 
     @property
     def accepted(self) -> int:

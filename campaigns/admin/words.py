@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -10,12 +9,12 @@ from zoneinfo import ZoneInfo
 from django.urls import NoReverseMatch, reverse
 
 from campaigns.audience.segments import Rule, RuleError, describe, validate
-from campaigns.models import AmbiguityPolicy, Campaign, Run, Target
+from campaigns.channels import registry
+from campaigns.models import AmbiguityPolicy, Campaign, Run
 from pushpilot.lib import clock
 from pushpilot.lib.words import counted, exact_span
 
 NEXT_SHOWN = 5
-_IN_TOPICS = re.compile("'([^']+)' in topics")
 
 
 def audience_words(rule: Rule) -> str:
@@ -30,12 +29,12 @@ def audience_words(rule: Rule) -> str:
 
 def whom_words(sent: Campaign | Run) -> str:
     """ "Everyone", "People whose city is Pune", "Everyone subscribed to “news” and (“pune” or “mumbai”)"."""
-    if sent.target_kind == Target.PEOPLE:
+    if not sent.is_broadcast:
         return audience_words(sent.audience_rule)
-    if sent.target_kind == Target.TOPIC:
-        return f"Everyone subscribed to topic “{sent.target}”" if sent.target else "No topic yet"
-    words = _IN_TOPICS.sub(r"“\1”", sent.target).replace("&&", "and").replace("||", "or")
-    return f"Everyone subscribed to {words}" if words else "No condition yet"
+    campaign = sent if isinstance(sent, Campaign) else sent.campaign
+    channel = registry.CHANNELS.get(campaign.channel)
+    broadcast = channel.broadcast(sent.target_kind) if channel else None
+    return broadcast.describe(sent.target) if broadcast else f"Everyone subscribed to “{sent.target}”"
 
 
 def moment_words(at: datetime, zone: ZoneInfo, now: datetime) -> str:
@@ -102,8 +101,7 @@ def run_url(run_id: int, page: str = "change") -> str:
 def sending_words(campaign: Campaign) -> str:
     """What was chosen about the sending, "" if all is as usual: "At most 50 messages per second. …"."""
     words = []
-    is_public = campaign.target_kind != Target.PEOPLE
-    if campaign.per_second and not is_public:
+    if campaign.per_second and not campaign.is_broadcast:
         words.append(f"At most {counted(campaign.per_second, 'message')} per second.")
     if campaign.avoid_quarter_hours:
         words.append("Rests around the quarter hours.")

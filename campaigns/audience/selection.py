@@ -51,6 +51,6 @@ def platforms(workspace: Workspace, channel: str, rule: Rule) -> set[str]:
 
 
 def known_platforms(workspace: Workspace) -> set[str]:
-    """The platforms of all the workspace's devices: what may have subscribed to a topic, of which only FCM knows."""
+    """The platforms of all the workspace's devices: all of them may have subscribed to a broadcast."""
     devices = Endpoint.objects.filter(workspace=workspace, is_active=True).order_by()
     return set(devices.values_list("platform", flat=True).distinct()) - {""}

@@ -39,12 +39,13 @@ class Field:
 class Broadcast:
     """A way to reach people whom only the provider knows, for example everybody who subscribed to a topic.
 
-    `check` returns the address tidied, or raises ValueError with a sentence.
+    `check` returns the address tidied, or raises ValueError with a sentence. `describe` names its subscribers.
     """
 
     key: str
     label: str
     check: Callable[[str], str]
+    describe: Callable[[str], str]
     limit_bytes: int
 
 
@@ -118,13 +119,14 @@ class Channel:
         """The names of the fields that Liquid fills in."""
         return tuple(field.name for field in self.fields if field.is_personal)
 
-    def broadcast(self, key: str) -> Broadcast:
-        """Raises KeyError for a key that the channel does not know."""
-        return {one.key: one for one in self.broadcasts}[key]
+    def broadcast(self, key: str) -> Broadcast | None:
+        """None: the channel has no such broadcast."""
+        return next((one for one in self.broadcasts if one.key == key), None)
 
     def limit_of(self, kind: str) -> int:
         """How large a message to this kind of address or broadcast may be, in bytes."""
-        return next((one.limit_bytes for one in self.broadcasts if one.key == kind), self.limit_bytes)
+        broadcast = self.broadcast(kind)
+        return broadcast.limit_bytes if broadcast else self.limit_bytes
 
     def problems(self, message: Message) -> Iterator[Problem]:
         """What stops a message, through whichever door it came. Personalisation is judged by lint."""

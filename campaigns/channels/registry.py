@@ -35,6 +35,11 @@ def platforms() -> list[tuple[str, str]]:
     return list({key: label for one in CHANNELS.values() for key, label in one.platforms.items()}.items())
 
 
+def broadcasts() -> list[tuple[str, str]]:
+    """(key, label) of the broadcasts of all channels."""
+    return list({one.key: one.label for channel in CHANNELS.values() for one in channel.broadcasts}.items())
+
+
 def label_of(key: str) -> str:
     """The channel's name; the key itself for a channel that is not installed any more."""
     channel = CHANNELS.get(key)

@@ -16,7 +16,7 @@ from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import COLUMNS, RuleError, compile_rule, matches_attribute
 from campaigns.channels import dates, registry, render
 from campaigns.channels.base import REFERENCE
-from campaigns.models import Campaign, Contact, Content, Target
+from campaigns.models import Campaign, Contact, Content
 from pushpilot.lib import clock
 from pushpilot.lib.signing import sample_reference
 from pushpilot.lib.words import counted
@@ -45,8 +45,7 @@ def active_connection(campaign: Campaign) -> Connection | None:
 def lint(campaign: Campaign, now: datetime) -> list[Finding]:
     """All findings, errors first, notes last."""
     contents = list(campaign.contents.all())
-    is_public = campaign.target_kind != Target.PEOPLE
-    whom = _target(campaign, contents) if is_public else _audience(campaign)
+    whom = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
     findings = [*_channel(campaign), *_schedule(campaign, now), *whom]
     if not contents:
         findings.append(Finding(True, "title", "The message is empty: write a title and a text."))
@@ -112,15 +111,21 @@ def _audience(campaign: Campaign) -> list[Finding]:
     return []
 
 
-def _target(campaign: Campaign, contents: list[Content]) -> list[Finding]:
-    """A topic or condition: public, so nothing personal, and one message for everybody."""
-    field, findings = campaign.target_kind, []
+def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
+    """It is public, so nothing is personal, and one message goes to everybody."""
+    channel = registry.CHANNELS.get(campaign.channel)
+    if channel is None:
+        return []  # `_channel` says so
+    broadcast = channel.broadcast(campaign.target_kind)
+    if broadcast is None:
+        return [Finding(True, "audience", f"{channel.label} reaches people only. Choose another audience.")]
+    findings = []
     try:
-        registry.channel_of(campaign.channel).broadcast(campaign.target_kind).check(campaign.target)
+        broadcast.check(campaign.target)
     except ValueError as error:
-        findings.append(Finding(True, field, str(error)))
+        findings.append(Finding(True, broadcast.key, str(error)))
     if len({content.language for content in contents}) > 1:
-        text = "A topic gets one message for everybody: keep one language, or make a topic for each."
+        text = "A broadcast is one message for everybody: keep one language, or make a broadcast for each."
         findings.append(Finding(True, "title", text))
     return findings
 
@@ -128,7 +133,7 @@ def _target(campaign: Campaign, contents: list[Content]) -> list[Finding]:
 def _people(campaign: Campaign) -> list[Mapping[str, Any]]:
     """The variables of a few of the audience, and last those of somebody of whom nothing is known."""
     nobody: Mapping[str, Any] = {}
-    if campaign.target_kind != Target.PEOPLE:
+    if campaign.is_broadcast:
         return [nobody]
     try:
         members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
@@ -147,12 +152,11 @@ def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any
     channel, message = registry.channel_of(campaign.channel), content.snapshot()
     findings = [Finding(True, *problem) for problem in channel.problems(message)]
     findings += [Finding(False, *problem) for problem in channel.warnings(message)]
-    is_public = campaign.target_kind != Target.PEOPLE
     tried: list[dict[str, str]] = [{} for _ in people]
     for field in channel.personal:
         source = str(message.get(field) or "")
-        if is_public and render.is_dynamic(source):
-            text = "A topic's message is public and the same for everybody: take the personalisation out."
+        if campaign.is_broadcast and render.is_dynamic(source):
+            text = "A broadcast is public and the same for everybody: take the personalisation out."
             findings.append(Finding(True, field, text))
             continue
         try:
@@ -205,7 +209,7 @@ def _variants(contents: list[Content]) -> list[Finding]:
 def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     """What some of the audience's devices leave out of the message. An option that the form hides cannot be cured."""
     channel = registry.channel_of(campaign.channel)
-    hidden = channel.hidden_fields(is_broadcast=campaign.target_kind != Target.PEOPLE)
+    hidden = channel.hidden_fields(is_broadcast=campaign.is_broadcast)
     messages = [
         {name: value for name, value in content.snapshot().items() if name not in hidden} for content in contents
     ]
@@ -218,7 +222,7 @@ def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
 
 def platforms(campaign: Campaign) -> set[str]:
     """The platforms that the campaign, saved or not, would reach."""
-    if campaign.target_kind != Target.PEOPLE:
+    if campaign.is_broadcast:
         return selection.known_platforms(campaign.workspace)
     known = registry.channel_of(campaign.channel).platforms
     if len(known) == 1:
@@ -231,11 +235,11 @@ def platforms(campaign: Campaign) -> set[str]:
 
 def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> list[Finding]:
     """The message as its channel counts it, filled in for each of those tried."""
-    channel, is_public = registry.channel_of(campaign.channel), campaign.target_kind != Target.PEOPLE
+    channel = registry.channel_of(campaign.channel)
     message = {**content.snapshot(), REFERENCE: sample_reference(campaign.workspace_id)}
     sizes = [channel.size({**message, **texts}) for texts in tried]
     limit = channel.limit_of(campaign.target_kind)
-    takes = f"{'topics' if is_public else 'push services'} take {limit:,}"
+    takes = f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {limit:,}"
     if min(sizes) > limit:
         return [Finding(True, "body", f"The message has {max(sizes):,} bytes; {takes}. Shorten it.")]
     if max(sizes) > limit:

@@ -17,7 +17,7 @@ from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels import registry
 from campaigns.channels.base import REFERENCE, Channel
 from campaigns.channels.render import RenderError, contact_variables
-from campaigns.models import Campaign, Contact, Target
+from campaigns.models import PEOPLE, Campaign, Contact, is_broadcast
 from delivery.providers import fcm
 from pushpilot.lib.signing import sample_reference
 from tenants import roles
@@ -28,7 +28,7 @@ from tenants.models import Workspace
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The message that a page is about. `snapshots`: the form's one content, else all of the saved campaign.
-    `errors`: what the form refuses in the message or its topic; the snapshot is without it."""
+    `errors`: what the form refuses in the message or its broadcast; the snapshot is without it."""
 
     snapshots: list[dict[str, Any]]
     channel: str
@@ -38,8 +38,8 @@ class Asked:
     errors: tuple[str, ...] = ()
 
     @property
-    def is_public(self) -> bool:
-        return self.target_kind != Target.PEOPLE
+    def is_broadcast(self) -> bool:
+        return is_broadcast(self.target_kind)
 
     @property
     def first(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def preview(request: HttpRequest) -> HttpResponseBase:
         return HttpResponseNotAllowed(["POST"])
     workspace = require(request, roles.VIEW)
     asked = read_asked(request, workspace)
-    person = None if asked.is_public else _person(workspace, asked.rule, request.POST.get("after", ""))
+    person = None if asked.is_broadcast else _person(workspace, asked.rule, request.POST.get("after", ""))
     return JsonResponse(compiled(workspace, asked, person))
 
 
@@ -74,12 +74,12 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
     except RuleError:
         rule = {}
     given = whole.cleaned_data.get
-    kind, target = given("target_kind") or Target.PEOPLE, given("target") or ""
+    kind, target = given("target_kind") or PEOPLE, given("target") or ""
     return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule, _errors(whole))
 
 
 def _errors(form: MessageFields) -> tuple[str, ...]:
-    """ "Link: Write the whole link …": the errors of the message and its topic."""
+    """ "Link: Write the whole link …": the errors of the message and its broadcast."""
     of_message = (*MessageFields.base_fields, *TargetOptions.base_fields)
     found = ((name, error) for name in of_message for error in form.errors.get(name, ()))
     return tuple(f"{form.fields[name].label}: {error}" for name, error in found)
@@ -89,13 +89,13 @@ def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict
     """The provider's message for one person, its size, and which texts could not be personalised."""
     channel = registry.CHANNELS.get(asked.channel) or registry.channel_of(registry.DEFAULT)
     push, problems = composed(workspace, channel, asked.first, person)
-    kind = asked.target_kind if asked.is_public else "token"
+    kind = asked.target_kind if asked.is_broadcast else "token"
     message = fcm.build_message(push, target=(kind, "preview"), expires=fcm.expiry(push))
     message.pop(kind)
     return {
         "message": message,
         "channel": asked.channel,
-        "is_public": asked.is_public,
+        "is_broadcast": asked.is_broadcast,
         "silent": bool(push.get("silent")),
         "bytes": channel.size(push),
         "limit": channel.limit_of(kind),

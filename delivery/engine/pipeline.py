@@ -134,7 +134,7 @@ def prepare(run: Run, now: datetime) -> None:
         with transaction.atomic():
             if not mine.update(lease_until=Now() + LEASE):
                 return  # cancelled since
-            record.fix_topic(run)
+            record.fix_broadcast(run)
         cut(run, mine)
         return
     while timezone.now() < until and not heartbeat.is_stopping():

@@ -72,8 +72,8 @@ def fix_audience(run: Run, recipients: QuerySet[Any, Any]) -> None:
         cursor.execute(_INSERT.format(audience=sql), [*parameters, run.workspace_id, run.pk])
 
 
-def fix_topic(run: Run) -> None:
-    """The one row of a push to a topic or condition; running it again adds nothing."""
+def fix_broadcast(run: Run) -> None:
+    """The one row of a broadcast; running it again adds nothing."""
     Message.objects.bulk_create([Message(workspace=run.workspace, run=run)], ignore_conflicts=True)
 
 

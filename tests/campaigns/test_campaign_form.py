@@ -173,7 +173,7 @@ def test_the_editor_says_what_the_devices_of_this_audience_ignore(company):
 
 def test_of_a_topic_nobody_here_knows_how_many(company):
     answer = live(company, "audience", audience="topic", topic="news", badge="1").json()
-    assert answer["words"] == "Only FCM knows how many"
+    assert answer["words"] == "Only the provider knows how many"
     assert answer["sentence"] == "Everyone subscribed to topic “news”"
     assert "Leave /topics/ out" in live(company, "audience", audience="topic", topic="/topics/x").json()["error"]
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.channels.push import schema
+from campaigns.channels.push.channel import AppPush
 from campaigns.content.lint import Finding, lint, lint_message
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from pushpilot.lib.signing import sample_reference
@@ -64,7 +65,7 @@ def test_errors_come_before_warnings(company):
         ({"channel": "sms"}, "channel", "no channel “sms”"),
         ({"content": {"title": "", "body": ""}}, "title", "The message is empty"),
         ({"content": {"body": "Hi {{ name"}}, "body", "does not parse"),
-        ({"content": {"body": "ü" * 1000, "options": {"data": {"k": "x" * 2100}}}}, "body", "take 4,096. Shorten it"),
+        ({"content": {"body": "ü" * 1000, "options": {"data": {"k": "x" * 2100}}}}, "body", "takes 4,096. Shorten it"),
         ({"channel": "web_push", "content": {"deep_link": "shop://sale"}}, "deep_link", "https://"),
         ({"channel": "web_push", "content": {"deep_link": "{{ link | default: 'x' }}"}}, "deep_link", "https://"),
         ({"content": {"image_url": "http://x.test/a.png"}}, "image_url", "starts with https://"),
@@ -78,7 +79,7 @@ def test_errors_come_before_warnings(company):
         ({"target_kind": "topic", "target": "news", "content": {"body": "{{ a | default: 'x' }}"}}, "body", "public"),
         (
             {"target_kind": "topic", "target": "news", "content": {"options": {"data": {"k": "x" * 2000}}}},
-            "body", "topics take 2,048",
+            "body", "a broadcast takes 2,048",
         ),
         ({"audience_rule": {"field": "country", "op": "is", "value": "DE"}}, "audience", "Nobody matches"),
         ({"audience_rule": {"field": "nope"}}, "audience", "is no field"),
@@ -248,6 +249,13 @@ def test_a_topic_needs_no_audience_here_and_takes_one_language(company):
     [finding] = lint(both, NOW)
     assert (finding.is_error, finding.field) == (True, "title")
     assert "one language" in finding.text
+
+
+def test_a_broadcast_needs_a_channel_that_has_it(company, monkeypatch):
+    absent = found(company, channel="carrier_pigeon", target_kind="topic", target="news")
+    assert [(finding.field, finding.is_error) for finding in absent] == [("channel", True)]
+    monkeypatch.setattr(AppPush, "broadcasts", ())
+    assert [finding.field for finding in found(company, target_kind="topic", target="news")] == ["audience"]
 
 
 def test_a_second_variant_in_one_language_stops_the_send(company):

@@ -77,7 +77,7 @@ def test_the_phones_of_the_sandbox_draw_a_data_message_as_an_app_would():
 def test_the_preview_of_a_topic_is_for_nobody_in_particular_and_half_as_long(cast, connected):
     add_people(cast.workspace, 2)
     answer = preview(cast, **{**FORM, "audience": "topic", "topic": "news", "title": "Sale"}).json()
-    assert (answer["person"], answer["is_public"], answer["limit"]) == (None, True, 2048)
+    assert (answer["person"], answer["is_broadcast"], answer["limit"]) == (None, True, 2048)
     campaign = written(cast, target_kind="condition", target="'a' in topics")
     assert preview(cast, campaign=campaign.pk).json()["limit"] == 2048
 

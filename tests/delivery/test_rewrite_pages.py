@@ -13,7 +13,7 @@ from campaigns import plan
 from campaigns.admin.campaign.message import MessageForm
 from campaigns.audience.reasons import Reason
 from campaigns.content.rewrite import ChangedMeanwhile, Ended, rewrite
-from campaigns.models import Campaign, Content, Endpoint, Revision, Run, Target
+from campaigns.models import Campaign, Content, Endpoint, Revision, Run
 from delivery.engine import leases, record
 from delivery.engine.record import Result
 from delivery.engine.statements import stamp
@@ -173,7 +173,7 @@ def test_the_next_date_of_a_series_gets_the_new_text_with_the_run_under_way(cast
 
 
 def test_a_send_to_a_topic_says_that_everyone_subscribed_gets_the_new_text(cast, connected, launched):
-    run = launched(title="Hello", target_kind=Target.TOPIC, target="news", schedule_type="scheduled",
+    run = launched(title="Hello", target_kind="topic", target="news", schedule_type="scheduled",
                    scheduled_at=timezone.now() + timedelta(hours=1))  # fmt: skip
     assert "everybody gets the new text" in cast.client("owner").get(url(cast, run)).content.decode()
     refused = save(cast, run, opened(cast, run) | {"title": "Hi {{ first_name }}"})

@@ -15,7 +15,7 @@ from campaigns.admin.campaign.schedule import ScheduleFields, stored_schedule
 from campaigns.admin.contact.attributes import Attribute, known_attributes
 from campaigns.audience.segments import OPERATORS, Rule, RuleError
 from campaigns.channels import registry
-from campaigns.models import Campaign, Target, Template
+from campaigns.models import Campaign, Template
 from tenants.models import Workspace
 
 AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
@@ -47,7 +47,7 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         label="Audience",
         choices=[
             ("everyone", "Everyone"), ("rule", "People who match"), ("custom", "Saved rule"),
-            (Target.TOPIC, "A topic"), (Target.CONDITION, "Several topics"),
+            *registry.broadcasts(),
         ],
         widget=forms.RadioSelect,
     )  # fmt: skip
@@ -78,15 +78,15 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         simple = builders.read_rule(rule) if rule else None
         start = {"channel": registry.DEFAULT, "schedule_type": Campaign.Schedule.NOW, "month_day": "1"}
         start |= {name: getattr(Campaign(), name) for name in SENDING_FIELDS}
-        to = instance.target_kind if instance else Target.PEOPLE
+        to = instance.target_kind if instance and instance.is_broadcast else ""
         return {
             **({} if instance and instance.pk else start),
             **stored_message(self.content),
             "template_used": instance.template_id if instance else None,
             "form_key": "" if instance and instance.pk else secrets.token_urlsafe(12),
             "seen": instance.updated_at.isoformat() if instance and instance.pk else "",
-            "audience": to if to != Target.PEOPLE else "everyone" if not rule else "rule" if simple else "custom",
-            **({to: instance.target} if instance and to != Target.PEOPLE else {}),
+            "audience": to or ("everyone" if not rule else "rule" if simple else "custom"),
+            **({to: instance.target} if instance and to else {}),
             **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
             **stored_schedule(instance, self.workspace),
         }
@@ -131,9 +131,9 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
             self.add_error(kind, str(error))
 
     def audience_rule(self) -> Rule:
-        """The rule as it stands in the form; a topic has none. Raises RuleError."""
+        """The rule as it stands in the form; a broadcast has none. Raises RuleError."""
         chosen = self.cleaned_data.get("audience")
-        if chosen in ("everyone", Target.TOPIC, Target.CONDITION):
+        if chosen in ("everyone", *dict(registry.broadcasts())):
             return {}
         if chosen == "custom":
             return dict(self.instance.audience_rule)

@@ -20,7 +20,7 @@ from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels import registry
 from campaigns.content import lint
-from campaigns.models import Campaign, Contact, Target, Template
+from campaigns.models import Campaign, Contact, Template
 from campaigns.schedule import series
 from pushpilot.lib import clock
 from pushpilot.lib.words import counted
@@ -38,13 +38,13 @@ def form_of(workspace: Workspace, data: Any, campaign: Campaign | None) -> Campa
 
 
 def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
-    """ "3,412 people match · 3,120 devices reachable" for the rule in the form; of a topic only FCM knows how many.
+    """ "3,412 people match · 3,120 devices reachable" for the rule in the form; of a broadcast only the provider knows.
 
     `notes`: {input: what some of these devices leave out of the message}.
     """
     channel = str(form.cleaned_data.get("channel") or registry.DEFAULT)
     kind = str(form.cleaned_data.get("audience") or "")
-    if kind in (Target.TOPIC, Target.CONDITION):
+    if kind in dict(registry.broadcasts()):
         return _count_subscribers(workspace, form, channel, kind)
     if problem := _problem(form, AUDIENCE_FIELDS):
         return JsonResponse({"error": problem, "notes": {}})
@@ -70,7 +70,7 @@ def _count_subscribers(workspace: Workspace, form: CampaignForm, channel: str, k
     target = form.cleaned_data["target"]
     asked = Campaign(workspace=workspace, channel=channel, target_kind=kind, target=target)
     return JsonResponse(
-        {"words": "Only FCM knows how many", "sentence": whom_words(asked), "notes": _notes(form, asked)}
+        {"words": "Only the provider knows how many", "sentence": whom_words(asked), "notes": _notes(form, asked)}
     )
 
 

@@ -20,7 +20,7 @@ from unfold.widgets import (
 from campaigns.admin.campaign import builders
 from campaigns.channels.push import schema, topics
 from campaigns.channels.push.channel import WEB_PUSH
-from campaigns.models import AmbiguityPolicy, Campaign, Target
+from campaigns.models import PEOPLE, AmbiguityPolicy, Campaign
 from pushpilot.lib.words import exact_span
 
 # What these forms write into Content.options; other keys there are kept.
@@ -207,9 +207,10 @@ class TargetOptions(forms.Form):
 
     def chosen_target(self, kind: str) -> tuple[str, str]:
         """(target kind, target) for the audience radio's value. Raises ValueError with a sentence."""
-        if kind not in (Target.TOPIC, Target.CONDITION):
-            return Target.PEOPLE, ""
-        return kind, _BROADCASTS[kind].check(str(self.cleaned_data.get(kind) or ""))
+        broadcast = _BROADCASTS.get(kind)
+        if broadcast is None:
+            return PEOPLE, ""
+        return kind, broadcast.check(str(self.cleaned_data.get(kind) or ""))
 
 
 class SendingOptions(forms.Form):

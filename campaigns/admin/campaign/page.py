@@ -28,7 +28,7 @@ from campaigns.admin.contact.attributes import for_page
 from campaigns.admin.words import audience_words, moment_words, run_url, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
-from campaigns.models import Campaign, Content, Run, Target, Template
+from campaigns.models import Campaign, Content, Run, Template
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
 from tenants.admin.lists import FilteredList
@@ -196,8 +196,8 @@ class CampaignAdmin(WorkspaceAdmin):
             return mark_safe('<span class="cp-quiet">—</span>')
         if not run.is_ended:
             return format_html('<a class="cp-above" href="{}">{}</a>', run_url(run.pk), run.get_state_display())
-        if run.target_kind != Target.PEOPLE:
-            return mark_safe("Handed to FCM") if run.count(Reason.ACCEPTED) else mark_safe("Not sent")
+        if run.is_broadcast:
+            return mark_safe("Handed to the provider") if run.count(Reason.ACCEPTED) else mark_safe("Not sent")
         accepted, size = run.count(Reason.ACCEPTED), run.audience_size or sum(run.tally.values())
         share = 100 * accepted / size if size else 0
         return format_html(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ from campaigns.audience.segments import RuleError
 from campaigns.channels import registry
 from campaigns.content.lint import Finding, active_connection, lint
 from campaigns.content.rewrite import open_runs
-from campaigns.models import Campaign, Content, Run, Target
+from campaigns.models import Campaign, Content, Run
 from campaigns.schedule import series
 from pushpilot.lib.words import counted, shares
 from tenants import roles
@@ -79,8 +79,8 @@ class AccountLine:
 
 def account_before(campaign: Campaign) -> list[AccountLine]:
     """The audience by reason, as it would be fixed now; the message's receivers first, then the largest. Empty for a
-    topic, whose audience only FCM knows."""
-    if campaign.target_kind != Target.PEOPLE:
+    broadcast, whose audience only the provider knows."""
+    if campaign.is_broadcast:
         return []
     try:
         expected = selection.forecast(campaign.workspace, campaign.channel, campaign.audience_rule)
@@ -129,7 +129,6 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "is_silent": any(content.options.get("silent") for content in contents),
         "channel_icon": registry.icon_of(campaign.channel),
         "audience_words": whom_words(campaign),
-        "is_public": campaign.target_kind != Target.PEOPLE,
         "sending_words": sending_words(campaign),
         "schedule_words": schedule_words(campaign, now),
         "can_edit": roles.can(request.user, roles.EDIT, workspace),
@@ -139,8 +138,9 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
 
 def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str]]:
     """What the contents carry beside their texts, once if it is the same in all languages."""
-    is_public = campaign.target_kind != Target.PEOPLE  # then a topic's devices of every kind get all of it
-    hidden = () if is_public else registry.channel_of(campaign.channel).hidden_fields(is_broadcast=False)
+    hidden: Collection[str] = ()  # subscribers with devices of every kind get all of it
+    if not campaign.is_broadcast:
+        hidden = registry.channel_of(campaign.channel).hidden_fields(is_broadcast=False)
     found = [(content.language, option_words(content.snapshot(), hidden)) for content in contents]
     if all(words == found[0][1] for _, words in found):
         return found[0][1] if found else []
@@ -174,7 +174,7 @@ def _count_words(run: Run, *reasons: Reason) -> str:
 
 
 def _size_words(run: Run) -> str:
-    if run.target_kind != Target.PEOPLE:
+    if run.is_broadcast:
         return "Subscribers"
     return "—" if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
 
@@ -230,15 +230,15 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     lines, findings = account_before(campaign), lint(campaign, now)
     ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
     try:
-        people = 0 if context["is_public"] else count_people(campaign.workspace, campaign.audience_rule)
+        people = 0 if campaign.is_broadcast else count_people(campaign.workspace, campaign.audience_rule)
     except RuleError:
         people = 0
     return {
         **context,
         "lines": lines,
-        "people": "" if context["is_public"] else counted(people, "person matches", "people match"),
+        "people": "" if campaign.is_broadcast else counted(people, "person matches", "people match"),
         "total": f"{sum(line.count for line in lines):,}",
-        "account_sentence": PUBLIC_SENTENCE if context["is_public"] else account_sentence(lines),
+        "account_sentence": PUBLIC_SENTENCE if campaign.is_broadcast else account_sentence(lines),
         "errors": [finding for finding in findings if finding.is_error],
         "warnings": [finding for finding in findings if not finding.is_error and not finding.is_note],
         "notes": _notes(findings),
@@ -264,8 +264,7 @@ def _notes(findings: list[Finding]) -> list[dict[str, str]]:
 
 def _button(campaign: Campaign, ready: int) -> str:
     if campaign.schedule_type == Campaign.Schedule.NOW:
-        is_public = campaign.target_kind != Target.PEOPLE
-        return "Send to subscribers" if is_public else f"Send to {counted(ready, 'device')}"
+        return "Send to subscribers" if campaign.is_broadcast else f"Send to {counted(ready, 'device')}"
     now = timezone.now()
     if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
         return f"Schedule for {moment_words(campaign.scheduled_at, campaign.zone, now)}"

@@ -12,6 +12,7 @@ CONDITION_LIMIT_TOPICS = 5
 TOPIC_LIMIT = 200
 _CHARACTERS = "[a-zA-Z0-9-_.~%]+"
 _TOPIC = re.compile(_CHARACTERS)
+_IN_TOPICS = re.compile("'([^']+)' in topics")
 _TOKEN = re.compile(rf"\s*(?:'(?P<topic>{_CHARACTERS})'\s+in\s+topics\b|(?P<sign>&&|\|\||[()]))")
 
 
@@ -64,7 +65,16 @@ def _after_term(tokens: list[str], at: int, depth: int = 0) -> int:
         at += 1
 
 
+def _subscribers_of_topic(name: str) -> str:
+    return f"Everyone subscribed to topic “{name}”" if name else "No topic yet"
+
+
+def _subscribers_of_condition(condition: str) -> str:
+    words = _IN_TOPICS.sub(r"“\1”", condition).replace("&&", "and").replace("||", "or")
+    return f"Everyone subscribed to {words}" if words else "No condition yet"
+
+
 BROADCASTS = (
-    Broadcast("topic", "A topic", check_topic, LIMIT_BYTES),
-    Broadcast("condition", "Several topics", check_condition, LIMIT_BYTES),
+    Broadcast("topic", "A topic", check_topic, _subscribers_of_topic, LIMIT_BYTES),
+    Broadcast("condition", "Several topics", check_condition, _subscribers_of_condition, LIMIT_BYTES),
 )

@@ -34,7 +34,7 @@ function draw(root, answer) {
     return line;
   }));
   problems.hidden = !problems.childElementCount;
-  const nobody = answer.is_public ? "Everyone gets the same" : "No contacts yet: defaults are shown";
+  const nobody = answer.is_broadcast ? "Everyone gets the same" : "No contacts yet: defaults are shown";
   text(root, "[data-person]", answer.person ? `As ${answer.person.name} sees it` : nobody);
   root.querySelector("[data-next]").hidden = !answer.person;
 }

@@ -283,7 +283,7 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
 
 
 def _of_subscribers(run: Run, accepted: int) -> str:
-    """A topic or condition is one message, which FCM spreads to devices that only FCM knows."""
+    """A broadcast is one message, which the provider spreads to subscribers that only the provider knows."""
     if accepted:
         return "Handed to FCM for everyone subscribed"
     match run.state:
