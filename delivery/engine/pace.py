@@ -33,7 +33,9 @@ class Hold:
 
 
 @dataclass(slots=True)
-class _Bucket:
+class Bucket:
+    """A token bucket as its row says; `refill` brings it to a moment. The only reading of such a row."""
+
     whose: str  # connection or run
     per_second: int
     pk: int
@@ -44,7 +46,23 @@ class _Bucket:
     closed_until: datetime | None
 
     def share(self, now: datetime) -> float:
-        return share(self.ramp_from, self.ramp_base, now)
+        """How much of the full rate is allowed: from `ramp_base` it grows to all of it within RAMP."""
+        return self.ramp_base + (1 - self.ramp_base) * min(1.0, max(0.0, (now - self.ramp_from) / RAMP))
+
+    def full_at(self, now: datetime) -> datetime | None:
+        """When the whole rate is allowed; None if it is already."""
+        until = self.ramp_from + RAMP
+        return until if self.ramp_base < 1 and until > now else None
+
+    def is_throttled(self, now: datetime) -> bool:
+        """Whether the provider said 429: a ramp begins when its break ends, mostly lower than a first send's."""
+        is_lower = self.ramp_from > now or self.ramp_base < first_share(self.per_second)
+        return is_lower and self.full_at(now) is not None
+
+    def closed(self, now: datetime) -> datetime | None:
+        """Until when nothing may go. A time too far ahead was written by a clock that was wrong."""
+        until, furthest = self.closed_until, now + LONGEST_BREAK + 2 * CLOCK_LIMIT
+        return until if until is not None and now < until <= furthest else None
 
     def refill(self, now: datetime) -> None:
         if now - self.refilled_at > IDLE:
@@ -64,11 +82,6 @@ class _Bucket:
         return timedelta(seconds=max(0.0, (enough - self.tokens) / rate))
 
 
-def share(ramp_from: datetime, ramp_base: float, now: datetime) -> float:
-    """How much of the full rate a bucket allows: from `ramp_base` it grows to all of it within RAMP."""
-    return ramp_base + (1 - ramp_base) * min(1.0, max(0.0, (now - ramp_from) / RAMP))
-
-
 def first_share(per_second: int) -> float:
     return min(1.0, RAMP_FLOOR / per_second) if per_second else 1.0
 
@@ -78,8 +91,8 @@ def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
     until that commits."""
     if wanted <= 0 or (run.avoid_quarter_hours and quarter_hour_until(now)):
         return 0
-    buckets = _buckets(run, connection, now, is_taking=True)
-    if any(still_closed(bucket.closed_until, now) for bucket in buckets):
+    buckets = buckets_of(run, connection, now, is_taking=True)
+    if any(bucket.closed(now) for bucket in buckets):
         return 0
     limited = [bucket for bucket in buckets if bucket.per_second]
     for bucket in limited:
@@ -89,9 +102,8 @@ def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
         bucket.tokens -= granted
         _store(bucket)
     for bucket in buckets:
-        if (
-            bucket.closed_until and not bucket.per_second
-        ):  # over, or of a wrong clock: it must not come true hours later
+        # Over, or of a wrong clock: it must not come true hours later.
+        if bucket.closed_until and not bucket.per_second:
             Pace.objects.filter(pk=bucket.pk, closed_until=bucket.closed_until).update(closed_until=None)
     return granted
 
@@ -101,8 +113,8 @@ def hold(run: Run, connection: Connection, wanted: int, now: datetime) -> Hold |
     holds = []
     if run.avoid_quarter_hours and (quarter := quarter_hour_until(now)):
         holds.append(Hold(quarter, "quarter_hour"))
-    for bucket in _buckets(run, connection, now, is_taking=False):
-        if closed := still_closed(bucket.closed_until, now):
+    for bucket in buckets_of(run, connection, now):
+        if closed := bucket.closed(now):
             holds.append(Hold(closed, "asked"))
         elif bucket.per_second:
             bucket.refill(now)
@@ -123,40 +135,41 @@ def close(connection: Connection, until: datetime, now: datetime, *, is_throttle
     """Nobody takes anything before `until`. `is_throttled`: the provider said that we are too fast (429), so the rate
     begins again at half of what it was. Answers to one burst count once."""
     until = min(until, now + LONGEST_BREAK)
-    bucket, _ = Pace.objects.get_or_create(connection=connection, defaults=_new(connection.per_second, now))
-    if still_closed(bucket.closed_until, now):
+    bucket = _bucket("connection", connection.pk, connection.per_second, now, is_locked=False)
+    if bucket.closed(now):
         Pace.objects.filter(pk=bucket.pk, closed_until__lt=until).update(closed_until=until)
         return
     changes: dict[str, object] = {"closed_until": until}
     if is_throttled:
-        slower = share(bucket.ramp_from, bucket.ramp_base, now) / 2
-        changes |= {"ramp_from": until, "ramp_base": max(SLOWEST, slower), "tokens": 0.0}
+        changes |= {"ramp_from": until, "ramp_base": max(SLOWEST, bucket.share(now) / 2), "tokens": 0.0}
     Pace.objects.filter(pk=bucket.pk).update(**changes)
 
 
-def still_closed(until: datetime | None, now: datetime) -> datetime | None:
-    """`until`, while nothing may go. A time too far ahead was written by a clock that was wrong."""
-    return until if until is not None and now < until <= now + LONGEST_BREAK + 2 * CLOCK_LIMIT else None
-
-
-def _buckets(run: Run, connection: Connection, now: datetime, *, is_taking: bool) -> list[_Bucket]:
-    """The connection's before the run's, everywhere: workers that lock both in one order never deadlock."""
+def buckets_of(run: Run, connection: Connection, now: datetime, *, is_taking: bool = False) -> list[Bucket]:
+    """What limits the run. `is_taking` locks the rows; the connection's before the run's, everywhere: workers that lock
+    both in one order never deadlock."""
     wanted = [("connection", connection.pk, connection.per_second)]
     if run.per_second:
         wanted.append(("run", run.pk, run.per_second))
     found = []
     for whose, key, per_second in wanted:
-        bucket = _read(whose, key, per_second, is_locked=is_taking and per_second > 0)
-        if bucket is None and is_taking and per_second:
-            fresh = Pace(**{f"{whose}_id": key}, **_new(per_second, now))
-            Pace.objects.bulk_create([fresh], ignore_conflicts=True)  # another worker may be first
-            bucket = _read(whose, key, per_second, is_locked=True)
-        if bucket is not None:
-            found.append(bucket)
+        if is_taking and per_second:
+            found.append(_bucket(whose, key, per_second, now, is_locked=True))
+        else:
+            found.append(_read(whose, key, per_second, is_locked=False) or _fresh(whose, per_second, now))
     return found
 
 
-def _read(whose: str, key: int, per_second: int, *, is_locked: bool) -> _Bucket | None:
+def _bucket(whose: str, key: int, per_second: int, now: datetime, *, is_locked: bool) -> Bucket:
+    """The bucket with its row, which is made if it is missing."""
+    while (bucket := _read(whose, key, per_second, is_locked=is_locked)) is None:
+        full = _fresh(whose, per_second, now)
+        row = Pace(**{f"{whose}_id": key}, tokens=full.tokens, refilled_at=now, ramp_from=now, ramp_base=full.ramp_base)
+        Pace.objects.bulk_create([row], ignore_conflicts=True)  # another worker may be first
+    return bucket
+
+
+def _read(whose: str, key: int, per_second: int, *, is_locked: bool) -> Bucket | None:
     sql = (
         "SELECT id, tokens, refilled_at, ramp_from, ramp_base, closed_until FROM delivery_pace "  # noqa: S608
         f"WHERE {whose}_id = %s{' FOR UPDATE' if is_locked and statements.is_postgresql() else ''}"
@@ -164,11 +177,11 @@ def _read(whose: str, key: int, per_second: int, *, is_locked: bool) -> _Bucket 
     for pk, tokens, refilled_at, ramp_from, ramp_base, closed_until in statements.run(sql, [key]):
         times = (statements.moment(refilled_at), statements.moment(ramp_from))
         closed = statements.moment(closed_until) if closed_until else None
-        return _Bucket(whose, per_second, pk, tokens, *times, ramp_base, closed)
+        return Bucket(whose, per_second, pk, tokens, *times, ramp_base, closed)
     return None
 
 
-def _store(bucket: _Bucket) -> None:
+def _store(bucket: Bucket) -> None:
     statements.run(
         "UPDATE delivery_pace SET tokens = %s, refilled_at = %s, ramp_from = %s, ramp_base = %s, closed_until = NULL "
         "WHERE id = %s",
@@ -176,8 +189,7 @@ def _store(bucket: _Bucket) -> None:
     )
 
 
-def _new(per_second: int, now: datetime) -> dict[str, object]:
+def _fresh(whose: str, per_second: int, now: datetime) -> Bucket:
+    """A full bucket that nothing was taken from, without a row."""
     begin = first_share(per_second)
-    return {
-        "tokens": per_second * begin * BURST.total_seconds(), "refilled_at": now, "ramp_from": now, "ramp_base": begin,
-    }  # fmt: skip
+    return Bucket(whose, per_second, 0, per_second * begin * BURST.total_seconds(), now, now, begin, None)

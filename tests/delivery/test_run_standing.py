@@ -70,6 +70,7 @@ def test_without_a_cache_there_is_no_rate_and_no_error(monkeypatch):
         (Limit(100, "run", closed_until=after(30)), 1_000, None, 40),
         (Limit(100, "run", share=0.5, full_at=after(60)), 1_500, 50.0, 20),  # all within the ramp: 75 on average
         (Limit(100, "run", share=0.5, full_at=after(60)), 5_500, 50.0, 70),  # 4,500 in the ramp, then 100 a second
+        (Limit(100, "run", share=0.5, full_at=after(90), closed_until=after(30)), 5_500, None, 100),  # 30 s later
     ],
 )
 def test_the_end_follows_from_the_rate_or_from_what_limits_it(limit, waiting, rate, secs):
@@ -88,6 +89,23 @@ def test_the_tightest_limit_counts(cast, connected, prepared):
         run.connection.per_second = 0
         run.per_second = None
         assert limit_of(run, NOW).per_second == 0
+
+
+def test_the_page_reads_a_bucket_as_the_engine_does(cast, connected, prepared):
+    run = prepared(3)
+    with scope(cast.workspace):
+        run = Run.objects.select_related("connection").get(pk=run.pk)
+        run.connection.per_second = 10_000
+        assert (limit_of(run, NOW).now, limit_of(run, NOW).is_growing) == (1_000, False), "nothing was sent yet"
+        row = Pace.objects.create(connection=connected, tokens=0, refilled_at=NOW, ramp_from=NOW, ramp_base=0.1)
+        assert (limit_of(run, after(30)).now, limit_of(run, after(30)).is_growing) == (5_500, True)
+        rested = NOW + timedelta(hours=1)
+        assert limit_of(run, rested).now == 1_000, "after a rest it begins again"
+        pace.close(connected, after(75), after(70), is_throttled=True)
+        during = limit_of(run, after(70))
+        assert (during.now, during.full_at, during.is_throttled) == (5_000, after(135), True)
+        row.refresh_from_db()
+        assert row.refilled_at == NOW, "looking changes nothing"
 
 
 def test_the_page_says_how_long_it_takes_at_least_and_what_limits_it(cast, connected, prepared, worker):

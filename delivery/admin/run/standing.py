@@ -213,7 +213,7 @@ def _no_answers(left: list[Shard], rate: float | None) -> Notice | None:
 
 
 def _ramp(run: Run, limit: Limit) -> Notice | None:
-    if limit.full_at is None or not limit.per_second:
+    if limit.full_at is None or not limit.is_growing:
         return None
     full = f"{limit.per_second:,} a second by {_clock(limit.full_at, run)}"
     why = "The provider said that it went too fast" if limit.is_throttled else "Big sends start gently, as FCM asks"

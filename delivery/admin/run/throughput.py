@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
-from django.db.models import Q
 
 from campaigns.models import Run
-from delivery.engine.pace import RAMP, first_share, share, still_closed
-from delivery.models import Pace
+from delivery.engine import pace
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +25,13 @@ _Sample = tuple[datetime, int]
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The tightest of what a run may send. `per_second` is the full rate, 0 without any limit; of it `share` is
-    allowed now, growing to 1 until `full_at`. `whose`: connection or run."""
+    allowed now (or when it opens), growing to 1 until `full_at`. `whose`: connection or run."""
 
     per_second: int = 0
     whose: str = ""
     share: float = 1.0
     full_at: datetime | None = None
+    is_growing: bool = False  # something has gone already since `share` began to grow
     is_throttled: bool = False  # the provider said 429: the rate begins again lower than a first send's would
     closed_until: datetime | None = None  # nothing may go before
 
@@ -45,7 +44,7 @@ class Limit:
         wait = max(0.0, (self.closed_until - now).total_seconds()) if self.closed_until else 0.0
         if not self.per_second:
             return wait
-        ramp = max(0.0, (self.full_at - now).total_seconds()) if self.full_at else 0.0
+        ramp = max(0.0, (self.full_at - now).total_seconds() - wait) if self.full_at else 0.0
         average = self.per_second * (1 + self.share) / 2
         if ramp and messages < average * ramp:
             return wait + messages / average
@@ -53,30 +52,22 @@ class Limit:
 
 
 def limit_of(run: Run, now: datetime) -> Limit:
-    """What the buckets of the run and of its connection allow. One query."""
-    connection = run.connection
-    rows = Pace.objects.filter(Q(connection=run.connection_id, run=None) | Q(run=run.pk)) if connection else ()
-    buckets = {"run" if row.run_id else "connection": row for row in rows}
-    limits = []
-    for whose, per_second in (("connection", connection.per_second if connection else 0), ("run", run.per_second or 0)):
-        limits.append(_limit(whose, per_second, buckets.get(whose), now))
-    closed = max((one.closed_until for one in limits if one.closed_until), default=None)
-    bounded = [one for one in limits if one.per_second]
-    tightest = min(bounded, key=lambda one: one.now, default=Limit())
-    throttled = any(one.is_throttled for one in limits)
-    return Limit(tightest.per_second, tightest.whose, tightest.share, tightest.full_at, throttled, closed)
+    """What the buckets of the run and of its connection allow, once something may go."""
+    buckets = pace.buckets_of(run, run.connection, now) if run.connection else []
+    closed = max(filter(None, (bucket.closed(now) for bucket in buckets)), default=None)
+    throttled = any(bucket.is_throttled(now) for bucket in buckets)
+    at = closed or now
+    for bucket in buckets:
+        bucket.refill(at)
+    limits = [_limit(bucket, at) for bucket in buckets if bucket.per_second]
+    tightest = min(limits, key=lambda one: one.now, default=Limit())
+    return replace(tightest, is_throttled=throttled, closed_until=closed)
 
 
-def _limit(whose: str, per_second: int, row: Pace | None, now: datetime) -> Limit:
-    if row is None:
-        return Limit(per_second, whose)
-    closed = still_closed(row.closed_until, now)
-    full_at = row.ramp_from + RAMP if row.ramp_base < 1 else None
-    if full_at is None or full_at <= now:
-        return Limit(per_second, whose, closed_until=closed)
-    # A 429 begins a ramp when its break ends, mostly from less than a first send's rate.
-    throttled = row.ramp_from > now or row.ramp_base < first_share(per_second)
-    return Limit(per_second, whose, share(row.ramp_from, row.ramp_base, now), full_at, throttled, closed)
+def _limit(bucket: pace.Bucket, at: datetime) -> Limit:
+    full_at = bucket.full_at(at)
+    is_growing = full_at is not None and bucket.ramp_from < at
+    return Limit(bucket.per_second, bucket.whose, bucket.share(at), full_at, is_growing)
 
 
 def recent_rate(run: Run, attempted: int, now: datetime) -> float | None:
