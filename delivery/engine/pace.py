@@ -66,7 +66,9 @@ class Bucket:
 
     def refill(self, now: datetime) -> None:
         if now - self.refilled_at > IDLE:
-            self.ramp_from, self.ramp_base = now, first_share(self.per_second)
+            # A long break after a 429 is no rest: the rate that it asked for comes after it.
+            self.ramp_base = min(first_share(self.per_second), self.share(now))
+            self.ramp_from = now
         if self.refilled_at - now > 2 * CLOCK_LIMIT:  # by a clock that was wrong: nothing would be refilled until then
             self.refilled_at = self.ramp_from = now
         rate = self.per_second * self.share(now)

@@ -83,6 +83,15 @@ def test_a_break_that_the_provider_asked_for_holds_everybody_and_halves_the_rate
     assert take(mine, 10_000, until + timedelta(seconds=62)) == 1_000
 
 
+def test_a_long_break_halves_the_rate_too(limited):
+    mine = limited(1_000)
+    take(mine, 1_000, NOON)
+    until = NOON + 2 * pace.IDLE
+    pace.close(mine[1], until, NOON, is_throttled=True)
+    assert take(mine, 10_000, until + timedelta(seconds=1)) == pytest.approx(500, abs=20)
+    assert take(mine, 10_000, until + timedelta(seconds=62)) == 1_000
+
+
 def test_a_break_without_a_429_leaves_the_rate_as_it_was(limited):
     mine = limited(1_000)
     take(mine, 1, NOON)
