@@ -18,12 +18,12 @@ from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
 import campaigns.admin
-import campaigns.admin.campaign.page
 import campaigns.admin.campaign.zone_change
-import campaigns.admin.contact.page
+import campaigns.admin.slots
 import campaigns.plan
 import campaigns.schedule.zones
 import delivery.admin
+import delivery.admin.addresses
 import delivery.admin.platform.queue
 import delivery.admin.references
 import reports.across
@@ -165,9 +165,10 @@ for package in (tenants.admin, campaigns.admin, delivery.admin, reports.admin):
         console.register(model, page)
 
 # Upper layers fill slots on the pages of lower ones.
-campaigns.admin.campaign.page.PANELS.append(reports.panels.campaign_panel)
-campaigns.admin.campaign.page.OBSTACLES.append(delivery.admin.obstacle)
-campaigns.admin.contact.page.PANELS.append(delivery.admin.references.newest_of)
+campaigns.admin.slots.pages = delivery.admin.addresses
+campaigns.admin.slots.CAMPAIGN_PANELS.append(reports.panels.campaign_panel)
+campaigns.admin.slots.OBSTACLES.append(delivery.admin.obstacle)
+campaigns.admin.slots.CONTACT_PANELS.append(delivery.admin.references.newest_of)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
 tenants.admin.keys.NOTICES.append(reports.allowance.notice)

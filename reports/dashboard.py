@@ -10,15 +10,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from campaigns.channels import registry
 from campaigns.models import Campaign, Run, Template
+from delivery.admin import addresses
 from delivery.admin.run.held import said
 from delivery.admin.run.standing import stopped
 from delivery.models import Reach, Shard
 from pushpilot.lib.words import counted, percent, shares
-from reports import allowance, charts, links, queries
+from reports import allowance, charts, queries
 from reports.queries import RunRow
 from tenants import roles
 from tenants.models import Connection, Workspace
@@ -77,7 +79,7 @@ def build(request: HttpRequest) -> dict[str, Any]:
     shown = {
         "greeting": f"{_greeting(now.astimezone(workspace.zone).hour)}, {request.user.get_short_name()}",  # type: ignore[union-attr]
         "zone": workspace.time_zone,
-        "new_campaign": _allowed(request, roles.EDIT, "campaigns_campaign_add"),
+        "new_campaign": _allowed(request, roles.EDIT, "admin:campaigns_campaign_add"),
         "obstacle": _obstacle(facts),
         "held": _held(request, workspace),
         "storage": allowance.notice(workspace, now),
@@ -116,9 +118,9 @@ def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
     going = Shard.objects.filter(workspace=workspace, state=Shard.State.HELD, run__state=Run.State.RUNNING)
     shard = going.select_related("run__campaign").order_by("-run_id").first()
     if shard is not None:
-        return {"name": shard.run.campaign.name, "href": links.run(shard.run_id), "text": text}
+        return {"name": shard.run.campaign.name, "href": addresses.run(shard.run_id), "text": text}
     connection = holds[0].connection
-    page = links.page("tenants_connection_change", connection.pk)
+    page = reverse("admin:tenants_connection_change", args=[connection.pk])
     is_allowed = roles.can(request.user, roles.CONNECTIONS, workspace)
     return {"name": connection.name, "href": page if is_allowed else "", "text": text}
 
@@ -127,10 +129,14 @@ def _greeting(hour: int) -> str:
     return "Good morning" if 4 <= hour < 12 else "Good afternoon" if 12 <= hour < 18 else "Good evening"
 
 
+def _campaign_page(campaign_id: int) -> str:
+    return reverse("admin:campaigns_campaign_change", args=[campaign_id])
+
+
 def _allowed(request: HttpRequest, capability: str, page: str) -> str:
     """The page's address if the user's role may use it."""
     workspace: Workspace = request.workspace  # type: ignore[attr-defined]
-    return links.page(page) if roles.can(request.user, capability, workspace) else ""
+    return reverse(page) if roles.can(request.user, capability, workspace) else ""
 
 
 # --- the five figures -------------------------------------------------------------------------------------------------
@@ -155,16 +161,16 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
         Card(
             "Next send", "schedule", _short_moment(workspace.zone, upcoming.intended_at, now) if upcoming else "–",
             upcoming.campaign if upcoming else "Nothing is planned",
-            href=links.campaign(upcoming.campaign_id) if upcoming else "",
+            href=_campaign_page(upcoming.campaign_id) if upcoming else "",
         ),
         Card(
             "Active campaigns", "campaign", f"{sum(statuses.values()):,}",
             " · ".join(f"{statuses[s]:,} {Campaign.Status(s).label.lower()}" for s in order) or "None under way",
-            href=links.page("campaigns_campaign_changelist"),
+            href=reverse("admin:campaigns_campaign_changelist"),
         ),
         Card(
             "Connected apps", "link", f"{len(connections):,}", ", ".join(connections[:3]) or "No provider connected",
-            href=_allowed(request, roles.CONNECTIONS, "tenants_connection_changelist"),
+            href=_allowed(request, roles.CONNECTIONS, "admin:tenants_connection_changelist"),
         ),
     ]  # fmt: skip
 
@@ -263,7 +269,7 @@ def _next_up(facts: _Facts, run: RunRow) -> dict[str, Any]:
         "when": _short_moment(facts.workspace.zone, run.intended_at, facts.now),
         "own_clock": _own_clock(facts, run),
         "recurring": run.recurring,
-        "href": links.campaign(run.campaign_id),
+        "href": _campaign_page(run.campaign_id),
     }
 
 
@@ -293,7 +299,7 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
             {
                 "name": latest.campaign,
                 "icon": registry.icon_of(latest.channel),
-                "href": links.campaign(campaign_id),
+                "href": _campaign_page(campaign_id),
                 "state": Run.State(latest.state).label,
                 "tone": charts.STATE_TONES[Run.State(latest.state)],
                 "when": _short_moment(facts.workspace.zone, latest.started_at, facts.now),
@@ -313,9 +319,9 @@ def _health(facts: _Facts) -> dict[str, Any]:
         words = f"{percent(failed)} failed" if failed is not None else Run.State(run.state).label.lower()
         words += f", {percent(unmade)} could not be made" if unmade else ""
         tone = _tone(run, max(failed or 0, unmade or 0))
-        strip.append({"tone": tone, "title": f"{run.campaign}: {words}", "href": links.run(run.id)})
+        strip.append({"tone": tone, "title": f"{run.campaign}: {words}", "href": addresses.run(run.id)})
         for sentence in _worries(run, failed, unmade):
-            worries.append({"name": run.campaign, "text": sentence, "href": links.run(run.id)})
+            worries.append({"name": run.campaign, "text": sentence, "href": addresses.run(run.id)})
     return {"strip": strip, "worries": worries[::-1][:4]}
 
 
@@ -357,21 +363,21 @@ def _first_steps(request: HttpRequest, workspace: Workspace) -> list[dict[str, A
             "text": "Import your own templates from a CSV or Excel file, or start from the library.",
             "done": Template.objects.filter(workspace=workspace).exists(),
             "action": "Import templates",
-            "href": _allowed(request, roles.IMPORT, "campaigns_template_import")
-            or links.page("campaigns_template_changelist"),
+            "href": _allowed(request, roles.IMPORT, "admin:campaigns_template_import")
+            or reverse("admin:campaigns_template_changelist"),
         },
         {
             "title": "Write a campaign",
             "text": "Title, text and audience. The phone beside the form shows what people will see.",
             "done": has_campaign,
             "action": "New campaign",
-            "href": _allowed(request, roles.EDIT, "campaigns_campaign_add"),
+            "href": _allowed(request, roles.EDIT, "admin:campaigns_campaign_add"),
         },
         {
             "title": "Send it",
             "text": "Now, at a time, or again and again. The sandbox takes it first: no real phone rings.",
             "done": False,
             "action": "Open campaigns",
-            "href": links.page("campaigns_campaign_changelist") if has_campaign else "",
+            "href": reverse("admin:campaigns_campaign_changelist") if has_campaign else "",
         },
     ]

@@ -9,12 +9,14 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from campaigns.admin.words import moment_words
 from campaigns.models import Campaign, Run
-from reports import charts, links, queries
+from delivery.admin import addresses
+from reports import charts, queries
 from reports.models import Engagement, EventType
 from reports.queries import Funnel, RunRow
 from tenants.models import Workspace
@@ -92,7 +94,7 @@ def _row_of(run: Run) -> RunRow:
 
 
 def _funnel_url(kind: str, pk: int) -> str:
-    return links.page(f"reports_{kind}_funnel", pk)
+    return reverse(f"admin:reports_{kind}_funnel", args=[pk])
 
 
 def _run_funnel_context(run: Run, row: RunRow) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _run_line(workspace: Workspace, run: RunRow, people: Mapping[str, int]) -> d
     return {
         "when": moment_words(run.started_at, workspace.zone, timezone.now()),
         "cells": [{"count": f"{step.count:,}", "percent": step.words} for step in shown],
-        "href": links.run(run.id),
+        "href": addresses.run(run.id),
     }
 
 

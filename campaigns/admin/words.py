@@ -6,8 +6,6 @@ from datetime import datetime
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from django.urls import NoReverseMatch, reverse
-
 from campaigns.audience.segments import Rule, RuleError, describe, validate
 from campaigns.channels import registry
 from campaigns.models import AmbiguityPolicy, Campaign, Run
@@ -88,14 +86,6 @@ def schedule_words(campaign: Campaign, now: datetime) -> str:
     local = campaign.starts.replace(tzinfo=campaign.zone)
     start = f"from {local.day} {local:%b %Y}" if campaign.scheduled_at > now else f"since {local.day} {local:%b %Y}"
     return f"{words[0].upper()}{words[1:]} at {local:%H:%M} {local:%Z}, {start}"
-
-
-def run_url(run_id: int, page: str = "change") -> str:
-    """The page of a run, which an upper layer brings; "" where none is installed."""
-    try:
-        return reverse(f"admin:campaigns_run_{page}", args=[run_id])
-    except NoReverseMatch:
-        return ""
 
 
 def sending_words(campaign: Campaign) -> str:

@@ -14,11 +14,12 @@ from campaigns import plan
 from campaigns.admin.campaign.message import MessageForm
 from campaigns.admin.campaign.options import OPTION_FIELDS
 from campaigns.admin.contact.attributes import for_page, known_attributes
-from campaigns.admin.words import moment_words, run_url
+from campaigns.admin.words import moment_words
 from campaigns.audience.reasons import Reason
 from campaigns.content import lint
 from campaigns.content.rewrite import ChangedMeanwhile, Ended, open_runs, rewrite
 from campaigns.models import Campaign, Content, Run
+from delivery.admin import addresses
 from delivery.admin.run import figures
 from delivery.models import Shard
 from pushpilot.lib.words import counted
@@ -38,7 +39,7 @@ class Affected:
 
 def affected_by_edit(run: Run) -> Affected:
     """In words and numbers: who has the old text, who is getting it, who gets the new one."""
-    return Affected(run, run_url(run.pk), _sentence(run))
+    return Affected(run, addresses.run(run.pk), _sentence(run))
 
 
 def _sentence(run: Run) -> str:
@@ -133,6 +134,7 @@ def _shown(
     has_options = bool(form.content.options or set(form.errors) & set(OPTION_FIELDS))
     context: dict[str, Any] = {
         "campaign": campaign,
+        "pages": addresses,
         "run": run,
         "form": form,
         "reaches": [affected_by_edit(one) for one in runs],

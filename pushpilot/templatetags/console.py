@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django import template
 from django.conf import settings
 from django.template import Context
 from django.urls import NoReverseMatch, reverse
-from unfold.settings import get_config
-from unfold.utils import convert_color
 
 from tenants import mailing
 
 register = template.Library()
-
-
-@register.simple_tag
-@functools.cache
-def theme_variables() -> list[tuple[str, str]]:
-    """(CSS variable, value) of the theme, for pages that no admin site draws."""
-    config = get_config("UNFOLD")
-    colours = [
-        (f"--color-{name}-{weight}", convert_color(value))
-        for name, weights in config["COLORS"].items()
-        for weight, value in weights.items()
-    ]
-    return [("--border-radius", config["BORDER_RADIUS"]), *colours]
 
 
 @register.simple_tag

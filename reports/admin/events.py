@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import BooleanField, OuterRef, QuerySet, Subquery, Value
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -18,7 +18,7 @@ from unfold.paginator import InfinitePaginator
 
 from campaigns.models import Campaign, Contact, Run
 from pushpilot.lib.signing import hide_references
-from reports import links, panels
+from reports import panels
 from reports.models import Event, EventType
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
@@ -88,8 +88,8 @@ class EventAdmin(ReadOnlyAdmin):
     def campaign_link(self, event: Any) -> str:
         if not event.campaign_name:
             return "–"
-        address = links.campaign(event.campaign_id)
-        return format_html('<a href="{}">{}</a>', address, event.campaign_name) if address else event.campaign_name
+        address = reverse("admin:campaigns_campaign_change", args=[event.campaign_id])
+        return format_html('<a href="{}">{}</a>', address, event.campaign_name)
 
     @admin.display(description="Happened")
     def happened_cell(self, event: Event) -> SafeString:

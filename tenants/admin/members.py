@@ -27,20 +27,20 @@ from tenants.workspaces import change_member, leave, role_of, why_not_change
 
 # The tabs over the pages of people: (title, URL's name).
 _TABS = (
-    ("Members", "tenants_membership_changelist"),
-    ("Invitations", "tenants_invitation_changelist"),
-    ("Roles", "tenants_membership_roles"),
+    ("Members", "admin:tenants_membership_changelist"),
+    ("Invitations", "admin:tenants_invitation_changelist"),
+    ("Roles", "admin:tenants_membership_roles"),
 )
 
 
 def people_tabs(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's tabs over members, invitations and roles; nothing on other pages."""
-    here = request.resolver_match.url_name if request.resolver_match else None
+    here = request.resolver_match.view_name if request.resolver_match else None
     if here not in dict(_TABS).values():
         return []
     invites = roles.can(request.user, roles.MEMBERS, workspace_of(request))
     items = [
-        {"title": title, "link": reverse(f"admin:{name}"), "active": name == here}
+        {"title": title, "link": reverse(name), "active": name == here}
         for title, name in _TABS
         if invites or title != "Invitations"
     ]

@@ -125,7 +125,7 @@ def test_a_completed_campaign_shows_its_runs_and_can_be_edited_into_a_draft(comp
 
 
 def test_panels_of_upper_layers_are_shown(company, monkeypatch):
-    monkeypatch.setattr("campaigns.admin.campaign.review.PANELS", [lambda request, campaign: f"panel of {campaign}"])
+    monkeypatch.setattr("campaigns.admin.slots.CAMPAIGN_PANELS", [lambda request, campaign: f"panel of {campaign}"])
     for campaign in (written(company, status="completed"), written(company, name="Draft one")):
         page = company.client("viewer").get(change(company, campaign)).content.decode()
         assert f"panel of {campaign}" in page

@@ -1,4 +1,5 @@
-"""The import order: pushpilot.lib ← tenants ← campaigns ← delivery ← reports ← pushpilot."""
+"""The import order: pushpilot.lib ← tenants ← campaigns ← delivery ← reports ← pushpilot. Imports follow it, and so do
+the names by which layers call each other's pages, templates, scripts and styles."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house import references
+from tests.house.references import BOTTOM, Names
 from tests.house.sources import LAYERS, ROOT, layer_of, modules
 
 pytestmark = pytest.mark.once
@@ -110,6 +113,11 @@ def test_imports_point_left_and_form_no_circle():
     assert not found, "\n".join(found)
 
 
+def test_names_of_pages_templates_scripts_and_styles_point_left():
+    found = references.faults(ROOT, references.all_names())
+    assert not found, "\n".join(found)
+
+
 # --- shown to catch ------------------------------------------------------------------------------------------
 def _tree(root: Path, **files: str) -> list[str]:
     for name, text in files.items():
@@ -157,3 +165,94 @@ def test_a_circle_is_caught(tmp_path):
 
 def test_imports_that_point_left_pass(tmp_path):
     assert not _tree(tmp_path, pushpilot__lib__wake="import os", tenants__a="from pushpilot.lib import wake")
+
+
+# --- names: shown to catch -----------------------------------------------------------------------------------
+_TENANTS, _CAMPAIGNS, _DELIVERY = (LAYERS.index(layer) for layer in ("tenants", "campaigns", "delivery"))
+NAMES = Names(
+    url={"admin:run_change": _DELIVERY, "admin:campaign_add": _CAMPAIGNS, "home": len(LAYERS) - 1, "login": BOTTOM},
+    tags={"static": BOTTOM, "console": len(LAYERS) - 1},
+)
+
+
+def _named(root: Path, path: str, text: str) -> list[str]:
+    """What is found of a file of the layers beside a template, a script and a style of delivery."""
+    folder = root / "delivery"
+    for name in ("templates/delivery/run.html", "static/delivery/run.js", "static/delivery/run.css", path):
+        file = folder / name if name != path else root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text if name == path else "")
+    return references.faults(root, Names(NAMES.url, references.file_names(root), NAMES.tags))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'reverse("admin:run_change", args=[1])',
+        'NAME = "admin:run_change"',
+        "PAGE = f'admin:run_{page}'",
+        'link = "admin:" + name',
+        'redirect("home")',
+        'reverse(f"{page}_change")',
+        'render(request, "delivery/run.html")',
+        'static("delivery/run.js")',
+        'TEMPLATE = f"delivery/{page}.html"',
+    ],
+)
+def test_a_name_in_python_that_points_right_is_caught(tmp_path, text):
+    assert "to the right of campaigns" in _named(tmp_path, "campaigns/plan.py", text)[0]
+    assert not _named(tmp_path / "right", "delivery/plan.py", text.replace("home", "admin:run_change"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% url 'admin:run_change' run.pk as link %}",
+        "{% url page %}",
+        '{% include "delivery/run.html" %}',
+        "{% extends panel.template %}",
+        '{% include found|default:"delivery/run.html" %}',
+        "{% static 'delivery/run.css' %}",
+        "{% load static console %}",
+        "{% load crumbs from console %}",
+    ],
+)
+def test_a_name_in_a_template_that_points_right_is_caught(tmp_path, text):
+    assert "to the right of campaigns" in _named(tmp_path, "campaigns/templates/campaigns/page.html", text)[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("campaigns/static/campaigns/phone.js", 'import { draw } from "../delivery/run.js";'),
+        ("campaigns/static/campaigns/phone.js", 'const more = await import("../delivery/run.js");'),
+        ("campaigns/static/campaigns/phone.css", '@import "../delivery/run.css";'),
+        ("pushpilot/static/pushpilot/app.js", 'import "../delivery/run.js";'),
+    ],
+)
+def test_a_script_or_style_that_loads_from_the_right_is_caught(tmp_path, path, text):
+    assert "delivery/run." in _named(tmp_path, path, text)[0]
+
+
+def test_the_theme_names_no_feature(tmp_path):
+    found = _named(tmp_path, "pushpilot/templates/plain/page.html", '{% include "delivery/run.html" %}')
+    assert "to the right of pushpilot.lib" in found[0]
+
+
+def test_a_name_that_no_page_has_is_caught(tmp_path):
+    assert "no page has this name" in _named(tmp_path, "campaigns/plan.py", 'reverse("admin:gone")')[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("campaigns/plan.py", 'reverse("admin:campaign_add"), redirect("login"), redirect("/w/x/"), redirect(page)'),
+        ("campaigns/plan.py", 'reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change")'),
+        ("campaigns/templates/campaigns/a.html", "{% load static %}{% include 'library.html' %}{% url 'login' %}"),
+        ("campaigns/static/campaigns/phone.js", 'import { changed } from "../pushpilot/dom.js";'),
+        ("reports/templates/reports/a.html", "{% include 'delivery/run.html' %}{% static 'delivery/run.js' %}"),
+        ("pushpilot/templates/admin/index.html", "{% include 'delivery/run.html' %}{% load console %}"),
+    ],
+)
+def test_names_that_point_left_or_to_what_is_open_pass(tmp_path, path, text):
+    assert not _named(tmp_path, path, text)

@@ -19,21 +19,19 @@ from django.utils.safestring import SafeString, mark_safe
 from unfold.decorators import action, display
 
 from campaigns import removal
+from campaigns.admin import slots
 from campaigns.admin.campaign import live, reschedule, review
 from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.message import main_content
 from campaigns.admin.campaign.options import OPTION_FIELDS, SENDING_FIELDS, changed_sending
-from campaigns.admin.campaign.review import OBSTACLES, PANELS
 from campaigns.admin.contact.attributes import for_page
-from campaigns.admin.words import audience_words, moment_words, run_url, schedule_words, whom_words
+from campaigns.admin.words import audience_words, moment_words, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
 from campaigns.models import Campaign, Content, Run, Template
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
 from tenants.admin.lists import FilteredList
-
-__all__ = ["OBSTACLES", "PANELS", "CampaignAdmin", "status_tabs"]
 
 Status = Campaign.Status
 _NAME_CELL = (
@@ -195,7 +193,7 @@ class CampaignAdmin(WorkspaceAdmin):
         if run is None:
             return mark_safe('<span class="cp-quiet">—</span>')
         if not run.is_ended:
-            return format_html('<a class="cp-above" href="{}">{}</a>', run_url(run.pk), run.get_state_display())
+            return format_html('<a class="cp-above" href="{}">{}</a>', slots.pages.run(run.pk), run.get_state_display())
         if run.is_broadcast:
             return mark_safe("Handed to the provider") if run.count(Reason.ACCEPTED) else mark_safe("Not sent")
         accepted, size = run.count(Reason.ACCEPTED), run.audience_size or sum(run.tally.values())
@@ -293,9 +291,10 @@ class CampaignAdmin(WorkspaceAdmin):
                 {"value": channel.key, "label": channel.label, "icon": channel.icon}
                 for channel in registry.CHANNELS.values()
             ],
+            "pages": slots.pages,
             "runs": review.runs_of(campaign) if campaign else [],
             "may_delete": campaign is not None and not removal.why_not(campaign),
-            "panels": [panel(request, campaign) for panel in review.PANELS] if campaign else [],
+            "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS] if campaign else [],
             "saved_rule": audience_words(campaign.audience_rule) if campaign else "",
             "undo_secs": review.undo_secs(),
             "zone_name": zone.key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.admin import slots
 from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.live import count_people
 from campaigns.admin.campaign.options import option_words
@@ -21,7 +22,6 @@ from campaigns.admin.words import (
     both_clocks,
     moment_words,
     next_dates,
-    run_url,
     schedule_words,
     sending_words,
     whom_words,
@@ -38,11 +38,6 @@ from pushpilot.lib.words import counted, shares
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 from tenants.models import User
-
-# What upper layers add to a campaign's page: each gives safe HTML, or "" for nothing. Filled by the root wiring.
-PANELS: list[Callable[[HttpRequest, Campaign], str]] = []
-# Why the campaign's open runs do not move, as a sentence, or "".
-OBSTACLES: list[Callable[[Campaign], str]] = []
 
 RUNS_SHOWN = 10
 PUBLIC_SENTENCE = (
@@ -122,6 +117,7 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     dates, is_all = next_dates(campaign, now)
     return {
         "campaign": campaign,
+        "pages": slots.pages,
         "next_dates": dates,
         "ends": is_all,
         "content": contents[0] if contents else None,
@@ -158,7 +154,7 @@ def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
     return [
         {
             "run": run,
-            "url": run_url(run.pk),
+            "url": slots.pages.run(run.pk),
             "when": moment_words(run.started_at or run.intended_at, zone, now),
             "audience": _size_words(run),
             "accepted": _count_words(run, Reason.ACCEPTED),
@@ -188,11 +184,11 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         **context,
         "runs": runs,
         "banner": _banner(campaign, current, runs),
-        "obstacles": [why for find in OBSTACLES if (why := find(campaign))] if current else [],
+        "obstacles": [why for find in slots.OBSTACLES if (why := find(campaign))] if current else [],
         "rewrite_url": _rewrite_url(context, campaign),
         "can_reschedule": context["can_edit"] and context["can_send"] and _can_reschedule(campaign, runs),
         "current": current,
-        "panels": [panel(request, campaign) for panel in PANELS],
+        "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS],
         "may_edit": context["can_edit"] and campaign.is_editable,
     }
 
@@ -204,7 +200,7 @@ def _can_reschedule(campaign: Campaign, runs: list[dict[str, Any]]) -> bool:
 def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
     """Where the message of a campaign on its way is edited; "" if it cannot be, or by somebody else only."""
     runs = open_runs(campaign) if context["can_edit"] and context["can_send"] else []
-    return run_url(runs[0].pk, "rewrite") if runs else ""
+    return slots.pages.edit_message(runs[0].pk) if runs else ""
 
 
 def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[str, Any]]) -> str:
@@ -291,4 +287,4 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
         messages.success(request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it.")
     else:
         messages.success(request, f"“{campaign}” is scheduled for {words}.")
-    return redirect(run_url(run.pk) or reverse("admin:campaigns_campaign_change", args=[campaign.pk]))
+    return redirect(slots.pages.run(run.pk))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from django.utils.timesince import timesince
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from campaigns.admin import slots
 from campaigns.admin.contact import consents
 from campaigns.admin.contact import devices as health
 from campaigns.admin.contact.devices import PLATFORM_ICONS
@@ -31,9 +31,6 @@ from tenants.admin.lists import FilteredList
 from tenants.models import Workspace
 
 MOVES_SHOWN = 10
-
-# Panels of the contact's page that upper layers add; each returns its HTML, "" for none.
-PANELS: list[Callable[[HttpRequest, Contact], SafeString]] = []
 
 
 class ContactList(FilteredList):
@@ -150,7 +147,7 @@ class ContactAdmin(ReadOnlyAdmin):
             request, "campaigns/contact_page.html", str(contact),
             contact=contact, devices=devices, moves=_moves(contact, workspace),
             consents=consents.lines(contact, workspace), attributes=_attributes(contact),
-            panels=[panel(request, contact) for panel in PANELS],
+            panels=[panel(request, contact) for panel in slots.CONTACT_PANELS],
             may_edit=roles.can(request.user, roles.EDIT, workspace),
             seen=_ago(seen_at, now), since=moment(contact.created_at, workspace),
         )  # fmt: skip

@@ -1,0 +1,37 @@
+"""Slots on the pages of this layer: upper layers fill them, the root wiring (pushpilot.sites) says with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from django.http import HttpRequest
+
+from campaigns.models import Campaign, Contact
+
+# Each panel gives safe HTML, or "" for nothing.
+CAMPAIGN_PANELS: list[Callable[[HttpRequest, Campaign], str]] = []
+CONTACT_PANELS: list[Callable[[HttpRequest, Contact], str]] = []
+# Why the campaign's open runs do not move, as a sentence, or "".
+OBSTACLES: list[Callable[[Campaign], str]] = []
+
+
+class UpperPages(Protocol):
+    """Addresses of the pages that an upper layer brings and pages of this layer lead to."""
+
+    def run(self, run_id: int) -> str: ...
+
+    def edit_message(self, run_id: int) -> str:
+        """Where the message of a run is edited while the run is under way."""
+        ...
+
+    def preview(self) -> str:
+        """What the phone asks for the message as a person will see it."""
+        ...
+
+    def check_message(self) -> str:
+        """What the phone asks whether the provider would take the message."""
+        ...
+
+
+pages: UpperPages
