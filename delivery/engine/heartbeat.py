@@ -1,5 +1,5 @@
-"""What a task and the watchdog of its cluster tell each other: the task that it lives, by a row that only code inside a
-q2 task writes; the watchdog that the work must end, by a pipe of which it holds the other end."""
+"""Signs between a task and the watchdog of its cluster. Alive: the task writes a row, which only code inside a q2 task
+does. Stop: the watchdog closes its end of the shutdown pipe, and every task sees the end of file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 from delivery.models import Heartbeat
 
 WORKER_VARIABLE = "PUSHPILOT_WORKER"
-LEASH_VARIABLE = "PUSHPILOT_LEASH"  # the number of the pipe's end that the cluster inherits
+PIPE_VARIABLE = "PUSHPILOT_SHUTDOWN_PIPE"  # the number of the end that the cluster inherits
 LEAST_SECS = 2.0
 SILENT = timedelta(seconds=60)  # a worker that lives beats every few seconds
 _last = 0.0
@@ -43,16 +43,16 @@ def is_stopping() -> bool:
 
     About a microsecond, so ask in every loop that may last; never True outside of `manage.py worker`. Nothing is ever
     written into the pipe: its end of file, which a kill -9 of the watchdog brings too, is seen by all processes of the
-    cluster for good. A lock or a q2 event could not say it: whoever is killed while holding one stops everybody else.
+    cluster for good. A lock or a q2 event would not do: a process that is killed while it holds one stops all others.
     """
-    leash = _leash(os.environ.get(LEASH_VARIABLE, ""))
-    return leash is not None and bool(leash.poll(0))
+    pipe = _shutdown_pipe(os.environ.get(PIPE_VARIABLE, ""))
+    return pipe is not None and bool(pipe.poll(0))
 
 
 @functools.cache
-def _leash(number: str) -> select.poll | None:
+def _shutdown_pipe(number: str) -> select.poll | None:
     if not number:
         return None
-    leash = select.poll()
-    leash.register(int(number), select.POLLIN | select.POLLHUP)
-    return leash
+    pipe = select.poll()
+    pipe.register(int(number), select.POLLIN | select.POLLHUP)
+    return pipe

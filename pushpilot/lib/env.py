@@ -20,7 +20,7 @@ LEAST_SECRET_CHARS = 32
 # How alike a variable must be to one of ours to be named as a slip of the pen.
 ALIKE = 0.85
 # Read by others in our processes, or told from one process of ours to another.
-_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PUSHPILOT_WORKER", "PUSHPILOT_LEASH")
+_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PUSHPILOT_WORKER", "PUSHPILOT_SHUTDOWN_PIPE")
 # What Kubernetes sets for a service called "pushpilot".
 _KUBERNETES = re.compile(r"PUSHPILOT_(SERVICE_|PORT(_|$))")
 _known: set[str] = set()  # the variables that were asked for

@@ -118,26 +118,26 @@ def test_a_second_demo_on_the_same_folder_is_refused_until_the_first_has_ended(t
 
 
 @pytest.fixture
-def leash(monkeypatch):
-    """Our end of a cluster's leash, in a process that believes to be in the cluster."""
+def pipe(monkeypatch):
+    """Our end of a cluster's shutdown pipe, in a process that believes to be in the cluster."""
     theirs, ours = os.pipe()
-    monkeypatch.setitem(os.environ, heartbeat.LEASH_VARIABLE, str(theirs))
+    monkeypatch.setitem(os.environ, heartbeat.PIPE_VARIABLE, str(theirs))
     yield ours
     for end in (theirs, ours):
         with contextlib.suppress(OSError):
             os.close(end)
-    heartbeat._leash.cache_clear()
+    heartbeat._shutdown_pipe.cache_clear()
 
 
-def test_work_stops_when_the_watchdog_lets_go_or_dies(leash):
+def test_work_stops_when_the_watchdog_closes_the_pipe_or_dies(pipe):
     assert not heartbeat.is_stopping()
-    os.close(leash)
+    os.close(pipe)
     assert heartbeat.is_stopping()
     assert heartbeat.is_stopping(), "for good, and for every process that asks"
 
 
 def test_nothing_stops_outside_of_a_worker(monkeypatch):
-    monkeypatch.delitem(os.environ, heartbeat.LEASH_VARIABLE, raising=False)
+    monkeypatch.delitem(os.environ, heartbeat.PIPE_VARIABLE, raising=False)
     assert not heartbeat.is_stopping()
 
 
@@ -151,8 +151,8 @@ def sending(cast) -> None:
         Shard.objects.create(workspace=cast.workspace, run=run, first_id=0, last_id=9)
 
 
-def test_a_stopping_worker_takes_no_shard_and_rings_for_the_others(sending, leash, django_capture_on_commit_callbacks):
-    os.close(leash)
+def test_a_stopping_worker_takes_no_shard_and_rings_for_the_others(sending, pipe, django_capture_on_commit_callbacks):
+    os.close(pipe)
     OrmQ.objects.all().delete()
     with django_capture_on_commit_callbacks(execute=True):
         pipeline.work(timezone.now())
@@ -209,11 +209,11 @@ def _wait_until(condition, within_secs=20.0):
 
 @pytest.fixture
 def real_cluster(tmp_path):
-    """A cluster of its own on an empty database, and our end of its leash."""
+    """A cluster of its own on an empty database, and our end of its shutdown pipe."""
     theirs, ours = os.pipe()
     environment = {
         **os.environ, "DATABASE_URL": f"sqlite:///{tmp_path / 'q.sqlite3'}", "DATA_DIR": str(tmp_path),
-        "LOG_LEVEL": "CRITICAL", heartbeat.LEASH_VARIABLE: str(theirs), "PYTHONWARNINGS": "ignore",
+        "LOG_LEVEL": "CRITICAL", heartbeat.PIPE_VARIABLE: str(theirs), "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
     environment.pop("ROW_SECURITY", None)
     subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=settings.BASE_DIR, env=environment, check=True)
@@ -233,8 +233,8 @@ def real_cluster(tmp_path):
 
 
 def test_a_cluster_ends_in_order_when_its_watchdog_is_gone(real_cluster):
-    cluster, leash = real_cluster
-    os.close(leash)
+    cluster, pipe = real_cluster
+    os.close(pipe)
     assert cluster.wait(20) == 0
     assert not _processes_of_group(cluster.pid)
 
@@ -253,12 +253,12 @@ def _children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("killed", ["monitor", "pusher"])
 def test_a_cluster_ends_in_order_though_a_helper_of_its_was_killed(real_cluster, killed):
-    cluster, leash = real_cluster
+    cluster, pipe = real_cluster
     (sentinel,) = _children(cluster.pid)
     *_, monitor, pusher = before = _children(sentinel)
     os.kill(monitor if killed == "monitor" else pusher, signal.SIGKILL)
     assert _wait_until(lambda: len(_children(sentinel)) == 4 and _children(sentinel) != before), "q2 starts another"
-    os.close(leash)
+    os.close(pipe)
     assert cluster.wait(20) == 0
     assert not _processes_of_group(cluster.pid)
 

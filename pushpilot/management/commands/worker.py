@@ -2,7 +2,7 @@
 
 A cluster of which the process holding the queue's lock is killed (kill -9, OOM) hangs for good and ignores SIGTERM
 (reproduced). So the cluster runs in a process group of its own; when its heartbeat, a row that only a q2 task writes,
-stops, the whole group is killed and started again. It ends when the watchdog lets go of its leash or dies.
+stops, the whole group is killed and started again. It ends when the watchdog closes its shutdown pipe or dies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from delivery.engine import drill
-from delivery.engine.heartbeat import LEASH_VARIABLE, WORKER_VARIABLE
+from delivery.engine.heartbeat import PIPE_VARIABLE, WORKER_VARIABLE
 from delivery.models import Heartbeat
 from pushpilot import cluster, health, schedules
 from pushpilot.lib import wake
@@ -63,7 +63,7 @@ class Watchdog:
         self.is_registered = False
         self.failures = 0  # clusters in a row that ended before their first heartbeat
         self.start_at = 0.0  # monotonic
-        self._leash: int | None = None
+        self._shutdown_pipe: int | None = None
 
     def run(self) -> bool:
         """Keep a cluster alive and ring, until SIGTERM or SIGINT. Whether it ended in order."""
@@ -131,11 +131,11 @@ class Watchdog:
                 cwd=settings.BASE_DIR,
                 start_new_session=True,
                 pass_fds=(theirs,),
-                env={**os.environ, WORKER_VARIABLE: self.name, LEASH_VARIABLE: str(theirs)},
+                env={**os.environ, WORKER_VARIABLE: self.name, PIPE_VARIABLE: str(theirs)},
             )
         finally:
             os.close(theirs)
-        self._leash = ours
+        self._shutdown_pipe = ours
         self.started = timezone.now()
 
     def _bury(self, now: float) -> None:
@@ -153,22 +153,22 @@ class Watchdog:
 
     def _kill_group(self) -> None:
         """Also the orphans that a dead parent left: they are in its process group."""
-        self._let_go()
+        self._close_shutdown_pipe()
         if self.cluster is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.cluster.pid, signal.SIGKILL)
         self.cluster.wait()
 
-    def _let_go(self) -> None:
-        if self._leash is not None:
-            os.close(self._leash)
-            self._leash = None
+    def _close_shutdown_pipe(self) -> None:
+        if self._shutdown_pipe is not None:
+            os.close(self._shutdown_pipe)
+            self._shutdown_pipe = None
 
     def _end_cluster(self) -> bool:
         """The workers write down what is in flight and hand back their shards; kill what does not end. Whether it
         ended by itself."""
-        self._let_go()
+        self._close_shutdown_pipe()
         if self.cluster is None:
             return True
         try:
