@@ -15,7 +15,7 @@ from campaigns.audience.reasons import FAILED, UNMADE, Reason
 from campaigns.channels import registry
 from campaigns.schedule.timing import Timed
 from pushpilot.lib.languages import LanguageField
-from tenants import roles
+from tenants import connections, roles
 from tenants.models import Connection, Workspace
 from tenants.scope import TenantModel
 
@@ -314,6 +314,11 @@ class Campaign(Targeted, Timed, TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def connection_in_use(self) -> Connection | None:
+        """What its messages would go through now."""
+        channel = registry.CHANNELS.get(self.channel)
+        return connections.in_use(self.workspace_id, channel.service) if channel else None
 
     @property
     def is_editable(self) -> bool:

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
 from django.utils import timezone
 
-from campaigns.content.lint import Finding, active_connection, lint
+from campaigns.content.lint import Finding, lint
 from campaigns.models import Campaign, Revision, Run
 from pushpilot.lib import clock, wake
 from tenants import audit
@@ -189,7 +189,7 @@ def resume(run: Run, *, by: User) -> bool:
         # Whoever fixed its audience notices at the next chunk; nobody waits for that lease to end.
         changes |= {"owner": "", "lease_until": None}
         if run.connection is None or not run.connection.is_active:  # replaced while the run was paused
-            changes["connection"] = active_connection(run.campaign)
+            changes["connection"] = run.campaign.connection_in_use()
         Run.objects.filter(pk=run.pk).update(**changes)
         wake.ring("tick")
     return moved
@@ -356,7 +356,7 @@ def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | 
                 workspace=campaign.workspace,
                 campaign=campaign,
                 revision=revision,
-                connection=active_connection(campaign),
+                connection=campaign.connection_in_use(),
                 planned_by=by,
                 **_times(campaign, at),
                 **{name: getattr(source, name) for name in PINNED},

@@ -4,61 +4,52 @@ from __future__ import annotations
 
 from datetime import datetime
 from os import getpid
+from typing import Any
 
-import msgspec
-import requests
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from campaigns import plan
+from campaigns.channels.registry import DEFAULT, channel_of
 from campaigns.models import Run
 from delivery.engine import reach
-from delivery.providers import fcm
-from delivery.providers.base import CheckResult
-from delivery.providers.fcm import FcmAccount, FcmSender
-from delivery.providers.http2 import CurlTransport
+from delivery.providers.base import CheckResult, ProviderUnreachable, Sender
+from delivery.providers.registry import provider_of, sandbox_of
 from tenants import audit
 from tenants.models import Connection, User, Workspace
 from tenants.scope import scope
 from tenants.secrets import SecretUnreadable
 
-SANDBOX_TIMEOUT_SECS = 10
 CHANGED_MEANWHILE = "Somebody changed the connection during the test. Test it again."
 
 
 class SandboxUnreachable(Exception):
-    """The FCM sandbox does not answer at settings.SANDBOX_URL."""
+    """The sandbox does not answer; the text says what to do."""
 
 
-def parse_account(provider: str, credentials: str) -> FcmAccount:
-    """The account that the pasted JSON describes. Raises ValueError with a sentence for the owner."""
-    sandbox_url = settings.SANDBOX_URL if provider == Connection.Provider.FCM_SANDBOX else None
-    return FcmAccount.parse(credentials, sandbox_url=sandbox_url)
+def account_of(connection: Connection) -> Any:
+    """The account, as the connection's provider knows it. Raises SecretUnreadable or ValueError if the stored
+    credentials cannot be used."""
+    return provider_of(connection.provider).read(connection.credentials)
 
 
-def account_of(connection: Connection) -> FcmAccount:
-    """Raises SecretUnreadable or ValueError if the stored credentials cannot be used."""
-    return parse_account(connection.provider, connection.credentials)
+_senders: dict[tuple[int, int, str, datetime], Sender] = {}
 
 
-_senders: dict[tuple[int, str, datetime], FcmSender] = {}
-
-
-def sender_for(connection: Connection) -> FcmSender:
+def sender_for(connection: Connection) -> Sender:
     """This process's open sender of the connection: reading the key and minting a token costs more than 100 messages.
 
     Raises SecretUnreadable or ValueError.
     """
-    key = (getpid(), f"{connection.pk}@{connection.project_id}", connection.updated_at)
+    key = (getpid(), connection.pk, str(connection.settings), connection.updated_at)
     if key not in _senders:
-        for stale in [known for known in _senders if known[1] == key[1]]:
+        for stale in [known for known in _senders if known[:2] == key[:2]]:
             _senders.pop(stale).close()
-        _senders[key] = FcmSender(account_of(connection), CurlTransport())
+        _senders[key] = provider_of(connection.provider).open(account_of(connection))
     return _senders[key]
 
 
-def drop_sender(sender: FcmSender) -> None:
+def drop_sender(sender: Sender) -> None:
     """Close a sender whose messages in flight nobody waits for any more."""
     for key in [known for known, open_one in _senders.items() if open_one is sender]:
         del _senders[key]
@@ -69,7 +60,7 @@ def test_connection(connection: Connection) -> CheckResult:
     """Ask the provider whether it takes our credentials; the answer is kept on the row, unless somebody changed it
     meanwhile: it says nothing about other credentials. Never raises."""
     try:
-        result = fcm.check(account_of(connection))
+        result = provider_of(connection.provider).check(account_of(connection))
     except (SecretUnreadable, ValueError) as error:
         result = CheckResult(ok=False, message=str(error))
     return result if _note_check(connection, result) else CheckResult(ok=False, message=CHANGED_MEANWHILE)
@@ -103,7 +94,8 @@ def replace_credentials(connection: Connection, credentials: str) -> CheckResult
     if not connection.is_active:
         store_account(connection, credentials)
         return test_connection(connection)
-    result = fcm.check(parse_account(connection.provider, credentials))
+    provider = provider_of(connection.provider)
+    result = provider.check(provider.read(credentials))
     if result.ok:
         with transaction.atomic():
             locked = Connection.objects.select_for_update().get(pk=connection.pk)
@@ -128,10 +120,10 @@ def _note_check(connection: Connection, result: CheckResult) -> bool:
 def store_account(connection: Connection, credentials: str) -> None:
     """Seal the credentials into the row and save it. Nobody has tested them yet: a new row is off (`put_in_use`), and
     `replace_credentials` is for one that is in use. Raises ValueError."""
-    account = parse_account(connection.provider, credentials)
+    account = provider_of(connection.provider).read(credentials)
     if connection._state.adding:
         connection.is_active = False
-    connection.project_id, connection.account = account.project_id, account.client_email
+    connection.settings = account.settings
     connection.credentials = credentials
     connection.checked_at, connection.check_ok, connection.check_message = None, None, ""
     keep(connection)
@@ -153,32 +145,29 @@ def keep(connection: Connection) -> int:
     return sum(plan.hold(run, f"The connection “{run.connection}” is not in use any more.") for run in runs)
 
 
-def connect_sandbox(workspace: Workspace, *, by: User | None) -> Connection:
-    """Create a project for the workspace in the sandbox, test it and use it. Raises SandboxUnreachable; then whatever
-    was in use stays in use."""
+def connect_sandbox(workspace: Workspace, *, by: User | None, service: str = channel_of(DEFAULT).service) -> Connection:
+    """Create an account for the workspace in the service's sandbox, test it and use it.
+
+    Raises SandboxUnreachable; then the connection that was in use stays in use.
+    """
+    sandbox = sandbox_of(service)
+    if sandbox is None:
+        raise SandboxUnreachable(f"There is no sandbox for {service}.")
     try:
-        answer = requests.post(
-            f"{settings.SANDBOX_URL}/sandbox/projects",
-            json={"project_id": f"sandbox-{workspace.pk}-{workspace.slug}"[:30].rstrip("-")},
-            timeout=SANDBOX_TIMEOUT_SECS,
-        )
-        answer.raise_for_status()
-        key_file = msgspec.json.encode(answer.json()).decode()
-    except requests.RequestException as error:  # an answer that is no JSON is one, too
-        raise SandboxUnreachable(
-            f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
-        ) from error
+        credentials = sandbox.create_account(f"sandbox-{workspace.pk}-{workspace.slug}")
+    except ProviderUnreachable as error:
+        raise SandboxUnreachable(str(error)) from error
     with scope(workspace):
-        connection = _sandbox_of(workspace, key_file)
+        connection = _use_sandbox(workspace, sandbox.key, service, credentials)
         audit.record(workspace, "sandbox connected", connection, by=by)
         return connection
 
 
-def _sandbox_of(workspace: Workspace, key_file: str) -> Connection:
-    connection = Connection.objects.filter(provider=Connection.Provider.FCM_SANDBOX).first() or Connection(
-        workspace=workspace, name="Sandbox", provider=Connection.Provider.FCM_SANDBOX, is_active=False
+def _use_sandbox(workspace: Workspace, provider: str, service: str, credentials: str) -> Connection:
+    connection = Connection.objects.filter(provider=provider).first() or Connection(
+        workspace=workspace, name="Sandbox", provider=provider, service=service, is_active=False
     )
-    result = replace_credentials(connection, key_file)
+    result = replace_credentials(connection, credentials)
     if result.ok and not connection.is_active:
         result, _ = put_in_use(connection)
     if not result.ok:

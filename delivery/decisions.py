@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
 from campaigns.contacts import endpoints
-from campaigns.content.lint import active_connection
 from campaigns.models import Campaign, Run
 from delivery.engine import reach, record
 from delivery.engine.record import Tally
@@ -122,7 +121,7 @@ def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
         # Whoever presses the button wants it sent now: an end that has passed would close it at once.
         changes |= {
             "state": State.RUNNING, "epoch": F("epoch") + 1, "finished_at": None, "ends_at": None, "last_error": "",
-            "connection": active_connection(held.campaign),
+            "connection": held.campaign.connection_in_use(),
         }  # fmt: skip
         Campaign.objects.filter(pk=held.campaign_id).update(status=Campaign.Status.RUNNING)
     Run.objects.filter(pk=held.pk).update(**changes)

@@ -13,7 +13,7 @@ from campaigns.admin.campaign.page import status_tabs
 from pushpilot.navigation import sidebar
 from pushpilot.sites import console
 from tenants.admin.members import people_tabs
-from tenants.models import Connection, Workspace
+from tenants.models import SANDBOX, Connection, Workspace
 
 
 def _workspace(request: HttpRequest) -> Workspace | None:
@@ -48,7 +48,7 @@ def environment(request: HttpRequest) -> list[str] | None:
     workspace = _workspace(request)
     if workspace is None:
         return None
-    active = Connection.objects.filter(workspace=workspace, is_active=True, provider=Connection.Provider.FCM_SANDBOX)
+    active = Connection.objects.filter(workspace=workspace, is_active=True, provider__endswith=SANDBOX)
     return ["Sandbox", "warning"] if active.exists() else None
 
 

@@ -26,7 +26,7 @@ from reports.allowance import allowance
 from reports.models import InboxBatch
 from tenants import identity
 from tenants.keys import KnownKey
-from tenants.models import ApiKey, Connection, Workspace
+from tenants.models import SANDBOX, ApiKey, Workspace
 from tenants.scope import every_workspace, scope
 from tenants.secrets import SecretUnreadable
 
@@ -235,7 +235,7 @@ def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list
             Run.objects.filter(
                 pk__in=set(runs.values()),
                 workspace=key.workspace_id,
-                connection__provider=Connection.Provider.FCM_SANDBOX,
+                connection__provider__endswith=SANDBOX,
             ).values_list("pk", flat=True)
         )
     detail = "A test key reports only on messages that went through the sandbox. Use a live key for everything else."

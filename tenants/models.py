@@ -303,6 +303,9 @@ class IdentitySecret(TenantModel):
         return f"identity secret {self.pk}"
 
 
+SANDBOX = "_sandbox"
+
+
 class ConnectionManager(TenantManager["Connection"]):
     """Leaves the credentials out of every list: they are read, and decrypted, only where they are used."""
 
@@ -311,24 +314,19 @@ class ConnectionManager(TenantManager["Connection"]):
 
 
 class Connection(TenantModel):
-    """A provider account of a workspace: the seeds' firebase_configs. Credentials are encrypted at rest."""
+    """A provider account of a workspace. Credentials are encrypted at rest; `settings` may be shown.
 
-    class Provider(models.TextChoices):
-        FCM = "fcm", "Firebase Cloud Messaging"
-        FCM_SANDBOX = "fcm_sandbox", "Sandbox (no real phones)"
-
-    class Service(models.TextChoices):
-        PUSH = "push", "Push"
+    `service` and `provider` are keys of registries in layers above: which kind of messages, and who carries them.
+    """
 
     name = models.CharField(max_length=100)
-    service = models.CharField(max_length=16, choices=Service.choices, default=Service.PUSH, editable=False)
-    provider = models.CharField(max_length=32, choices=Provider.choices, default=Provider.FCM)
-    project_id = models.CharField("Firebase project id", max_length=100, blank=True)
-    account = models.CharField(max_length=254, blank=True, editable=False)  # the service account's e-mail, shown
+    service = models.CharField(max_length=16, default="push", editable=False)
+    provider = models.CharField(max_length=32, editable=False)
+    settings = models.JSONField(default=dict, editable=False)  # of the account: whose it is, never a secret
     sealed: models.Field[str, str] = secrets.SealedTextField(blank=True, default="", editable=False)
     is_active = models.BooleanField("active", default=True)
     per_second = models.PositiveIntegerField(
-        "messages per second", default=10_000, help_text="FCM's default quota is 600,000 messages a minute."
+        "messages per second", default=10_000, help_text="All campaigns together send no faster than this."
     )
     checked_at = models.DateTimeField(null=True, editable=False)
     check_ok = models.BooleanField(null=True, editable=False)
@@ -357,7 +355,8 @@ class Connection(TenantModel):
 
     @property
     def is_sandbox(self) -> bool:
-        return self.provider == self.Provider.FCM_SANDBOX
+        """Nothing leaves this installation. A sandbox's key ends so (delivery.providers.base)."""
+        return self.provider.endswith(SANDBOX)
 
     @property
     def credentials(self) -> str:

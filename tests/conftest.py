@@ -19,7 +19,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from delivery.connections import connect_sandbox
-from delivery.providers.fcm import FcmAccount
+from delivery.providers.fcm.account import FcmAccount
 from tenants.models import Connection, User, Workspace
 from tenants.providers import SocialAccountAdapter
 from tenants.roles import Role

@@ -150,6 +150,10 @@ class Channel:
         """True if a recipient would see nothing and the message does not mean that."""
         return not any(str(message.get(field.name) or "").strip() for field in self.fields)
 
+    def preview(self, message: Message) -> dict[str, Any]:
+        """What the preview draws of a filled message."""
+        return {field.name: message.get(field.name) or "" for field in self.fields}
+
     def compile(self, message: Message, zone: tzinfo) -> Compiled:
         """The message, ready to be filled in. Raises RenderError with its `field`."""
         return Compiled(message, self.personal, zone)

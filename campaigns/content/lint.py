@@ -20,7 +20,6 @@ from campaigns.models import Campaign, Contact, Content
 from pushpilot.lib import clock
 from pushpilot.lib.signing import sample_reference
 from pushpilot.lib.words import counted
-from tenants.models import Connection
 
 _TITLES = {"title": "title", "body": "text", "image_url": "image's address", "deep_link": "link"}
 PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
@@ -34,12 +33,6 @@ class Finding:
     field: str
     text: str
     is_note: bool = False  # nothing to cure: some devices leave this out
-
-
-def active_connection(campaign: Campaign) -> Connection | None:
-    """The workspace's account that the campaign's channel is sent through."""
-    service = Connection.Service.PUSH
-    return Connection.objects.filter(workspace=campaign.workspace_id, service=service, is_active=True).first()
 
 
 def lint(campaign: Campaign, now: datetime) -> list[Finding]:
@@ -68,7 +61,7 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
 def _channel(campaign: Campaign) -> list[Finding]:
     if campaign.channel not in registry.CHANNELS:
         return [Finding(True, "channel", f"This installation has no channel “{campaign.channel}”. Choose another one.")]
-    connection = active_connection(campaign)
+    connection = campaign.connection_in_use()
     if connection is None:
         return [Finding(True, "channel", "No active connection for push. Add one under Settings → Connections.")]
     if connection.check_ok is False:

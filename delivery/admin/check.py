@@ -8,12 +8,11 @@ from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 
 from campaigns.channels import registry
-from campaigns.content.lint import active_connection
 from campaigns.models import Campaign
 from delivery.admin.preview import Asked, composed, read_asked
 from delivery.connections import account_of
-from delivery.providers import fcm
-from delivery.providers.fcm import FcmAccount
+from delivery.providers.base import Provider
+from delivery.providers.registry import provider_of
 from tenants import roles
 from tenants.admin.base import require
 from tenants.models import Workspace
@@ -33,26 +32,28 @@ def check_message(request: HttpRequest) -> HttpResponseBase:
     asked = read_asked(request, workspace)
     if asked.errors:
         return _said(False, *asked.errors)
-    connection = active_connection(Campaign(workspace=workspace, channel=asked.channel))
+    connection = Campaign(workspace=workspace, channel=asked.channel).connection_in_use()
     if connection is None:
         return _said(False, "No active connection for push. Add one under Settings → Connections.")
     try:
-        account = account_of(connection)
+        account, provider = account_of(connection), provider_of(connection.provider)
     except (SecretUnreadable, ValueError) as error:
         return _said(False, f"The connection “{connection}” cannot be used: {error}")
     channel = registry.channel_of(asked.channel)
     if all(channel.is_empty(snapshot) for snapshot in asked.snapshots):
         return _said(False, "The message is empty: write a title and a text.")
-    found = [_checked(workspace, asked, snapshot, account) for snapshot in asked.snapshots[:CONTENTS_CHECKED]]
+    found = [_checked(workspace, asked, snapshot, provider, account) for snapshot in asked.snapshots[:CONTENTS_CHECKED]]
     return _said(all(ok for ok, _ in found), *dict.fromkeys(line for _, line in found))
 
 
-def _checked(workspace: Workspace, asked: Asked, snapshot: dict[str, Any], account: FcmAccount) -> tuple[bool, str]:
-    push, problems = composed(workspace, registry.channel_of(asked.channel), snapshot, None)
+def _checked(
+    workspace: Workspace, asked: Asked, snapshot: dict[str, Any], provider: Provider[Any], account: Any
+) -> tuple[bool, str]:
+    message, problems = composed(workspace, registry.channel_of(asked.channel), snapshot, None)
     lead = f"{snapshot.get('language')}: " if len(asked.snapshots) > 1 else ""
     for field, problem in problems.items():
         return False, f"{lead}{field.replace('_', ' ')}: {problem}"
-    result = fcm.check_message(account, push, target=(asked.target_kind, asked.target) if asked.target else None)
+    result = provider.check_message(account, message, (asked.target_kind, asked.target) if asked.target else None)
     return result.ok, f"{lead}{result.message}"
 
 

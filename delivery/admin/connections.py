@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from django import forms
@@ -19,62 +18,34 @@ from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from campaigns.models import Run
 from delivery import connections
 from delivery.admin.run import held
-from delivery.providers.fcm.account import KEY_FILE_LIMIT_BYTES
+from delivery.providers.base import CredentialsForm, Provider, Sandbox
+from delivery.providers.registry import PROVIDERS, provider_of
 from pushpilot.lib.words import counted
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require, workspace_of
-from tenants.models import Connection
+from tenants.models import SANDBOX, Connection
 from tenants.secrets import SecretUnreadable
 
 PER_SECOND_MOST = 100_000
 MASK = "••••"
-# What people still have from before 2024: FCM's server keys and the web API keys that they are confused with.
-_LEGACY_KEY = re.compile(r"AAAA[\w-]{7}:[\w-]{100,200}|AIza[\w-]{35}", re.ASCII)
-
-
-class SecretTextarea(UnfoldAdminTextareaWidget):
-    """Forgets what was typed: a form with an error must not send a private key back."""
-
-    def format_value(self, value: Any) -> str:
-        return ""
 
 
 class ConnectionForm(forms.ModelForm):
-    """Name, pace and, pasted or as a file, a service account. `cleaned_data["secret"]` is the new key file or ""."""
+    """Name and pace; `form_for` adds the provider's own fields. `cleaned_data["secret"]`: new credentials, or ""."""
 
-    key_text = forms.CharField(
-        label="Service-account JSON",
-        required=False,
-        strip=True,
-        widget=SecretTextarea(
-            {
-                "placeholder": '{ "type": "service_account", … }',
-                "rows": 6,
-                "autocomplete": "off",
-                "spellcheck": "false",
-                "class": "connection-key",
-            }
-        ),
-        help_text="Firebase console → Project settings → Service accounts → Generate new private key. "
-        "Paste the whole file; it is encrypted before it is stored and never shown again.",
-    )
-    key_file = forms.FileField(
-        label="…or upload the file",
-        required=False,
-        widget=UnfoldAdminFileFieldWidget({"accept": ".json,application/json"}),
-    )
+    provider: ClassVar[Provider[Any]]
+
     per_second = forms.IntegerField(
         label="Messages per second",
         min_value=1,
         max_value=PER_SECOND_MOST,
-        initial=10_000,
         widget=UnfoldAdminIntegerFieldWidget(),
-        help_text="All campaigns together send no faster than this. FCM's default quota is 10,000 a second.",
+        help_text="All campaigns together send no faster than this.",
     )
 
     class Meta:
@@ -84,37 +55,33 @@ class ConnectionForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         cleaned["secret"] = ""
-        field = "key_file" if cleaned.get("key_file") else "key_text"
-        try:
-            cleaned["secret"] = self._secret(cleaned)
-        except ValueError as error:
-            said = str(error)
-            is_field = "_" in said.split(" ", 1)[0]  # the name of a field stays as the file spells it
-            self.add_error(field, said if is_field else f"{said[0].upper()}{said[1:]}")
+        if not self.errors and isinstance(self, CredentialsForm):
+            try:
+                cleaned["secret"] = self._secret(self)
+            except ValueError as error:
+                said = str(error)
+                is_field = "_" in said.split(" ", 1)[0]  # the name of a field stays as the provider spells it
+                self.add_error(self.secret_field(), said if is_field else f"{said[0].upper()}{said[1:]}")
         return cleaned
 
-    def _secret(self, cleaned: dict[str, Any]) -> str:
-        """The new key file, checked; "" if none was given for a connection that has one. Raises ValueError."""
-        upload, text = cleaned.get("key_file"), cleaned.get("key_text") or ""
-        if self.errors:
-            return ""
-        if upload and text:
-            raise ValueError("paste the JSON or upload the file, not both.")
-        if upload:
-            text = upload.read(KEY_FILE_LIMIT_BYTES + 1).decode("utf-8-sig", "replace")
-        if not text:
-            if self.instance.pk is None:
-                raise ValueError("paste the service-account JSON, or upload the file.")
-            return ""
-        if _LEGACY_KEY.fullmatch(text.strip()):
-            text = '{"server_key": ""}'  # the same sentence as for the JSON of an old integration
-        connections.parse_account(self.instance.provider, text)
-        return text
+    def _secret(self, credentials: CredentialsForm) -> str:
+        """The new credentials, checked; "" if none were given for a connection that has some. Raises ValueError."""
+        secret = credentials.secret()
+        if secret:
+            self.provider.read(secret)
+        elif self.instance.pk is None:
+            raise ValueError(credentials.nothing)
+        return secret
+
+
+def form_for(provider: Provider[Any]) -> type[ConnectionForm]:
+    """The sandbox makes its own keys; there is nothing to enter."""
+    bases = (ConnectionForm,) if isinstance(provider, Sandbox) else (ConnectionForm, provider.credentials_form)
+    return type("ConnectionForm", bases, {"provider": provider})
 
 
 class ConnectionAdmin(WorkspaceAdmin):
     form = ConnectionForm
-    fields = ("name", "key_text", "key_file", "per_second")
     list_display = ("title", "status", "credentials_column", "last_check")
     list_display_links = ("title",)
     ordering = ("-is_active", "name")
@@ -131,7 +98,8 @@ class ConnectionAdmin(WorkspaceAdmin):
     # --- the list ---------------------------------------------------------------------------------------
     @display(description="Connection", header=True)
     def title(self, connection: Connection) -> list[str]:
-        return [connection.name, connection.get_provider_display(), "SB" if connection.is_sandbox else "FC"]
+        provider = provider_of(connection.provider)
+        return [connection.name, provider.label, provider.mark]
 
     @display(description="Used", label={"In use": "success", "Off": "default"})
     def status(self, connection: Connection) -> str:
@@ -139,11 +107,9 @@ class ConnectionAdmin(WorkspaceAdmin):
 
     @display(description="Credentials")
     def credentials_column(self, connection: Connection) -> SafeString:
-        return format_html(
-            '<span class="connection-two">{}<small>{}</small></span>',
-            f"Project {connection.project_id}",
-            f"service account {connection.account}, key {MASK}",
-        )
+        (first, value), *others = provider_of(connection.provider).describe(connection.settings)
+        rest = ", ".join([*(f"{label.lower()} {text}" for label, text in others), f"key {MASK}"])
+        return format_html('<span class="connection-two">{}<small>{}</small></span>', f"{first} {value}", rest)
 
     @display(description="Last test")
     def last_check(self, connection: Connection) -> SafeString:
@@ -153,11 +119,23 @@ class ConnectionAdmin(WorkspaceAdmin):
         return {}
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"name": "Firebase"}
+        provider = self._provider(request)
+        return {"name": provider.label, "per_second": provider.manners.per_second}
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """The sandbox makes its own keys; there is nothing to paste."""
-        return ("name", "per_second") if obj is not None and obj.is_sandbox else self.fields
+        form = form_for(self._provider(request, obj))
+        return ("name", *(name for name in form.base_fields if name not in ("name", "per_second")), "per_second")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **{"form": form_for(self._provider(request, obj)), **kwargs})
+
+    @staticmethod
+    def _provider(request: HttpRequest, connection: Connection | None = None) -> Provider[Any]:
+        """That of the connection; of a new one the first that `?provider=` names, else the first that is no sandbox."""
+        if connection is not None:
+            return provider_of(connection.provider)
+        offered = {key: one for key, one in PROVIDERS.items() if not isinstance(one, Sandbox)}
+        return offered.get(request.GET.get("provider", "")) or next(iter(offered.values()))
 
     # --- the forms --------------------------------------------------------------------------------------
     def changeform_view(
@@ -167,7 +145,8 @@ class ConnectionAdmin(WorkspaceAdmin):
         connection = self.get_object(request, object_id) if object_id is not None else None
         if connection is not None:
             context["head"] = head(connection)
-        view = sensitive_post_parameters("key_text")(super().changeform_view)
+        secret = self._provider(request, connection).credentials_form.base_fields
+        view = sensitive_post_parameters(*secret)(super().changeform_view)
         response = view(request, object_id, form_url, {**context, **(extra_context or {})})
         # The admin's transaction is over: no lock is held while the provider answers.
         self._try_out(request, *getattr(request, "_saved", ()))
@@ -180,6 +159,8 @@ class ConnectionAdmin(WorkspaceAdmin):
         if change:
             connections.keep(obj)
         else:
+            provider = self._provider(request)
+            obj.provider, obj.service = provider.key, provider.service
             connections.store_account(obj, secret)
         request._saved = (obj, secret, change) if secret else ()  # type: ignore[attr-defined]
 
@@ -192,10 +173,10 @@ class ConnectionAdmin(WorkspaceAdmin):
         if not change:
             self._use(request, obj)
             return
-        was_in_use, former = obj.is_active, {"project_id": obj.project_id, "account": obj.account}
+        was_in_use, former = obj.is_active, dict(obj.settings)
         result = connections.replace_credentials(obj, secret)
         if result.ok or not was_in_use:
-            changes = {name: (before, getattr(obj, name)) for name, before in former.items()}
+            changes = {name: (former.get(name, ""), now) for name, now in obj.settings.items()}
             self.audit(request, "connection credentials replaced", obj, changes)
         if result.ok:
             messages.success(request, f"The new credentials of “{obj}” work.")
@@ -294,8 +275,9 @@ class ConnectionAdmin(WorkspaceAdmin):
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         own = Connection.objects.filter(workspace=workspace_of(request))
         offer = {
-            "offers_sandbox": not own.filter(provider=Connection.Provider.FCM_SANDBOX).exists(),
+            "offers_sandbox": not own.filter(provider__endswith=SANDBOX).exists(),
             "in_use": own.filter(is_active=True).first(),
+            "provider": self._provider(request),
         }
         response: TemplateResponse = super().add_view(request, form_url, {**offer, **(extra_context or {})})
         return response
@@ -303,6 +285,7 @@ class ConnectionAdmin(WorkspaceAdmin):
 
 def head(connection: Connection) -> dict[str, Any]:
     """What the page shows of a stored account: never more than whose key it is and its id's last four characters."""
+    provider = provider_of(connection.provider)
     problem, tail = "", ""
     try:
         key_id = msgspec.json.decode(connection.credentials).get("private_key_id") or ""
@@ -313,6 +296,8 @@ def head(connection: Connection) -> dict[str, Any]:
         problem = "The stored credentials are damaged. Enter them again."
     return {
         "connection": connection,
+        "provider": provider,
+        "settings": provider.describe(connection.settings),
         "problem": problem,
         "key": f"{MASK}{tail}",
         "chip": check_chip(connection),

@@ -18,7 +18,6 @@ from campaigns.channels import registry
 from campaigns.channels.base import REFERENCE, Channel
 from campaigns.channels.render import RenderError, contact_variables
 from campaigns.models import PEOPLE, Campaign, Contact, is_broadcast
-from delivery.providers import fcm
 from pushpilot.lib.signing import sample_reference
 from tenants import roles
 from tenants.admin.base import require
@@ -86,17 +85,14 @@ def _errors(form: MessageFields) -> tuple[str, ...]:
 
 
 def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:
-    """The provider's message for one person, its size, and which texts could not be personalised."""
+    """What one person would see of the message, its size, and which texts could not be personalised."""
     channel = registry.CHANNELS.get(asked.channel) or registry.channel_of(registry.DEFAULT)
     push, problems = composed(workspace, channel, asked.first, person)
-    kind = asked.target_kind if asked.is_broadcast else "token"
-    message = fcm.build_message(push, target=(kind, "preview"), expires=fcm.expiry(push))
-    message.pop(kind)
+    kind = asked.target_kind if asked.is_broadcast else ""
     return {
-        "message": message,
+        "message": channel.preview(push),
         "channel": asked.channel,
         "is_broadcast": asked.is_broadcast,
-        "silent": bool(push.get("silent")),
         "bytes": channel.size(push),
         "limit": channel.limit_of(kind),
         "problems": problems,

@@ -10,11 +10,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
-from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
+from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH, AppPush
 from campaigns.channels.push.platforms import ANDROID
 from campaigns.models import Endpoint
 from delivery import phones
-from tenants import keys, roles
+from tenants import connections, keys, roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import Connection, User, Workspace
 
@@ -80,7 +80,7 @@ def key(request: HttpRequest) -> HttpResponseBase:
 
 def _active(workspace: Workspace) -> Connection | None:
     """What the workspace's pushes go through now."""
-    return Connection.objects.filter(workspace=workspace, service=Connection.Service.PUSH, is_active=True).first()
+    return connections.in_use(workspace.pk, AppPush.service)
 
 
 def _devices(workspace: Workspace) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from delivery.providers.base import Outcome, Verdict
 
@@ -19,10 +19,10 @@ CAUSES = {
     "refused": (0.15, "the provider refused them for good"),
     "mismatch": (
         0.45,
-        "these devices belong to another Firebase project than the connection's. No device was retired. Connect the "
-        "service account of the app's own project under Connections, then resume, and send again to the rejected",
+        "they belong to another sender than this connection's. None was retired. Connect the right account under "
+        "Connections, then resume, and send again to the rejected",
     ),
-    "gone": (0.45, "the devices are gone; is this the right Firebase project?"),
+    "gone": (0.45, "the addresses are gone; is this the right account?"),
 }
 _CAUSE_OF = {
     Verdict.MAYBE_LATER: "trouble",
@@ -37,10 +37,13 @@ _CAUSE_OF = {
 class Breaker:
     """Watches one worker's outcomes of a run. `waived`: causes that a person has resumed the run in spite of; `last`:
     the `memory` of whoever handed a shard of the run back before: a slow run changes hands every few messages.
-    `is_proven`: the provider has taken messages of this account for devices; until then a HANDFUL of devices that
-    belong to another sender trips."""
+    `words`: the provider's own for a cause. `is_proven`: the provider has taken messages of this account for single
+    addresses; until then a HANDFUL of addresses that belong to another sender trips."""
 
-    def __init__(self, waived: Iterable[str], last: str = "", *, is_proven: bool = True) -> None:
+    def __init__(
+        self, waived: Iterable[str], last: str = "", words: Mapping[str, str] | None = None, *, is_proven: bool = True
+    ) -> None:
+        self._words = {**{cause: said for cause, (_, said) in CAUSES.items()}, **(words or {})}
         self._causes = CAUSES.keys() - set(waived)
         self._last = deque(last, maxlen=OF_LAST)
         self._counts = Counter(last)
@@ -71,7 +74,7 @@ class Breaker:
         return "".join(self._last)
 
     def sentence(self, cause: str) -> str:
-        return f"{self._counts[_letter(cause)]} of the last {len(self._last)} messages: {CAUSES[cause][1]}."
+        return f"{self._counts[_letter(cause)]} of the last {len(self._last)} messages: {self._words[cause]}."
 
 
 def _letter(cause: str) -> str:

@@ -11,11 +11,10 @@ import msgspec
 
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
-from campaigns.channels.base import REFERENCE, Channel
-from campaigns.channels.payload import PayloadTemplate, slot
+from campaigns.channels.base import REFERENCE, Compiled
 from campaigns.channels.render import RenderError, contact_variables
 from campaigns.models import Run
-from delivery.providers import fcm
+from delivery.providers.base import ADDRESS, Provider, Request
 from pushpilot.lib import languages
 from pushpilot.lib.signing import sign_reference
 
@@ -42,19 +41,15 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Compiled:
-    """One content: its text renderers, and FCM's message with slots, one per kind of target."""
+    """One content: its text renderers, and the provider's request, one for each kind of address."""
 
-    def __init__(self, snapshot: dict[str, Any], channel: Channel, zone: tzinfo) -> None:
-        self.snapshot = snapshot
-        self.content = channel.compile(snapshot, zone)
-        self.by_kind: dict[str, PayloadTemplate] = {}
+    def __init__(self, content: Compiled, provider: Provider[Any]) -> None:
+        self.content, self.provider = content, provider
+        self.by_kind: dict[str, Request] = {}
 
-    def payload(self, kind: str) -> PayloadTemplate:
+    def request(self, kind: str) -> Request:
         if kind not in self.by_kind:
-            push = self.content.with_slots
-            message = fcm.build_message(push, target=(kind, slot("target")), expires=slot("expires"))
-            slots = [*self.content.personal, REFERENCE, "target", "expires"]
-            self.by_kind[kind] = PayloadTemplate.compile(fcm.envelope(message), slots)
+            self.by_kind[kind] = self.provider.request(self.content, kind)
         return self.by_kind[kind]
 
 
@@ -62,7 +57,7 @@ class Composer:
     """Composes request bodies for one run of a workspace with this language and time zone. Raises RenderError at once
     if a content does not compile."""
 
-    def __init__(self, run: Run, default_language: str, zone: tzinfo) -> None:
+    def __init__(self, run: Run, provider: Provider[Any], default_language: str, zone: tzinfo) -> None:
         self.run, self.default_language, self.revision = run, default_language, run.revision.number
         self.channel = registry.channel_of(run.campaign.channel)
         # {language: {variant: content}}, the first variant first. Of two that an old revision holds in two spellings of
@@ -70,7 +65,7 @@ class Composer:
         self.by_language: dict[str, dict[str, _Compiled]] = {}
         for content in sorted(run.revision.contents, key=_variant):
             variants = self.by_language.setdefault(languages.tidy(content["language"]), {})
-            variants.setdefault(_variant(content), _Compiled(content, self.channel, zone))
+            variants.setdefault(_variant(content), _Compiled(self.channel.compile(content, zone), provider))
 
     @cached_property
     def fallback(self) -> _Compiled:
@@ -88,9 +83,8 @@ class Composer:
         except RenderError as error:
             raise NotComposable(Reason.RENDER_ERROR, str(error)) from error
         reference = sign_reference(self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id)
-        values |= {REFERENCE: reference, "target": recipient.value, "expires": fcm.expiry(compiled.snapshot)}
-        payload = compiled.payload(recipient.kind)
-        body = payload.fill(values)
+        values |= {REFERENCE: reference, ADDRESS: recipient.value}
+        body = compiled.request(recipient.kind).fill(values)
         # The body holds more than what counts: only a long one needs counting.
         if len(body) > limit:
             counted = self.channel.size({**compiled.content.static, **values})

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Run
@@ -16,18 +17,9 @@ from delivery.engine.compose import Recipient
 from delivery.engine.record import Result
 from delivery.engine.statements import stamp
 from delivery.models import Reach
-from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm import REMEDIES
+from delivery.providers.base import Outcome, Provider, Verdict
 
-# How long to wait for what, and how often to try: FCM's rules, asked for every connection.
-MAX_RETRIES = 8  # 10 s, 20 s, … 640 s: about 25 minutes of 500s and 503s
-CLEAN_WAIT_SECS = 10.0
 JITTER = (1.0, 1.3)  # of a wait
-TOO_FAST = frozenset({"QUOTA_EXCEEDED", "HTTP_429", "RESOURCE_EXHAUSTED"})
-TROUBLE_WAIT = timedelta(seconds=30)  # a provider that answers with errors gets a break, then a few tries
-UNREACHABLE_WAIT = timedelta(seconds=15)
-ANSWER_SECS = 20.0  # longer than the transport waits for an answer
-
 BREAKS_APART = timedelta(seconds=1)  # answers of one burst ask for one break
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -70,12 +62,12 @@ class Demands:
 class OutcomeReader:
     """Reads one worker's outcomes of a run. `known`: what the connection's credentials have proven before."""
 
-    def __init__(self, run: Run, known: Mapping[str, Reach]) -> None:
-        self.run = run
+    def __init__(self, run: Run, provider: Provider[Any], known: Mapping[str, Reach]) -> None:
+        self.run, self.provider, self.manners = run, provider, provider.manners
         self.demands = Demands()
         self.held = {platform: one for platform, one in known.items() if one.held_since}  # nothing is sent to them now
         self.proven = {platform for platform, one in known.items() if one.proven_at}
-        self.breaker = Breaker(run.waived, run.last_outcomes, is_proven=bool(self.proven))
+        self.breaker = Breaker(run.waived, run.last_outcomes, provider.alarms, is_proven=bool(self.proven))
         self.gone: dict[int, tuple[str, str]] = {}  # endpoint → its platform and the provider's code
         self._faults: Counter[str] = Counter()  # of a platform's push service, since its last success
 
@@ -99,7 +91,7 @@ class OutcomeReader:
                 is_resend = self.run.ambiguity_policy == AmbiguityPolicy.RESEND
                 if is_resend and recipient.duplicates < record.MOST_COPIES:
                     self._retry(result, recipient, outcome, now)
-            case Verdict.LATER | Verdict.MAYBE_LATER:
+            case Verdict.LATER | Verdict.ROW_LATER | Verdict.MAYBE_LATER:
                 self._retry(result, recipient, outcome, now)
             case Verdict.BROKEN | Verdict.PAYLOAD_WRONG:
                 self._pause(result, outcome, at)
@@ -115,22 +107,23 @@ class OutcomeReader:
             self.demands.pause(self.breaker.sentence(cause), cause)
         elif outcome.verdict is Verdict.MAYBE_LATER and self.breaker.is_in_trouble:
             asked = timedelta(seconds=outcome.retry_after_secs or 0)
-            self.demands.ask_for_break(now + max(TROUBLE_WAIT, asked))
+            self.demands.ask_for_break(now + max(self.manners.trouble_wait, asked))
 
     def _retry(self, result: Result, recipient: Recipient, outcome: Outcome, now: datetime) -> None:
-        """Wait and try again. What certainly never arrived is no attempt; after MAX_RETRIES possible arrivals, with
+        """Wait and try again. What certainly never arrived is no attempt; after `retries_most` possible arrivals, with
         doubled and jittered waits, the row is rejected with the provider's last code."""
-        wait_secs = outcome.retry_after_secs or CLEAN_WAIT_SECS
-        if outcome.verdict is Verdict.LATER:
+        wait_secs = outcome.retry_after_secs or self.manners.retry_wait_secs
+        if outcome.verdict in (Verdict.LATER, Verdict.ROW_LATER):
             due = now + min(timedelta(seconds=wait_secs), pace.LONGEST_BREAK)
-            self.demands.ask_for_break(due, is_throttled=outcome.code in TOO_FAST)
+            if outcome.verdict is Verdict.LATER:
+                self.demands.ask_for_break(due, is_throttled=outcome.is_throttled)
             result.attempted = 0
         else:
             jitter = random.uniform(*JITTER)  # noqa: S311 - spreads retries, hides nothing
-            wait_secs = max(wait_secs, CLEAN_WAIT_SECS * 2**recipient.retries)
+            wait_secs = max(wait_secs, self.manners.retry_wait_secs * 2**recipient.retries)
             due = now + min(timedelta(seconds=wait_secs * jitter), pace.LONGEST_BREAK)
             result.duplicate = result.retried = 1
-            if recipient.retries + 1 >= MAX_RETRIES:
+            if recipient.retries + 1 >= self.manners.retries_most:
                 return
         result.reason, result.due_at = Reason.RETRY_SCHEDULED, stamp(due)
 
@@ -155,7 +148,7 @@ class OutcomeReader:
         """The platform's push service refuses the provider. Unless other devices of the platform were accepted, all of
         them wait; else only a HANDFUL in a row says more than that this one app has no key."""
         platform = recipient.platform
-        if platform not in REMEDIES:
+        if platform not in self.provider.remedies:
             return
         self._faults[platform] += 1
         is_known = platform in self.held

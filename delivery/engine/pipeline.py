@@ -21,7 +21,6 @@ from campaigns import plan
 from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.contacts import consent
-from campaigns.content.lint import active_connection
 from campaigns.models import Campaign, Contact, Run
 from delivery.engine import heartbeat, installation, leases, reach, record
 from delivery.engine.leases import LEASE
@@ -110,7 +109,7 @@ def launch(run: Run, now: datetime) -> None:
     if not hold_open(run.workspace):
         return
     consent.adopt(run.workspace)
-    account = active_connection(run.campaign)  # the one of today, not of the day it was planned
+    account = run.campaign.connection_in_use()  # the one of today, not of the day it was planned
     newest = Contact.objects.filter(workspace=run.workspace).order_by("-pk").values_list("pk", flat=True).first()
     claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
         state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account, audience_to=newest or 0,

@@ -21,15 +21,14 @@ from delivery.engine.compose import Composer, Recipient
 from delivery.engine.dispatch import Group
 from delivery.engine.leases import NOTHING, Lease, Window
 from delivery.engine.outcomes import (
-    ANSWER_SECS,
     LONG_AGO,
-    UNREACHABLE_WAIT,
     OutcomeReader,
 )
 from delivery.engine.record import Result
 from delivery.engine.statements import stamp
 from delivery.engine.supply import Supply
 from delivery.providers.base import CredentialsRefused, ProviderUnreachable
+from delivery.providers.registry import provider_of
 from pushpilot.lib import wake
 from tenants.secrets import SecretUnreadable
 
@@ -68,9 +67,10 @@ class ShardWorker:
         if not run.connection.is_active:
             raise ValueError("its connection is switched off.")
         self.lease, self.run, self.until, self.connection = lease, run, until, run.connection
-        self.composer = Composer(run, run.workspace.default_language, run.workspace.zone)
+        self.provider = provider_of(run.connection.provider)
+        self.composer = Composer(run, self.provider, run.workspace.default_language, run.workspace.zone)
         self.sender = sender_for(run.connection)
-        self.reader = OutcomeReader(run, reach.of(run.connection))
+        self.reader = OutcomeReader(run, self.provider, reach.of(run.connection))
         self.demands = self.reader.demands
         if lease.shard.held:
             record.wake_deferred(lease.shard, self.reader.held)
@@ -168,8 +168,9 @@ class ShardWorker:
             self.pause(str(error))
         except ProviderUnreachable:
             now = timezone.now()
-            self._give_back(group, now + UNREACHABLE_WAIT, "UNREACHABLE")
-            self.demands.ask_for_break(now + UNREACHABLE_WAIT)
+            until = now + self.provider.manners.unreachable_wait
+            self._give_back(group, until, "UNREACHABLE")
+            self.demands.ask_for_break(until)
             self.is_stopped = True
 
     def collect(self) -> None:
@@ -253,7 +254,7 @@ class ShardWorker:
         """Not again and again for every shard: pause the run. What is in flight is still waited for and written down;
         what nobody carries any more becomes unknown when the lease ends."""
         self.pause(why)
-        until = time.monotonic() + ANSWER_SECS
+        until = time.monotonic() + self.provider.manners.answer_secs
         try:
             while self.sender.in_flight and time.monotonic() < until and not self.is_lost:
                 self.advance()

@@ -1,15 +1,22 @@
-"""What every provider speaks: verdicts, outcomes, and errors named by the caller's reaction.
-
-Nothing here knows Django, a database or a provider.
+"""What a provider is: one carrier that takes the messages of a channel. It knows its credentials, its requests, what
+its answers mean and how it wants to be treated; all book-keeping is the engine's.
 """
 
+from __future__ import annotations
+
 import enum
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
+from django import forms
 
-Json = dict[str, Any]
+from campaigns.channels.base import Compiled, Message
+
+ADDRESS = "address"
+"""The slot of a recipient's address in a request."""
 
 
 class Verdict(enum.Enum):
@@ -24,7 +31,8 @@ class Verdict(enum.Enum):
     REFUSED = "refused"  # this message never again; the address may live
     PAYLOAD_WRONG = "payload_wrong"  # the content is wrong for everybody: stop the run
     BROKEN = "broken"  # the connection is broken: pause and tell the owner
-    LATER = "later"  # try later; certain that nothing was delivered
+    ROW_LATER = "row_later"  # this message later, nobody else waits; certain that it was not delivered
+    LATER = "later"  # everybody later; certain that nothing was delivered
     MAYBE_LATER = "maybe_later"  # try again after >= 10 s; count it as a possible duplicate
     AMBIGUOUS = "ambiguous"  # bytes were written and no answer came: policy decides
 
@@ -38,6 +46,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     provider_id: str = ""
     detail: str = ""
     retry_after_secs: float | None = None
+    is_throttled: bool = False  # the provider asks for a lower rate
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,3 +64,136 @@ class CredentialsRefused(Exception):
 
 class ProviderUnreachable(Exception):
     """The provider could not be asked at all; nothing was sent: try again later."""
+
+
+class Request(Protocol):
+    """One content for one kind of address, ready to be filled in."""
+
+    def fill(self, values: Mapping[str, str]) -> bytes:
+        """The body of the request. `values` has the personal fields, the reference (channels.base.REFERENCE) and
+        ADDRESS."""
+
+
+class Sender(Protocol):
+    """Sends one connection's messages. Not thread-safe; one worker uses it at a time."""
+
+    @property
+    def in_flight(self) -> int:
+        """Messages sent and without outcome."""
+
+    def send(self, batch: Iterable[tuple[int, bytes]]) -> None:
+        """Start sending (message id, body) pairs; returns without waiting for answers.
+
+        Raises CredentialsRefused (the owner must act) or ProviderUnreachable (try later): then nothing was sent.
+        """
+
+    def poll(self, wait_secs: float) -> list[Outcome]:
+        """What became of messages since the last poll; waits at most `wait_secs` for the first answer."""
+
+    def close(self) -> None:
+        """Drop the connections; messages in flight get no outcome from here."""
+
+
+@dataclass(slots=True, frozen=True)
+class Manners:
+    """How a provider wants to be treated, and how long it may take."""
+
+    per_second: int
+    """What a new connection starts with."""
+    ramp_from: int
+    """A faster rate begins at this many messages a second …"""
+    ramp: timedelta
+    """… and grows for so long."""
+    quarter_hours: timedelta
+    """How long around :00, :15, :30 and :45 big sends rest, where a campaign asks for it."""
+    answer_secs: float
+    """Longer than the transport waits for an answer."""
+    retries_most: int
+    """Tries after which a message that may have arrived is given up."""
+    retry_wait_secs: float
+    """Before the first of them; each next wait is twice as long."""
+    trouble_wait: timedelta
+    """The break of a provider that answers with errors of its own."""
+    unreachable_wait: timedelta
+    """Before a provider that could not be reached at all is asked again."""
+
+
+class CredentialsForm(forms.Form):
+    """The provider's part of the connection page."""
+
+    nothing: ClassVar[str] = "enter the credentials."
+    """The error of a new connection without any."""
+
+    def secret(self) -> str:
+        """The credentials that were entered, "" for none. Raises ValueError with a sentence."""
+        raise NotImplementedError
+
+    def secret_field(self) -> str:
+        """The field that an error about them belongs to."""
+        return next(iter(self.base_fields))
+
+
+class Account(Protocol):
+    """Credentials that were read."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What may be shown and stored in clear: whose account it is."""
+
+
+A = TypeVar("A", bound=Account)
+
+
+class Provider(Generic[A]):
+    """The base of every provider; an instance per key stands in delivery.providers.registry."""
+
+    key: ClassVar[str]
+    """Stored in connections; a sandbox's ends in _sandbox."""
+    label: ClassVar[str]
+    summary: ClassVar[str]
+    """What it reaches, a sentence for the page that adds it."""
+    mark: ClassVar[str]
+    """Two letters for lists."""
+    service: ClassVar[str]
+    """The kind of connection; a channel names the one that it needs."""
+    manners: ClassVar[Manners]
+    codes: ClassVar[Mapping[str, str]] = {}
+    """What its codes mean, in words: {code: sentence}."""
+    final_codes: ClassVar[Mapping[str, str]] = {}
+    """The same for messages that ended with the code: nothing tries them again by itself."""
+    remedies: ClassVar[Mapping[str, str]] = {}
+    """{platform: what to do if the platform's own push service refuses the provider}; others are never held."""
+    alarms: ClassVar[Mapping[str, str]] = {}
+    """Words of its own for causes of the circuit breaker (delivery.engine.breaker.CAUSES)."""
+    credentials_form: ClassVar[type[CredentialsForm]]
+
+    def read(self, credentials: str) -> A:
+        """Raises ValueError with a sentence for the owner, which names the field and the remedy."""
+        raise NotImplementedError
+
+    def check(self, account: A) -> CheckResult:
+        """Ask the provider whether it takes the credentials. May take 20 seconds; never raises."""
+        raise NotImplementedError
+
+    def check_message(self, account: A, message: Message, broadcast: tuple[str, str] | None) -> CheckResult:
+        """Let the provider look at a filled message without sending it. May take 20 seconds; never raises."""
+        raise NotImplementedError
+
+    def open(self, account: A) -> Sender:
+        raise NotImplementedError
+
+    def request(self, content: Compiled, kind: str) -> Request:
+        """The request of a content for this kind of address or broadcast."""
+        raise NotImplementedError
+
+    def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Whose account it is: (label, value) pairs for people."""
+        return list(settings.items())
+
+
+class Sandbox(Provider[A]):
+    """A provider's sandbox: the same protocol, and it makes its own accounts."""
+
+    def create_account(self, name: str) -> str:
+        """New credentials. Raises ProviderUnreachable with a sentence."""
+        raise NotImplementedError

@@ -84,7 +84,7 @@ def send_step(account: Any, tokens: Sequence[str]) -> Measured:
     from delivery.engine.work import GROUP_LEAST, WINDOW
     from delivery.providers import fcm
     from delivery.providers.base import Verdict
-    from delivery.providers.fcm import FcmSender
+    from delivery.providers.fcm.sender import FcmSender
     from delivery.providers.http2 import CurlTransport
 
     push = {"title": slot("title"), "body": FILLING, "message_ref": slot("ref")}

@@ -13,7 +13,7 @@ from delivery.engine import pipeline, work
 from delivery.engine.breaker import CAUSES, HANDFUL, LEAST, OF_LAST, Breaker
 from delivery.models import Message, Pace, Shard
 from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm import FcmSender
+from delivery.providers.fcm.sender import FcmSender
 from delivery.providers.http2 import Answer, CurlTransport
 from tenants.scope import scope
 from tests.story import add_people, run_to_the_end

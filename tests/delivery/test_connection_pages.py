@@ -10,6 +10,7 @@ from django.db import connection as database
 from campaigns.models import Run
 from delivery import connections
 from delivery.providers.base import CheckResult
+from delivery.providers.fcm import sdk
 from tenants.models import AuditEntry, Connection
 from tenants.scope import scope
 from tests.story import add_people, write_campaign
@@ -48,7 +49,7 @@ def key_file(private_key):
 def fcm(cast, key_file):
     """A Firebase connection that is in use."""
     with scope(cast.workspace):
-        row = Connection(workspace=cast.workspace, name="Live app", per_second=500)
+        row = Connection(workspace=cast.workspace, name="Live app", provider="fcm", per_second=500)
         connections.store_account(row, key_file())
         row.is_active = True
         connections.keep(row)
@@ -94,7 +95,7 @@ def google(monkeypatch):
 
     depth = len(database.savepoint_ids)
     asked = Google()
-    monkeypatch.setattr(connections.fcm, "check", asked.check)
+    monkeypatch.setattr(sdk, "check", asked.check)
     return asked
 
 
@@ -112,9 +113,14 @@ def test_a_pasted_service_account_is_connected_tested_and_used(cast, key_file, g
     answer = add(cast, key_text=key_file())
     row = only(cast)
     assert answer["Location"] == url(cast, row)
-    assert (row.project_id, row.provider, row.is_active, row.per_second) == ("biddano-app", "fcm", True, 1000)
+    assert (row.settings["project_id"], row.provider, row.is_active, row.per_second) == (
+        "biddano-app",
+        "fcm",
+        True,
+        1000,
+    )
     assert (google, row.check_ok) == (["biddano-app"], True)
-    assert row.account == "firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com"
+    assert row.settings["account"] == "firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com"
     with scope(cast.workspace):
         assert json.loads(row.credentials)["private_key_id"] == "0123456789abcdef"
     with scope(cast.workspace), database.cursor() as cursor:
@@ -125,7 +131,7 @@ def test_a_pasted_service_account_is_connected_tested_and_used(cast, key_file, g
 def test_an_uploaded_file_does_the_same(cast, key_file, google):
     upload = SimpleUploadedFile("key.json", b"\xef\xbb\xbf" + key_file().encode())
     assert add(cast, key_file=upload).status_code == 302
-    assert only(cast).project_id == "biddano-app"
+    assert only(cast).settings["project_id"] == "biddano-app"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +199,7 @@ def test_a_new_connection_whose_test_fails_is_saved_and_not_used(cast, fcm, key_
     assert in_use(cast) == ["Live app"]
     with scope(cast.workspace):
         second = Connection.objects.get(name="Second app")
-        assert (second.is_active, second.check_ok, second.project_id) == (False, False, "other-app")
+        assert (second.is_active, second.check_ok, second.settings["project_id"]) == (False, False, "other-app")
     assert answer["Location"] == url(cast, second)
     assert google.result.message in said(answer)
 
@@ -226,9 +232,9 @@ def test_credentials_that_change_while_they_are_tested_do_not_go_live(cast, fcm,
             connections.store_account(Connection.objects.get(), key_file(project_id="another-app"))
         return google.check(account)
 
-    monkeypatch.setattr(connections.fcm, "check", somebody_else_acts)
+    monkeypatch.setattr(sdk, "check", somebody_else_acts)
     cast.client("owner").post(url(cast, fcm, "switch/"), {"on": "1"})
-    assert (in_use(cast), only(cast).project_id) == ([], "another-app")
+    assert (in_use(cast), only(cast).settings["project_id"]) == ([], "another-app")
 
 
 def test_new_credentials_of_a_connection_in_use_replace_the_former_ones_only_if_they_work(cast, fcm, key_file, google):
@@ -236,7 +242,7 @@ def test_new_credentials_of_a_connection_in_use_replace_the_former_ones_only_if_
     google.answers(ok=False)
     answer = cast.client("admin").post(url(cast, fcm), fields)
     row = only(cast)
-    assert (row.name, row.per_second, row.is_active, row.project_id) == ("Renamed", 50, True, "biddano-app")
+    assert (row.name, row.per_second, row.is_active, row.settings["project_id"]) == ("Renamed", 50, True, "biddano-app")
     assert google.result.message in said(answer)
     with scope(cast.workspace):
         assert json.loads(row.credentials)["project_id"] == "biddano-app"
@@ -244,7 +250,7 @@ def test_new_credentials_of_a_connection_in_use_replace_the_former_ones_only_if_
     google.answers(ok=True)
     cast.client("admin").post(url(cast, fcm), fields)
     row = only(cast)
-    assert (row.is_active, row.project_id, row.check_ok) == (True, "wrong-app", True)
+    assert (row.is_active, row.settings["project_id"], row.check_ok) == (True, "wrong-app", True)
     with scope(cast.workspace):
         changed = AuditEntry.objects.get(action="connection credentials replaced").changes
     assert changed["project_id"] == ["biddano-app", "wrong-app"]
@@ -277,7 +283,7 @@ def test_a_sandbox_that_is_not_running_is_a_sentence(cast, settings):
 # --- testing, switching, replacing ------------------------------------------------------------------------
 def test_test_connection_says_what_google_said(cast, fcm, monkeypatch):
     verdict = CheckResult(False, "Google refused the service account: invalid_grant: Invalid JWT Signature.", "X")
-    monkeypatch.setattr(connections.fcm, "check", lambda account: verdict)
+    monkeypatch.setattr(sdk, "check", lambda account: verdict)
     answer = cast.client("admin").post(url(cast, fcm, "test/"))
     assert said(answer) == verdict.message
     html = cast.client("owner").get(url(cast, fcm)).content.decode()
@@ -294,10 +300,10 @@ def test_the_answer_about_an_account_that_was_replaced_during_the_test_is_not_ke
             connections.store_account(Connection.objects.get(), key_file(project_id="other-app"))
         return CheckResult(True, "Connected.")
 
-    monkeypatch.setattr(connections.fcm, "check", replaced_meanwhile)
+    monkeypatch.setattr(sdk, "check", replaced_meanwhile)
     answer = cast.client("admin").post(url(cast, fcm, "test/"))
     row = only(cast)
-    assert (row.project_id, row.checked_at, row.check_ok) == ("other-app", None, None)
+    assert (row.settings["project_id"], row.checked_at, row.check_ok) == ("other-app", None, None)
     assert said(answer) == connections.CHANGED_MEANWHILE
 
 
@@ -359,7 +365,7 @@ def test_a_connection_that_a_run_needs_is_not_deleted(cast, connected):
 
 # --- the secret stays one --------------------------------------------------------------------------------
 def test_the_private_key_is_in_no_answer_and_in_no_audit_entry(cast, key_file, private_key, no_leak, monkeypatch):
-    monkeypatch.setattr(connections.fcm, "check", lambda account: CheckResult(True, "Connected to Google."))
+    monkeypatch.setattr(sdk, "check", lambda account: CheckResult(True, "Connected to Google."))
     client = cast.client("owner")
     client.post(cast.url(f"{LIST}add/"), {"name": "Live", "per_second": "9", "key_text": key_file()})
     row = only(cast)
@@ -398,7 +404,11 @@ def test_credentials_sealed_for_another_workspace_are_not_used(cast, fcm):
         sealed = Connection.objects.get(pk=fcm.pk).sealed
     with scope(cast.other_workspace):
         Connection.objects.create(
-            workspace=cast.other_workspace, name="Stolen", project_id="biddano-app", sealed=sealed, provider="fcm"
+            workspace=cast.other_workspace,
+            name="Stolen",
+            settings={"project_id": "biddano-app"},
+            sealed=sealed,
+            provider="fcm",
         )
         stolen = Connection.objects.get()
     page = cast.client("other_owner").get(f"/w/{cast.other_workspace.slug}/admin/{LIST}{stolen.pk}/change/")

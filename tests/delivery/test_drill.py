@@ -114,7 +114,7 @@ def test_it_spares_everybody_else_and_lets_them_go_on(cast, sending, process, pr
 def test_it_is_refused(cast, sending, process, reason):
     with scope(cast.workspace):
         if reason == "real phones":
-            Connection.objects.update(provider=Connection.Provider.FCM)
+            Connection.objects.update(provider="fcm")
         if reason == "paused":
             plan.pause(sending, by=cast.owner)
         if reason == "nobody works":
@@ -154,7 +154,7 @@ def test_the_button_is_offered_while_the_run_sends_to_the_sandbox(cast, sending)
     assert "Kill it now" in page(cast, sending)
     assert "Kill it now" not in page(cast, sending, "viewer")
     with scope(cast.workspace):
-        Connection.objects.update(provider=Connection.Provider.FCM)
+        Connection.objects.update(provider="fcm")
     assert "drill" not in progress(cast, sending)["can"]
     assert "Kill it now" not in page(cast, sending)
 

@@ -15,7 +15,7 @@ from delivery.engine.outcomes import OutcomeReader
 from delivery.engine.work import ShardWorker
 from delivery.models import Message, Pace, Shard
 from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm import FcmSender
+from delivery.providers.fcm.sender import FcmSender
 from tenants.scope import scope
 from tests.story import add_people, received, run_to_the_end
 
@@ -129,7 +129,7 @@ def test_a_missed_run_leaves_its_campaign_planned_if_the_next_one_is(cast, serie
 
 def test_a_series_goes_on_after_a_run_that_could_not_start(cast, series, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(pipeline, "active_connection", lambda campaign: 1 / 0)
+        broken.setattr(Campaign, "connection_in_use", lambda campaign: 1 / 0)
         for _ in range(pipeline.MAX_ATTEMPTS):
             pipeline.tick(series.intended_at)
     with scope(cast.workspace):

@@ -177,7 +177,7 @@ def test_a_page_in_the_sandboxs_place_is_a_silent_sandbox(cast, connected, setti
 
 
 def test_a_sandbox_that_lost_its_memory_says_what_to_do(cast, connected, sandbox):
-    stranger = sandbox.key_file("somebody-else").replace("somebody-else", connected.project_id)
+    stranger = sandbox.key_file("somebody-else").replace("somebody-else", connected.settings["project_id"])
     with scope(cast.workspace):
         connections.store_account(connected, stranger)
     answer = received(cast)
@@ -185,7 +185,7 @@ def test_a_sandbox_that_lost_its_memory_says_what_to_do(cast, connected, sandbox
     assert "Connect the sandbox again" in answer.json()["problem"]
 
 
-@pytest.mark.parametrize("change", [{"is_active": False}, {"provider": Connection.Provider.FCM}])
+@pytest.mark.parametrize("change", [{"is_active": False}, {"provider": "fcm"}])
 def test_without_an_active_sandbox_the_wall_explains_itself(cast, connected, change):
     with scope(cast.workspace):
         Connection.objects.update(**change)

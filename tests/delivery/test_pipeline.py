@@ -14,7 +14,7 @@ from delivery.engine import dispatch, pace, pipeline, record, statements, work
 from delivery.engine.statements import is_postgresql
 from delivery.models import Message, Pace, Shard
 from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm import FcmSender
+from delivery.providers.fcm.sender import FcmSender
 from delivery.providers.http2 import CurlTransport
 from tenants.models import Connection
 from tenants.scope import scope
@@ -346,7 +346,7 @@ def test_an_error_in_the_middle_costs_no_answer_either(cast, connected, sandbox,
 def test_answers_are_taken_while_the_database_is_away(cast, connected, sandbox, prepared, monkeypatch):
     """It is away for longer than the transport waits for an answer (all times a tenth of the real ones)."""
     run = prepared(600)
-    monkeypatch.setattr(connections, "CurlTransport", lambda: CurlTransport(timeout_secs=1.5))
+    monkeypatch.setattr("delivery.providers.fcm.provider.CurlTransport", lambda: CurlTransport(timeout_secs=1.5))
     monkeypatch.setattr(work, "DATABASE_PAUSES_SECS", (0.02, 0.1, 0.3, 0.5, 0.9))
     monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
     sandbox.settings(latency_ms=[50, 100])

@@ -4,6 +4,7 @@ the rows, and the sandbox's log agrees."""
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -24,9 +25,10 @@ from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Content, Endpoint, Run
 from delivery import decisions
 from delivery.connections import connect_sandbox
-from delivery.engine import installation, leases, outcomes, pipeline, record
+from delivery.engine import installation, leases, pipeline, record
 from delivery.engine.work import ShardWorker
 from delivery.models import Installation, Message, Pace, Reach, Shard
+from delivery.providers.fcm.provider import Fcm
 from pushpilot.lib.signing import read_reference
 from tenants.models import Connection, User
 from tenants.scope import every_workspace, scope
@@ -290,7 +292,9 @@ class RunMachine(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_no_order_of_events_unbalances_an_account(sandbox, settings, monkeypatch):
     settings.SEND_UNDO = timedelta()
-    monkeypatch.setattr(outcomes, "MAX_RETRIES", 2)  # who is never available is refused in the end
+    monkeypatch.setattr(
+        Fcm, "manners", replace(Fcm.manners, retries_most=2)
+    )  # who is never available is refused in the end
     RunMachine.sandbox = sandbox
     run_state_machine_as_test(RunMachine, settings=PROFILE)
 

@@ -12,7 +12,7 @@ from delivery import phones
 from delivery.admin.run import figures
 from delivery.connections import account_of
 from delivery.models import Message
-from delivery.providers.fcm import build_message
+from delivery.providers.fcm.message import build_message
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.campaigns.console import FORM, preview, written
@@ -57,11 +57,9 @@ def test_the_preview_of_web_push_holds_what_the_browser_shows(cast):
     web |= {"icon_url": "https://x.test/i.png", "image_url": "https://x.test/a.png"}
     answer = preview(cast, **{**FORM, **web}).json()
     assert answer["channel"] == "web_push"
-    shown = answer["message"]["webpush"]
-    assert shown["fcm_options"] == {"link": "https://x.test/sale"}
-    assert (shown["notification"]["icon"], shown["notification"]["image"]) == (
-        "https://x.test/i.png", "https://x.test/a.png"
-    )  # fmt: skip
+    shown = answer["message"]
+    assert (shown["site"], shown["buttons"], shown["is_silent"]) == ("https://x.test/sale", ["Shop"], False)
+    assert (shown["icon_url"], shown["image_url"]) == ("https://x.test/i.png", "https://x.test/a.png")
 
 
 def test_the_phones_of_the_sandbox_draw_a_data_message_as_an_app_would():

@@ -15,7 +15,8 @@ from delivery.engine import pipeline, reach, record
 from delivery.engine.breaker import HANDFUL
 from delivery.models import Message, Reach, Shard
 from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm import REMEDIES, FcmSender
+from delivery.providers.fcm.codes import REMEDIES
+from delivery.providers.fcm.sender import FcmSender
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
 from tests.delivery.test_run_pages import lines, page, press, progress
@@ -238,7 +239,7 @@ def test_other_credentials_are_tried_anew(cast, connected, one_iphone, keyless, 
     go(one_iphone)
     keyless()
     with scope(cast.workspace):
-        connections.store_account(connected, sandbox.key_file(connected.project_id))
+        connections.store_account(connected, sandbox.key_file(connected.settings["project_id"]))
     assert not known()
     assert run_to_the_end(one_iphone).tally == {"accepted": 400}
 
@@ -246,7 +247,7 @@ def test_other_credentials_are_tried_anew(cast, connected, one_iphone, keyless, 
 def test_a_late_answer_says_nothing_about_credentials_that_came_since(cast, connected, sandbox):
     with scope(cast.workspace):
         seen = type(connected).objects.get(pk=connected.pk)
-        connections.store_account(connected, sandbox.key_file(connected.project_id))
+        connections.store_account(connected, sandbox.key_file(connected.settings["project_id"]))
         reach.learn(seen, {"android": None}, timezone.now())
         assert not reach.proven(connected)
         reach.learn(type(connected).objects.get(pk=connected.pk), {"android": None}, timezone.now())

@@ -14,6 +14,7 @@ from delivery.admin.run import retries, standing, throughput
 from delivery.admin.run.throughput import Limit, eta_secs, limit_of, recent_rate
 from delivery.engine import installation, leases, pace
 from delivery.models import Heartbeat, Installation, Message, Pace, Shard
+from delivery.providers.fcm.provider import Fcm
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.delivery.test_run_pages import notices, page, progress
@@ -187,8 +188,8 @@ def test_the_last_retry_is_foreseen_and_a_pause_offered_for_what_is_unknown(cast
     with scope(cast.workspace):
         Message.objects.update(reason=Reason.RETRY_SCHEDULED, due_at=due, retries=5)
         Shard.objects.update(not_before=due, tally={"unknown": 1})
-    assert retries.longest_wait(5) == timedelta(seconds=1.15 * (320 + 640))
-    over = f"{(due + retries.longest_wait(5)).astimezone(cast.workspace.zone):%H:%M}"
+    assert retries.longest_wait(Fcm.manners, 5) == timedelta(seconds=1.15 * (320 + 640))
+    over = f"{(due + retries.longest_wait(Fcm.manners, 5)).astimezone(cast.workspace.zone):%H:%M}"
     said = notices(progress(cast, run))
     assert f"Each is tried at most 8 times, until about {over}. Pause the run to decide about the unknown now." in said
 

@@ -18,7 +18,8 @@ from django.utils import timezone
 from campaigns.models import Run
 from delivery import connections
 from delivery.engine import pipeline
-from delivery.providers.fcm import FcmSender, account
+from delivery.providers.fcm import account
+from delivery.providers.fcm.sender import FcmSender
 from pushpilot.lib.redaction import SecretsHidden, without_secrets
 from tenants import invitations, keys, secrets
 from tenants.models import ApiKey, Connection
@@ -57,7 +58,7 @@ def test_a_dump_of_everything_holds_no_secret(cast, connected, secret, mailoutbo
         call_command("dumpdata", "--all", stdout=dump)
     assert shown([*secret, "JBSWY3DPEHPK3PXP", "correct horse"], dump.getvalue()) == []
     [row] = [row for row in json.loads(dump.getvalue()) if row["model"] == "tenants.connection"]
-    assert (row["fields"]["sealed"], row["fields"]["project_id"]) == ("", connected.project_id)
+    assert (row["fields"]["sealed"], row["fields"]["settings"]) == ("", connected.settings)
 
 
 # --- error reports ---------------------------------------------------------------------------------------------
@@ -76,7 +77,8 @@ def test_an_error_report_shows_no_credentials(cast, connected, secret, settings,
 
 def test_an_error_report_shows_nothing_of_a_form_with_a_key_file(cast, secret, settings, monkeypatch):
     settings.DEBUG = True
-    monkeypatch.setattr(connections, "parse_account", broken)
+    monkeypatch.setattr(account, "load_pem_private_key", broken)
+    monkeypatch.setattr(account, "_check_private_key", lambda pem: account.load_pem_private_key(pem))
     client = cast.client("owner")
     client.raise_request_exception = False
     with scope(cast.workspace):

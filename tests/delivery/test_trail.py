@@ -8,8 +8,8 @@ import pytest
 
 from campaigns import plan
 from campaigns.models import Run
-from delivery import connections
 from delivery.providers.base import CheckResult
+from delivery.providers.fcm import sdk
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.story import add_people
@@ -56,7 +56,7 @@ def test_a_send_that_is_undone_then_hurried_stopped_and_ended_leaves_each_step(c
 
 
 def test_new_credentials_are_in_the_trail_without_the_secret(cast, connected, monkeypatch):
-    monkeypatch.setattr(connections.fcm, "check", lambda account: CheckResult(True, "Connected to Google."))
+    monkeypatch.setattr(sdk, "check", lambda account: CheckResult(True, "Connected to Google."))
     with scope(cast.workspace):
         key = json.loads(connected.credentials)
     connected.provider = "fcm"

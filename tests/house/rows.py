@@ -45,7 +45,10 @@ def _key(workspace: Workspace, made: Rows, mark: str) -> ApiKey:
 
 def _connection(workspace: Workspace, made: Rows, mark: str) -> Connection:
     connection = Connection(
-        workspace=workspace, name=f"Sandbox {mark}".strip(), provider="fcm_sandbox", project_id="sandbox-p"
+        workspace=workspace,
+        name=f"Sandbox {mark}".strip(),
+        provider="fcm_sandbox",
+        settings={"project_id": "sandbox-p"},
     )
     connection.credentials = json.dumps({"type": "service_account", "project_id": "sandbox-p"})
     connection.save()

@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from delivery.providers.fcm import FcmAccount
+from delivery.providers.fcm.account import FcmAccount
 
 ROOT = Path(__file__).resolve().parents[2]
 

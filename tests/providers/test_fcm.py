@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from delivery.providers.base import CredentialsRefused, Outcome, ProviderUnreachable, Verdict
-from delivery.providers.fcm import FcmAccount, FcmSender, build_message, check, envelope, interpret
-from delivery.providers.fcm.account import AccessToken
+from delivery.providers.fcm.account import AccessToken, FcmAccount
+from delivery.providers.fcm.message import build_message, envelope
 from delivery.providers.fcm.sandbox import replies
+from delivery.providers.fcm.sdk import check
+from delivery.providers.fcm.sender import FcmSender, interpret
 from delivery.providers.http2 import Answer, CurlTransport, Failure
 from tests.providers.portal import PAGES, portal
 from tests.providers.sandbox_server import Sandbox

@@ -12,15 +12,10 @@ from hypothesis import strategies as st
 from campaigns.channels.payload import PayloadTemplate, slot
 from campaigns.channels.push.channel import AppPush
 from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm import (
-    FcmAccount,
-    FcmSender,
-    build_message,
-    check_message,
-    envelope,
-    expiry,
-    send_with_sdk,
-)
+from delivery.providers.fcm.account import FcmAccount
+from delivery.providers.fcm.message import build_message, envelope, expiry
+from delivery.providers.fcm.sdk import check_message, send_with_sdk
+from delivery.providers.fcm.sender import FcmSender
 from delivery.providers.http2 import CurlTransport
 from tests.providers.sandbox_server import Sandbox
 

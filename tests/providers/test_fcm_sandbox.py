@@ -13,7 +13,7 @@ import jwt
 import pytest
 import requests
 
-from delivery.providers.fcm import FcmAccount
+from delivery.providers.fcm.account import FcmAccount
 from delivery.providers.fcm.sandbox.log import BODIES_KEPT, Store
 from tests.providers.sandbox_server import ROOT, Sandbox, free_port, post, running_sandbox, send, to
 

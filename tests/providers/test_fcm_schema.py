@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from delivery.providers.fcm import FcmAccount
+from delivery.providers.fcm.account import FcmAccount
 from delivery.providers.fcm.sandbox import schema
 from tests.providers.sandbox_server import Sandbox, send, to
 

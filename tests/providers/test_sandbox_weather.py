@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm import FcmAccount
+from delivery.providers.fcm.account import FcmAccount
 from delivery.providers.fcm.sender import FcmSender
 from delivery.providers.http2 import CurlTransport
 from tests.faults.proxy import running_proxy

@@ -78,7 +78,7 @@ def world(cast, secret) -> World:
     sends = {name: make_sent(cast.workspace, count) for name in ("good", "gone", "topic", "contact gone")}
     sends["foreign"] = theirs
     sandbox = Connection.objects.create(
-        workspace=cast.workspace, name="Sandbox", provider=Connection.Provider.FCM_SANDBOX, is_active=False
+        workspace=cast.workspace, name="Sandbox", provider="fcm_sandbox", is_active=False
     )
     Run.objects.filter(workspace=cast.workspace).update(connection=sandbox)
     gone_refs = [sends["gone"].ref(number) for number in range(count)]

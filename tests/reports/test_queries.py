@@ -88,7 +88,7 @@ def test_active_campaigns_are_scheduled_running_or_paused(w):
 
 def test_connected_applications_are_active_connections(w):
     for name, active in (("old", False), ("live", True)):
-        row = Connection(workspace=w, name=name, is_active=active)
+        row = Connection(workspace=w, name=name, provider="fcm", is_active=active)
         row.credentials = "{}"
         row.save()
     assert queries.connected_applications_count(w) == 1

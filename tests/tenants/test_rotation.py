@@ -23,7 +23,7 @@ def connection_in(workspace: Workspace, key: str, settings) -> Connection:
     settings.ENCRYPTION_KEYS = [key]
     Connection._meta.get_field("sealed").__dict__.pop("f", None)  # a process keeps the keys that it started with
     with scope(workspace):
-        made = Connection(workspace=workspace, name="Live", is_active=False)
+        made = Connection(workspace=workspace, name="Live", provider="fcm", is_active=False)
         made.credentials = SECRET
         made.save()
     return made

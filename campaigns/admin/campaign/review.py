@@ -30,7 +30,7 @@ from campaigns.audience import selection
 from campaigns.audience.reasons import EXPLANATIONS, FAILED, UNSURE, Reason
 from campaigns.audience.segments import RuleError
 from campaigns.channels import registry
-from campaigns.content.lint import Finding, active_connection, lint
+from campaigns.content.lint import Finding, lint
 from campaigns.content.rewrite import open_runs
 from campaigns.models import Campaign, Content, Run
 from campaigns.schedule import series
@@ -238,7 +238,7 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "errors": [finding for finding in findings if finding.is_error],
         "warnings": [finding for finding in findings if not finding.is_error and not finding.is_note],
         "notes": _notes(findings),
-        "connection": active_connection(campaign),
+        "connection": campaign.connection_in_use(),
         "button": _button(campaign, ready),
         "undo_secs": undo_secs(),
         "edit_link": reverse("admin:campaigns_campaign_change", args=[campaign.pk]) + "?edit=1",

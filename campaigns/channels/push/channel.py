@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import timedelta
+from typing import Any
 
 from campaigns.channels.base import Channel, Message, Problem
 from campaigns.channels.push import platforms, schema, topics
@@ -51,6 +52,17 @@ class Push(Channel):
 
     def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Problem]:
         return platforms.ignored(message, tuple(platforms.PLATFORMS) if among is None else among)
+
+    def preview(self, message: Message) -> dict[str, Any]:
+        link = str(message.get("deep_link") or "")
+        return {
+            **super().preview(message),
+            "icon_url": message.get("icon_url") or "",
+            "buttons": [str(button.get("text") or "") for button in message.get("buttons") or ()],
+            "site": link if link.startswith("https://") else "",  # what a browser opens
+            "is_silent": bool(message.get("silent")),
+            "drawn_by": "app" if message.get("data_only") else "system",
+        }
 
     def size(self, message: Message) -> int:
         return schema.payload_bytes(message)

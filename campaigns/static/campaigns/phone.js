@@ -7,23 +7,17 @@ function text(root, selector, value) {
   for (const node of root.querySelectorAll(selector)) node.textContent = value;
 }
 
-// What is shown, wherever the message carries it: a data message has no notification of its own.
-function textsOf(message) {
-  return message.notification || message.apns?.payload?.aps?.alert || {};
-}
-
 function draw(root, answer) {
   const { message } = answer;
-  const shown = textsOf(message);
-  text(root, "[data-title]", shown.title || "");
-  text(root, "[data-body]", shown.body || "");
+  text(root, "[data-title]", message.title);
+  text(root, "[data-body]", message.body);
   const note = root.querySelector("[data-note]");
-  note.hidden = answer.silent;
-  note.dataset.drawn = message.notification ? "system" : "app";
-  root.querySelector("[data-silent]").hidden = !answer.silent;
-  drawPicture(root.querySelector("[data-image]"), message.webpush?.notification?.image);
-  drawPicture(root.querySelector("[data-icon]"), message.webpush?.notification?.icon);
-  if (!message.webpush?.notification?.image) root.querySelector("[data-image-problem]").hidden = true;
+  note.hidden = message.is_silent;
+  note.dataset.drawn = message.drawn_by;
+  root.querySelector("[data-silent]").hidden = !message.is_silent;
+  drawPicture(root.querySelector("[data-image]"), message.image_url);
+  drawPicture(root.querySelector("[data-icon]"), message.icon_url);
+  if (!message.image_url) root.querySelector("[data-image-problem]").hidden = true;
   drawButtons(root, message);
   drawLink(root, message);
   drawSize(root, answer);
@@ -48,7 +42,7 @@ function drawPicture(image, address) {
 
 // phone.css shows them only where the device does: a browser two, Android none unless the app draws the message.
 function drawButtons(root, message) {
-  const names = [1, 2, 3].map((number) => message.data?.[`pp_button_${number}_text`]).filter(Boolean);
+  const names = message.buttons.filter(Boolean);
   const box = root.querySelector("[data-actions]");
   box.replaceChildren(...names.map((name) => {
     const button = document.createElement("span");
@@ -60,12 +54,11 @@ function drawButtons(root, message) {
 }
 
 function drawLink(root, message) {
-  const link = message.data?.pp_link || "";
+  const link = message.deep_link;
   const opens = root.querySelector("[data-opens]");
   opens.textContent = `A tap opens ${link}`;
   opens.hidden = !link;
-  const web = message.webpush?.fcm_options?.link || "";
-  text(root, "[data-site]", /^https:\/\/([^/?#]+)/.exec(web)?.[1] || "www.your-shop.example");
+  text(root, "[data-site]", /^https:\/\/([^/?#]+)/.exec(message.site)?.[1] || "www.your-shop.example");
 }
 
 function drawSize(root, answer) {

@@ -31,7 +31,7 @@ def groups_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
         shown.append(
             {
                 "code": row["code"], "n": row["n"], "label": reason.label, "slug": reason.slug,
-                "meaning": meaning(reason, row["code"]),
+                "meaning": meaning(run, reason, row["code"]),
                 "examples": [examples[pk] for pk in row["ids"] if pk in examples],
             }
         )  # fmt: skip

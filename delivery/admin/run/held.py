@@ -13,7 +13,7 @@ from delivery.admin.run.standing import Notice
 from delivery.decisions import QUIET
 from delivery.engine.record import Tally, add
 from delivery.models import Reach, Shard
-from delivery.providers.fcm import REMEDIES
+from delivery.providers.registry import provider_of
 from pushpilot.lib.words import counted
 from tenants.models import Connection
 
@@ -63,7 +63,8 @@ def _words(hold: Reach, run: Run, count: int, now: datetime) -> str:
 def said(hold: Reach) -> str:
     """What is wrong with a held platform, and the remedy."""
     name = dict(registry.platforms())[hold.platform]
-    return f"{name} refuses the provider ({hold.code}). {REMEDIES.get(hold.platform, '')}"
+    remedy = provider_of(hold.connection.provider).remedies.get(hold.platform, "")
+    return f"{name} refuses the provider ({hold.code}). {remedy}"
 
 
 def of_connection(connection: Connection) -> list[str]:

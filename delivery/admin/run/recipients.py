@@ -167,7 +167,7 @@ def _row(message: Message, run: Run, later: list[str]) -> dict[str, Any]:
         "endpoint": message.endpoint,
         "reason": reason,
         "tone": _tone(reason),
-        "code_meaning": meaning(reason, message.error_code) if message.error_code else "",
+        "code_meaning": meaning(run, reason, message.error_code) if message.error_code else "",
         "later": later,
     }
 

@@ -9,8 +9,10 @@ from django.db.models import Max, Min
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Run
-from delivery.engine.outcomes import CLEAN_WAIT_SECS, JITTER, MAX_RETRIES
+from delivery.engine.outcomes import JITTER
 from delivery.models import Message
+from delivery.providers.base import Manners
+from delivery.providers.registry import provider_of
 
 LOOKED_FOR_EVERY_SECS = 5
 
@@ -21,17 +23,21 @@ def over_at(run: Run) -> datetime | None:
 
     Reads every row of the run, 0.1 s per million, so open pages share the answer for some seconds.
     """
+    if run.connection is None:
+        return None
+    manners = provider_of(run.connection.provider).manners
     key = f"run-retries:{run.pk}:{run.epoch}"
     kept: tuple[datetime | None] | None = cache.get(key)
     if kept is None:
         rows = Message.objects.filter(run=run, reason=Reason.RETRY_SCHEDULED)
         found = rows.aggregate(due=Max("due_at"), least=Min("retries"))
-        kept = (found["due"] + longest_wait(found["least"]) if found["least"] else None,)
+        kept = (found["due"] + longest_wait(manners, found["least"]) if found["least"] else None,)
         cache.set(key, kept, timeout=LOOKED_FOR_EVERY_SECS)
     (last,) = kept
     return min(last, run.ends_at) if last and run.ends_at else last
 
 
-def longest_wait(retries: int) -> timedelta:
+def longest_wait(manners: Manners, retries: int) -> timedelta:
     """From the try that comes next to the last one, for a row that was tried so often in vain: doubled waits."""
-    return timedelta(seconds=sum(JITTER) / 2 * CLEAN_WAIT_SECS * sum(2**n for n in range(retries, MAX_RETRIES - 1)))
+    doubled = sum(2**n for n in range(retries, manners.retries_most - 1))
+    return timedelta(seconds=sum(JITTER) / 2 * manners.retry_wait_secs * doubled)

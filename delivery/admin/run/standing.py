@@ -16,8 +16,8 @@ from delivery.admin.run import retries
 from delivery.admin.run.throughput import Limit
 from delivery.engine import installation, pace
 from delivery.engine.heartbeat import SILENT
-from delivery.engine.outcomes import MAX_RETRIES
 from delivery.models import Heartbeat, Shard
+from delivery.providers.registry import provider_of
 from pushpilot.lib.words import counted
 from tenants.models import AuditEntry
 
@@ -188,9 +188,10 @@ def _only_retries(run: Run, shards: list[Shard], now: datetime) -> Notice | None
     due = _clock(min(shard.not_before for shard in left), run)
     until = retries.over_at(run)
     text = f"Only retries are left; the next ones are due at {due}."
-    if until:
+    if until and run.connection is not None:
+        most = provider_of(run.connection.provider).manners.retries_most
         over = f"{until.astimezone(run.workspace.zone):%H:%M}"
-        text = f"{text} Each is tried at most {MAX_RETRIES} times, until about {over}."
+        text = f"{text} Each is tried at most {most} times, until about {over}."
     if any(shard.tally.get(Reason.UNKNOWN.slug) for shard in shards):
         text = f"{text} Pause the run to decide about the unknown now."
     return Notice("info", "timer", text)

@@ -13,7 +13,8 @@ from google.auth import exceptions as google_errors
 from google.auth.transport.requests import Request as GoogleRequest
 from google.oauth2 import service_account
 
-from delivery.providers.base import CredentialsRefused, Json, ProviderUnreachable
+from campaigns.channels.payload import Json
+from delivery.providers.base import CredentialsRefused, ProviderUnreachable
 
 GOOGLE_FCM_URL = "https://fcm.googleapis.com"
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an address)
@@ -60,6 +61,11 @@ class FcmAccount:
     def client_email(self) -> str:
         """Whose key this is; fit to be shown."""
         return str(self.service_account["client_email"])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a connection may show of it."""
+        return {"project_id": self.project_id, "account": self.client_email}
 
     @property
     def is_sandbox(self) -> bool:

@@ -28,12 +28,7 @@ _KNOWN = {
     (403, "SENDER_ID_MISMATCH"): Verdict.WRONG_SENDER,
     (401, "THIRD_PARTY_AUTH_ERROR"): Verdict.PLATFORM_BROKEN,
 }
-REMEDIES = {
-    "ios": "Upload the APNs key in the Firebase console: Project settings → Cloud Messaging → Apple app configuration.",
-    "web": "Check the web push certificate in the Firebase console: Project settings → Cloud Messaging.",
-}
-"""Platforms that FCM reaches through somebody else's push service, and what to do if that refuses FCM."""
-
+TOO_FAST = frozenset({"QUOTA_EXCEEDED", "HTTP_429", "RESOURCE_EXHAUSTED"})
 _TARGET_FIELDS = frozenset({"message.token", "message.fid"})
 
 
@@ -129,6 +124,7 @@ def interpret(answer: Answer) -> Outcome:
         code,
         detail=_text(error.get("message")) or f"HTTP {answer.status} without an explanation",
         retry_after_secs=_wait_secs(verdict, answer.retry_after_secs),
+        is_throttled=verdict is Verdict.LATER and code in TOO_FAST,
     )
 
 

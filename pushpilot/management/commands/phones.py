@@ -15,6 +15,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from delivery.phones import PhonesSilent
+from delivery.providers.fcm.provider import FcmSandbox
 from reports import sandbox_phones
 from tenants.models import Connection
 from tenants.scope import every_workspace
@@ -47,7 +48,7 @@ class Command(BaseCommand):
     def round(self, places: Places, stop: threading.Event) -> bool:
         """Report what has arrived, in each workspace that sends through the sandbox. False if a log cannot be read."""
         with every_workspace():
-            sandboxes = Connection.objects.filter(is_active=True, provider=Connection.Provider.FCM_SANDBOX)
+            sandboxes = Connection.objects.filter(is_active=True, provider=FcmSandbox.key)
             connections = list(sandboxes.select_related("workspace"))
         silent = 0
         for connection in connections:
@@ -77,11 +78,11 @@ class Places:
             self._places = {}
 
     def of(self, connection: Connection) -> int:
-        return self._places.get(connection.project_id, 0)
+        return self._places.get(connection.settings["project_id"], 0)
 
     def keep(self, connection: Connection, place: int) -> None:
-        if self._places.get(connection.project_id) == place:
+        if self._places.get(connection.settings["project_id"]) == place:
             return
-        self._places[connection.project_id] = place
+        self._places[connection.settings["project_id"]] = place
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_bytes(msgspec.json.encode(self._places))

@@ -53,7 +53,7 @@ def _word_cell(world: World, role: str, key: str, secret: str, proof: str, whose
         return answer
 
     def before() -> None:
-        provider = Connection.Provider.FCM if "live" in proof else Connection.Provider.FCM_SANDBOX
+        provider = "fcm" if "live" in proof else "fcm_sandbox"
         with every_workspace():
             Connection.objects.filter(pk=rows[Connection].pk).update(provider=provider)
 

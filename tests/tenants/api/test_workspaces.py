@@ -212,7 +212,7 @@ def test_whoever_is_signed_in_may_found_a_workspace(ashas, asha):
 def test_a_founded_workspace_starts_with_a_sandbox(ashas, sandbox):
     ashas.post("/workspaces", name="FreshCart")
     with scope(Workspace.objects.get()):
-        assert Connection.objects.get(is_active=True).provider == Connection.Provider.FCM_SANDBOX
+        assert Connection.objects.get(is_active=True).provider == "fcm_sandbox"
 
 
 def test_a_workspace_is_founded_while_no_sandbox_answers(ashas, settings):

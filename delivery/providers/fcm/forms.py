@@ -1,0 +1,63 @@
+"""The key file on the connection page."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
+
+from delivery.providers.base import CredentialsForm
+from delivery.providers.fcm.account import KEY_FILE_LIMIT_BYTES
+
+# What people still have from before 2024: FCM's server keys and the web API keys that they are confused with.
+_LEGACY_KEY = re.compile(r"AAAA[\w-]{7}:[\w-]{100,200}|AIza[\w-]{35}", re.ASCII)
+
+
+class SecretTextarea(UnfoldAdminTextareaWidget):
+    """Forgets what was typed: a form with an error must not send a private key back."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+class KeyFileForm(CredentialsForm):
+    """A service account, pasted or as a file."""
+
+    nothing = "paste the service-account JSON, or upload the file."
+
+    key_text = forms.CharField(
+        label="Service-account JSON",
+        required=False,
+        strip=True,
+        widget=SecretTextarea(
+            {
+                "placeholder": '{ "type": "service_account", … }',
+                "rows": 6,
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "class": "connection-key",
+            }
+        ),
+        help_text="Firebase console → Project settings → Service accounts → Generate new private key. "
+        "Paste the whole file; it is encrypted before it is stored and never shown again.",
+    )
+    key_file = forms.FileField(
+        label="…or upload the file",
+        required=False,
+        widget=UnfoldAdminFileFieldWidget({"accept": ".json,application/json"}),
+    )
+
+    def secret_field(self) -> str:
+        return "key_file" if self.cleaned_data.get("key_file") else "key_text"
+
+    def secret(self) -> str:
+        upload, text = self.cleaned_data.get("key_file"), str(self.cleaned_data.get("key_text") or "")
+        if upload and text:
+            raise ValueError("paste the JSON or upload the file, not both.")
+        if upload:
+            text = upload.read(KEY_FILE_LIMIT_BYTES + 1).decode("utf-8-sig", "replace")
+        if _LEGACY_KEY.fullmatch(text.strip()):
+            text = '{"server_key": ""}'  # the same sentence as for the JSON of an old integration
+        return text
