@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ("pushpilot.lib", "tenants", "campaigns", "delivery", "reports", "pushpilot")
+LAYERS = (
+    "pushpilot.lib",
+    "tenants",
+    "campaigns.channels",
+    "campaigns",
+    "delivery.providers",
+    "delivery",
+    "reports",
+    "pushpilot",
+)
 
 
 def committed_files(root: Path = ROOT) -> list[Path]:

@@ -1,5 +1,6 @@
-"""The import order: pushpilot.lib ← tenants ← campaigns ← delivery ← reports ← pushpilot. Imports follow it, and so do
-the names by which layers call each other's pages, templates, scripts and styles."""
+"""The import order: each layer of LAYERS, a module imports its own and those to its left. The names by which layers call
+each other's pages, templates, scripts and styles follow it too.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.once
 
 _DOTTED = re.compile(rf"({'|'.join(sorted({layer.split('.')[0] for layer in LAYERS}))})(\.\w+)+", re.ASCII)
 _SIGNAL = re.compile(r"(pre|post|m2m)_\w+|request_(started|finished)|setting_changed|user_logged_\w+|Signal|receiver")
+# They know what can be said and how it is carried, and leave all book-keeping to the layers above.
+WITHOUT_DATABASE = ("campaigns.channels", "delivery.providers")
 # Only the root wiring names everyone: settings and the process commands.
 ROOT_LAYER = len(LAYERS) - 1
 
@@ -73,6 +76,8 @@ def faults(root: Path) -> list[str]:
                 if theirs is not None and theirs > own and (kind == "imports" or _is_real(name, names)):
                     found.append(f"{where}:{line} {kind} {name}, which lies to the right of {LAYERS[own]}.")
         for name, line in imported.items():
+            if LAYERS[own] in WITHOUT_DATABASE and (name.startswith("django.db") or name.endswith(".models")):
+                found.append(f"{where}:{line} imports {name}; {LAYERS[own]} knows no database.")
             if "signals" in name.split(".")[:-1] and _SIGNAL.fullmatch(name.rsplit(".", 1)[-1]):
                 found.append(f"{where}:{line} uses the signal {name}; call the verb instead.")
     return [*found, *_cycles(edges)]
@@ -130,6 +135,24 @@ def _tree(root: Path, **files: str) -> list[str]:
 
 def test_an_import_that_points_right_is_caught(tmp_path):
     assert "imports delivery.tasks" in _tree(tmp_path, campaigns__plan="import delivery.tasks")[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("campaigns__channels__sms__channel", "campaigns.plan"),
+        ("campaigns__channels__sms__channel", "delivery.providers"),
+        ("campaigns__plan", "delivery.providers.base"),
+        ("delivery__providers__twilio__sender", "delivery.engine"),
+    ],
+)
+def test_a_room_that_reaches_out_of_its_layer_is_caught(tmp_path, module, imported):
+    assert any(f"imports {imported}" in fault for fault in _tree(tmp_path, **{module: f"import {imported}"}))
+
+
+@pytest.mark.parametrize("imported", ["django.db", "tenants.models"])
+def test_a_channel_that_asks_the_database_is_caught(tmp_path, imported):
+    assert "knows no database" in _tree(tmp_path, campaigns__channels__sms__channel=f"import {imported}")[0]
 
 
 def test_an_import_inside_a_function_is_caught(tmp_path):
