@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 from ninja import Router
 
 from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
+from campaigns.channels.registry import channel_of
 from campaigns.contacts import endpoints
 from campaigns.contacts.consent import Word
 from campaigns.contacts.endpoints import Registration
@@ -290,6 +291,7 @@ def _moment(at: datetime, field: str, now: datetime) -> datetime:
 
 def _token(token: str) -> str:
     check_text(token, "token", 512, least=1)
-    if not token.isprintable() or " " in token:
-        raise OutOfBounds("bad_text", "token contains a blank or an invisible character; send it as Firebase gave it.")
-    return token
+    try:
+        return channel_of(APP_PUSH).check_address(token)
+    except ValueError as error:
+        raise OutOfBounds("bad_text", f"token {error}") from error

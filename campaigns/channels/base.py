@@ -112,7 +112,11 @@ class Channel:
     limit_bytes: ClassVar[int]
     """How large a message to one address may be, as `size` counts."""
     stale_after: ClassVar[timedelta | None] = None
-    """An address that was not seen for so long is retired; None: silence says nothing about it."""
+    """An address that was not seen for so long counts as silent for good; None: silence says nothing about it."""
+    retired_words: ClassVar[Mapping[str, str]] = {}
+    """Why an address is retired, in words: {the provider's code, or ours: words}."""
+    address_limit: ClassVar[int] = 512
+    """Characters; the column takes no more."""
 
     @cached_property
     def personal(self) -> tuple[str, ...]:
@@ -127,6 +131,14 @@ class Channel:
         """How large a message to this kind of address or broadcast may be, in bytes."""
         broadcast = self.broadcast(kind)
         return broadcast.limit_bytes if broadcast else self.limit_bytes
+
+    def check_address(self, value: str) -> str:
+        """The address as it is stored and compared. Raises ValueError with what is wrong and what to do."""
+        if not value or len(value) > self.address_limit:
+            raise ValueError(f"must have 1 to {self.address_limit} characters.")
+        if not value.isprintable() or " " in value:
+            raise ValueError("contains a blank or an invisible character; send it as you received it.")
+        return value
 
     def problems(self, message: Message) -> Iterator[Problem]:
         """What stops a message, through whichever door it came. Personalisation is judged by lint."""

@@ -16,6 +16,7 @@ from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from campaigns.channels import registry
 from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
 from campaigns.contacts import consent
 from campaigns.models import Contact, Endpoint, EndpointMove
@@ -24,21 +25,13 @@ from tenants.models import User, Workspace
 
 PUSH = (APP_PUSH, WEB_PUSH)
 QUIET = timedelta(days=30)  # an app that is in use registers its token at least monthly
-STALE = timedelta(days=270)  # FCM itself forgets an Android token that was silent for so long
 
 RETIRING, CHUNK = timedelta(seconds=15), 10_000
 
 STALE_REASON = "STALE_270_DAYS"
 REMOVED_REASON = "REMOVED_BY_APP"
 MISMATCH_REASON = "SENDER_ID_MISMATCH"  # of older versions: such an answer retires nobody any more
-# Why an endpoint is retired, in words; the first three are FCM's own codes.
-RETIRED_WORDS = {
-    "UNREGISTERED": "App removed or token expired",
-    MISMATCH_REASON: "Belongs to another Firebase project",
-    "INVALID_ARGUMENT": "Not a valid token",
-    STALE_REASON: "Not seen for 270 days",
-    REMOVED_REASON: "Signed out by the app",
-}
+_WORDS = {STALE_REASON: "Not seen for 270 days", REMOVED_REASON: "Signed out by the app"}
 _FIELDS = ("contact", "kind", "platform", "opted_in", "is_active", "retired_at", "retired_reason", "last_seen_at")
 
 
@@ -166,7 +159,8 @@ def _dead_since(endpoint: Endpoint) -> datetime | None:
     """A sighting before this moment does not overrule the retirement. None: any sighting overrules it."""
     if endpoint.retired_at is None or endpoint.retired_reason == MISMATCH_REASON:
         return None
-    return endpoint.retired_at - STALE if endpoint.retired_reason == STALE_REASON else endpoint.retired_at
+    silence = registry.channel_of(endpoint.channel).stale_after or timedelta()
+    return endpoint.retired_at - silence if endpoint.retired_reason == STALE_REASON else endpoint.retired_at
 
 
 def _renewed(endpoint: Endpoint, said: Registration, owner: Contact) -> Endpoint:
@@ -220,7 +214,7 @@ def health(workspace: Workspace, now: datetime) -> list[Health]:
     seen = Coalesce("last_seen_at", "created_at")
     age = Case(
         When(is_active=False, then=Value("retired")),
-        When(seen__lt=now - STALE, then=Value("stale")),
+        When(_is_stale(now), then=Value("stale")),
         When(seen__lt=now - QUIET, then=Value("quiet")),
         default=Value("fresh"),
     )
@@ -238,19 +232,34 @@ def health(workspace: Workspace, now: datetime) -> list[Health]:
     return sorted(found.values(), key=lambda one: (-one.active - one.retired.total(), one.channel, one.platform))
 
 
-def silent_since(workspace: Workspace, moment: datetime) -> QuerySet[Endpoint, Endpoint]:
-    """Endpoints in use that nobody has seen after `moment`; one that was never seen counts from when it was made."""
-    mine = Endpoint.objects.filter(workspace=workspace, is_active=True)
-    return mine.filter(Q(last_seen_at__lt=moment) | Q(last_seen_at=None, created_at__lt=moment))
+def retired_words() -> dict[str, str]:
+    """{reason: words} of why endpoints are retired, on any channel."""
+    return _WORDS | {code: words for one in registry.CHANNELS.values() for code, words in one.retired_words.items()}
+
+
+def _is_stale(now: datetime) -> Q:
+    """Not seen for longer than the channel allows; an endpoint that was never seen counts from when it was made."""
+    found = Q(pk__in=())
+    for channel in registry.CHANNELS.values():
+        if channel.stale_after is not None:
+            moment = now - channel.stale_after
+            is_silent = Q(last_seen_at__lt=moment) | Q(last_seen_at=None, created_at__lt=moment)
+            found |= Q(channel=channel.key) & is_silent
+    return found
+
+
+def stale(workspace: Workspace, now: datetime) -> QuerySet[Endpoint, Endpoint]:
+    """Endpoints in use that were silent for too long."""
+    return Endpoint.objects.filter(_is_stale(now), workspace=workspace, is_active=True)
 
 
 def retire_stale(workspace: Workspace, *, by: User, now: datetime) -> int:
-    """Retire what was not seen for STALE. Returns how many; registering one again brings it back.
+    """Retire what was silent for too long. Returns how many; registering one again brings it back.
 
     Chunk by chunk, each committed, for at most RETIRING: 320,000 took 14 s on PostgreSQL, for which no worker may wait
     and no request can. What is left then is for the next call.
     """
-    silent = silent_since(workspace, now - STALE)
+    silent = stale(workspace, now)
     until, gone = timezone.now() + RETIRING, 0
     try:
         while (ids := list(silent.order_by("pk").values_list("pk", flat=True)[:CHUNK])) and timezone.now() < until:
@@ -259,6 +268,6 @@ def retire_stale(workspace: Workspace, *, by: User, now: datetime) -> int:
             gone += chunk.update(is_active=False, retired_at=now, retired_reason=STALE_REASON)
     finally:
         if gone:
-            detail = {"devices": gone, "reason": STALE_REASON, "not_seen_since": (now - STALE).isoformat()}
+            detail = {"devices": gone, "reason": STALE_REASON}
             audit.record(workspace, "devices retired", f"{gone:,} devices", by=by, detail=detail)
     return gone

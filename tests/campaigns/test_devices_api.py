@@ -82,7 +82,7 @@ def test_sending_it_again_only_notes_that_it_was_seen(cast, server):
         assert (Contact.objects.filter(external_id="asha").count(), EndpointMove.objects.count()) == (1, 0)
 
 
-@pytest.mark.parametrize("reason", endpoints.RETIRED_WORDS)
+@pytest.mark.parametrize("reason", endpoints.retired_words())
 def test_a_retired_device_that_registers_again_is_reached_again(cast, server, reason):
     register(server, ASHA)
     with scope(cast.workspace):

@@ -10,13 +10,15 @@ from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from campaigns.admin.contact.devices import sentence
+from campaigns.channels.push.channel import Push
 from campaigns.contacts import endpoints
-from campaigns.contacts.endpoints import QUIET, STALE
+from campaigns.contacts.endpoints import QUIET
 from campaigns.models import Contact, Endpoint
 from tenants.models import AuditEntry
 from tenants.scope import scope
 
 NOW = timezone.now()
+STALE = Push.stale_after
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_a_run_retires_the_dead_with_reason_and_time_and_nobody_else(cast, conne
         assert endpoint.is_active is (FATES[fate] is None)
         assert endpoint.retired_at is None if endpoint.is_active else before <= endpoint.retired_at <= timezone.now()
     no_run = {endpoints.STALE_REASON, endpoints.REMOVED_REASON, endpoints.MISMATCH_REASON}
-    assert set(FATES.values()) - {None} == endpoints.RETIRED_WORDS.keys() - no_run
+    assert set(FATES.values()) - {None} == endpoints.retired_words().keys() - no_run
 
 
 @pytest.mark.parametrize("fate", ["thirdparty", "quota"])

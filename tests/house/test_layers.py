@@ -1,5 +1,5 @@
-"""The import order: each layer of LAYERS, a module imports its own and those to its left. The names by which layers call
-each other's pages, templates, scripts and styles follow it too.
+"""The import order: each layer of LAYERS; a module imports its own and those to its left. The names by which layers
+call each other's pages, templates, scripts and styles follow it too.
 """
 
 from __future__ import annotations

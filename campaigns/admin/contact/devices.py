@@ -44,7 +44,7 @@ def retire(request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(["POST"])
     now = timezone.now()
     gone = endpoints.retire_stale(workspace, by=request.user, now=now)  # type: ignore[arg-type]
-    if gone and endpoints.silent_since(workspace, now - endpoints.STALE).exists():
+    if gone and endpoints.stale(workspace, now).exists():
         messages.warning(request, f"{counted(gone, 'device')} retired so far. There are more: press the button again.")
     elif gone:
         messages.success(request, f"{counted(gone, 'device')} retired. Whoever opens the app again is reached again.")
@@ -55,7 +55,7 @@ def retire(request: HttpRequest) -> HttpResponse:
 
 def reason_words(code: str) -> str:
     """Why a device is retired, for people."""
-    return endpoints.RETIRED_WORDS.get(code) or code or "No reason was written down"
+    return endpoints.retired_words().get(code) or code or "No reason was written down"
 
 
 def sentence(total: Health) -> str:

@@ -23,6 +23,12 @@ class Push(Channel):
     address_kinds = {"token": "Registration token", "fid": "Firebase installation id"}
     limit_bytes = schema.PAYLOAD_LIMIT_BYTES
     stale_after = timedelta(days=270)  # FCM itself forgets an Android token that was silent for so long
+    # The first three are codes of FCM; older versions retired for the second one.
+    retired_words = {
+        "UNREGISTERED": "App removed or token expired",
+        "SENDER_ID_MISMATCH": "Belongs to another Firebase project",
+        "INVALID_ARGUMENT": "Not a valid token",
+    }
     is_web = False
 
     def problems(self, message: Message) -> Iterator[Problem]:

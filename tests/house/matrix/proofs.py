@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.audience.reasons import Reason
-from campaigns.contacts.endpoints import STALE
+from campaigns.channels.push.channel import Push
 from campaigns.models import Campaign, Consent, Contact, Endpoint, Revision, Run, Template
 from delivery.models import Drill, Message, Reach, Shard
 from tenants.models import ApiKey, Connection, IdentitySecret, Invitation, Membership, Workspace
@@ -137,7 +137,7 @@ def _button(state: str) -> Proof:
 
 def _silent_device(rows: Rows) -> None:
     with every_workspace():
-        long_ago = timezone.now() - STALE - timedelta(days=1)
+        long_ago = timezone.now() - Push.stale_after - timedelta(days=1)
         Endpoint.objects.filter(contact=rows[Contact].pk).update(last_seen_at=long_ago)
 
 
