@@ -13,7 +13,7 @@ from tenants.scope import TenantModel
 
 
 class Message(TenantModel):
-    """One recipient of a run: the seeds' notifications. Unique per (run, contact, endpoint).
+    """One recipient of a run. Unique per (run, contact, endpoint).
 
     Lean on purpose: no index on a column that the hot UPDATE changes, no foreign-key index but the unique one's
     prefix (fixing an audience of a million took 12.8 s with four secondary indexes, 1.3 s like this). Workers find

@@ -77,7 +77,7 @@ class StoredBytes(TenantModel):
 
 
 class Event(TenantModel):
-    """One thing that happened on a device: the seeds' analytics_events.
+    """One thing that happened to a message or on a device.
 
     Campaign, run, notification and contact are plain numbers: an event stays what it was when those rows go, and the
     digest writes thousands a second.

@@ -1,7 +1,7 @@
 """The send pipeline. A tick asks for due runs; each claimed Run fixes its audience once, is cut into Shards, and each
 shard is worked: take what the pace allows, render, move the fence, send, record. The last shard closes the run.
 
-Each hand-over is a row and each claim a conditional update, so any worker may die anywhere (ENGINE.md §2).
+Each hand-over is a row and each claim a conditional update, so any worker may die anywhere (docs/engine.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batches out, outcomes back: FCM's answers read by what the caller must do (ENGINE.md §1)."""
+"""Batches out, outcomes back: FCM's answers read by what the caller must do (docs/engine.md)."""
 
 import re
 import time
@@ -101,7 +101,7 @@ class FcmSender:
 def interpret(answer: Answer) -> Outcome:
     """Read one answer. Never raises, whatever the body holds; texts of a provider are cut at 500 characters.
 
-    Sources: FCM's ErrorCode reference and ENGINE.md §1. A 404 that is not about a token (wrong address, no such
+    Sources: FCM's ErrorCode reference and docs/engine.md. A 404 that is not about a token (wrong address, no such
     project), any other 401 and 403 mean the connection, not the message. A 2xx counts as accepted only with FCM's
     receipt in it: whoever else answered may have passed the message on or not.
     """
