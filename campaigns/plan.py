@@ -21,7 +21,7 @@ from campaigns.models import Campaign, Revision, Run
 from pushpilot.lib import clock, wake
 from tenants import audit
 from tenants.models import User, Workspace
-from tenants.workspaces import hold_open
+from tenants.workspaces import lock_if_open
 
 State = Run.State
 UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
@@ -71,7 +71,7 @@ def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
 @transaction.atomic
 def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
     """Skip the rest of the undo time. False if the run is no longer planned, or its workspace is closed."""
-    if not hold_open(run.workspace):
+    if not lock_if_open(run.workspace):
         return False
     moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(**_times(run.campaign, now))
     if moved:
@@ -163,7 +163,7 @@ def pause(run: Run, *, by: User) -> bool:
 
 
 @transaction.atomic
-def hold(run: Run, why: str, *, tripped: str = "", epoch: int | None = None) -> bool:
+def pause_for_cause(run: Run, why: str, *, tripped: str = "", epoch: int | None = None) -> bool:
     """Pause for a cause, by PushPilot itself; the owner reads it on the run page and resumes with one click. `tripped`:
     the cause of the circuit breaker, which the resume waives. False if the run is neither preparing nor sending, or not
     in `epoch` any more: whoever resumed it since has decided."""
@@ -179,7 +179,7 @@ def resume(run: Run, *, by: User) -> bool:
 
     Whoever resumes what the circuit breaker paused has seen its cause: it does not pause this run again.
     """
-    if not hold_open(run.workspace):
+    if not lock_if_open(run.workspace):
         return False
     moved = _move(run, (State.PAUSED,), WHERE_IT_STOPPED, by, "campaign resumed")
     if moved:
@@ -232,12 +232,12 @@ def revise(run: Run, *, by: User) -> Revision | None:
     """The campaign's contents as they are now go to everybody whom this run has not sent to yet. Workers stop at their
     next group and go on with the new text. None if nothing changed, or the run is not planned or under way.
     """
-    held = Run.objects.select_for_update().select_related("revision").get(pk=run.pk)
+    locked = Run.objects.select_for_update().select_related("revision").get(pk=run.pk)
     revision = _pin_revision(run.campaign, by)
-    if held.state not in OPEN or revision.pk == held.revision_id:
+    if locked.state not in OPEN or revision.pk == locked.revision_id:
         return None
     Run.objects.filter(pk=run.pk).update(revision=revision, epoch=F("epoch") + 1)
-    detail = {"run": run.pk, "revision": revision.number, "was": held.revision.number}
+    detail = {"run": run.pk, "revision": revision.number, "was": locked.revision.number}
     audit.record(run.workspace, "campaign text changed", run.campaign, by=by, detail=detail)
     wake.ring("work")
     return revision
@@ -247,7 +247,7 @@ def revise(run: Run, *, by: User) -> Revision | None:
 def send_missed(run: Run, *, by: User, now: datetime) -> Run:
     """Send now, after all, what was missed: a run of its own with the same text and audience rule, so that the missed
     one stays in the history. Raises CannotPlan."""
-    if not hold_open(run.workspace):
+    if not lock_if_open(run.workspace):
         raise CannotPlan("The workspace is being deleted.")
     campaign = Campaign.objects.select_for_update().select_related("workspace").get(pk=run.campaign_id)
     if run.state != State.MISSED or _is_overtaken(run, campaign, now):
@@ -272,7 +272,7 @@ def stop_everything(workspace: Workspace, by: User) -> None:
     """The workspace is being deleted: what has started is paused, and goes on only if a person says so.
 
     Planned runs are not launched while the workspace is closed, and count as missed if it opens again too late. None
-    slips through: a run starts, and is resumed, only with the workspace held open.
+    slips through: a run starts, and is resumed, only with the workspace locked and open.
     """
     for run in Run.objects.filter(workspace=workspace, state__in=STARTED).select_related("workspace", "campaign"):
         pause(run, by=by)

@@ -25,9 +25,9 @@ def why_not(campaign: Campaign) -> str:
 @transaction.atomic
 def remove(campaign: Campaign) -> str:
     """Delete the campaign with its runs. Returns why not, as `why_not`; then nothing is deleted."""
-    held = Campaign.objects.select_for_update().get(pk=campaign.pk)  # a schedule locks it too
-    if kept := why_not(held):
+    locked = Campaign.objects.select_for_update().get(pk=campaign.pk)  # a schedule locks it too
+    if kept := why_not(locked):
         return kept
-    held.runs.all().delete()  # before the revisions, which they protect
-    held.delete()
+    locked.runs.all().delete()  # before the revisions, which they protect
+    locked.delete()
     return ""

@@ -81,7 +81,7 @@ def put_in_use(connection: Connection) -> tuple[CheckResult, int]:
         if locked.updated_at != tested_at:
             return CheckResult(ok=False, message=CHANGED_MEANWHILE), 0
         locked.is_active = connection.is_active = True
-        paused = keep(locked)
+        paused = save_and_pause_orphans(locked)
         connection.updated_at = locked.updated_at
     return result, paused
 
@@ -126,12 +126,12 @@ def store_account(connection: Connection, credentials: str) -> None:
     connection.settings = account.settings
     connection.credentials = credentials
     connection.checked_at, connection.check_ok, connection.check_message = None, None, ""
-    keep(connection)
+    save_and_pause_orphans(connection)
     reach.forget(connection)
 
 
 @transaction.atomic
-def keep(connection: Connection) -> int:
+def save_and_pause_orphans(connection: Connection) -> int:
     """Save the row; if it is active, it becomes its service's only active one. Runs under way through one that is not
     in use any more are paused, returns how many: its key may be a stolen one, and another project refuses its devices.
     """
@@ -142,7 +142,7 @@ def keep(connection: Connection) -> int:
     cut_off = Run.objects.filter(workspace=connection.workspace, state__in=plan.STARTED, connection__is_active=False)
     cut_off = cut_off.select_related("workspace", "campaign", "connection")
     runs = list(cut_off.defer("connection__sealed"))
-    return sum(plan.hold(run, f"The connection “{run.connection}” is not in use any more.") for run in runs)
+    return sum(plan.pause_for_cause(run, f"The connection “{run.connection}” is not in use any more.") for run in runs)
 
 
 def connect_sandbox(workspace: Workspace, *, by: User | None, service: str = channel_of(DEFAULT).service) -> Connection:

@@ -22,7 +22,7 @@ from delivery.models import Reach, Shard
 from pushpilot.lib import wake
 from tenants import audit
 from tenants.models import User
-from tenants.workspaces import hold_open
+from tenants.workspaces import lock_if_open
 
 State = Run.State
 QUIET = (State.COMPLETED, State.PAUSED)
@@ -46,12 +46,12 @@ def resend_unknown(run: Run, *, by: User) -> int:
 @transaction.atomic
 def close_unknown(run: Run, *, by: User) -> int:
     """Who may or may not have got it is left so for good; returns how many. Raises NotNow."""
-    held = _held(run, CLOSABLE)
-    moved = record.reopen(held, Reason.UNKNOWN, to=Reason.UNKNOWN_CLOSED)
+    locked = _locked(run, CLOSABLE)
+    moved = record.reopen(locked, Reason.UNKNOWN, to=Reason.UNKNOWN_CLOSED)
     if not moved:
         raise NotNow("Nothing is unknown any more.")
-    Run.objects.filter(pk=held.pk).update(
-        tally=_settled_elsewhere(held) if held.finished_at is None else record.account(held)
+    Run.objects.filter(pk=locked.pk).update(
+        tally=_settled_elsewhere(locked) if locked.finished_at is None else record.tally(locked)
     )
     audit.record(run.workspace, "unknown messages closed", run.campaign, by=by, detail={"run": run.pk, "count": moved})
     return moved
@@ -94,12 +94,12 @@ def revive(run: Run, *, by: User) -> int:
     Shard by shard, each committed, for at most endpoints.RETIRING: what is left then is for the next call.
     """
     with transaction.atomic():
-        held = _held(run, CLOSABLE)
+        locked = _locked(run, CLOSABLE)
     found: Counter[str] = Counter()
     until, left = timezone.now() + endpoints.RETIRING, 0
-    for shard in Shard.objects.filter(run=held).select_related("run").order_by("pk"):
+    for shard in Shard.objects.filter(run=locked).select_related("run").order_by("pk"):
         if timezone.now() >= until:
-            left = max(1, held.retired - found.total())
+            left = max(1, locked.retired - found.total())
             break
         found += record.revive(shard)
     Run.objects.filter(pk=run.pk).update(retired=left)
@@ -112,39 +112,39 @@ def revive(run: Run, *, by: User) -> int:
 
 @transaction.atomic
 def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
-    held = _held(run, QUIET)
-    moved = record.reopen(held, reason, to=Reason.PENDING)
+    locked = _locked(run, QUIET)
+    moved = record.reopen(locked, reason, to=Reason.PENDING)
     if not moved:
         raise NotNow("There is nobody to send to again.")
-    changes: dict[str, Any] = {"tally": _settled_elsewhere(held), "last_outcomes": ""}
-    if held.state == State.COMPLETED:
+    changes: dict[str, Any] = {"tally": _settled_elsewhere(locked), "last_outcomes": ""}
+    if locked.state == State.COMPLETED:
         # Whoever presses the button wants it sent now: an end that has passed would close it at once.
         changes |= {
             "state": State.RUNNING, "epoch": F("epoch") + 1, "finished_at": None, "ends_at": None, "last_error": "",
-            "connection": held.campaign.connection_in_use(),
+            "connection": locked.campaign.connection_in_use(),
         }  # fmt: skip
-        Campaign.objects.filter(pk=held.campaign_id).update(status=Campaign.Status.RUNNING)
-    Run.objects.filter(pk=held.pk).update(**changes)
+        Campaign.objects.filter(pk=locked.campaign_id).update(status=Campaign.Status.RUNNING)
+    Run.objects.filter(pk=locked.pk).update(**changes)
     audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk, "count": moved})
     wake.ring("work")
     return moved
 
 
-def _held(run: Run, states: tuple[str, ...]) -> Run:
+def _locked(run: Run, states: tuple[str, ...]) -> Run:
     """The run, locked and quiet. Raises NotNow."""
-    if not hold_open(run.workspace):
+    if not lock_if_open(run.workspace):
         raise NotNow("The workspace is being deleted.")
-    held = Run.objects.select_for_update().get(pk=run.pk)
-    if held.state not in states or (held.is_ended and held.finished_at is None):
-        raise NotNow(f"The run is {held.get_state_display().lower()}: pause it, or wait until it has ended.")
-    if Shard.objects.filter(run=held, state=Shard.State.LEASED).exists():
+    locked = Run.objects.select_for_update().get(pk=run.pk)
+    if locked.state not in states or (locked.is_ended and locked.finished_at is None):
+        raise NotNow(f"The run is {locked.get_state_display().lower()}: pause it, or wait until it has ended.")
+    if Shard.objects.filter(run=locked, state=Shard.State.LEASED).exists():
         raise NotNow("A worker is still writing down answers. Try again in a moment.")
-    return held
+    return locked
 
 
 def _settled_elsewhere(run: Run) -> Tally:
-    """The account without what the shards have settled and what waits: what a run under way holds as its own tally."""
+    """What a run under way has as its own tally: all that is settled, but for what its shards have settled."""
     settled = record.add({}, *Shard.objects.filter(run=run).values_list("tally", flat=True))
     waiting = {reason.slug for reason in Reason if reason.is_waiting}
-    account = {slug: n for slug, n in record.account(run).items() if slug not in waiting}
-    return {slug: left for slug, n in account.items() if (left := n - settled.get(slug, 0))}
+    counted = {slug: n for slug, n in record.tally(run).items() if slug not in waiting}
+    return {slug: left for slug, n in counted.items() if (left := n - settled.get(slug, 0))}

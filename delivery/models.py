@@ -63,7 +63,7 @@ class Message(TenantModel):
 
 
 class Shard(TenantModel):
-    """A slice of a run, the ledger rows with first_id ≤ id ≤ last_id, that one worker takes at a time.
+    """A part of a run, the ledger rows with first_id ≤ id ≤ last_id, that one worker takes at a time.
 
     While leased, [window_from, window_to] covers every row that may be in flight: the worker moves it in the
     database before it sends (the fence). A row in the window without an outcome, of a worker that died, is unknown.

@@ -265,7 +265,7 @@ def _take_back(current: Membership, role: str, *, by: User, why: str) -> dict[st
 
 
 # --- the end -------------------------------------------------------------------------------------------------------
-def hold_open(workspace: Workspace) -> bool:
+def lock_if_open(workspace: Workspace) -> bool:
     """Keep the workspace from being closed until this transaction ends. False: it is closed already.
 
     For what must not begin in a closed workspace: either it is refused here, or `ask_deletion` waits and stops it.

@@ -157,7 +157,7 @@ class ConnectionAdmin(WorkspaceAdmin):
         obj.workspace = workspace_of(request)
         secret = form.cleaned_data["secret"]
         if change:
-            connections.keep(obj)
+            connections.save_and_pause_orphans(obj)
         else:
             provider = self._provider(request)
             obj.provider, obj.service = provider.key, provider.service
@@ -257,7 +257,7 @@ class ConnectionAdmin(WorkspaceAdmin):
             self._use(request, connection)
         else:
             connection.is_active = False
-            paused = connections.keep(connection)
+            paused = connections.save_and_pause_orphans(connection)
             self.audit(request, "connection switched off", connection)
             messages.warning(request, f"“{connection}” is off. No push can be sent until a connection is in use.")
             self._tell_paused(request, paused)

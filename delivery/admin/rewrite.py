@@ -46,7 +46,7 @@ def _sentence(run: Run) -> str:
     if run.state == Run.State.PLANNED:
         when = moment_words(run.intended_at, run.workspace.zone, timezone.now())
         return f"Planned for {when}: everybody gets the new text."
-    account = figures.account_of(run, list(Shard.objects.filter(run=run)))
+    account = figures.run_account(run, list(Shard.objects.filter(run=run)))
     if account is None:
         return "The audience is being put together and nobody has got anything yet: everybody gets the new text."
     if run.is_broadcast:

@@ -29,9 +29,9 @@ def ask(run: Run, *, by: User, now: datetime) -> bool:
     """Have one process killed that sends this run now. False without one, not on a sandbox, or if one is asked for."""
     if not can_drill(run) or Drill.objects.filter(run=run, killed_at=None, asked_at__gt=now - PATIENCE).exists():
         return False
-    held = Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__gt=now)
+    leased = Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__gt=now)
     # Best one with messages in flight, so that there is something to account for.
-    working = [shard.worker for shard in held.order_by(F("window_from").asc(nulls_last=True), "pk")]
+    working = [shard.worker for shard in leased.order_by(F("window_from").asc(nulls_last=True), "pk")]
     dead = set(
         Drill.objects.filter(run=run, worker__in=working).exclude(killed_at=None).values_list("worker", flat=True)
     )
@@ -69,8 +69,8 @@ def _kill(drill: Drill, pid: int, group: int) -> bool:
             return False
         os.kill(pid, signal.SIGSTOP)
         try:
-            held = Shard.objects.filter(run=drill.run, state=Shard.State.LEASED, owner__startswith=f"{drill.worker}:")
-            is_ours = can_drill(drill.run) and held.exists()
+            leased = Shard.objects.filter(run=drill.run, state=Shard.State.LEASED, owner__startswith=f"{drill.worker}:")
+            is_ours = can_drill(drill.run) and leased.exists()
             os.kill(pid, signal.SIGKILL if is_ours else signal.SIGCONT)
         except BaseException:
             os.kill(pid, signal.SIGCONT)

@@ -61,11 +61,11 @@ def locked_because() -> str:
     return "" if row is None else _strange(row, memory) or _wrong_clock()
 
 
-def wake_up(now: datetime) -> str:
-    """Call before any work is taken. Returns `locked_because`, and holds what an outage made late."""
+def check_in(now: datetime) -> str:
+    """Call before any work is taken. Returns `locked_because`, and pauses what an outage made late."""
     row, memory = _look()
     if row is None:
-        row = _christen()
+        row = _create_installation()
         memory = _read()
     if why := _strange(row, memory) or _wrong_clock():
         if why != row.locked and _is_behind(row, memory):  # for the machines that cannot know
@@ -83,14 +83,15 @@ def wake_up(now: datetime) -> str:
 def adopt(*, by: str) -> int:
     """This is the right database for this machine, a person says. What was under way is paused: others may have got
     it since the copy was made. Returns how many runs were paused."""
-    row = Installation.objects.select_for_update().first() or _christen()
+    row = Installation.objects.select_for_update().first() or _create_installation()
     memory = _read()
     row.name = settings.INSTANCE_ID or memory.name or secrets.token_hex(8)
     row.ticks, row.locked = max(row.ticks, memory.ticks) + ADOPTED, ""
     row.ticked_at = timezone.now()
     row.save()
     copied = f"The database was restored or moved ({by} confirmed it)."
-    paused = _hold(timedelta(), f"{copied} Who still waits here may have got the message since the copy was made.")
+    why = f"{copied} Recipients that still wait here may have got the message since the copy was made."
+    paused = _pause_late(timedelta(), why)
     transaction.on_commit(lambda: _remember(row))
     return paused
 
@@ -103,7 +104,7 @@ def _look() -> tuple[Installation | None, _Memory]:
     return row, _Memory() if row is None else _memory_of(databases, row.fingerprint or "")
 
 
-def _christen() -> Installation:
+def _create_installation() -> Installation:
     """A new database gets a name. The machine remembers it first: killed in between, it would not know its own
     database. One without runs stands in for one that was thrown away and counts on; one with runs that the machine
     remembers is a backup from before it had a name."""
@@ -159,18 +160,18 @@ def _tick(row: Installation, now: datetime) -> None:
     if not moved or before is None or now - before < SLEPT_LEAST:
         return
     slept = now - before
-    _hold(slept, f"No worker was running for {int(slept.total_seconds() // 60)} minutes; what is left is late.")
+    _pause_late(slept, f"No worker was running for {int(slept.total_seconds() // 60)} minutes; what is left is late.")
 
 
-def _hold(late: timedelta, why: str) -> int:
+def _pause_late(late: timedelta, why: str) -> int:
     """Pause what is under way and later than its own limit for starting; whoever resumes it has decided."""
-    held = 0
+    paused = 0
     with every_workspace():
         for run in Run.objects.filter(state__in=plan.STARTED).select_related("workspace", "campaign"):
             if late and late < run.not_after - run.intended_at:
                 continue
-            held += plan.hold(run, why)
-    return held
+            paused += plan.pause_for_cause(run, why)
+    return paused
 
 
 def _file() -> Path:

@@ -51,7 +51,7 @@ class Lease:
         )
         return self._move(window, finished, sending, [self.epoch])
 
-    def keep(self, window: Window, finished: Tally) -> bool:
+    def renew(self, window: Window, finished: Tally) -> bool:
         """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
         return self._move(window, finished, "", [])
 
@@ -114,7 +114,7 @@ def next_moment() -> datetime | None:
     left = Shard.objects.filter(run__state=Run.State.RUNNING)
     found = left.aggregate(
         open=Min("not_before", filter=Q(state=Shard.State.OPEN)),
-        held=Min("lease_until", filter=Q(state=Shard.State.LEASED)),
+        leased=Min("lease_until", filter=Q(state=Shard.State.LEASED)),
     )
     return min((moment for moment in found.values() if moment is not None), default=None)
 
@@ -149,8 +149,8 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
     lost = settle_window(shard, now)
     # Only now: what the dead worker had in flight was of the revision that it took.
     Shard.objects.filter(pk=shard.pk).update(revision=shard.run.revision.number)
-    record.wake_retries(shard, now)
-    return lease if lease.keep(NOTHING, lost) else None
+    record.requeue_retries(shard, now)
+    return lease if lease.renew(NOTHING, lost) else None
 
 
 def settle_window(shard: Shard, now: datetime) -> Tally:
@@ -159,14 +159,14 @@ def settle_window(shard: Shard, now: datetime) -> Tally:
 
 
 @transaction.atomic
-def bury(shard: Shard, now: datetime) -> bool:
-    """Settle an orphaned shard of a run that no longer sends (paused, cancelled). False if its worker lives."""
-    owner = f"{worker_name()}:buried"
+def settle_orphan(shard: Shard, now: datetime) -> bool:
+    """Settle a shard whose worker is gone, of a run that sends no more. False if the worker lives."""
+    owner = f"{worker_name()}:settled"
     orphan = Shard.objects.filter(pk=shard.pk, state=Shard.State.LEASED, lease_until__lt=Now())
     if not orphan.update(owner=owner, lease_until=Now() + LEASE):
         return False
     shard.refresh_from_db()
     lease = Lease(shard, owner, shard.run.epoch, shard.tally)
-    lease.keep(NOTHING, settle_window(shard, now))
+    lease.renew(NOTHING, settle_window(shard, now))
     lease.release(done=False, not_before=now)
     return True

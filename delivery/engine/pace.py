@@ -24,7 +24,7 @@ QUARTER, AROUND = 15 * 60, 2 * 60
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Wait:
     """Nothing may go before `until`. `why`: asked (the provider said Retry-After), quarter_hour, connection or run
     (its limit of messages a second)."""
 
@@ -110,19 +110,19 @@ def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
     return granted
 
 
-def hold(run: Run, connection: Connection, wanted: int, now: datetime) -> Hold | None:
+def wait_needed(run: Run, connection: Connection, wanted: int, now: datetime) -> Wait | None:
     """What keeps `wanted` messages (or as many as a second's worth) waiting; None if they may go. Locks nothing."""
-    holds = []
+    waits = []
     if run.avoid_quarter_hours and (quarter := quarter_hour_until(now)):
-        holds.append(Hold(quarter, "quarter_hour"))
+        waits.append(Wait(quarter, "quarter_hour"))
     for bucket in buckets_of(run, connection, now):
         if closed := bucket.closed(now):
-            holds.append(Hold(closed, "asked"))
+            waits.append(Wait(closed, "asked"))
         elif bucket.per_second:
             bucket.refill(now)
-            if wait := bucket.missing(wanted, now):
-                holds.append(Hold(now + wait, bucket.whose))
-    return max(holds, key=lambda hold: hold.until, default=None)
+            if missing := bucket.missing(wanted, now):
+                waits.append(Wait(now + missing, bucket.whose))
+    return max(waits, key=lambda wait: wait.until, default=None)
 
 
 def quarter_hour_until(now: datetime) -> datetime | None:

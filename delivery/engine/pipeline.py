@@ -29,7 +29,7 @@ from delivery.models import Message, Shard
 from pushpilot.lib import wake
 from tenants import audit
 from tenants.scope import every_workspace, scope
-from tenants.workspaces import hold_open
+from tenants.workspaces import lock_if_open
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ ENDS = {
 
 def tick(now: datetime) -> None:
     """Move every run that can move: launch what is due, settle what was stopped, finish what is done; wake workers."""
-    if installation.wake_up(now):
+    if installation.check_in(now):
         return
     with every_workspace():
         for step, due in _agenda(now):
@@ -106,7 +106,7 @@ def miss(run: Run, now: datetime) -> None:
 @transaction.atomic
 def launch(run: Run, now: datetime) -> None:
     """Claim the occurrence and write the next one; not in a workspace that was closed since the tick looked."""
-    if not hold_open(run.workspace):
+    if not lock_if_open(run.workspace):
         return
     consent.adopt(run.workspace)
     account = run.campaign.connection_in_use()  # the one of today, not of the day it was planned
@@ -166,7 +166,7 @@ def _chunk_end(run: Run) -> int | None:
 @transaction.atomic
 def cut(run: Run, mine: QuerySet[Run, Run]) -> None:
     """Cut the waiting rows into shards and open the run for work."""
-    tally = record.account(run)
+    tally = record.tally(run)
     waiting = tally.pop(Reason.PENDING.slug, 0)
     starts = _cuts(run, waiting)
     last = Message.objects.filter(run=run).order_by("-pk").values_list("pk", flat=True).first() or 0
@@ -200,7 +200,7 @@ def _cuts(run: Run, waiting: int) -> list[int]:
 def work(now: datetime) -> None:
     """Prepare runs, then take shards and work them, for one slice, or for one turn if others wait for this process;
     ring again if there is more."""
-    if installation.wake_up(now):
+    if installation.check_in(now):
         return
     until = now + SLICE
     with every_workspace():
@@ -245,7 +245,7 @@ def expire(run: Run, now: datetime) -> None:
 def wind_up(run: Run, now: datetime) -> None:
     """A run that sends no more: settle windows of dead workers; unless it is paused, close it when all is quiet."""
     for shard in Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__lt=Now()).select_related("run"):
-        leases.bury(shard, now)
+        leases.settle_orphan(shard, now)
     if run.state not in ENDS or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
         return
     reason, end = ENDS[State(run.state)]
@@ -272,7 +272,7 @@ def _is_unchanged(run: Run) -> bool:
 
 
 def _close(run: Run, state: str, now: datetime) -> None:
-    tally = record.account(run)
+    tally = record.tally(run)
     size = None if run.started_at is None else sum(tally.values())  # nothing was prepared: no account of zeros
     Run.objects.filter(pk=run.pk).update(
         state=state, tally=tally, audience_size=size, finished_at=now, owner="", lease_until=None

@@ -99,7 +99,7 @@ def _probe(shard: Shard, hold: Reach, now: datetime) -> bool:
     if chosen is None or not due.update(probe=chosen, probe_at=now + PROBE_EVERY):
         return False
     hold.probe_at = now + PROBE_EVERY
-    record.wake(chosen)
+    record.requeue(chosen)
     return bool(_open(shard, now))
 
 

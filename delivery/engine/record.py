@@ -174,7 +174,7 @@ def waits(shard: Shard) -> bool:
     return _of(shard).filter(reason=Reason.PENDING).exists()
 
 
-def wake_retries(shard: Shard, now: datetime) -> int:
+def requeue_retries(shard: Shard, now: datetime) -> int:
     """Rows whose retry is due are waiting again; returns how many."""
     due = _of(shard).filter(reason=Reason.RETRY_SCHEDULED, due_at__lte=now)
     return due.update(reason=Reason.PENDING, due_at=None)
@@ -192,7 +192,7 @@ def deferred(shard: Shard) -> dict[str, int]:
     return {platform or "": n for platform, n in rows.annotate(n=Count("pk"))}
 
 
-def wake_deferred(shard: Shard, held: Collection[str]) -> int:
+def requeue_deferred(shard: Shard, held: Collection[str]) -> int:
     """Rows that were deferred are waiting again, but for those of platforms that are still `held`; returns how many."""
     rows = _of(shard).filter(reason=Reason.DEFERRED).exclude(endpoint__platform__in=held)
     return rows.update(reason=Reason.PENDING)
@@ -205,7 +205,7 @@ def next_deferred(shard: Shard, platform: str, *, after: int) -> int | None:
     return ids.filter(pk__gt=after).first() or ids.first()
 
 
-def wake(message_id: int) -> None:
+def requeue(message_id: int) -> None:
     """One deferred row is waiting again."""
     Message.objects.filter(pk=message_id, reason=Reason.DEFERRED).update(reason=Reason.PENDING)
 
@@ -213,8 +213,8 @@ def wake(message_id: int) -> None:
 def reject_deferred(shard: Shard) -> int:
     """What is deferred is rejected, with the code that it has; returns how many. Call with the shard locked."""
     count = _of(shard).filter(reason=Reason.DEFERRED).update(reason=Reason.REJECTED)
-    tally = Shard.objects.values_list("tally", flat=True).get(pk=shard.pk)
-    changes = {"tally": add(tally, {Reason.REJECTED.slug: count}), "held": {}, "held_until": None}
+    before = Shard.objects.values_list("tally", flat=True).get(pk=shard.pk)
+    changes = {"tally": add(before, {Reason.REJECTED.slug: count}), "held": {}, "held_until": None}
     Shard.objects.filter(pk=shard.pk).update(**changes)
     return count
 
@@ -233,7 +233,7 @@ def close_waiting(run: Run, reason: Reason) -> bool:
     return True
 
 
-def account(run: Run) -> Tally:
+def tally(run: Run) -> Tally:
     """{reason slug: rows} of the whole run, counted."""
     rows = Message.objects.filter(run=run).order_by().values_list("reason").annotate(n=Count("pk"))
     return as_tally(dict(rows))
@@ -275,11 +275,11 @@ def _between(run: Run, first: int, last: int) -> QuerySet[Message, Message]:
     return rows.filter(of=run.pk, pk__gte=first, pk__lte=last)
 
 
-def live_account(run: Run, shards: Iterable[Shard] | None = None) -> Tally:
-    """The account of a run at this moment, from counters alone: outcomes, and `pending` for everyone else.
+def live_tally(run: Run, shards: Iterable[Shard] | None = None) -> Tally:
+    """The run's tally at this moment, from counters alone: outcomes, and `pending` for everyone else.
 
     While a run is under way its tally holds what preparation skipped and each shard's what it has settled; afterwards
-    the run's holds all. Equal to `account(run)` but for rows waiting for a retry, which count as pending here.
+    the run's holds all. Equal to `tally(run)` but for rows waiting for a retry, which count as pending here.
     `shards` spares the query to who has them.
     """
     if run.is_ended and run.finished_at:

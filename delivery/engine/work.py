@@ -50,7 +50,7 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
     try:
         worker = ShardWorker(lease, run, until)
     except (SecretUnreadable, ValueError, RenderError) as error:
-        plan.hold(run, f"The run cannot be sent: {error}")
+        plan.pause_for_cause(run, f"The run cannot be sent: {error}")
         lease.release(done=False, not_before=timezone.now())
         return
     worker.work()
@@ -73,7 +73,7 @@ class ShardWorker:
         self.reader = OutcomeReader(run, self.provider, reach.of(run.connection))
         self.demands = self.reader.demands
         if lease.shard.held:
-            record.wake_deferred(lease.shard, self.reader.held)
+            record.requeue_deferred(lease.shard, self.reader.held)
         self.supply = Supply(run, self.composer, record.waiting_ids(lease.shard), self.reader.held)
         self.flying: dict[int, Recipient] = {}
         self.finished: list[Result] = []
@@ -106,8 +106,8 @@ class ShardWorker:
         Returns what to send."""
         now = timezone.now()
         self.is_stopped = self.is_stopped or now >= self.until or heartbeat.is_stopping()
-        is_held = self.is_stopped or (now < self.paced_until and self.flying)
-        room = 0 if is_held else min(WINDOW - len(self.flying), self.supply.left)
+        must_wait = self.is_stopped or (now < self.paced_until and self.flying)
+        room = 0 if must_wait else min(WINDOW - len(self.flying), self.supply.left)
         if not self._is_worth_a_transaction(room):
             return []
         heartbeat.beat()
@@ -136,7 +136,7 @@ class ShardWorker:
             if demands.news:
                 reach.learn(self.connection, demands.news, now)
             if demands.pause_because:
-                plan.hold(self.run, demands.pause_because, tripped=demands.tripped, epoch=self.lease.epoch)
+                plan.pause_for_cause(self.run, demands.pause_because, tripped=demands.tripped, epoch=self.lease.epoch)
             if supply.skipped and not self.lease.is_current():
                 self.is_stopped, supply.skipped = True, []
             written = record.results([*self.finished, *supply.skipped], self.composer.revision)
@@ -147,7 +147,7 @@ class ShardWorker:
             group = supply.ready[:granted]
             if group and not self.lease.fence(self._window_with(group), written):
                 self.is_stopped, group = True, []
-            if not group and not self.lease.keep(self._window_with(group), written):
+            if not group and not self.lease.renew(self._window_with(group), written):
                 self.is_lost = True
                 transaction.set_rollback(True)
                 return []
@@ -217,8 +217,8 @@ class ShardWorker:
             Run.objects.filter(pk=self.run.pk, epoch=self.lease.epoch).update(last_outcomes=memory)
         again_at: datetime | None
         if self.supply.left or record.waits(shard):
-            held = pace.hold(self.run, self.connection, SHARD_WORTH, now)
-            again_at = held.until if held else now
+            wait = pace.wait_needed(self.run, self.connection, SHARD_WORTH, now)
+            again_at = wait.until if wait else now
         else:
             again_at = record.next_retry(shard)
         self.lease.release(done=again_at is None, not_before=again_at or now)
@@ -265,7 +265,7 @@ class ShardWorker:
             raise
         except Exception:
             logger.exception("run %s: its answers could not be written down", self.run.pk)
-            plan.hold(self.run, why)
+            plan.pause_for_cause(self.run, why)
             self.is_lost = True
         self.is_lost |= bool(self.flying)
 
@@ -293,11 +293,11 @@ class ShardWorker:
     def _wait_for_pace(self) -> None:
         """A moment is slept; for more the shard is handed back, so that a slow connection holds up nobody else."""
         now = timezone.now()
-        held = pace.hold(self.run, self.connection, WINDOW, now)
-        if held is None:
+        wait = pace.wait_needed(self.run, self.connection, WINDOW, now)
+        if wait is None:
             return
-        wait_secs = (held.until - now).total_seconds()
-        if wait_secs > PATIENCE_SECS or held.until >= self.until:
+        wait_secs = (wait.until - now).total_seconds()
+        if wait_secs > PATIENCE_SECS or wait.until >= self.until:
             self.is_stopped = True
         else:
             time.sleep(wait_secs)

@@ -114,7 +114,7 @@ def watch(run, workers: Workers, recipients: int) -> int:
         with scope(run.workspace):
             run.refresh_from_db()
             assert run.state != run.State.PAUSED, run.last_error
-            settled = 0 if run.audience_size is None else record.live_account(run).get("accepted", 0)
+            settled = 0 if run.audience_size is None else record.live_tally(run).get("accepted", 0)
         memory = max([memory, *map(memory_mb_of, workers.of_clusters())])
         looks.append((time.monotonic() - started, settled))
         if number % 15 == 0:

@@ -94,7 +94,7 @@ def _tally(run: Any) -> None:
         )
         for at, tally in tallies.items()
     )  # fmt: skip
-    run.tally = record.account(run)
+    run.tally = record.tally(run)
     run.save(update_fields=["tally"])
 
 

@@ -52,7 +52,7 @@ def fcm(cast, key_file):
         row = Connection(workspace=cast.workspace, name="Live app", provider="fcm", per_second=500)
         connections.store_account(row, key_file())
         row.is_active = True
-        connections.keep(row)
+        connections.save_and_pause_orphans(row)
     return row
 
 

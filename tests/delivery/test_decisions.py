@@ -57,7 +57,7 @@ def test_a_worker_at_work_stops_at_its_fence_when_the_text_changes(cast, connect
         Content.objects.update(title="A better title")
         plan.revise(run, by=cast.owner)
         assert not lease.fence((1, 1), {})
-        assert lease.keep(leases.NOTHING, {})
+        assert lease.renew(leases.NOTHING, {})
 
 
 def test_a_text_that_did_not_change_or_comes_too_late_changes_nothing(cast, connected, prepared):
@@ -119,7 +119,7 @@ def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step
         Shard.objects.update(tally={"accepted": 2, "rejected": 1})
         Run.objects.update(tally={"accepted": 2, "rejected": 1})
         assert decisions.retry_failed(fresh(run), by=cast.owner) == 1
-        assert record.live_account(fresh(run)) == {"accepted": 2, "pending": 1}
+        assert record.live_tally(fresh(run)) == {"accepted": 2, "pending": 1}
         assert (run.state, run.finished_at, run.campaign.status) == (Run.State.RUNNING, None, "running")
     run = run_to_the_end(run)
     assert (run.state, run.tally) == (Run.State.COMPLETED, {"accepted": 3})
@@ -151,7 +151,7 @@ def test_unknown_ones_can_be_closed_for_good(cast, connected, prepared):
     run = run_to_the_end(run)
     with scope(cast.workspace):
         assert decisions.close_unknown(run, by=cast.owner) == 10
-        assert fresh(run).tally == {"accepted": 20, "unknown_closed": 10} == record.account(run)
+        assert fresh(run).tally == {"accepted": 20, "unknown_closed": 10} == record.tally(run)
         with pytest.raises(decisions.NotNow):
             decisions.resend_unknown(run, by=cast.owner)
 
@@ -180,7 +180,7 @@ def test_rows_that_the_end_made_unknown_can_be_sent_again(cast, connected, prepa
     assert run.tally == {"expired": 3, "unknown": 1}
     with scope(cast.workspace):
         assert decisions.resend_unknown(run, by=cast.owner) == 1
-        assert record.live_account(fresh(run)) == {"expired": 3, "pending": 1}
+        assert record.live_tally(fresh(run)) == {"expired": 3, "pending": 1}
     assert run_to_the_end(run).tally == {"accepted": 1, "expired": 3}
 
 
@@ -198,7 +198,7 @@ def test_on_a_paused_run_what_no_shard_has_counted_is_taken_from_the_account(cas
         Message.objects.filter(pk=first.pk).update(reason=Reason.UNKNOWN)
         Run.objects.filter(pk=run.pk).update(tally={"expired": 2, "unknown": 1})
         assert decisions.close_unknown(run, by=cast.owner) == 1
-        assert record.live_account(fresh(run)) == {"expired": 2, "unknown_closed": 1, "pending": 1}
+        assert record.live_tally(fresh(run)) == {"expired": 2, "unknown_closed": 1, "pending": 1}
         plan.resume(fresh(run), by=cast.owner)
     assert run_to_the_end(run).tally == {"accepted": 1, "expired": 2, "unknown_closed": 1}
 
@@ -214,7 +214,7 @@ def test_a_tick_that_is_late_does_not_close_what_a_person_has_opened_again(cast,
         assert fresh(run).tally == {"rejected": 6}
         assert decisions.retry_failed(run, by=cast.owner) == 6
         pipeline.wind_up(seen_early, timezone.now())
-        assert (fresh(run).state, record.account(run)) == (Run.State.RUNNING, {"pending": 6})
+        assert (fresh(run).state, record.tally(run)) == (Run.State.RUNNING, {"pending": 6})
     assert run_to_the_end(run).tally == {"accepted": 6}
 
 

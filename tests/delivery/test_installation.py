@@ -47,28 +47,28 @@ def test_a_machine_remembers_when_it_or_another_one_worked_with_the_database(
 ):
     now = timezone.now()
     with django_capture_on_commit_callbacks(execute=True):
-        installation.wake_up(now)
+        installation.check_in(now)
     assert memory(settings)["ticks"] == 1
     assert memory(settings)["ticked_at"] == now.isoformat().replace("+00:00", "Z")
     of_another = now + timedelta(seconds=11)
     Installation.objects.update(ticks=2, ticked_at=of_another)
-    assert installation.wake_up(of_another) == ""
+    assert installation.check_in(of_another) == ""
     assert memory(settings)["ticks"] == 2
 
 
 def test_a_machine_that_died_after_it_chose_a_name_knows_its_database(cast, settings, monkeypatch):
     monkeypatch.setattr(Installation.objects, "get_or_create", lambda **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        installation.wake_up(timezone.now())
+        installation.check_in(timezone.now())
     monkeypatch.undo()
-    assert installation.wake_up(timezone.now()) == ""
+    assert installation.check_in(timezone.now()) == ""
     assert memory(settings)["name"] == Installation.objects.get().name
 
 
 def test_a_database_that_was_thrown_away_and_made_anew_is_no_backup(cast, settings):
     now = timezone.now()
     installation._write(installation._Memory("here", 7, now - timedelta(days=1)))
-    assert installation.wake_up(now) == installation.locked_because() == ""
+    assert installation.check_in(now) == installation.locked_because() == ""
     row = Installation.objects.get()
     assert (row.name, row.ticks) == ("here", 8)
 
@@ -77,7 +77,7 @@ def test_a_backup_from_before_installations_had_names_is_noticed(cast, connected
     prepared(1)
     installation._write(installation._Memory("here", 7, timezone.now() - timedelta(days=1)))
     Installation.objects.all().delete()
-    assert "restored from a backup" in installation.wake_up(timezone.now())
+    assert "restored from a backup" in installation.check_in(timezone.now())
 
 
 @pytest.mark.parametrize("knows", ["", "prod"])
@@ -104,7 +104,7 @@ def test_a_restored_backup_sends_nothing_until_a_person_says_so(
     with scope(cast.workspace):  # a backup of the moment before anybody is sent to
         backup = {model: list(model.objects.all()) for model in (Run, Shard, Message)}
     with django_capture_on_commit_callbacks(execute=True):
-        assert installation.wake_up(timezone.now()) == ""
+        assert installation.check_in(timezone.now()) == ""
     assert run_to_the_end(run).tally == {"accepted": 3}
     with scope(cast.workspace):
         for rows in backup.values():
@@ -134,13 +134,13 @@ def test_what_one_machine_notices_locks_those_that_remember_nothing(cast, settin
     Installation.objects.create(pk=1, name="prod", ticks=7, ticked_at=now - timedelta(hours=8))
     settings.DATA_DIR = knowing
     installation._write(installation._Memory("prod", 9, now))
-    assert "restored from a backup" in installation.wake_up(now)
+    assert "restored from a backup" in installation.check_in(now)
     settings.DATA_DIR = new
-    assert installation.wake_up(now + timedelta(minutes=1)) == installation.locked_because() != ""
+    assert installation.check_in(now + timedelta(minutes=1)) == installation.locked_because() != ""
     call_command("adopt")
     for folder in (knowing, new):
         settings.DATA_DIR = folder
-        assert installation.wake_up(now + timedelta(minutes=2)) == ""
+        assert installation.check_in(now + timedelta(minutes=2)) == ""
 
 
 def test_a_machine_that_joins_does_not_compare_what_it_remembers_of_another_database(
@@ -151,7 +151,7 @@ def test_a_machine_that_joins_does_not_compare_what_it_remembers_of_another_data
     Installation.objects.create(pk=1, name="prod", ticks=7, ticked_at=now - timedelta(minutes=5))
     settings.INSTANCE_ID = "prod"
     with django_capture_on_commit_callbacks(execute=True):
-        assert installation.wake_up(now) == ""
+        assert installation.check_in(now) == ""
     assert memory(settings)["name"] == "prod"
 
 
@@ -159,17 +159,17 @@ def test_a_clock_that_was_ahead_hides_no_restored_backup(cast, django_capture_on
     now = timezone.now()
     for at in (now + timedelta(hours=5), now, now + timedelta(seconds=11)):
         with django_capture_on_commit_callbacks(execute=True):
-            assert installation.wake_up(at) == ""
+            assert installation.check_in(at) == ""
     row = Installation.objects.get()
     assert (row.ticks, row.ticked_at) == (3, now + timedelta(seconds=11))
     Installation.objects.update(ticks=1, ticked_at=now + timedelta(hours=5))
-    assert "restored from a backup" in installation.wake_up(now + timedelta(seconds=20))
+    assert "restored from a backup" in installation.check_in(now + timedelta(seconds=20))
 
 
 def test_a_run_that_an_outage_made_late_is_held(cast, connected, sandbox, prepared):
     run = prepared(3)
     now = timezone.now()
-    installation.wake_up(now)
+    installation.check_in(now)
     Installation.objects.update(ticked_at=now - timedelta(minutes=90))
     pipeline.work(now)
     with scope(cast.workspace):
@@ -181,7 +181,7 @@ def test_a_run_that_an_outage_made_late_is_held(cast, connected, sandbox, prepar
 
 def test_a_short_outage_holds_nothing(cast, connected, prepared):
     run = prepared(3)
-    installation.wake_up(timezone.now())
+    installation.check_in(timezone.now())
     Installation.objects.update(ticked_at=timezone.now() - timedelta(minutes=50))
     assert run_to_the_end(run).tally == {"accepted": 3}
 
@@ -205,7 +205,7 @@ def test_a_second_database_in_the_folder_sends_though_its_first_run_is_planned_b
     cast, connected, launched, settings, django_capture_on_commit_callbacks
 ):
     with django_capture_on_commit_callbacks(execute=True):
-        installation.wake_up(timezone.now())
+        installation.check_in(timezone.now())
     first, name = fingerprint(), Installation.objects.get().name
     use_a_new_database()
     add_people(cast.workspace, 2)
@@ -215,7 +215,7 @@ def test_a_second_database_in_the_folder_sends_though_its_first_run_is_planned_b
     assert memory(settings)["name"] == Installation.objects.get().name != name
     Fingerprint.objects.update(value=first)
     Installation.objects.update(name=name, ticks=1)
-    assert installation.wake_up(timezone.now()) == "", "the first one is still this machine's"
+    assert installation.check_in(timezone.now()) == "", "the first one is still this machine's"
 
 
 def test_a_backup_of_the_first_database_is_noticed_after_the_machine_worked_with_a_second_one(
@@ -224,22 +224,22 @@ def test_a_backup_of_the_first_database_is_noticed_after_the_machine_worked_with
     now = timezone.now()
     for at in (now, now + timedelta(seconds=11)):
         with django_capture_on_commit_callbacks(execute=True):
-            installation.wake_up(at)
+            installation.check_in(at)
     first, name = fingerprint(), Installation.objects.get().name
     use_a_new_database()
     with django_capture_on_commit_callbacks(execute=True):
-        assert installation.wake_up(now) == ""
+        assert installation.check_in(now) == ""
     Fingerprint.objects.update(value=first)
     Installation.objects.update(name=name, ticks=1)
-    assert "restored from a backup" in installation.wake_up(now + timedelta(seconds=12))
+    assert "restored from a backup" in installation.check_in(now + timedelta(seconds=12))
 
 
 def test_a_clone_is_locked_on_a_machine_that_has_a_database_of_its_own(cast, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        installation.wake_up(timezone.now())
+        installation.check_in(timezone.now())
     use_a_new_database()
     Installation.objects.create(pk=1, name="live-database", ticks=3)
-    assert "INSTANCE_ID=live-database" in installation.wake_up(timezone.now())
+    assert "INSTANCE_ID=live-database" in installation.check_in(timezone.now())
 
 
 def test_two_databases_of_one_instance_id_are_not_compared(cast, settings, connected, launched):
@@ -258,9 +258,9 @@ def test_what_a_machine_remembered_before_databases_had_fingerprints_still_count
     Installation.objects.create(pk=1, name="prod", ticks=7)
     old = {"name": "prod", "ticks": 9, "ticked_at": now.isoformat()}
     (settings.DATA_DIR / "installation.json").write_text(json.dumps(old))
-    assert "restored from a backup" in installation.wake_up(now)
+    assert "restored from a backup" in installation.check_in(now)
     Installation.objects.update(ticks=9, locked="")
-    assert installation.wake_up(now) == ""
+    assert installation.check_in(now) == ""
 
 
 def test_a_backup_from_before_fingerprints_and_names_is_noticed_by_any_memory(cast, connected, prepared):
@@ -269,7 +269,7 @@ def test_a_backup_from_before_fingerprints_and_names_is_noticed_by_any_memory(ca
     Installation.objects.all().delete()
     Fingerprint.objects.all().delete()
     Fingerprint.objects.create(value="")
-    assert "restored from a backup" in installation.wake_up(timezone.now())
+    assert "restored from a backup" in installation.check_in(timezone.now())
 
 
 def test_the_memory_of_one_database_outlives_the_first_look_at_another(cast, settings):
@@ -277,7 +277,7 @@ def test_the_memory_of_one_database_outlives_the_first_look_at_another(cast, set
     installation._write(installation._Memory("here", 7, timezone.now()))
     first = fingerprint()
     use_a_new_database()
-    installation.wake_up(timezone.now())
+    installation.check_in(timezone.now())
     kept = json.loads((settings.DATA_DIR / "installation.json").read_text())["databases"]
     assert kept.keys() == {first, fingerprint()}
 

@@ -129,7 +129,7 @@ def test_a_missed_run_leaves_its_campaign_planned_if_the_next_one_is(cast, serie
 
 def test_a_series_goes_on_after_a_run_that_could_not_start(cast, series, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(Campaign, "connection_in_use", lambda campaign: 1 / 0)
+        broken.setattr(pipeline.consent, "adopt", lambda workspace: 1 / 0)
         for _ in range(pipeline.MAX_ATTEMPTS):
             pipeline.tick(series.intended_at)
     with scope(cast.workspace):
@@ -161,7 +161,7 @@ def test_nothing_goes_through_a_connection_that_is_off(cast, connected, sandbox,
         pipeline.tick(timezone.now())
     with scope(cast.workspace):
         connected.is_active = False
-        assert connections.keep(connected) == (moment == "under way")
+        assert connections.save_and_pause_orphans(connected) == (moment == "under way")
     for _ in range(3):
         pipeline.tick(timezone.now())
         pipeline.work(timezone.now())
@@ -170,7 +170,7 @@ def test_nothing_goes_through_a_connection_that_is_off(cast, connected, sandbox,
     assert received(sandbox, connected) == {}
     with scope(cast.workspace):
         connected.is_active = True
-        connections.keep(connected)
+        connections.save_and_pause_orphans(connected)
         assert plan.resume(fresh(run), by=cast.owner)
     assert run_to_the_end(run).tally == {"accepted": 3}
 
@@ -189,7 +189,7 @@ def test_a_topic_s_run_that_is_cancelled_as_it_is_prepared_gets_no_row(cast, con
         seen = fresh(run)
         monkeypatch.setattr(seen, "refresh_from_db", cancelled)
         pipeline.prepare(seen, timezone.now())
-        assert record.account(run) == fresh(run).tally == {}
+        assert record.tally(run) == fresh(run).tally == {}
 
 
 def test_a_pause_during_the_cut_and_a_resume_cost_no_time(cast, connected, launched, monkeypatch):

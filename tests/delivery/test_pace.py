@@ -78,7 +78,7 @@ def test_a_break_that_the_provider_asked_for_holds_everybody_and_halves_the_rate
     for _ in range(3):  # three answers to one burst
         pace.close(mine[1], until, NOON, is_throttled=True)
     assert take(mine, 10, until - timedelta(seconds=1)) == 0
-    assert pace.hold(*mine, 10, NOON) == pace.Hold(until, "asked")
+    assert pace.wait_needed(*mine, 10, NOON) == pace.Wait(until, "asked")
     assert take(mine, 10_000, until + timedelta(seconds=1)) == pytest.approx(500, abs=20)
     assert take(mine, 10_000, until + timedelta(seconds=62)) == 1_000
 
@@ -115,8 +115,8 @@ def test_around_the_quarter_hours_nothing_goes_if_so_chosen(limited, minute, sec
     mine = limited(1_000, avoid_quarter_hours=True)
     now = NOON.replace(minute=minute, second=second)
     assert take(mine, 10, now) == 0
-    held = pace.hold(*mine, 10, now)
-    assert held == pace.Hold(NOON.replace(minute=0) + timedelta(minutes=until), "quarter_hour")
+    held = pace.wait_needed(*mine, 10, now)
+    assert held == pace.Wait(NOON.replace(minute=0) + timedelta(minutes=until), "quarter_hour")
     assert take(mine, 10, held.until) == 10
 
 
@@ -135,9 +135,9 @@ def test_a_clock_that_is_behind_fills_no_second_twice(limited):
 
 def test_how_long_to_wait_is_said_and_true(limited):
     mine = limited(100, 10)
-    assert pace.hold(*mine, 10, NOON) is None
+    assert pace.wait_needed(*mine, 10, NOON) is None
     take(mine, 10, NOON)
-    held = pace.hold(*mine, 5, NOON)
+    held = pace.wait_needed(*mine, 5, NOON)
     assert held.why == "run"
     assert take(mine, 5, held.until - timedelta(milliseconds=20)) < 5
     assert take(mine, 5, NOON + timedelta(seconds=1)) == 5
@@ -153,11 +153,11 @@ def test_a_clock_that_was_ahead_holds_nothing_up(limited):
 def test_a_break_ends_within_the_hour_whoever_wrote_it(limited):
     mine = limited(0)
     pace.close(mine[1], NOON + timedelta(hours=9), NOON, is_throttled=False)
-    assert pace.hold(*mine, 10, NOON) == pace.Hold(NOON + pace.LONGEST_BREAK, "asked")
+    assert pace.wait_needed(*mine, 10, NOON) == pace.Wait(NOON + pace.LONGEST_BREAK, "asked")
     before = NOON - timedelta(hours=2)  # the clock was set right
     assert take(mine, 10, before) == 10
     pace.close(mine[1], before + timedelta(seconds=9), before, is_throttled=False)
-    assert pace.hold(*mine, 10, before) == pace.Hold(before + timedelta(seconds=9), "asked")
+    assert pace.wait_needed(*mine, 10, before) == pace.Wait(before + timedelta(seconds=9), "asked")
 
 
 def test_a_long_break_holds_a_worker_whose_clock_is_behind_too(limited):

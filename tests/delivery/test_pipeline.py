@@ -196,7 +196,7 @@ def test_live_counts_of_the_shards_equal_the_rows(cast, connected, launched):
     run = run_to_the_end(launched())
     with scope(cast.workspace):
         shards = record.add({}, *Shard.objects.values_list("tally", flat=True))
-        assert shards == record.account(run) == run.tally
+        assert shards == record.tally(run) == run.tally
 
 
 def test_an_unreadable_text_for_one_person_stops_nobody_else(cast, connected, launched):
@@ -215,7 +215,7 @@ def test_a_retry_counts_once_in_the_live_account(cast, connected, launched):
     pipeline.work(timezone.now())
     with scope(cast.workspace):
         run.refresh_from_db()
-        assert record.live_account(run) == {"accepted": 1, "pending": 1}
+        assert record.live_tally(run) == {"accepted": 1, "pending": 1}
 
 
 def test_a_run_that_keeps_failing_ends_with_its_reason_and_a_balanced_account(cast, connected, launched, monkeypatch):
@@ -291,7 +291,7 @@ def test_a_busy_database_is_tried_again_and_no_answer_is_lost(cast, connected, p
         assert run.tally == record.add({}, *Shard.objects.values_list("tally", flat=True)) == {"accepted": 150}
 
 
-@pytest.mark.parametrize(("module", "name"), [(dispatch, "compose"), (pace, "close"), (plan, "hold")])
+@pytest.mark.parametrize(("module", "name"), [(dispatch, "compose"), (pace, "close"), (plan, "pause_for_cause")])
 def test_a_database_that_hiccups_anywhere_costs_no_answer(
     cast, connected, sandbox, prepared, monkeypatch, module, name
 ):
@@ -308,11 +308,11 @@ def test_a_database_that_hiccups_anywhere_costs_no_answer(
     monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
     if name == "close":
         sandbox.settings(storms=[{"what": "QUOTA_EXCEEDED", "secs": 9, "share": 0.02, "retry_after_secs": 1}])
-    if name == "hold":
+    if name == "pause_for_cause":
         broken(monkeypatch, every=50)
     pipeline.work(timezone.now())
     sandbox.settings(storms=[])
-    if name == "hold":
+    if name == "pause_for_cause":
         monkeypatch.undo()
     with scope(cast.workspace):
         assert len(called) > 1

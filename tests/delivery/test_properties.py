@@ -175,7 +175,7 @@ class RunMachine(RuleBasedStateMachine):
         if not chance:
             return
         now = timezone.now()
-        installation.wake_up(now)
+        installation.check_in(now)
         row = Installation.objects.get()
         installation._remember(Installation(name=row.name, ticks=row.ticks + 2, ticked_at=now))
         before = self.rows()
@@ -214,7 +214,7 @@ class RunMachine(RuleBasedStateMachine):
         reason = Reason.REJECTED if verb is decisions.retry_failed else Reason.UNKNOWN
         with scope(self.workspace):
             plan.pause(self.fresh(), by=self.owner)
-        pipeline.tick(timezone.now())  # buries whom the pause left dead
+        pipeline.tick(timezone.now())  # settles what the pause left orphaned
         with scope(self.workspace):
             asked = [pk for pk, was in self.rows().items() if was == reason]
             try:
@@ -223,7 +223,7 @@ class RunMachine(RuleBasedStateMachine):
                 return
         assert moved == len(asked)
         for pk in asked:
-            self.settled.pop(pk, None)  # or buried a moment ago
+            self.settled.pop(pk, None)  # or settled a moment ago
 
     # --- what always holds ----------------------------------------------------------------------------------
     def fresh(self) -> Run:
@@ -238,7 +238,7 @@ class RunMachine(RuleBasedStateMachine):
     def the_account_balances_and_the_counters_are_the_rows(self):
         run = self.fresh()
         with scope(self.workspace):
-            counted, live = record.account(run), record.live_account(run)
+            counted, live = record.tally(run), record.live_tally(run)
         waiting = sum(counted.pop(Reason(reason).slug, 0) for reason in Reason if reason.is_waiting)
         if run.audience_size is not None:
             assert sum(live.values()) == run.audience_size == sum(counted.values()) + waiting

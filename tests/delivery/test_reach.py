@@ -66,9 +66,9 @@ def go(run: Run, times: int = 3) -> Run:
         return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=run.pk)
 
 
-def account(run: Run) -> dict[str, int]:
+def tally(run: Run) -> dict[str, int]:
     with scope(run.workspace):
-        return record.account(run)
+        return record.tally(run)
 
 
 def due(run: Run) -> None:
@@ -94,7 +94,7 @@ def one_iphone(cast, connected, launched, keyless):
 def test_one_iphone_without_a_key_waits_and_399_androids_go_on(cast, connected, one_iphone):
     run = go(one_iphone)
     assert run.state == State.RUNNING
-    assert account(run) == {"accepted": 399, "deferred": 1}
+    assert tally(run) == {"accepted": 399, "deferred": 1}
     with scope(cast.workspace):
         row = Message.objects.get(reason=Reason.DEFERRED)
         assert (row.error_code, row.attempts) == (REFUSED, 0)
@@ -117,9 +117,9 @@ def test_when_the_key_is_there_one_message_goes_first_and_the_rest_follows(cast,
     add_people(cast.workspace, 3)
     keyless("ios")
     run = go(launched())
-    assert account(run) == {"accepted": 3, "deferred": 60}
+    assert tally(run) == {"accepted": 3, "deferred": 60}
     asked = keyless()
-    assert account(go(run)) == {"accepted": 3, "deferred": 60}
+    assert tally(go(run)) == {"accepted": 3, "deferred": 60}
     assert asked == [], "not before its time"
     due(run)
     run = run_to_the_end(run)
@@ -138,7 +138,7 @@ def test_a_platform_that_is_still_refused_costs_one_message_at_a_time(cast, conn
         go(run)
         assert asked == ["ios"] * n
         tried.add(known()["ios"].probe)
-        assert account(run) == {"deferred": 60}
+        assert tally(run) == {"deferred": 60}
     assert len(tried) == 3, "another device each time"
 
 
@@ -149,7 +149,7 @@ def test_the_next_campaign_of_the_connection_holds_the_platform_at_once(cast, co
     go(launched())
     asked.clear()
     second = go(launched(name="Second"))
-    assert account(second) == {"accepted": 3, "deferred": 300}
+    assert tally(second) == {"accepted": 3, "deferred": 300}
     assert asked == ["android"] * 3
 
 
@@ -158,10 +158,10 @@ def test_two_platforms_are_held_and_released_each_by_itself(cast, connected, lau
     add_people(cast.workspace, 4, platform="web")
     keyless("ios", "web")
     run = go(launched())
-    assert account(run) == {"deferred": 8}
+    assert tally(run) == {"deferred": 8}
     keyless("web")
     due(run)
-    assert account(go(run, 4)) == {"accepted": 4, "deferred": 4}
+    assert tally(go(run, 4)) == {"accepted": 4, "deferred": 4}
     with scope(cast.workspace):
         assert Shard.objects.get().held == {"web": 4}
 
@@ -181,7 +181,7 @@ def test_a_key_that_ends_holds_a_platform_that_was_reached_for_months(cast, conn
     run_to_the_end(launched(name="First"))
     keyless("ios")
     run = go(launched())
-    assert account(run) == {"rejected": HANDFUL - 1, "deferred": 30 - HANDFUL + 1}
+    assert tally(run) == {"rejected": HANDFUL - 1, "deferred": 30 - HANDFUL + 1}
 
 
 @pytest.mark.parametrize("platform", ["", "android"])
@@ -295,7 +295,7 @@ def test_nothing_is_sent_to_a_held_platform_after_a_pause_and_a_resume(cast, con
     with scope(cast.workspace):
         plan.pause(run, by=cast.owner)
         plan.resume(run, by=cast.owner)
-    assert account(go(run)) == {"accepted": 399, "deferred": 1}
+    assert tally(go(run)) == {"accepted": 399, "deferred": 1}
     assert asked == []
 
 

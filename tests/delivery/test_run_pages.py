@@ -168,7 +168,7 @@ def test_a_pause_says_who_or_why(cast, prepared, worker):
     assert "Member Rao (member@biddano.test) paused it just now." in notices(progress(cast, run))
     press(cast, run, "resume")
     with scope(cast.workspace):
-        plan.hold(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")
+        plan.pause_for_cause(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")
     assert "PushPilot paused it. THIRD_PARTY_AUTH_ERROR: Auth error from APNS." in notices(progress(cast, run))
 
 

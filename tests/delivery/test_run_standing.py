@@ -175,7 +175,7 @@ def test_answers_that_do_not_come_are_named(cast, prepared, worker, monkeypatch)
 def test_what_the_circuit_breaker_stopped_says_what_resume_means(cast, prepared, worker):
     run = prepared(3)
     with scope(cast.workspace):
-        plan.hold(run, "50 of the last 200 messages: the provider refused them for good.", tripped="refused")
+        plan.pause_for_cause(run, "50 of the last 200 messages: the provider refused them for good.", tripped="refused")
     said = notices(progress(cast, run))
     assert "PushPilot paused it. 50 of the last 200 messages: the provider refused them for good." in said
     assert "the same cause does not stop this run again" in said
@@ -206,7 +206,7 @@ def test_tries_that_never_arrived_have_no_end_to_foresee(cast, prepared, worker)
 # --- shards ------------------------------------------------------------------------------------------------------
 def test_the_shards_tell_who_works_on_what_since_when_and_how_it_stands(cast, prepared, worker):
     run, now = prepared(3), timezone.now()
-    assert "1 slice of the audience: 1 waiting, 0 done." in page(cast, run, "shards/").content.decode()
+    assert "1 shard of the audience: 1 waiting, 0 done." in page(cast, run, "shards/").content.decode()
     with scope(cast.workspace):
         leases.claim(now)
         Shard.objects.update(
@@ -225,7 +225,7 @@ def test_the_shards_tell_who_works_on_what_since_when_and_how_it_stands(cast, pr
     assert "ran out" in page(cast, run, "shards/").content.decode()
 
 
-def test_who_was_ruled_out_before_the_cut_is_named_beside_the_slices(cast, prepared, worker):
+def test_who_was_ruled_out_before_the_cut_is_named_beside_the_shards(cast, prepared, worker):
     run = prepared(3)
     for fields in ({}, {"state": Run.State.COMPLETED, "finished_at": timezone.now()}):
         settled = {"accepted": 2, "expired": 1} if fields else {}
@@ -236,7 +236,7 @@ def test_who_was_ruled_out_before_the_cut_is_named_beside_the_slices(cast, prepa
                 tally={"accepted": 2, "expired": 1}, not_before=timezone.now() + timedelta(seconds=0.8)
             )
         html = page(cast, run, "shards/").content.decode()
-        assert "1,200 recipients were ruled out before the audience was cut, in no slice." in html
+        assert "1,200 recipients were ruled out before the audience was cut, in no shard." in html
         assert "again in" not in html
 
 

@@ -37,7 +37,7 @@ def test_a_send_that_is_undone_then_hurried_stopped_and_ended_leaves_each_step(c
         press(cast, run, verb)
     with scope(cast.workspace):
         run.refresh_from_db()
-        plan.hold(run, "SENDER_ID_MISMATCH: another project's token")
+        plan.pause_for_cause(run, "SENDER_ID_MISMATCH: another project's token")
     for verb in ("resume", "cancel", "cancel"):
         press(cast, run, verb)
     press(cast, launched(), "send-now")

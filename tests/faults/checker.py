@@ -121,7 +121,7 @@ def compare(
     with scope(run.workspace):
         rows = {row.pk: row for row in Message.objects.filter(run=run)}
         takeovers = Shard.objects.filter(run=run).aggregate(n=Sum("attempts"))["n"] or 0
-        states = record.account(run)
+        states = record.tally(run)
         found = differences(run)
     accounted = {Reason.ACCEPTED, Reason.UNKNOWN}
     moments = log.moments(run.pk)
@@ -149,17 +149,17 @@ def differences(run: Run) -> list[str]:
     """What the run page and the tallies say otherwise than the rows. Call in the run's workspace; while the run is
     under way, in one snapshot of the database."""
     from campaigns.models import Run
-    from delivery.admin.run.figures import account_of
+    from delivery.admin.run.figures import run_account
     from delivery.engine import record
     from delivery.models import Shard
 
     run = Run.objects.get(pk=run.pk)
     shards = list(Shard.objects.filter(run=run))
-    page = account_of(run, shards)
+    page = run_account(run, shards)
     # Whoever still waited when the run was stopped is closed row by row, and counted when that is done.
     if page is None or not (run.finished_at or run.state in (Run.State.RUNNING, Run.State.PAUSED)):
         return []
-    states = record.account(run)
+    states = record.tally(run)
     books = {"the run page": _folded((line.slug, line.count) for line in page.lines)}
     if run.state == Run.State.COMPLETED:  # of the laboratory's audience nobody is skipped before the shards are cut
         books["the shards' tallies"] = _folded(item for shard in shards for item in shard.tally.items())

@@ -49,8 +49,8 @@ def test_every_account_balances_and_lies_in_the_past(past):
     assert {run.state for run in ended} == {"completed", "cancelled"}
     with scope(past.workspace):
         for run in ended:
-            assert sum(record.account(run).values()) == sum(run.tally.values()) == run.audience_size == len(TOKENS)
-            assert record.account(run) == run.tally
+            assert sum(record.tally(run).values()) == sum(run.tally.values()) == run.audience_size == len(TOKENS)
+            assert record.tally(run) == run.tally
             assert run.intended_at == run.started_at < run.finished_at < timezone.now()
         assert {run.campaign.status for run in ended} == {"completed", "cancelled", "scheduled"}
     assert max(run.intended_at for run in ended) - min(run.intended_at for run in ended) > timedelta(days=21)

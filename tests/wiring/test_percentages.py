@@ -71,7 +71,7 @@ def run(cast):
 
 
 def test_the_run_page_the_campaign_page_and_the_funnel_show_the_same_percentages(cast, run):
-    on_run = {line.slug: line.percent for line in figures.account_of(run, []).lines}
+    on_run = {line.slug: line.percent for line in figures.run_account(run, []).lines}
     runs = queries.runs_of(run.campaign_id)
     on_campaign = {row.reason.slug: row.percent for row in queries.reasons(runs)}
     assert on_run == on_campaign == shares(TALLY)

@@ -164,7 +164,7 @@ def test_a_stopping_worker_takes_no_shard_and_rings_for_the_others(sending, pipe
 def _ended(dog: Watchdog, code: str) -> None:
     dog.cluster = subprocess.Popen(["sh", "-c", f"exit {code}"], start_new_session=True)
     dog.cluster.wait()
-    dog._bury(now=100.0)
+    dog._kill_remains(now=100.0)
 
 
 def test_a_cluster_that_dies_again_and_again_is_started_more_and_more_slowly(watchdog):

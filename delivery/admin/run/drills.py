@@ -29,9 +29,9 @@ def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
         return [Notice("info", "skull", f"Crash drill: {latest.worker} had finished before it could be killed.")]
     if run.is_ended:
         return [Notice("success", "verified", f"Crash drill: {latest.worker} was killed in the middle. {_after(run)}")]
-    held = [shard for shard in shards if shard.worker == latest.worker]
-    if held:
-        left = max((shard.lease_until - now for shard in held if shard.lease_until), default=None)
+    leased = [shard for shard in shards if shard.worker == latest.worker]
+    if leased:
+        left = max((shard.lease_until - now for shard in leased if shard.lease_until), default=None)
         when = f"in {how_long(left)}" if left is not None and left.total_seconds() > 0 else "now"
         says = f"{latest.worker} is dead. Its lease ends {when}; then another worker takes over where it stopped."
         return [Notice("warning", "skull", f"Crash drill: {says}")]

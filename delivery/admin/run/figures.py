@@ -94,11 +94,11 @@ class Account:
         return f"{self.audience:,} = {words or '0'}"
 
 
-def account_of(run: Run, shards: list[Shard]) -> Account | None:
+def run_account(run: Run, shards: list[Shard]) -> Account | None:
     """The run's account now; None while its audience is not known, and of a run that never began."""
     if run.audience_size is None or run.started_at is None:
         return None
-    counts = record.live_account(run, shards)
+    counts = record.live_tally(run, shards)
     waiting = counts.pop(Reason.PENDING.slug, 0)
     flying = min(waiting, in_flight(run, shards))
     deferred = min(waiting - flying, sum(held.counts(shards).values()))
@@ -191,7 +191,7 @@ class Progress:
 def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     """Where the run stands now. `may_send` decides which buttons it offers."""
     shards = list(Shard.objects.filter(run=run).order_by("pk")) if run.started_at and not run.finished_at else []
-    account = account_of(run, shards)
+    account = run_account(run, shards)
     waiting = account.count("waiting") if account else 0
     is_sending = run.state == State.RUNNING and account is not None
     limit = throughput.limit_of(run, now) if is_sending else throughput.Limit()

@@ -1,4 +1,4 @@
-"""The shards of a run for its page: which slice of the audience each is, who works on it, and how it stands."""
+"""The shards of a run for its page: which part of the audience each is, who works on it, and how it stands."""
 
 from __future__ import annotations
 

@@ -206,8 +206,8 @@ def _no_worker_free(left: list[Shard], now: datetime) -> Notice | None:
 
 
 def _no_answers(left: list[Shard], rate: float | None) -> Notice | None:
-    held = sum(shard.state == Shard.State.LEASED for shard in left)
-    if rate != 0 or not held:
+    is_leased = any(shard.state == Shard.State.LEASED for shard in left)
+    if rate != 0 or not is_leased:
         return None
     text = "No answer came in the last seconds. What is in flight waits for the provider until its time-out."
     return Notice("info", "hourglass", text)

@@ -99,7 +99,7 @@ class Command(BaseCommand):
             self.account(run)
 
     def bar(self, run: Run) -> None:
-        live = record.live_account(run)
+        live = record.live_tally(run)
         waiting, total = live.get(Reason.PENDING.slug, 0), run.audience_size
         share = (total - waiting) / total if total else 0.0
         filled = "█" * int(share * BAR)
@@ -113,7 +113,7 @@ class Command(BaseCommand):
     def account(self, run: Run) -> None:
         """Audience = accepted + each reason, counted from the ledger."""
         self.say(f"\n  {'audience':<28}{run.audience_size:>8,}")
-        counted = record.account(run)
+        counted = record.tally(run)
         for slug, number in sorted(counted.items(), key=lambda item: -item[1]):
             self.say(f"  {'= ' if slug == 'accepted' else '+ '}{Reason[slug.upper()].label:<26}{number:>8,}")
         difference = (run.audience_size or 0) - sum(counted.values())

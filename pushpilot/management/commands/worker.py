@@ -74,7 +74,7 @@ class Watchdog:
         while not self.is_stopping:
             now = time.monotonic()
             if self.cluster is not None and (self.cluster.poll() is not None or self._is_hung()):
-                self._bury(now)
+                self._kill_remains(now)
             if self.cluster is None and now >= self.start_at:
                 self._start()
                 next_sweep = now  # whatever the one before it has lost
@@ -138,7 +138,7 @@ class Watchdog:
         self._shutdown_pipe = ours
         self.started = timezone.now()
 
-    def _bury(self, now: float) -> None:
+    def _kill_remains(self, now: float) -> None:
         """Kill what is left of a cluster that died or hangs, and decide when the next one starts."""
         has_worked = False
         with contextlib.suppress(DatabaseError):
