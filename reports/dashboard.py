@@ -29,7 +29,7 @@ DAYS = 14
 RECENT = 5
 HEALTH_RUNS = 30
 NO_CHANGE = 0.05  # percent; less is written as 0.0
-# A run of which more than this share failed is worth a look; FCM's own guidance calls 5 % dead tokens normal.
+# A run with more failures than this share is worth a look; 5 % dead addresses are normal.
 FAILED_MANY, FAILED_SOME = 20.0, 5.0
 
 
@@ -114,7 +114,7 @@ def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
     holds = list(refused.select_related("connection").defer("connection__sealed").order_by("platform"))
     if not holds:
         return {}
-    text = " ".join(said(hold) for hold in holds) + " Messages to these devices wait; the other platforms go on."
+    text = " ".join(said(hold) for hold in holds) + " Messages to it wait; the other platforms go on."
     going = Shard.objects.filter(workspace=workspace, state=Shard.State.HELD, run__state=Run.State.RUNNING)
     shard = going.select_related("run__campaign").order_by("-run_id").first()
     if shard is not None:
@@ -341,8 +341,8 @@ def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[st
     if run.state == Run.State.PAUSED:
         found.append("is paused and waits for somebody to resume it.")
     if run.undecided:
-        who = f"{counted(run.undecided, 'recipient')} of whom nobody knows whether the message arrived"
-        what = "a message of which nobody knows whether FCM took it" if run.is_broadcast else who
+        who = f"{counted(run.undecided, 'message')} that may or may not have arrived"
+        what = "a message that the provider may or may not have taken" if run.is_broadcast else who
         found.append(f"has {what}: send again or leave it so.")
     if (unmade or 0) >= FAILED_SOME:
         got = "" if run.accepted else "nobody got it: "
@@ -350,7 +350,7 @@ def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[st
         found.append(f"{got}the message could not be made{whom}. Its page says why.")
     if (failed or 0) >= FAILED_MANY:
         whom = f"failed for {percent(failed)} of the recipients it was tried for."
-        found.append("was refused by FCM: nobody got it." if run.is_broadcast else whom)
+        found.append("was refused by the provider: nobody got it." if run.is_broadcast else whom)
     return found
 
 

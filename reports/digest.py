@@ -194,22 +194,22 @@ def _hear(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
 
 
 def _mark_seen(fresh: Sequence[_Incoming]) -> None:
-    """The person was seen, and the device that the message went to. Contacts are locked before endpoints, as where
-    devices register."""
+    """The person was seen, and the address that the message went to. Contacts are locked before endpoints, as
+    where addresses are registered."""
     people: dict[int, datetime] = {}
-    devices: dict[int, datetime] = {}
+    endpoints: dict[int, datetime] = {}
     for found in fresh:
         if found.event.type not in SIGNS_OF_LIFE:
             continue
-        at, person, device = found.event.occurred_at, found.about.person_id, found.about.endpoint_id
+        at, person, endpoint = found.event.occurred_at, found.about.person_id, found.about.endpoint_id
         if person is not None:
             people[person] = max(at, people.get(person, at))
-        if device is not None:
-            devices[device] = max(at, devices.get(device, at))
+        if endpoint is not None:
+            endpoints[endpoint] = max(at, endpoints.get(endpoint, at))
     if people:
         consent.lock_contacts(sorted(people))
         store.move_last_seen(Contact, people)
-    if devices:
-        locked = Endpoint.objects.filter(pk__in=devices).select_for_update(no_key=True).order_by("pk")
+    if endpoints:
+        locked = Endpoint.objects.filter(pk__in=endpoints).select_for_update(no_key=True).order_by("pk")
         list(locked.values_list("pk", flat=True))
-        store.move_last_seen(Endpoint, devices)
+        store.move_last_seen(Endpoint, endpoints)

@@ -21,7 +21,7 @@ from reports.models import EventType
 from tenants.models import Workspace
 
 WORDS = frozenset({EventType.SUBSCRIBED, EventType.UNSUBSCRIBED})
-# What proves that the person's device is in use.
+# What proves that the person's address is in use.
 SIGNS_OF_LIFE = frozenset({EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED})
 
 
@@ -46,7 +46,7 @@ class About:
     run_id: int | None = None
     notification_id: int | None = None
     contact_id: int | None = None  # the person it is about, as its sender says
-    endpoint_id: int | None = None  # the device that the message of its reference went to
+    endpoint_id: int | None = None  # the address that the message of its reference went to
     person_id: int | None = None  # the same person, if proven and not deleted: only then it changes consent and profile
     is_deleted: bool = False  # the message went to a contact who was deleted since
     is_unknown: bool = False  # proven too, but no contact has this id yet
@@ -185,8 +185,8 @@ def _verdict(event: Posted, about: About, is_wrong_hash: bool, unheard: str) -> 
     if event.type in WORDS:
         if not about.is_proven:
             gone = "contact_gone" if about.is_deleted else ""
-            topic = "ref_of_a_topic" if is_counted else ""
-            return Verdict(about.fault or gone or wrong_hash or topic or "no_proof")
+            broadcast = "ref_of_a_broadcast" if is_counted else ""
+            return Verdict(about.fault or gone or wrong_hash or broadcast or "no_proof")
         if unheard:
             return Verdict(unheard)
     elif event.type in SIGNS_OF_LIFE:

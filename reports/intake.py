@@ -175,7 +175,7 @@ WHY_IGNORED = {
     "ref_unknown": "This ref is not valid. Send data.pp_ref of the push, unchanged.",
     "ref_foreign": "This ref belongs to another workspace. Send the event with a key of that workspace.",
     "ref_gone": "The send that this ref belongs to was deleted.",
-    "ref_of_a_topic": "This ref belongs to a send to a topic, so it names nobody. Send external_user_id with proof.",
+    "ref_of_a_broadcast": "This ref belongs to a broadcast, so it names nobody. Send external_user_id with proof.",
     "ref_missing": "Without a ref the event counts for no message. Send data.pp_ref of the push.",
     "contact_gone": "The contact of this message was deleted, so there is no consent to change.",
     "person_unknown": "No contact has this external_user_id. Register a device of the person first.",

@@ -59,7 +59,7 @@ def run_panel(request: HttpRequest, run: Run) -> SafeString:
 
 
 def message_states(message_ids: Sequence[int]) -> dict[int, list[str]]:
-    """{message: ["Delivered", "Opened"]}: what devices reported about these messages, in the order of a funnel."""
+    """{message: ["Delivered", "Opened"]}: what was reported about these messages, in the order of a funnel."""
     order = list(EventType.values)
     found: dict[int, list[str]] = {}
     rows = Engagement.objects.filter(notification_id__in=message_ids).values_list("notification_id", "type")
@@ -141,7 +141,7 @@ def _run_line(workspace: Workspace, run: RunRow, people: Mapping[str, int]) -> d
 
 
 def _curve(workspace: Workspace, campaign_id: int, run: RunRow, run_id: int | None = None) -> dict[str, Any] | None:
-    """What devices reported since the run started, in steps that suit the time passed; None before anything did."""
+    """What was reported since the run started, in steps that suit the time passed; None before anything did."""
     assert run.started_at is not None
     until = min(timezone.now(), run.started_at + CURVE)
     found = queries.engagement_over_time(campaign_id, run.started_at, until, run_id)

@@ -54,7 +54,7 @@ class RunRow(NamedTuple):
 
     @property
     def failed(self) -> int:
-        """Refused by the provider, or the device is gone. What is unknown is neither sent nor failed."""
+        """Refused by the provider, or the address is gone. What is unknown is neither sent nor failed."""
         return sum(self.tally.get(reason.slug, 0) for reason in FAILED)
 
     @property
@@ -293,7 +293,7 @@ def everybody(people: Mapping[int, Counter[str]]) -> Counter[str]:
 
 
 def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
-    """What became of the audience of these runs; of their messages, if they went to topics or conditions only."""
+    """What became of the audience of these runs; of their messages, if all of them were broadcasts."""
     audience = sum(run.audience for run in runs)
     attempted, accepted = sum(run.attempted for run in runs), sum(run.accepted for run in runs)
     failed, unknown = sum(run.failed for run in runs), sum(run.unknown for run in runs)
@@ -302,9 +302,9 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
         Step("audience", "Audience", audience, None, "", "Recipients that matched the audience rule when the run "
              "started. Fixed then and kept."),
         Step("accepted", "Accepted", accepted, share(accepted, audience), "of the audience", "The push provider took "
-             "the message. Whether it arrived, only the device can say."),
+             "the message. Whether it arrived, only the recipient's app can say."),
         Step("delivered", "Delivered", happened["delivered"], share(happened["delivered"], accepted), "of accepted",
-             "The app on the device reported that it received the message. Apps without the SDK report nothing."),
+             "The recipient's app reported that it received the message. Apps without the SDK report nothing."),
         Step("opened", "Opened", happened["opened"], share(happened["opened"], accepted), "of accepted",
              "The app reported a tap on the notification. Each recipient counts once."),
         Step("clicked", "Clicked", happened["clicked"], share(happened["clicked"], accepted), "of accepted",
@@ -312,7 +312,7 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
         Step("converted", "Converted", happened["converted"], share(happened["converted"], accepted), "of accepted",
              "The app reported the goal of the campaign with this message's reference."),
         Step("failed", "Failed", failed, share(failed, attempted), "of attempted", "The provider refused the message "
-             "or said that the device is gone."),
+             "or said that the address is gone."),
         Step("unknown", "Unknown", unknown, share(unknown, attempted), "of attempted", "The connection broke between "
              "the call and its answer. It may or may not have arrived; nothing is sent twice unless a person says so."),
     ]  # fmt: skip
@@ -327,18 +327,18 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
 
 
 _SUBSCRIBERS = {
-    "audience": ("Messages", "One for each send: FCM spreads it to every subscribed device. Who those are, and how "
-                 "many, only FCM knows."),
-    "accepted": ("Handed to FCM", "FCM took the message. Where it arrived, only the devices can say."),
-    "failed": ("Refused", "Messages that FCM refused: nobody got those."),
+    "audience": ("Messages", "One for each send: the provider spreads it to every subscriber. Only the provider knows "
+                 "who the subscribers are."),
+    "accepted": ("Handed over", "The provider took the message. Where it arrived, only the recipients' apps can say."),
+    "failed": ("Refused", "The provider refused these messages: nobody got them."),
 }  # fmt: skip
 
 
 def _of_subscribers(step: Step) -> Step:
-    """The step of a message to a topic: no share of an audience, and all its devices count as one."""
+    """The step of a broadcast: no share of an audience, and all its subscribers count as one."""
     label, measured = _SUBSCRIBERS.get(step.key, (step.label, ""))
     if not measured and step.key != "unknown":
-        measured = "The app reported it on at least one device. All devices of a send count once."
+        measured = "At least one subscriber's app reported it. All subscribers of a send count once."
     return replace(step, label=label, percent=None, words=percent(None), of="", measured=measured or step.measured)
 
 

@@ -1,4 +1,4 @@
-"""The page "Events": what devices reported, newest first. And the live figures that report panels ask for."""
+"""The page "Events": what happened to messages, newest first. And the live figures that report panels ask for."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_the_answer_names_every_event_that_will_change_nothing_and_why(cast, sdk
         ("opened", {"ref": "<data.pp_ref of the push>"}, "ref_unknown"),  # as the README has it
         ("opened", {"ref": foreign.ref()}, "ref_foreign"),
         ("opened", {"ref": ref_of_gone}, "ref_gone"),
-        ("unsubscribed", {"ref": topic.ref()}, "ref_of_a_topic"),
+        ("unsubscribed", {"ref": topic.ref()}, "ref_of_a_broadcast"),
         ("opened", {}, "ref_missing"),
         ("unsubscribed", {"external_user_id": "user-1"}, "no_proof"),
         ("opened", {"ref": topic.ref()}, ""),

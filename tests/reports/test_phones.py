@@ -74,7 +74,9 @@ def test_phones_report_with_one_test_key_and_are_silent_when_it_is_revoked(cast,
 
 def test_a_workspace_whose_log_cannot_be_read_keeps_no_other_waiting(cast, connected, monkeypatch, tmp_path):
     with scope(cast.other_workspace):
-        other = Connection(workspace=cast.other_workspace, name="Old sandbox", is_active=True)
+        other = Connection(
+            workspace=cast.other_workspace, name="Old sandbox", is_active=True, settings={"project_id": "old"}
+        )
         other.provider = "fcm_sandbox"
         other.save()
     asked = set()

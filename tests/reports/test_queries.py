@@ -155,7 +155,7 @@ def test_the_funnel_of_a_topic_speaks_of_messages_and_of_no_share(w):
     funnel = queries.funnel(
         queries.runs_of(sent.campaign.pk), queries.everybody(queries.people_of_campaign(sent.campaign.pk))
     )
-    assert [step.label for step in funnel.steps][:2] == ["Messages", "Handed to FCM"]
+    assert [step.label for step in funnel.steps][:2] == ["Messages", "Handed over"]
     assert all(step.percent is None and not step.of and step.measured for step in funnel.steps)
     assert not any("ecipient" in step.measured or "udience" in step.measured for step in funnel.steps)
 
