@@ -6,17 +6,19 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
-import requests
 from django.conf import settings
 
 from delivery.connections import account_of
 from delivery.providers.base import CredentialsRefused, ProviderUnreachable
 from delivery.providers.fcm.account import AccessToken, FcmAccount
+from pushpilot.lib import http
 from tenants.models import Connection
 from tenants.secrets import SecretUnreadable
 
 TIMEOUT_SECS = 5
+LONGEST_PAGE_BYTES = 16 * 1024 * 1024  # a thousand messages of 4 kB, and what the log says of each
 TOKEN_SPARE_SECS = 60
 BUTTONS_MOST = 3
 
@@ -71,16 +73,16 @@ def _log(connection: Connection, account: FcmAccount, after: int, limit: int) ->
     url = f"{account.base_url}/sandbox/projects/{account.project_id}/log"
     for is_fresh in (False, True):
         answer = _get(url, token=_token(connection, account, is_fresh), after=after, limit=limit)
-        if answer.status_code != 401:  # a sandbox that was started anew does not know its old tokens
+        if answer.status != 401:  # a sandbox that was started anew does not know its old tokens
             break
-    if answer.status_code != 200:
+    if answer.status != 200:
         raise PhonesSilent(
             "The sandbox does not know this workspace any more. Connect the sandbox again under Connections."
         )
     return _read(answer)
 
 
-def _read(answer: requests.Response) -> dict[str, Any]:
+def _read(answer: http.Answer) -> dict[str, Any]:
     """The sandbox's own answer: it says how far its log goes. Raises PhonesSilent if something else answered."""
     try:
         found: dict[str, Any] = answer.json()
@@ -112,14 +114,13 @@ def _token(connection: Connection, account: FcmAccount, is_fresh: bool) -> str:
     return held.value
 
 
-def _get(url: str, *, token: str = "", **query: int) -> requests.Response:
+def _get(url: str, *, token: str = "", **query: int) -> http.Answer:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy belongs between us and Google, not on loopback
-        try:
-            return session.get(url, params=query, headers=headers, timeout=TIMEOUT_SECS, allow_redirects=False)
-        except requests.RequestException as error:
-            raise _no_answer() from error
+    url = f"{url}?{urlencode(query)}"
+    try:
+        return http.ask(url, is_ours=True, headers=headers, timeout_secs=TIMEOUT_SECS, most_bytes=LONGEST_PAGE_BYTES)
+    except http.NoAnswer as error:
+        raise _no_answer() from error
 
 
 def _no_answer() -> PhonesSilent:

@@ -12,8 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from django.conf import settings
+
+from pushpilot.lib import http
 
 PORTS_TRIED, PORT_MOST = 50, 65_535
 STOP_SECS = 45  # the worker finishes its slice first
@@ -174,15 +174,11 @@ def only_one(lock: Path) -> Iterator[bool]:
 
 def answers(url: str) -> bool:
     """Whether a server answers there, whatever it says."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2):
-            return True
-    except urllib.error.HTTPError as answer:
-        answer.close()
-        return True
-    except OSError:
+        http.ask(url, is_ours=True, timeout_secs=2)
+    except http.NoAnswer:
         return False
+    return True
 
 
 def web_command(port: int, *, host: str = "127.0.0.1") -> list[str]:

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jwt
-import requests
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, get_adapter
@@ -34,6 +33,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest
 
+from pushpilot.lib import http
 from tenants import people
 from tenants.access import drop_claims
 from tenants.models import User
@@ -85,7 +85,7 @@ class IdTokenProvider(OAuth2Provider):
         try:
             claims = self.claims_of(token.get("id_token"))
             check_nonce(claims.get("nonce"), token.get("nonce"))
-        except (OAuth2Error, requests.RequestException) as error:
+        except (OAuth2Error, http.RequestFailed) as error:
             get_adapter().on_authentication_error(request, self, exception=error)
             raise get_adapter().validation_error("invalid_token") from error
         return self.sociallogin_from_response(request, {"name": token.get("full_name"), **claims})
@@ -206,6 +206,10 @@ apple_finish = OAuth2CallbackView.adapter_view(AppleFlow)
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
     """Whom a provider's word lets in, and into which account."""
+
+    def get_requests_session(self) -> http.Session:
+        """Without redirects: they would carry a sign-in's code and our secret to another host."""
+        return http.Session(is_ours=False)
 
     def list_apps(
         self, request: HttpRequest, provider: str | None = None, client_id: str | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import requests
 from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.account.internal import flows
 from allauth.account.internal.constants import LoginStageKey
@@ -26,6 +25,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Status
 from ninja.throttling import BaseThrottle
 
+from pushpilot.lib import http
 from pushpilot.lib.problems import Problem, invalid_fields, too_many_attempts
 from tenants import mailing, sessions
 from tenants.account_forms import OncePerAddress
@@ -154,7 +154,7 @@ def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> 
 
 
 def _token_refused(name: str, error: ValidationError) -> Problem:
-    if isinstance(error.__cause__, requests.RequestException):
+    if isinstance(error.__cause__, http.RequestFailed):
         detail = f"{name} cannot be reached to check the id_token; try again later."
         return Problem(503, "provider_unreachable", detail, headers={"Retry-After": "30"})
     return tokens.refusal(

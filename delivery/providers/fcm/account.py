@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth import exceptions as google_errors
@@ -15,11 +14,11 @@ from google.oauth2 import service_account
 
 from campaigns.channels.payload import Json
 from delivery.providers.base import CredentialsRefused, ProviderUnreachable
+from pushpilot.lib import http
 
 GOOGLE_FCM_URL = "https://fcm.googleapis.com"
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an address)
 MESSAGING_SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-TIMEOUT_SECS = 10.0
 KEY_FILE_LIMIT_BYTES = 16 * 1024
 
 _BRING_INSTEAD = (
@@ -108,7 +107,7 @@ class FcmAccount:
         credentials = service_account.Credentials.from_service_account_info(
             {**self.service_account, "token_uri": self.token_uri}, scopes=[MESSAGING_SCOPE]
         )
-        with _TokenSession(self.is_sandbox) as session:
+        with http.Session(is_ours=self.is_sandbox) as session:
             try:
                 credentials.refresh(GoogleRequest(session))
             except google_errors.RefreshError as error:
@@ -122,19 +121,6 @@ class FcmAccount:
         if credentials.expiry is not None:
             lifetime_secs = (credentials.expiry - _utc_now_like_google()).total_seconds()
         return AccessToken(credentials.token, time.time() + lifetime_secs)
-
-
-class _TokenSession(requests.Session):
-    """A session that never follows a redirect and never waits longer than TIMEOUT_SECS."""
-
-    def __init__(self, is_sandbox: bool) -> None:
-        super().__init__()
-        self.trust_env = not is_sandbox  # a proxy belongs between us and Google, not on loopback
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["allow_redirects"] = False
-        kwargs["timeout"] = TIMEOUT_SECS
-        return super().request(*args, **kwargs)
 
 
 def _utc_now_like_google() -> Any:

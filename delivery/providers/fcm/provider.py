@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
-import requests
 from django.conf import settings
 
 from campaigns.channels.base import REFERENCE, Compiled, Message
@@ -19,8 +18,8 @@ from delivery.providers.fcm.forms import KeyFileForm
 from delivery.providers.fcm.message import build_message, envelope, expiry
 from delivery.providers.fcm.sender import FcmSender
 from delivery.providers.http2 import CurlTransport
+from pushpilot.lib import http
 
-SANDBOX_TIMEOUT_SECS = 10
 _EXPIRES = "expires"
 
 
@@ -87,14 +86,16 @@ class FcmSandbox(Fcm, Sandbox[FcmAccount]):
 
     def create_account(self, name: str) -> str:
         try:
-            answer = requests.post(
+            answer = http.ask(
                 f"{settings.SANDBOX_URL}/sandbox/projects",
-                json={"project_id": name[:30].rstrip("-")},
-                timeout=SANDBOX_TIMEOUT_SECS,
+                is_ours=True,
+                body=msgspec.json.encode({"project_id": name[:30].rstrip("-")}),
+                headers={"Content-Type": "application/json"},
             )
-            answer.raise_for_status()
+            if not answer.is_ok:
+                raise ValueError(f"the sandbox answered {answer.status}")
             return msgspec.json.encode(answer.json()).decode()
-        except requests.RequestException as error:  # an answer that is no JSON is one, too
+        except (http.NoAnswer, ValueError) as error:
             raise ProviderUnreachable(
                 f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
             ) from error

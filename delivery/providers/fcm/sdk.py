@@ -10,12 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 import firebase_admin
-import requests
 from firebase_admin import credentials, exceptions, messaging
 from google.auth import credentials as google_credentials
 
 from delivery.providers.base import CheckResult, CredentialsRefused, ProviderUnreachable, Verdict
-from delivery.providers.fcm.account import TIMEOUT_SECS, FcmAccount
+from delivery.providers.fcm.account import FcmAccount
 from delivery.providers.fcm.message import (
     IOS_CATEGORY,
     apns_headers,
@@ -28,6 +27,7 @@ from delivery.providers.fcm.message import (
 )
 from delivery.providers.fcm.sender import interpret, is_receipt
 from delivery.providers.http2 import Answer
+from pushpilot.lib import http
 
 # Shaped like a token, known to nobody: FCM answers INVALID_ARGUMENT or UNREGISTERED about it, and either proves
 # that key, project and API are in order.
@@ -89,7 +89,7 @@ def check_message(
             name = messaging.send(message, dry_run=True, app=app)
     except exceptions.FirebaseError as error:
         return fine if _is_about_the_address(error) else _failed_check(error)
-    except (requests.RequestException, KeyError, TypeError):
+    except (http.RequestFailed, KeyError, TypeError):
         return CheckResult(False, _NOT_FCM, "UNREADABLE")
     except ValueError as error:
         return CheckResult(False, f"The message cannot be built: {error}", "INVALID_ARGUMENT")
@@ -127,18 +127,14 @@ def _failed_check(error: exceptions.FirebaseError) -> CheckResult:
 
 @contextlib.contextmanager
 def _sdk_app(account: FcmAccount, token: str) -> Iterator[Any]:
-    """A throw-away SDK app that posts to the account's address, once, with a time-out of TIMEOUT_SECS."""
-    options = {"projectId": account.project_id, "httpTimeout": TIMEOUT_SECS}
+    """A throw-away SDK app that posts to the account's address, once, with a time-out."""
+    options = {"projectId": account.project_id, "httpTimeout": http.TIMEOUT_SECS}
     app = firebase_admin.initialize_app(_MintedToken(token), options, name=f"pushpilot-{uuid.uuid4()}")
     try:
         # The SDK has no public way to change its address or its retries.
         service = messaging._get_messaging_service(app)
         service._fcm_url = account.send_url
-        session = service._client.session
-        session.trust_env = not account.is_sandbox
-        session.adapters.clear()
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=0))
+        http.once(service._client.session, is_ours=account.is_sandbox)
         yield app
     finally:
         firebase_admin.delete_app(app)
