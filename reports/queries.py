@@ -329,7 +329,7 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
 _SUBSCRIBERS = {
     "audience": ("Messages", "One for each send: the provider spreads it to every subscriber. Only the provider knows "
                  "who the subscribers are."),
-    "accepted": ("Handed over", "The provider took the message. Where it arrived, only the recipients' apps can say."),
+    "accepted": ("Handed over", "The provider took the message. Where it arrived, only the subscribers' apps can say."),
     "failed": ("Refused", "The provider refused these messages: nobody got them."),
 }  # fmt: skip
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from campaigns.models import Run
 from delivery.engine import statements
 from delivery.engine.installation import CLOCK_LIMIT
 from delivery.engine.statements import stamp
 from delivery.models import Pace
+from delivery.providers.base import Manners
+from delivery.providers.registry import provider_of
 from tenants.models import Connection
 
 BURST = timedelta(seconds=1)
-# FCM asks to ramp up over at least 60 s: a rate above this many a second begins there and grows for a minute.
-RAMP, RAMP_FLOOR = timedelta(seconds=60), 1000
 LONGEST_BREAK = timedelta(hours=1)  # whatever a provider asks for: then it is asked again
 IDLE = timedelta(minutes=5)  # after that the next message begins a new ramp
 SLOWEST = 0.05  # of the full rate; a provider that answers 429 halves it each time
-# FCM: "avoid sending within 2 minutes around :00, :15, :30 and :45".
-QUARTER, AROUND = 15 * 60, 2 * 60
+QUARTER_SECS = 15 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,15 @@ class Wait:
 
     until: datetime
     why: str
+
+
+class _Limit(NamedTuple):
+    """Whose row: a connection or a run."""
+
+    whose: str
+    key: int
+    per_second: int
+    manners: Manners
 
 
 @dataclass(slots=True)
@@ -44,19 +53,20 @@ class Bucket:
     ramp_from: datetime
     ramp_base: float
     closed_until: datetime | None
+    manners: Manners  # of the connection's provider
 
     def share(self, now: datetime) -> float:
-        """How much of the full rate is allowed: from `ramp_base` it grows to all of it within RAMP."""
-        return self.ramp_base + (1 - self.ramp_base) * min(1.0, max(0.0, (now - self.ramp_from) / RAMP))
+        """How much of the full rate is allowed: from `ramp_base` it grows to all of it within the provider's ramp."""
+        return self.ramp_base + (1 - self.ramp_base) * min(1.0, max(0.0, (now - self.ramp_from) / self.manners.ramp))
 
     def full_at(self, now: datetime) -> datetime | None:
         """When the whole rate is allowed; None if it is already."""
-        until = self.ramp_from + RAMP
+        until = self.ramp_from + self.manners.ramp
         return until if self.ramp_base < 1 and until > now else None
 
     def is_throttled(self, now: datetime) -> bool:
         """Whether the provider said 429: a ramp begins when its break ends, mostly lower than a first send's."""
-        is_lower = self.ramp_from > now or self.ramp_base < first_share(self.per_second)
+        is_lower = self.ramp_from > now or self.ramp_base < first_share(self.manners, self.per_second)
         return is_lower and self.full_at(now) is not None
 
     def closed(self, now: datetime) -> datetime | None:
@@ -67,7 +77,7 @@ class Bucket:
     def refill(self, now: datetime) -> None:
         if now - self.refilled_at > IDLE:
             # A long break after a 429 is no rest: the rate that it asked for comes after it.
-            self.ramp_base = min(first_share(self.per_second), self.share(now))
+            self.ramp_base = min(first_share(self.manners, self.per_second), self.share(now))
             self.ramp_from = now
         if self.refilled_at - now > 2 * CLOCK_LIMIT:  # by a clock that was wrong: nothing would be refilled until then
             self.refilled_at = self.ramp_from = now
@@ -84,14 +94,19 @@ class Bucket:
         return timedelta(seconds=max(0.0, (enough - self.tokens) / rate))
 
 
-def first_share(per_second: int) -> float:
-    return min(1.0, RAMP_FLOOR / per_second) if per_second else 1.0
+def first_share(manners: Manners, per_second: int) -> float:
+    """The share of its rate that a send begins with."""
+    return min(1.0, manners.ramp_from / per_second) if per_second else 1.0
+
+
+def manners_of(connection: Connection) -> Manners:
+    return provider_of(connection.provider).manners
 
 
 def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
     """How many of `wanted` messages may go now. Call inside the transaction that moves the fence: it locks the buckets
     until that commits."""
-    if wanted <= 0 or (run.avoid_quarter_hours and quarter_hour_until(now)):
+    if wanted <= 0 or (run.avoid_quarter_hours and quarter_hour_until(connection, now)):
         return 0
     buckets = buckets_of(run, connection, now, is_taking=True)
     if any(bucket.closed(now) for bucket in buckets):
@@ -113,7 +128,7 @@ def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
 def wait_needed(run: Run, connection: Connection, wanted: int, now: datetime) -> Wait | None:
     """What keeps `wanted` messages (or as many as a second's worth) waiting; None if they may go. Locks nothing."""
     waits = []
-    if run.avoid_quarter_hours and (quarter := quarter_hour_until(now)):
+    if run.avoid_quarter_hours and (quarter := quarter_hour_until(connection, now)):
         waits.append(Wait(quarter, "quarter_hour"))
     for bucket in buckets_of(run, connection, now):
         if closed := bucket.closed(now):
@@ -125,19 +140,21 @@ def wait_needed(run: Run, connection: Connection, wanted: int, now: datetime) ->
     return max(waits, key=lambda wait: wait.until, default=None)
 
 
-def quarter_hour_until(now: datetime) -> datetime | None:
-    """When the time around a quarter of the hour is over; None outside of it."""
-    into = (now.minute * 60 + now.second + AROUND) % QUARTER
-    if into >= 2 * AROUND:
+def quarter_hour_until(connection: Connection, now: datetime) -> datetime | None:
+    """When the time around a quarter of the hour that the provider wants to be spared is over; None outside of it."""
+    around = int(manners_of(connection).quarter_hours.total_seconds())
+    into = (now.minute * 60 + now.second + around) % QUARTER_SECS
+    if into >= 2 * around:
         return None
-    return now.replace(microsecond=0) + timedelta(seconds=2 * AROUND - into)
+    return now.replace(microsecond=0) + timedelta(seconds=2 * around - into)
 
 
 def close(connection: Connection, until: datetime, now: datetime, *, is_throttled: bool) -> None:
     """Nobody takes anything before `until`. `is_throttled`: the provider said that we are too fast (429), so the rate
     begins again at half of what it was. Answers to one burst count once."""
     until = min(until, now + LONGEST_BREAK)
-    bucket = _bucket("connection", connection.pk, connection.per_second, now, is_locked=False)
+    limit = _Limit("connection", connection.pk, connection.per_second, manners_of(connection))
+    bucket = _bucket(limit, now, is_locked=False)
     if bucket.closed(now):
         Pace.objects.filter(pk=bucket.pk, closed_until__lt=until).update(closed_until=until)
         return
@@ -150,36 +167,43 @@ def close(connection: Connection, until: datetime, now: datetime, *, is_throttle
 def buckets_of(run: Run, connection: Connection, now: datetime, *, is_taking: bool = False) -> list[Bucket]:
     """What limits the run. `is_taking` locks the rows; the connection's before the run's, everywhere: workers that lock
     both in one order never deadlock."""
-    wanted = [("connection", connection.pk, connection.per_second)]
+    manners = manners_of(connection)
+    limits = [_Limit("connection", connection.pk, connection.per_second, manners)]
     if run.per_second:
-        wanted.append(("run", run.pk, run.per_second))
+        limits.append(_Limit("run", run.pk, run.per_second, manners))
     found = []
-    for whose, key, per_second in wanted:
-        if is_taking and per_second:
-            found.append(_bucket(whose, key, per_second, now, is_locked=True))
+    for limit in limits:
+        if is_taking and limit.per_second:
+            found.append(_bucket(limit, now, is_locked=True))
         else:
-            found.append(_read(whose, key, per_second, is_locked=False) or _fresh(whose, per_second, now))
+            found.append(_read(limit, is_locked=False) or _fresh(limit, now))
     return found
 
 
-def _bucket(whose: str, key: int, per_second: int, now: datetime, *, is_locked: bool) -> Bucket:
+def _bucket(limit: _Limit, now: datetime, *, is_locked: bool) -> Bucket:
     """The bucket with its row, which is made if it is missing."""
-    while (bucket := _read(whose, key, per_second, is_locked=is_locked)) is None:
-        full = _fresh(whose, per_second, now)
-        row = Pace(**{f"{whose}_id": key}, tokens=full.tokens, refilled_at=now, ramp_from=now, ramp_base=full.ramp_base)
+    while (bucket := _read(limit, is_locked=is_locked)) is None:
+        full = _fresh(limit, now)
+        row = Pace(
+            **{f"{limit.whose}_id": limit.key},
+            tokens=full.tokens,
+            refilled_at=now,
+            ramp_from=now,
+            ramp_base=full.ramp_base,
+        )
         Pace.objects.bulk_create([row], ignore_conflicts=True)  # another worker may be first
     return bucket
 
 
-def _read(whose: str, key: int, per_second: int, *, is_locked: bool) -> Bucket | None:
+def _read(limit: _Limit, *, is_locked: bool) -> Bucket | None:
     sql = (
         "SELECT id, tokens, refilled_at, ramp_from, ramp_base, closed_until FROM delivery_pace "  # noqa: S608
-        f"WHERE {whose}_id = %s{' FOR UPDATE' if is_locked and statements.is_postgresql() else ''}"
+        f"WHERE {limit.whose}_id = %s{' FOR UPDATE' if is_locked and statements.is_postgresql() else ''}"
     )
-    for pk, tokens, refilled_at, ramp_from, ramp_base, closed_until in statements.run(sql, [key]):
+    for pk, tokens, refilled_at, ramp_from, ramp_base, closed_until in statements.run(sql, [limit.key]):
         times = (statements.moment(refilled_at), statements.moment(ramp_from))
         closed = statements.moment(closed_until) if closed_until else None
-        return Bucket(whose, per_second, pk, tokens, *times, ramp_base, closed)
+        return Bucket(limit.whose, limit.per_second, pk, tokens, *times, ramp_base, closed, limit.manners)
     return None
 
 
@@ -191,7 +215,8 @@ def _store(bucket: Bucket) -> None:
     )
 
 
-def _fresh(whose: str, per_second: int, now: datetime) -> Bucket:
+def _fresh(limit: _Limit, now: datetime) -> Bucket:
     """A full bucket that nothing was taken from, without a row."""
-    begin = first_share(per_second)
-    return Bucket(whose, per_second, 0, per_second * begin * BURST.total_seconds(), now, now, begin, None)
+    begin = first_share(limit.manners, limit.per_second)
+    tokens = limit.per_second * begin * BURST.total_seconds()
+    return Bucket(limit.whose, limit.per_second, 0, tokens, now, now, begin, None, limit.manners)

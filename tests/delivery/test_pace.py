@@ -6,6 +6,7 @@ from django.db import transaction
 from campaigns.models import Run
 from delivery.engine import pace
 from delivery.models import Pace
+from delivery.providers.fcm.provider import Fcm
 from tenants.models import Connection
 from tenants.scope import scope
 from tests.house.rows import rows_of
@@ -51,7 +52,7 @@ def test_a_slower_run_is_held_by_its_own_limit_and_leaves_the_rest_to_others(lim
 def test_a_high_rate_begins_low_and_grows_for_a_minute(limited):
     mine = limited(10_000)
     first = take(mine, 10**6, NOON)
-    assert first == pace.RAMP_FLOOR
+    assert first == Fcm.manners.ramp_from
     half = [take(mine, 10**6, NOON + timedelta(seconds=29 + n)) for n in range(2)][1]
     assert 5_000 < half < 6_000
     assert [take(mine, 10**6, NOON + timedelta(seconds=61 + n)) for n in range(2)][1] == 10_000
@@ -62,7 +63,7 @@ def test_after_a_rest_the_ramp_begins_again(limited):
     take(mine, 1, NOON)
     later = NOON + timedelta(minutes=2)
     assert take(mine, 10**6, later) == 10_000
-    assert take(mine, 10**6, later + pace.IDLE + timedelta(seconds=1)) == pace.RAMP_FLOOR
+    assert take(mine, 10**6, later + pace.IDLE + timedelta(seconds=1)) == Fcm.manners.ramp_from
 
 
 def test_a_limit_survives_a_restart_because_it_is_a_row(limited):

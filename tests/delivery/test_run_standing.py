@@ -140,7 +140,7 @@ def test_the_quarter_hour_that_is_avoided_is_named(cast, prepared, worker, monke
     with scope(cast.workspace):
         Run.objects.update(avoid_quarter_hours=True)
     until = timezone.now() + timedelta(minutes=3)
-    monkeypatch.setattr(pace, "quarter_hour_until", lambda now: until)
+    monkeypatch.setattr(pace, "quarter_hour_until", lambda connection, now: until)
     assert f"everybody sends: on at {until.astimezone(cast.workspace.zone):%H:%M:%S}" in notices(progress(cast, run))
 
 

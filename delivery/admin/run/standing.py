@@ -166,7 +166,9 @@ def _provider(run: Run, limit: Limit) -> Notice | None:
 
 
 def _quarter_hour(run: Run, now: datetime) -> Notice | None:
-    until = pace.quarter_hour_until(now) if run.avoid_quarter_hours else None
+    until = None
+    if run.avoid_quarter_hours and run.connection is not None:
+        until = pace.quarter_hour_until(run.connection, now)
     if until is None:
         return None
     text = f"It avoids the minutes around the quarter of the hour, when everybody sends: on at {_clock(until, run)}."
