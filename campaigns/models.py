@@ -251,9 +251,11 @@ def is_broadcast(target_kind: str) -> bool:
     return target_kind != PEOPLE
 
 
-class Targeted(models.Model):
-    """Goes to people that a rule matches, or to the subscribers of a broadcast, whom only the provider knows."""
+class Targeted(TenantModel):
+    """Goes on one channel to people that a rule matches, or to the subscribers of a broadcast, whom only the provider
+    knows."""
 
+    channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     # A rule tree of campaigns.audience.segments; {} is everyone.
     audience_rule = models.JSONField(default=dict, blank=True)
     target_kind = models.CharField("send to", max_length=16, choices=target_kinds, default=PEOPLE)
@@ -266,8 +268,13 @@ class Targeted(models.Model):
     def is_broadcast(self) -> bool:
         return is_broadcast(self.target_kind)
 
+    def connection_in_use(self) -> Connection | None:
+        """What its messages would go through now."""
+        channel = registry.CHANNELS.get(self.channel)
+        return connections.in_use(self.workspace_id, channel.service) if channel else None
 
-class Campaign(Targeted, Timed, TenantModel):
+
+class Campaign(Targeted, Timed):
     class Status(models.TextChoices):
         DRAFT = "draft", "Draft"
         IN_REVIEW = "in_review", "In review"
@@ -282,7 +289,6 @@ class Campaign(Targeted, Timed, TenantModel):
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=2000, blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
-    channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     # How late a send may start; later it is missed, and a person is asked.
     start_within_mins = models.PositiveIntegerField("start at most this late (minutes)", default=60)
@@ -314,11 +320,6 @@ class Campaign(Targeted, Timed, TenantModel):
 
     def __str__(self) -> str:
         return self.name
-
-    def connection_in_use(self) -> Connection | None:
-        """What its messages would go through now."""
-        channel = registry.CHANNELS.get(self.channel)
-        return connections.in_use(self.workspace_id, channel.service) if channel else None
 
     @property
     def is_editable(self) -> bool:
@@ -377,7 +378,7 @@ class Revision(TenantModel):
         return f"revision {self.number}"
 
 
-class Run(Targeted, TenantModel):
+class Run(Targeted):
     """One occurrence of a campaign. Written by campaigns.plan, moved by delivery.engine.pipeline.
 
     planned → preparing → running ⇄ paused → finishing → completed | cancelled | missed | failed, each step a

@@ -30,7 +30,9 @@ OPEN = (State.PLANNED, *STARTED, State.PAUSED)  # with somebody left to send to
 MEANWHILE = "Meanwhile somebody changed this send, or it has started. Look at it once more."
 TAKEN = "This campaign has already run at that time; choose another."
 # What a run keeps of its campaign as it was when the run was planned.
-PINNED = ("audience_rule", "target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy")
+PINNED = (
+    "channel", "audience_rule", "target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy",
+)  # fmt: skip
 # Where a paused run was: its size is known once the audience is fixed and cut.
 WHERE_IT_STOPPED = Case(When(audience_size=None, then=Value(State.PREPARING)), default=Value(State.RUNNING))
 
@@ -189,7 +191,7 @@ def resume(run: Run, *, by: User) -> bool:
         # Whoever fixed its audience notices at the next chunk; nobody waits for that lease to end.
         changes |= {"owner": "", "lease_until": None}
         if run.connection is None or not run.connection.is_active:  # replaced while the run was paused
-            changes["connection"] = run.campaign.connection_in_use()
+            changes["connection"] = run.connection_in_use()
         Run.objects.filter(pk=run.pk).update(**changes)
         wake.ring("tick")
     return moved
@@ -356,7 +358,7 @@ def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | 
                 workspace=campaign.workspace,
                 campaign=campaign,
                 revision=revision,
-                connection=campaign.connection_in_use(),
+                connection=source.connection_in_use(),
                 planned_by=by,
                 **_times(campaign, at),
                 **{name: getattr(source, name) for name in PINNED},

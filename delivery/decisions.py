@@ -121,7 +121,7 @@ def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
         # Whoever presses the button wants it sent now: an end that has passed would close it at once.
         changes |= {
             "state": State.RUNNING, "epoch": F("epoch") + 1, "finished_at": None, "ends_at": None, "last_error": "",
-            "connection": locked.campaign.connection_in_use(),
+            "connection": locked.connection_in_use(),
         }  # fmt: skip
         Campaign.objects.filter(pk=locked.campaign_id).update(status=Campaign.Status.RUNNING)
     Run.objects.filter(pk=locked.pk).update(**changes)

@@ -118,7 +118,7 @@ def has_ever_sent(workspace: Workspace) -> bool:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 _RUN_FIELDS = (
-    "id", "campaign_id", "campaign__name", "campaign__channel", "campaign__schedule_type", "state", "intended_at",
+    "id", "campaign_id", "campaign__name", "channel", "campaign__schedule_type", "state", "intended_at",
     "started_at", "audience_size", "tally", "campaign__time_zone", "target_kind",
 )  # fmt: skip
 

@@ -29,8 +29,7 @@ def whom_words(sent: Campaign | Run) -> str:
     """ "Everyone", "People whose city is Pune", "Everyone subscribed to “news” and (“pune” or “mumbai”)"."""
     if not sent.is_broadcast:
         return audience_words(sent.audience_rule)
-    campaign = sent if isinstance(sent, Campaign) else sent.campaign
-    channel = registry.CHANNELS.get(campaign.channel)
+    channel = registry.CHANNELS.get(sent.channel)
     broadcast = channel.broadcast(sent.target_kind) if channel else None
     return broadcast.describe(sent.target) if broadcast else f"Everyone subscribed to “{sent.target}”"
 

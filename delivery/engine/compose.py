@@ -59,7 +59,7 @@ class Composer:
 
     def __init__(self, run: Run, provider: Provider[Any], default_language: str, zone: tzinfo) -> None:
         self.run, self.default_language, self.revision = run, default_language, run.revision.number
-        self.channel = registry.channel_of(run.campaign.channel)
+        self.channel = registry.channel_of(run.channel)
         # {language: {variant: content}}, the first variant first. Of two that an old revision holds in two spellings of
         # one tag the first one counts.
         self.by_language: dict[str, dict[str, _Compiled]] = {}

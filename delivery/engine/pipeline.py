@@ -109,7 +109,7 @@ def launch(run: Run, now: datetime) -> None:
     if not lock_if_open(run.workspace):
         return
     consent.adopt(run.workspace)
-    account = run.campaign.connection_in_use()  # the one of today, not of the day it was planned
+    account = run.connection_in_use()  # the one of today, not of the day it was planned
     newest = Contact.objects.filter(workspace=run.workspace).order_by("-pk").values_list("pk", flat=True).first()
     claimed = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
         state=State.PREPARING, epoch=F("epoch") + 1, started_at=now, connection=account, audience_to=newest or 0,
@@ -146,7 +146,7 @@ def prepare(run: Run, now: datetime) -> None:
         with transaction.atomic():
             if not mine.update(prepared_to=last, lease_until=Now() + LEASE):
                 return  # cancelled, or another worker took over
-            chunk = selection.recipients(run.workspace, run.campaign.channel, run.audience_rule)
+            chunk = selection.recipients(run.workspace, run.channel, run.audience_rule)
             record.fix_audience(run, chunk.filter(pk__gt=run.prepared_to, pk__lte=last).order_by("pk"))
         run.prepared_to = last
     mine.update(lease_until=None)

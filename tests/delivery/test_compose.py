@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from campaigns.audience.reasons import Reason
-from campaigns.models import Campaign, Revision, Run
+from campaigns.models import Revision, Run
 from delivery.engine.compose import Composer, NotComposable, Recipient
 from delivery.providers.fcm.provider import Fcm
 
@@ -19,7 +19,7 @@ SALE = {"language": "en", "title": "Sale", "body": "Today"}
 
 def composer(*contents: dict[str, Any], zone: tzinfo = UTC) -> Composer:
     revision = Revision(workspace_id=1, campaign_id=2, contents=list(contents) or [SALE])
-    return Composer(Run(pk=3, workspace_id=1, campaign=Campaign(pk=2), revision=revision), Fcm(), "en", zone)
+    return Composer(Run(pk=3, workspace_id=1, campaign_id=2, revision=revision), Fcm(), "en", zone)
 
 
 def to(kind: str, value: str, contact: dict[str, Any] = NOBODY) -> Recipient:

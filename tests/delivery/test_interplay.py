@@ -86,9 +86,10 @@ def test_what_was_missed_is_not_sent_again_to_those_of_a_cancelled_attempt(cast,
             plan.send_missed(fresh(missed), by=cast.owner, now=timezone.now())
 
 
-def test_what_was_missed_goes_to_whom_it_was_meant_for(cast, missed):
+@pytest.mark.parametrize("edit", [{"target_kind": "topic", "target": "everybody"}, {"channel": "web_push"}])
+def test_a_missed_run_goes_to_the_people_it_was_planned_for(cast, missed, edit):
     with scope(cast.workspace):
-        Campaign.objects.update(target_kind="topic", target="everybody")
+        Campaign.objects.update(**edit)
         late = plan.send_missed(fresh(missed), by=cast.owner, now=timezone.now())
     assert run_to_the_end(late).tally == {"accepted": 2}
 

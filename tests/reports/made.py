@@ -52,8 +52,8 @@ def make_sent(
         revision = Revision.objects.create(workspace=workspace, campaign=campaign, number=1, contents=[], digest="")
         counted = tally if tally is not None else {"accepted": people}
         run = Run.objects.create(
-            workspace=workspace, campaign=campaign, revision=revision, state=state, tally=counted,
-            audience_size=sum(counted.values()), intended_at=at, not_after=at + timedelta(hours=1),
+            workspace=workspace, campaign=campaign, revision=revision, channel=campaign.channel, state=state,
+            tally=counted, audience_size=sum(counted.values()), intended_at=at, not_after=at + timedelta(hours=1),
             started_at=None if state == Run.State.PLANNED else at,
             finished_at=at + timedelta(minutes=2) if state in Run.ENDED_STATES else None,
         )  # fmt: skip

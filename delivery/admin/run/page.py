@@ -225,7 +225,7 @@ def _missed_words(run: Run, now: datetime) -> str:
     planned = f"It was planned for {moment_words(run.intended_at, run.workspace.zone, now)}."
     if run.is_broadcast:
         return planned
-    reached = selection.forecast(run.workspace, run.campaign.channel, run.audience_rule).get(Reason.PENDING, 0)
+    reached = selection.forecast(run.workspace, run.channel, run.audience_rule).get(Reason.PENDING, 0)
     return f"{planned} Today it would reach {counted(reached, 'device')}."
 
 
