@@ -1,4 +1,4 @@
-"""Who gets it, and who does not and why: the gates, in order, as one query.
+"""The recipients of a campaign with the gate that stops each, as one query.
 
 The same query forecasts (count by reason) and fixes the audience (INSERT … SELECT in delivery.engine.pipeline), so what
 was shown before is what happens.
@@ -8,32 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Case, Count, FilteredRelation, Q, QuerySet, SmallIntegerField, Value, When
+from django.db.models import Count, FilteredRelation, Q, QuerySet
 
+from campaigns.audience import gates
 from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import Rule, compile_rule
-from campaigns.contacts import consent
 from campaigns.models import Contact, Endpoint
 from tenants.models import Workspace
 
 
 def recipients(workspace: Workspace, channel: str, rule: Rule) -> QuerySet[Any, Any]:
     """Rows {contact_id, endpoint_id | None, reason}: one per contact and endpoint of the channel, one for a contact
-    without any. `reason` is PENDING for who will be sent to, else the first gate that stops them.
+    without any. `reason` is PENDING for a recipient who will be sent to, else that of the first gate that stops them.
     """
     return (
         Contact.objects.filter(compile_rule(rule), workspace=workspace)
         .annotate(reached=FilteredRelation("endpoints", condition=Q(endpoints__channel=channel)))
-        .annotate(
-            reason=Case(
-                When(consent.opted_out(channel), then=Value(Reason.UNSUBSCRIBED)),
-                When(reached__isnull=True, then=Value(Reason.NO_ENDPOINT)),
-                When(reached__is_active=False, then=Value(Reason.ENDPOINT_INACTIVE)),
-                When(reached__opted_in=False, then=Value(Reason.NOT_OPTED_IN)),
-                default=Value(Reason.PENDING),
-                output_field=SmallIntegerField(),
-            )
-        )
+        .annotate(reason=gates.at_launch(channel))
         .values("id", "reached__id", "reason")
     )
 

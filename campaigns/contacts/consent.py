@@ -196,12 +196,12 @@ def _word(row: WaitingConsent) -> Word:
 
 
 # --- what holds ------------------------------------------------------------------------------------------------------
-def opted_out(channel: str) -> Exists:
-    """For a query of contacts: the newest word about the channel, or about all channels, is a no. Of two words of one
-    moment the no counts. The same condition stands in delivery.engine.dispatch."""
+def opted_out(channel: str, contact: str = "pk") -> Exists:
+    """For a query whose path `contact` leads to a contact's key: the newest word about the channel, or about all
+    channels, is a no. Of two words of one moment the no counts."""
     words = Consent.objects.filter(channel__in=(channel, ALL_CHANNELS), topic="")
     later_yes = words.filter(contact=OuterRef("contact"), status=Consent.Status.OPTED_IN, at__gt=OuterRef("at"))
-    no = words.filter(~Exists(later_yes), contact=OuterRef("pk"), status=Consent.Status.OPTED_OUT)
+    no = words.filter(~Exists(later_yes), contact=OuterRef(contact), status=Consent.Status.OPTED_OUT)
     return Exists(no)
 
 

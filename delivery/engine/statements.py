@@ -1,4 +1,4 @@
-"""The few statements that run for every group of messages, written by hand.
+"""The few statements that run for every group of messages: written by hand, or compiled once by Django (dispatch).
 
 Django builds the SQL of a query anew each time and sends its values inside the text, so PostgreSQL plans each anew.
 Here a statement is prepared once per session. With `by_index` that brought a thousand messages from 266 ms CPU in this
