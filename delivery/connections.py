@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from os import getpid
 from typing import Any
@@ -161,6 +162,12 @@ def connect_sandbox(workspace: Workspace, *, by: User | None, service: str = cha
         connection = _use_sandbox(workspace, sandbox.key, service, credentials)
         audit.record(workspace, "sandbox connected", connection, by=by)
         return connection
+
+
+def start_with_sandbox(workspace: Workspace, owner: User) -> None:
+    """What a new workspace starts with. If no sandbox answers, the workspace is whole all the same."""
+    with contextlib.suppress(SandboxUnreachable):
+        connect_sandbox(workspace, by=owner)
 
 
 def _use_sandbox(workspace: Workspace, provider: str, service: str, credentials: str) -> Connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import Any
 
@@ -14,13 +13,10 @@ from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationEr
 from ninja.parser import Parser
 
 from campaigns.api.device_routes import router as campaigns_router
-from delivery.connections import SandboxUnreachable, connect_sandbox
 from pushpilot.lib.bounded import OutOfBounds, read_json
 from pushpilot.lib.problems import BUSY, Problem, invalid, problem, too_many_attempts
 from reports.api import router as reports_router
 from tenants.api import router as tenants_router
-from tenants.api.workspaces import FOUNDED
-from tenants.models import User, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +48,6 @@ api = Api(title="PushPilot", version="1", docs_url="docs", urls_namespace="api",
 api.add_router("", tenants_router)
 api.add_router("", campaigns_router)
 api.add_router("", reports_router)
-
-
-def furnish(workspace: Workspace, founder: User) -> None:
-    """A new workspace starts with a sandbox; without one that answers it can be connected later."""
-    with contextlib.suppress(SandboxUnreachable):
-        connect_sandbox(workspace, by=founder)
-
-
-FOUNDED.append(furnish)
 
 
 @api.exception_handler(Problem)

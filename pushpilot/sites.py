@@ -26,6 +26,7 @@ import delivery.admin
 import delivery.admin.addresses
 import delivery.admin.platform.queue
 import delivery.admin.references
+import delivery.connections
 import reports.across
 import reports.admin
 import reports.allowance
@@ -172,6 +173,7 @@ campaigns.admin.slots.CONTACT_PANELS.append(delivery.admin.references.newest_of)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
 tenants.admin.keys.NOTICES.append(reports.allowance.notice)
+tenants.workspaces.ON_CREATED.append(delivery.connections.start_with_sandbox)
 tenants.workspaces.ON_DELETION.append(campaigns.plan.stop_everything)
 tenants.workspaces.PLANNED_SENDS.append(campaigns.admin.campaign.zone_change.planned_sends)
 tenants.workspaces.ON_ZONE_CHANGE.append(campaigns.schedule.zones.move)

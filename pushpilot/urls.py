@@ -13,7 +13,7 @@ handler500 = views.server_error
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
-    path("accounts/profile/", views.profile, name="account_profile"),
+    path("accounts/profile/", tenant_views.profile, name="account_profile"),
     # Ours stand before allauth's: a session can be ended alone; what comes back from a provider is verified whole.
     path("accounts/sessions/", SessionsView.as_view(), name="usersessions_list"),
     path("accounts/google/login/callback/", providers.google_callback, name="google_callback"),

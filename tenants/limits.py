@@ -45,10 +45,10 @@ def check_invitations(workspace: Workspace, emails: Collection[str], *, by: User
         _check(what, limit, len(emails), now, action="member invited", **whose)
 
 
-def check_founding(by: User, now: datetime) -> None:
-    """Raises TooMany if the person has founded WORKSPACES_PER_DAY."""
+def check_new_workspace(by: User, now: datetime) -> None:
+    """Raises TooMany if the person has created WORKSPACES_PER_DAY."""
     limit = settings.WORKSPACES_PER_DAY
-    _check(f"One person can found {limit:,} workspaces a day.", limit, 1, now, action="workspace created", actor=by)
+    _check(f"One person can create {limit:,} workspaces a day.", limit, 1, now, action="workspace created", actor=by)
 
 
 def _check(what: str, limit: int, more: int, now: datetime, **counted: Any) -> None:

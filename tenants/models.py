@@ -184,7 +184,7 @@ class Membership(TenantModel):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships", editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
-    invited_at = models.DateTimeField(null=True, editable=False)  # None: founded it
+    invited_at = models.DateTimeField(null=True, editable=False)  # None: created the workspace
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
 
     capabilities = {"view": roles.VIEW, "add": roles.MEMBERS, "change": roles.MEMBERS, "delete": roles.MEMBERS}

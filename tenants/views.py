@@ -1,10 +1,11 @@
-"""Pages of people outside of any workspace: an invitation's link, and workspaces that are being deleted."""
+"""Pages of people outside of any workspace: a new workspace, their name, invitations, workspaces being deleted."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
@@ -15,13 +16,85 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from tenants import invitations, workspaces
+from tenants import invitations, people, workspaces
 from tenants.access import drop_claims
 from tenants.invitations import InvitationRefused
+from tenants.models import Connection, Membership, User, Workspace
+from tenants.scope import every_workspace, scope
+from tenants.validators import validate_name
 
 # What a refused invitation answers; the page says it in words.
 _STATUS = {"unknown": 404, "foreign": 403}
 _GONE = 410
+
+
+class WorkspaceForm(forms.Form):
+    name = forms.CharField(
+        max_length=100,
+        min_length=2,
+        validators=[validate_name],
+        label="Name of your company or team",
+        widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "organization", "placeholder": "FreshCart"}),
+    )
+
+
+class ProfileForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ("full_name",)
+        labels = {"full_name": "Your name"}
+        widgets = {"full_name": forms.TextInput(attrs={"autocomplete": "name"})}
+
+
+@login_required
+def new_workspace(request: HttpRequest) -> HttpResponse:
+    """The form of a new workspace; POST creates one and leads into its console."""
+    user: Any = request.user
+    form = WorkspaceForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            workspace = workspaces.create_workspace_for(user, form.cleaned_data["name"], now=timezone.now())
+        except ValidationError as error:
+            form.add_error("name", error)
+        else:
+            messages.success(request, _welcome(workspace))
+            return redirect(workspace.console_path)
+    context = {
+        "form": form,
+        "has_workspace": bool(user.workspaces()),
+        "waiting": invitations.open_for(user),
+        "closing": workspaces.closing_workspaces(user),
+    }
+    return render(request, "tenants/new_workspace.html", context)
+
+
+def _welcome(workspace: Workspace) -> str:
+    with scope(workspace):
+        is_connected = Connection.objects.filter(is_active=True).exists()
+    if is_connected:
+        return f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real phones."
+    return f"Welcome to {workspace.name}. Connect a sandbox or Firebase under Settings before you send."
+
+
+@login_required
+def profile(request: HttpRequest) -> HttpResponse:
+    """The user's own name, and the workspaces they are in."""
+    user: Any = request.user
+    form = ProfileForm(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        people.rename(user, form.cleaned_data["full_name"])
+        messages.success(request, "Your name is saved.")
+        return redirect("account_profile")
+    with every_workspace():
+        own = Membership.objects.filter(user=user, workspace__deletion_due_at=None)
+        memberships = list(own.select_related("workspace").order_by("workspace__name"))
+    context = {
+        "form": form,
+        "memberships": memberships,
+        "waiting": invitations.open_for(user),
+        "closing": workspaces.closing_workspaces(user),
+    }
+    return render(request, "tenants/profile.html", context)
 
 
 @never_cache

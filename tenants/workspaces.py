@@ -23,6 +23,8 @@ from tenants.roles import CONNECTIONS, MEMBERS, ROLE_CAPABILITIES, Role
 from tenants.scope import every_workspace, scope
 
 UNDO_DELETION = timedelta(days=7)
+# What upper layers give a workspace that a person has just created: (workspace, owner), outside of a transaction.
+ON_CREATED: list[Callable[[Workspace, User], None]] = []
 # What upper layers stop when a workspace is to be deleted: called with (workspace, by) in its scope.
 ON_DELETION: list[Callable[[Workspace, User], None]] = []
 
@@ -65,12 +67,18 @@ def create_workspace(name: str, *, owner: User, **fields: Any) -> Workspace:
     return workspace
 
 
-@transaction.atomic
-def found_workspace(name: str, *, by: User, now: datetime, **fields: Any) -> Workspace:
-    """create_workspace for whoever asks for one at a door. Raises limits.TooMany."""
-    User.objects.select_for_update(no_key=True).get(pk=by.pk)  # two at once are counted one after the other
-    limits.check_founding(by, now)
-    return create_workspace(name, owner=by, **fields)
+def create_workspace_for(user: User, name: str, *, now: datetime, **fields: Any) -> Workspace:
+    """create_workspace, with what ON_CREATED gives it, for a person who asks for one. Raises limits.TooMany.
+
+    Call outside of a transaction: an upper layer may ask another server.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # two at once are counted one after the other
+        limits.check_new_workspace(user, now)
+        workspace = create_workspace(name, owner=user, **fields)
+    for give in ON_CREATED:
+        give(workspace, user)
+    return workspace
 
 
 def add_member(workspace: Workspace, user: User, role: str, *, invited_at: datetime | None = None) -> Membership:

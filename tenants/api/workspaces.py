@@ -17,12 +17,10 @@ from pushpilot.lib.problems import Problem, invalid_fields
 from tenants import invitations, limits, roles, workspaces
 from tenants.api import schemas
 from tenants.api.security import AccessToken, AccessTokenOrKey, Caller, caller_of, inside, workspace_meant
-from tenants.models import Invitation, Membership, User, Workspace
+from tenants.models import Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 
 router = Router(tags=["Workspaces"])
-# Upper layers furnish a workspace that was founded here: (workspace, founder) → None.
-FOUNDED: list[Callable[[Workspace, User], object]] = []
 PERSON, ANYONE = AccessToken(), AccessTokenOrKey()
 Limit = Annotated[int, Query(100, ge=1, le=500)]
 Offset = Annotated[int, Query(0, ge=0, le=1_000_000)]
@@ -75,15 +73,13 @@ def list_workspaces(request: HttpRequest, limit: Limit = 100, offset: Offset = 0
     return {"items": [_told(one, held[one.pk]) for one in own[offset : offset + limit]], "count": len(own)}
 
 
-@router.post("/workspaces", response={201: schemas.WorkspaceOut}, auth=PERSON, summary="Found a workspace")
+@router.post("/workspaces", response={201: schemas.WorkspaceOut}, auth=PERSON, summary="Create a workspace")
 def create_workspace(request: HttpRequest, body: schemas.NewWorkspace) -> Status[dict[str, Any]]:
     """You become its owner."""
-    founder = caller_of(request).person
+    caller = caller_of(request)
     with _by_the_rules():
-        founded = workspaces.found_workspace(by=founder, now=timezone.now(), **body.model_dump())
-    for furnish in FOUNDED:
-        furnish(founded, founder)
-    return Status(201, _told_to(caller_of(request), founded))
+        created = workspaces.create_workspace_for(caller.person, now=timezone.now(), **body.model_dump())
+    return Status(201, _told_to(caller, created))
 
 
 @router.get("/workspace", response=schemas.WorkspaceOut, auth=ANYONE, summary="The workspace you work in")

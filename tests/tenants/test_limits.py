@@ -8,11 +8,11 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.utils import timezone
 
-from tenants import invitations, limits
+from tenants import invitations, limits, workspaces
 from tenants.models import Invitation, Workspace
 from tenants.roles import Role
 from tenants.scope import scope
-from tenants.workspaces import add_member, found_workspace
+from tenants.workspaces import add_member, create_workspace_for
 from tests.tenants.api.app import App, refused
 
 INVITATIONS = "/workspaces/biddano-tech/invitations"
@@ -96,12 +96,20 @@ def test_one_address_is_mailed_again_after_some_minutes_also_when_it_was_withdra
     assert len(mailoutbox) == 2
 
 
-def test_a_person_founds_so_many_workspaces_in_a_day_at_both_doors(cast, admins):
+def test_upper_layers_give_a_new_workspace_the_same_at_both_doors(cast, admins, monkeypatch):
+    given: list[tuple[str, object]] = []
+    monkeypatch.setattr(workspaces, "ON_CREATED", [lambda workspace, owner: given.append((workspace.name, owner))])
+    cast.client("admin").post("/?new", {"name": "By page"})
+    admins.post("/workspaces", name="By API")
+    assert given == [("By page", cast.admin), ("By API", cast.admin)]
+
+
+def test_a_person_creates_so_many_workspaces_in_a_day_at_both_doors(cast, admins):
     client = cast.client("admin")
     client.post("/?new", {"name": "First"})
     assert [admins.post("/workspaces", name=f"Shop {n}").status_code for n in range(3)] == [201, 201, 429]
     shown = client.post("/?new", {"name": "Fourth"}).content.decode()
-    assert "One person can found 3 workspaces a day. Try again in 24 hours." in shown
+    assert "One person can create 3 workspaces a day. Try again in 24 hours." in shown
     assert 'value="Fourth"' in shown
     assert Workspace.objects.filter(owner=cast.admin).count() == 3
-    found_workspace("Tomorrow", by=cast.admin, now=timezone.now() + timedelta(days=1))
+    create_workspace_for(cast.admin, "Tomorrow", now=timezone.now() + timedelta(days=1))

@@ -209,13 +209,13 @@ def test_whoever_is_signed_in_may_found_a_workspace(ashas, asha):
     assert (entry.actor, entry.via) == (asha, "api")
 
 
-def test_a_founded_workspace_starts_with_a_sandbox(ashas, sandbox):
+def test_a_new_workspace_starts_with_a_sandbox(ashas, sandbox):
     ashas.post("/workspaces", name="FreshCart")
     with scope(Workspace.objects.get()):
         assert Connection.objects.get(is_active=True).provider == "fcm_sandbox"
 
 
-def test_a_workspace_is_founded_while_no_sandbox_answers(ashas, settings):
+def test_a_workspace_is_created_while_no_sandbox_answers(ashas, settings):
     settings.SANDBOX_URL = "http://127.0.0.1:9"
     assert ashas.post("/workspaces", name="FreshCart").status_code == 201
     assert Workspace.objects.get().name == "FreshCart"
@@ -239,7 +239,7 @@ def test_a_workspace_is_founded_while_no_sandbox_answers(ashas, settings):
         ({"name": "FreshCart", "slug": "freshcart"}, "slug"),
     ],
 )
-def test_a_workspace_with_a_wrong_field_is_not_founded(ashas, body, field):
+def test_a_workspace_with_a_wrong_field_is_not_created(ashas, body, field):
     answer = ashas.ask("POST", "/workspaces", body)
     assert refused(answer) == (422, "invalid")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
