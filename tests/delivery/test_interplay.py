@@ -306,6 +306,17 @@ def test_no_wait_is_longer_than_the_longest_break(cast, connected, prepared, mon
         nobody_waits(run)
 
 
+@pytest.mark.parametrize("asked_secs", [None, 2])
+def test_a_retry_waits_at_least_as_long_as_the_provider_wants(cast, connected, prepared, monkeypatch, asked_secs):
+    prepared(1)
+    answer = {"verdict": Verdict.MAYBE_LATER, "code": "HTTP_503", "retry_after_secs": asked_secs}
+    answers(monkeypatch, lambda outcome: Outcome(outcome.message_id, **answer))
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        message = Message.objects.get()
+    assert timedelta(seconds=10) <= message.due_at - message.attempted_at <= timedelta(seconds=13)
+
+
 def test_an_error_over_one_answer_keeps_its_message_in_the_window(cast, connected, prepared, monkeypatch):
     run, real = prepared(3), OutcomeReader.read
     first = []

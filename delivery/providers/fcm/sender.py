@@ -15,8 +15,6 @@ REFRESH_BEFORE_SECS = 300
 """A token with less than this to live is replaced before the next batch."""
 QUOTA_WAIT_SECS = 60.0
 """FCM: a 429 without Retry-After means a minute."""
-TROUBLE_WAIT_SECS = 10.0
-"""FCM: first retry of a 500 or 503 after at least ten seconds."""
 NO_RECEIPT = "NO_RECEIPT"
 """Our code for a 2xx that does not hold FCM's own answer."""
 
@@ -186,6 +184,4 @@ def _verdict(status: int, code: str, error: dict[str, Any]) -> Verdict:
 def _wait_secs(verdict: Verdict, asked_secs: float | None) -> float | None:
     if verdict is Verdict.LATER:
         return asked_secs or QUOTA_WAIT_SECS
-    if verdict is Verdict.MAYBE_LATER:
-        return max(TROUBLE_WAIT_SECS, asked_secs or 0.0)
-    return None
+    return asked_secs if verdict is Verdict.MAYBE_LATER else None
