@@ -96,7 +96,7 @@ class Bucket:
 
 def first_share(manners: Manners, per_second: int) -> float:
     """The share of its rate that a send begins with."""
-    return min(1.0, manners.ramp_from / per_second) if per_second else 1.0
+    return min(1.0, manners.ramp_floor / per_second) if per_second else 1.0
 
 
 def manners_of(connection: Connection) -> Manners:

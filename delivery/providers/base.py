@@ -100,7 +100,7 @@ class Manners:
 
     per_second: int
     """What a new connection starts with."""
-    ramp_from: int
+    ramp_floor: int
     """A faster rate begins at this many messages a second …"""
     ramp: timedelta
     """… and grows for so long."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,7 +53,7 @@ def test_a_slower_run_is_held_by_its_own_limit_and_leaves_the_rest_to_others(lim
 def test_a_high_rate_begins_low_and_grows_for_a_minute(limited):
     mine = limited(10_000)
     first = take(mine, 10**6, NOON)
-    assert first == Fcm.manners.ramp_from
+    assert first == Fcm.manners.ramp_floor
     half = [take(mine, 10**6, NOON + timedelta(seconds=29 + n)) for n in range(2)][1]
     assert 5_000 < half < 6_000
     assert [take(mine, 10**6, NOON + timedelta(seconds=61 + n)) for n in range(2)][1] == 10_000
@@ -63,7 +64,19 @@ def test_after_a_rest_the_ramp_begins_again(limited):
     take(mine, 1, NOON)
     later = NOON + timedelta(minutes=2)
     assert take(mine, 10**6, later) == 10_000
-    assert take(mine, 10**6, later + pace.IDLE + timedelta(seconds=1)) == Fcm.manners.ramp_from
+    assert take(mine, 10**6, later + pace.IDLE + timedelta(seconds=1)) == Fcm.manners.ramp_floor
+
+
+def test_each_provider_has_manners_of_its_own(limited, monkeypatch):
+    slow = replace(Fcm.manners, ramp_floor=10, ramp=timedelta(seconds=20), quarter_hours=timedelta(minutes=1))
+    monkeypatch.setattr(Fcm, "manners", slow)
+    mine = limited(100, avoid_quarter_hours=True)
+    assert take(mine, 250, NOON) == 10
+    assert take(mine, 250, NOON + timedelta(seconds=9)) == pytest.approx(50, abs=1)
+    assert take(mine, 250, NOON + timedelta(seconds=21)) == 100
+    quarter = NOON.replace(minute=15)
+    assert take(mine, 250, quarter - timedelta(seconds=61)) > 0
+    assert take(mine, 250, quarter - timedelta(seconds=59)) == 0
 
 
 def test_a_limit_survives_a_restart_because_it_is_a_row(limited):

@@ -149,7 +149,7 @@ def test_a_ramp_says_how_far_it_is_and_whether_the_provider_asked_for_it(cast, c
     with scope(cast.workspace):
         Connection.objects.filter(pk=connected.pk).update(per_second=10_000)
         Pace.objects.create(connection=connected, tokens=0, refilled_at=now, ramp_from=now, ramp_base=0.1)
-        assert "Big sends start gently, as FCM asks: now at most 1,0" in notices(progress(cast, run))
+        assert "Big sends start gently, as the provider asks: now at most 1,0" in notices(progress(cast, run))
         Pace.objects.update(ramp_base=0.05, ramp_from=now)
     assert "Big sends start gently" not in notices(progress(cast, run))
     assert "The provider said that it went too fast" in notices(progress(cast, run))

@@ -219,7 +219,8 @@ def _ramp(run: Run, limit: Limit) -> Notice | None:
     if limit.full_at is None or not limit.is_growing:
         return None
     full = f"{limit.per_second:,} a second by {_clock(limit.full_at, run)}"
-    why = "The provider said that it went too fast" if limit.is_throttled else "Big sends start gently, as FCM asks"
+    gently = "Big sends start gently, as the provider asks"
+    why = "The provider said that it went too fast" if limit.is_throttled else gently
     return Notice("info", "trending_up", f"{why}: now at most {limit.now:,.0f} a second, {full}.")
 
 

@@ -44,7 +44,7 @@ class Fcm(Provider[FcmAccount]):
     summary = "Reaches the real phones and browsers of your app."
     manners = Manners(
         per_second=10_000,  # the default quota is 600,000 a minute
-        ramp_from=1000,
+        ramp_floor=1000,
         ramp=timedelta(seconds=60),
         quarter_hours=timedelta(minutes=2),
         answer_secs=20.0,
