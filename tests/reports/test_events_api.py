@@ -6,6 +6,7 @@ import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection
@@ -19,7 +20,7 @@ from campaigns.models import Run
 from delivery.models import Message
 from pushpilot.lib import wake
 from pushpilot.lib.problems import Problem
-from reports import api, intake
+from reports import api, digest, intake
 from reports.models import InboxBatch
 from tenants import keys
 from tenants.models import ApiKey, Connection
@@ -130,6 +131,18 @@ def test_one_queued_bell_serves_all_batches_until_it_is_heard(sdk, monkeypatch):
     intake.bell_heard()
     sdk.post(OPENED)
     assert rung == ["digest", "digest"]
+
+
+def test_a_cache_that_does_not_answer_costs_no_bell_and_no_event(sdk, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ConnectionError("the cache is away")
+
+    rung = []
+    monkeypatch.setattr(wake, "ring", lambda bell, **_: rung.append(bell))
+    monkeypatch.setattr(intake, "cache", SimpleNamespace(add=refuse, delete=refuse))
+    assert [sdk.post(OPENED).status_code for _ in range(2)] == [202, 202]
+    assert rung == ["digest", "digest"]
+    assert digest.digest_due(timezone.now()) == 2
 
 
 def test_a_database_that_does_not_answer_means_503_and_try_again(sdk, monkeypatch):

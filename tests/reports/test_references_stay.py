@@ -41,6 +41,16 @@ def test_the_proof_of_a_consent_names_its_event_without_the_reference(cast, sdk,
     assert f"{ref}:" not in page.content.decode()
 
 
+def test_references_on_phones_outlive_a_new_secret_key_for_as_long_as_the_old_one_is_known(cast, sdk, settings):
+    ref, old = make_sent(cast.workspace).ref(), settings.SECRET_KEY
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key " * 6, [old]
+    assert sdk.post({"message_id": "1", "type": "opened", "ref": ref}).json()["ignored"] == []
+    assert hide_references(ref) == "(ref)"
+    settings.SECRET_KEY_FALLBACKS = []
+    (ignored,) = sdk.post({"message_id": "2", "type": "opened", "ref": ref}).json()["ignored"]
+    assert ignored["code"] == "ref_unknown"
+
+
 def test_only_real_references_are_hidden(cast):
     ref = make_sent(cast.workspace).ref()
     forged = ref[:-1] + ("A" if ref[-1] != "A" else "B")

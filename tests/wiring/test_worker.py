@@ -85,6 +85,21 @@ def test_the_heartbeat_names_the_cluster_that_runs_the_task(db, monkeypatch):
     assert Heartbeat.objects.get().worker == "this:1"
 
 
+def test_a_busy_database_costs_a_heartbeat_or_a_bell_and_not_the_work(
+    db, monkeypatch, django_capture_on_commit_callbacks
+):
+    def busy(*args, **kwargs):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(heartbeat, "_last", 0.0)
+    monkeypatch.setitem(os.environ, heartbeat.WORKER_VARIABLE, "this:1")
+    monkeypatch.setattr(Heartbeat.objects, "update_or_create", busy)
+    heartbeat.beat()
+    monkeypatch.setattr(wake, "async_task", busy)
+    with django_capture_on_commit_callbacks(execute=True):
+        wake.ring("tick")
+
+
 def test_a_bell_rings_after_the_commit_and_not_before(db, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
         wake.ring("tick")
