@@ -30,22 +30,22 @@ CLOSABLE = (*QUIET, State.CANCELLED, State.FAILED)
 
 
 class NotNow(Exception):
-    """The run is not in a state for this; the message says why, for whoever pressed the button."""
+    """The run is not in a state for this; the message tells the person why."""
 
 
 def retry_failed(run: Run, *, by: User) -> int:
-    """Who was refused waits to be sent to again; returns how many. Raises NotNow."""
+    """Let rejected recipients wait for another attempt; returns how many. Raises NotNow."""
     return _send_again(run, Reason.REJECTED, by, "refused messages sent again")
 
 
 def resend_unknown(run: Run, *, by: User) -> int:
-    """Who may or may not have got it waits again, flagged as a possible duplicate; returns how many. Raises NotNow."""
+    """Let unknown recipients wait again, flagged as possible duplicates; returns how many. Raises NotNow."""
     return _send_again(run, Reason.UNKNOWN, by, "unknown messages sent again")
 
 
 @transaction.atomic
 def close_unknown(run: Run, *, by: User) -> int:
-    """Who may or may not have got it is left so for good; returns how many. Raises NotNow."""
+    """Close unknown recipients for good; returns how many. Raises NotNow."""
     locked = _locked(run, CLOSABLE)
     moved = record.reopen(locked, Reason.UNKNOWN, to=Reason.UNKNOWN_CLOSED)
     if not moved:
@@ -59,8 +59,7 @@ def close_unknown(run: Run, *, by: User) -> int:
 
 @transaction.atomic
 def try_held(run: Run, *, by: User) -> int:
-    """One message to each platform that the run waits for is tried now; returns how many recipients wait. Raises
-    NotNow."""
+    """Probe each held platform of the run now; returns how many recipients wait. Raises NotNow."""
     waiting = Shard.objects.filter(run=run, run__state=State.RUNNING, state=Shard.State.HELD)
     count = sum(record.add({}, *waiting.values_list("held", flat=True)).values())
     holds = Reach.objects.filter(connection=run.connection_id).exclude(held_since=None)
@@ -75,8 +74,7 @@ def try_held(run: Run, *, by: User) -> int:
 
 @transaction.atomic
 def close_held(run: Run, *, by: User) -> int:
-    """The run ends without the recipients that wait for a platform: they are rejected. Returns how many. Raises
-    NotNow."""
+    """Reject the recipients that wait for a held platform, so that the run can end. Returns how many. Raises NotNow."""
     Run.objects.select_for_update().get(pk=run.pk)
     waiting = Shard.objects.filter(run=run, run__state__in=(State.RUNNING, State.PAUSED), state=Shard.State.HELD)
     count = sum(reach.give_up(shard) for shard in waiting)

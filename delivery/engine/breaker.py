@@ -1,4 +1,4 @@
-"""The circuit breaker: when too many of a run's last messages go wrong, it pauses before it harms more."""
+"""The circuit breaker: pauses a run when too many of its last messages go wrong."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from delivery.providers.base import Outcome, Verdict
 
 OF_LAST = 200
-LEAST = 10  # so many of a cause alarm nobody, whatever their share: a run to three people never trips
+LEAST = 10  # so many messages of a cause are borne, whatever their share: a run to three people never trips
 HANDFUL = 5  # answers that speak against our own account, before it has ever been taken
 TROUBLE_MOST = 40  # answers 500 and 503 of OF_LAST: the provider needs a break, no person needs to decide
 # Cause: (share of the last messages that is still borne beyond LEAST, what the owner reads). Old lists lose a third of
-# their devices between two sends, so gone devices alone are no alarm: with these limits a third of them trips one run
-# in twenty thousand, and 19 of 19 trip at once.
+# their addresses between two sends, so gone addresses alone are no alarm: with these limits a third of them trips one
+# run in twenty thousand, and 19 of 19 trip at once.
 CAUSES = {
     "ambiguous": (0.15, "nobody knows whether the provider got them: the network or the provider is in trouble"),
     "refused": (0.15, "the provider refused them for good"),
@@ -28,7 +28,7 @@ _CAUSE_OF = {
     Verdict.MAYBE_LATER: "trouble",
     Verdict.AMBIGUOUS: "ambiguous",
     Verdict.REFUSED: "refused",
-    Verdict.PLATFORM_BROKEN: "refused",  # of a device alone; where its platform is held, nothing is noted
+    Verdict.PLATFORM_BROKEN: "refused",  # a row alone; where its platform is held, nothing is noted
     Verdict.WRONG_SENDER: "mismatch",
     Verdict.GONE: "gone",
 }
@@ -50,7 +50,7 @@ class Breaker:
         self.is_proven = is_proven
 
     def note(self, outcome: Outcome) -> str:
-        """The cause that is over its limit now, or nothing."""
+        """Count an outcome; return the cause that is over its limit now, or ""."""
         if len(self._last) == OF_LAST:
             self._counts[self._last[0]] -= 1
         cause = _CAUSE_OF.get(outcome.verdict, "")

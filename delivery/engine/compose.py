@@ -31,8 +31,8 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
     """One waiting row of the ledger with what composing needs."""
 
     message_id: int
-    endpoint_id: int | None  # None: a topic or condition
-    kind: str  # token | fid | topic | condition
+    endpoint_id: int | None  # None: a broadcast
+    kind: str  # of address or broadcast, a word of the channel
     value: str
     retries: int
     contact: Mapping[str, Any]  # external_id, language, country, time_zone, attributes
@@ -76,8 +76,8 @@ class Composer:
         compiled = self._content_for(str(recipient.contact["language"]))
         limit = self.channel.limit_of(recipient.kind)
         if recipient.endpoint_id is None and compiled.content.personal:
-            # Lint stops it before the launch; a topic's message must not go out with its holes empty.
-            raise NotComposable(Reason.RENDER_ERROR, "personalised message to a topic")
+            # Lint stops it before the launch; a broadcast must not go out with its slots empty.
+            raise NotComposable(Reason.RENDER_ERROR, "personalised broadcast")
         try:
             values = compiled.content.values(contact_variables(recipient.contact))
         except RenderError as error:

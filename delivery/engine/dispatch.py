@@ -36,8 +36,8 @@ _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "a
 def compose(
     run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]
 ) -> tuple[Group, list[Result], list[int]]:
-    """Of these waiting rows, those that can be sent with their bodies, the outcomes of those that cannot, and which are
-    left: a heavy text must not outlast the lease. `held`: platforms that cannot be sent to now, but for one message."""
+    """Return (recipients with their bodies, results of skipped rows, ids not reached). Stops after COMPOSE_SECS, so
+    that a slow template cannot outlast the lease. `held`: platforms that nothing is sent to, except for the probe."""
     group: Group = []
     skipped: list[Result] = []
     until = time.monotonic() + COMPOSE_SECS

@@ -26,7 +26,8 @@ PATIENCE = timedelta(seconds=15)  # a watchdog looks twice a second; what it has
 
 @transaction.atomic
 def ask(run: Run, *, by: User, now: datetime) -> bool:
-    """Have one process killed that sends this run now. False without one, not on a sandbox, or if one is asked for."""
+    """Ask for the death of one process that sends this run. False if there is none, if the run does not go to a
+    sandbox, or if a drill is under way."""
     if not can_drill(run) or Drill.objects.filter(run=run, killed_at=None, asked_at__gt=now - PATIENCE).exists():
         return False
     leased = Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__gt=now)
@@ -48,8 +49,8 @@ def can_drill(run: Run) -> bool:
 
 
 def perform(group: int, now: datetime) -> list[int]:
-    """Kill the processes of this process group that were asked for. For the watchdog whose cluster the group is.
-    Returns the pids that it killed."""
+    """Kill the processes of this process group that drills ask for; the watchdog of the group calls it. Returns the
+    pids of the killed processes."""
     killed = []
     with every_workspace():
         waiting = Drill.objects.filter(killed_at=None, asked_at__gt=now - PATIENCE)
@@ -62,8 +63,8 @@ def perform(group: int, now: datetime) -> list[int]:
 
 
 def _kill(drill: Drill, pid: int, group: int) -> bool:
-    """Only while it works on this run: a moment later it may send another one to real phones, so it stands still
-    while we look. What it has not committed by then never happens."""
+    """Kill the process if it works on the drill's run. It is stopped while we look: a moment later it may send another
+    run to real phones. What it has not committed by then never happens."""
     with contextlib.suppress(ProcessLookupError):
         if os.getpgid(pid) != group:
             return False

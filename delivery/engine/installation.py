@@ -56,13 +56,13 @@ class _File(_Memory):
 
 
 def locked_because() -> str:
-    """Why nothing is sent from this machine, as a sentence for operators with what to do; nothing if all is well."""
+    """Why this machine may not send, as a sentence for operators with the remedy; "" if it may."""
     row, memory = _look()
     return "" if row is None else _strange(row, memory) or _wrong_clock()
 
 
 def check_in(now: datetime) -> str:
-    """Call before any work is taken. Returns `locked_because`, and pauses what an outage made late."""
+    """Call before taking any work. Returns `locked_because`, and pauses the runs that an outage made late."""
     row, memory = _look()
     if row is None:
         row = _create_installation()
@@ -81,8 +81,8 @@ def check_in(now: datetime) -> str:
 
 @transaction.atomic
 def adopt(*, by: str) -> int:
-    """This is the right database for this machine, a person says. What was under way is paused: others may have got
-    it since the copy was made. Returns how many runs were paused."""
+    """Take the database as the right one for this machine, on a person's word. Runs under way are paused: recipients
+    may have got the message since the copy was made. Returns how many runs were paused."""
     row = Installation.objects.select_for_update().first() or _create_installation()
     memory = _read()
     row.name = settings.INSTANCE_ID or memory.name or secrets.token_hex(8)
@@ -97,7 +97,7 @@ def adopt(*, by: str) -> int:
 
 
 def _look() -> tuple[Installation | None, _Memory]:
-    """The memory first: the database only moves on, so a tick in between never makes it look old."""
+    """Read the machine's memory before the database, which only moves on: a tick in between never makes it look old."""
     databases = _read_file().databases
     own = Fingerprint.objects.values("value")[:1]
     row = Installation.objects.annotate(fingerprint=Subquery(own)).first()
@@ -105,7 +105,7 @@ def _look() -> tuple[Installation | None, _Memory]:
 
 
 def _create_installation() -> Installation:
-    """A new database gets a name. The machine remembers it first: killed in between, it would not know its own
+    """Name a new database. The machine remembers the name first: killed in between, it would not know its own
     database. One without runs stands in for one that was thrown away and counts on; one with runs that the machine
     remembers is a backup from before it had a name."""
     if not _read().name:
@@ -151,7 +151,7 @@ def _wrong_clock() -> str:
 
 @transaction.atomic
 def _tick(row: Installation, now: datetime) -> None:
-    """Only one process gets to say that everybody slept."""
+    """Count a tick. After an outage only one process pauses what is late: the one whose update counts."""
     before, row.ticked_at, row.ticks = row.ticked_at, now, row.ticks + 1
     same = Installation.objects.filter(pk=row.pk, ticks=row.ticks - 1)
     moved = same.update(ticks=row.ticks, ticked_at=now)
@@ -164,7 +164,7 @@ def _tick(row: Installation, now: datetime) -> None:
 
 
 def _pause_late(late: timedelta, why: str) -> int:
-    """Pause what is under way and later than its own limit for starting; whoever resumes it has decided."""
+    """Pause runs under way that are later than their own limit for starting; a person decides and resumes."""
     paused = 0
     with every_workspace():
         for run in Run.objects.filter(state__in=plan.STARTED).select_related("workspace", "campaign"):
@@ -189,7 +189,7 @@ def _fingerprint() -> str:
 
 
 def _memory_of(databases: dict[str, _Memory], fingerprint: str) -> _Memory:
-    """One without a fingerprint may be a backup of any database: it is compared with the one used last."""
+    """A database without a fingerprint may be a backup of any: compare it with the one used last."""
     if fingerprint or fingerprint in databases:
         return databases.get(fingerprint, _Memory())
     return max(databases.values(), key=lambda known: known.ticked_at or _NEVER, default=_Memory())

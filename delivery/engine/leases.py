@@ -1,4 +1,4 @@
-"""Leases on shards: who works on what, the fence before every send, and what becomes of a dead worker's window."""
+"""Leases on shards: which worker has which shard, the fence before every send, the window of a dead worker."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def worker_name() -> str:
 
 @dataclass
 class Lease:
-    """A shard that is ours until `release`, or until we are silent for LEASE."""
+    """A shard that belongs to this worker until `release`, or until the worker is silent for LEASE."""
 
     shard: Shard
     owner: str
     epoch: int
     tally: Tally = field(default_factory=dict)
-    is_stale: bool = False  # a commit failed: it may have happened or not, so the row's own tally counts
+    is_stale: bool = False  # a commit failed and may have happened nevertheless: read the row's tally again
 
     def fence(self, window: Window, finished: Tally) -> bool:
-        """Move the window in the database; only if this returns True may anything in it be sent.
+        """Move the window in the database. Only if this returns True may its messages be sent.
 
-        Fails when the lease was lost, or the run was paused, cancelled or edited since we took it.
+        False if the lease was lost, or if the run was paused, cancelled or edited since the claim.
         """
         sending = (
             f" AND lease_until > {statements.database_now()} AND EXISTS (SELECT 1 FROM campaigns_run r "  # noqa: S608
@@ -52,11 +52,11 @@ class Lease:
         return self._move(window, finished, sending, [self.epoch])
 
     def renew(self, window: Window, finished: Tally) -> bool:
-        """Like `fence` for outcomes that come after the run stopped: nothing new may be sent. False: lease lost."""
+        """Move the window for outcomes alone, also after the run has stopped. False if the lease was lost."""
         return self._move(window, finished, "", [])
 
     def is_current(self) -> bool:
-        """Whether the run still sends what it did when we took the shard."""
+        """Whether the run still sends what it sent at the claim."""
         return Run.objects.filter(pk=self.shard.run_id, state=Run.State.RUNNING, epoch=self.epoch).exists()
 
     def _move(self, window: Window, finished: Tally, also: str, values: list[int]) -> bool:
@@ -72,14 +72,14 @@ class Lease:
         return bool(moved)
 
     def release(self, *, done: bool, not_before: datetime) -> None:
-        """Hand the shard back, done or for another slice. Its window must be empty."""
+        """Give the shard up, done or for another slice. Its window must be empty."""
         state = Shard.State.DONE if done else Shard.State.OPEN
         if done and self.shard.held:
             state = Shard.State.HELD
         self._mine().update(state=state, owner="", lease_until=None, not_before=not_before)
 
     def count_held(self, until: datetime) -> None:
-        """Count the rows that wait for a platform; as long as there are any, they are given up at the first `until`."""
+        """Count the rows that wait for a platform. The first `until` stays while there are any."""
         self.shard.held = record.deferred(self.shard)
         self.shard.held_until = (self.shard.held_until or until) if self.shard.held else None
         self._mine().update(held=self.shard.held, held_until=self.shard.held_until)
@@ -109,8 +109,8 @@ def claim(now: datetime) -> Lease | None:
 
 
 def next_moment() -> datetime | None:
-    """When there is something to claim at the latest: a shard that waits, or one whose worker may have died by then and
-    would wait for the sweep. None if nothing is being sent. Call with every workspace visible."""
+    """When the next shard can be claimed at the latest: an open one, or a leased one whose worker may have died. None
+    if nothing is being sent. Call with every workspace visible."""
     left = Shard.objects.filter(run__state=Run.State.RUNNING)
     found = left.aggregate(
         open=Min("not_before", filter=Q(state=Shard.State.OPEN)),
@@ -120,8 +120,8 @@ def next_moment() -> datetime | None:
 
 
 def _in_turn(free: Q) -> list[int]:
-    """Running runs with a free shard: first of the workspace with the fewest workers, then who waits the longest. So a
-    campaign to a thousand does not wait behind one to a million, whosesoever that is."""
+    """Running runs with a free shard: first those of the workspace with the fewest workers, then the one that waits the
+    longest. So a campaign to a thousand never waits behind one to a million."""
     shards = Shard.objects.order_by()
     busy = shards.filter(workspace=OuterRef("workspace"), state=Shard.State.LEASED, lease_until__gte=Now())
     served = shards.filter(run=OuterRef("pk")).values("run").annotate(last=Max("leased_at"))
@@ -147,14 +147,14 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
     shard.refresh_from_db()
     lease = Lease(shard, owner, shard.run.epoch, shard.tally)
     lost = settle_window(shard, now)
-    # Only now: what the dead worker had in flight was of the revision that it took.
+    # After the window is settled: the dead worker's messages were of the revision at its claim.
     Shard.objects.filter(pk=shard.pk).update(revision=shard.run.revision.number)
     record.requeue_retries(shard, now)
     return lease if lease.renew(NOTHING, lost) else None
 
 
 def settle_window(shard: Shard, now: datetime) -> Tally:
-    """What a dead worker had in flight: unknown (the default policy), or waiting again and flagged."""
+    """Settle what a dead worker had in flight: unknown, or waiting again and flagged, as the policy says."""
     return record.mark_window(shard, now, is_resend=shard.run.ambiguity_policy == AmbiguityPolicy.RESEND)
 
 

@@ -1,4 +1,4 @@
-"""Reading outcomes: what each means for its row, and what it demands of everybody else."""
+"""Reads outcomes: what each one means for its row, and what it demands of every worker."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Demands:
-    """What outcomes ask of the run and of the connection, for every worker. It is written in the transaction that
-    writes the outcomes, and cleared when that has committed: a database that hiccups in between would cost it."""
+    """What outcomes ask of the run and of the connection. The transaction that writes the outcomes writes their
+    demands, too, and they are cleared after its commit: a failed transaction loses none of them."""
 
     pause_because: str = ""  # the run is to be paused
     tripped: str = ""  # the breaker's cause for the pause
@@ -54,7 +54,7 @@ class Demands:
             self.is_throttled |= is_throttled
 
     def clear(self) -> None:
-        """All of it is written."""
+        """Forget what has been written."""
         self.broken_until = self.break_until or self.broken_until
         self.pause_because, self.break_until, self.is_throttled, self.news = "", None, False, {}
 
@@ -97,7 +97,7 @@ class OutcomeReader:
                 self._pause(result, outcome, at)
             case Verdict.PLATFORM_BROKEN:
                 self._hold_platform(recipient, result, outcome)
-        if result.reason != Reason.DEFERRED:  # waits for its platform, whoever's fault that is: it is no outcome yet
+        if result.reason != Reason.DEFERRED:  # a deferred row has no outcome yet
             self._watch(outcome, now)
         return result
 
@@ -110,8 +110,8 @@ class OutcomeReader:
             self.demands.ask_for_break(now + max(self.manners.trouble_wait, asked))
 
     def _retry(self, result: Result, recipient: Recipient, outcome: Outcome, now: datetime) -> None:
-        """Wait and try again. What certainly never arrived is no attempt; after `retries_most` possible arrivals, with
-        doubled and jittered waits, the row is rejected with the provider's last code."""
+        """Schedule a retry. A message that certainly never arrived counts no attempt. One that may have arrived waits
+        twice as long each time, jittered, and is rejected with the provider's last code after `retries_most` tries."""
         wait_secs = outcome.retry_after_secs or self.manners.retry_wait_secs
         if outcome.verdict in (Verdict.LATER, Verdict.ROW_LATER):
             due = now + min(timedelta(seconds=wait_secs), pace.LONGEST_BREAK)
@@ -128,13 +128,13 @@ class OutcomeReader:
         result.reason, result.due_at = Reason.RETRY_SCHEDULED, stamp(due)
 
     def _pause(self, result: Result, outcome: Outcome, at: str) -> None:
-        """The connection or the content is wrong for everybody: pause, and say why."""
+        """Pause the run: the connection or the content is wrong for every recipient."""
         if outcome.verdict is Verdict.BROKEN:  # not this message's fault: it goes out after the resume
             result.reason, result.due_at, result.attempted = Reason.RETRY_SCHEDULED, at, 0
         self.demands.pause(f"{outcome.code}: {outcome.detail}")
 
     def _prove(self, recipient: Recipient) -> None:
-        """A message to a device was accepted: the account is the right one, and its platform is reached."""
+        """Note that the provider accepted a message for an address: the account is right, the platform is reached."""
         platform = recipient.platform
         if self._faults:
             del self._faults[platform]
@@ -145,8 +145,8 @@ class OutcomeReader:
             self.demands.news[platform] = None
 
     def _hold_platform(self, recipient: Recipient, result: Result, outcome: Outcome) -> None:
-        """The platform's push service refuses the provider. Unless other devices of the platform were accepted, all of
-        them wait; else only a HANDFUL in a row says more than that this one app has no key."""
+        """Defer the row, because the platform's own push service refuses the provider. On a proven platform only a
+        HANDFUL of refusals in a row counts: fewer may be one app without a key."""
         platform = recipient.platform
         if platform not in self.provider.remedies:
             return

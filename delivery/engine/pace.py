@@ -126,7 +126,7 @@ def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
 
 
 def wait_needed(run: Run, connection: Connection, wanted: int, now: datetime) -> Wait | None:
-    """What keeps `wanted` messages (or as many as a second's worth) waiting; None if they may go. Locks nothing."""
+    """How long `wanted` messages (at most a second's worth) must wait, and why; None if they may go. Locks nothing."""
     waits = []
     if run.avoid_quarter_hours and (quarter := quarter_hour_until(connection, now)):
         waits.append(Wait(quarter, "quarter_hour"))
@@ -150,8 +150,8 @@ def quarter_hour_until(connection: Connection, now: datetime) -> datetime | None
 
 
 def close(connection: Connection, until: datetime, now: datetime, *, is_throttled: bool) -> None:
-    """Nobody takes anything before `until`. `is_throttled`: the provider said that we are too fast (429), so the rate
-    begins again at half of what it was. Answers to one burst count once."""
+    """Close the connection until `until`. `is_throttled`: the provider said 429, so the rate begins again at half of
+    what it was. Answers to one burst count once."""
     until = min(until, now + LONGEST_BREAK)
     limit = _Limit("connection", connection.pk, connection.per_second, manners_of(connection))
     bucket = _bucket(limit, now, is_locked=False)
@@ -165,8 +165,8 @@ def close(connection: Connection, until: datetime, now: datetime, *, is_throttle
 
 
 def buckets_of(run: Run, connection: Connection, now: datetime, *, is_taking: bool = False) -> list[Bucket]:
-    """What limits the run. `is_taking` locks the rows; the connection's before the run's, everywhere: workers that lock
-    both in one order never deadlock."""
+    """The buckets that limit the run. `is_taking` makes and locks their rows, the connection's before the run's: in one
+    order workers never deadlock."""
     manners = manners_of(connection)
     limits = [_Limit("connection", connection.pk, connection.per_second, manners)]
     if run.per_second:
@@ -181,7 +181,7 @@ def buckets_of(run: Run, connection: Connection, now: datetime, *, is_taking: bo
 
 
 def _bucket(limit: _Limit, now: datetime, *, is_locked: bool) -> Bucket:
-    """The bucket with its row, which is made if it is missing."""
+    """The bucket, after making its row if that is missing."""
     while (bucket := _read(limit, is_locked=is_locked)) is None:
         full = _fresh(limit, now)
         row = Pace(
@@ -216,7 +216,7 @@ def _store(bucket: Bucket) -> None:
 
 
 def _fresh(limit: _Limit, now: datetime) -> Bucket:
-    """A full bucket that nothing was taken from, without a row."""
+    """A full, unused bucket without a row."""
     begin = first_share(limit.manners, limit.per_second)
     tokens = limit.per_second * begin * BURST.total_seconds()
     return Bucket(limit.whose, limit.per_second, 0, tokens, now, now, begin, None, limit.manners)

@@ -38,7 +38,7 @@ SLICE = timedelta(seconds=20)
 TURN = timedelta(seconds=2)  # of a slice, while a bell waits: a tick must not stand behind slow sends for minutes
 CHUNK_CONTACTS = 20_000
 SHARD_LEAST, SHARD_MOST = 250, 10_000
-LAST_PARTS = 8  # what would be one shard for each worker is so many at the end of a run
+LAST_PARTS = 8  # at the end of a run a shard of the usual size becomes so many small ones
 MAX_ATTEMPTS = 5
 # What becomes of who still waits, and of the run, once nobody works on it any more.
 ENDS = {
@@ -76,7 +76,7 @@ def _agenda(now: datetime) -> list[tuple[Callable[[Run, datetime], None], QueryS
 
 
 def _guarded(step: Callable[[Run, datetime], None], run: Run, now: datetime) -> None:
-    """One broken run must not stop the others; after MAX_ATTEMPTS it fails with its reason."""
+    """Keep one broken run from stopping the others; after MAX_ATTEMPTS it fails with its reason."""
     try:
         with scope(run.workspace):
             step(run, now)
@@ -92,7 +92,7 @@ def _guarded(step: Callable[[Run, datetime], None], run: Run, now: datetime) -> 
 
 @transaction.atomic
 def miss(run: Run, now: datetime) -> None:
-    """Nothing is sent late by surprise: a run that could not start in time is missed, and its owner is asked."""
+    """Mark a run that could not start in time as missed. Its owner decides: nothing is sent late by surprise."""
     late = "PushPilot was not running at the planned time and the time limit has passed."
     moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(
         state=State.MISSED, epoch=F("epoch") + 1, finished_at=now, last_error=late
@@ -105,7 +105,7 @@ def miss(run: Run, now: datetime) -> None:
 
 @transaction.atomic
 def launch(run: Run, now: datetime) -> None:
-    """Claim the occurrence and write the next one; not in a workspace that was closed since the tick looked."""
+    """Claim the occurrence and write the next one, unless the workspace was closed since the tick looked."""
     if not lock_if_open(run.workspace):
         return
     consent.adopt(run.workspace)
@@ -121,7 +121,7 @@ def launch(run: Run, now: datetime) -> None:
 
 
 def prepare(run: Run, now: datetime) -> None:
-    """Fix the audience in chunks of contacts, for at most one slice, then cut. Runs again after a death."""
+    """Fix the audience in chunks of contacts, for at most one slice, then cut. May be repeated after a crash."""
     owner = f"{leases.worker_name()}:{secrets.token_hex(4)}"
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
     if not Run.objects.filter(free, pk=run.pk, state=State.PREPARING).update(owner=owner, lease_until=Now() + LEASE):
@@ -154,7 +154,7 @@ def prepare(run: Run, now: datetime) -> None:
 
 
 def _chunk_end(run: Run) -> int | None:
-    """The last contact id of the next chunk; None when every contact that there was at the launch is in the ledger."""
+    """The last contact id of the next chunk; None if every contact of the launch is in the ledger."""
     known = Contact.objects.filter(workspace=run.workspace, pk__gt=run.prepared_to)
     if run.audience_to is not None:  # a version that wrote no bound had launched it
         known = known.filter(pk__lte=run.audience_to)
@@ -224,13 +224,13 @@ def work(now: datetime) -> None:
 
 
 def _end_of_turn(until: datetime) -> datetime:
-    """When to hand a shard back that is taken now: a slow run would keep it for the whole slice."""
+    """When to hand back a shard that is claimed now: earlier if others wait, so that a slow run does not keep it."""
     return min(until, timezone.now() + TURN) if wake.is_awaited() else until
 
 
 @transaction.atomic
 def finish(run: Run, now: datetime) -> None:
-    """Close a run of which nothing waits and nothing is in flight: its account is counted and written down."""
+    """Close a run whose shards are all done: count its tally and write it."""
     if Shard.objects.filter(run=run).exclude(state=Shard.State.DONE).exists():
         return
     if Run.objects.filter(pk=run.pk, state=State.RUNNING).update(state=State.FINISHING):
@@ -238,12 +238,12 @@ def finish(run: Run, now: datetime) -> None:
 
 
 def expire(run: Run, now: datetime) -> None:
-    """Its time is over, whatever is left: every worker stops at its next group, then `wind_up` closes the account."""
+    """End a run whose time is over: every worker stops at its next group, then `wind_up` closes the run."""
     Run.objects.filter(pk=run.pk, state=run.state, epoch=run.epoch).update(state=State.FINISHING, epoch=F("epoch") + 1)
 
 
 def wind_up(run: Run, now: datetime) -> None:
-    """A run that sends no more: settle windows of dead workers; unless it is paused, close it when all is quiet."""
+    """Settle the orphans of a run that sends no more. Unless it is paused, close it when no worker is left."""
     for shard in Shard.objects.filter(run=run, state=Shard.State.LEASED, lease_until__lt=Now()).select_related("run"):
         leases.settle_orphan(shard, now)
     if run.state not in ENDS or Shard.objects.filter(run=run, state=Shard.State.LEASED).exists():
@@ -265,15 +265,15 @@ def wind_up(run: Run, now: datetime) -> None:
 
 
 def _is_unchanged(run: Run) -> bool:
-    """Whether the run, locked from here on, is what this tick read many seconds ago: another tick may have closed it,
-    and a person opened it again."""
+    """Lock the run; whether it is what this tick read many seconds ago. Another tick may have closed it, and a person
+    may have opened it again."""
     same = Run.objects.filter(pk=run.pk, state=run.state, epoch=run.epoch, finished_at=None)
     return bool(same.select_for_update().values_list("pk", flat=True))
 
 
 def _close(run: Run, state: str, now: datetime) -> None:
     tally = record.tally(run)
-    size = None if run.started_at is None else sum(tally.values())  # nothing was prepared: no account of zeros
+    size = None if run.started_at is None else sum(tally.values())  # nothing was prepared: no tally of zeros
     Run.objects.filter(pk=run.pk).update(
         state=state, tally=tally, audience_size=size, finished_at=now, owner="", lease_until=None
     )
@@ -284,7 +284,7 @@ def _close(run: Run, state: str, now: datetime) -> None:
 
 @transaction.atomic
 def _fail(run: Run, why: str, now: datetime) -> None:
-    """Stop for good; the next tick closes its account. A series goes on, if that is not what failed."""
+    """Fail the run for good; the next tick closes it. A series goes on, unless planning its next date fails."""
     failed = Run.objects.filter(pk=run.pk).exclude(state__in=Run.ENDED_STATES)
     if not failed.update(state=State.FAILED, epoch=F("epoch") + 1, last_error=why[:500]):
         return

@@ -1,5 +1,5 @@
-"""Which platforms a connection reaches: those that were sent to with its credentials, and those that are held because
-their own push service refuses the provider. Rows, so that all workers and the next campaigns know."""
+"""Which platforms a connection reaches: proven ones took a message with its credentials; held ones wait, because their
+own push service refuses the provider. Both are rows, so that all workers and the next campaigns know."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants.scope import scope
 PROBE_EVERY = timedelta(minutes=15)
 HELD_MOST = timedelta(hours=24)  # an offer that comes later than that is no help to anybody
 
-# {platform: what its last answer in this worker was, if that is news}; None: a message was accepted
+# {platform: its last answer in this worker, if that is news}; None: a message was accepted
 News = Mapping[str, Outcome | None]
 
 
@@ -33,14 +33,13 @@ def proven(connection: Connection) -> set[str]:
 
 
 def forget(connection: Connection) -> None:
-    """Other credentials: nothing is known any more."""
+    """Forget everything: the connection has other credentials."""
     Reach.objects.filter(connection=connection).delete()
 
 
 def learn(connection: Connection, news: News, now: datetime) -> None:
-    """Write down what answers have shown, unless the connection was changed since it was read: then they say nothing
-    about it. Call inside the transaction that writes the answers, before it locks a run: saving a connection locks
-    it before its runs."""
+    """Write what answers have shown about the connection, unless it was changed since it was read. Call inside the
+    transaction that writes the answers, before it locks a run: saving a connection locks it before its runs."""
     same = Connection.objects.filter(pk=connection.pk, updated_at=connection.updated_at)
     if not same.select_for_update(no_key=True).values_list("pk").first():
         return
@@ -63,8 +62,8 @@ def learn(connection: Connection, news: News, now: datetime) -> None:
 
 
 def settle(now: datetime) -> None:
-    """Of the shards that wait for a platform: open those whose platform is not held any more, let one message through
-    where the next try is due, and give up what has waited for too long. Call with every workspace visible."""
+    """Move shards that wait for a platform: open those of a released platform, let one message through if a probe is
+    due, give up those that have waited for HELD_MOST. Call with every workspace visible."""
     waiting = Shard.objects.filter(state=Shard.State.HELD, run__state=Run.State.RUNNING)
     shards = list(waiting.select_related("run", "run__workspace").order_by("-pk"))
     if not shards:
@@ -105,7 +104,7 @@ def _probe(shard: Shard, hold: Reach, now: datetime) -> bool:
 
 @transaction.atomic
 def give_up(shard: Shard) -> int:
-    """What the shard holds is rejected with the provider's code, so that it can be sent again. Returns how many."""
+    """Reject the shard's deferred rows with the provider's code; a person can send them again. Returns how many."""
     if not Shard.objects.filter(pk=shard.pk, state=Shard.State.HELD).update(state=Shard.State.DONE):
         return 0
     return record.reject_deferred(shard)

@@ -1,4 +1,4 @@
-"""The only writer of Message. Everything is set-based: bulk_update cost 35-75 times as much on both databases."""
+"""The only writer of Message. Every write is one statement for many rows: bulk_update cost 35 to 75 times as much."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from delivery.models import Message, Shard
 
 Tally = dict[str, int]
 CHUNK = 50_000
-MOST_COPIES = 4  # policy resend: who may have got it so often already is unknown instead
+MOST_COPIES = 4  # policy resend: a recipient who may have got so many copies becomes unknown instead
 LATE_TICK = timedelta(minutes=1)  # a run may end by the clock of a tick that began before its last worker was done
 REGISTERED_SINCE = timedelta(seconds=30)  # longer than an answer may take
 
@@ -90,8 +90,8 @@ def results(found: Sequence[Result], revision: int) -> Tally:
 
 
 def retire(gone: dict[int, str], now: datetime) -> int:
-    """Retire endpoints: {endpoint id: the provider's code}. Later runs skip them. One that the app has registered since
-    we sent to it lives again, and stays. Returns how many."""
+    """Retire endpoints, {endpoint id: the provider's code}, so that later runs skip them. An endpoint that was
+    registered again since the send stays. Returns how many."""
     if not gone:
         return 0
     rows = Endpoint.objects.filter(pk__in=gone)
@@ -108,8 +108,8 @@ def retire(gone: dict[int, str], now: datetime) -> int:
 
 @transaction.atomic
 def revive(shard: Shard) -> Counter[str]:
-    """Devices that this shard's run retired are in use again; returns {the reason they were retired for: how many}. One
-    that the app has registered since, or that was retired again later, is another run's or nobody's business."""
+    """Take endpoints into use again that the shard's run retired; returns {the code they were retired for: how many}.
+    An endpoint that was registered again since, or retired again later, stays as it is."""
     ended_at = shard.run.finished_at
     retired_by = ended_at + LATE_TICK if ended_at else timezone.now()
     gone = _of(shard).filter(reason=Reason.ENDPOINT_GONE).values_list("endpoint_id", "error_code", "attempted_at")
@@ -126,8 +126,8 @@ def revive(shard: Shard) -> Counter[str]:
 
 
 def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
-    """The rows of a dead worker's window that have no outcome: each was possibly sent. They are unknown, or wait again
-    as possible duplicates. Returns their tally."""
+    """Settle the rows without outcome in a dead worker's window; each of them was possibly sent. They become unknown,
+    or wait again as possible duplicates. Returns their tally."""
     if shard.window_from is None or shard.window_to is None:
         return {}
     lost = _between(shard.run, shard.window_from, shard.window_to).filter(reason=Reason.PENDING)
@@ -140,7 +140,7 @@ def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
 
 
 def reopen(run: Run, reason: Reason, *, to: Reason) -> int:
-    """Rows that ended with `reason` wait again, or end with `to`; their shards' tallies follow. Returns how many.
+    """Let rows that ended with `reason` wait again, or end with `to`; their shards' tallies follow. Returns how many.
 
     Call with the run locked and no shard leased. Unknown ones that wait again are possible duplicates.
     """
@@ -175,7 +175,7 @@ def waits(shard: Shard) -> bool:
 
 
 def requeue_retries(shard: Shard, now: datetime) -> int:
-    """Rows whose retry is due are waiting again; returns how many."""
+    """Let rows whose retry is due wait for a worker; returns how many."""
     due = _of(shard).filter(reason=Reason.RETRY_SCHEDULED, due_at__lte=now)
     return due.update(reason=Reason.PENDING, due_at=None)
 
@@ -193,7 +193,7 @@ def deferred(shard: Shard) -> dict[str, int]:
 
 
 def requeue_deferred(shard: Shard, held: Collection[str]) -> int:
-    """Rows that were deferred are waiting again, but for those of platforms that are still `held`; returns how many."""
+    """Let deferred rows wait for a worker, except those of platforms that are still `held`; returns how many."""
     rows = _of(shard).filter(reason=Reason.DEFERRED).exclude(endpoint__platform__in=held)
     return rows.update(reason=Reason.PENDING)
 
@@ -206,12 +206,12 @@ def next_deferred(shard: Shard, platform: str, *, after: int) -> int | None:
 
 
 def requeue(message_id: int) -> None:
-    """One deferred row is waiting again."""
+    """Let one deferred row wait for a worker."""
     Message.objects.filter(pk=message_id, reason=Reason.DEFERRED).update(reason=Reason.PENDING)
 
 
 def reject_deferred(shard: Shard) -> int:
-    """What is deferred is rejected, with the code that it has; returns how many. Call with the shard locked."""
+    """Reject the deferred rows with the code that they have; returns how many. Call with the shard locked."""
     count = _of(shard).filter(reason=Reason.DEFERRED).update(reason=Reason.REJECTED)
     before = Shard.objects.values_list("tally", flat=True).get(pk=shard.pk)
     changes = {"tally": add(before, {Reason.REJECTED.slug: count}), "held": {}, "held_until": None}
@@ -220,8 +220,8 @@ def reject_deferred(shard: Shard) -> int:
 
 
 def close_waiting(run: Run, reason: Reason) -> bool:
-    """The next chunk of the rows that still wait ends with this reason; one that may have gone out already is unknown
-    instead. False when none was left. A million in one statement would lock SQLite for seconds."""
+    """End the next chunk of the waiting rows with this reason; a possible duplicate becomes unknown instead. False if
+    none was left. A million in one statement would lock SQLite for seconds."""
     waiting = Message.objects.filter(run=run, reason__lt=100)
     first = waiting.order_by("pk").values_list("pk", flat=True).first()
     if first is None:
@@ -244,7 +244,7 @@ def as_tally(counts: dict[int, int] | Counter[int]) -> Tally:
 
 
 def plain(text: str, length: int) -> str:
-    """A foreign text as both databases take it."""
+    """Make a foreign text fit both databases."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "")[:length]
 
 

@@ -17,8 +17,7 @@ FRESH = timedelta(seconds=5)
 
 
 class Supply:
-    """`ids`: the rows to send, in order. `held`: platforms that nothing is sent to now, as the reader of outcomes
-    changes them."""
+    """`ids`: the rows to send, in order. `held`: platforms that nothing is sent to now; OutcomeReader changes it."""
 
     def __init__(self, run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]) -> None:
         self.run, self.composer, self.held = run, composer, held

@@ -1,5 +1,4 @@
-"""Working one shard: the loop of "The send pipeline" in docs/architecture.md. At most WINDOW messages are in flight or
-unrecorded at any moment."""
+"""Works one shard: the loop of docs/engine.md. At most WINDOW messages are in flight or unrecorded at any moment."""
 
 from __future__ import annotations
 
@@ -57,8 +56,8 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
 
 
 class ShardWorker:
-    """One worker on one shard. Invariant: every id that was sent and has no written outcome is in `flying` or
-    `finished`, and lies inside the window that the last fence wrote."""
+    """One worker on one shard. Invariant: every message that was sent and has no written outcome is in `flying` or
+    `finished`, and inside the window that the last fence wrote."""
 
     def __init__(self, lease: Lease, run: Run, until: datetime) -> None:
         """Raises ValueError, SecretUnreadable or RenderError if the run cannot be sent."""
@@ -102,8 +101,8 @@ class ShardWorker:
             self.hand_back()
 
     def advance(self) -> Group:
-        """One transaction, if it is worth one: write what is finished, choose the next group, move the window over it.
-        Returns what to send."""
+        """Write results, choose the next group and move the window over it, if that is worth a transaction. Returns the
+        group to send."""
         now = timezone.now()
         self.is_stopped = self.is_stopped or now >= self.until or heartbeat.is_stopping()
         must_wait = self.is_stopped or (now < self.paced_until and self.flying)
@@ -114,9 +113,8 @@ class ShardWorker:
         return self.commit(room, now)
 
     def commit(self, room: int, now: datetime) -> Group:
-        """Write, and move the window over the next group of at most `room`. What the database could not take now (busy
-        SQLite, a restart, a deadlock) is tried again for a while: what is in flight must be written down, or it becomes
-        unknown."""
+        """Write results and move the window over a group of at most `room`. Tries again for a while if the database
+        fails (busy SQLite, a restart, a deadlock): outcomes that are not written become unknown."""
         for pause_secs in DATABASE_PAUSES_SECS:
             try:
                 self.supply.make_ready(room, now)
@@ -130,7 +128,7 @@ class ShardWorker:
         return self.try_commit(room, now)
 
     def try_commit(self, room: int, now: datetime) -> Group:
-        """`commit`, once. Raises what the database raises."""
+        """Do what `commit` does, once. Raises the database's error."""
         demands, supply = self.demands, self.supply
         with statements.by_index():
             if demands.news:
@@ -159,7 +157,7 @@ class ShardWorker:
         return group
 
     def send(self, group: Group) -> None:
-        """Hand the provider a group that the window lies over."""
+        """Hand a group to the provider. The window must lie over it."""
         self.flying.update((recipient.message_id, recipient) for recipient, _ in group)
         try:
             self.sender.send([(recipient.message_id, body) for recipient, body in group])
@@ -181,7 +179,7 @@ class ShardWorker:
             self._wait_for_pace()
 
     def take_answers(self, wait_secs: float) -> None:
-        """Read what the provider has said; wait at most so long for the first answer."""
+        """Read the provider's answers; wait at most `wait_secs` for the first one."""
         answered = self.sender.poll(wait_secs)
         now = timezone.now()
         at = stamp(now)
@@ -191,14 +189,14 @@ class ShardWorker:
         self.is_stopped = self.is_stopped or self.demands.is_paused
 
     def pause(self, why: str) -> None:
-        """Pause the run with the next transaction, and send nothing new."""
+        """Pause the run in the next transaction, and send nothing new."""
         self.demands.pause(why)
         self.is_stopped = True
 
     @transaction.atomic
     def retire(self) -> None:
-        """Retire the devices that are gone, where others of their platform were accepted with these credentials:
-        otherwise the fault may be ours. Nor if the run was paused because there are too many of them."""
+        """Retire the addresses that are gone, on proven platforms only: elsewhere the fault may be ours. None is
+        retired if the run was paused because too many are gone."""
         found = self.reader.gone
         proven = reach.proven(self.connection) if found else set()
         gone = {endpoint: code for endpoint, (platform, code) in found.items() if platform in proven}
@@ -209,11 +207,11 @@ class ShardWorker:
 
     @transaction.atomic
     def hand_back(self) -> None:
-        """Give the shard back: done if all its rows have an outcome, else open for the next slice or retry."""
+        """Release the shard: done if all its rows have an outcome, else open for the next slice or retry."""
         shard, now = self.lease.shard, timezone.now()
         self.lease.count_held(now + reach.HELD_MOST)
         memory = self.reader.breaker.memory
-        if memory != self.run.last_outcomes:  # not over what a resume has forgotten
+        if memory != self.run.last_outcomes:  # in this epoch only: a resume has cleared it
             Run.objects.filter(pk=self.run.pk, epoch=self.lease.epoch).update(last_outcomes=memory)
         again_at: datetime | None
         if self.supply.left or record.waits(shard):
@@ -224,7 +222,7 @@ class ShardWorker:
         self.lease.release(done=again_at is None, not_before=again_at or now)
         if not self.reader.held.keys() >= shard.held.keys():  # a platform that has come back meanwhile
             wake.ring("tick")
-        if again_at is not None and again_at > now:  # else whoever hands back goes on by itself
+        if again_at is not None and again_at > now:  # else this process takes the next shard anyway
             wake.ring("work", at=again_at)
 
     def _go_on(self) -> None:
@@ -246,13 +244,13 @@ class ShardWorker:
     def _is_worth_a_transaction(self, room: int) -> bool:
         if self.demands.is_urgent or self.unwritten >= GROUP_LEAST:
             return True
-        if self.unwritten and not self.flying:  # no answer will make them more
+        if self.unwritten and not self.flying:  # no further answer will come
             return True
         return room >= GROUP_LEAST or 0 < self.supply.left <= room
 
     def _stop_short(self, why: str) -> None:
-        """Not again and again for every shard: pause the run. What is in flight is still waited for and written down;
-        what nobody carries any more becomes unknown when the lease ends."""
+        """Pause the run after an unexpected error, so that it does not hit every shard. Outcomes of messages in flight
+        are still awaited and written; a message without one becomes unknown when the lease ends."""
         self.pause(why)
         until = time.monotonic() + self.provider.manners.answer_secs
         try:
@@ -270,8 +268,8 @@ class ShardWorker:
         self.is_lost |= bool(self.flying)
 
     def _bridge(self, secs: float) -> None:
-        """Wait, and take answers meanwhile: libcurl looks at its clock before it reads, so one that has lain there for
-        too long is a time-out to it."""
+        """Wait, and take answers meanwhile: libcurl checks the time-out before it reads, so an answer that lay unread
+        for too long counts as none."""
         until = time.monotonic() + secs
         while (left_secs := until - time.monotonic()) > 0:
             if self.sender.in_flight:
@@ -284,14 +282,14 @@ class ShardWorker:
         return (min(ids), max(ids)) if ids else NOTHING
 
     def _give_back(self, group: Group, due: datetime, code: str) -> None:
-        """Nothing of the group left this machine: its rows wait again, no attempt is counted."""
+        """Let the rows of an unsent group wait again. No attempt is counted."""
         for recipient, _ in group:
             del self.flying[recipient.message_id]
             result = Result(recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due), error_code=code)
             self.finished.append(result)
 
     def _wait_for_pace(self) -> None:
-        """A moment is slept; for more the shard is handed back, so that a slow connection holds up nobody else."""
+        """Sleep a moment. If that is not enough, stop: a slow connection must not occupy the worker."""
         now = timezone.now()
         wait = pace.wait_needed(self.run, self.connection, WINDOW, now)
         if wait is None:

@@ -16,7 +16,7 @@ from django_q.tasks import async_task
 
 logger = logging.getLogger(__name__)
 
-# One that waits does the work of all: whoever is woken looks for everything there is, and rings again for what is left.
+# One queued task does the work of all of its kind: it looks for everything there is, and rings again for what is left.
 # A run at 60 a second rang 1.2 times a second, two busy processes took 0.1, and every tick waited behind them.
 MERGED = ("work",)
 CROWD = 2 * settings.WORKERS
@@ -38,9 +38,9 @@ class _At(ORM):
 
 
 def ring(bell: str, *args: int | str, at: datetime | None = None) -> None:
-    """Wake what `settings.BELLS[bell]` names, after the current transaction commits, not before `at`.
+    """Queue the task that `settings.BELLS[bell]` names, after the current transaction commits, for `at` or now.
 
-    One of MERGED is not rung while CROWD of its kind wait, nor for later if one of its kind comes before.
+    A task of MERGED is not queued while CROWD of its kind are due, nor for later if an earlier one is queued.
 
     Queue payloads are pickles, so only integers and strings travel.
     """
@@ -60,7 +60,7 @@ def ring(bell: str, *args: int | str, at: datetime | None = None) -> None:
 
 
 def _is_needless(func: str, at: datetime | None) -> bool:
-    """By bells of its own kind: those of others wake nobody for this work."""
+    """Counts only queued tasks of this kind: others do not do this work."""
     now = timezone.now()
     due = OrmQ.objects.filter(lock__lte=now).order_by("-pk")[:_READ]
     if sum(_func(bell) == func for bell in due) >= CROWD:
@@ -79,5 +79,5 @@ def _func(bell: OrmQ) -> str | None:
 
 
 def is_awaited() -> bool:
-    """Whether a bell could be taken now: somebody else's work waits for a process."""
+    """Whether a queued task is due: other work waits for a process."""
     return bool(OrmQ.objects.filter(lock__lte=timezone.now()).exists())

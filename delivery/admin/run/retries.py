@@ -38,6 +38,6 @@ def over_at(run: Run) -> datetime | None:
 
 
 def longest_wait(manners: Manners, retries: int) -> timedelta:
-    """From the try that comes next to the last one, for a row that was tried so often in vain: doubled waits."""
+    """Total back-off still ahead of a row after `retries` failed attempts."""
     doubled = sum(2**n for n in range(retries, manners.retries_most - 1))
     return timedelta(seconds=sum(JITTER) / 2 * manners.retry_wait_secs * doubled)
