@@ -16,8 +16,8 @@ from django.utils import timezone
 from campaigns.channels import registry
 from campaigns.models import Campaign, Run, Template
 from delivery.admin import addresses
-from delivery.admin.run.held import said
-from delivery.admin.run.standing import stopped
+from delivery.admin.run.held_platforms import said
+from delivery.admin.run.notices import stopped
 from delivery.models import Reach, Shard
 from pushpilot.lib.words import counted, percent, shares
 from reports import allowance, charts, queries

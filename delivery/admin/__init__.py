@@ -2,9 +2,9 @@
 
 from campaigns.models import Run
 from delivery.admin.connections import ConnectionAdmin
-from delivery.admin.panels import MESSAGE_STATES, RUN_PANELS
+from delivery.admin.run.notices import obstacle
 from delivery.admin.run.page import RunAdmin
-from delivery.admin.run.standing import obstacle
+from delivery.admin.slots import MESSAGE_STATES, RUN_PANELS
 from tenants.models import Connection
 
 __all__ = ["MESSAGE_STATES", "PAGES", "RUN_PANELS", "obstacle"]

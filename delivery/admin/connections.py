@@ -22,7 +22,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from campaigns.models import Run
 from delivery import connections
-from delivery.admin.run import held
+from delivery.admin.run import held_platforms
 from delivery.providers.base import CredentialsForm, Provider, Sandbox
 from delivery.providers.registry import PROVIDERS, provider_of
 from pushpilot.lib.words import counted
@@ -301,7 +301,7 @@ def head(connection: Connection) -> dict[str, Any]:
         "problem": problem,
         "key": f"{MASK}{tail}",
         "chip": check_chip(connection),
-        "held": held.of_connection(connection),
+        "held": held_platforms.of_connection(connection),
     }
 
 

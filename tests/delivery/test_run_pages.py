@@ -12,7 +12,7 @@ from django.utils.safestring import mark_safe
 from campaigns import plan
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Run
-from delivery.admin import panels
+from delivery.admin import slots
 from delivery.admin.run import recipients
 from delivery.admin.run.actions import VERBS
 from delivery.admin.run.recipients import HEADER
@@ -317,7 +317,7 @@ def test_undo_never_cancels_a_run_that_has_started(cast, prepared):
 # --- panels, errors, shards, list ------------------------------------------------------------------------
 def test_an_upper_layer_fills_the_panel_slot(cast, prepared, monkeypatch):
     run = prepared(3)
-    monkeypatch.setattr(panels, "RUN_PANELS", [lambda request, run: mark_safe(f"<aside>report of {run.pk}</aside>")])
+    monkeypatch.setattr(slots, "RUN_PANELS", [lambda request, run: mark_safe(f"<aside>report of {run.pk}</aside>")])
     assert f"<aside>report of {run.pk}</aside>" in page(cast, run).content.decode()
 
 
@@ -441,7 +441,7 @@ def test_later_states_come_from_the_slot(cast, sent, monkeypatch):
         asked.append(len(ids))
         return {ids[0]: ["opened"]}
 
-    monkeypatch.setattr(panels, "MESSAGE_STATES", [states])
+    monkeypatch.setattr(slots, "MESSAGE_STATES", [states])
     assert "opened" in page(cast, sent, "recipients/").content.decode()
     assert asked == [50]
 
@@ -452,7 +452,7 @@ def read_csv(answer):
 
 def test_the_export_has_every_recipient_and_leaves_a_trace(cast, sent, monkeypatch):
     monkeypatch.setattr(recipients, "CSV_ROWS", 25)
-    monkeypatch.setattr(panels, "MESSAGE_STATES", [lambda ids: {key: ["delivered", "opened"] for key in ids}])
+    monkeypatch.setattr(slots, "MESSAGE_STATES", [lambda ids: {key: ["delivered", "opened"] for key in ids}])
     rows = read_csv(page(cast, sent, "recipients.csv", "admin"))
     assert rows[0] == list(HEADER)
     assert len(rows) == 121

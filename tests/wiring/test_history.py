@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
-from delivery.admin.run import texts
+from delivery.admin.run import page
 from delivery.engine import record
 from pushpilot.demo import make_demo, read_story
 from pushpilot.history import DAYS, DESCRIPTION, MARK, add_history
@@ -70,7 +70,7 @@ def test_the_roll_ups_are_those_of_the_events(past):
 
 
 def test_no_text_of_the_past_was_edited_on_its_way(past):
-    assert [run.campaign.name for run in runs(past) if run.started_at and texts.was_edited(run)] == []
+    assert [run.campaign.name for run in runs(past) if run.started_at and page.was_edited(run)] == []
 
 
 def test_contacts_devices_and_opt_outs_are_older_than_the_past(db):

@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 
 from campaigns.audience.reasons import UNSURE
 from campaigns.models import AmbiguityPolicy, Run
-from delivery.admin.run.standing import Notice
+from delivery.admin.run.notices import Notice
 from delivery.engine import drill
 from delivery.models import Drill, Message, Shard
 from pushpilot.lib.words import counted, how_long

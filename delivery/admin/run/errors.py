@@ -1,4 +1,4 @@
-"""What the provider refused, grouped by its codes, with examples."""
+"""What went wrong in a run, grouped by code with examples, and what the codes mean."""
 
 from __future__ import annotations
 
@@ -7,14 +7,29 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, F, Min
 
-from campaigns.audience.reasons import Reason
+from campaigns.audience.reasons import EXPLANATIONS, Reason
 from campaigns.models import Run
-from delivery.admin.run.codes import meaning
 from delivery.models import Message
+from delivery.providers.registry import PROVIDERS
 
 CODES_SHOWN = 12
 EXAMPLES = 5
 KEPT_SECS = 3600
+_MEANINGS = {
+    "CREDENTIALS_REFUSED": "The service account was refused. Test the connection and replace its key.",
+    "UNREACHABLE": "The provider could not be reached at all. Nothing was sent; it is tried again.",
+    "NOT_SENT": "The connection broke before the message left. Nothing was sent; it is tried again.",
+    "NO_ANSWER": "The connection broke after the message had left, so nobody knows whether it arrived.",
+    "NO_RECEIPT": "Something else answered in the provider's place, such as a proxy's page. Nobody knows whether the "
+    "message was passed on.",
+    "WORKER_DIED": "The worker stopped between the call and its answer, so nobody knows whether it arrived.",
+}
+
+# The same codes of messages that ended with them: nothing tries them again by itself.
+_GIVEN_UP = {
+    "UNREACHABLE": "The provider could not be reached before the run ended. Nothing was sent.",
+    "NOT_SENT": "The connection broke before the message left, and the run ended before another try. Nothing was sent.",
+}
 
 
 def groups_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
@@ -59,3 +74,11 @@ def _count(run: Run) -> tuple[list[dict[str, Any]], bool]:
         one["ids"] = sorted([*one["ids"], first])
     ranked = sorted(found.values(), key=lambda one: (-one["n"], one["reason"], one["code"]))
     return ranked[:CODES_SHOWN], len(ranked) > CODES_SHOWN
+
+
+def meaning(run: Run, reason: Reason, code: str) -> str:
+    """`run` with its connection: the provider's own words win."""
+    provider = PROVIDERS.get(run.connection.provider) if run.connection is not None else None
+    if not reason.is_waiting and (given_up := {**_GIVEN_UP, **(provider.final_codes if provider else {})}.get(code)):
+        return given_up
+    return {**_MEANINGS, **(provider.codes if provider else {})}.get(code) or EXPLANATIONS.get(reason, "")

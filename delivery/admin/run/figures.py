@@ -11,8 +11,8 @@ from django.db.models import Q
 
 from campaigns.audience.reasons import EXPLANATIONS, UNMADE, Reason
 from campaigns.models import Campaign, Run
-from delivery.admin.run import drills, held, throughput
-from delivery.admin.run.standing import Notice, notices
+from delivery.admin.run import drills, held_platforms, throughput
+from delivery.admin.run.notices import Notice, notices
 from delivery.decisions import CLOSABLE, QUIET
 from delivery.engine import record
 from delivery.engine.drill import can_drill
@@ -101,7 +101,7 @@ def run_account(run: Run, shards: list[Shard]) -> Account | None:
     counts = record.live_tally(run, shards)
     waiting = counts.pop(Reason.PENDING.slug, 0)
     flying = min(waiting, in_flight(run, shards))
-    deferred = min(waiting - flying, sum(held.counts(shards).values()))
+    deferred = min(waiting - flying, sum(held_platforms.counts(shards).values()))
     split = {IN_FLIGHT: flying, Reason.DEFERRED.slug: deferred, Reason.PENDING.slug: waiting - flying - deferred}
     return _account(run.audience_size, {**counts, **split})
 
@@ -199,7 +199,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     if is_sending and account is not None:
         rate = throughput.recent_rate(run, account.attempted, now)
         eta = throughput.eta_secs(limit, waiting, rate, now) if waiting else None
-    can = [*verbs(run), *decisions(run, account), *held.verbs(run, shards)] if may_send else []
+    can = [*verbs(run), *decisions(run, account), *held_platforms.verbs(run, shards)] if may_send else []
     return Progress(
         state=run.state,
         label=run.get_state_display(),
@@ -210,7 +210,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
         notices=[
             *_unmade(run, account),
             *notices(run, shards, limit, rate, now),
-            *held.notices(run, shards, now),
+            *held_platforms.notices(run, shards, now),
             *drills.notices(run, shards, now),
         ],
         can=can,

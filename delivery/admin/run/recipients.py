@@ -17,9 +17,9 @@ from django.utils.http import urlencode
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Contact, Endpoint, Run
-from delivery.admin import panels
+from delivery.admin import slots
 from delivery.admin.references import reference_of
-from delivery.admin.run.codes import meaning
+from delivery.admin.run.errors import meaning
 from delivery.admin.run.figures import Account
 from delivery.models import Message, Shard
 from pushpilot.lib.spelling import fold
@@ -145,7 +145,7 @@ def page_of(run: Run, wanted: Wanted, *, shows_refs: bool = False) -> tuple[list
     """One page, and the address part of the next one ("" on the last)."""
     found = rows_of(run, wanted, PAGE_ROWS + 1)
     shown = found[:PAGE_ROWS]
-    later = panels.states_of(message.pk for message in shown)
+    later = slots.states_of(message.pk for message in shown)
     following = ""
     if len(found) > PAGE_ROWS:
         last = shown[-1]
@@ -195,7 +195,7 @@ def csv_rows(run: Run, wanted: Wanted) -> Iterator[tuple[object, ...]]:
     while place is not None:
         with scope(run.workspace):
             found = rows_of(run, place, CSV_ROWS)
-            later = panels.states_of(message.pk for message in found)
+            later = slots.states_of(message.pk for message in found)
         for message in found:
             yield _cells(message, run, later.get(message.pk, []))
         place = None

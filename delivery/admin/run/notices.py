@@ -12,8 +12,7 @@ from django.utils.timesince import timesince, timeuntil
 from campaigns.admin.words import moment_words
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Run
-from delivery.admin.run import retries
-from delivery.admin.run.throughput import Limit
+from delivery.admin.run.throughput import Limit, retries_over_at
 from delivery.engine import installation, pace
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Shard
@@ -188,7 +187,7 @@ def _only_retries(run: Run, shards: list[Shard], now: datetime) -> Notice | None
     if not left or any(shard.state != Shard.State.OPEN or shard.not_before <= now + RETRY_AHEAD for shard in left):
         return None
     due = _clock(min(shard.not_before for shard in left), run)
-    until = retries.over_at(run)
+    until = retries_over_at(run)
     text = f"Only retries are left; the next ones are due at {due}."
     if until and run.connection is not None:
         most = provider_of(run.connection.provider).manners.retries_most

@@ -9,7 +9,7 @@ from django.db.models import F
 from campaigns.admin.words import moment_words
 from campaigns.channels import registry
 from campaigns.models import Run
-from delivery.admin.run.standing import Notice
+from delivery.admin.run.notices import Notice
 from delivery.decisions import QUIET
 from delivery.engine.record import Tally, add
 from delivery.models import Reach, Shard

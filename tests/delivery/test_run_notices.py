@@ -10,7 +10,8 @@ from django.utils import timezone
 from campaigns import plan
 from campaigns.audience.reasons import Reason
 from campaigns.models import Run
-from delivery.admin.run import retries, standing, throughput
+from delivery.admin.run import throughput
+from delivery.admin.run.notices import obstacle, stopped
 from delivery.admin.run.throughput import Limit, eta_secs, limit_of, recent_rate
 from delivery.engine import installation, leases, pace
 from delivery.models import Heartbeat, Installation, Message, Pace, Shard
@@ -188,8 +189,8 @@ def test_the_last_retry_is_foreseen_and_a_pause_offered_for_what_is_unknown(cast
     with scope(cast.workspace):
         Message.objects.update(reason=Reason.RETRY_SCHEDULED, due_at=due, retries=5)
         Shard.objects.update(not_before=due, tally={"unknown": 1})
-    assert retries.longest_wait(Fcm.manners, 5) == timedelta(seconds=1.15 * (320 + 640))
-    over = f"{(due + retries.longest_wait(Fcm.manners, 5)).astimezone(cast.workspace.zone):%H:%M}"
+    assert throughput.longest_wait(Fcm.manners, 5) == timedelta(seconds=1.15 * (320 + 640))
+    over = f"{(due + throughput.longest_wait(Fcm.manners, 5)).astimezone(cast.workspace.zone):%H:%M}"
     said = notices(progress(cast, run))
     assert f"Each is tried at most 8 times, until about {over}. Pause the run to decide about the unknown now." in said
 
@@ -270,7 +271,7 @@ def dashboard_obstacle(cast) -> str:
 
 def test_the_campaign_and_the_dashboard_say_that_no_worker_runs_while_a_run_waits(cast, prepared):
     run = prepared(1)
-    assert campaign_obstacles(cast, run) == [dashboard_obstacle(cast)] == [standing.stopped(timezone.now()).text]
+    assert campaign_obstacles(cast, run) == [dashboard_obstacle(cast)] == [stopped(timezone.now()).text]
     Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
     assert campaign_obstacles(cast, run) == []
     assert dashboard_obstacle(cast) == ""
@@ -288,5 +289,5 @@ def test_nothing_is_said_about_a_missing_worker_when_nothing_waits(cast, prepare
     run = prepared(1)
     with scope(cast.workspace):
         plan.cancel(run, by=cast.owner)
-        assert standing.obstacle(run.campaign) == ""
+        assert obstacle(run.campaign) == ""
     assert dashboard_obstacle(cast) == ""
