@@ -31,7 +31,7 @@ class Message(TenantModel):
     endpoint = models.ForeignKey(
         Endpoint, null=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
     )
-    reason = models.PositiveSmallIntegerField(choices=Reason.choices, default=Reason.PENDING)
+    reason = models.PositiveSmallIntegerField(default=Reason.PENDING)  # of Reason
     attempts = models.PositiveSmallIntegerField(default=0)
     possible_duplicate = models.PositiveSmallIntegerField(default=0)
     attempted_at = models.DateTimeField(null=True)

@@ -38,7 +38,7 @@ def campaign_panel(request: HttpRequest, campaign: Campaign) -> SafeString:
         "curve": _curve(campaign.workspace, campaign.pk, started[0]) if started else None,
         "reasons": [
             {"row": reason, "count": f"{reason.count:,}", "percent": reason.percent}
-            for reason in queries.reasons(started)
+            for reason in queries.reasons(started, campaign.channel)
         ],
         "is_broadcast": bool(started) and all(run.is_broadcast for run in started),
         "audience": f"{sum(run.audience for run in started):,}",

@@ -16,7 +16,8 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Sum, Value,
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
-from campaigns.audience.reasons import EXPLANATIONS, FAILED, UNMADE, UNSURE, WAITING, Reason
+from campaigns.audience.reasons import FAILED, UNMADE, UNSURE, WAITING, Reason, words_of
+from campaigns.channels.base import ReasonWords
 from campaigns.models import Campaign, Run, is_broadcast
 from delivery.models import Shard
 from pushpilot.lib.words import percent, shares
@@ -345,8 +346,7 @@ def _of_subscribers(step: Step) -> Step:
 @dataclass(frozen=True, slots=True)
 class ReasonRow:
     reason: Reason
-    label: str
-    explanation: str
+    told: ReasonWords
     count: int
     percent: str
 
@@ -360,12 +360,13 @@ def _account(runs: Sequence[RunRow]) -> Counter[str]:
     return tally
 
 
-def reasons(runs: Sequence[RunRow]) -> list[ReasonRow]:
-    """The account of these runs: every recipient in exactly one row, so that the rows add up to the audience."""
+def reasons(runs: Sequence[RunRow], channel: str) -> list[ReasonRow]:
+    """The account of these runs in the words of the channel: every recipient in exactly one row, so that the rows add
+    up to the audience."""
     tally = _account(runs)
     words = shares(tally)
     rows = [
-        ReasonRow(reason, str(reason.label), EXPLANATIONS.get(reason, ""), count, words[reason.slug])
+        ReasonRow(reason, words_of(reason, channel), count, words[reason.slug])
         for reason in Reason
         if (count := tally[reason.slug])
     ]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from campaigns.channels import render
 from campaigns.channels.payload import slot
@@ -91,6 +91,16 @@ class Compiled:
         return rendered
 
 
+class ReasonWords(NamedTuple):
+    """What people read about a reason of the ledger. `one` and `many` continue a number in a sentence about a coming
+    send, “1 has no address”: a reason that a gate gives at the launch needs them."""
+
+    label: str
+    explanation: str
+    one: str = ""
+    many: str = ""
+
+
 class Channel:
     """The base of every channel; an instance per key stands in campaigns.channels.registry."""
 
@@ -115,6 +125,8 @@ class Channel:
     """An address that was not seen for so long counts as silent for good; None: silence says nothing about it."""
     retired_words: ClassVar[Mapping[str, str]] = {}
     """Why an address is retired, in words: {the provider's code, or ours: words}."""
+    reason_words: ClassVar[Mapping[str, ReasonWords]] = {}
+    """{slug of a campaigns.audience.reasons.Reason: words}, where the words for every channel say too little."""
     address_limit: ClassVar[int] = 512
     """Characters; the column takes no more."""
 

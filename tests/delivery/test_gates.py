@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from campaigns.audience import gates, selection
 from campaigns.audience.gates import Gate
-from campaigns.audience.reasons import Reason
+from campaigns.audience.reasons import Reason, words_of
 from campaigns.models import ALL_CHANNELS, Consent, Contact, Endpoint
 from delivery.engine import dispatch
 from delivery.engine.compose import Composer
 from delivery.models import Message
 from delivery.providers.fcm.provider import Fcm
 from tenants.scope import scope
-from tests.story import add_people, run_to_the_end
+from tests.story import add_people, run_to_the_end, write_campaign
 
 YES, NO = "opted_in", "opted_out"
 # {what was said, oldest first: (channel, topic, word)}: is app push stopped?
@@ -127,11 +127,15 @@ def add_gate(monkeypatch):
     dispatch._statement.cache_clear()
 
 
-def test_a_new_gate_is_forecast_and_written_down(cast, connected, launched, add_gate):
+def test_a_new_gate_is_forecast_explained_and_written_down(cast, connected, launched, add_gate):
     add_people(cast.workspace, 4)
     add_gate()
     with scope(cast.workspace):
         assert selection.forecast(cast.workspace, "app_push", {}) == {Reason.PENDING: 2, Reason.HOLDOUT: 2}
+    draft = write_campaign(cast.workspace, name="Draft")
+    review = cast.client("member").get(cast.url(f"campaigns/campaign/{draft.pk}/review/"))
+    lines = {line.reason: (line.count, line.told) for line in review.context["lines"]}
+    assert lines[Reason.HOLDOUT] == (2, words_of(Reason.HOLDOUT, "app_push"))
     run = run_to_the_end(launched())
     assert run.tally == {"accepted": 2, "holdout": 2}
     page = cast.client("member").get(cast.url(f"campaigns/run/{run.pk}/recipients/"), {"reason": "holdout"})

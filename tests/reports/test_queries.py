@@ -173,7 +173,7 @@ def test_nothing_is_a_percentage_of_nothing(w):
 
 
 def test_the_reasons_add_up_to_the_audience_while_a_run_is_under_way(w):
-    rows = queries.reasons(queries.runs_of(live_run(w).campaign.pk))
+    rows = queries.reasons(queries.runs_of(live_run(w).campaign.pk), "app_push")
     assert sum(row.count for row in rows) == 100
     assert {row.reason.slug: row.count for row in rows} == {
         "accepted": 43, "no_endpoint": 10, "rejected": 2, "pending": 45,

@@ -73,7 +73,7 @@ def run(cast):
 def test_the_run_page_the_campaign_page_and_the_funnel_show_the_same_percentages(cast, run):
     on_run = {line.slug: line.percent for line in figures.run_account(run, []).lines}
     runs = queries.runs_of(run.campaign_id)
-    on_campaign = {row.reason.slug: row.percent for row in queries.reasons(runs)}
+    on_campaign = {row.reason.slug: row.percent for row in queries.reasons(runs, "app_push")}
     assert on_run == on_campaign == shares(TALLY)
     assert queries.funnel(runs, {})["accepted"].words == on_run["accepted"]
     assert panels.run_figures(run)["accepted"] == TALLY["accepted"]

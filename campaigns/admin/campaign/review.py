@@ -27,9 +27,10 @@ from campaigns.admin.words import (
     whom_words,
 )
 from campaigns.audience import selection
-from campaigns.audience.reasons import EXPLANATIONS, FAILED, UNSURE, Reason
+from campaigns.audience.reasons import FAILED, UNSURE, Reason, words_of
 from campaigns.audience.segments import RuleError
 from campaigns.channels import registry
+from campaigns.channels.base import ReasonWords
 from campaigns.content.lint import Finding, lint
 from campaigns.content.rewrite import open_runs
 from campaigns.models import Campaign, Content, Run
@@ -46,11 +47,15 @@ PUBLIC_SENTENCE = (
 )
 
 
+_WILL_BE_SENT = ReasonWords("Will be sent", "Will get the message.")
+
+
 @dataclass(frozen=True, slots=True)
 class AccountLine:
     """One reason of the account before the send."""
 
     reason: Reason
+    told: ReasonWords
     count: int
     share: float  # percent of the audience, for the width of a bar
     percent: str  # the same in words
@@ -62,14 +67,6 @@ class AccountLine:
     @property
     def width(self) -> str:
         return f"{self.share:.3f}"  # a point in every locale
-
-    @property
-    def explanation(self) -> str:
-        return "Will get the message." if self.reason is Reason.PENDING else EXPLANATIONS[self.reason]
-
-    @property
-    def label(self) -> str:
-        return "Will be sent" if self.reason is Reason.PENDING else self.reason.label
 
 
 def account_before(campaign: Campaign) -> list[AccountLine]:
@@ -84,7 +81,14 @@ def account_before(campaign: Campaign) -> list[AccountLine]:
     total = sum(expected.values())
     ordered = sorted(expected.items(), key=lambda item: (item[0] is not Reason.PENDING, -item[1]))
     words = shares({reason.slug: count for reason, count in ordered})
-    return [AccountLine(reason, count, 100 * count / total, words[reason.slug]) for reason, count in ordered]
+    return [
+        AccountLine(reason, _told(reason, campaign.channel), count, 100 * count / total, words[reason.slug])
+        for reason, count in ordered
+    ]
+
+
+def _told(reason: Reason, channel: str) -> ReasonWords:
+    return _WILL_BE_SENT if reason is Reason.PENDING else words_of(reason, channel)
 
 
 def account_sentence(lines: list[AccountLine]) -> str:
@@ -96,17 +100,8 @@ def account_sentence(lines: list[AccountLine]) -> str:
     parts = [f"{ready:,} of {counted(total, 'recipient')} will receive it"]
     for line in lines:
         if line.reason is not Reason.PENDING:
-            one, many = _FATES.get(line.reason, (f"is “{line.label.lower()}”", f"are “{line.label.lower()}”"))
-            parts.append(f"{line.count:,} {one if line.count == 1 else many}")
+            parts.append(f"{line.count:,} {line.told.one if line.count == 1 else line.told.many}")
     return "; ".join(parts) + "."
-
-
-_FATES = {
-    Reason.NO_ENDPOINT: ("has no device", "have no device"),
-    Reason.ENDPOINT_INACTIVE: ("is on a retired device", "are on retired devices"),
-    Reason.NOT_OPTED_IN: ("does not allow notifications", "do not allow notifications"),
-    Reason.UNSUBSCRIBED: ("unsubscribed", "unsubscribed"),
-}
 
 
 def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:

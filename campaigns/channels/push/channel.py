@@ -8,6 +8,7 @@ from typing import Any
 
 from campaigns.channels.base import Channel, Message, Problem
 from campaigns.channels.push import platforms, schema, topics
+from campaigns.channels.push.words import REASON_WORDS
 
 APP_PUSH, WEB_PUSH = "app_push", "web_push"
 _APP_ONLY = frozenset({"sound", "badge", "android_channel", "data_only"})
@@ -29,6 +30,7 @@ class Push(Channel):
         "SENDER_ID_MISMATCH": "Belongs to another Firebase project",
         "INVALID_ARGUMENT": "Not a valid token",
     }
+    reason_words = REASON_WORDS
     is_web = False
 
     def problems(self, message: Message) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, F, Min
 
-from campaigns.audience.reasons import EXPLANATIONS, Reason
+from campaigns.audience.reasons import Reason, words_of
 from campaigns.models import Run
 from delivery.models import Message
 from delivery.providers.registry import PROVIDERS
@@ -45,7 +45,7 @@ def groups_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
         reason = Reason(row["reason"])
         shown.append(
             {
-                "code": row["code"], "n": row["n"], "label": reason.label, "slug": reason.slug,
+                "code": row["code"], "n": row["n"], "label": words_of(reason, run.channel).label, "slug": reason.slug,
                 "meaning": meaning(run, reason, row["code"]),
                 "examples": [examples[pk] for pk in row["ids"] if pk in examples],
             }
@@ -81,4 +81,5 @@ def meaning(run: Run, reason: Reason, code: str) -> str:
     provider = PROVIDERS.get(run.connection.provider) if run.connection is not None else None
     if not reason.is_waiting and (given_up := {**_GIVEN_UP, **(provider.final_codes if provider else {})}.get(code)):
         return given_up
-    return {**_MEANINGS, **(provider.codes if provider else {})}.get(code) or EXPLANATIONS.get(reason, "")
+    known = {**_MEANINGS, **(provider.codes if provider else {})}.get(code)
+    return known or words_of(reason, run.channel).explanation

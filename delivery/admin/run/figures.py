@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from campaigns.audience.reasons import EXPLANATIONS, UNMADE, Reason
+from campaigns.audience.reasons import UNMADE, Reason, words_of
 from campaigns.models import Campaign, Run
 from delivery.admin.run import drills, held_platforms, throughput
 from delivery.admin.run.notices import Notice, notices
@@ -103,7 +103,7 @@ def run_account(run: Run, shards: list[Shard]) -> Account | None:
     flying = min(waiting, in_flight(run, shards))
     deferred = min(waiting - flying, sum(held_platforms.counts(shards).values()))
     split = {IN_FLIGHT: flying, Reason.DEFERRED.slug: deferred, Reason.PENDING.slug: waiting - flying - deferred}
-    return _account(run.audience_size, {**counts, **split})
+    return _account(run.audience_size, {**counts, **split}, run.channel)
 
 
 def in_flight(run: Run, shards: list[Shard]) -> int:
@@ -115,25 +115,23 @@ def in_flight(run: Run, shards: list[Shard]) -> int:
     return Message.objects.filter(inside, run=run, reason=Reason.PENDING).count()
 
 
-def _account(audience: int, counts: dict[str, int]) -> Account:
+def _account(audience: int, counts: dict[str, int], channel: str) -> Account:
     words = shares(counts)
-    lines = [_line(slug, n, audience, words[slug]) for slug, n in counts.items() if n]
+    lines = [_line(slug, n, audience, words[slug], channel) for slug, n in counts.items() if n]
     # What is in flight stays in its place, whatever the numbers: the bar moves enough without parts that swap.
     lines.sort(key=lambda line: (GROUPS.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label))
     return Account(audience, tuple(lines))
 
 
-def _line(slug: str, n: int, audience: int, percent: str) -> Line:
+def _line(slug: str, n: int, audience: int, percent: str, channel: str) -> Line:
     share = round(100 * n / audience, 3) if audience else 0.0
     if slug == IN_FLIGHT:
         return Line(
             slug, "In flight", "Handed to the provider; its answer is not written yet.", "waiting", n, share, percent
         )
     reason = _SLUGS[slug]
-    explanation = EXPLANATIONS.get(reason, "")
-    if reason == Reason.PENDING:
-        explanation = "Not attempted yet, or waiting for a retry."
-    return Line(slug, reason.label, explanation, _group(reason), n, share, percent)
+    told = words_of(reason, channel)
+    return Line(slug, told.label, told.explanation, _group(reason), n, share, percent)
 
 
 def _group(reason: Reason) -> str:

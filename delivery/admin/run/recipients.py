@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.http import urlencode
 
-from campaigns.audience.reasons import Reason
+from campaigns.audience.reasons import Reason, words_of
 from campaigns.models import Contact, Endpoint, Run
 from delivery.admin import slots
 from delivery.admin.references import reference_of
@@ -166,6 +166,7 @@ def _row(message: Message, run: Run, later: list[str]) -> dict[str, Any]:
         "contact": message.contact,
         "endpoint": message.endpoint,
         "reason": reason,
+        "fate": words_of(reason, run.channel).label,
         "tone": _tone(reason),
         "code_meaning": meaning(run, reason, message.error_code) if message.error_code else "",
         "later": later,
@@ -214,6 +215,7 @@ def _cells(message: Message, run: Run, later: list[str]) -> tuple[object, ...]:
         message.contact.external_id if message.contact else nobody,
         str(endpoint) if endpoint else "",
         endpoint.get_platform_display() if endpoint else "",
-        reason.slug, reason.label, message.error_code, at, message.attempts, message.possible_duplicate,
-        message.provider_id, "" if message.revision is None else message.revision, "; ".join(later),
+        reason.slug, words_of(reason, run.channel).label, message.error_code, at, message.attempts,
+        message.possible_duplicate, message.provider_id, "" if message.revision is None else message.revision,
+        "; ".join(later),
     )  # fmt: skip

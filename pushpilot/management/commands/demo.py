@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.audience.reasons import Reason
+from campaigns.audience.reasons import Reason, words_of
 from campaigns.models import Run
 from delivery.admin.run import figures
 from delivery.connections import connect_sandbox
@@ -115,7 +115,8 @@ class Command(BaseCommand):
         self.say(f"\n  {'audience':<28}{run.audience_size:>8,}")
         counted = record.tally(run)
         for slug, number in sorted(counted.items(), key=lambda item: -item[1]):
-            self.say(f"  {'= ' if slug == 'accepted' else '+ '}{Reason[slug.upper()].label:<26}{number:>8,}")
+            label = words_of(Reason[slug.upper()], run.channel).label
+            self.say(f"  {'= ' if slug == 'accepted' else '+ '}{label:<26}{number:>8,}")
         difference = (run.audience_size or 0) - sum(counted.values())
         verdict = "the account balances" if difference == 0 else f"THE ACCOUNT IS OFF BY {difference}"
         self.say(f"  {'':<28}{'─' * 8}\n  {'':<28}{sum(counted.values()):>8,}  {verdict}\n")
