@@ -15,7 +15,7 @@ from campaigns.models import Run
 from delivery import decisions
 from delivery.engine import heartbeat, leases, pace, pipeline, record, work
 from delivery.models import Message, Shard
-from delivery.providers.fcm import FcmSender
+from delivery.providers.fcm.sender import FcmSender
 from tenants.models import Connection
 from tenants.scope import every_workspace, scope
 from tests.house.rows import rows_of
@@ -57,7 +57,7 @@ def between_chunks(cast, launched, monkeypatch):
 def test_nobody_is_added_to_a_run_that_is_cancelled_between_two_chunks(cast, connected, between_chunks):
     run = between_chunks(lambda run: plan.cancel(fresh(run), by=cast.owner))
     with scope(cast.workspace):
-        assert (fresh(run).state, record.account(run)) == (State.CANCELLED, {"pending": 2})
+        assert (fresh(run).state, record.tally(run)) == (State.CANCELLED, {"pending": 2})
     pipeline.tick(timezone.now())
     with scope(cast.workspace):
         assert fresh(run).tally == {"cancelled": 2}
@@ -66,7 +66,7 @@ def test_nobody_is_added_to_a_run_that_is_cancelled_between_two_chunks(cast, con
 def test_a_worker_whose_run_another_one_prepares_adds_nobody(cast, connected, between_chunks):
     run = between_chunks(lambda run: Run.objects.filter(pk=run.pk).update(owner="another"))
     with scope(cast.workspace):
-        assert (fresh(run).state, fresh(run).owner, record.account(run)) == (State.PREPARING, "another", {"pending": 2})
+        assert (fresh(run).state, fresh(run).owner, record.tally(run)) == (State.PREPARING, "another", {"pending": 2})
         Run.objects.update(lease_until=timezone.now() - LONG_AGO)
     assert run_to_the_end(run).tally == {"accepted": 6}
 
@@ -78,7 +78,7 @@ def test_a_run_that_somebody_prepares_is_left_to_them(cast, connected, launched)
         pipeline.launch(run, timezone.now())
         Run.objects.update(owner="another", lease_until=timezone.now() + LONG_AGO)
         pipeline.prepare(fresh(run), timezone.now())
-        assert (fresh(run).owner, record.account(run)) == ("another", {})
+        assert (fresh(run).owner, record.tally(run)) == ("another", {})
 
 
 def test_who_comes_after_the_launch_gets_nothing(cast, connected, launched):
@@ -108,11 +108,11 @@ def test_a_cancelled_run_stays_open_until_its_worker_has_written_the_answers(cas
     with scope(cast.workspace):
         assert plan.cancel(fresh(run), by=cast.owner)
         pipeline.tick(timezone.now())
-        assert not leases.bury(lease.shard, timezone.now())
-        assert (fresh(run).finished_at, record.account(run)) == (None, {"pending": 10})
+        assert not leases.settle_orphan(lease.shard, timezone.now())
+        assert (fresh(run).finished_at, record.tally(run)) == (None, {"pending": 10})
         first = lease.shard.first_id
         found = [record.Result(first + n, Reason.ACCEPTED, attempted=1) for n in range(4)]
-        assert lease.keep(leases.NOTHING, record.results(found, 1))
+        assert lease.renew(leases.NOTHING, record.results(found, 1))
         lease.release(done=False, not_before=timezone.now())
         pipeline.tick(timezone.now())
         assert fresh(run).tally == {"accepted": 4, "cancelled": 6}
@@ -129,7 +129,7 @@ def test_nobody_decides_about_a_run_while_a_worker_writes_answers_down(cast, at_
         assert plan.pause(fresh(run), by=cast.owner)
         with pytest.raises(decisions.NotNow):
             verb(run, by=cast.owner)
-        assert record.account(run) == {"pending": 8, "rejected": 1, "unknown": 1}
+        assert record.tally(run) == {"pending": 8, "rejected": 1, "unknown": 1}
         lease.release(done=False, not_before=timezone.now())
         assert verb(run, by=cast.owner) == 1
 
@@ -139,7 +139,7 @@ def test_a_lease_that_is_renewed_in_the_last_moment_is_not_stolen(cast, at_work,
     real = leases._take
 
     def renewed(shard, now):
-        assert lease.keep(leases.NOTHING, {})
+        assert lease.renew(leases.NOTHING, {})
         return real(shard, now)
 
     with every_workspace():
@@ -156,7 +156,7 @@ def test_a_worker_whose_shard_was_taken_over_writes_nothing_and_hands_nothing_ba
         other = leases.claim(timezone.now())
         assert other is not None
         assert not lease.fence((lease.shard.first_id, lease.shard.last_id), {})
-        assert not lease.keep(leases.NOTHING, {})
+        assert not lease.renew(leases.NOTHING, {})
         lease.release(done=True, not_before=timezone.now())
         assert (Shard.objects.get().state, Shard.objects.get().owner) == (Shard.State.LEASED, other.owner)
 
@@ -174,7 +174,7 @@ def test_the_fence_of_a_stopped_run_fails_by_its_state_and_by_its_epoch(cast, at
     with every_workspace():
         Run.objects.filter(pk=run.pk).update(**changes)
         assert not lease.fence((lease.shard.first_id, lease.shard.last_id), {})
-        assert lease.keep(leases.NOTHING, {}), "its answers are still taken"
+        assert lease.renew(leases.NOTHING, {}), "its answers are still taken"
 
 
 @pytest.mark.parametrize("answered", [20, 37], ids=["among the groups", "after the last group"])
@@ -208,8 +208,9 @@ def test_what_was_in_flight_at_a_death_is_never_sent_a_second_time(
     with scope(cast.workspace):
         Shard.objects.update(lease_until=timezone.now() - LONG_AGO)
     run = run_to_the_end(run)
-    assert set(received(sandbox, connected).values()) == {1}
-    assert sum(run.tally.values()) == len(received(sandbox, connected)) == 40
+    arrived = received(sandbox, connected)
+    assert set(arrived.values()) == {1}
+    assert run.tally["accepted"] <= len(arrived) <= 40 == sum(run.tally.values())
     assert 0 < run.tally["unknown"] <= 2 * work.WINDOW
 
 
