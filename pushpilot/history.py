@@ -23,7 +23,7 @@ from campaigns.models import Campaign, Content, Run
 from delivery.engine import pipeline, record
 from delivery.models import Message, Shard
 from pushpilot.lib.signing import sign_reference
-from reports import digest, intake, sandbox_phones
+from reports import digest, intake, sandbox_devices
 from tenants import audit
 from tenants.models import Connection, User, Workspace
 from tenants.scope import scope
@@ -154,7 +154,7 @@ def _age(at: datetime) -> float:
 
 def _report(run: Run, connection: Connection, story: Story, now: datetime) -> None:
     """What the devices of this send reported until now, in the order in which it happened."""
-    key = sandbox_phones.key_of(connection)
+    key = sandbox_devices.key_of(connection)
     if key is None:
         return
     dice = random.Random(f"{story['name']} {run.intended_at:%j}")  # noqa: S311
@@ -163,7 +163,7 @@ def _report(run: Run, connection: Connection, story: Story, now: datetime) -> No
     for batch in _batches(sorted(seen)):
         events = [
             {
-                "message_id": sandbox_phones.event_id(ref, kind),
+                "message_id": sandbox_devices.event_id(ref, kind),
                 "type": kind,
                 "ref": ref,
                 "occurred_at": at.isoformat(),

@@ -99,10 +99,10 @@ def start_sandbox(processes: Processes, ports: Ports) -> None:
 
 
 def start_product(processes: Processes, ports: Ports) -> None:
-    """Worker, web server and the sandbox's phones; returns when the web server answers."""
+    """Worker, web server and the sandbox's devices; returns when the web server answers."""
     processes.manage("worker", "worker")
     processes.start("web", web_command(ports.web.number, host=ports.host))
-    processes.manage("phones", "phones")
+    processes.manage("devices", "sandbox_devices")
     _await(processes, "web", f"http://127.0.0.1:{ports.web.number}/healthz")
 
 

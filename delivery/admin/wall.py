@@ -13,7 +13,8 @@ from django.utils.crypto import salted_hmac
 from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH, AppPush
 from campaigns.channels.push.platforms import ANDROID
 from campaigns.models import Endpoint
-from delivery import phones
+from delivery import sandbox_log
+from delivery.providers.base import Received, SandboxSilent
 from tenants import connections, keys, roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import Connection, User, Workspace
@@ -55,8 +56,8 @@ def received(request: HttpRequest) -> HttpResponseBase:
     after = request.GET.get("after", "")
     place = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
     try:
-        found = phones.received(connection, after=place, limit=PAGE_MESSAGES)
-    except phones.PhonesSilent as error:
+        found = sandbox_log.received(connection, after=place, limit=PAGE_MESSAGES)
+    except SandboxSilent as error:
         return JsonResponse({"problem": str(error)}, status=503, headers={"Retry-After": "5"})
     owners = _owners(workspace, {message.token for message in found.messages})
     may_tap = roles.can(request.user, roles.SEND, workspace)
@@ -103,7 +104,7 @@ def _phone(endpoint: Endpoint) -> dict[str, Any]:
     return {"id": endpoint.pk, "platform": platform, "name": str(endpoint.contact)}
 
 
-def _as_json(message: phones.Received, endpoint: Endpoint | None, session: str, may_tap: bool) -> dict[str, Any]:
+def _as_json(message: Received, endpoint: Endpoint | None, session: str, may_tap: bool) -> dict[str, Any]:
     """`id` tells messages apart within one browser session. The `ref` needs the right to send: with a public write key
     it changes the consent of its person."""
     known_as = salted_hmac("delivery.wall", f"{session} {message.ref}", algorithm="sha256").hexdigest()[:32]

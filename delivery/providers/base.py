@@ -191,9 +191,45 @@ class Provider(Generic[A]):
         return list(settings.items())
 
 
+class SandboxSilent(Exception):
+    """The sandbox's log cannot be read; the text says why and what to do."""
+
+
+@dataclass(slots=True, frozen=True)
+class Received:
+    """One message as a device of a sandbox got it. `at` in epoch seconds; buttons are (number, text, url)."""
+
+    seq: int
+    at: float
+    token: str
+    ref: str
+    title: str
+    body: str
+    image: str
+    link: str
+    buttons: tuple[tuple[int, str, str], ...]
+
+    @property
+    def is_silent(self) -> bool:
+        return not (self.title or self.body)
+
+
+@dataclass(slots=True, frozen=True)
+class LogPage:
+    """Messages in order of arrival. `last` is the place to go on from."""
+
+    messages: list[Received]
+    last: int
+    is_full: bool
+
+
 class Sandbox(Provider[A]):
     """A provider's sandbox: the same protocol, and it makes its own accounts."""
 
     def create_account(self, name: str) -> str:
         """New credentials. Raises ProviderUnreachable with a sentence."""
+        raise NotImplementedError
+
+    def received(self, account: A, *, after: int | None, limit: int) -> LogPage:
+        """What devices got after a place in the log; without one, about the newest `limit`. Raises SandboxSilent."""
         raise NotImplementedError

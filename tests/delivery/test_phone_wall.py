@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.models import Contact, Endpoint
-from delivery import connections, phones
+from delivery import connections
 from delivery.admin import wall
+from delivery.providers.fcm import sandbox_client
 from pushpilot.lib.signing import read_reference, sign_reference
 from reports.models import Event, InboxBatch
 from reports.tasks import digest
@@ -27,7 +28,7 @@ ROLES = ("owner", "admin", "member", "viewer")
 
 @pytest.fixture(autouse=True)
 def _fresh_process():
-    phones._tokens.clear()
+    sandbox_client._tokens.clear()
     keys.forget_all()
 
 
@@ -146,13 +147,13 @@ def test_a_strange_place_is_the_newest(cast, connected, after):
 
 def test_an_access_token_is_minted_once_and_again_when_it_is_refused(cast, connected, monkeypatch):
     minted = []
-    mint = phones.FcmAccount.mint
-    monkeypatch.setattr(phones.FcmAccount, "mint", lambda account: minted.append(1) or mint(account))
+    mint = sandbox_client.FcmAccount.mint
+    monkeypatch.setattr(sandbox_client.FcmAccount, "mint", lambda account: minted.append(1) or mint(account))
     for _ in range(3):
         assert received(cast).status_code == 200
     assert len(minted) == 1
-    (held,) = phones._tokens
-    phones._tokens[held] = phones.AccessToken("ya29.of-another-sandbox", phones._tokens[held].expires_at)
+    ((key, held),) = sandbox_client._tokens.items()
+    sandbox_client._tokens[key] = sandbox_client.AccessToken("ya29.of-another-sandbox", held.expires_at)
     assert received(cast).status_code == 200
     assert len(minted) == 2
 

@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Endpoint, Run
-from delivery import phones
 from delivery.admin.run import figures
 from delivery.connections import account_of
 from delivery.models import Message
+from delivery.providers.fcm import sandbox_client
 from delivery.providers.fcm.message import build_message
 from tenants.models import Connection
 from tenants.scope import scope
@@ -65,7 +65,7 @@ def test_the_preview_of_web_push_holds_what_the_browser_shows(cast):
 def test_the_phones_of_the_sandbox_draw_a_data_message_as_an_app_would():
     push = {"title": "Sale", "body": "Today", "image_url": "https://x.test/a.png", "data_only": True}
     message = build_message(push, target=("token", "sbx_ok_1"))
-    drawn = phones._message({"seq": 1, "at": 0.0, "token": "sbx_ok_1", "message": message})
+    drawn = sandbox_client._message({"seq": 1, "at": 0.0, "token": "sbx_ok_1", "message": message})
     assert (drawn.title, drawn.body, drawn.image) == ("Sale", "Today", "https://x.test/a.png")
 
 

@@ -10,8 +10,8 @@ from django.conf import settings
 
 from campaigns.channels.base import REFERENCE, Compiled, Message
 from campaigns.channels.payload import PayloadTemplate, slot
-from delivery.providers.base import ADDRESS, CheckResult, Manners, Provider, ProviderUnreachable, Sandbox
-from delivery.providers.fcm import sdk
+from delivery.providers.base import ADDRESS, CheckResult, LogPage, Manners, Provider, ProviderUnreachable, Sandbox
+from delivery.providers.fcm import sandbox_client, sdk
 from delivery.providers.fcm.account import FcmAccount
 from delivery.providers.fcm.codes import ALARMS, GIVEN_UP, MEANINGS, REMEDIES
 from delivery.providers.fcm.forms import KeyFileForm
@@ -99,3 +99,6 @@ class FcmSandbox(Fcm, Sandbox[FcmAccount]):
             raise ProviderUnreachable(
                 f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
             ) from error
+
+    def received(self, account: FcmAccount, *, after: int | None, limit: int) -> LogPage:
+        return sandbox_client.received(account, after=after, limit=limit)

@@ -270,7 +270,7 @@ class Wall {
     if (!this.sdk || !message.ref) return;
     if (message.isOpened || this.openedBefore.has(message.id)) return;
     message.isOpened = true;
-    // Its arrival the phone reports by itself (reports/sandbox_phones.py); where no phones run, the tap proves it.
+    // Its arrival the phone reports by itself (reports/sandbox_devices.py); where no phones run, the tap proves it.
     this.sdk.add("delivered", message.ref, message.phone?.platform ?? "");
     this.counts.opened += 1;
     this.sdk.add("opened", message.ref, message.phone?.platform ?? "");

@@ -1,4 +1,4 @@
-"""The sandbox's phones report that a message arrived, as the SDK of an app on them would. What a person does with it
+"""The sandbox's devices report that a message arrived, as the SDK of an app on them would. What a person does with it
 (open, click) is reported by whoever taps on the phone wall."""
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from delivery import phones
+from delivery import sandbox_log
+from delivery.providers.base import LogPage
 from pushpilot.lib.problems import Problem
 from reports import intake
 from tenants import keys
@@ -20,12 +21,12 @@ KEY_NAME = "Sandbox phones"
 METADATA = {"source": "sandbox phone"}
 
 
-def report(connection: Connection, *, after: int | None, now: datetime) -> phones.Page:
+def report(connection: Connection, *, after: int | None, now: datetime) -> LogPage:
     """Report the next messages after a place in the sandbox's log, through the intake of every app's events.
 
-    A message that was reported before counts once. Whoever revokes the phones' key silences them. Raises PhonesSilent.
+    A message that was reported before counts once. Revoking the devices' key silences them. Raises SandboxSilent.
     """
-    page = phones.received(connection, after=after, limit=intake.BATCH_LIMIT_EVENTS)
+    page = sandbox_log.received(connection, after=after, limit=intake.BATCH_LIMIT_EVENTS)
     batch = [
         {
             "message_id": event_id(message.ref, "delivered"),
@@ -49,7 +50,7 @@ def event_id(ref: str, kind: str) -> str:
 
 
 def key_of(connection: Connection) -> KnownKey | None:
-    """The test key that the phones of this workspace report with; None if it was revoked."""
+    """The test key that the devices of this workspace report with; None if it was revoked."""
     with scope(connection.workspace):
         row = ApiKey.objects.filter(name=KEY_NAME, created_by=None).order_by("-pk").first()
         if row is None:

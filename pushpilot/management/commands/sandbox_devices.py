@@ -1,4 +1,4 @@
-"""`manage.py phones`: the sandbox's phones report what arrives on them. `demo` and `run` start it."""
+"""`manage.py sandbox_devices`: the sandbox's devices report what arrives on them. `demo` and `run` start it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
-from delivery.phones import PhonesSilent
+from delivery.providers.base import SandboxSilent
 from delivery.providers.fcm.provider import FcmSandbox
-from reports import sandbox_phones
+from reports import sandbox_devices
 from tenants.models import Connection
 from tenants.scope import every_workspace
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Lets the phones of the FCM sandbox report each message that arrives, as an app's SDK does."
+    help = "Lets the devices of the sandbox report each message that arrives, as an app's SDK does."
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             except DatabaseError as error:
                 said = f"The database does not answer: {error}".splitlines()[0]
             if said and said != trouble:
-                logger.warning("%s; the phones wait.", said)
+                logger.warning("%s; the devices wait.", said)
             trouble = said
             close_old_connections()
             stop.wait(EVERY_SECS)
@@ -54,21 +54,21 @@ class Command(BaseCommand):
         for connection in connections:
             try:
                 self.catch_up(connection, places, stop)
-            except PhonesSilent:
+            except SandboxSilent:
                 silent += 1
         return not silent
 
     def catch_up(self, connection: Connection, places: Places, stop: threading.Event) -> None:
-        """Report all that has arrived in one workspace. Raises PhonesSilent."""
+        """Report all that has arrived in one workspace. Raises SandboxSilent."""
         is_full = True
         while is_full and not stop.is_set():
-            page = sandbox_phones.report(connection, after=places.of(connection), now=timezone.now())
+            page = sandbox_devices.report(connection, after=places.of(connection), now=timezone.now())
             places.keep(connection, page.last)
             is_full = page.is_full
 
 
 class Places:
-    """How far each project's log has been reported, kept in a file: what is reported again counts once, but costs."""
+    """How far each sandbox's log has been reported, kept in a file: what is reported again counts once, but costs."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -78,11 +78,11 @@ class Places:
             self._places = {}
 
     def of(self, connection: Connection) -> int:
-        return self._places.get(connection.settings["project_id"], 0)
+        return self._places.get(str(connection.pk), 0)
 
     def keep(self, connection: Connection, place: int) -> None:
-        if self._places.get(connection.settings["project_id"]) == place:
+        if self._places.get(str(connection.pk)) == place:
             return
-        self._places[connection.settings["project_id"]] = place
+        self._places[str(connection.pk)] = place
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_bytes(msgspec.json.encode(self._places))

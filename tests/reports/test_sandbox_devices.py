@@ -9,9 +9,10 @@ import pytest
 from django.utils import timezone
 
 from campaigns import plan
-from delivery import phones as log
-from pushpilot.management.commands.phones import Command, Places
-from reports import sandbox_phones
+from delivery.providers.base import LogPage, SandboxSilent
+from delivery.providers.fcm import sandbox_client
+from pushpilot.management.commands.sandbox_devices import Command, Places
+from reports import sandbox_devices
 from reports.models import Event
 from reports.tasks import digest
 from reports.verify import verify_rollups
@@ -23,7 +24,7 @@ from tests.story import add_people, run_to_the_end, write_campaign
 
 @pytest.fixture(autouse=True)
 def _fresh_process():
-    log._tokens.clear()
+    sandbox_client._tokens.clear()
     keys.forget_all()
 
 
@@ -37,8 +38,8 @@ def sent(cast, connected, settings):
     return run_to_the_end(run)
 
 
-def report(connected, after: int = 0) -> log.Page:
-    page = sandbox_phones.report(connected, after=after, now=timezone.now())
+def report(connected, after: int = 0) -> LogPage:
+    page = sandbox_devices.report(connected, after=after, now=timezone.now())
     digest()
     return page
 
@@ -62,7 +63,7 @@ def test_what_was_reported_is_not_read_again(connected, sent):
 def test_phones_report_with_one_test_key_and_are_silent_when_it_is_revoked(cast, connected, sent):
     report(connected)
     with scope(cast.workspace):
-        key = ApiKey.objects.get(name=sandbox_phones.KEY_NAME)
+        key = ApiKey.objects.get(name=sandbox_devices.KEY_NAME)
         assert (key.mode, key.created_by, key.kind) == (ApiKey.Mode.TEST, None, ApiKey.Kind.WRITE)
         before = Event.objects.count()
         keys.revoke([key], by=cast.owner)
@@ -83,14 +84,14 @@ def test_a_workspace_whose_log_cannot_be_read_keeps_no_other_waiting(cast, conne
 
     def silent(connection, **place):
         asked.add(connection.pk)
-        raise log.PhonesSilent("The sandbox does not know this workspace any more.")
+        raise SandboxSilent("The sandbox does not know this workspace any more.")
 
-    monkeypatch.setattr(sandbox_phones, "report", silent)
+    monkeypatch.setattr(sandbox_devices, "report", silent)
     assert not Command().round(Places(tmp_path / "reported.json"), threading.Event())
     assert asked == {connected.pk, other.pk}
 
 
 def test_a_tap_on_the_wall_reports_the_same_arrival():
     """wall.js: [ref, type].join(":"), cut at 100."""
-    assert sandbox_phones.event_id("r" * 20, "delivered") == "r" * 20 + ":delivered"
-    assert len(sandbox_phones.event_id("r" * 200, "delivered")) == 100
+    assert sandbox_devices.event_id("r" * 20, "delivered") == "r" * 20 + ":delivered"
+    assert len(sandbox_devices.event_id("r" * 200, "delivered")) == 100

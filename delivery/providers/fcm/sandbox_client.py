@@ -1,21 +1,16 @@
-"""What the sandbox's phones received: a client of the sandbox's log, for the phone wall."""
+"""What the sandbox's devices received: a client of the sandbox's log."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 
-from delivery.connections import account_of
-from delivery.providers.base import CredentialsRefused, ProviderUnreachable
+from delivery.providers.base import CredentialsRefused, LogPage, ProviderUnreachable, Received, SandboxSilent
 from delivery.providers.fcm.account import AccessToken, FcmAccount
 from pushpilot.lib import http
-from tenants.models import Connection
-from tenants.secrets import SecretUnreadable
 
 TIMEOUT_SECS = 5
 LONGEST_PAGE_BYTES = 16 * 1024 * 1024  # a thousand messages of 4 kB, and what the log says of each
@@ -23,67 +18,31 @@ TOKEN_SPARE_SECS = 60
 BUTTONS_MOST = 3
 
 
-class PhonesSilent(Exception):
-    """The sandbox's log cannot be read; the text says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One message as a phone got it. `at` in epoch seconds; buttons are (number, text, url)."""
-
-    seq: int
-    at: float
-    token: str
-    ref: str
-    title: str
-    body: str
-    image: str
-    link: str
-    buttons: tuple[tuple[int, str, str], ...]
-
-    @property
-    def is_silent(self) -> bool:
-        return not (self.title or self.body)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Messages in order of arrival. `last` is the place to go on from."""
-
-    messages: list[Received]
-    last: int
-    is_full: bool
-
-
-def received(connection: Connection, *, after: int | None, limit: int) -> Page:
-    """What came after a place in the log; without one, about the newest `limit`. Raises PhonesSilent."""
-    try:
-        account = account_of(connection)
-    except (SecretUnreadable, ValueError) as error:
-        raise PhonesSilent(f"The sandbox's credentials cannot be used. {error}") from error
+def received(account: FcmAccount, *, after: int | None, limit: int) -> LogPage:
+    """See Sandbox.received."""
     newest = int(_read(_get(f"{account.base_url}/sandbox/health"))["last"])
     if after is None or after > newest:  # the first look, or the sandbox began a new log
         after = max(0, newest - limit)
-    answer = _log(connection, account, after, limit)
+    answer = _log(account, after, limit)
     found = [_message(entry) for entry in answer["messages"]]
-    return Page(found, int(answer["last"]), len(found) == limit)
+    return LogPage(found, int(answer["last"]), len(found) == limit)
 
 
-def _log(connection: Connection, account: FcmAccount, after: int, limit: int) -> dict[str, Any]:
+def _log(account: FcmAccount, after: int, limit: int) -> dict[str, Any]:
     url = f"{account.base_url}/sandbox/projects/{account.project_id}/log"
     for is_fresh in (False, True):
-        answer = _get(url, token=_token(connection, account, is_fresh), after=after, limit=limit)
+        answer = _get(url, token=_token(account, is_fresh), after=after, limit=limit)
         if answer.status != 401:  # a sandbox that was started anew does not know its old tokens
             break
     if answer.status != 200:
-        raise PhonesSilent(
+        raise SandboxSilent(
             "The sandbox does not know this workspace any more. Connect the sandbox again under Connections."
         )
     return _read(answer)
 
 
 def _read(answer: http.Answer) -> dict[str, Any]:
-    """The sandbox's own answer: it says how far its log goes. Raises PhonesSilent if something else answered."""
+    """The sandbox's own answer: it says how far its log goes. Raises SandboxSilent if something else answered."""
     try:
         found: dict[str, Any] = answer.json()
         int(found["last"])
@@ -92,23 +51,23 @@ def _read(answer: http.Answer) -> dict[str, Any]:
     return found
 
 
-_tokens: dict[tuple[int, datetime], AccessToken] = {}
+_tokens: dict[tuple[str, str], AccessToken] = {}
 
 
-def _token(connection: Connection, account: FcmAccount, is_fresh: bool) -> str:
+def _token(account: FcmAccount, is_fresh: bool) -> str:
     """An access token, kept in this process until it ends: minting costs an RSA signature and a request."""
-    key = (connection.pk, connection.updated_at)
+    key = (account.project_id, str(account.service_account.get("private_key_id")))
     held = _tokens.get(key)
     if is_fresh or held is None or held.expires_at - TOKEN_SPARE_SECS < time.time():
         try:
             held = account.mint()
         except CredentialsRefused as error:
-            raise PhonesSilent(
+            raise SandboxSilent(
                 "The sandbox does not know this workspace's key. Connect the sandbox again under Connections."
             ) from error
         except ProviderUnreachable as error:
             raise _no_answer() from error
-        for stale in [known for known in _tokens if known[0] == connection.pk]:
+        for stale in [known for known in _tokens if known[0] == account.project_id]:
             _tokens.pop(stale, None)
         _tokens[key] = held
     return held.value
@@ -123,8 +82,8 @@ def _get(url: str, *, token: str = "", **query: int) -> http.Answer:
         raise _no_answer() from error
 
 
-def _no_answer() -> PhonesSilent:
-    return PhonesSilent(f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`.")
+def _no_answer() -> SandboxSilent:
+    return SandboxSilent(f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`.")
 
 
 def _message(entry: dict[str, Any]) -> Received:
