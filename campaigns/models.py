@@ -13,15 +13,12 @@ from django_scopes import get_scope
 
 from campaigns.audience.reasons import FAILED, UNMADE, Reason
 from campaigns.channels import registry
+from campaigns.content.written import Written
 from campaigns.schedule.timing import Timed
 from pushpilot.lib.languages import LanguageField
 from tenants import connections, roles
 from tenants.models import Connection, Workspace
 from tenants.scope import TenantModel
-
-TITLE_LIMIT = 120
-BODY_LIMIT = 1000
-
 
 ALL_CHANNELS = "all"  # in words of consent: every channel, those of later too
 # People also speak about channels that are not sent on yet: those words must hold on the day that one is added.
@@ -182,7 +179,7 @@ class _TemplateManager(models.Manager["Template"]):
         return queryset.filter(Q(workspace=active["workspace"]) | Q(workspace__isnull=True))
 
 
-class Template(models.Model):
+class Template(Written):
     """A reusable message. Without a workspace it belongs to the global library, read-only in workspaces."""
 
     class Category(models.TextChoices):
@@ -199,13 +196,8 @@ class Template(models.Model):
         Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+", editable=False
     )
     name = models.CharField(max_length=100)
-    language = LanguageField(default="en")
     category = models.CharField(max_length=32, choices=Category.choices)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
-    title = models.CharField(max_length=TITLE_LIMIT)
-    body = models.CharField(max_length=BODY_LIMIT)
-    image_url = models.CharField("image", max_length=500, blank=True)
-    deep_link = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -326,20 +318,12 @@ class Campaign(Targeted, Timed):
         return self.status in (self.Status.DRAFT, self.Status.COMPLETED, self.Status.CANCELLED, self.Status.FAILED)
 
 
-class Content(TenantModel):
-    """The message of a campaign in one language and A/B variant."""
+class Content(Written, TenantModel):
+    """The message of a campaign in one language and A/B variant; its channel is the campaign's."""
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="contents")
-    language = LanguageField(default="en")
     variant = models.CharField(max_length=1, default="A")
-    title = models.CharField(max_length=TITLE_LIMIT)
-    body = models.CharField(max_length=BODY_LIMIT)
-    image_url = models.CharField(max_length=500, blank=True)
-    deep_link = models.CharField(max_length=500, blank=True)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
-    # What only some channels know: buttons, data, ttl_secs, priority, collapse_key, badge, sound, android_channel,
-    # icon_url, silent, data_only. Their rules: campaigns/channels/push/schema.py.
-    options = models.JSONField(default=dict, blank=True)
 
     capabilities = roles.CONTENT
 
@@ -354,9 +338,8 @@ class Content(TenantModel):
         return f"{self.title} ({self.language}, {self.variant})"
 
     def snapshot(self) -> dict[str, Any]:
-        """The neutral message, as channels compile it and revisions keep it."""
-        fields = ("language", "variant", "title", "body", "image_url", "deep_link")
-        return {**self.options, **{field: getattr(self, field) for field in fields}}
+        """The flat message, as channels compile it and revisions keep it."""
+        return {**self.fields, "language": self.language, "variant": self.variant}
 
 
 class Revision(TenantModel):

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from campaigns.channels.push import platforms
-from campaigns.channels.push.channel import WEB_PUSH
+from campaigns.channels.push.keys import WEB_PUSH
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint, Template
 from tenants.models import Membership, User, Workspace
 from tenants.roles import Role
@@ -83,12 +83,12 @@ def _campaign(workspace: Workspace, author: User, fields: Story) -> Campaign:
     known = Campaign.objects.filter(name=fields["name"]).first()
     if known is not None:
         return known
-    texts = {name: fields[name] for name in ("title", "body", "deep_link", "tone") if name in fields}
+    texts = {name: fields[name] for name in ("title", "body", "deep_link") if name in fields}
     campaign = Campaign.objects.create(
         workspace=workspace, name=fields["name"], tone=fields.get("tone", ""),
         audience_rule=fields.get("audience_rule", {}), created_by=author, updated_by=author,
     )  # fmt: skip
-    Content.objects.create(workspace=workspace, campaign=campaign, **texts)
+    Content.objects.create(workspace=workspace, campaign=campaign, fields=texts, tone=fields.get("tone", ""))
     return campaign
 
 

@@ -76,8 +76,8 @@ def _live(workspace: Workspace, connection: Connection, story: Story, by: User, 
     Content.objects.create(
         workspace=workspace,
         campaign=campaign,
-        title=story["title"],
-        body=story["body"],
+        channel=campaign.channel,
+        fields={"title": story["title"], "body": story["body"]},
         language=story.get("language", "en"),
     )
     before = at - timedelta(hours=5)

@@ -125,10 +125,18 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "pushpilot.urls"
 WSGI_APPLICATION = "pushpilot.wsgi.application"
+
+
+def _files_of_channels(kind: str) -> list[Path]:
+    """The folders of this name of the channels' room and of each channel in it."""
+    room = BASE_DIR / "campaigns" / "channels"
+    return [folder for folder in (room / kind, *sorted(room.glob(f"*/{kind}"))) if folder.is_dir()]
+
+
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "pushpilot" / "templates"],
+        "DIRS": [BASE_DIR / "pushpilot" / "templates", *_files_of_channels("templates")],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -142,6 +150,7 @@ TEMPLATES = [
 ]
 FORM_RENDERER = "pushpilot.lib.forms.AsWritten"
 STATIC_URL = "/static/"
+STATICFILES_DIRS = _files_of_channels("static")
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step before the first run
 # tenants.access.WorkspaceBackend answers from guardian's rows; guardian's own backend would answer per object.

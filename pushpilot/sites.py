@@ -35,8 +35,8 @@ import tenants.admin
 import tenants.admin.keys
 import tenants.admin.platform.site
 import tenants.workspaces
+from campaigns.admin.campaign.preview import preview
 from delivery.admin.check import check_message
-from delivery.admin.preview import preview
 from pushpilot import palette
 from tenants import brand
 from tenants.admin.autocomplete import AskedForOnly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.utils import timezone
 
@@ -45,13 +46,19 @@ def add_people(
 
 def write_campaign(workspace: Workspace, **fields: object) -> Campaign:
     text = {"title": "Hello {{ first_name | default: 'you' }}", "body": "Twenty per cent off today."}
-    content = {
-        name: fields.pop(name) for name in ("title", "body", "image_url", "deep_link", "options") if name in fields
-    }
+    said = {name: fields.pop(name) for name in ("title", "body", "image_url", "deep_link", "options") if name in fields}
     with scope(workspace):
         campaign = Campaign.objects.create(workspace=workspace, **{"name": "Weekend", **fields})
-        Content.objects.create(workspace=workspace, campaign=campaign, **{**text, **content})
+        Content.objects.create(workspace=workspace, campaign=campaign, **content_of(text, said))
     return campaign
+
+
+def content_of(*parts: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a Content from flat parts, the last of which win; what stands under `options` is flat too."""
+    flat = {name: value for part in parts for name, value in part.items()}
+    flat |= flat.pop("options", {})
+    columns = {name: flat.pop(name) for name in ("language", "variant", "tone") if name in flat}
+    return {**columns, "fields": flat}
 
 
 def run_to_the_end(run: Run, *, most: int = 50) -> Run:

@@ -25,12 +25,8 @@ class UpperPages(Protocol):
         """Where the message of a run is edited while the run is under way."""
         ...
 
-    def preview(self) -> str:
-        """What the phone asks for the message as a person will see it."""
-        ...
-
     def check_message(self) -> str:
-        """What the phone asks whether the provider would take the message."""
+        """What the preview asks whether the provider would take the message."""
         ...
 
 

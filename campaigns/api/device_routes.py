@@ -15,7 +15,7 @@ from django.utils import timezone
 from msgspec import Meta, Raw, Struct
 from ninja import Router
 
-from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
+from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
 from campaigns.channels.registry import channel_of
 from campaigns.contacts import endpoints
 from campaigns.contacts.consent import Word

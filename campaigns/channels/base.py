@@ -11,10 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from campaigns.channels import render
 from campaigns.channels.payload import slot
+from pushpilot.lib.spelling import control_character
+
+if TYPE_CHECKING:
+    from campaigns.channels.editor import ContentForm
 
 Message = Mapping[str, Any]
 """A content as one flat mapping: its fields, `language` and `variant` (Content.snapshot)."""
@@ -23,6 +27,25 @@ Problem = tuple[str, str]
 
 REFERENCE = "message_ref"
 """The slot of the signed reference that every message carries: events about the message name it."""
+
+
+class Fault(str):
+    """A sentence on a value: what is wrong with it (`text`), and what to do about it (`remedy`). Empty: nothing is."""
+
+    text: str
+    remedy: str
+
+    def __new__(cls, text: str = "", remedy: str = "") -> Fault:
+        fault = super().__new__(cls, f"{text} {remedy}".strip())
+        fault.text, fault.remedy = text, remedy
+        return fault
+
+
+def control_problem(label: str, text: str) -> Fault:
+    """What is wrong with a text that holds a control character: no phone shows it, and no file carries it."""
+    if control := control_character(text):
+        return Fault(f"The {label} contains the control character {control}.", "Delete it, or type the text again.")
+    return Fault()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +153,14 @@ class Channel:
     address_limit: ClassVar[int] = 512
     """Characters; the column takes no more."""
 
+    content_form: ClassVar[type[ContentForm] | None] = None
+    """Its part of the editor; None: one input for each field (campaigns.channels.editor.form_of)."""
+
+    preview_template: ClassVar[str] = "preview.html"
+    """Below templates/channels/; scripts and styles below static/channels/."""
+    preview_scripts: ClassVar[tuple[str, ...]] = ()
+    preview_styles: ClassVar[tuple[str, ...]] = ()
+
     @cached_property
     def personal(self) -> tuple[str, ...]:
         """The names of the fields that Liquid fills in."""
@@ -173,6 +204,10 @@ class Channel:
     def is_empty(self, message: Message) -> bool:
         """True if a recipient would see nothing and the message does not mean that."""
         return not any(str(message.get(field.name) or "").strip() for field in self.fields)
+
+    def in_words(self, message: Message, hidden: Collection[str] = ()) -> list[tuple[str, str]]:
+        """(label, words) of what a message carries beside the fields that every page shows."""
+        return []
 
     def preview(self, message: Message) -> dict[str, Any]:
         """What the preview draws of a filled message."""

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from campaigns.channels import registry
-from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH
+from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
 from campaigns.contacts import consent
 from campaigns.models import Contact, Endpoint, EndpointMove
 from tenants import audit

@@ -51,7 +51,7 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     if campaign.channel not in registry.CHANNELS:
         return []  # `_channel` says so
     personal = registry.channel_of(campaign.channel).personal
-    is_personal = any(render.is_dynamic(getattr(content, field)) for content in contents for field in personal)
+    is_personal = any(render.is_dynamic(content.text(field)) for content in contents for field in personal)
     people = _people(campaign) if is_personal else [{}]
     findings = [finding for content in contents for finding in _content(campaign, content, people)]
     findings += [*_variants(contents), *_ignored(campaign, contents)]

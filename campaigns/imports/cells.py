@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping
 
 from django.core.exceptions import ValidationError
 
-from campaigns.channels import render
+from campaigns.channels import registry, render
+from campaigns.channels.base import Fault, control_problem
 from campaigns.channels.push import schema
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
 from pushpilot.lib import languages
 from pushpilot.lib.spelling import BLANK, fold, trim, unix_lines
 
-COLUMNS = ("name", "language", "category", "tone", "title", "body", "image_url", "deep_link")
+FIELDS = {field.name: field for field in registry.channel_of(registry.DEFAULT).fields}
+COLUMNS = ("name", "language", "category", "tone", *FIELDS)
 REQUIRED = ("name", "category", "title", "body")
 ALIASES: dict[str, tuple[str, ...]] = {
     "name": ("template", "template name"),
@@ -31,13 +33,16 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "image_url": ("image", "picture", "image link", "big picture"),
     "deep_link": ("link", "url", "launch url", "target url", "destination"),
 }
-LIMITS: dict[str, int] = {field.name: field.max_length or 0 for field in Template._meta.fields if field.name in COLUMNS}
+LIMITS: dict[str, int] = {
+    **{field.name: field.max_length or 0 for field in Template._meta.fields if field.name in COLUMNS},
+    **{name: field.limit_characters for name, field in FIELDS.items()},
+}
 CHOICES: dict[str, dict[str, str]] = {
     "category": dict(Template.Category.choices),
     "tone": dict(Tone.choices),
 }
-PERSONALISED = ("title", "body", "image_url", "deep_link")
-_ADDRESSES: dict[str, Callable[[str], schema.Fault]] = {
+PERSONALISED = tuple(name for name, field in FIELDS.items() if field.is_personal)
+_ADDRESSES: dict[str, Callable[[str], Fault]] = {
     "image_url": schema.image_problem,
     "deep_link": schema.link_problem,
 }
@@ -98,6 +103,18 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
+# --- a template's cells --------------------------------------------------------------------------------
+def cell_of(template: Template, column: str) -> str:
+    return template.text(column) if column in FIELDS else str(getattr(template, column))
+
+
+def put_cell(template: Template, column: str, value: str) -> None:
+    if column in FIELDS:
+        template.put({column: value})
+    else:
+        setattr(template, column, value)
+
+
 # --- a cell --------------------------------------------------------------------------------------------
 def tidy(column: str, cell: str) -> str:
     """The value that a cell means. What is not understood comes back as it is; `problems_of` says so."""
@@ -129,7 +146,7 @@ def problems_of(values: Mapping[str, str]) -> dict[str, CellError]:
 def _problem(column: str, value: str) -> CellError | None:
     if not value:
         return CellError(f"The {column} is empty.", _remedy_for_empty(column)) if column in REQUIRED else None
-    if control := schema.control_problem(column, value):
+    if control := control_problem(column, value):
         return CellError(control.text, control.remedy)
     if len(value) > LIMITS[column]:
         over = len(value) - LIMITS[column]
@@ -140,7 +157,7 @@ def _problem(column: str, value: str) -> CellError | None:
         return _no_choice(column, value)
     if column == "language" and not languages.is_tag(value):
         return CellError(f"“{value[:40]}” is not a language code.", languages.REMEDY)
-    fault = _ADDRESSES[column](value) if column in _ADDRESSES else schema.Fault()
+    fault = _ADDRESSES[column](value) if column in _ADDRESSES else Fault()
     if fault:
         return CellError(fault.text, fault.remedy)
     return _unparsable(value) if column in PERSONALISED else None

@@ -17,9 +17,20 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 from import_export import instance_loaders, resources
+from import_export.fields import Field as Column
 from import_export.results import Result, RowResult
 
-from campaigns.imports.cells import COLUMNS, CellError, key_of, map_header, problems_of, tidy
+from campaigns.imports.cells import (
+    COLUMNS,
+    FIELDS,
+    CellError,
+    cell_of,
+    key_of,
+    map_header,
+    problems_of,
+    put_cell,
+    tidy,
+)
 from campaigns.imports.files import Table
 from campaigns.models import Template
 from pushpilot.lib import spreadsheets
@@ -262,6 +273,10 @@ class TemplateResource(resources.ModelResource):
         store_row_values = True
         name = "Templates"
 
+    body = Column(column_name="body")
+    image_url = Column(column_name="image_url")
+    deep_link = Column(column_name="deep_link")
+
     def __init__(self, *, workspace: Workspace | None) -> None:
         super().__init__()
         self.workspace = workspace
@@ -287,13 +302,13 @@ class TemplateResource(resources.ModelResource):
 
     def import_instance(self, instance: Template, row: Mapping[str, Any], **kwargs: Any) -> None:
         """Puts the row's cells on the instance. Raises ValidationError with a CellError per bad column."""
-        before = {column: getattr(instance, column) for column in COLUMNS if column in row}
+        before = {column: cell_of(instance, column) for column in COLUMNS if column in row}
         values = {column: _meant(column, row[column], before[column]) for column in before}
         self._changes = [
             Change(column, before[column], value) for column, value in values.items() if before[column] != value
         ]
         for change in self._changes:
-            setattr(instance, change.column, change.after)
+            put_cell(instance, change.column, change.after)
         # What a template holds already is none of the file's faults: older versions took what is refused today.
         said = values if instance.pk is None else {change.column: change.after for change in self._changes}
         errors: dict[str, Any] = {**problems_of(said), **row[_FAULTS]}
@@ -340,7 +355,7 @@ class TemplateResource(resources.ModelResource):
                 batch_size=batch_size,
                 update_conflicts=True,
                 unique_fields=["id"],
-                update_fields=[*COLUMNS, "updated_at"],
+                update_fields=[*(name for name in COLUMNS if name not in FIELDS), "fields", "title", "updated_at"],
             )
         except IntegrityError as error:
             self.handle_import_error(result, error, raise_errors)
@@ -352,7 +367,7 @@ class TemplateResource(resources.ModelResource):
 
     # --- export ---------------------------------------------------------------------------------------------
     def export_field(self, field: Any, instance: Template, **kwargs: Any) -> str:
-        return spreadsheets.safe(super().export_field(field, instance, **kwargs))
+        return spreadsheets.safe(cell_of(instance, field.column_name))
 
 
 def _meant(column: str, cell: str, before: str) -> str:

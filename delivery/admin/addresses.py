@@ -13,9 +13,5 @@ def edit_message(run_id: int) -> str:
     return reverse("admin:campaigns_run_rewrite", args=[run_id])
 
 
-def preview() -> str:
-    return reverse("admin:preview")
-
-
 def check_message() -> str:
     return reverse("admin:check_message")

@@ -7,9 +7,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 
+from campaigns.admin.campaign.preview import Asked, composed, read_asked
 from campaigns.channels import registry
 from campaigns.models import Campaign
-from delivery.admin.preview import Asked, composed, read_asked
 from delivery.connections import account_of
 from delivery.providers.base import Provider
 from delivery.providers.registry import provider_of

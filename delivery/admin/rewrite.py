@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.admin.campaign.message import MessageForm
-from campaigns.admin.campaign.options import OPTION_FIELDS
 from campaigns.admin.contact.attributes import for_page, known_attributes
 from campaigns.admin.words import moment_words
 from campaigns.audience.reasons import Reason
@@ -131,7 +130,6 @@ def _shown(
     stored: Content | None = None,
 ) -> HttpResponse:
     campaign = form.campaign
-    has_options = bool(form.content.options or set(form.errors) & set(OPTION_FIELDS))
     context: dict[str, Any] = {
         "campaign": campaign,
         "pages": addresses,
@@ -142,7 +140,7 @@ def _shown(
         "is_recurring": campaign.schedule_type == Campaign.Schedule.RECURRING,
         "warnings": warnings or [],
         "stored": stored,
-        "options_open": has_options,
+        "channel": form.message.channel,
         "attributes": for_page(known_attributes(campaign.workspace)),
     }
     return admin.page(request, "delivery/rewrite.html", f"Edit the message: {campaign}", **context)

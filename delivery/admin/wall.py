@@ -10,7 +10,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
-from campaigns.channels.push.channel import APP_PUSH, WEB_PUSH, AppPush
+from campaigns.channels.push.channel import AppPush
+from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
 from campaigns.channels.push.platforms import ANDROID
 from campaigns.models import Endpoint
 from delivery import sandbox_log

@@ -34,12 +34,14 @@ def of_deletion(row: models.Model) -> Changes:
 
 
 def _of_form(form: forms.ModelForm[Any], *, add: bool) -> Changes:
+    """A form names in `audited` those of its fields that are parts of a column."""
     fields = {field.name: field for field in form.instance._meta.concrete_fields}
-    return {
-        name: (None if add else form.initial.get(name), _value(form, fields[name]))
-        for name in form.changed_data
-        if name in fields and _may_show(fields[name])
-    }
+    parts = getattr(form, "audited", ())
+    found = {name: form.cleaned_data[name] for name in form.changed_data if name in parts}
+    for name in form.changed_data:
+        if name not in parts and name in fields and _may_show(fields[name]):
+            found[name] = _value(form, fields[name])
+    return {name: (None if add else form.initial.get(name), value) for name, value in found.items()}
 
 
 def _value(form: forms.ModelForm[Any], field: models.Field[Any, Any]) -> Any:

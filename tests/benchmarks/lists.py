@@ -91,7 +91,8 @@ def _campaigns_in(workspace: Any, count: int) -> None:
             Campaign(workspace=workspace, name=f"Offer {n}", status=statuses[n % len(statuses)]) for n in range(count)
         )
         Content.objects.bulk_create(
-            Content(workspace=workspace, campaign=campaign, title="20% off", body="Until Sunday.") for campaign in made
+            Content(workspace=workspace, campaign=campaign, fields={"title": "20% off", "body": "Until Sunday."})
+            for campaign in made
         )
         pinned = Revision.objects.bulk_create(
             Revision(workspace=workspace, campaign=campaign, number=1, contents=[], digest="0" * 64)

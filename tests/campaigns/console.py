@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from campaigns.channels.push.channel import AppPush
 from campaigns.models import Campaign, Content, Revision, Run
 from tenants.scope import scope
+from tests.story import content_of
 
 LIST, ADD = "campaigns/campaign/", "campaigns/campaign/add/"
 FORM = {
@@ -15,11 +17,22 @@ FORM = {
 
 
 def written(cast, **fields: Any) -> Campaign:
-    content = {"title": "Sale", "body": "Today", **fields.pop("content", {})}
+    content = content_of({"title": "Sale", "body": "Today"}, fields.pop("content", {}))
     with scope(cast.workspace):
         made = Campaign.objects.create(workspace=cast.workspace, **{"name": "Weekend", **fields})
         Content.objects.create(workspace=cast.workspace, campaign=made, **content)
     return made
+
+
+def inputs_of(form) -> dict[str, Any]:
+    """{name: value} of every input that the page of a campaign shows, its message's among them."""
+    return {bound.name: bound.value() for part in (form, form.message) for bound in part}
+
+
+def options_of(campaign: Campaign) -> dict[str, Any]:
+    """What the campaign's one content carries beside its texts."""
+    fields = campaign.contents.get().fields
+    return {name: value for name, value in fields.items() if name not in AppPush().personal}
 
 
 def change(cast, campaign: Campaign) -> str:

@@ -13,7 +13,7 @@ from campaigns.models import Campaign, Endpoint, Template
 from pushpilot.lib.clock import RecurrenceError
 from tenants.models import AuditEntry
 from tenants.scope import scope
-from tests.campaigns.console import ADD, FORM, change, errors_of, live, saved, written
+from tests.campaigns.console import ADD, FORM, change, errors_of, inputs_of, live, options_of, saved, written
 
 pytestmark = pytest.mark.once
 
@@ -32,10 +32,10 @@ def test_a_saved_form_becomes_a_draft_with_one_content(company):
         collapse_key="sale", silent="on", tone="cheerful",
     )  # fmt: skip
     with scope(company.workspace):
-        content = campaign.contents.get()
+        content, options = campaign.contents.get(), options_of(campaign)
     assert (campaign.status, campaign.created_by, campaign.audience_rule) == ("draft", company.member, {})
     assert (content.title, content.language) == (FORM["title"], "en")
-    assert content.options == {
+    assert options == {
         "ttl_secs": 0, "priority": "high", "badge": 0, "data": {"screen": "offers", "q": "a=b"}, "sound": "default",
         "collapse_key": "sale", "silent": True,
     }  # fmt: skip
@@ -54,17 +54,16 @@ def test_the_form_shows_what_was_saved_and_saving_it_again_changes_nothing(compa
     assert campaign.scheduled_at == datetime(2026, 12, 4, 13, tzinfo=UTC)
     client = company.client("member")
     form = client.get(change(company, campaign)).context["adminform"].form
-    again = {name: form[name].value() for name in form.fields}
-    again = {name: value for name, value in again.items() if value not in (None, False)}
+    again = {name: value for name, value in inputs_of(form).items() if value not in (None, False)}
     assert again["scheduled_at"] == "2026-12-04T18:30"
     stored = ("audience_rule", "recurrence_rule", "wall_clock", "time_zone")
     with scope(company.workspace):
         before = Campaign.objects.filter(pk=campaign.pk).values(*stored).get()
-        options = campaign.contents.get().options
+        options = options_of(campaign)
     assert client.post(change(company, campaign), {**again, "_save": "1"}).status_code == 302
     with scope(company.workspace):
         after = Campaign.objects.filter(pk=campaign.pk).values(*stored).get()
-        assert (after, campaign.contents.get().options) == (before, options)
+        assert (after, options_of(campaign)) == (before, options)
 
 
 BUTTONS = {"button_1_text": "Shop", "button_1_url": "app://shop", "button_3_text": "Later"}
@@ -77,7 +76,7 @@ SENDING = {
 def test_buttons_icon_and_sending_options_are_kept(company):
     campaign = saved(company, **BUTTONS, **SENDING, data_only="on", icon_url="https://x.test/i.png")
     with scope(company.workspace):
-        options = campaign.contents.get().options
+        options = options_of(campaign)
     assert options == {
         "buttons": [{"text": "Shop", "url": "app://shop"}, {"text": "Later"}], "data_only": True,
         "icon_url": "https://x.test/i.png",
@@ -85,9 +84,9 @@ def test_buttons_icon_and_sending_options_are_kept(company):
     assert (campaign.per_second, campaign.avoid_quarter_hours, campaign.start_within_mins) == (50, True, 180)
     assert (campaign.expires_after_mins, campaign.ambiguity_policy) == (720, "resend")
     page = company.client("member").get(change(company, campaign))
-    assert (page.context["options_open"], page.context["sending_open"]) == (True, True)
+    assert (page.context["adminform"].form.message.is_open, page.context["sending_open"]) == (True, True)
     form = page.context["adminform"].form
-    assert (form["button_2_text"].value(), form["start_within_mins"].value()) == ("Later", 180)
+    assert (form.message["button_2_text"].value(), form["start_within_mins"].value()) == ("Later", 180)
 
 
 def test_what_the_sending_part_leaves_out_stays_as_it_is(company):
@@ -109,12 +108,12 @@ def test_a_stored_number_that_is_no_choice_is_offered_and_survives_saving(compan
     )
     client = company.client("member")
     form = client.get(change(company, campaign)).context["adminform"].form
-    assert dict(form.fields["ttl_secs"].choices)["7260"] == "2 hours 1 minute"
+    assert dict(form.message.fields["ttl_secs"].choices)["7260"] == "2 hours 1 minute"
     same = {"start_within_mins": "95", "expires_after_mins": "100", "ttl_secs": "7260"}
     assert client.post(change(company, campaign), {**FORM, **same, "_save": "1"}).status_code == 302
     with scope(company.workspace):
         campaign.refresh_from_db()
-        assert campaign.contents.get().options == {"ttl_secs": 7260}
+        assert options_of(campaign) == {"ttl_secs": 7260}
     assert (campaign.start_within_mins, campaign.expires_after_mins) == (95, 100)
 
 
@@ -123,13 +122,15 @@ def test_an_emoji_and_a_new_line_count_as_one_character_each(company):
     full = {"title": "🎉" * 120, "body": "a\r\n" * 499 + "b"}
     campaign = saved(company, **full)
     with scope(company.workspace):
-        assert campaign.contents.get().body == "a\n" * 499 + "b"
+        assert campaign.contents.get().text("body") == "a\n" * 499 + "b"
     form = company.client("member").get(change(company, campaign)).context["adminform"].form
-    assert "maxlength" not in f"{form['title']}{form['body']}"
+    assert "maxlength" not in f"{form.message['title']}{form.message['body']}"
 
 
 def test_the_standard_lifetime_is_offered_once(company):
-    choices = company.client("member").get(company.url(ADD)).context["adminform"].form.fields["ttl_secs"].choices
+    choices = (
+        company.client("member").get(company.url(ADD)).context["adminform"].form.message.fields["ttl_secs"].choices
+    )
     assert [words for _, words in choices if "4 weeks" in words] == ["4 weeks (standard)"]
 
 
@@ -272,20 +273,21 @@ def test_a_nested_rule_from_elsewhere_survives_the_form(company):
 def test_a_template_starts_a_campaign(company):
     with scope(company.workspace):
         own = Template.objects.create(
-            workspace=company.workspace, name="Diwali", title="Lights", body="Sale", category="festive"
+            workspace=company.workspace, name="Diwali", fields={"title": "Lights", "body": "Sale"}, category="festive"
         )
     form = company.client("member").get(company.url(ADD) + f"?template={own.pk}").context["adminform"].form
-    assert (form["title"].value(), form["template_used"].value()) == ("Lights", own.pk)
+    assert (form.message["title"].value(), form["template_used"].value()) == ("Lights", own.pk)
     assert saved(company, template_used=own.pk).template_id == own.pk
 
 
 def test_another_workspace_s_template_is_neither_used_nor_listed(company):
     with scope(company.other_workspace):
         foreign = Template.objects.create(
-            workspace=company.other_workspace, name="Secret", title="s", body="s", category="news"
+            workspace=company.other_workspace, name="Secret", fields={"title": "s", "body": "s"}, category="news"
         )
     client = company.client("member")
-    assert client.get(company.url(ADD) + f"?template={foreign.pk}").context["adminform"].form["title"].value() == ""
+    form = client.get(company.url(ADD) + f"?template={foreign.pk}").context["adminform"].form
+    assert form.message["title"].value() == ""
     assert saved(company, template_used=foreign.pk).template_id is None
     listed = client.get(company.url("campaigns/campaign/templates/?q=secret")).json()
     assert listed == {"templates": []}

@@ -39,7 +39,7 @@ def sentences(inside, field: str, value: str) -> dict[str, str]:
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
     options: dict[str, Any] = {"buttons": [{"text": "Go", "url": value}]} if field == "button" else {}
     texts = {} if field == "button" else {field: value}
-    findings = lint_message(campaign, [Content(title="T", body="B", options=options, **texts)])
+    findings = lint_message(campaign, [Content(fields={"title": "T", "body": "B", **options, **texts})])
     message = MessageForm(
         campaign, inside.workspace, {"title": "T", "body": "B", "button_1_text": "Go", FIELD[field]: value}
     )

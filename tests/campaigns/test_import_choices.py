@@ -110,7 +110,9 @@ def test_good_rows_that_somebody_else_adds_meanwhile_fail_whole(cast, monkeypatc
 
     def somebody_is_faster(self, *args, **kwargs):
         if self.create_instances:
-            Template.objects.create(workspace=cast.workspace, name="Diwali", category="offer", title="T", body="B")
+            Template.objects.create(
+                workspace=cast.workspace, name="Diwali", category="offer", fields={"title": "T", "body": "B"}
+            )
         return original(self, *args, **kwargs)
 
     client, _, token = preview(cast, BAD.replace("Diwali,en", "First,en,offer,,T,B,,\nDiwali,en", 1))

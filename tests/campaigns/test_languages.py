@@ -89,7 +89,9 @@ def tidy_stored(app: str) -> None:
 
 
 def template(workspace: Workspace, name: str, language: str) -> Template:
-    made = Template.objects.create(workspace=workspace, name=name, language="xx", category="offer", title="T", body="B")
+    made = Template.objects.create(
+        workspace=workspace, name=name, language="xx", category="offer", fields={"title": "T", "body": "B"}
+    )
     stored_as(made, language)
     return made
 
@@ -117,7 +119,10 @@ def test_of_two_rows_that_turn_out_to_be_in_one_language_both_stay(cast):
         campaign = Campaign.objects.create(workspace=cast.workspace, name="Weekend")
         for number, (title, language) in enumerate((("First", "pt-BR"), ("Second", "pt_BR"), ("Third", "PT"))):
             content = Content.objects.create(
-                workspace=cast.workspace, campaign=campaign, title=title, body="B", language=f"x{'abc'[number]}"
+                workspace=cast.workspace,
+                campaign=campaign,
+                fields={"title": title, "body": "B"},
+                language=f"x{'abc'[number]}",
             )
             stored_as(content, language)
     tidy_stored("campaigns")

@@ -14,7 +14,7 @@ from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from pushpilot.lib.signing import sample_reference
 from tenants.models import Connection
 from tenants.scope import scope
-from tests.story import add_people, write_campaign
+from tests.story import add_people, content_of, write_campaign
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 NEVER = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"
@@ -40,7 +40,7 @@ def company(inside):
 
 
 def campaign(cast, **fields: Any) -> Campaign:
-    content = {"title": "Sale", "body": "Today", **fields.pop("content", {})}
+    content = content_of({"title": "Sale", "body": "Today"}, fields.pop("content", {}))
     made = Campaign.objects.create(workspace=cast.workspace, name="Sale", **fields)
     Content.objects.create(workspace=cast.workspace, campaign=made, **content)
     return made
@@ -207,7 +207,7 @@ def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company,
     made = campaign(company)
     content = made.contents.get()
     empty = schema.payload_bytes({**content.snapshot(), "message_ref": sample_reference(made.workspace_id)})
-    content.options = {"data": {"k": "x" * (filler - empty - 1)}}
+    content.fields |= {"data": {"k": "x" * (filler - empty - 1)}}
     [finding] = lint_message(made, [content])
     assert (finding.is_error, f"{filler:,}" in finding.text) == (is_error, True)
 
@@ -245,7 +245,9 @@ def test_a_topic_needs_no_audience_here_and_takes_one_language(company):
     Contact.objects.all().delete()
     assert found(company, target_kind="topic", target="news") == []
     both = campaign(company, target_kind="condition", target="'a' in topics || 'b' in topics")
-    Content.objects.create(workspace=company.workspace, campaign=both, title="सेल", body="आज", language="hi")
+    Content.objects.create(
+        workspace=company.workspace, campaign=both, fields={"title": "सेल", "body": "आज"}, language="hi"
+    )
     [finding] = lint(both, NOW)
     assert (finding.is_error, finding.field) == (True, "title")
     assert "one language" in finding.text
@@ -262,7 +264,11 @@ def test_a_second_variant_in_one_language_stops_the_send(company):
     made = campaign(company)
     for language, variant in (("hi", "B"), ("en", "C"), ("en", "B")):
         Content.objects.create(
-            workspace=company.workspace, campaign=made, title="T", body="B", language=language, variant=variant
+            workspace=company.workspace,
+            campaign=made,
+            fields={"title": "T", "body": "B"},
+            language=language,
+            variant=variant,
         )
     stopped = [finding for finding in lint(made, NOW) if finding.is_error]
     assert [(finding.field, finding.text.split(" cannot")[0]) for finding in stopped] == [

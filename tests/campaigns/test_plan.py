@@ -28,7 +28,7 @@ def ready(inside):
     contact = Contact.objects.create(workspace=workspace, external_id="u1")
     Endpoint.objects.create(workspace=workspace, contact=contact, value="t1")
     inside.campaign = Campaign.objects.create(workspace=workspace, name="Weekend")
-    Content.objects.create(workspace=workspace, campaign=inside.campaign, title="Sale", body="Today")
+    Content.objects.create(workspace=workspace, campaign=inside.campaign, fields={"title": "Sale", "body": "Today"})
     return inside
 
 
@@ -56,7 +56,9 @@ def test_a_send_now_waits_for_the_undo_time(ready, settings):
 
 
 def test_a_second_variant_is_not_planned(ready):
-    Content.objects.create(workspace=ready.workspace, campaign=ready.campaign, title="B", body="B", variant="B")
+    Content.objects.create(
+        workspace=ready.workspace, campaign=ready.campaign, fields={"title": "B", "body": "B"}, variant="B"
+    )
     with pytest.raises(CannotPlan) as refused:
         schedule(ready)
     assert [finding.field for finding in refused.value.findings] == ["title"]
@@ -80,7 +82,7 @@ def test_a_campaign_is_not_scheduled_twice(ready):
 
 
 def test_lint_s_errors_stop_a_launch_and_nothing_is_written(ready):
-    Content.objects.update(body="{{ oops")
+    Content.objects.update(fields={"body": "{{ oops"})
     with pytest.raises(CannotPlan) as refused:
         schedule(ready)
     assert [finding.field for finding in refused.value.findings] == ["body"]
@@ -148,7 +150,7 @@ def test_the_content_is_pinned_and_the_same_content_is_the_same_revision(ready):
     second = schedule(ready, now=NOW + timedelta(minutes=5))
     assert second.revision.number == 1
     plan.cancel(second, by=ready.member)
-    Content.objects.update(title="Bigger sale")
+    Content.objects.update(fields={"title": "Bigger sale"})
     ready.campaign.refresh_from_db()
     third = schedule(ready, now=NOW + timedelta(minutes=10))
     assert third.revision.number == 2

@@ -14,9 +14,8 @@ from tests.campaigns.console import FORM, change, preview, review, written
 
 def test_the_preview_is_the_provider_s_message_for_a_real_person(company):
     answer = preview(company, **{**FORM, "data_lines": "screen=offers"}).json()
-    assert answer["message"]["notification"] == {"title": "Hi Name0", "body": "20% off"}
-    assert answer["message"]["data"]["screen"] == "offers"
-    assert answer["message"]["data"]["pp_link"] == "biddano://offers"
+    shown = {name: answer["message"][name] for name in ("title", "body", "deep_link")}
+    assert shown == {"title": "Hi Name0", "body": "20% off", "deep_link": "biddano://offers"}
     assert answer["person"]["name"] == "Name0"
     assert 60 < answer["bytes"] < 300
     assert answer["limit"] == 4096
@@ -29,14 +28,14 @@ def test_the_preview_is_the_provider_s_message_for_a_real_person(company):
 def test_the_preview_says_which_text_cannot_be_personalised_and_still_shows_the_others(company):
     answer = preview(company, **{**FORM, "body": "{{ oops", "title": "{{ x | shout }}"}).json()
     assert set(answer["problems"]) == {"title", "body"}
-    assert "notification" not in answer["message"]
-    assert preview(company, **{**FORM, "body": "{{ oops"}).json()["message"]["notification"]["title"] == "Hi Name0"
+    assert (answer["message"]["title"], answer["message"]["body"]) == ("", "")
+    assert preview(company, **{**FORM, "body": "{{ oops"}).json()["message"]["title"] == "Hi Name0"
 
 
 def test_a_saved_campaign_is_previewed_by_its_id_also_for_a_viewer(company):
     campaign = written(company, content={"title": "Hello {{ first_name }}"})
     answer = preview(company, "viewer", campaign=campaign.pk).json()
-    assert answer["message"]["notification"]["title"] == "Hello Name0"
+    assert answer["message"]["title"] == "Hello Name0"
     for wrong in ("x", "99999", "9" * 30):
         assert preview(company, campaign=wrong).status_code == 404
     assert company.client("member").get(company.url("preview/")).status_code == 405
@@ -45,7 +44,7 @@ def test_a_saved_campaign_is_previewed_by_its_id_also_for_a_viewer(company):
 def test_the_preview_works_without_any_contact(cast):
     answer = preview(cast, **FORM).json()
     assert answer["person"] is None
-    assert answer["message"]["notification"]["title"] == "Hi there"
+    assert answer["message"]["title"] == "Hi there"
 
 
 def test_the_review_gives_the_account_before_the_send(company):
@@ -198,6 +197,6 @@ def test_the_review_of_a_plain_message_has_no_options_and_of_a_silent_one_says_s
 def test_options_that_differ_by_language_are_named_for_each(company):
     campaign = written(company, content={"options": {"ttl_secs": 0}})
     with scope(company.workspace):
-        campaign.contents.create(workspace=company.workspace, language="hi", title="सेल", options={"sound": "x"})
+        campaign.contents.create(workspace=company.workspace, language="hi", fields={"title": "सेल", "sound": "x"})
     options = company.client("member").get(review(company, campaign)).context["options"]
     assert options == [("Keep trying for (en)", "Now or never"), ("Sound (hi)", "x")]

@@ -176,7 +176,7 @@ def test_another_text_meanwhile_is_no_reason_to_ask_again(company, weekly):
     seen = opened(company, weekly)
     with scope(company.workspace):
         campaign = Campaign.objects.get()
-        campaign.contents.update(title="Another")
+        campaign.contents.update(fields={"title": "Another"})
         assert plan.revise(Run.objects.select_related("campaign", "workspace").get(), by=company.owner)
     assert post(company, weekly, **{**WEEKLY, "weekdays": ["MO"]}, seen=seen).status_code == 302
 

@@ -233,7 +233,7 @@ def test_skip_dates_are_days_on_the_clock_of_the_series(company):
 
 def test_a_change_of_the_text_reaches_the_next_send(weekly):
     campaign = Campaign.objects.get()
-    campaign.contents.update(title="Changed")
+    campaign.contents.update(fields={"title": "Changed"})
     plan.revise(fresh(weekly.run), by=weekly.member)
     launch(weekly.run)
     [following] = Run.objects.filter(state=State.PLANNED)

@@ -127,7 +127,9 @@ def test_of_two_spellings_that_are_both_stored_neither_changes(cast):
 
 def test_stored_template_names_are_composed_unless_the_name_is_taken(cast):
     def template(name: str, **fields: Any) -> None:
-        Template.objects.create(workspace=cast.workspace, name=name, category="offer", title="T", body="B", **fields)
+        Template.objects.create(
+            workspace=cast.workspace, name=name, category="offer", fields={"title": "T", "body": "B"}, **fields
+        )
 
     with scope(cast.workspace):
         template("Cafe\u0301")

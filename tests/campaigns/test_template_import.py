@@ -119,13 +119,17 @@ def test_a_cell_over_the_limit_of_csv_is_refused_by_its_column_and_length(inside
 def test_a_leading_apostrophe_stays(inside, text):
     commit(table(f"A,en,offer,,{text},{text},,"), inside.workspace, by=inside.owner, source="a.csv")
     template = Template.objects.get(workspace=inside.workspace)
-    assert (template.title, template.body) == (text, text)
+    assert (template.title, template.text("body")) == (text, text)
     assert fates(preview(table(f"A,en,offer,,{text},{text},,"), inside.workspace)) == ["unchanged"]
 
 
 def test_line_breaks_of_windows_and_of_unix_are_the_same_text(inside):
     Template.objects.create(
-        workspace=inside.workspace, name="Diwali", language="en", category="offer", title="T", body="one\r\ntwo\rthree"
+        workspace=inside.workspace,
+        name="Diwali",
+        language="en",
+        category="offer",
+        fields={"title": "T", "body": "one\r\ntwo\rthree"},
     )
     for body in ("one\ntwo\nthree", "one\r\ntwo\r\nthree", "one\x0btwo\u2028three"):
         assert fates(preview(table(f'Diwali,en,offer,,T,"{body}",,'), inside.workspace)) == ["unchanged"]
@@ -133,8 +137,8 @@ def test_line_breaks_of_windows_and_of_unix_are_the_same_text(inside):
 
 def test_what_a_template_holds_already_is_no_fault_of_the_file(inside):
     Template.objects.create(
-        workspace=inside.workspace, name="Old", language="en", category="offer", title="T", body="B",
-        image_url="http://example.com/a.png",
+        workspace=inside.workspace, name="Old", language="en", category="offer",
+        fields={"title": "T", "body": "B", "image_url": "http://example.com/a.png"},
     )  # fmt: skip
     line = "Old,en,offer,,T,B2,http://example.com/a.png,"
     assert fates(preview(table(line), inside.workspace)) == ["changed"]
@@ -186,12 +190,14 @@ def test_a_column_that_the_file_lacks_stays_as_it_is(inside):
     short = table("Diwali,en,festive,New title,20% off", heading="name,language,category,title,body")
     commit(short, inside.workspace, by=inside.owner, source="b.csv")
     template = Template.objects.get(workspace=inside.workspace)
-    assert (template.title, template.tone, template.deep_link) == ("New title", "cheerful", "app://diwali")
+    assert (template.title, template.tone, template.text("deep_link")) == ("New title", "cheerful", "app://diwali")
 
 
 def test_of_two_templates_that_differ_in_case_the_exact_spelling_is_meant(inside):
     for name in ("cart", "Cart"):
-        Template.objects.create(workspace=inside.workspace, name=name, category="offer", title=name, body="B")
+        Template.objects.create(
+            workspace=inside.workspace, name=name, category="offer", fields={"title": name, "body": "B"}
+        )
     report = preview(table("Cart,en,offer,,Cart,B,,", "CART 2,en,offer,,T,B,,"), inside.workspace)
     assert fates(report) == ["unchanged", "new"]
 
@@ -205,7 +211,7 @@ def test_commit_writes_new_and_changed_rows_and_one_audit_entry(inside):
     )
     assert fates(report) == ["changed", "new"]
     after = Template.objects.get(workspace=inside.workspace, name="Diwali")
-    assert (after.pk, after.created_at, after.body) == (before.pk, before.created_at, "30% off")
+    assert (after.pk, after.created_at, after.text("body")) == (before.pk, before.created_at, "30% off")
     assert after.updated_at > before.updated_at
     entry = AuditEntry.objects.filter(action="templates imported").latest("id")
     assert (entry.target, entry.detail) == ("b.csv", {"new": 1, "changed": 1, "unchanged": 0})
@@ -218,7 +224,7 @@ def test_one_bad_row_and_nothing_is_written_not_even_an_audit_entry(inside, monk
     lines = [GOOD.replace("20%", "30%"), *(f"T{n},en,offer,,T,B,,".strip() for n in range(5)), "Bad,en,nope,,T,B,,"]
     report = commit(table(*lines), inside.workspace, by=inside.owner, source="b.csv")
     assert report.has_errors
-    assert [t.body for t in Template.objects.filter(workspace=inside.workspace)] == ["20% off"]
+    assert [t.text("body") for t in Template.objects.filter(workspace=inside.workspace)] == ["20% off"]
     assert AuditEntry.objects.filter(action="templates imported").count() == 1
 
 
@@ -240,7 +246,9 @@ def test_a_concurrent_import_of_the_same_template_fails_whole_with_a_sentence(in
 
     def somebody_is_faster(self, *args, **kwargs):
         if self.create_instances:
-            Template.objects.create(workspace=inside.workspace, name="Diwali", category="offer", title="T", body="B")
+            Template.objects.create(
+                workspace=inside.workspace, name="Diwali", category="offer", fields={"title": "T", "body": "B"}
+            )
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(templates.TemplateResource, "bulk_create", somebody_is_faster)
@@ -256,7 +264,7 @@ def test_a_workspace_column_writes_nowhere_else(cast):
     heading = f"workspace,workspace_id,id,pk,{HEADING}"
     with scope(cast.other_workspace):
         theirs = Template.objects.create(
-            workspace=cast.other_workspace, name="Diwali", category="offer", title="Theirs", body="B"
+            workspace=cast.other_workspace, name="Diwali", category="offer", fields={"title": "Theirs", "body": "B"}
         )
     foreign = f"{cast.other_workspace.pk},{cast.other_workspace.pk},{theirs.pk},{theirs.pk},{GOOD}"
     with scope(cast.workspace):
@@ -277,7 +285,7 @@ def test_a_global_template_of_the_same_name_is_neither_matched_nor_changed(cast)
         report = commit(table(GOOD.replace("20%", "30%")), cast.workspace, by=cast.owner, source="a.csv")
         assert fates(report) == ["new"]
     with every_workspace():
-        assert Template.objects.get(workspace=None).body == "20% off"
+        assert Template.objects.get(workspace=None).text("body") == "20% off"
         assert not AuditEntry.objects.filter(target="library.csv").exists()
 
 
@@ -298,7 +306,7 @@ def test_an_exported_cell_is_no_formula(value):
     "text", ["'=1", "''+1", "\uff1d1+1", "'\uff1d1", "'Tis the season", "=1", "\u200b=1", "-10 % today"]
 )
 def test_a_text_comes_back_from_our_own_export_as_it_was(inside, text):
-    row = {"name": text, "category": "offer", "title": text, "body": f"{text}\nmore"}
+    row = {"name": text, "category": "offer", "fields": {"title": text, "body": f"{text}\nmore"}}
     Template.objects.create(workspace=inside.workspace, **row)
     resource = templates.TemplateResource(workspace=inside.workspace)
     for kind in ("csv", "xlsx"):
@@ -312,12 +320,12 @@ def test_what_is_exported_comes_back_unchanged(inside):
         workspace=inside.workspace,
         name="+Plus",
         category="offer",
-        title="=SUM(A1)",
-        body="-10%\r\nsecond",
-        deep_link="@x",
+        fields={"title": "=SUM(A1)", "body": "-10%\r\nsecond", "deep_link": "@x"},
     )
     resource = templates.TemplateResource(workspace=inside.workspace)
-    Template.objects.create(workspace=inside.workspace, name="Ra", category="offer", title="T\x1b", body="'=kept")
+    Template.objects.create(
+        workspace=inside.workspace, name="Ra", category="offer", fields={"title": "T\x1b", "body": "'=kept"}
+    )
     for kind in ("csv", "xlsx"):
         data = resource.export(resource.get_queryset()).export(kind)
         read = read_table(data if isinstance(data, bytes) else data.encode())

@@ -34,21 +34,26 @@ def library(db) -> Template:
     """One template of the global library."""
     with every_workspace():
         return Template.objects.create(
-            name="Welcome", category="welcome", title="Welcome, {{ n | default: 'you' }}", body="B"
+            name="Welcome", category="welcome", fields={"title": "Welcome, {{ n | default: 'you' }}", "body": "B"}
         )
 
 
 @pytest.fixture
 def own(cast) -> Template:
     with scope(cast.workspace):
-        return Template.objects.create(workspace=cast.workspace, name="Ours", category="offer", title="T", body="B")
+        return Template.objects.create(
+            workspace=cast.workspace, name="Ours", category="offer", fields={"title": "T", "body": "B"}
+        )
 
 
 @pytest.fixture
 def foreign(cast) -> Template:
     with scope(cast.other_workspace):
         return Template.objects.create(
-            workspace=cast.other_workspace, name="Secret", category="offer", title="Secret title", body="B"
+            workspace=cast.other_workspace,
+            name="Secret",
+            category="offer",
+            fields={"title": "Secret title", "body": "B"},
         )
 
 
@@ -313,7 +318,9 @@ def test_a_file_that_changes_nothing_has_nothing_to_confirm(cast):
 def test_confirming_judges_again_what_has_changed_since_the_preview(cast):
     client, _, token = preview(cast)
     with scope(cast.workspace):
-        Template.objects.create(workspace=cast.workspace, name="Cart", category="offer", title="T", body="B")
+        Template.objects.create(
+            workspace=cast.workspace, name="Cart", category="offer", fields={"title": "T", "body": "B"}
+        )
     answer = client.post(cast.url("campaigns/template/process_import/"), {"upload": token}, follow=True)
     assert "1 new, 1 changed, 0 unchanged" in answer.content.decode()
 
@@ -463,7 +470,7 @@ def test_a_filter_that_the_list_does_not_have_is_left_out_of_the_export(cast):
 
 def test_the_export_holds_what_the_list_shows_without_formulae(cast, own, library, foreign):
     with scope(cast.workspace):
-        Template.objects.filter(pk=own.pk).update(title="=HYPERLINK(1)", body="@x\x0b")
+        Template.objects.filter(pk=own.pk).update(fields={"title": "=HYPERLINK(1)", "body": "@x\x0b"})
     lines = list(csv.reader(io.StringIO(exported(cast, 0, "?library=own").decode("utf-8-sig"))))
     assert lines == [HEADING.split(","), ["Ours", "en", "offer", "", "'=HYPERLINK(1)", "'@x", "", ""]]
     sheet = openpyxl.load_workbook(io.BytesIO(exported(cast, 1))).active

@@ -4,15 +4,14 @@ from typing import Any
 
 from campaigns.models import Campaign
 from tenants.scope import scope
-from tests.campaigns.console import ADD, FORM, change, saved
+from tests.campaigns.console import ADD, FORM, change, inputs_of, saved
 from tests.pages import text
 
 
 def opened(cast, campaign: Campaign, who: str = "member") -> dict[str, Any]:
     """What the page of the draft would post if nobody typed anything."""
     form = cast.client(who).get(change(cast, campaign)).context["adminform"].form
-    values = {bound.name: bound.value() for bound in form}
-    return {name: value for name, value in values.items() if value not in (None, "", False)} | {"_save": "1"}
+    return {name: value for name, value in inputs_of(form).items() if value not in (None, "", False)} | {"_save": "1"}
 
 
 def title_of(cast, campaign: Campaign) -> str:
@@ -31,7 +30,11 @@ def test_the_second_of_two_windows_is_told_and_keeps_what_was_typed(company):
     assert f"Nothing was saved: {company.admin} changed this campaign" in page
     assert "Its message is now “Theirs”" in page
     form = response.context["adminform"].form
-    assert (form["title"].value(), form["name"].value(), form["ttl_secs"].value()) == ("Mine", "My name", "3600")
+    assert (form.message["title"].value(), form["name"].value(), form.message["ttl_secs"].value()) == (
+        "Mine",
+        "My name",
+        "3600",
+    )
     assert title_of(company, campaign) == "Theirs"
 
     again = {**typed, "seen": form["seen"].value()}

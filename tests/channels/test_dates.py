@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
+from campaigns.admin.campaign.preview import composed
 from campaigns.audience.segments import matches_attribute
 from campaigns.channels import dates
 from campaigns.channels.base import Compiled
@@ -19,7 +20,6 @@ from campaigns.channels.push.channel import AppPush
 from campaigns.channels.render import RenderError, compile_text, contact_variables
 from campaigns.content.lint import lint_message
 from campaigns.models import Campaign, Contact, Content
-from delivery.admin.preview import composed
 from delivery.engine.compose import Recipient
 from tests.delivery.test_compose import composer, message
 
@@ -135,7 +135,7 @@ def test_plain_variables_need_no_interpreter_and_no_clock():
 # --- lint --------------------------------------------------------------------------------------------------
 def findings(inside, body: str) -> list[tuple[bool, str]]:
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
-    found = lint_message(campaign, [Content(title="T", body=body)])
+    found = lint_message(campaign, [Content(fields={"title": "T", "body": body})])
     return [(finding.is_error, finding.text) for finding in found if finding.field == "body"]
 
 

@@ -37,7 +37,7 @@ def test_a_new_text_goes_only_to_whom_the_old_one_was_not_sent(cast, connected, 
     run = prepared(30)
     die_with(run, 10)
     with scope(cast.workspace):
-        Content.objects.update(title="A better title")
+        Content.objects.update(fields={"title": "A better title"})
         revision = plan.revise(run, by=cast.owner)
         assert revision.number == 2
     run = run_to_the_end(fresh(run))
@@ -54,7 +54,7 @@ def test_a_worker_at_work_stops_at_its_fence_when_the_text_changes(cast, connect
     with every_workspace():
         lease = leases.claim(timezone.now())
     with scope(cast.workspace):
-        Content.objects.update(title="A better title")
+        Content.objects.update(fields={"title": "A better title"})
         plan.revise(run, by=cast.owner)
         assert not lease.fence((1, 1), {})
         assert lease.renew(leases.NOTHING, {})
@@ -66,7 +66,7 @@ def test_a_text_that_did_not_change_or_comes_too_late_changes_nothing(cast, conn
         assert plan.revise(run, by=cast.owner) is None
     run = run_to_the_end(run)
     with scope(cast.workspace):
-        Content.objects.update(title="Too late")
+        Content.objects.update(fields={"title": "Too late"})
         assert plan.revise(run, by=cast.owner) is None
         assert fresh(run).revision.number == 1
 

@@ -201,7 +201,7 @@ class RunMachine(RuleBasedStateMachine):
     @rule(title=some.sampled_from(["One", "Two", "Three"]))
     def edit(self, title):
         with scope(self.workspace):
-            Content.objects.update(title=title)
+            Content.objects.update(fields={"title": title})
             plan.revise(self.fresh(), by=self.owner)
 
     @rule()

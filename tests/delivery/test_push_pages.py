@@ -178,7 +178,7 @@ def test_what_else_is_unfinished_does_not_stop_the_check_of_a_message(cast, conn
 def test_each_content_of_a_saved_campaign_is_checked_in_its_language(cast, connected):
     campaign = written(cast, content={"title": "Sale", "options": {"ttl_secs": 9_999_999}})
     with scope(cast.workspace):
-        campaign.contents.create(workspace=cast.workspace, language="hi", title="सेल", body="आज")
+        campaign.contents.create(workspace=cast.workspace, language="hi", fields={"title": "सेल", "body": "आज"})
     answer = checked(cast, campaign=campaign.pk).json()
     assert not answer["ok"]
     assert answer["lines"][0].startswith("en: Google said: Invalid ttl")

@@ -20,6 +20,7 @@ from delivery.engine.statements import stamp
 from delivery.models import Message, Shard
 from tenants.models import AuditEntry
 from tenants.scope import scope
+from tests.campaigns.console import inputs_of
 from tests.story import add_people, run_to_the_end, write_campaign
 
 State = Run.State
@@ -35,7 +36,7 @@ def opened(cast, run, who="member"):
     answer = cast.client(who).get(url(cast, run))
     assert answer.status_code == 200
     form = answer.context["form"]
-    values = {field.html_name: field.value() for field in form if field.value() is not False}
+    values = {name: value for name, value in inputs_of(form).items() if value is not False}
     return {name: "" if value is None else value for name, value in values.items()} | {"title": NEW}
 
 
@@ -193,14 +194,21 @@ def test_only_the_workspace_s_language_is_edited_and_what_the_form_does_not_know
     run = prepared(3, options={"ttl_secs": 77, "badge": 0, "from_elsewhere": "kept"})
     with scope(cast.workspace):
         Content.objects.create(
-            workspace=cast.workspace, campaign=run.campaign, language="de", title="Hallo", body="Heute 20 %."
+            workspace=cast.workspace,
+            campaign=run.campaign,
+            language="de",
+            fields={"title": "Hallo", "body": "Heute 20 %."},
         )
     assert "Text 2 is saved" in said(save(cast, run, opened(cast, run)))
     with scope(cast.workspace):
         titles = dict(Content.objects.values_list("language", "title"))
         assert titles == {"en": NEW, "de": "Hallo"}
-        kept = Content.objects.get(language="en").options
-    assert kept == {"ttl_secs": 77, "badge": 0, "from_elsewhere": "kept"}
+        kept = Content.objects.get(language="en").fields
+    assert {name: kept[name] for name in kept if name not in ("title", "body")} == {
+        "ttl_secs": 77,
+        "badge": 0,
+        "from_elsewhere": "kept",
+    }
 
 
 # --- what is refused ------------------------------------------------------------------------------------------
@@ -246,15 +254,15 @@ def test_nothing_is_saved_over_what_somebody_else_changed_meanwhile(cast, prepar
     run = prepared(3)
     fields = opened(cast, run)
     with scope(cast.workspace):
-        Content.objects.update(title="Of a colleague")
+        Content.objects.update(fields={"title": "Of a colleague"})
         assert plan.revise(run, by=cast.owner)
     answer = save(cast, run, fields)
     page = answer.content.decode()
     assert "Nothing was saved" in page
     assert "Of a colleague" in page
     assert NEW in page, "the text that was typed is still there"
-    assert (stored(run).title, fresh(run).revision.number) == ("Of a colleague", 2)
-    again = {field.html_name: field.value() or "" for field in answer.context["form"]}
+    assert (stored(run).text("title"), fresh(run).revision.number) == ("Of a colleague", 2)
+    again = {name: value or "" for name, value in inputs_of(answer.context["form"]).items()}
     assert "Text 3 is saved" in said(save(cast, run, again))
     assert stored(run).title == NEW
 
@@ -293,7 +301,7 @@ def test_a_run_that_ends_while_the_page_is_saved_is_not_changed(cast, prepared):
     with scope(cast.workspace):
         seen = plan.contents_of(run.campaign)[1]
         content = MessageForm(run.campaign, cast.workspace).content
-        content.title = NEW
+        content.put({"title": NEW})
         Run.objects.update(state=State.FINISHING)
         with pytest.raises(Ended):
             rewrite(run.campaign, content, seen=seen, by=cast.owner)
@@ -305,7 +313,7 @@ def test_a_run_that_began_in_that_moment_is_not_overlooked(cast, prepared, monke
     with scope(cast.workspace):
         seen = plan.contents_of(run.campaign)[1]
         content = MessageForm(run.campaign, cast.workspace).content
-        content.title = NEW
+        content.put({"title": NEW})
         monkeypatch.setattr("campaigns.content.rewrite.open_runs", lambda campaign: [run, Run(pk=run.pk + 1)])
         with pytest.raises(ChangedMeanwhile):
             rewrite(run.campaign, content, seen=seen, by=cast.owner)
@@ -363,7 +371,7 @@ def test_the_phone_shows_the_text_that_is_being_typed(cast, prepared):
     run = prepared(3)
     fields = opened(cast, run) | {"campaign": run.campaign_id, "title": "Typed for {{ first_name }}"}
     answer = cast.client("member").post(cast.url("preview/"), fields).json()
-    assert answer["message"]["notification"]["title"] == "Typed for Asha"
+    assert answer["message"]["title"] == "Typed for Asha"
     assert (answer["channel"], answer["person"]["name"]) == ("app_push", "Asha")
     broken = cast.client("member").post(cast.url("preview/"), fields | {"title": "{{ oops"}).json()
     assert set(broken["problems"]) == {"title"}
@@ -377,7 +385,7 @@ def test_the_rows_of_the_runs_are_locked_before_that_of_the_campaign(cast, prepa
     with scope(cast.workspace):
         content = MessageForm(run.campaign, cast.workspace).content
         seen = plan.contents_of(run.campaign)[1]
-        content.title = NEW
+        content.put({"title": NEW})
         with CaptureQueriesContext(database) as queries:
             rewrite(run.campaign, content, seen=seen, by=cast.owner)
     locking = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]

@@ -34,6 +34,7 @@ HOLE = "\0"  # in a name, for a part that only the running program knows
 _FILE = re.compile(r"[\w./-]+\.(?:html|txt|css|js|svg)")
 _ON_SITE = re.compile(rf"(?:{'|'.join(site.name for site in SITES)}):\S*")
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
+_BEGUN = re.compile(r"""["']([^"']*)["']\|add:""")
 _IMPORT = {
     ".js": re.compile(r"""^\s*(?:import|export)\b[^"'();]*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']""", re.M),
     ".css": re.compile(r"""@import\s+["']([^"']+)["']|url\(\s*["']?([^"')]+)"""),
@@ -172,12 +173,19 @@ def uses_in_template(text: str) -> Iterator[Use]:
             libraries = words[words.index("from") + 1 :] if "from" in words else words[1:]
             yield from (Use("tags", library, line) for library in libraries)
         elif tag in _NAMING_TAGS:
-            literal = _QUOTED.fullmatch(words[1])
-            yield Use("url" if tag == "url" else "file", literal[1] if literal else HOLE, line)
+            yield Use("url" if tag == "url" else "file", _first_name(words[1]), line)
             words = words[2:]
         for name in (name for word in words for name in _QUOTED.findall(word)):
             if _FILE.fullmatch(name) or _ON_SITE.fullmatch(name):
                 yield Use("file" if _FILE.fullmatch(name) else "url", name, line)
+
+
+def _first_name(word: str) -> str:
+    """ "a.html" names a.html; "channels/"|add:x whatever begins so; a variable anything."""
+    if literal := _QUOTED.fullmatch(word):
+        return literal[1]
+    begun = _BEGUN.match(word)
+    return f"{begun[1]}{HOLE}" if begun else HOLE
 
 
 def uses_in_asset(text: str, kind: str, name: str) -> Iterator[Use]:

@@ -58,7 +58,7 @@ def _connection(workspace: Workspace, made: Rows, mark: str) -> Connection:
 def _campaign(workspace: Workspace, made: Rows, mark: str) -> Campaign:
     campaign = Campaign.objects.create(workspace=workspace, name=f"Diwali offer {mark}".strip())
     Content.objects.create(
-        workspace=workspace, campaign=campaign, title=f"20% off {mark}".strip(), body="Until Sunday."
+        workspace=workspace, campaign=campaign, fields={"title": f"20% off {mark}".strip(), "body": "Until Sunday."}
     )
     return campaign
 
@@ -107,8 +107,8 @@ def _event(workspace: Workspace, made: Rows, mark: str) -> Event:
 
 def _template(workspace: Workspace, made: Rows, mark: str) -> Template:
     return Template.objects.create(
-        workspace=workspace, name=f"Diwali {mark}".strip(), category="festive", title="Happy Diwali",
-        body="From all of us.",
+        workspace=workspace, name=f"Diwali {mark}".strip(), category="festive",
+        fields={"title": "Happy Diwali", "body": "From all of us."},
     )  # fmt: skip
 
 

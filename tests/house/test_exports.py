@@ -92,8 +92,8 @@ def fill(cast: Cast) -> None:
     with scope(workspace):
         for number, text in enumerate(texts):
             Template.objects.create(
-                workspace=workspace, name=f"{text}{number}", language="en", category="offer", title=text, body=text,
-                deep_link=text,
+                workspace=workspace, name=f"{text}{number}", language="en", category="offer",
+                fields={"title": text, "body": text, "deep_link": text},
             )  # fmt: skip
             contact = Contact.objects.create(workspace=workspace, external_id=text)
             endpoint = Endpoint.objects.create(workspace=workspace, contact=contact, value=f"{text}{number}")

@@ -233,6 +233,7 @@ def test_a_name_in_python_that_points_right_is_caught(tmp_path, text):
         "{% url 'admin:run_change' run.pk as link %}",
         "{% url page %}",
         '{% include "delivery/run.html" %}',
+        '{% include "delivery/"|add:part %}',
         "{% extends panel.template %}",
         '{% include found|default:"delivery/run.html" %}',
         "{% static 'delivery/run.css' %}",

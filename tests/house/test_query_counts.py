@@ -33,8 +33,12 @@ def full(cast: Cast) -> Rows:
         for number in range(ROWS):
             name, workspace = f"Offer {number:02}", cast.workspace
             campaign = Campaign.objects.create(workspace=workspace, name=name, created_by=cast.owner)
-            Content.objects.create(workspace=workspace, campaign=campaign, title=name, body="Until Sunday.")
-            Template.objects.create(workspace=workspace, name=name, category="offer", title=name, body="Until Sunday.")
+            Content.objects.create(
+                workspace=workspace, campaign=campaign, fields={"title": name, "body": "Until Sunday."}
+            )
+            Template.objects.create(
+                workspace=workspace, name=name, category="offer", fields={"title": name, "body": "Until Sunday."}
+            )
             contact = Contact.objects.create(workspace=workspace, external_id=name, attributes={"first_name": "Asha"})
             Endpoint.objects.create(workspace=workspace, contact=contact, value=f"sbx_ok_{number}")
         weekly = {"schedule_type": "recurring", "recurrence_rule": "FREQ=WEEKLY", "status": "scheduled"}

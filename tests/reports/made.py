@@ -48,7 +48,9 @@ def make_sent(
         campaign = Campaign.objects.create(
             workspace=workspace, name=name, status=fields.pop("status", Campaign.Status.COMPLETED), **fields
         )
-        Content.objects.create(workspace=workspace, campaign=campaign, title="Hello", body="Twenty per cent off.")
+        Content.objects.create(
+            workspace=workspace, campaign=campaign, fields={"title": "Hello", "body": "Twenty per cent off."}
+        )
         revision = Revision.objects.create(workspace=workspace, campaign=campaign, number=1, contents=[], digest="")
         counted = tally if tally is not None else {"accepted": people}
         run = Run.objects.create(

@@ -156,7 +156,9 @@ def test_an_inline_is_shown_by_role_and_holds_rows_of_the_workspace_only(cast):
     for workspace in (cast.workspace, cast.other_workspace):
         with scope(workspace):
             campaigns[workspace] = Campaign.objects.create(workspace=workspace, name="Offer")
-            Content.objects.create(workspace=workspace, campaign=campaigns[workspace], title="x", body="y")
+            Content.objects.create(
+                workspace=workspace, campaign=campaigns[workspace], fields={"title": "x", "body": "y"}
+            )
     with scope(cast.workspace):
         own = campaigns[cast.workspace]
         inline = page.get_inline_instances(request_of(cast, "member"), own)[0]

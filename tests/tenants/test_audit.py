@@ -32,7 +32,7 @@ def test_a_form_s_change_is_kept_with_before_and_after_way_and_address(cast):
 def test_a_deleted_row_is_kept_as_it_was(cast):
     with scope(cast.workspace):
         template = Template.objects.create(
-            workspace=cast.workspace, name="Old", category="offer", title="20% off", body="Until Sunday."
+            workspace=cast.workspace, name="Old", category="offer", fields={"title": "20% off", "body": "Until Sunday."}
         )
     cast.client("member").post(cast.url(f"campaigns/template/{template.pk}/delete/"), {"post": "yes"})
     with scope(cast.workspace):

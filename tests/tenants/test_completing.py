@@ -15,7 +15,9 @@ from tenants.scope import scope
 def rows(cast):
     for workspace, word in ((cast.workspace, "ours"), (cast.other_workspace, "theirs")):
         with scope(workspace):
-            Template.objects.create(workspace=workspace, name=word, category="offer", title=word, body=word)
+            Template.objects.create(
+                workspace=workspace, name=word, category="offer", fields={"title": word, "body": word}
+            )
             Campaign.objects.create(workspace=workspace, name=word)
     return cast
 

@@ -95,7 +95,9 @@ def test_which_models_are_a_workspace_s():
 
 def test_a_template_of_the_global_library_can_be_viewed_and_not_changed(cast):
     with every_workspace():
-        shared = Template.objects.create(workspace=None, name="Shared", category="offer", title="x", body="y")
+        shared = Template.objects.create(
+            workspace=None, name="Shared", category="offer", fields={"title": "x", "body": "y"}
+        )
     with scope(cast.workspace):
         assert cast.viewer.has_perm("campaigns.view_template", shared)
         assert not cast.owner.has_perm("campaigns.change_template", shared)

@@ -111,14 +111,14 @@ def test_outside_of_any_scope_nothing_is_written(both, walled):
 def test_the_library_is_read_in_every_scope_and_written_in_none(both, walled):
     names = "SELECT name FROM campaigns_template"
     with every_workspace():
-        Template.objects.create(name="Welcome", category="welcome", title="T", body="B")
+        Template.objects.create(name="Welcome", category="welcome", fields={"title": "T", "body": "B"})
     assert seen(names) == []
     with scope(both.workspace):
         assert seen(names) == ["Welcome"]
         assert written("UPDATE campaigns_template SET name = 'Mine'") == 0
         assert written("DELETE FROM campaigns_template") == 0
         with pytest.raises(ProgrammingError, match="row-level security"):
-            Template.objects.create(name="Ours for all", category="welcome", title="T", body="B")
+            Template.objects.create(name="Ours for all", category="welcome", fields={"title": "T", "body": "B"})
 
 
 # --- the scope that a connection carries -----------------------------------------------------------------------

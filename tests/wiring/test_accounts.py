@@ -213,7 +213,9 @@ def test_the_palette_finds_rows_of_this_workspace_only_and_keeps_nothing(cast):
         with scope(workspace):
             Campaign.objects.create(workspace=workspace, name=f"Mango {workspace.name}")
             Contact.objects.create(workspace=workspace, external_id="m-1", attributes={"first_name": "Mangala"})
-            Template.objects.create(workspace=workspace, name=f"Mango {workspace.slug}", category="offer", title="x")
+            Template.objects.create(
+                workspace=workspace, name=f"Mango {workspace.slug}", category="offer", fields={"title": "x"}
+            )
     client = cast.client("viewer")
     shown = text(client.get(cast.url("search/?s=mang&extended=1")))
     assert "Mango Biddano Tech" in shown

@@ -36,7 +36,7 @@ def workspace(cast):
 
 
 def test_the_list_of_templates(cast, workspace):
-    Template.objects.create(workspace=workspace, name="Old", title="x", body="y", category="offer")
+    Template.objects.create(workspace=workspace, name="Old", fields={"title": "x", "body": "y"}, category="offer")
     Template.objects.update(updated_at=AT)
     assert SHOWN in text(cast.client("viewer").get(cast.url("campaigns/template/")))
 

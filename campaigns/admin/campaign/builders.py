@@ -1,15 +1,14 @@
-"""Between a form and what a campaign stores: audience rules, repetitions, data lines. No database, no HTTP."""
+"""Between a form and what a campaign stores: audience rules and repetitions. No database, no HTTP."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from campaigns.audience.segments import OPERATORS, Rule, RuleError, validate
-from campaigns.channels.push import schema
 from pushpilot.lib.clock import RecurrenceError, parse_rrule, resolve
 
 WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
@@ -184,28 +183,3 @@ def read_recurrence(rule: str) -> dict[str, Any]:
     if frequency == "MONTHLY" and rest == {"BYMONTHDAY"} and re.fullmatch(r"\d+|-1", parts["BYMONTHDAY"]):
         return {**shared, "repeat": "monthly", "month_day": parts["BYMONTHDAY"]}
     return custom
-
-
-# --- data -----------------------------------------------------------------------------------------------
-def build_data(lines: str) -> dict[str, str]:
-    """{key: value} from key=value lines. Raises ValueError with a sentence that names the line."""
-    data: dict[str, str] = {}
-    for number, line in enumerate(lines.splitlines(), start=1):
-        if not line.strip():
-            continue
-        key, equals, value = line.partition("=")
-        key = key.strip()
-        if not equals:
-            raise ValueError(f"Line {number}: write key=value, for example screen=offers.")
-        if problem := schema.data_problem({key: value.strip()}):
-            raise ValueError(f"Line {number}: {problem}")
-        if key in data:
-            raise ValueError(f"Line {number}: “{key}” is given twice.")
-        data[key] = value.strip()
-    if problem := schema.data_problem(data):
-        raise ValueError(problem)
-    return data
-
-
-def data_lines(data: Mapping[str, str]) -> str:
-    return "\n".join(f"{key}={value}" for key, value in data.items())

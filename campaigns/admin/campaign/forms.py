@@ -9,19 +9,21 @@ from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign import builders
-from campaigns.admin.campaign.message import MessageFields, main_content, stored_message
-from campaigns.admin.campaign.options import SENDING_FIELDS, SendingOptions, TargetOptions, select_field, text_field
+from campaigns.admin.campaign.message import MessagePart, main_content
+from campaigns.admin.campaign.options import SENDING_FIELDS, SendingOptions, TargetOptions
 from campaigns.admin.campaign.schedule import ScheduleFields, stored_schedule
 from campaigns.admin.contact.attributes import Attribute, known_attributes
 from campaigns.audience.segments import OPERATORS, Rule, RuleError
 from campaigns.channels import registry
+from campaigns.channels.base import control_problem
+from campaigns.channels.inputs import select_field, text_field
 from campaigns.models import Campaign, Template
 from tenants.models import Workspace
 
 AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
 
 
-class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions, ScheduleFields):
+class CampaignForm(MessagePart, TargetOptions, SendingOptions, ScheduleFields, forms.ModelForm):
     """`workspace` is set on a subclass made per request. `snapshot()` is the message as it stands, saved or not.
 
     `seen`: when the campaign that the page was opened with had been saved; `meanwhile`: the sentence that the form is
@@ -65,11 +67,14 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         instance: Campaign | None = kwargs.get("instance")
         self.content = main_content(instance, self.workspace)
         self.attributes: dict[str, Attribute] = known_attributes(self.workspace)
-        kwargs["initial"] = {**self._stored(instance), **(kwargs.get("initial") or {})}
+        given = {**(kwargs.get("initial") or {})}
+        message = given.pop("message", None)
+        kwargs["initial"] = {**self._stored(instance), **given}
         super().__init__(*args, **kwargs)
+        self.hold_message(str((self.data if self.is_bound else self.initial).get("channel") or ""), message)
         self.offer_zones()
         self.fields["audience_field"].widget.choices = self._field_choices()
-        for name in ("ttl_secs", "start_within_mins", "expires_after_mins"):
+        for name in ("start_within_mins", "expires_after_mins"):
             self.fields[name].offer(self.initial.get(name))  # type: ignore[attr-defined]
 
     def _stored(self, instance: Campaign | None) -> dict[str, Any]:
@@ -80,8 +85,8 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         start |= {name: getattr(Campaign(), name) for name in SENDING_FIELDS}
         to = instance.target_kind if instance and instance.is_broadcast else ""
         return {
-            **({} if instance and instance.pk else start),
-            **stored_message(self.content),
+            **({"channel": instance.channel} if instance and instance.pk else start),
+            "tone": self.content.tone,
             "template_used": instance.template_id if instance else None,
             "form_key": "" if instance and instance.pk else secrets.token_urlsafe(12),
             "seen": instance.updated_at.isoformat() if instance and instance.pk else "",
@@ -111,8 +116,9 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         if self.meanwhile:
             self.put("seen", self.initial["seen"])
             self.add_error(None, self.meanwhile)
-        self.check_texts()
-        self.check_buttons(self.channel_chosen())
+        for name, value in list(cleaned.items()):
+            if isinstance(value, str) and (problem := control_problem(str(self.fields[name].label), value)):
+                self.add_error(name, problem)
         self.check_sending(self.instance)
         self._clean_target(cleaned)
         try:
@@ -162,3 +168,5 @@ class CampaignForm(forms.ModelForm, MessageFields, TargetOptions, SendingOptions
         content = self.written()
         content.campaign, content.workspace = campaign, campaign.workspace
         content.save()
+        if "channel" in self.changed_data:  # the other languages go with it
+            campaign.contents.update(channel=campaign.channel)

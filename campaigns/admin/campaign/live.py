@@ -20,6 +20,7 @@ from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels import registry
 from campaigns.content import lint
+from campaigns.content.written import SEARCHED
 from campaigns.models import Campaign, Contact, Template
 from campaigns.schedule import series
 from pushpilot.lib import clock
@@ -133,20 +134,27 @@ def _next_send(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) 
 
 
 def find_templates(request: HttpRequest) -> JsonResponse:
-    """Own and global templates whose name, title or text contains `q`, own first."""
+    """Own and global templates whose name or message contains `q`, own first."""
     term = request.GET.get("q", "").strip().replace("\x00", "")[:100]
-    matches = Q(name__icontains=term) | Q(title__icontains=term) | Q(body__icontains=term) if term else Q()
+    matches = Q()
+    for lookup in ("name", *SEARCHED) if term else ():
+        matches |= Q(**{f"{lookup}__icontains": term})
     own_first = Template.objects.filter(matches).order_by(F("workspace_id").asc(nulls_last=True), "name", "language")
     return JsonResponse(
         {
             "templates": [
                 {
-                    "id": template.pk, "name": template.name, "title": template.title, "body": template.body,
-                    "image_url": template.image_url, "deep_link": template.deep_link, "tone": template.tone,
-                    "language": template.language, "category": template.get_category_display(),
-                    "is_global": template.is_global,
+                    "texts": _texts(template),
+                    "id": template.pk, "name": template.name, "tone": template.tone, "language": template.language,
+                    "category": template.get_category_display(), "is_global": template.is_global,
                 }
                 for template in own_first[:TEMPLATES_SHOWN]
             ]
         }
     )  # fmt: skip
+
+
+def _texts(template: Template) -> dict[str, str]:
+    """{input: text} of every field that the template's channel personalises, the title first."""
+    known = registry.CHANNELS.get(template.channel)
+    return {name: template.text(name) for name in known.personal} if known else {}

@@ -23,7 +23,7 @@ from campaigns.admin import slots
 from campaigns.admin.campaign import live, reschedule, review
 from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.message import main_content
-from campaigns.admin.campaign.options import OPTION_FIELDS, SENDING_FIELDS, changed_sending
+from campaigns.admin.campaign.options import SENDING_FIELDS, changed_sending
 from campaigns.admin.contact.attributes import for_page
 from campaigns.admin.words import audience_words, moment_words, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
@@ -129,7 +129,7 @@ class CampaignAdmin(WorkspaceAdmin):
     empty_text = "Choose who gets it, write the message, look at it on a phone, and send."
 
     class Media:
-        css = {"all": ["campaigns/campaign.css", "campaigns/phone.css"]}
+        css = {"all": ["campaigns/campaign.css"]}
 
     # --- the list -------------------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
@@ -211,18 +211,19 @@ class CampaignAdmin(WorkspaceAdmin):
         return type(made.__name__, (made,), {"workspace": workspace_of(request), "meanwhile": meanwhile})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """`?template=<id>`: the library's “Use” starts a campaign from a template."""
+        """`?template=<id>`: the library's “Use” begins with a template, `?channel=<key>` on this channel."""
+        channel = request.GET.get("channel", "")
+        given = {"channel": channel} if channel in registry.CHANNELS else {}
         pk = request.GET.get("template", "")
         template = Template.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 18 else None
         if template is None:
-            return {}
-        fields = ("title", "body", "image_url", "deep_link", "tone")
-        return {"template_used": template.pk, **{name: getattr(template, name) for name in fields}}
+            return given
+        return {**given, "message": template.fields, "template_used": template.pk, "tone": template.tone}
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         form = context["adminform"].form
         context["attributes"] = for_page(form.attributes)
-        context["options_open"] = bool(form.content.options or set(form.errors) & set(OPTION_FIELDS))
+        context["channel"] = form.message.channel
         context["sending_open"] = changed_sending(form.instance) or bool(set(form.errors) & set(SENDING_FIELDS))
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
@@ -443,8 +444,8 @@ def _meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
     message = main_content(stored, workspace_of(request))
     return (
         f"Nothing was saved: {who} changed this campaign{where} after you opened this page. Its message is now "
-        f"“{message.title or '(no title)'}”: {message.body or 'no text'}. What you wrote is still here. Save once more "
-        "to put it in the place of that."
+        f"“{message.title or '(no title)'}”: {message.text('body') or 'no text'}. What you wrote is still here. Save "
+        "once more to put it in the place of that."
     )
 
 

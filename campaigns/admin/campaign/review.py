@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,8 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.admin import slots
-from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.live import count_people
-from campaigns.admin.campaign.options import option_words
+from campaigns.admin.campaign.message import labels_of
 from campaigns.admin.words import (
     both_clocks,
     moment_words,
@@ -117,8 +115,9 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "ends": is_all,
         "content": contents[0] if contents else None,
         "options": _options(campaign, contents),
-        "is_silent": any(content.options.get("silent") for content in contents),
+        "is_silent": any(content.fields.get("silent") for content in contents),
         "channel_icon": registry.icon_of(campaign.channel),
+        "channel": registry.CHANNELS.get(campaign.channel),
         "audience_words": whom_words(campaign),
         "sending_words": sending_words(campaign),
         "schedule_words": schedule_words(campaign, now),
@@ -129,10 +128,12 @@ def facts(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
 
 def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str]]:
     """What the contents carry beside their texts, once if it is the same in all languages."""
-    hidden: Collection[str] = ()  # subscribers with devices of every kind get all of it
-    if not campaign.is_broadcast:
-        hidden = registry.channel_of(campaign.channel).hidden_fields(is_broadcast=False)
-    found = [(content.language, option_words(content.snapshot(), hidden)) for content in contents]
+    channel = registry.CHANNELS.get(campaign.channel)
+    if channel is None:
+        return []
+    # Subscribers with devices of every kind get all of it.
+    hidden = frozenset[str]() if campaign.is_broadcast else channel.hidden_fields(is_broadcast=False)
+    found = [(content.language, channel.in_words(content.snapshot(), hidden)) for content in contents]
     if all(words == found[0][1] for _, words in found):
         return found[0][1] if found else []
     return [(f"{label} ({language})", words) for language, lines in found for label, words in lines]
@@ -232,7 +233,7 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "account_sentence": PUBLIC_SENTENCE if campaign.is_broadcast else account_sentence(lines),
         "errors": [finding for finding in findings if finding.is_error],
         "warnings": [finding for finding in findings if not finding.is_error and not finding.is_note],
-        "notes": _notes(findings),
+        "notes": _notes(campaign.channel, findings),
         "connection": campaign.connection_in_use(),
         "button": _button(campaign, ready),
         "undo_secs": undo_secs(),
@@ -241,9 +242,9 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def _notes(findings: list[Finding]) -> list[dict[str, str]]:
+def _notes(channel: str, findings: list[Finding]) -> list[dict[str, str]]:
     """What some devices leave out, one line for each input: {field, title, text}."""
-    titles = {name: field.label for name, field in CampaignForm.base_fields.items()} | {"button_1_text": "Buttons"}
+    titles = {**labels_of(channel), "button_1_text": "Buttons"}
     lines: dict[str, dict[str, str]] = {}
     for finding in findings:
         if finding.is_note:

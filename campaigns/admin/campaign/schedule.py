@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign import builders
-from campaigns.admin.campaign.options import NumberInput, select_field, text_field
+from campaigns.channels.inputs import NumberInput, select_field, text_field
 from campaigns.models import Campaign
 from pushpilot.lib import clock
 from tenants.models import Workspace

@@ -18,11 +18,12 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.dataclasses import ActionDialog, UnfoldAction
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.admin.template.importing import ImportPages
 from campaigns.channels import render
-from campaigns.imports.cells import COLUMNS, key_of, problems_of, tidy
+from campaigns.content.written import SEARCHED
+from campaigns.imports.cells import COLUMNS, FIELDS, key_of, problems_of, tidy
 from campaigns.models import Campaign, Template
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, moment, require, workspace_of
@@ -34,19 +35,36 @@ _USE_LINK = (
 )
 
 
+def _input(name: str, help_text: str = "", *, required: bool = False, widget: forms.Widget | None = None) -> Any:
+    return forms.CharField(
+        label=FIELDS[name].label, max_length=FIELDS[name].limit_characters, required=required, help_text=help_text,
+        widget=widget or UnfoldAdminTextInputWidget(),
+    )  # fmt: skip
+
+
 class TemplateForm(forms.ModelForm):
     """Asks what the import asks, in the same words."""
 
+    title = _input("title", 'Personalise with {{ first_name | default: "there" }}.', required=True)
+    body = _input("body", required=True, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
+    image_url = _input("image_url", "Starts with https://")
+    deep_link = _input("deep_link", "Where a tap leads, e.g. app://offers")
+
+    # The trail names what they change one by one.
+    audited = tuple(FIELDS)
+
     class Meta:
         model = Template
-        fields = COLUMNS
+        fields = tuple(column for column in COLUMNS if column not in FIELDS)
         help_texts = {
             "name": "What you and your team find the template by.",
             "language": "A code such as en, hi or pt-BR.",
-            "title": 'Personalise with {{ first_name | default: "there" }}.',
-            "image_url": "Starts with https://",
-            "deep_link": "Where a tap leads, e.g. app://offers",
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in FIELDS:
+            self.initial.setdefault(name, self.instance.text(name))
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -57,6 +75,11 @@ class TemplateForm(forms.ModelForm):
         if "name" in values and "language" in values and self._is_taken(values["name"], values["language"]):
             self.add_error("name", "Your workspace has a template with this name and language. Choose another name.")
         return cleaned
+
+    def save(self, commit: bool = True) -> Template:
+        self.instance.put({name: self.cleaned_data[name] for name in FIELDS})
+        saved: Template = super().save(commit)
+        return saved
 
     def _is_taken(self, name: str, language: str) -> bool:
         others = Template.objects.filter(workspace=current_workspace()).exclude(pk=self.instance.pk)
@@ -100,12 +123,12 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         LanguageFilter,
         LibraryFilter,
     )
-    search_fields = ("name", "title", "body")
+    search_fields = ("name", *SEARCHED)
     search_help_text = "Search names, titles and texts"
     ordering = (Lower("name"), Lower("language"))
     fieldsets = (
         (None, {"fields": (("name", "language"), ("category", "tone"))}),
-        ("Message", {"fields": ("title", "body", "image_url", "deep_link")}),
+        ("Message", {"fields": tuple(FIELDS)}),
     )
     actions_detail = ("copy_to_workspace",)
     change_form_outer_before_template = "campaigns/import/template_card.html"
@@ -155,9 +178,7 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
 
     # --- one template ---------------------------------------------------------------------------------------
     def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "body":
-            kwargs["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": 4})
-        elif db_field.name == "category":  # Unfold leaves out the blank choice, so that everything became festive
+        if db_field.name == "category":  # Unfold leaves out the blank choice, so that everything became festive
             kwargs["choices"] = [("", "Select category"), *Template.Category.choices]
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
@@ -216,6 +237,19 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         return HttpResponse(headers={"HX-Redirect": reverse("admin:campaigns_template_change", args=(copy.pk,))})
 
 
+def _column(name: str) -> Any:
+    @display(description=FIELDS[name].label)
+    def shown(self: TemplateAdmin, template: Template) -> str:
+        return template.text(name)
+
+    return shown
+
+
+# A page that cannot be changed shows them without a form.
+for _name in FIELDS:
+    setattr(TemplateAdmin, _name, _column(_name))
+
+
 def _use_url(template: Template) -> str:
     return f"{reverse('admin:campaigns_campaign_add')}?template={template.pk}"
 
@@ -225,15 +259,16 @@ def _copy(template: Template, workspace: Workspace) -> Template:
     taken = {key_of(*pair) for pair in Template.objects.filter(workspace=workspace).values_list("name", "language")}
     names = itertools.chain([template.name], (f"{template.name[:90]} ({number})" for number in itertools.count(2)))
     name = next(name for name in names if key_of(name, template.language) not in taken)
-    fields = {column: getattr(template, column) for column in COLUMNS if column != "name"}
-    return Template.objects.create(workspace=workspace, name=name, **fields)
+    kept = ("channel", "language", "category", "tone", "fields")
+    copied = {column: getattr(template, column) for column in kept}
+    return Template.objects.create(workspace=workspace, name=name, **copied)
 
 
 def _card(template: Template, zone: tzinfo) -> dict[str, str]:
     """Title and text as a person without any attributes would see them."""
     card = {}
     for column in ("title", "body"):
-        source = getattr(template, column)
+        source = template.text(column)
         try:
             card[column] = render.compile_text(source, zone)({})
         except render.RenderError:

@@ -8,9 +8,10 @@ from typing import Any
 
 from campaigns.channels.base import Channel, Message, Problem
 from campaigns.channels.push import platforms, schema, topics
+from campaigns.channels.push.editor import PushForm, option_words
+from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
 from campaigns.channels.push.words import REASON_WORDS
 
-APP_PUSH, WEB_PUSH = "app_push", "web_push"
 _APP_ONLY = frozenset({"sound", "badge", "android_channel", "data_only"})
 _WEB_ONLY = frozenset({"icon_url"})
 
@@ -31,6 +32,10 @@ class Push(Channel):
         "INVALID_ARGUMENT": "Not a valid token",
     }
     reason_words = REASON_WORDS
+    content_form = PushForm
+    preview_template = "push/preview.html"
+    preview_scripts = ("push/phone.js",)
+    preview_styles = ("push/phone.css",)
     is_web = False
 
     def problems(self, message: Message) -> Iterator[Problem]:
@@ -60,6 +65,9 @@ class Push(Channel):
 
     def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Problem]:
         return platforms.ignored(message, tuple(platforms.PLATFORMS) if among is None else among)
+
+    def in_words(self, message: Message, hidden: Collection[str] = ()) -> list[tuple[str, str]]:
+        return option_words(message, hidden)
 
     def preview(self, message: Message) -> dict[str, Any]:
         link = str(message.get("deep_link") or "")

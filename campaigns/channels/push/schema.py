@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from campaigns.channels.base import REFERENCE, Field, Problem
+from campaigns.channels.base import REFERENCE, Fault, Field, Problem, control_problem
 from campaigns.channels.render import is_dynamic
-from pushpilot.lib.spelling import control_character
 
 PAYLOAD_LIMIT_BYTES = 4096
 """Of a message to one device. Source: FCM's ErrorCode, "Message too big"; APNs and web push take as much."""
@@ -38,18 +37,6 @@ _DATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _RESERVED = ("google.", "gcm.", "pp_")
 _RESERVED_WORDS = frozenset({"from", "message_type", "collapse_key", "notification", "google", "gcm"})
 _WHERE_A_TAP_LEADS = "Write the whole link, for example https://shop.example/sale or yourapp://offers."
-
-
-class Fault(str):
-    """A sentence on a value: what is wrong with it (`text`), and what to do about it (`remedy`). Empty: nothing is."""
-
-    text: str
-    remedy: str
-
-    def __new__(cls, text: str = "", remedy: str = "") -> Fault:
-        fault = super().__new__(cls, f"{text} {remedy}".strip())
-        fault.text, fault.remedy = text, remedy
-        return fault
 
 
 # --- errors ---------------------------------------------------------------------------------------------
@@ -107,13 +94,6 @@ def image_problem(address: str) -> Fault:
     if not address or is_dynamic(address) or _HTTPS.fullmatch(address):
         return Fault()
     return Fault("This is no address of an image.", "Write the whole address; it starts with https://.")
-
-
-def control_problem(label: str, text: str) -> Fault:
-    """What is wrong with a text that holds a control character: no phone shows it, and no file carries it."""
-    if control := control_character(text):
-        return Fault(f"The {label} contains the control character {control}.", "Delete it, or type the text again.")
-    return Fault()
 
 
 def collapse_key_problem(key: str) -> str:

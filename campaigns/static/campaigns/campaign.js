@@ -4,14 +4,14 @@
 import { changed, element } from "../pushpilot/dom.js";
 
 const WAIT_MS = 350;
-// What some platforms leave out; the server says which, with the audience count.
-const IGNORABLE = [
-  "image_url", "deep_link", "icon_url", "sound", "badge", "android_channel", "silent", "data_only",
-  ...[1, 2, 3].flatMap((number) => [`button_${number}_text`, `button_${number}_url`]),
-];
 const editor = document.querySelector("[data-campaign-editor]");
 const form = editor?.closest("form");
 const attributes = JSON.parse(document.getElementById("known-attributes")?.textContent || "[]");
+
+// Inputs that some platforms may leave out: the server says so under them, with the audience count.
+function notable() {
+  return [...editor.querySelectorAll("[data-note-for]")].map((line) => line.dataset.noteFor);
+}
 
 function field(name) {
   return form.elements.namedItem(name);
@@ -45,7 +45,8 @@ function live(url, names, show) {
 function bindAudience() {
   const badge = editor.querySelector("[data-audience-count]");
   const ask = live(editor.dataset.audienceUrl, [
-    "audience", "audience_field", "audience_op", "audience_value", "topic", "condition", "channel", ...IGNORABLE,
+    "audience", "audience_field", "audience_op", "audience_value", "topic", "condition", "channel",
+    ...notable(),
   ], (answer) => {
     badge.textContent = answer.error || answer.words;
     badge.dataset.state = answer.error ? "error" : "";
@@ -103,16 +104,19 @@ function bindTemplates() {
   const list = dialog.querySelector("[data-template-list]");
   const search = dialog.querySelector("[data-template-search]");
   const use = (template) => {
-    for (const name of ["title", "body", "image_url", "deep_link", "tone"]) field(name).value = template[name] || "";
+    const inputs = Object.keys(template.texts).filter((name) => field(name));
+    for (const name of inputs) field(name).value = template.texts[name];
+    field("tone").value = template.tone;
     field("template_used").value = template.id;
     dialog.close();
-    for (const name of ["title", "body"]) changed(field(name));
+    for (const name of inputs) changed(field(name));
   };
   const card = (template) => {
     const button = element("button", "", "cp-template");
     button.type = "button";
     const kind = `${template.category} · ${template.language}${template.is_global ? " · library" : ""}`;
-    const texts = [element("strong", template.name), element("p", template.title), element("p", template.body)];
+    const texts = [template.name, ...Object.values(template.texts).slice(0, 2)]
+      .map((words, index) => element(index ? "p" : "strong", words));
     for (const text of texts) text.dir = "auto";
     button.append(element("small", kind), ...texts);
     button.addEventListener("click", () => use(template));

@@ -15,13 +15,12 @@ from django.http import HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
-from campaigns.admin.campaign import live
+from campaigns.admin.campaign import live, preview
 from campaigns.admin.campaign.page import CampaignAdmin
 from campaigns.admin.template import importing
 from campaigns.admin.template.page import TemplateAdmin
 from campaigns.imports.templates import TemplateResource
 from campaigns.models import Campaign, Contact, Run, Template
-from delivery.admin import preview
 from delivery.admin.connections import ConnectionAdmin
 from delivery.admin.run import actions, recipients
 from delivery.admin.run.page import RunAdmin

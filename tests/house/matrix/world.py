@@ -108,7 +108,9 @@ def make_world(cast: Cast) -> World:
         ours[Membership] = Membership.objects.get(user=cast.viewer)  # whom every manager of members may change
     secrets |= _secrets(cast.workspace, "our")
     with every_workspace():
-        shared = Template.objects.create(workspace=None, name=GLOBAL, category="offer", title="x", body="y")
+        shared = Template.objects.create(
+            workspace=None, name=GLOBAL, category="offer", fields={"title": "x", "body": "y"}
+        )
     world = World(cast, ours, theirs, shared, secrets, _identity_secrets(cast))
     # Before the first visit, which undoes all that it did.
     world.clients = {role: world.sign_in(role) for role in ROLES}

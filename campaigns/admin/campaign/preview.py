@@ -1,4 +1,4 @@
-"""The phone's data: a campaign's message, saved or still in the form, as the provider would get it for one person."""
+"""What the preview draws: a campaign's message, saved or still in the form, as one person would see it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseNotAllowed, JsonRespon
 from django.http.response import HttpResponseBase
 
 from campaigns.admin.campaign.live import form_of
-from campaigns.admin.campaign.message import MessageFields, MessageForm
+from campaigns.admin.campaign.message import MessageForm, MessagePart, labels_of
 from campaigns.admin.campaign.options import TargetOptions
 from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels import registry
@@ -62,7 +62,7 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
     if campaign is not None and "channel" not in request.POST:
         contents = [content.snapshot() for content in campaign.contents.order_by("variant", "id")]
         errors: tuple[str, ...] = ()
-        if "title" in request.POST:  # only the message is edited
+        if any(name in request.POST for name in labels_of(campaign.channel)):  # only the message is edited
             form = MessageForm(campaign, workspace, request.POST)
             form.full_clean()
             contents, errors = [form.snapshot()], _errors(form)
@@ -77,11 +77,12 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
     return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule, _errors(whole))
 
 
-def _errors(form: MessageFields) -> tuple[str, ...]:
+def _errors(form: MessagePart) -> tuple[str, ...]:
     """ "Link: Write the whole link …": the errors of the message and its broadcast."""
-    of_message = (*MessageFields.base_fields, *TargetOptions.base_fields)
-    found = ((name, error) for name in of_message for error in form.errors.get(name, ()))
-    return tuple(f"{form.fields[name].label}: {error}" for name, error in found)
+    labels = {name: field.label for name, field in form.message.fields.items()}
+    labels |= {name: form.fields[name].label for name in TargetOptions.base_fields if name in form.fields}
+    found = ((name, error) for name in labels for error in form.errors.get(name, ()))
+    return tuple(f"{labels[name]}: {error}" for name, error in found)
 
 
 def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""A channel's part of the editor: the form of its message, with a template of its own where one input for each field
+is not enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django import forms
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from campaigns.channels.base import Channel, Message, control_problem
+from campaigns.channels.inputs import CountedField
+from campaigns.channels.render import RenderError, compile_text
+
+LONG_CHARACTERS = 200
+"""A field that takes more is written in several lines."""
+
+
+class ContentForm(forms.Form):
+    """One input for each field of the channel, unless a subclass declares its own. `stored` is what is edited."""
+
+    template: ClassVar[str] = "editor.html"
+    folded: ClassVar[frozenset[str]] = frozenset()
+    """Inputs in a part that is closed as long as they are empty and right."""
+
+    def __init__(self, channel: Channel, data: Any = None, *, stored: Message) -> None:
+        self.channel, self.stored = channel, stored
+        super().__init__(data, initial=self.shown(stored))
+        for field in channel.fields:
+            if field.name not in self.fields:
+                widget = UnfoldAdminTextareaWidget if field.limit_characters > LONG_CHARACTERS else None
+                self.fields[field.name] = CountedField(
+                    label=field.label,
+                    max_length=field.limit_characters,
+                    required=False,
+                    widget=(widget or UnfoldAdminTextInputWidget)(),
+                )
+
+    def shown(self, message: Message) -> dict[str, Any]:
+        """The fields of a message as the inputs show them."""
+        return {field.name: message.get(field.name) or "" for field in self.channel.fields}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for name, value in list(cleaned.items()):
+            if isinstance(value, str) and (problem := control_problem(str(self.fields[name].label), value)):
+                self.add_error(name, problem)
+        for name in self.channel.personal:
+            if name in cleaned and name not in self.errors:
+                self._check_liquid(name, str(cleaned[name]))
+        return cleaned
+
+    def _check_liquid(self, name: str, source: str) -> None:
+        try:
+            compile_text(source)
+        except RenderError as error:
+            self.add_error(name, f"The personalisation cannot be read: {error}.")
+
+    def message(self) -> dict[str, Any]:
+        """The message with whatever of the bound form is valid. Fields that only another channel knows are kept; an
+        empty text leaves no trace, unless the field was stored before."""
+        texts = {field.name: self._text(field.name) for field in self.channel.fields}
+        return {**self.stored, **{name: text for name, text in texts.items() if text or name in self.stored}}
+
+    def _text(self, name: str) -> str:
+        return str(self.cleaned_data.get(name, self.data.get(name, "")))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the folded part holds something to look at."""
+        filled: Mapping[str, Any] = self.initial
+        return any(self.errors.get(name) or filled.get(name) not in (None, "", False) for name in self.folded)
+
+    @property
+    def plain_inputs(self) -> list[tuple[Any, Any]]:
+        """(field of the channel, its input) for the standard template."""
+        return [(field, self[field.name]) for field in self.channel.fields]
+
+
+def form_of(channel: Channel, data: Any = None, *, stored: Message) -> ContentForm:
+    """The channel's form over a stored message, and over `data` if it is given."""
+    return (channel.content_form or ContentForm)(channel, data, stored=stored)

@@ -1,0 +1,65 @@
+"""Inputs of the console's forms: texts, selects, switches and counted texts in Unfold's looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+
+from pushpilot.lib.spelling import unix_lines
+
+
+class NumberInput(UnfoldAdminTextInputWidget):
+    input_type = "number"
+
+
+class CountedField(forms.CharField):
+    """A text with a counter, which counts as this does: characters, and one for a new line. (A browser's maxlength
+    counts an emoji twice and stops the typing; it posts a new line as two.)"""
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return {name: value for name, value in super().widget_attrs(widget).items() if name != "maxlength"}
+
+    def to_python(self, value: Any) -> str:
+        return unix_lines(str(super().to_python(value)))
+
+
+class Choice(forms.TypedChoiceField):
+    """A select of numbers; a stored number that is none of the choices becomes one, so that saving keeps it."""
+
+    def __init__(
+        self,
+        label: str,
+        values: Sequence[int],
+        words: Callable[[int], str],
+        empty: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.words, self.values, self.empty = words, values, empty
+        options = {"required": False, "coerce": int, "empty_value": None, **options}
+        super().__init__(label=label, choices=self._pairs(None), widget=UnfoldAdminSelectWidget(), **options)
+
+    def _pairs(self, stored: int | None) -> list[tuple[str, str]]:
+        values = sorted({*self.values, *([] if stored is None else [stored])})
+        blank = [] if self.empty is None else [("", self.empty)]
+        return [*blank, *((str(value), self.words(value)) for value in values)]
+
+    def offer(self, stored: object) -> None:
+        if isinstance(stored, int) and not isinstance(stored, bool) and stored not in self.values:
+            self.choices = self._pairs(stored)
+
+
+def text_field(label: str, limit: int, placeholder: str = "", help_text: str = "") -> forms.CharField:
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
+    return forms.CharField(label=label, max_length=limit, required=False, widget=widget, help_text=help_text)
+
+
+def select_field(label: str, choices: Any, **options: Any) -> forms.ChoiceField:
+    widget = UnfoldAdminSelectWidget()
+    return forms.ChoiceField(label=label, choices=choices, required=False, widget=widget, **options)
+
+
+def switch(label: str, help_text: str) -> forms.BooleanField:
+    return forms.BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget(), help_text=help_text)

@@ -1,0 +1,101 @@
+// Fills each [data-preview] with what the server says of the message: from the form named in data-form while somebody
+// types, else from the saved campaign in data-campaign. A channel that draws more listens to "previewed".
+
+const WAIT_MS = 300;
+
+function text(root, selector, value) {
+  for (const node of root.querySelectorAll(selector)) node.textContent = value;
+}
+
+function show(root, answer) {
+  for (const [field, value] of Object.entries(answer.message)) text(root, `[data-field="${field}"]`, value);
+  showSize(root, answer);
+  const problems = root.querySelector("[data-problems]");
+  problems.replaceChildren(...Object.entries(answer.problems).map(([field, problem]) => {
+    const line = document.createElement("li");
+    line.textContent = `${field.replace("_", " ")}: ${problem}`;
+    return line;
+  }));
+  problems.hidden = !problems.childElementCount;
+  const nobody = answer.is_broadcast ? "Everyone gets the same" : "No contacts yet: defaults are shown";
+  text(root, "[data-person]", answer.person ? `As ${answer.person.name} sees it` : nobody);
+  root.querySelector("[data-next]").hidden = !answer.person;
+  root.dispatchEvent(new CustomEvent("previewed", { detail: answer }));
+}
+
+function showSize(root, answer) {
+  const share = Math.min(100, (100 * answer.bytes) / answer.limit);
+  root.querySelector("[data-bytes-bar]").style.width = `${share}%`;
+  const state = answer.bytes > answer.limit ? "over" : share > 85 ? "warn" : "";
+  root.querySelector(".cp-bytes .cp-meter").dataset.state = state;
+  const words = `${answer.bytes.toLocaleString("en")} of ${answer.limit.toLocaleString("en")} bytes`;
+  text(root, "[data-bytes]", state === "over" ? `${words}: too large to send` : words);
+}
+
+// "Check with the provider": the provider's own look at the message, which sends nothing.
+function bindCheck(root, form, bodyOf) {
+  const box = root.querySelector("[data-check]");
+  if (!box) return;
+  const [button, list] = [box.querySelector("button"), box.querySelector("[data-answer]")];
+  const say = (state, lines) => {
+    list.dataset.state = state;
+    list.replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+  };
+  form?.addEventListener("input", () => say("", []));
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    say("busy", ["Asking…"]);
+    try {
+      const response = await fetch(box.dataset.url, {
+        method: "POST", body: bodyOf(), headers: { "X-CSRFToken": root.dataset.csrf },
+      });
+      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      const answer = await response.json();
+      say(answer.ok ? "fine" : "error", answer.lines);
+    } catch {
+      say("error", ["No answer from the server; try again."]);
+    }
+    button.disabled = false;
+  });
+}
+
+function bind(root) {
+  const form = root.dataset.form ? document.getElementById(root.dataset.form) : null;
+  let person = null;
+  let after = "";
+  let running = null;
+
+  function bodyOf() {
+    const body = form ? new FormData(form) : new FormData();
+    if (root.dataset.campaign) body.set("campaign", root.dataset.campaign);
+    return body;
+  }
+
+  async function refresh() {
+    running?.abort();
+    running = new AbortController();
+    const body = bodyOf();
+    if (after) body.set("after", after);
+    try {
+      const response = await fetch(root.dataset.url, {
+        method: "POST", body, signal: running.signal, headers: { "X-CSRFToken": root.dataset.csrf },
+      });
+      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      const answer = await response.json();
+      person = answer.person;
+      show(root, answer);
+    } catch (error) {
+      if (error.name !== "AbortError") text(root, "[data-person]", "The preview cannot be loaded right now.");
+    }
+  }
+
+  let timer = 0;
+  const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, WAIT_MS); };
+  form?.addEventListener("input", soon);
+  form?.addEventListener("change", soon);
+  root.querySelector("[data-next]").addEventListener("click", () => { after = person ? String(person.id) : ""; refresh(); });
+  bindCheck(root, form, bodyOf);
+  refresh();
+}
+
+for (const root of document.querySelectorAll("[data-preview]")) bind(root);
