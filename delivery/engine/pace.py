@@ -57,7 +57,9 @@ class Bucket:
 
     def share(self, now: datetime) -> float:
         """How much of the full rate is allowed: from `ramp_base` it grows to all of it within the provider's ramp."""
-        return self.ramp_base + (1 - self.ramp_base) * min(1.0, max(0.0, (now - self.ramp_from) / self.manners.ramp))
+        ramp = self.manners.ramp
+        grown = min(1.0, max(0.0, (now - self.ramp_from) / ramp)) if ramp else 1.0
+        return self.ramp_base + (1 - self.ramp_base) * grown
 
     def full_at(self, now: datetime) -> datetime | None:
         """When the whole rate is allowed; None if it is already."""

@@ -103,7 +103,7 @@ class Manners:
     ramp_floor: int
     """A faster rate begins at this many messages a second …"""
     ramp: timedelta
-    """… and grows for so long."""
+    """… and grows for so long; none: it begins at its full rate."""
     quarter_hours: timedelta
     """How long around :00, :15, :30 and :45 big sends rest, where a campaign asks for it."""
     answer_secs: float

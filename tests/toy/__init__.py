@@ -1,0 +1,1 @@
+"""The smallest channel and its provider: what CONTRIBUTING.md asks for, followed literally."""

@@ -1,0 +1,29 @@
+"""A pager: one line of text, for people who carry one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from campaigns.channels.base import Channel, Field, Message, Problem
+
+
+class Pager(Channel):
+    key, label, icon, service = "pager", "Pager", "sms", "pager"
+    fields = (Field("line", "Line", 80, is_personal=True),)
+    title_field = "line"
+    limit_bytes = 160
+    address_limit = 16
+
+    def problems(self, message: Message) -> Iterator[Problem]:
+        yield from super().problems(message)
+        if self.is_empty(message):
+            yield "line", "The line is empty: write what the pager shows."
+
+    def warnings(self, message: Message) -> Iterator[Problem]:
+        if str(message.get("line") or "").isupper():
+            yield "line", "Capitals alone are hard to read."
+
+    def check_address(self, value: str) -> str:
+        if not value.isdecimal():
+            raise ValueError("must be the digits of a pager.")
+        return super().check_address(value)

@@ -1,0 +1,81 @@
+"""A pager network that answers at once; the numbers 0… are out of service, 9… are busy for a moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from campaigns.channels.base import REFERENCE, Compiled
+from delivery.providers.base import ADDRESS, CheckResult, Manners, Outcome, Provider, Verdict
+
+
+@dataclass
+class Page:
+    """One content as the network takes it."""
+
+    content: Compiled
+
+    def fill(self, values: Mapping[str, str]) -> bytes:
+        line = {**self.content.static, **values}["line"]
+        return json.dumps({"to": values[ADDRESS], "line": line, "ref": values[REFERENCE]}).encode()
+
+
+@dataclass
+class Network:
+    """The sender, and the log of what arrived."""
+
+    arrived: list[dict[str, str]] = field(default_factory=list)
+    busy: set[str] = field(default_factory=set)
+    waiting: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.waiting)
+
+    def send(self, batch: Iterable[tuple[int, bytes]]) -> None:
+        self.waiting += [(number, json.loads(body)) for number, body in batch]
+
+    def poll(self, wait_secs: float) -> list[Outcome]:
+        answered, self.waiting = [self._answer(*one) for one in self.waiting], []
+        return answered
+
+    def close(self) -> None:
+        self.waiting = []
+
+    def _answer(self, number: int, page: dict[str, str]) -> Outcome:
+        if page["to"].startswith("0"):
+            return Outcome(number, Verdict.GONE, "OUT_OF_SERVICE")
+        if page["to"].startswith("9") and page["to"] not in self.busy:
+            self.busy.add(page["to"])
+            return Outcome(number, Verdict.ROW_LATER, "BUSY", retry_after_secs=0.01)
+        self.arrived.append(page)
+        return Outcome(number, Verdict.ACCEPTED, "", provider_id=f"page-{number}")
+
+
+@dataclass
+class Account:
+    settings: dict[str, str]
+
+
+class PagerNetwork(Provider[Account]):
+    key, label, mark, service = "pager_sandbox", "Pager network", "PN", "pager"
+    summary = "Reaches pagers."
+    manners = Manners(100, 100, timedelta(), timedelta(), 1.0, 2, 0.01, timedelta(), timedelta())
+    codes = {"OUT_OF_SERVICE": "The pager was given back."}
+
+    def __init__(self) -> None:
+        self.network = Network()
+
+    def read(self, credentials: str) -> Account:
+        return Account({"network": credentials})
+
+    def check(self, account: Account) -> CheckResult:
+        return CheckResult(True, "The network answers.")
+
+    def open(self, account: Account) -> Network:
+        return self.network
+
+    def request(self, content: Compiled, kind: str) -> Page:
+        return Page(content)
