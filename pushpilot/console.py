@@ -12,7 +12,7 @@ import reports.dashboard
 from campaigns.admin.campaign.page import status_tabs
 from pushpilot.navigation import sidebar
 from pushpilot.sites import console
-from tenants.admin.members import people_tabs
+from tenants.admin.people.members import people_tabs
 from tenants.models import SANDBOX, Connection, Workspace
 
 

@@ -32,7 +32,7 @@ import reports.admin
 import reports.allowance
 import reports.panels
 import tenants.admin
-import tenants.admin.keys
+import tenants.admin.keys.page
 import tenants.admin.platform.site
 import tenants.workspaces
 from campaigns.admin.campaign.preview import preview
@@ -172,7 +172,7 @@ campaigns.admin.slots.OBSTACLES.append(delivery.admin.obstacle)
 campaigns.admin.slots.CONTACT_PANELS.append(delivery.admin.references.newest_of)
 delivery.admin.RUN_PANELS.append(reports.panels.run_panel)
 delivery.admin.MESSAGE_STATES.append(reports.panels.message_states)
-tenants.admin.keys.NOTICES.append(reports.allowance.notice)
+tenants.admin.keys.page.NOTICES.append(reports.allowance.notice)
 tenants.workspaces.ON_CREATED.append(delivery.connections.start_with_sandbox)
 tenants.workspaces.ON_DELETION.append(campaigns.plan.stop_everything)
 tenants.workspaces.PLANNED_SENDS.append(campaigns.admin.campaign.zone_change.planned_sends)

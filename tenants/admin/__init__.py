@@ -3,10 +3,10 @@
 from django.db import models
 
 from tenants.admin.base import WorkspaceAdmin
-from tenants.admin.invitations import InvitationAdmin
-from tenants.admin.keys import ApiKeyAdmin
-from tenants.admin.members import MembershipAdmin
-from tenants.admin.trail import AuditEntryAdmin
+from tenants.admin.keys.page import ApiKeyAdmin
+from tenants.admin.people.invitations import InvitationAdmin
+from tenants.admin.people.members import MembershipAdmin
+from tenants.admin.trail.page import AuditEntryAdmin
 from tenants.admin.workspaces import WorkspaceSettingsAdmin
 from tenants.models import ApiKey, AuditEntry, Invitation, Membership, Workspace
 

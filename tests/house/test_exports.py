@@ -122,7 +122,7 @@ def _errors(cast: Cast, page: str = "errors") -> object:
 
 FED: dict[str, Callable[[Cast], object]] = {
     "delivery.admin.run.page.export_view": _get("campaigns/run/{run}/recipients.csv"),
-    "tenants.admin.trail.export_view": _get("tenants/auditentry/export/"),
+    "tenants.admin.trail.page.export_view": _get("tenants/auditentry/export/"),
     "campaigns.admin.template.importing.errors_view": _errors,
     "campaigns.admin.template.importing.refused_view": partial(_errors, page="refused"),
 }

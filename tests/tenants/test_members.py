@@ -2,8 +2,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from tenants import keys, roles
-from tenants.admin import members as admin_members
 from tenants.admin import workspaces as admin_workspaces
+from tenants.admin.people import members as admin_members
 from tenants.models import ApiKey, AuditEntry, Membership, Workspace
 from tenants.roles import Role
 from tenants.scope import scope

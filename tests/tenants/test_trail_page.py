@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tenants import audit
-from tenants.admin import trail
+from tenants.admin.trail import page as trail
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.pages import text

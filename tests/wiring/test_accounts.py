@@ -143,7 +143,7 @@ def test_a_stale_form_says_that_nothing_was_saved(cast):
 
 
 def test_a_crash_has_our_look(cast, monkeypatch):
-    from tenants.admin.members import MembershipAdmin
+    from tenants.admin.people.members import MembershipAdmin
 
     monkeypatch.setattr(MembershipAdmin, "get_queryset", lambda self, request: 1 / 0)
     client = cast.client("owner")
@@ -155,7 +155,7 @@ def test_a_crash_has_our_look(cast, monkeypatch):
 
 @pytest.mark.parametrize("error", [OperationalError("deadlock detected"), InterfaceError("connection already closed")])
 def test_a_database_that_does_not_answer_asks_for_patience(cast, monkeypatch, error):
-    from tenants.admin.members import MembershipAdmin
+    from tenants.admin.people.members import MembershipAdmin
 
     def busy(*args):
         raise error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tenants import roles
-from tenants.admin.words import ROLE_WORDS
+from tenants.admin.people.members import ROLE_WORDS
 from tests.pages import text
 
 pytestmark = pytest.mark.once

@@ -18,9 +18,14 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 
 from tenants.admin.platform.base import PlatformAdmin, ago, day
-from tenants.admin.platform.words import SECOND_STEPS
 from tenants.models import User
 from tenants.sessions import device
+
+SECOND_STEPS = {
+    Authenticator.Type.TOTP: "authenticator app",
+    Authenticator.Type.WEBAUTHN: "passkey",
+    Authenticator.Type.RECOVERY_CODES: "recovery codes",
+}
 
 
 class AccountPage(PlatformAdmin):

@@ -22,8 +22,8 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from tenants import mailing, operators, people
 from tenants.account_forms import ResetPasswordForm
+from tenants.admin.platform.accounts import SECOND_STEPS
 from tenants.admin.platform.base import PlatformAdmin, ago, day
-from tenants.admin.platform.words import SECOND_STEPS
 from tenants.models import Membership, User
 from tenants.scope import every_workspace
 from tenants.sessions import device

@@ -29,12 +29,13 @@ from pushpilot import palette
 from reports import panels
 from reports.admin.events import EventAdmin
 from tenants import invitations, keys
-from tenants.admin import autocomplete, base, members, workspaces
+from tenants.admin import autocomplete, base, workspaces
 from tenants.admin.base import WorkspaceAdmin, WorkspaceInline, WorkspaceRows
-from tenants.admin.invitations import InvitationAdmin
-from tenants.admin.keys import ApiKeyAdmin
-from tenants.admin.members import MembershipAdmin
-from tenants.admin.trail import ActionFilter, AuditEntryAdmin
+from tenants.admin.keys.page import ApiKeyAdmin
+from tenants.admin.people import members
+from tenants.admin.people.invitations import InvitationAdmin
+from tenants.admin.people.members import MembershipAdmin
+from tenants.admin.trail.page import ActionFilter, AuditEntryAdmin
 from tenants.admin.workspaces import TransferForm, WorkspaceSettingsAdmin
 from tenants.models import AuditEntry, Membership, User, Workspace
 from tenants.scope import every_workspace

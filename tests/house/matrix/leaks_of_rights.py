@@ -23,8 +23,8 @@ from tenants import invitations, keys, roles
 from tenants import workspaces as workspaces_verbs
 from tenants.access import WorkspaceBackend
 from tenants.admin import workspaces
-from tenants.admin.keys import ApiKeyAdmin
-from tenants.admin.members import MembershipAdmin
+from tenants.admin.keys.page import ApiKeyAdmin
+from tenants.admin.people.members import MembershipAdmin
 from tenants.admin.workspaces import WorkspaceSettingsAdmin
 from tenants.api import security
 from tenants.api import workspaces as api_workspaces

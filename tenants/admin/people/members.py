@@ -19,12 +19,18 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, reads_only, require, workspace_of
-from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
 from tenants.models import Membership
 from tenants.roles import Role
 from tenants.scope import current_workspace
 from tenants.workspaces import change_member, leave, role_of, why_not_change
 
+ROLE_WORDS: dict[str, str] = {
+    Role.OWNER: "Owner: everything, including deleting the workspace",
+    Role.ADMIN: "Admin: campaigns, people, connections and settings",
+    Role.MEMBER: "Member: writes, schedules and sends campaigns",
+    Role.VIEWER: "Viewer: looks at everything, changes nothing",
+}
+ROLE_COLOURS = {"Owner": "primary", "Admin": "info", "Member": "success", "Viewer": "default"}
 # The tabs over the pages of people: (title, URL's name).
 _TABS = (
     ("Members", "admin:tenants_membership_changelist"),

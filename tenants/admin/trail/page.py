@@ -25,7 +25,7 @@ from unfold.paginator import InfinitePaginator
 from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
-from tenants.admin.trail_filters import ActionFilter, DateFilter, PersonFilter, TargetFilter, days_of
+from tenants.admin.trail.filters import ActionFilter, DateFilter, PersonFilter, TargetFilter, days_of
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import current_workspace, scope
 

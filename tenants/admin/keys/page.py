@@ -24,8 +24,9 @@ from unfold.widgets import (
 )
 
 from tenants import keys, roles
-from tenants.admin import identity, one_time_secret
+from tenants.admin import one_time_secret
 from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require, workspace_of
+from tenants.admin.keys import identity
 from tenants.models import ApiKey, Workspace
 from tenants.scope import current_workspace
 

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidg
 from tenants import invitations, limits, mailing, roles
 from tenants.admin import one_time_secret
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
-from tenants.admin.words import ROLE_COLOURS, ROLE_WORDS
+from tenants.admin.people.members import ROLE_COLOURS, ROLE_WORDS
 from tenants.models import Invitation, Membership
 from tenants.scope import current_workspace
 from tenants.validators import validate_address

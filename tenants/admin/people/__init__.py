@@ -1,0 +1,1 @@
+"""The pages of a workspace's people: members, their roles, invitations."""
