@@ -41,7 +41,8 @@ def _of_form(form: forms.ModelForm[Any], *, add: bool) -> Changes:
     for name in form.changed_data:
         if name not in parts and name in fields and _may_show(fields[name]):
             found[name] = _value(form, fields[name])
-    return {name: (None if add else form.initial.get(name), value) for name, value in found.items()}
+    changes = {name: (None if add else form.initial.get(name), value) for name, value in found.items()}
+    return {name: (before, after) for name, (before, after) in changes.items() if before != after}
 
 
 def _value(form: forms.ModelForm[Any], field: models.Field[Any, Any]) -> Any:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from campaigns.models import Consent, Contact, Endpoint
+from campaigns.models import Consent, Contact, Endpoint, Template
 from tenants.models import Connection
-from tenants.scope import scope
+from tenants.scope import every_workspace, scope
 
 
 @pytest.fixture
@@ -28,3 +28,31 @@ def company(cast):
             workspace=cast.workspace, contact=people[7], channel="app_push", status="opted_out", source="app settings"
         )
     return cast
+
+
+@pytest.fixture
+def library(db) -> Template:
+    """One template of the global library."""
+    with every_workspace():
+        return Template.objects.create(
+            name="Welcome", category="welcome", fields={"title": "Welcome, {{ n | default: 'you' }}", "body": "B"}
+        )
+
+
+@pytest.fixture
+def own(cast) -> Template:
+    with scope(cast.workspace):
+        return Template.objects.create(
+            workspace=cast.workspace, name="Ours", category="offer", fields={"title": "T", "body": "A line of ours"}
+        )
+
+
+@pytest.fixture
+def foreign(cast) -> Template:
+    with scope(cast.other_workspace):
+        return Template.objects.create(
+            workspace=cast.other_workspace,
+            name="Secret",
+            category="offer",
+            fields={"title": "Secret title", "body": "B"},
+        )

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from campaigns.channels.push.channel import AppPush
-from campaigns.models import Campaign, Content, Revision, Run
-from tenants.scope import scope
+from campaigns.models import Campaign, Content, Revision, Run, Template
+from tenants.scope import every_workspace, scope
 from tests.story import content_of
 
 LIST, ADD = "campaigns/campaign/", "campaigns/campaign/add/"
@@ -71,3 +71,8 @@ def live(cast, answer: str, who: str = "member", **fields: Any) -> Any:
 
 def preview(cast, who: str = "member", **fields: Any) -> Any:
     return cast.client(who).post(cast.url("preview/"), fields)
+
+
+def template_names(workspace) -> set[str]:
+    with every_workspace():
+        return set(Template.objects.filter(workspace=workspace).values_list("name", flat=True))

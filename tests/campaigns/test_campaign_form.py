@@ -117,6 +117,16 @@ def test_a_stored_number_that_is_no_choice_is_offered_and_survives_saving(compan
     assert (campaign.start_within_mins, campaign.expires_after_mins) == (95, 100)
 
 
+def test_another_channel_of_the_campaign_is_the_channel_of_all_its_contents(company):
+    campaign = written(company)
+    with scope(company.workspace):
+        campaign.contents.create(workspace=company.workspace, language="hi", fields={"title": "सेल"})
+    web = {**FORM, "channel": "web_push", "deep_link": "https://shop.example/"}
+    assert company.client("member").post(change(company, campaign), {**web, "_save": "1"}).status_code == 302
+    with scope(company.workspace):
+        assert set(campaign.contents.values_list("channel", flat=True)) == {"web_push"}
+
+
 def test_an_emoji_and_a_new_line_count_as_one_character_each(company):
     assert list(refused(company, title="🎉" * 121)) == ["title"]
     full = {"title": "🎉" * 120, "body": "a\r\n" * 499 + "b"}

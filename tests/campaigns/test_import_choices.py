@@ -13,7 +13,8 @@ from campaigns.imports import templates
 from campaigns.models import Template
 from tenants.models import AuditEntry
 from tenants.scope import scope
-from tests.campaigns.test_template_pages import BAD, HEADING, names, preview, rows_of
+from tests.campaigns.console import template_names
+from tests.campaigns.test_import_pages import BAD, HEADING, preview, rows_of
 
 KOI8 = f"{HEADING}\nA,ru,offer,,Распродажа,Скидки,,\n".encode("koi8_r")
 
@@ -68,7 +69,7 @@ def test_the_good_rows_are_imported_if_the_user_wants_that_and_the_refused_ones_
     client, page, token = preview(cast, BAD)
     assert 'name="good"' in page.content.decode()
     after = imported(client, cast, token, good="1")
-    assert names(cast.workspace) == {"Diwali"}
+    assert template_names(cast.workspace) == {"Diwali"}
     assert rows_of(after) == [(3, "error"), (4, "error"), (2, "unchanged")]
     assert 'name="good"' not in after.content.decode()
     with scope(cast.workspace):
@@ -83,7 +84,7 @@ def test_the_good_rows_are_imported_if_the_user_wants_that_and_the_refused_ones_
 def test_without_that_choice_nothing_is_imported(cast):
     client, _, token = preview(cast, BAD)
     assert rows_of(imported(client, cast, token)) == [(3, "error"), (4, "error"), (2, "new")]
-    assert names(cast.workspace) == set()
+    assert template_names(cast.workspace) == set()
 
 
 def test_a_file_without_a_good_row_offers_no_import(cast):
@@ -118,13 +119,13 @@ def test_good_rows_that_somebody_else_adds_meanwhile_fail_whole(cast, monkeypatc
     client, _, token = preview(cast, BAD.replace("Diwali,en", "First,en,offer,,T,B,,\nDiwali,en", 1))
     monkeypatch.setattr(templates.TemplateResource, "bulk_create", somebody_is_faster)
     assert templates.MEANWHILE in imported(client, cast, token, good="1").content.decode()
-    assert names(cast.workspace) == set()
+    assert template_names(cast.workspace) == set()
 
 
 def test_the_command_line_writes_the_refused_rows_to_a_file(cast, tmp_path):
     file, rest = tmp_path / "bad.csv", tmp_path / "refused.csv"
     file.write_text(BAD)
     call_command("import_templates", str(file), workspace=cast.workspace.slug, refused=rest, verbosity=0)
-    assert names(cast.workspace) == {"Diwali"}
+    assert template_names(cast.workspace) == {"Diwali"}
     rows = list(csv.reader(io.StringIO(rest.read_text(encoding="utf-8-sig"), newline="")))
     assert [row[0] for row in rows] == ["name", "Cart", "Diwali"]

@@ -174,7 +174,7 @@ def test_rows_saved_by_an_inline_belong_to_the_workspace(inside):
     campaign = Campaign.objects.create(workspace=inside.workspace, name="Offer")
     posted = {
         "contents-TOTAL_FORMS": "1", "contents-INITIAL_FORMS": "0", "contents-0-language": "en",
-        "contents-0-variant": "A", "contents-0-title": "Hello", "contents-0-body": "World", "contents-0-options": "{}",
+        "contents-0-variant": "A", "contents-0-channel": "app_push", "contents-0-fields": '{"title": "Hello"}',
     }  # fmt: skip
     formset = page.get_inline_instances(request, campaign)[0].get_formset(request, campaign)(
         data=posted, instance=campaign

@@ -1,4 +1,4 @@
-"""The template library and its import in the console: who may what, from the file to the saved rows."""
+"""The import and the export of templates in the console: who may what, from the file to the saved rows."""
 
 from __future__ import annotations
 
@@ -20,41 +20,13 @@ from tenants.models import AuditEntry
 from tenants.roles import Role
 from tenants.scope import every_workspace, scope
 from tenants.workspaces import add_member
-from tests.pages import YES
+from tests.campaigns.console import template_names
 
 pytestmark = pytest.mark.once
 
 HEADING = "name,language,category,tone,title,body,image_url,deep_link"
 GOOD = f'{HEADING}\nDiwali,en,festive,cheerful,Happy Diwali,"20% off",,\nCart,en,retention,,You forgot me,Come back,,\n'
 BAD = f"{HEADING}\nDiwali,en,festive,,Happy Diwali,B,,\nCart,en,ofer,,=cmd|x,B,,\nDiwali,EN,offer,,T,B,,\n"
-
-
-@pytest.fixture
-def library(db) -> Template:
-    """One template of the global library."""
-    with every_workspace():
-        return Template.objects.create(
-            name="Welcome", category="welcome", fields={"title": "Welcome, {{ n | default: 'you' }}", "body": "B"}
-        )
-
-
-@pytest.fixture
-def own(cast) -> Template:
-    with scope(cast.workspace):
-        return Template.objects.create(
-            workspace=cast.workspace, name="Ours", category="offer", fields={"title": "T", "body": "B"}
-        )
-
-
-@pytest.fixture
-def foreign(cast) -> Template:
-    with scope(cast.other_workspace):
-        return Template.objects.create(
-            workspace=cast.other_workspace,
-            name="Secret",
-            category="offer",
-            fields={"title": "Secret title", "body": "B"},
-        )
 
 
 def upload(client: Client, url: str, content: str | bytes = GOOD, name: str = "templates.csv"):
@@ -78,135 +50,6 @@ def rows_of(page) -> list[tuple[int, str]]:
         r'im-number"><span class="im-narrow">Row </span>(\d+)</td>\s*<td><span class="im-fate im-(\w+)', html
     )
     return [(int(number), fate) for number, fate in found]
-
-
-def names(workspace) -> set[str]:
-    with every_workspace():
-        return set(Template.objects.filter(workspace=workspace).values_list("name", flat=True))
-
-
-# --- the list and one template ----------------------------------------------------------------------------
-def test_the_list_shows_own_and_global_templates_and_no_others(cast, own, library, foreign):
-    html = cast.client("viewer").get(cast.url("campaigns/template/")).content.decode()
-    assert "Ours" in html
-    assert "Welcome" in html
-    assert "Global" in html
-    assert "Secret" not in html
-
-
-@pytest.mark.parametrize(
-    ("query", "shown"),
-    [("library=own", {"Ours"}), ("library=global", {"Welcome"}), ("category__exact=welcome", {"Welcome"}),
-     ("language=en", {"Ours", "Welcome"}), ("language=hi", set()), ("q=ours", {"Ours"})],
-)  # fmt: skip
-def test_the_list_can_be_filtered_and_searched(cast, own, library, query, shown):
-    page = cast.client("member").get(cast.url(f"campaigns/template/?{query}"))
-    assert {template.name for template in page.context["cl"].result_list} == shown
-
-
-def test_a_global_template_can_be_seen_but_neither_changed_nor_deleted(cast, library):
-    client, url = cast.client("owner"), cast.url(f"campaigns/template/{library.pk}/change/")
-    page = client.get(url)
-    assert "Welcome, you" in page.content.decode()
-    assert 'name="title"' not in page.content.decode()
-    form = {"name": "Mine", "language": "en", "category": "offer", "title": "T", "body": "B"}
-    assert client.post(url, form).status_code == 403
-    assert client.get(cast.url(f"campaigns/template/{library.pk}/delete/")).status_code == 403
-    assert client.post(cast.url(f"campaigns/template/{library.pk}/delete/"), {"post": "yes"}).status_code == 403
-    bulk = {"action": "delete_selected", "_selected_action": [library.pk], "post": "yes"}
-    assert client.post(cast.url("campaigns/template/"), bulk).status_code == 403
-    with scope(cast.workspace):
-        library.refresh_from_db()
-    assert library.name == "Welcome"
-
-
-def test_a_member_writes_a_template_and_gets_the_sentences_of_the_import(cast, own):
-    client, url = cast.client("member"), cast.url("campaigns/template/add/")
-    bad = {
-        "name": "OURS",
-        "language": "EN",
-        "category": "offer",
-        "title": "Hi {{ n",
-        "body": "B",
-        "image_url": "ftp://x.y/z",
-    }
-    html = client.post(url, bad).content.decode()
-    assert "The personalisation cannot be read" in html
-    assert "This is no address of an image" in html
-    assert "has a template with this name and language" in html
-    good = {"name": " New ", "language": "pt_br", "category": "offer", "title": "T", "body": "B"}
-    assert client.post(url, good).status_code == 302
-    with scope(cast.workspace):
-        template = Template.objects.get(name="New")
-    assert (template.workspace, template.language) == (cast.workspace, "pt-BR")
-
-
-def test_a_new_template_has_no_category_until_one_is_chosen(cast):
-    html = cast.client("member").get(cast.url("campaigns/template/add/")).content.decode()
-    assert re.search(r'<option value=""[^>]*selected[^>]*>Select category', html)
-
-
-@pytest.mark.parametrize("page", ["change/", "delete/"])
-def test_a_template_of_another_workspace_is_as_good_as_absent(cast, foreign, page):
-    def answer_to(pk: int) -> tuple[int, bytes]:
-        answer = cast.client("owner").get(cast.url(f"campaigns/template/{pk}/{page}"), follow=True)
-        return answer.status_code, answer.content.replace(str(pk).encode(), b"")
-
-    theirs, absent = answer_to(foreign.pk), answer_to(987654321)
-    assert theirs[0] == absent[0]
-    assert b"Secret" not in theirs[1]
-
-
-def test_the_page_keeps_foreign_rows_out_even_without_the_scope(cast, own, library, foreign, rf):
-    from pushpilot.sites import console
-
-    request = rf.get("/")
-    request.workspace, request.user = cast.workspace, cast.owner
-    with every_workspace():
-        rows = set(console._registry[Template].get_queryset(request).values_list("pk", flat=True))
-    assert rows == {own.pk, library.pk}
-
-
-def test_the_use_link_leads_to_a_new_campaign_for_those_who_may_write_one(cast, library):
-    link = cast.url(f"campaigns/campaign/add/?template={library.pk}")
-    from pushpilot.sites import console
-
-    if not any(model.__name__ == "Campaign" for model in console._registry):
-        pytest.skip("the campaign page is not there yet")
-    for path in ("campaigns/template/", f"campaigns/template/{library.pk}/change/"):
-        assert link in cast.client("member").get(cast.url(path)).content.decode()
-        assert link not in cast.client("viewer").get(cast.url(path)).content.decode()
-
-
-# --- copying ------------------------------------------------------------------------------------------------
-def copy_url(cast, template: Template) -> str:
-    return cast.url(f"campaigns/template/{template.pk}/copy_to_workspace/")
-
-
-def test_a_global_template_is_copied_by_post_and_a_taken_name_gets_a_number(cast, library):
-    client = cast.client("member")
-    assert "Copy this template" in client.get(copy_url(cast, library)).content.decode()
-    assert names(cast.workspace) == set()
-    first = client.post(copy_url(cast, library), YES)
-    client.post(copy_url(cast, library), YES)
-    with scope(cast.workspace):
-        copies = Template.objects.filter(workspace=cast.workspace).order_by("pk")
-        assert [copy.name for copy in copies] == ["Welcome", "Welcome (2)"]
-        assert first["HX-Redirect"] == cast.url(f"campaigns/template/{copies[0].pk}/change/")
-        assert AuditEntry.objects.filter(action="template copied").count() == 2
-
-
-def test_copying_needs_the_token_against_forgery(cast, library):
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(cast.member, backend="tenants.access.EmailBackend")
-    assert client.post(copy_url(cast, library), YES).status_code == 403
-
-
-def test_copying_is_for_editors_and_for_global_templates_only(cast, library, own, foreign):
-    assert cast.client("viewer").post(copy_url(cast, library), YES).status_code == 403
-    for template in (own, foreign):
-        assert cast.client("owner").post(copy_url(cast, template), YES).status_code == 404
-    assert names(cast.workspace) == {"Ours"}
 
 
 # --- the import -----------------------------------------------------------------------------------------------
@@ -246,10 +89,10 @@ def test_a_good_file_is_previewed_confirmed_and_audited(cast):
     client, page, token = preview(cast)
     assert rows_of(page) == [(2, "new"), (3, "new")]
     assert "Import 2 templates" in page.content.decode()
-    assert names(cast.workspace) == set()
+    assert template_names(cast.workspace) == set()
     answer = client.post(cast.url("campaigns/template/process_import/"), {"upload": token}, follow=True)
     assert "Templates imported from templates.csv: 2 new, 0 changed, 0 unchanged." in answer.content.decode()
-    assert names(cast.workspace) == {"Diwali", "Cart"}
+    assert template_names(cast.workspace) == {"Diwali", "Cart"}
     with scope(cast.workspace):
         entry = AuditEntry.objects.get(action="templates imported")
     assert (entry.actor, entry.target, entry.detail["new"]) == (cast.member, "templates.csv", 2)
@@ -263,7 +106,7 @@ def test_an_upload_is_used_up_by_its_confirmation(cast):
         Template.objects.filter(workspace=cast.workspace).delete()
     answer = client.post(confirm, {"upload": token}, follow=True)
     assert importing.GONE in answer.content.decode()
-    assert names(cast.workspace) == set()
+    assert template_names(cast.workspace) == set()
 
 
 def test_a_bad_file_shows_errors_first_and_imports_nothing_without_a_choice(cast, own):
@@ -275,7 +118,7 @@ def test_a_bad_file_shows_errors_first_and_imports_nothing_without_a_choice(cast
     assert "Rows 2 and 4 both hold" in html
     answer = client.post(cast.url("campaigns/template/process_import/"), {"upload": token})
     assert "2 rows need your attention" in answer.content.decode()
-    assert names(cast.workspace) == {"Ours"}
+    assert template_names(cast.workspace) == {"Ours"}
 
 
 def test_the_error_file_has_a_line_per_problem_and_no_formula(cast):
@@ -303,7 +146,7 @@ def test_a_long_file_is_shown_in_part_and_imported_whole(cast, monkeypatch):
     assert len(rows_of(page)) == 5
     assert "… and 7 more rows" in page.content.decode()
     client.post(cast.url("campaigns/template/process_import/"), {"upload": token})
-    assert len(names(cast.workspace)) == 12
+    assert len(template_names(cast.workspace)) == 12
 
 
 def test_a_file_that_changes_nothing_has_nothing_to_confirm(cast):
@@ -361,7 +204,7 @@ def test_a_confirmation_needs_the_token_against_forgery(cast):
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.member, backend="tenants.access.EmailBackend")
     assert client.post(cast.url("campaigns/template/process_import/"), {"upload": token}).status_code == 403
-    assert names(cast.workspace) == set()
+    assert template_names(cast.workspace) == set()
 
 
 # --- the walls ------------------------------------------------------------------------------------------------
@@ -382,7 +225,7 @@ def test_an_upload_belongs_to_one_person_in_one_workspace(cast):
         ):
             assert importing.GONE in answer.content.decode()
             assert "Diwali" not in answer.content.decode()
-    assert names(cast.workspace) == names(cast.other_workspace) == set()
+    assert template_names(cast.workspace) == template_names(cast.other_workspace) == set()
 
 
 def test_a_name_of_the_temporary_storage_alone_opens_nothing(cast):
@@ -395,7 +238,7 @@ def test_a_name_of_the_temporary_storage_alone_opens_nothing(cast):
             cast.url("campaigns/template/process_import/"), {"upload": forged}, follow=True
         )
         assert importing.GONE in answer.content.decode()
-    assert names(cast.workspace) == set()
+    assert template_names(cast.workspace) == set()
 
 
 def test_a_workspace_column_in_an_upload_writes_nowhere_else(cast, foreign):
