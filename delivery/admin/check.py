@@ -1,4 +1,4 @@
-"""“Check with FCM”: the provider itself looks at the compiled message of each content; nothing is sent."""
+"""“Check with the provider”: the provider itself looks at the compiled message of each content; nothing is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Web push, topics and “Check with FCM” as people meet them: the preview, the provider's own check, the run page."""
+"""Web push, broadcasts and the check with the provider as people meet them: preview, check, run page."""
 
 from datetime import timedelta
 from typing import Any
