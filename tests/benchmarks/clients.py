@@ -82,13 +82,13 @@ def send_step(account: Any, tokens: Sequence[str]) -> Measured:
     """Ours without the ledger: fill the compiled payload, send, read the answers."""
     from campaigns.channels.payload import PayloadTemplate, slot
     from delivery.engine.work import GROUP_LEAST, WINDOW
-    from delivery.providers import fcm
     from delivery.providers.base import Verdict
+    from delivery.providers.fcm.message import build_message, envelope
     from delivery.providers.fcm.sender import FcmSender
     from delivery.providers.http2 import CurlTransport
 
     push = {"title": slot("title"), "body": FILLING, "message_ref": slot("ref")}
-    built = fcm.envelope(fcm.build_message(push, target=("token", slot("target"))))
+    built = envelope(build_message(push, target=("token", slot("target"))))
     payload = PayloadTemplate.compile(built, ["title", "ref", "target"])
     sender = FcmSender(account, CurlTransport())
     next_one, accepted = 0, 0
