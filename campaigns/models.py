@@ -13,7 +13,7 @@ from django_scopes import get_scope
 
 from campaigns.audience.reasons import FAILED, UNMADE, Reason
 from campaigns.channels import registry
-from campaigns.content.written import Written
+from campaigns.content.written import NameKeyField, Written
 from campaigns.schedule.timing import Timed
 from pushpilot.lib.languages import LanguageField
 from tenants import connections, roles
@@ -196,6 +196,7 @@ class Template(Written):
         Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+", editable=False
     )
     name = models.CharField(max_length=100)
+    name_key = NameKeyField(max_length=300, editable=False)  # folding case may make a name three times as long
     category = models.CharField(max_length=32, choices=Category.choices)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -208,12 +209,12 @@ class Template(Written):
         ordering = ["name", "language"]
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace", "name", "language"],
+                fields=["workspace", "name_key", "language"],
                 name="template_key",
                 violation_error_message="This workspace has a template with this name and language.",
             ),
             models.UniqueConstraint(
-                fields=["name", "language"], condition=Q(workspace__isnull=True), name="template_key_global"
+                fields=["name_key", "language"], condition=Q(workspace__isnull=True), name="template_key_global"
             ),
         ]
 

@@ -8,6 +8,7 @@ from django.db import models
 
 from campaigns.channels import registry
 from pushpilot.lib.languages import LanguageField
+from pushpilot.lib.spelling import name_key
 
 SEARCHED = tuple(
     dict.fromkeys(f"fields__{name}" for channel in registry.CHANNELS.values() for name in channel.personal)
@@ -28,6 +29,15 @@ class TitleField(models.CharField):
 def title_of(channel: str, fields: dict[str, Any]) -> str:
     known = registry.CHANNELS.get(channel)
     return str(fields.get(known.title_field if known else "title") or "")
+
+
+class NameKeyField(models.CharField):
+    """What makes the row's name unique (spelling.name_key). Nothing else writes it."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        row: Any = model_instance
+        setattr(row, self.attname, name_key(row.name))
+        return str(getattr(row, self.attname))
 
 
 class Written(models.Model):

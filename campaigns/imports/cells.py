@@ -18,7 +18,7 @@ from campaigns.channels.push import schema
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
 from pushpilot.lib import languages
-from pushpilot.lib.spelling import BLANK, fold, trim, unix_lines
+from pushpilot.lib.spelling import BLANK, fold, name_key, trim, unix_lines
 
 FIELDS = {field.name: field for field in registry.channel_of(registry.DEFAULT).fields}
 COLUMNS = ("name", "language", "category", "tone", *FIELDS)
@@ -134,7 +134,7 @@ def tidy(column: str, cell: str) -> str:
 
 def key_of(name: str, language: str) -> tuple[str, str]:
     """Templates of a workspace with the same key are one template."""
-    return fold(fold(_TO_SPACE.sub(" ", name)).casefold()), languages.tidy(language).casefold()
+    return name_key(name), languages.tidy(language)
 
 
 def problems_of(values: Mapping[str, str]) -> dict[str, CellError]:

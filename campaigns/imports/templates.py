@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 BATCH_ROWS = 1_000
 # Columns of the dataset that no file can name.
 _NUMBER, _OVERFLOW, _FAULTS = "#row", "#overflow", "#faults"
+_STORED = (*(name for name in COLUMNS if name not in FIELDS), "name_key", "fields", "title")  # in these columns
 REFUSED_BECAUSE = "refused because"  # the heading of a column of ours, in a file of refused rows
 MEANWHILE = "Somebody changed these templates at the same moment, so nothing was imported. Check the file once more."
 
@@ -242,19 +243,15 @@ class _ByKey(instance_loaders.BaseInstanceLoader):
 
     def __init__(self, resource: TemplateResource, dataset: tablib.Dataset | None = None) -> None:
         super().__init__(resource, dataset)
-        # Of two that differ only in case the oldest is the one meant, unless the file spells the other exactly.
         self.known: dict[tuple[str, str], Template] = {}
-        self.exact: dict[tuple[str, str], Template] = {}
         self.exported: dict[tuple[str, str], Template] = {}
         for template in resource.get_queryset().order_by("-pk"):
-            self.known[key_of(template.name, template.language)] = template
-            self.exact[template.name, template.language] = template
+            self.known[template.name_key, template.language] = template
             self.exported[key_of(spreadsheets.safe(template.name), template.language)] = template
 
     def get_instance(self, row: Mapping[str, Any]) -> Template | None:
-        name, language = row["name"], row["language"]
-        key = key_of(name, language)
-        return self.exact.get((name, language)) or self.known.get(key) or self.exported.get(key)
+        key = key_of(row["name"], row["language"])
+        return self.known.get(key) or self.exported.get(key)
 
 
 class TemplateResource(resources.ModelResource):
@@ -355,7 +352,13 @@ class TemplateResource(resources.ModelResource):
                 batch_size=batch_size,
                 update_conflicts=True,
                 unique_fields=["id"],
-                update_fields=[*(name for name in COLUMNS if name not in FIELDS), "fields", "title", "updated_at"],
+                update_fields=[
+                    *(name for name in COLUMNS if name not in FIELDS),
+                    "name_key",
+                    "fields",
+                    "title",
+                    "updated_at",
+                ],
             )
         except IntegrityError as error:
             self.handle_import_error(result, error, raise_errors)

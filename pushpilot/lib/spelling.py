@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["BLANK", "control_character", "fold", "trim", "unix_lines"]
+__all__ = ["BLANK", "control_character", "fold", "name_key", "trim", "unix_lines"]
 
 # White space without the control characters that Python and `\s` count among it: those are refused, not trimmed away.
 BLANK = r"[^\S\x0b\x0c\x1c-\x1f\x85]"
 # They show nothing and mean nothing inside a key. Joiners are not among them: Hindi, Persian and emoji need them.
 _INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
 _JOINERS = "\u200c\u200d"
+_BLANKS = re.compile(f"{BLANK}+")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]+")
 _WHITE = " \t\n\r\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 _BREAKS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
@@ -39,6 +40,11 @@ def fold(text: str) -> str:
     if text.isascii():
         return trim(text)
     return unicodedata.normalize("NFC", _UNSEEN.sub("", text)).strip(_WHITE + _JOINERS)
+
+
+def name_key(name: str) -> str:
+    """The same for names that people take for one: whatever their case, their blanks and how they are composed."""
+    return fold(fold(_BLANKS.sub(" ", name)).casefold())
 
 
 def trim(text: str) -> str:

@@ -93,6 +93,7 @@ def template(workspace: Workspace, name: str, language: str) -> Template:
         workspace=workspace, name=name, language="xx", category="offer", fields={"title": "T", "body": "B"}
     )
     stored_as(made, language)
+    stored_as(made, str(made.pk), "name_key")  # of later
     return made
 
 

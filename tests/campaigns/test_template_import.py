@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from campaigns.imports import cells, templates
 from campaigns.imports.files import FileProblem, Row, Table, read_table
@@ -193,13 +193,15 @@ def test_a_column_that_the_file_lacks_stays_as_it_is(inside):
     assert (template.title, template.tone, template.text("deep_link")) == ("New title", "cheerful", "app://diwali")
 
 
-def test_of_two_templates_that_differ_in_case_the_exact_spelling_is_meant(inside):
-    for name in ("cart", "Cart"):
-        Template.objects.create(
-            workspace=inside.workspace, name=name, category="offer", fields={"title": name, "body": "B"}
-        )
-    report = preview(table("Cart,en,offer,,Cart,B,,", "CART 2,en,offer,,T,B,,"), inside.workspace)
-    assert fates(report) == ["unchanged", "new"]
+@pytest.mark.parametrize("name", ["cart", "CART", " Cart\u00a0", "STRASSE", "Cafe\u0301"])
+def test_a_name_is_taken_whatever_its_case_and_composition(inside, name):
+    def write(name: str) -> None:
+        Template.objects.create(workspace=inside.workspace, name=name, category="offer", fields={"title": "T"})
+
+    for taken in ("Cart", "straße", "Café"):
+        write(taken)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        write(name)
 
 
 # --- writing --------------------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from campaigns.admin.template.importing import ImportPages
 from campaigns.channels import render
 from campaigns.content.written import SEARCHED
-from campaigns.imports.cells import COLUMNS, FIELDS, key_of, problems_of, tidy
+from campaigns.imports.cells import COLUMNS, FIELDS, problems_of, tidy
 from campaigns.models import Campaign, Template
+from pushpilot.lib.spelling import name_key
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, moment, require, workspace_of
 from tenants.models import Workspace
@@ -82,9 +83,12 @@ class TemplateForm(forms.ModelForm):
         return saved
 
     def _is_taken(self, name: str, language: str) -> bool:
-        others = Template.objects.filter(workspace=current_workspace()).exclude(pk=self.instance.pk)
-        wanted = key_of(name, language)
-        return any(key_of(*pair) == wanted for pair in others.values_list("name", "language"))
+        return _named(current_workspace(), name, language).exclude(pk=self.instance.pk).exists()
+
+
+def _named(workspace: Workspace | None, name: str, language: str) -> models.QuerySet[Template]:
+    """The workspace's template with this name, if there is one."""
+    return Template.objects.filter(workspace=workspace, name_key=name_key(name), language=language)
 
 
 class LibraryFilter(DropdownFilter):
@@ -256,9 +260,8 @@ def _use_url(template: Template) -> str:
 
 def _copy(template: Template, workspace: Workspace) -> Template:
     """A saved copy in the workspace; where its name is taken it gets a number."""
-    taken = {key_of(*pair) for pair in Template.objects.filter(workspace=workspace).values_list("name", "language")}
     names = itertools.chain([template.name], (f"{template.name[:90]} ({number})" for number in itertools.count(2)))
-    name = next(name for name in names if key_of(name, template.language) not in taken)
+    name = next(name for name in names if not _named(workspace, name, template.language).exists())
     kept = ("channel", "language", "category", "tone", "fields")
     copied = {column: getattr(template, column) for column in kept}
     return Template.objects.create(workspace=workspace, name=name, **copied)
