@@ -176,8 +176,8 @@ class Provider(Generic[A]):
         raise NotImplementedError
 
     def check_message(self, account: A, message: Message, broadcast: tuple[str, str] | None) -> CheckResult:
-        """Let the provider look at a filled message without sending it. May take 20 seconds; never raises."""
-        raise NotImplementedError
+        """Let the provider look at a filled message, if it can, and send nothing. May take 20 seconds; never raises."""
+        return CheckResult(False, "This provider cannot look at a message without sending it.")
 
     def open(self, account: A) -> Sender:
         raise NotImplementedError

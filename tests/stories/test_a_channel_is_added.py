@@ -88,6 +88,11 @@ def test_the_preview_draws_it_for_a_real_person(on_call):
     assert (answer["bytes"], answer["limit"]) == (len("Come in, Asha"), 160)
 
 
+def test_a_provider_that_checks_no_message_says_so(on_call):
+    answer = on_call.client("member").post(on_call.url("preview/check/"), FORM)
+    assert (answer.status_code, answer.json()["ok"]) == (200, False)
+
+
 def test_it_is_sent_recorded_and_reported(on_call, network):
     member = on_call.client("member")
     campaign, _ = written(on_call)

@@ -9,11 +9,11 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
 
+from campaigns.admin.campaign import preview
 from campaigns.admin.campaign.page import CampaignAdmin
 from campaigns.admin.contact.page import ContactAdmin
 from campaigns.admin.template.page import TemplateAdmin
 from campaigns.models import Contact
-from delivery.admin import preview
 from delivery.admin.run import page
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
