@@ -107,9 +107,10 @@ class ConnectionAdmin(WorkspaceAdmin):
 
     @display(description="Credentials")
     def credentials_column(self, connection: Connection) -> SafeString:
-        (first, value), *others = provider_of(connection.provider).describe(connection.settings)
+        lines = provider_of(connection.provider).describe(connection.settings) or [("", "–")]
+        (first, value), *others = lines
         rest = ", ".join([*(f"{label.lower()} {text}" for label, text in others), f"key {MASK}"])
-        return format_html('<span class="connection-two">{}<small>{}</small></span>', f"{first} {value}", rest)
+        return format_html('<span class="connection-two">{}<small>{}</small></span>', f"{first} {value}".strip(), rest)
 
     @display(description="Last test")
     def last_check(self, connection: Connection) -> SafeString:

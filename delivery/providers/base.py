@@ -8,7 +8,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 from django import forms
@@ -126,7 +126,7 @@ class CredentialsForm(forms.Form):
 
     def secret(self) -> str:
         """The credentials that were entered, "" for none. Raises ValueError with a sentence."""
-        raise NotImplementedError
+        return ""
 
     def secret_field(self) -> str:
         """The field that an error about them belongs to."""
@@ -189,6 +189,23 @@ class Provider(Generic[A]):
     def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
         """Whose account it is: (label, value) pairs for people."""
         return list(settings.items())
+
+
+class Missing(Provider[Any]):
+    """In the place of a provider that this installation does not have (any more): pages show it, nothing is sent."""
+
+    label, mark, summary, service = "Provider not installed", "?", "Reaches nobody.", ""
+    manners = Manners(0, 0, timedelta(), timedelta(), 0.0, 0, 0.0, timedelta(), timedelta())
+    credentials_form = CredentialsForm
+
+    def __init__(self, key: str) -> None:
+        self.name = key
+
+    def read(self, credentials: str) -> Any:
+        raise ValueError(f"this installation has no provider “{self.name}”. Install it, or connect another provider.")
+
+    def check(self, account: Any) -> CheckResult:
+        raise AssertionError("no account was read")
 
 
 class SandboxSilent(Exception):

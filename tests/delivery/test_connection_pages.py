@@ -6,9 +6,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection as database
+from django.utils import timezone
 
 from campaigns.models import Run
 from delivery import connections
+from delivery.engine import pipeline
 from delivery.providers.base import CheckResult
 from delivery.providers.fcm import sdk
 from tenants.models import AuditEntry, Connection
@@ -261,6 +263,22 @@ def in_use(cast):
         return list(Connection.objects.filter(is_active=True).values_list("name", flat=True))
 
 
+def test_a_provider_that_is_not_installed_breaks_no_page_and_pauses_the_send(cast, connected, prepared):
+    run = prepared(3)
+    with scope(cast.workspace):
+        Connection.objects.update(provider="carrier_pigeon", settings={})
+    owner = cast.client("owner")
+    pages = (LIST, f"{LIST}{connected.pk}/change/", f"campaigns/run/{run.pk}/change/", "")
+    assert [owner.get(cast.url(page)).status_code for page in pages] == [200] * 4
+    owner.post(cast.url(f"{LIST}{connected.pk}/test/"))
+    with scope(cast.workspace):
+        assert Connection.objects.get().check_ok is False
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        run.refresh_from_db()
+    assert (run.state, "carrier_pigeon" in run.last_error) == (Run.State.PAUSED, True)
+
+
 def test_the_sandbox_is_one_click(cast, sandbox):
     cast.workspace.slug = "one-click"
     cast.workspace.save()
@@ -343,7 +361,6 @@ def test_credentials_are_kept_when_left_empty_and_replaced_when_given(cast, fcm,
 
 
 def test_a_connection_that_a_run_needs_is_not_deleted(cast, connected):
-    from django.utils import timezone
 
     from campaigns import plan
 
