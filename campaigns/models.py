@@ -245,8 +245,7 @@ def is_broadcast(target_kind: str) -> bool:
 
 
 class Targeted(TenantModel):
-    """Goes on one channel to people that a rule matches, or to the subscribers of a broadcast, whom only the provider
-    knows."""
+    """What goes on one channel to the people that a rule matches, or as a broadcast to subscribers."""
 
     channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     # A rule tree of campaigns.audience.segments; {} is everyone.

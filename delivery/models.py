@@ -112,7 +112,7 @@ class Reach(TenantModel):
     """What the provider's answers say about a connection, with the credentials that it has now, and one platform."""
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="reach")
-    platform = models.CharField(max_length=16, blank=True)  # of Endpoint.Platform; "": the app did not say
+    platform = models.CharField(max_length=16, blank=True)  # of Channel.platforms; "": the app did not say
     # The provider took a message for a device of it: our account is the right one.
     proven_at = models.DateTimeField(null=True)
     # While it is held nothing is sent to the platform but one message (`probe`) at a time, the next at `probe_at`.

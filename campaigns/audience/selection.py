@@ -36,7 +36,7 @@ def forecast(workspace: Workspace, channel: str, rule: Rule) -> dict[Reason, int
 
 
 def platforms(workspace: Workspace, channel: str, rule: Rule) -> set[str]:
-    """The platforms (Endpoint.Platform) of the devices that would be sent to."""
+    """The platforms (Channel.platforms) of the devices that would be sent to."""
     reached = recipients(workspace, channel, rule).filter(reason=Reason.PENDING).order_by()
     return set(reached.values_list("reached__platform", flat=True).distinct()) - {""}
 

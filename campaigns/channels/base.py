@@ -60,7 +60,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """A way to reach people whom only the provider knows, for example everybody who subscribed to a topic.
+    """A send to subscribers, for example those of a topic: the provider knows them, we do not.
 
     `check` returns the address tidied, or raises ValueError with a sentence. `describe` names its subscribers.
     """
@@ -75,8 +75,8 @@ class Broadcast:
 class Compiled:
     """One content, compiled once a run; preview, test and real send personalise through it.
 
-    `static`: the fields that are the same for everybody. `personal`: the names of those that differ by recipient; their
-    values come from `values`. `zone` is the workspace's. Raises RenderError with its `field`.
+    `static`: the fields with one value for every recipient. `personal`: the names of the other fields; `values` fills
+    them. `zone` is the workspace's. Raises RenderError with its `field`.
     """
 
     def __init__(self, message: Message, personal: Iterable[str], zone: tzinfo) -> None:

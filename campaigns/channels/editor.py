@@ -3,7 +3,6 @@ is not enough."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -69,8 +68,7 @@ class ContentForm(forms.Form):
     @property
     def is_open(self) -> bool:
         """Whether the folded part holds something to look at."""
-        filled: Mapping[str, Any] = self.initial
-        return any(self.errors.get(name) or filled.get(name) not in (None, "", False) for name in self.folded)
+        return any(self.errors.get(name) or self.initial.get(name) not in (None, "", False) for name in self.folded)
 
     @property
     def plain_inputs(self) -> list[tuple[Any, Any]]:

@@ -38,8 +38,8 @@ class Finding:
 def lint(campaign: Campaign, now: datetime) -> list[Finding]:
     """All findings, errors first, notes last."""
     contents = list(campaign.contents.all())
-    whom = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
-    findings = [*_channel(campaign), *_schedule(campaign, now), *whom]
+    recipients = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
+    findings = [*_channel(campaign), *_schedule(campaign, now), *recipients]
     if not contents:
         findings.append(Finding(True, "title", "The message is empty: write a title and a text."))
     findings += lint_message(campaign, contents)

@@ -37,7 +37,7 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
     retries: int
     contact: Mapping[str, Any]  # external_id, language, country, time_zone, attributes
     duplicates: int = 0  # how often it may have got the message already
-    platform: str = ""  # of Endpoint.Platform; "": the app did not say
+    platform: str = ""  # of Channel.platforms; "": the app did not say
 
 
 class _Compiled:

@@ -62,8 +62,8 @@ def learn(connection: Connection, news: News, now: datetime) -> None:
 
 
 def settle(now: datetime) -> None:
-    """Move shards that wait for a platform: open those of a released platform, let one message through if a probe is
-    due, give up those that have waited for HELD_MOST. Call with every workspace visible."""
+    """Move shards that wait for a platform: open a shard of a released platform, let one message through if a probe is
+    due, give up a shard that waited for HELD_MOST. Call with every workspace visible."""
     waiting = Shard.objects.filter(state=Shard.State.HELD, run__state=Run.State.RUNNING)
     shards = list(waiting.select_related("run", "run__workspace").order_by("-pk"))
     if not shards:

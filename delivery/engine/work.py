@@ -19,10 +19,7 @@ from delivery.engine import heartbeat, pace, reach, record, statements
 from delivery.engine.compose import Composer, Recipient
 from delivery.engine.dispatch import Group
 from delivery.engine.leases import NOTHING, Lease, Window
-from delivery.engine.outcomes import (
-    LONG_AGO,
-    OutcomeReader,
-)
+from delivery.engine.outcomes import LONG_AGO, OutcomeReader
 from delivery.engine.record import Result
 from delivery.engine.statements import stamp
 from delivery.engine.supply import Supply

@@ -5,6 +5,7 @@ its answers mean and how it wants to be treated; all book-keeping is the engine'
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -144,7 +145,7 @@ class Account(Protocol):
 A = TypeVar("A", bound=Account)
 
 
-class Provider(Generic[A]):
+class Provider(ABC, Generic[A]):
     """The base of every provider; an instance per key stands in delivery.providers.registry."""
 
     key: ClassVar[str]
@@ -167,24 +168,25 @@ class Provider(Generic[A]):
     """Words of its own for causes of the circuit breaker (delivery.engine.breaker.CAUSES)."""
     credentials_form: ClassVar[type[CredentialsForm]]
 
+    @abstractmethod
     def read(self, credentials: str) -> A:
         """Raises ValueError with a sentence for the owner, which names the field and the remedy."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, account: A) -> CheckResult:
         """Ask the provider whether it takes the credentials. May take 20 seconds; never raises."""
-        raise NotImplementedError
 
     def check_message(self, account: A, message: Message, broadcast: tuple[str, str] | None) -> CheckResult:
         """Let the provider look at a filled message, if it can, and send nothing. May take 20 seconds; never raises."""
         return CheckResult(False, "This provider cannot look at a message without sending it.")
 
+    @abstractmethod
     def open(self, account: A) -> Sender:
-        raise NotImplementedError
+        """A sender of its own for each call."""
 
+    @abstractmethod
     def request(self, content: Compiled, kind: str) -> Request:
         """The request of a content for this kind of address or broadcast."""
-        raise NotImplementedError
 
     def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
         """Whose account it is: (label, value) pairs for people."""
@@ -206,6 +208,12 @@ class Missing(Provider[Any]):
 
     def check(self, account: Any) -> CheckResult:
         raise AssertionError("no account was read")
+
+    def open(self, account: Any) -> Sender:
+        raise AssertionError("no account was read")
+
+    def request(self, content: Compiled, kind: str) -> Request:
+        raise AssertionError("nothing is sent")
 
 
 class SandboxSilent(Exception):
@@ -243,10 +251,10 @@ class LogPage:
 class Sandbox(Provider[A]):
     """A provider's sandbox: the same protocol, and it makes its own accounts."""
 
+    @abstractmethod
     def create_account(self, name: str) -> str:
         """New credentials. Raises ProviderUnreachable with a sentence."""
-        raise NotImplementedError
 
+    @abstractmethod
     def received(self, account: A, *, after: int | None, limit: int) -> LogPage:
         """What devices got after a place in the log; without one, about the newest `limit`. Raises SandboxSilent."""
-        raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Parts of the campaign form: to which topic it goes, and how it is sent."""
+"""Parts of the campaign form: the topic that it goes to, and how it is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BROADCASTS = {one.key: one for one in topics.BROADCASTS}
 
 
 class TargetOptions(forms.Form):
-    """Where a message goes that FCM spreads by itself."""
+    """Where a broadcast goes."""
 
     topic = text_field("Topic", topics.TOPIC_LIMIT, "news", "The name that your app subscribes its devices to.")
     condition = text_field("Condition", 500, "'news' in topics && ('pune' in topics || 'mumbai' in topics)",
