@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import tenants.models
+import tenants.validators
 import tenants.secrets
 from django.conf import settings
 from django.db import migrations, models
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100)),
                 ('slug', models.SlugField(max_length=60, unique=True)),
                 ('plan', models.CharField(choices=[('free', 'Free plan'), ('pro', 'Pro plan'), ('enterprise', 'Enterprise plan')], default='free', max_length=16)),
-                ('time_zone', models.CharField(default='UTC', max_length=64, validators=[tenants.models.validate_time_zone])),
+                ('time_zone', models.CharField(default='UTC', max_length=64, validators=[tenants.validators.validate_time_zone])),
                 ('default_language', models.CharField(default='en', max_length=35)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

@@ -1,0 +1,152 @@
+"""Campaigns: to whom, when, how fast; what they say, and what they said at each moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from campaigns.channels import registry
+from campaigns.content.written import Written
+from campaigns.models.templates import Template, Tone
+from campaigns.schedule.timing import Timed
+from tenants import connections, roles
+from tenants.models import Connection
+from tenants.scope import TenantModel
+
+
+class AmbiguityPolicy(models.TextChoices):
+    """What happens to messages of which nobody knows whether the provider got them."""
+
+    HOLD = "hold", "Hold until a person decides"
+    RESEND = "resend", "Send again, flagged as a possible duplicate"
+
+
+PEOPLE = "people"
+
+
+def target_kinds() -> list[tuple[str, str]]:
+    return [(PEOPLE, "People"), *registry.broadcasts()]
+
+
+def is_broadcast(target_kind: str) -> bool:
+    return target_kind != PEOPLE
+
+
+class Targeted(TenantModel):
+    """What goes on one channel to the people that a rule matches, or as a broadcast to subscribers."""
+
+    channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
+    # A rule tree of campaigns.audience.segments; {} is everyone.
+    audience_rule = models.JSONField(default=dict, blank=True)
+    target_kind = models.CharField("send to", max_length=16, choices=target_kinds, default=PEOPLE)
+    target = models.CharField("broadcast to", max_length=500, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_broadcast(self) -> bool:
+        return is_broadcast(self.target_kind)
+
+    def connection_in_use(self) -> Connection | None:
+        """What its messages would go through now."""
+        channel = registry.CHANNELS.get(self.channel)
+        return connections.in_use(self.workspace_id, channel.service) if channel else None
+
+
+class Campaign(Targeted, Timed):
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        IN_REVIEW = "in_review", "In review"
+        APPROVED = "approved", "Approved"
+        SCHEDULED = "scheduled", "Scheduled"
+        RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
+        COMPLETED = "completed", "Completed"
+        CANCELLED = "cancelled", "Cancelled"
+        FAILED = "failed", "Failed"
+
+    name = models.CharField(max_length=100)
+    description = models.TextField(max_length=2000, blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
+    tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
+    # How late a send may start; later it is missed, and a person is asked.
+    start_within_mins = models.PositiveIntegerField("start at most this late (minutes)", default=60)
+    # When an occurrence ends whatever is left; None: never.
+    expires_after_mins = models.PositiveIntegerField("stop sending after (minutes)", null=True, blank=True)
+    per_second = models.PositiveIntegerField("messages per second", null=True, blank=True)
+    avoid_quarter_hours = models.BooleanField("avoid the quarter hours", default=False)
+    ambiguity_policy = models.CharField(
+        "after a crash", max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD
+    )
+    template = models.ForeignKey(Template, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    capabilities = {**roles.CONTENT, "send": roles.SEND}
+
+    class Meta:
+        # The campaign list, newest first, all or by status.
+        indexes = [
+            models.Index(fields=["workspace", "-id"], name="campaign_newest_first"),
+            models.Index(fields=["workspace", "status", "-id"], name="campaign_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_editable(self) -> bool:
+        return self.status in (self.Status.DRAFT, self.Status.COMPLETED, self.Status.CANCELLED, self.Status.FAILED)
+
+
+class Content(Written, TenantModel):
+    """The message of a campaign in one language and A/B variant; its channel is the campaign's."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="contents")
+    variant = models.CharField(max_length=1, default="A")
+    tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
+
+    capabilities = roles.CONTENT
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["campaign", "language", "variant"], name="content_once_per_language_and_variant"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.language}, {self.variant})"
+
+    def snapshot(self) -> dict[str, Any]:
+        """The flat message, as channels compile it and revisions keep it."""
+        return {**self.fields, "language": self.language, "variant": self.variant}
+
+
+class Revision(TenantModel):
+    """The contents of a campaign as they were at one moment. Never changed: a run points at what it sends."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    contents = models.JSONField()
+    digest = models.CharField(max_length=64)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    capabilities = roles.READ_ONLY
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["campaign", "number"], name="revision_number")]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
