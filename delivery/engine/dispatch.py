@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from delivery.engine import statements
 from delivery.engine.compose import Composer, NotComposable, Recipient
 from delivery.engine.record import Result, plain
 from delivery.models import Message, Reach
+from delivery.providers.base import Manners
 from tenants.scope import every_workspace
 
 Group = list[tuple[Recipient, bytes]]
@@ -54,6 +55,21 @@ def compose(
         except NotComposable as stopped:
             skipped.append(Result(row[0], stopped.reason, error_code=plain(stopped.code, 64)))
     return group, skipped, []
+
+
+def batches(group: Group, manners: Manners) -> Iterator[Group]:
+    """Cut a group into batches that the provider takes, in order."""
+    most = manners.batch or len(group)
+    batch: Group = []
+    size = 0
+    for one in group:
+        size += len(one[1])
+        if batch and (len(batch) == most or size > (manners.batch_bytes or size)):
+            yield batch
+            batch, size = [], len(one[1])
+        batch.append(one)
+    if batch:
+        yield batch
 
 
 class _IsAsked(Func):

@@ -17,7 +17,7 @@ from campaigns.models import Run
 from delivery.connections import drop_sender, sender_for
 from delivery.engine import heartbeat, pace, reach, record, statements
 from delivery.engine.compose import Composer, Recipient
-from delivery.engine.dispatch import Group
+from delivery.engine.dispatch import Group, batches
 from delivery.engine.leases import NOTHING, Lease, Window
 from delivery.engine.outcomes import LONG_AGO, OutcomeReader
 from delivery.engine.record import Result
@@ -156,15 +156,18 @@ class ShardWorker:
     def send(self, group: Group) -> None:
         """Hand a group to the provider. The window must lie over it."""
         self.flying.update((recipient.message_id, recipient) for recipient, _ in group)
+        sent = 0
         try:
-            self.sender.send([(recipient.message_id, body) for recipient, body in group])
+            for batch in batches(group, self.provider.manners):
+                self.sender.send([(recipient.message_id, body) for recipient, body in batch])
+                sent += len(batch)
         except CredentialsRefused as error:
-            self._give_back(group, timezone.now(), "CREDENTIALS_REFUSED")
+            self._give_back(group[sent:], timezone.now(), "CREDENTIALS_REFUSED")
             self.pause(str(error))
         except ProviderUnreachable:
             now = timezone.now()
             until = now + self.provider.manners.unreachable_wait
-            self._give_back(group, until, "UNREACHABLE")
+            self._give_back(group[sent:], until, "UNREACHABLE")
             self.demands.ask_for_break(until)
             self.is_stopped = True
 

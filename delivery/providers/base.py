@@ -117,6 +117,10 @@ class Manners:
     """The break of a provider that answers with errors of its own."""
     unreachable_wait: timedelta
     """Before a provider that could not be reached at all is asked again."""
+    batch: int | None = None
+    """The most messages that one `Sender.send` gets; None: any number."""
+    batch_bytes: int | None = None
+    """The most bytes that their bodies have together; a longer single one goes alone."""
 
 
 class CredentialsForm(forms.Form):
