@@ -163,7 +163,7 @@ def _report(run: Run, connection: Connection, story: Story, now: datetime) -> No
     for batch in _batches(sorted(seen)):
         events = [
             {
-                "message_id": sandbox_devices.event_id(ref, kind),
+                "event_id": sandbox_devices.event_id(ref, kind),
                 "type": kind,
                 "ref": ref,
                 "occurred_at": at.isoformat(),

@@ -99,7 +99,7 @@ _DOCUMENTED = {
 @router.post("/events", response={202: None}, summary="Post events", openapi_extra=_DOCUMENTED, tags=["Events"])
 @_for_browsers
 def post_events(request: HttpRequest) -> HttpResponse:
-    """One event, or a batch of at most 500. Answered 202 once they are stored durably; a repeated `message_id` counts
+    """One event, or a batch of at most 500. Answered 202 once they are stored durably; a repeated `event_id` counts
     once. One bad event never sinks a batch."""
     key = keys.authenticate(request.headers.get("Authorization", ""), keys.EVENTS_WRITE)
     wait_secs = _limiter.hit(str(key.id), settings.EVENTS_PER_MINUTE)

@@ -2,7 +2,7 @@
 
 A claim takes batches in order by a conditional update; the work on them is one transaction that ends by deleting
 them. Killed anywhere, the transaction is undone and the batches are found again when their lease has passed. Should
-two workers ever hold the same batch, the message ids make the second pass count nothing.
+two workers ever hold the same batch, the event ids make the second pass count nothing.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
     """All of it in one transaction: events, firsts, roll-ups, effects, and the batches' end."""
     incoming = _read(workspace, batches)
     inserted = store.insert_events([_row(workspace, found) for found in incoming.values()])
-    fresh = [found for message_id, found in incoming.items() if message_id in inserted]
+    fresh = [found for event_id, found in incoming.items() if event_id in inserted]
     _count(workspace, fresh)
     _hear(workspace, [found for found in fresh if found.event.type in WORDS])
     _mark_seen(fresh)
@@ -145,22 +145,22 @@ def _digest(workspace: Workspace, batches: Sequence[InboxBatch]) -> None:
 
 
 def _read(workspace: Workspace, batches: Sequence[InboxBatch]) -> dict[str, _Incoming]:
-    """{message id: its first event}."""
+    """{event id: its first event}."""
     first: dict[str, tuple[intake.AcceptedEvent, datetime]] = {}
     for batch in batches:
         for event in intake.read_stored(batch):
-            first.setdefault(event.message_id, (event, batch.received_at))
+            first.setdefault(event.event_id, (event, batch.received_at))
     abouts = effects.resolve(workspace, [event for event, _ in first.values()])
     return {
-        message_id: _Incoming(event, received_at, about)
-        for (message_id, (event, received_at)), about in zip(first.items(), abouts, strict=True)
+        event_id: _Incoming(event, received_at, about)
+        for (event_id, (event, received_at)), about in zip(first.items(), abouts, strict=True)
     }
 
 
 def _row(workspace: Workspace, found: _Incoming) -> EventRow:
     event, about = found.event, found.about
     return EventRow(
-        workspace.pk, event.message_id, event.type, event.name, about.campaign_id, about.run_id, about.notification_id,
+        workspace.pk, event.event_id, event.type, event.name, about.campaign_id, about.run_id, about.notification_id,
         about.contact_id, event.external_user_id, event.occurred_at, found.received_at,
         _encoder.encode(event.metadata).decode(),
     )  # fmt: skip

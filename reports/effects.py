@@ -28,7 +28,7 @@ SIGNS_OF_LIFE = frozenset({EventType.DELIVERED, EventType.OPENED, EventType.CLIC
 class Posted(Protocol):
     """What counts of an accepted event here."""
 
-    message_id: str
+    event_id: str
     type: str
     ref: str
     external_user_id: str
@@ -126,7 +126,7 @@ def words_of(said: Sequence[tuple[Posted, About, datetime]]) -> list[Word]:
             channel=event.channel or channels.get(about.campaign_id or 0, registry.DEFAULT),
             is_yes=event.type == EventType.SUBSCRIBED,
             source="event",
-            proof=f"event {event.message_id}",
+            proof=f"event {event.event_id}",
             at=_said_at(event, about, received_at),
             contact_id=about.person_id,
             external_id=event.external_user_id,

@@ -45,7 +45,7 @@ Channels = Literal["", "app_push", "web_push", "sms", "email", "whatsapp", "all"
 class PostedEvent(Struct, forbid_unknown_fields=True):
     """One event as an SDK sends it."""
 
-    message_id: Annotated[
+    event_id: Annotated[
         str, Meta(description="The SDK's own id of this event, 1 to 100 characters. A repeated id counts once.")
     ]
     type: Type
@@ -101,7 +101,7 @@ class Receipt(Struct):
 class AcceptedEvent(Struct, array_like=True):
     """An event that passed, as it lies in an InboxBatch: every field bounded, its time by our clock."""
 
-    message_id: str
+    event_id: str
     type: str
     name: str
     ref: str
@@ -184,9 +184,9 @@ WHY_IGNORED = {
     "no_proof": "Consent changes only with a ref of a message, or with external_user_id and a proof: a live secret "
     "key, or identity_hash with a live write key.",
     "older_word": "The person said something newer about this channel. If the device's clock is wrong, send sent_at "
-    "with the batch, or leave occurred_at out, and send the event again with a new message_id.",
+    "with the batch, or leave occurred_at out, and send the event again with a new event_id.",
     "waiting_full": "No contact has this external_user_id, and the workspace keeps no more consent of unknown people. "
-    "Register a device of the person, then send the event with a new message_id.",
+    "Register a device of the person, then send the event with a new event_id.",
 }
 
 
@@ -333,7 +333,7 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
         raise OutOfBounds("bad_text", f"The event is not valid JSON: {error}."[:300]) from error
     except RecursionError as error:
         raise OutOfBounds("nested_too_deeply", "The event is nested too deeply to be read; flatten it.") from error
-    check_line(check_text(event.message_id, "message_id", 100, least=1), "message_id")
+    check_line(check_text(event.event_id, "event_id", 100, least=1), "event_id")
     check_line(check_text(event.name, "name", 200), "name")
     check_text(event.ref, "ref", 200)
     external_user_id = check_id(event.external_user_id, "external_user_id", 200)
@@ -348,7 +348,7 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
     # The id as it is kept: a signature of another spelling of it may have been made for somebody else.
     is_vouched = voucher.speaks_for(external_user_id, event.identity_hash)
     accepted = AcceptedEvent(
-        event.message_id,
+        event.event_id,
         event.type,
         event.name,
         event.ref,

@@ -84,7 +84,7 @@ class Event(TenantModel):
     """
 
     workspace = _workspace_without_index()
-    client_id = models.CharField(max_length=100)  # the messageId that the SDK gave the event
+    event_id = models.CharField(max_length=100)  # given by its sender
     type = models.CharField(max_length=16, choices=EventType.choices)
     name = models.CharField(max_length=200, blank=True)
     campaign_id = models.BigIntegerField(null=True)
@@ -99,12 +99,12 @@ class Event(TenantModel):
     capabilities = {"view": roles.VIEW}
 
     class Meta:
-        # A repeated message id counts once.
-        constraints = [models.UniqueConstraint(fields=["workspace", "client_id"], name="event_once")]
+        # A repeated event id counts once.
+        constraints = [models.UniqueConstraint(fields=["workspace", "event_id"], name="event_once")]
         indexes = [models.Index(fields=["workspace", "-id"], name="event_newest_first")]
 
     def __str__(self) -> str:
-        return f"{self.type} {hide_references(self.client_id)}"
+        return f"{self.type} {hide_references(self.event_id)}"
 
 
 class Engagement(TenantModel):

@@ -29,7 +29,7 @@ def report(connection: Connection, *, after: int | None, now: datetime) -> LogPa
     page = sandbox_log.received(connection, after=after, limit=intake.BATCH_LIMIT_EVENTS)
     batch = [
         {
-            "message_id": event_id(message.ref, "delivered"),
+            "event_id": event_id(message.ref, "delivered"),
             "type": "delivered",
             "ref": message.ref,
             "occurred_at": datetime.fromtimestamp(message.at, UTC).isoformat(),

@@ -18,7 +18,7 @@ from campaigns.models import Contact, Endpoint
 _PARAMETERS = 20_000
 
 _EVENT_FIELDS = (
-    "workspace_id", "client_id", "type", "name", "campaign_id", "run_id", "notification_id", "contact_id",
+    "workspace_id", "event_id", "type", "name", "campaign_id", "run_id", "notification_id", "contact_id",
     "external_user_id", "occurred_at", "received_at", "metadata",
 )  # fmt: skip
 
@@ -27,7 +27,7 @@ class EventRow(NamedTuple):
     """A row of reports_event, in the order of its columns; `metadata` is JSON text."""
 
     workspace_id: int
-    client_id: str
+    event_id: str
     type: str
     name: str
     campaign_id: int | None
@@ -58,12 +58,12 @@ class RollupKey(NamedTuple):
 
 
 def insert_events(rows: Sequence[EventRow]) -> set[str]:
-    """Insert those whose message id the workspace has not seen; returns their ids."""
+    """Insert those whose event id the workspace has not seen; returns their ids."""
     sql = (
         f"INSERT INTO reports_event ({', '.join(_EVENT_FIELDS)}) VALUES {{rows}} "  # noqa: S608 - constant names
-        "ON CONFLICT (workspace_id, client_id) DO NOTHING RETURNING client_id"
+        "ON CONFLICT (workspace_id, event_id) DO NOTHING RETURNING event_id"
     )
-    in_order = sorted(rows, key=lambda row: row.client_id)
+    in_order = sorted(rows, key=lambda row: row.event_id)
     return {row[0] for row in _execute(sql, in_order)}
 
 

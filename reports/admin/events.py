@@ -38,7 +38,7 @@ class EventAdmin(ReadOnlyAdmin):
     """Made for millions of rows: no count(*), no filter whose choices are read from the table, no joins but two keyed
     look-ups for the rows shown."""
 
-    list_display = ["type_label", "who", "campaign_link", "happened_cell", "message_id"]
+    list_display = ["type_label", "who", "campaign_link", "happened_cell", "shown_id"]
     list_filter = [("type", ChoicesDropdownFilter)]
     list_fullwidth = True
     list_per_page = 50
@@ -50,7 +50,7 @@ class EventAdmin(ReadOnlyAdmin):
     empty_text = (
         "Apps report deliveries, opens and clicks here. Make a write key under API keys and give it to your app."
     )
-    fields = [("event_type", "event_name"), ("happened", "received"), ("who", "campaign_link"), "message_id", "details"]
+    fields = [("event_type", "event_name"), ("happened", "received"), ("who", "campaign_link"), "shown_id", "details"]
     readonly_fields = [
         "event_type",
         "event_name",
@@ -58,7 +58,7 @@ class EventAdmin(ReadOnlyAdmin):
         "received",
         "who",
         "campaign_link",
-        "message_id",
+        "shown_id",
         "details",
     ]
 
@@ -107,9 +107,9 @@ class EventAdmin(ReadOnlyAdmin):
     def received(self, event: Event) -> str:
         return self._local(event, event.received_at)
 
-    @admin.display(description="Message id")
-    def message_id(self, event: Any) -> str:
-        return _visible(event, event.client_id)
+    @admin.display(description="Event id")
+    def shown_id(self, event: Any) -> str:
+        return _visible(event, event.event_id)
 
     @admin.display(description="Event")
     def event_type(self, event: Event) -> str:

@@ -95,7 +95,7 @@ def test_a_viewer_s_wall_tells_messages_apart_by_an_id_that_is_worth_nothing_els
     watched = [[one["id"] for one in mine.get(cast.url(RECEIVED)).json()["messages"]] for _ in range(2)]
     assert watched[0] == watched[1], "a second look finds the same notifications"
     assert not set(watched[0]) & {one["id"] for one in again}, "another session knows them by other ids"
-    assert ask(wall_key(cast), client, {"message_id": "a", "type": "opened", "ref": ids[0]}).status_code == 422
+    assert ask(wall_key(cast), client, {"event_id": "a", "type": "opened", "ref": ids[0]}).status_code == 422
 
 
 def test_the_wall_follows_the_log_from_where_it_was(cast, send):
@@ -209,7 +209,7 @@ def test_unreadable_credentials_are_a_sentence(cast, connected):
 
 # --- the write key and the events ------------------------------------------------------------------------
 def ask(key, client, *events):
-    body = {"batch": list(events) or [{"message_id": "a", "type": "custom"}]}
+    body = {"batch": list(events) or [{"event_id": "a", "type": "custom"}]}
     headers = {"Authorization": f"Bearer {key}"}
     return client.post("/api/v1/events", body, content_type="application/json", headers=headers)
 
@@ -293,7 +293,7 @@ def test_a_tap_posts_what_an_sdk_posts_and_counts_once(cast, send, client):
     ref = received(cast, "owner").json()["messages"][0]["ref"]
     key = cast.client("owner").post(cast.url(KEY)).json()["key"]
     events = [
-        {"message_id": f"{ref}:{kind}", "type": kind, "ref": ref, "occurred_at": timezone.now().isoformat(),
+        {"event_id": f"{ref}:{kind}", "type": kind, "ref": ref, "occurred_at": timezone.now().isoformat(),
          "metadata": {"platform": "android", "source": "phone wall"}}
         for kind in ("delivered", "opened")
     ]  # fmt: skip

@@ -100,7 +100,7 @@ def _invitation(workspace: Workspace, made: Rows, mark: str) -> Invitation:
 def _event(workspace: Workspace, made: Rows, mark: str) -> Event:
     now = timezone.now()
     return Event.objects.create(
-        workspace=workspace, client_id=f"event-1{mark}", type="opened", occurred_at=now, received_at=now,
+        workspace=workspace, event_id=f"event-1{mark}", type="opened", occurred_at=now, received_at=now,
         campaign_id=made[Campaign].pk, run_id=made[Run].pk, contact_id=made[Contact].pk,
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ def one_megabyte(settings):
 def flood(sdk, number: int):
     """About 200 KB of events."""
     events = [
-        {"message_id": f"{number}-{one}", "type": "custom", "metadata": {str(part): "x" * 8_000 for part in range(3)}}
+        {"event_id": f"{number}-{one}", "type": "custom", "metadata": {str(part): "x" * 8_000 for part in range(3)}}
         for one in range(8)
     ]
     return sdk.post(*events)
@@ -71,9 +71,9 @@ def test_several_processes_store_no_more_than_the_allowance(cast):
 
 
 def test_the_counter_is_a_row_that_few_requests_touch(sdk, django_assert_max_num_queries):
-    sdk.post({"message_id": "first", "type": "opened"})
+    sdk.post({"event_id": "first", "type": "opened"})
     with django_assert_max_num_queries(3):
-        sdk.post({"message_id": "second", "type": "opened"})
+        sdk.post({"event_id": "second", "type": "opened"})
     with every_workspace():
         assert StoredBytes.objects.get().bytes > 0
 

@@ -35,8 +35,8 @@ def server(cast) -> Sdk:
     return make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[keys.EVENTS_WRITE])
 
 
-def says(message_id: str, kind: str, **fields: object) -> dict[str, object]:
-    return {"message_id": message_id, "type": kind, **fields}
+def says(event_id: str, kind: str, **fields: object) -> dict[str, object]:
+    return {"event_id": event_id, "type": kind, **fields}
 
 
 def ago(**units: int) -> str:
@@ -60,7 +60,7 @@ def test_who_unsubscribed_comes_back_by_the_reference_of_a_message(sdk, sent):
     sdk.post_and_digest(says("2", "subscribed", ref=sent.ref()))
     row = Consent.objects.get()
     assert (row.status, row.source, row.proof) == ("opted_in", "event", "event 2")
-    assert row.at == Event.objects.get(client_id="2").occurred_at
+    assert row.at == Event.objects.get(event_id="2").occurred_at
 
 
 def test_an_older_yes_that_arrives_later_brings_nobody_back(sdk, sent):

@@ -29,7 +29,7 @@ def busy(cast, sdk):
     for days in (0, 1, 3, 5, 16, 20, 40):
         sent = make_sent(cast.workspace, 4, name=f"Sale {days}", started_at=now - timedelta(days=days, minutes=30),
                          tally={"accepted": 1200 + days, "endpoint_gone": 30})  # fmt: skip
-        events = [{"message_id": f"{days}-{i}", "type": kind, "ref": sent.ref(i)}
+        events = [{"event_id": f"{days}-{i}", "type": kind, "ref": sent.ref(i)}
                   for i, kind in enumerate(("delivered", "opened", "clicked", "delivered"))]  # fmt: skip
         sdk.post_and_digest(*events)
     make_sent(cast.workspace, 0, name="Tomorrow's sale", state=Run.State.PLANNED, started_at=now + timedelta(days=1))
@@ -185,7 +185,7 @@ def test_the_campaign_page_carries_the_report(busy):
 def test_the_run_page_carries_the_funnel_and_its_figures_move_with_events(busy, sdk):
     sent = make_sent(busy.workspace)
     assert b'data-figure="opened"' in get(busy, "viewer", f"campaigns/run/{sent.run.pk}/change/").content
-    sdk.post_and_digest({"message_id": "tap", "type": "opened", "ref": sent.ref()})
+    sdk.post_and_digest({"event_id": "tap", "type": "opened", "ref": sent.ref()})
     figures = get(busy, "viewer", f"reports/event/run/{sent.run.pk}/figures/").json()
     assert figures == {
         "audience": 3, "accepted": 3, "delivered": 0, "opened": 1, "clicked": 0, "converted": 0, "failed": 0,
@@ -216,8 +216,8 @@ def test_figures_of_another_workspace_do_not_exist(cast, path):
 
 def test_messages_know_what_devices_reported_about_them(cast, sdk):
     sent = make_sent(cast.workspace)
-    sdk.post_and_digest({"message_id": "1", "type": "opened", "ref": sent.ref()},
-                        {"message_id": "2", "type": "delivered", "ref": sent.ref()})  # fmt: skip
+    sdk.post_and_digest({"event_id": "1", "type": "opened", "ref": sent.ref()},
+                        {"event_id": "2", "type": "delivered", "ref": sent.ref()})  # fmt: skip
     with scope(cast.workspace):
         states = panels.message_states([message.pk for message in sent.messages])
     assert states == {sent.messages[0].pk: ["Delivered", "Opened"]}
@@ -251,5 +251,5 @@ def test_events_can_be_filtered_by_type_and_read_but_never_changed(busy):
 
 
 def test_events_of_another_workspace_are_not_listed(busy, other_sdk):
-    other_sdk.post_and_digest({"message_id": "theirs", "type": "opened"})
+    other_sdk.post_and_digest({"event_id": "theirs", "type": "opened"})
     assert b"theirs" not in get(busy, "owner", "reports/event/").content

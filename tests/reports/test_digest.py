@@ -1,4 +1,4 @@
-"""Events become numbers: each message id once, each recipient once, exactly, whatever happens on the way."""
+"""Events become numbers: each event id once, each recipient once, exactly, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def sent(cast):
     return make_sent(cast.workspace)
 
 
-def event(message_id: str, kind: str = "opened", **fields: object) -> dict[str, object]:
-    return {"message_id": message_id, "type": kind, **fields}
+def event(event_id: str, kind: str = "opened", **fields: object) -> dict[str, object]:
+    return {"event_id": event_id, "type": kind, **fields}
 
 
 def totals(workspace) -> dict[str, tuple[int, int]]:
@@ -78,7 +78,7 @@ def now_digest() -> int:
 # --- once ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_id_counts_once_in_one_request_and_across_requests(cast, sdk, sent):
+def test_an_event_id_counts_once_in_one_request_and_across_requests(cast, sdk, sent):
     answer = sdk.post_and_digest(event("a", ref=sent.ref()), event("a", ref=sent.ref()), event("b", ref=sent.ref(1)))
     assert answer.json()["accepted"] == 3
     sdk.post_and_digest(event("a", ref=sent.ref()), event("a", "clicked", ref=sent.ref()))
@@ -90,7 +90,7 @@ def test_a_message_id_counts_once_in_one_request_and_across_requests(cast, sdk, 
     assert verify_rollups(cast.workspace) == []
 
 
-def test_the_same_message_id_in_another_workspace_is_another_event(cast, sdk, other_sdk):
+def test_the_same_event_id_in_another_workspace_is_another_event(cast, sdk, other_sdk):
     sdk.post(event("a"))
     other_sdk.post(event("a"))
     now_digest()
@@ -142,7 +142,7 @@ def test_an_event_without_reference_finds_its_contact_by_the_name_the_sender_use
     sdk.post_and_digest(
         event("a", "custom", name="bought", external_user_id="user-1"), event("b", external_user_id="?")
     )
-    assert dict(Event.objects.values_list("client_id", "contact_id")) == {"a": sent.contacts[1].pk, "b": None}
+    assert dict(Event.objects.values_list("event_id", "contact_id")) == {"a": sent.contacts[1].pk, "b": None}
 
 
 # --- when ---------------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_a_wrong_clock_is_corrected_by_the_time_of_sending(sdk):
         sent_at="1970-01-01T01:00:00Z",
     )  # fmt: skip
     now_digest()
-    at = dict(Event.objects.values_list("client_id", "occurred_at"))
+    at = dict(Event.objects.values_list("event_id", "occurred_at"))
     assert abs(at["a"] - (before - timedelta(hours=1))) < timedelta(seconds=10)
     assert abs(at["b"] - before) < timedelta(seconds=10)
 
@@ -244,7 +244,7 @@ def test_a_damaged_batch_is_tried_five_times_then_set_aside_and_stops_no_other(c
     put(cast.workspace, event("a"))
     put(cast.workspace, event("b"))
     assert now_digest() == 2
-    assert set(Event.objects.values_list("client_id", flat=True)) == {"a", "b"}
+    assert set(Event.objects.values_list("event_id", flat=True)) == {"a", "b"}
     for tries in range(2, 6):
         InboxBatch.objects.update(not_before=timezone.now())
         put(cast.workspace, event(f"c{tries}"))
@@ -369,7 +369,7 @@ def test_verify_finds_a_first_that_is_missing_and_a_rollup_without_events(cast, 
 
 
 ACTION = st.tuples(
-    st.integers(0, 12),  # message id: few, so that many repeat
+    st.integers(0, 12),  # event id: few, so that many repeat
     st.sampled_from(EventType.values),
     st.sampled_from([0, 1, 2, None]),  # which message, or none
     st.integers(0, 5000),  # minutes ago
@@ -405,6 +405,6 @@ def test_rollups_are_exact_after_any_interleaving_of_batches_repeats_and_digests
 def test_an_event_finds_its_person_whatever_the_spelling_of_the_id(cast, sdk, written):
     with scope(cast.workspace):
         person = Contact.objects.create(workspace=cast.workspace, external_id="asha")
-    sdk.post_and_digest({"message_id": "m1", "type": "opened", "external_user_id": written})
+    sdk.post_and_digest({"event_id": "m1", "type": "opened", "external_user_id": written})
     with scope(cast.workspace):
         assert Event.objects.get().contact_id == person.pk

@@ -28,7 +28,7 @@ from tenants.scope import every_workspace, scope
 from tests.reports.conftest import make_sdk
 from tests.reports.made import make_sent
 
-OPENED = {"message_id": "m-1", "type": "opened"}
+OPENED = {"event_id": "m-1", "type": "opened"}
 
 
 def stored() -> list[intake.AcceptedEvent]:
@@ -37,15 +37,15 @@ def stored() -> list[intake.AcceptedEvent]:
 
 
 def test_a_batch_is_stored_and_answered_with_the_number_of_events(sdk):
-    answer = sdk.post(OPENED, {"message_id": "m-2", "type": "custom", "name": "order_placed", "metadata": {"total": 3}})
+    answer = sdk.post(OPENED, {"event_id": "m-2", "type": "custom", "name": "order_placed", "metadata": {"total": 3}})
     assert answer.status_code == 202
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (2, [])
-    assert [(event.message_id, event.metadata) for event in stored()] == [("m-1", {}), ("m-2", {"total": 3})]
+    assert [(event.event_id, event.metadata) for event in stored()] == [("m-1", {}), ("m-2", {"total": 3})]
 
 
 def test_a_single_event_may_come_without_a_batch_around_it(sdk):
     assert sdk.post_raw(json.dumps(OPENED)).status_code == 202
-    assert [event.message_id for event in stored()] == ["m-1"]
+    assert [event.event_id for event in stored()] == ["m-1"]
 
 
 def test_the_answer_names_every_event_that_will_change_nothing_and_why(cast, sdk):
@@ -67,7 +67,7 @@ def test_the_answer_names_every_event_that_will_change_nothing_and_why(cast, sdk
         ("unsubscribed", {"ref": sent.ref()}, ""),
         ("custom", {"name": "order_placed"}, ""),
     ]
-    answer = sdk.post(*({"message_id": f"{n}", "type": kind, **more} for n, (kind, more, _) in enumerate(cases)))
+    answer = sdk.post(*({"event_id": f"{n}", "type": kind, **more} for n, (kind, more, _) in enumerate(cases)))
     assert answer.json()["accepted"] == len(cases)
     ignored = {one["index"]: one["code"] for one in answer.json()["ignored"]}
     assert ignored == {n: code for n, (_, _, code) in enumerate(cases) if code}
@@ -84,13 +84,13 @@ def test_a_test_key_reports_only_on_messages_of_the_sandbox(cast):
             )
             Run.objects.filter(pk=run.pk).update(connection=account)
     answer = testing.post(
-        {"message_id": "a", "type": "opened", "ref": sandboxed.ref()},
-        {"message_id": "b", "type": "opened", "ref": live.ref()},
-        {"message_id": "c", "type": "custom", "name": "order_placed"},
+        {"event_id": "a", "type": "opened", "ref": sandboxed.ref()},
+        {"event_id": "b", "type": "opened", "ref": live.ref()},
+        {"event_id": "c", "type": "custom", "name": "order_placed"},
     )
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
     assert [(one["index"], one["code"]) for one in answer.json()["rejected"]] == [(1, "test_key"), (2, "test_key")]
-    assert [event.message_id for event in stored()] == ["a"]
+    assert [event.event_id for event in stored()] == ["a"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -217,7 +217,7 @@ def test_a_flood_of_invented_keys_neither_grows_memory_nor_pushes_real_keys_out(
 
 
 def test_500_events_pass_and_501_do_not(sdk):
-    events = [{"message_id": f"m-{i}", "type": "opened"} for i in range(501)]
+    events = [{"event_id": f"m-{i}", "type": "opened"} for i in range(501)]
     assert sdk.post(*events[:500]).json()["accepted"] == 500
     answer = sdk.post(*events)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_events")
@@ -255,7 +255,7 @@ def test_a_chunked_body_within_the_cap_is_read():
 
 
 def test_an_event_over_32_kb_is_rejected_and_its_neighbours_are_not(sdk):
-    answer = sdk.post({**OPENED, "metadata": {"a": ["x" * 8000] * 5}}, {**OPENED, "message_id": "m-2"})
+    answer = sdk.post({**OPENED, "metadata": {"a": ["x" * 8000] * 5}}, {**OPENED, "event_id": "m-2"})
     assert answer.status_code == 202
     assert answer.json()["accepted"] == 1
     assert answer.json()["rejected"][0]["code"] == "event_too_large"
@@ -295,8 +295,8 @@ def test_a_compressed_body_is_answered_415(sdk):
 
 @pytest.mark.parametrize(
     "body", ["[]", "3", '{"batch": {}}', '{"batch": []}', '{"batch": [{}], "x": 1}', "{}",
-             '{"batch": [{"message_id":"m","type":"opened"}], "sent_at": "yesterday"}',
-             '{"batch": [{"message_id":"m","type":"opened"}], "sent_at": "2026-11-21T09:00:00"}'],
+             '{"batch": [{"event_id":"m","type":"opened"}], "sent_at": "yesterday"}',
+             '{"batch": [{"event_id":"m","type":"opened"}], "sent_at": "2026-11-21T09:00:00"}'],
 )  # fmt: skip
 def test_a_body_of_another_shape_is_answered_422_with_a_sentence(sdk, body):
     answer = sdk.post_raw(body)
@@ -306,32 +306,32 @@ def test_a_body_of_another_shape_is_answered_422_with_a_sentence(sdk, body):
 
 
 HOSTILE = {
-    "NUL": ('{"message_id":"a\\u0000b","type":"opened"}', "bad_text"),
-    "NUL in a key": ('{"message_id":"m","type":"opened","metadata":{"a\\u0000":1}}', "bad_text"),
-    "lone surrogate": ('{"message_id":"a\\ud800","type":"opened"}', "bad_text"),
-    "lone low surrogate": ('{"message_id":"a","type":"opened","metadata":{"x":"\\udc00"}}', "bad_text"),
+    "NUL": ('{"event_id":"a\\u0000b","type":"opened"}', "bad_text"),
+    "NUL in a key": ('{"event_id":"m","type":"opened","metadata":{"a\\u0000":1}}', "bad_text"),
+    "lone surrogate": ('{"event_id":"a\\ud800","type":"opened"}', "bad_text"),
+    "lone low surrogate": ('{"event_id":"a","type":"opened","metadata":{"x":"\\udc00"}}', "bad_text"),
     "integer beyond 64 bits": (
-        '{"message_id":"m","type":"opened","metadata":{"n":9223372036854775808}}', "number_out_of_range"),
+        '{"event_id":"m","type":"opened","metadata":{"n":9223372036854775808}}', "number_out_of_range"),
     "integer of 5,000 digits": (
-        '{"message_id":"m","type":"opened","metadata":{"n":' + "9" * 5000 + "}}", "invalid"),
-    "infinite number": ('{"message_id":"m","type":"opened","metadata":{"n":1e999}}', "invalid"),
-    "year 0": ('{"message_id":"m","type":"opened","occurred_at":"0000-01-01T00:00:00Z"}', "invalid"),
-    "year 1": ('{"message_id":"m","type":"opened","occurred_at":"0001-01-01T00:00:00Z"}', "time_out_of_range"),
-    "no time zone": ('{"message_id":"m","type":"opened","occurred_at":"2026-11-01T00:00:00"}', "time_zone_missing"),
-    "time as a number": ('{"message_id":"m","type":"opened","occurred_at":1700000000}', "invalid"),
-    "huge text": ('{"message_id":"m","type":"opened","metadata":{"t":"' + "x" * 9000 + '"}}', "text_too_long"),
-    "huge id": ('{"message_id":"' + "m" * 101 + '","type":"opened"}', "text_too_long"),
-    "huge name": ('{"message_id":"m","type":"custom","name":"' + "n" * 201 + '"}', "text_too_long"),
-    "huge reference": ('{"message_id":"m","type":"opened","ref":"' + "1" * 201 + '"}', "text_too_long"),
-    "huge user id": ('{"message_id":"m","type":"opened","external_user_id":"' + "u" * 201 + '"}', "text_too_long"),
-    "empty id": ('{"message_id":"","type":"opened"}', "text_missing"),
+        '{"event_id":"m","type":"opened","metadata":{"n":' + "9" * 5000 + "}}", "invalid"),
+    "infinite number": ('{"event_id":"m","type":"opened","metadata":{"n":1e999}}', "invalid"),
+    "year 0": ('{"event_id":"m","type":"opened","occurred_at":"0000-01-01T00:00:00Z"}', "invalid"),
+    "year 1": ('{"event_id":"m","type":"opened","occurred_at":"0001-01-01T00:00:00Z"}', "time_out_of_range"),
+    "no time zone": ('{"event_id":"m","type":"opened","occurred_at":"2026-11-01T00:00:00"}', "time_zone_missing"),
+    "time as a number": ('{"event_id":"m","type":"opened","occurred_at":1700000000}', "invalid"),
+    "huge text": ('{"event_id":"m","type":"opened","metadata":{"t":"' + "x" * 9000 + '"}}', "text_too_long"),
+    "huge id": ('{"event_id":"' + "m" * 101 + '","type":"opened"}', "text_too_long"),
+    "huge name": ('{"event_id":"m","type":"custom","name":"' + "n" * 201 + '"}', "text_too_long"),
+    "huge reference": ('{"event_id":"m","type":"opened","ref":"' + "1" * 201 + '"}', "text_too_long"),
+    "huge user id": ('{"event_id":"m","type":"opened","external_user_id":"' + "u" * 201 + '"}', "text_too_long"),
+    "empty id": ('{"event_id":"","type":"opened"}', "text_missing"),
     "no id": ('{"type":"opened"}', "invalid"),
-    "unknown type": ('{"message_id":"m","type":"exploded"}', "invalid"),
-    "unknown field": ('{"message_id":"m","type":"opened","messageId":"m"}', "invalid"),
+    "unknown type": ('{"event_id":"m","type":"exploded"}', "invalid"),
+    "unknown field": ('{"event_id":"m","type":"opened","eventId":"m"}', "invalid"),
     "nine levels": (
-        '{"message_id":"m","type":"opened","metadata":' + '{"a":' * 9 + "1" + "}" * 9 + "}", "nested_too_deeply"),
+        '{"event_id":"m","type":"opened","metadata":' + '{"a":' * 9 + "1" + "}" * 9 + "}", "nested_too_deeply"),
     "800 levels": (
-        '{"message_id":"m","type":"opened","metadata":' + '{"a":' * 800 + "1" + "}" * 800 + "}", "nested_too_deeply"),
+        '{"event_id":"m","type":"opened","metadata":' + '{"a":' * 800 + "1" + "}" * 800 + "}", "nested_too_deeply"),
     "a list": ("[]", "invalid"),
     "null": ("null", "invalid"),
 }  # fmt: skip
@@ -354,7 +354,7 @@ def test_eight_levels_are_kept(sdk):
 
 
 def test_a_batch_of_nothing_but_bad_events_is_answered_422(sdk):
-    answer = sdk.post({"type": "opened"}, {"message_id": "", "type": "opened"})
+    answer = sdk.post({"type": "opened"}, {"event_id": "", "type": "opened"})
     assert answer.status_code == 422
     assert answer.json()["code"] == "no_event_acceptable"
     assert [item["index"] for item in answer.json()["rejected"]] == [0, 1]
@@ -377,7 +377,7 @@ def test_the_description_of_the_api_shows_the_body_and_the_keys(client):
     operation = described["paths"]["/api/v1/events"]["post"]
     batch, event = operation["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
     assert batch["properties"]["batch"]["maxItems"] == 500
-    assert set(event["required"]) == {"message_id", "type"}
+    assert set(event["required"]) == {"event_id", "type"}
     assert "$ref" not in json.dumps(operation)
     assert set(operation["responses"]) == {"202", "400", "401", "413", "415", "422", "429", "503"}
     assert described["components"]["securitySchemes"]["WriteKey"]["scheme"] == "bearer"
@@ -394,7 +394,7 @@ VALUE = st.recursive(
 EVENT = st.fixed_dictionaries(
     {},
     optional={
-        "message_id": TEXT | VALUE,
+        "event_id": TEXT | VALUE,
         "type": st.sampled_from(["opened", "delivered", "custom", "?"]) | VALUE,
         "name": TEXT | VALUE,
         "ref": TEXT | VALUE,
@@ -425,9 +425,9 @@ def test_no_body_causes_a_500_or_an_undigestible_row(sdk, body):
     assert stored() == []
 
 
-@pytest.mark.parametrize("field", ["message_id", "name", "external_user_id"])
+@pytest.mark.parametrize("field", ["event_id", "name", "external_user_id"])
 def test_a_control_character_is_refused_by_its_name(sdk, field):
-    event = {"message_id": "m1", "type": "custom", "name": "n", field: "a\x1bb"}
+    event = {"event_id": "m1", "type": "custom", "name": "n", field: "a\x1bb"}
     (refused,) = sdk.post(event).json()["rejected"]
     assert field in refused["detail"]
     assert "U+001B ESCAPE" in refused["detail"]

@@ -55,7 +55,7 @@ class World:
 
     def event(self, number: int) -> dict[str, Any]:
         kind, ref, proof, person = COMBINATIONS[number]
-        event: dict[str, Any] = {"message_id": f"e{number}", "type": kind}
+        event: dict[str, Any] = {"event_id": f"e{number}", "type": kind}
         if ref == "unknown":
             event["ref"] = "<data.pp_ref of the push>"
         elif ref == "gone":
@@ -115,7 +115,7 @@ class Changes:
         ]
         firsts = set(Engagement.objects.values_list("notification_id", "type"))
         seen = set(Contact.objects.exclude(last_seen_at=None).values_list("external_id", flat=True))
-        events = dict(Event.objects.values_list("client_id", "notification_id"))
+        events = dict(Event.objects.values_list("event_id", "notification_id"))
         people = {name: [one.external_id for one in sent.contacts] for name, sent in world.sends.items()}
         changes = cls({int(proof.removeprefix("event e")) for proof in proofs}, set(), set(), set())
         for number, (kind, ref, _, person) in enumerate(COMBINATIONS):
@@ -178,7 +178,7 @@ def codes(answer) -> list[tuple[int, str, str]]:
 
 
 def word(number: int, kind: str = "unsubscribed", **fields: Any) -> dict[str, Any]:
-    return {"message_id": f"m{number}", "type": kind, **fields}
+    return {"event_id": f"m{number}", "type": kind, **fields}
 
 
 def test_a_wrong_identity_hash_is_told_from_a_missing_one(cast, sdk, secret):
@@ -296,6 +296,6 @@ def test_events_that_cannot_be_looked_up_are_not_stored_as_the_answer_says(cast,
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(effects, "without_effect", broken)
-    answer = sdk.post({"message_id": "m", "type": "opened", "ref": sent.ref(0)})
+    answer = sdk.post({"event_id": "m", "type": "opened", "ref": sent.ref(0)})
     assert (answer.status_code, answer.json()["code"]) == (503, "not_stored")
     assert not InboxBatch.objects.exists()

@@ -38,7 +38,7 @@ def secret(cast) -> str:
 
 
 def word(kind: str = "unsubscribed", **fields: object) -> dict[str, object]:
-    return {"message_id": f"{kind} {sorted(fields.items())}"[:100], "type": kind, **fields}
+    return {"event_id": f"{kind} {sorted(fields.items())}"[:100], "type": kind, **fields}
 
 
 def through(sent, provider: str):

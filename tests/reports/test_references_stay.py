@@ -18,7 +18,7 @@ def test_the_events_page_shows_ids_that_hold_a_reference_to_people_who_may_send(
     sent = make_sent(cast.workspace)
     ref = sent.ref()
     sdk.post_and_digest(
-        {"message_id": f"{ref}:opened", "type": "opened", "ref": ref, "metadata": {"push": ref, "all": [ref]}}
+        {"event_id": f"{ref}:opened", "type": "opened", "ref": ref, "metadata": {"push": ref, "all": [ref]}}
     )
     with scope(cast.workspace):
         event = Event.objects.get()
@@ -33,7 +33,7 @@ def test_the_events_page_shows_ids_that_hold_a_reference_to_people_who_may_send(
 def test_the_proof_of_a_consent_names_its_event_without_the_reference(cast, sdk, role):
     sent = make_sent(cast.workspace)
     ref = sent.ref()
-    sdk.post_and_digest({"message_id": f"{ref}:unsubscribed", "type": "unsubscribed", "ref": ref})
+    sdk.post_and_digest({"event_id": f"{ref}:unsubscribed", "type": "unsubscribed", "ref": ref})
     with scope(cast.workspace):
         contact = Contact.objects.get(pk=sent.contacts[0].pk)
     page = cast.client(role).get(cast.url(f"campaigns/contact/{contact.pk}/change/"))
@@ -44,10 +44,10 @@ def test_the_proof_of_a_consent_names_its_event_without_the_reference(cast, sdk,
 def test_references_on_phones_outlive_a_new_secret_key_for_as_long_as_the_old_one_is_known(cast, sdk, settings):
     ref, old = make_sent(cast.workspace).ref(), settings.SECRET_KEY
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key " * 6, [old]
-    assert sdk.post({"message_id": "1", "type": "opened", "ref": ref}).json()["ignored"] == []
+    assert sdk.post({"event_id": "1", "type": "opened", "ref": ref}).json()["ignored"] == []
     assert hide_references(ref) == "(ref)"
     settings.SECRET_KEY_FALLBACKS = []
-    (ignored,) = sdk.post({"message_id": "2", "type": "opened", "ref": ref}).json()["ignored"]
+    (ignored,) = sdk.post({"event_id": "2", "type": "opened", "ref": ref}).json()["ignored"]
     assert ignored["code"] == "ref_unknown"
 
 

@@ -57,9 +57,9 @@ def figures(cast, run) -> dict:
     return cast.client("viewer").get(cast.url(f"reports/event/run/{run.pk}/figures/")).json()
 
 
-def test_the_report_changes_and_a_repeated_message_id_counts_once(cast, sent, post):
+def test_the_report_changes_and_a_repeated_event_id_counts_once(cast, sent, post):
     run, references = sent
-    opened = [{"message_id": f"o-{i}", "type": "opened", "ref": ref} for i, ref in enumerate(references[:4])]
+    opened = [{"event_id": f"o-{i}", "type": "opened", "ref": ref} for i, ref in enumerate(references[:4])]
     answer = post(*opened, opened[0])
     assert answer.status_code == 202
     with every_workspace():
@@ -74,14 +74,14 @@ def test_the_report_changes_and_a_repeated_message_id_counts_once(cast, sent, po
 def test_a_forged_reference_moves_nobodys_figures(cast, sent, post):
     run, references = sent
     forged = references[0][:-2] + ("AA" if references[0][-2:] != "AA" else "BB")
-    assert post({"message_id": "x", "type": "opened", "ref": forged}).status_code == 202
+    assert post({"event_id": "x", "type": "opened", "ref": forged}).status_code == 202
     tasks.digest()
     assert figures(cast, run)["opened"] == 0
 
 
 def test_who_unsubscribes_on_the_phone_is_out_of_the_next_audience(cast, sent, post):
     _, references = sent
-    post({"message_id": "u", "type": "unsubscribed", "ref": references[0]})
+    post({"event_id": "u", "type": "unsubscribed", "ref": references[0]})
     tasks.digest()
     with scope(cast.workspace):
         first = Contact.objects.order_by("pk").first()
@@ -100,5 +100,5 @@ def test_malformed_bodies_get_a_problem_and_never_a_500(client, write_key, body)
 
 
 def test_an_unknown_key_gets_a_problem(post):
-    answer = post({"message_id": "x", "type": "opened"}, key="pp_live_nobody")
+    answer = post({"event_id": "x", "type": "opened"}, key="pp_live_nobody")
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

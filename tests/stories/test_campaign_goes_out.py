@@ -78,7 +78,7 @@ def test_write_review_send_watch_and_see_it_opened(cast, connected, sandbox):
 
     key = _write_key(cast)
     taps = [
-        {"message_id": f"tap-{item['seq']}", "type": "opened", "ref": item["message"]["data"]["pp_ref"]}
+        {"event_id": f"tap-{item['seq']}", "type": "opened", "ref": item["message"]["data"]["pp_ref"]}
         for item in received[:10]
     ]
     for _ in range(2):  # the phone retries: it still counts once

@@ -42,7 +42,7 @@ def test_the_list_of_templates(cast, workspace):
 
 
 def test_the_list_of_events(cast, workspace):
-    Event.objects.create(workspace=workspace, type="opened", client_id="e1", occurred_at=AT, received_at=AT)
+    Event.objects.create(workspace=workspace, type="opened", event_id="e1", occurred_at=AT, received_at=AT)
     page = text(cast.client("admin").get(cast.url("reports/event/")))
     assert f">{SHOWN}</time>" in page
     assert "20 Nov 2025, 02:00:05 IST" in page

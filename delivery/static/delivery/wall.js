@@ -25,7 +25,7 @@ class Sdk {
   add(type, ref, platform, detail = "") {
     const metadata = { platform, source: "phone wall", ...(detail && { action: detail }) };
     const id = [ref, type, detail].filter(Boolean).join(":").slice(0, 100);
-    this.queue.push({ message_id: id, type, ref, occurred_at: new Date().toISOString(), metadata });
+    this.queue.push({ event_id: id, type, ref, occurred_at: new Date().toISOString(), metadata });
   }
 
   async flush() {

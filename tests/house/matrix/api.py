@@ -48,8 +48,8 @@ class Operation:
 def _event(world: World, rows: Rows) -> dict[str, Any]:
     workspace = rows[Workspace]
     ref = sign_reference(workspace.pk, rows[Campaign].pk, rows[Run].pk, rows[Message].pk)
-    by_id = {"message_id": "m2", "type": "unsubscribed", "external_user_id": "asha"}
-    return {"batch": [{"message_id": "m1", "type": "opened", "ref": ref}, by_id]}
+    by_id = {"event_id": "m2", "type": "unsubscribed", "external_user_id": "asha"}
+    return {"batch": [{"event_id": "m1", "type": "opened", "ref": ref}, by_id]}
 
 
 def _device(world: World, rows: Rows) -> dict[str, Any]:

@@ -79,4 +79,4 @@ def _words(world: World, rows: Rows, tenant: str, proof: str) -> list[dict[str, 
         said = {"ref": sign_reference(*numbers)}
     if "another name" in proof:
         said["external_user_id"] = "somebody else"
-    return [{"message_id": kind, "type": kind, **said} for kind in ("opened", "unsubscribed")]
+    return [{"event_id": kind, "type": kind, **said} for kind in ("opened", "unsubscribed")]
