@@ -160,7 +160,7 @@ def _read(workspace: Workspace, batches: Sequence[InboxBatch]) -> dict[str, _Inc
 def _row(workspace: Workspace, found: _Incoming) -> EventRow:
     event, about = found.event, found.about
     return EventRow(
-        workspace.pk, event.event_id, event.type, event.name, about.campaign_id, about.run_id, about.notification_id,
+        workspace.pk, event.event_id, event.type, event.name, about.campaign_id, about.run_id, about.message_id,
         about.contact_id, event.external_user_id, event.occurred_at, found.received_at,
         _encoder.encode(event.metadata).decode(),
     )  # fmt: skip
@@ -174,11 +174,11 @@ def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
     for found in fresh:
         kind, at, about = found.event.type, found.event.occurred_at, found.about
         events[RollupKey(workspace.pk, quarter_of(at), about.campaign_id or 0, about.run_id or 0, kind)] += 1
-        if about.notification_id is None or about.campaign_id is None or about.run_id is None:
+        if about.message_id is None or about.campaign_id is None or about.run_id is None:
             continue
-        key = (about.notification_id, kind)
+        key = (about.message_id, kind)
         if key not in firsts or at < firsts[key].first_at:
-            firsts[key] = EngagementRow(workspace.pk, about.campaign_id, about.run_id, about.notification_id, kind, at)
+            firsts[key] = EngagementRow(workspace.pk, about.campaign_id, about.run_id, about.message_id, kind, at)
     for key in store.insert_engagements(list(firsts.values())):
         row = firsts[key]
         people[RollupKey(workspace.pk, quarter_of(row.first_at), row.campaign_id, row.run_id, row.type)] += 1

@@ -44,7 +44,7 @@ class About:
     fault: str = ""  # why its reference names no message of the workspace
     campaign_id: int | None = None
     run_id: int | None = None
-    notification_id: int | None = None
+    message_id: int | None = None
     contact_id: int | None = None  # the person it is about, as its sender says
     endpoint_id: int | None = None  # the address that the message of its reference went to
     person_id: int | None = None  # the same person, if proven and not deleted: only then it changes consent and profile
@@ -72,20 +72,20 @@ def resolve(workspace: Workspace, events: Sequence[Posted]) -> list[About]:
     server vouches for it: a public key can be read out of every app.
     """
     found = [_read(event.ref, workspace) for event in events]
-    messages = {about.notification_id for about in found if about.notification_id is not None}
+    messages = {about.message_id for about in found if about.message_id is not None}
     owners: dict[int, tuple[int | None, int | None, datetime | None, str | None]] = {}
     if messages:
         rows = Message.objects.filter(pk__in=messages, workspace=workspace)
         columns = rows.values_list("pk", "contact_id", "endpoint_id", "attempted_at", "contact__external_id")
         owners = {pk: (contact, endpoint, sent_at, name) for pk, contact, endpoint, sent_at, name in columns}
     for about in found:
-        if about.notification_id is None:
+        if about.message_id is None:
             continue
-        if about.notification_id not in owners:  # its run was deleted: the figures of nothing must not move
+        if about.message_id not in owners:  # its run was deleted: the figures of nothing must not move
             about.fault = "ref_gone"
-            about.campaign_id = about.run_id = about.notification_id = None
+            about.campaign_id = about.run_id = about.message_id = None
             continue
-        about.contact_id, about.endpoint_id, about.attempted_at, name = owners[about.notification_id]
+        about.contact_id, about.endpoint_id, about.attempted_at, name = owners[about.message_id]
         about.is_deleted = about.contact_id is not None and name is None
         about.person_id = None if about.is_deleted else about.contact_id
     _resolve_names(workspace, [pair for pair in zip(events, found, strict=True) if pair[1].contact_id is None])
@@ -100,7 +100,7 @@ def _read(ref: str, workspace: Workspace) -> About:
         return About(fault="ref_unknown")
     if numbers[0] != workspace.pk:
         return About(fault="ref_foreign")
-    return About(campaign_id=numbers[1], run_id=numbers[2], notification_id=numbers[3])
+    return About(campaign_id=numbers[1], run_id=numbers[2], message_id=numbers[3])
 
 
 def _resolve_names(workspace: Workspace, pairs: Sequence[tuple[Posted, About]]) -> None:
@@ -179,7 +179,7 @@ def _speaks(event: Posted) -> bool:
 
 
 def _verdict(event: Posted, about: About, is_wrong_hash: bool, unheard: str) -> Verdict | None:
-    is_counted = about.notification_id is not None
+    is_counted = about.message_id is not None
     is_heard = about.person_id is not None
     wrong_hash = "identity_hash_wrong" if is_wrong_hash else ""
     if event.type in WORDS:

@@ -79,7 +79,7 @@ class StoredBytes(TenantModel):
 class Event(TenantModel):
     """One thing that happened to a message or on a device.
 
-    Campaign, run, notification and contact are plain numbers: an event stays what it was when those rows go, and the
+    Campaign, run, message and contact are plain numbers: an event stays what it was when those rows go, and the
     digest writes thousands a second.
     """
 
@@ -89,7 +89,7 @@ class Event(TenantModel):
     name = models.CharField(max_length=200, blank=True)
     campaign_id = models.BigIntegerField(null=True)
     run_id = models.BigIntegerField(null=True)
-    notification_id = models.BigIntegerField(null=True)
+    message_id = models.BigIntegerField(null=True)
     contact_id = models.BigIntegerField(null=True)
     external_user_id = models.CharField(max_length=200, blank=True)
     occurred_at = models.DateTimeField()
@@ -113,7 +113,7 @@ class Engagement(TenantModel):
     workspace = _workspace_without_index()
     campaign_id = models.BigIntegerField()
     run_id = models.BigIntegerField()
-    notification_id = models.BigIntegerField()
+    message_id = models.BigIntegerField()
     type = models.CharField(max_length=16, choices=EventType.choices)
     first_at = models.DateTimeField()
 
@@ -121,12 +121,10 @@ class Engagement(TenantModel):
 
     class Meta:
         # Each recipient counts once per type; the workspace leads, so that one workspace can never meet another's.
-        constraints = [
-            models.UniqueConstraint(fields=["workspace", "notification_id", "type"], name="engagement_first")
-        ]
+        constraints = [models.UniqueConstraint(fields=["workspace", "message_id", "type"], name="engagement_first")]
 
     def __str__(self) -> str:
-        return f"{self.type} {self.notification_id}"
+        return f"{self.type} {self.message_id}"
 
 
 class Rollup(TenantModel):

@@ -62,7 +62,7 @@ def message_states(message_ids: Sequence[int]) -> dict[int, list[str]]:
     """{message: ["Delivered", "Opened"]}: what was reported about these messages, in the order of a funnel."""
     order = list(EventType.values)
     found: dict[int, list[str]] = {}
-    rows = Engagement.objects.filter(notification_id__in=message_ids).values_list("notification_id", "type")
+    rows = Engagement.objects.filter(message_id__in=message_ids).values_list("message_id", "type")
     for message_id, kind in sorted(rows, key=lambda row: order.index(row[1])):
         found.setdefault(message_id, []).append(str(EventType(kind).label))
     return found

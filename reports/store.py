@@ -18,7 +18,7 @@ from campaigns.models import Contact, Endpoint
 _PARAMETERS = 20_000
 
 _EVENT_FIELDS = (
-    "workspace_id", "event_id", "type", "name", "campaign_id", "run_id", "notification_id", "contact_id",
+    "workspace_id", "event_id", "type", "name", "campaign_id", "run_id", "message_id", "contact_id",
     "external_user_id", "occurred_at", "received_at", "metadata",
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ class EventRow(NamedTuple):
     name: str
     campaign_id: int | None
     run_id: int | None
-    notification_id: int | None
+    message_id: int | None
     contact_id: int | None
     external_user_id: str
     occurred_at: datetime
@@ -44,7 +44,7 @@ class EngagementRow(NamedTuple):
     workspace_id: int
     campaign_id: int
     run_id: int
-    notification_id: int
+    message_id: int
     type: str
     first_at: datetime
 
@@ -68,12 +68,12 @@ def insert_events(rows: Sequence[EventRow]) -> set[str]:
 
 
 def insert_engagements(rows: Sequence[EngagementRow]) -> set[tuple[int, str]]:
-    """Insert the firsts among them; returns their (notification, type)."""
+    """Insert the firsts among them; returns their (message id, type)."""
     sql = (
-        "INSERT INTO reports_engagement (workspace_id, campaign_id, run_id, notification_id, type, first_at) "
-        "VALUES {rows} ON CONFLICT (workspace_id, notification_id, type) DO NOTHING RETURNING notification_id, type"
+        "INSERT INTO reports_engagement (workspace_id, campaign_id, run_id, message_id, type, first_at) "
+        "VALUES {rows} ON CONFLICT (workspace_id, message_id, type) DO NOTHING RETURNING message_id, type"
     )
-    in_order = sorted(rows, key=lambda row: (row.notification_id, row.type))
+    in_order = sorted(rows, key=lambda row: (row.message_id, row.type))
     return {(row[0], row[1]) for row in _execute(sql, in_order)}
 
 

@@ -33,11 +33,11 @@ _ROLLUPS = """
     HAVING SUM(events) <> SUM(rolled_events) OR SUM(people) <> SUM(rolled_people)
     ORDER BY 1, 2, 3, 4"""
 _FIRSTS = """
-    SELECT notification_id, type, SUM(counted) FROM (
-        SELECT DISTINCT notification_id, type, 1 AS counted FROM reports_event
-        WHERE workspace_id = %s AND notification_id IS NOT NULL
+    SELECT message_id, type, SUM(counted) FROM (
+        SELECT DISTINCT message_id, type, 1 AS counted FROM reports_event
+        WHERE workspace_id = %s AND message_id IS NOT NULL
         UNION ALL
-        SELECT notification_id, type, -1 FROM reports_engagement WHERE workspace_id = %s
+        SELECT message_id, type, -1 FROM reports_engagement WHERE workspace_id = %s
     ) AS sides
     GROUP BY 1, 2 HAVING SUM(counted) <> 0 ORDER BY 1, 2"""
 
@@ -71,6 +71,6 @@ def verify_rollups(workspace: Workspace) -> list[Difference]:
             if people != rolled_people:
                 differences.append(Difference(f"people {what}", int(people), int(rolled_people)))
         cursor.execute(_FIRSTS, [workspace.pk] * 2)
-        for notification, kind, off in cursor.fetchall():
-            differences.append(Difference(f"first {kind} of message {notification}", int(off > 0), int(off < 0)))
+        for message_id, kind, off in cursor.fetchall():
+            differences.append(Difference(f"first {kind} of message {message_id}", int(off > 0), int(off < 0)))
     return differences

@@ -123,7 +123,7 @@ def test_a_reference_names_campaign_run_message_and_contact(cast, sdk, sent):
     sdk.post_and_digest(event("a", ref=sent.ref(2)))
     found = Event.objects.get()
     assert (found.campaign_id, found.run_id) == (sent.campaign.pk, sent.run.pk)
-    assert (found.notification_id, found.contact_id) == (sent.messages[2].pk, sent.contacts[2].pk)
+    assert (found.message_id, found.contact_id) == (sent.messages[2].pk, sent.contacts[2].pk)
 
 
 @pytest.mark.parametrize("forge", ["other workspace", "changed", "rubbish"])

@@ -113,9 +113,9 @@ class Changes:
             *Consent.objects.values_list("proof", flat=True),
             *WaitingConsent.objects.values_list("proof", flat=True),
         ]
-        firsts = set(Engagement.objects.values_list("notification_id", "type"))
+        firsts = set(Engagement.objects.values_list("message_id", "type"))
         seen = set(Contact.objects.exclude(last_seen_at=None).values_list("external_id", flat=True))
-        events = dict(Event.objects.values_list("event_id", "notification_id"))
+        events = dict(Event.objects.values_list("event_id", "message_id"))
         people = {name: [one.external_id for one in sent.contacts] for name, sent in world.sends.items()}
         changes = cls({int(proof.removeprefix("event e")) for proof in proofs}, set(), set(), set())
         for number, (kind, ref, _, person) in enumerate(COMBINATIONS):

@@ -46,7 +46,7 @@ def rows_everywhere(workspace: Workspace) -> None:
         Drill.objects.create(workspace=workspace, run=run, worker="here:1", asked_at=now)
         InboxBatch.objects.create(workspace=workspace, received_at=now, not_before=now, count=1, events=b"[]")
         numbers = {"workspace": workspace, "campaign_id": run.campaign_id, "run_id": run.pk, "type": "opened"}
-        Engagement.objects.create(**numbers, notification_id=1, first_at=now)
+        Engagement.objects.create(**numbers, message_id=1, first_at=now)
         Rollup.objects.create(**numbers, quarter=now)
         StoredBytes.objects.create(workspace=workspace, day=now.date(), bytes=1)
         Reach.objects.create(workspace=workspace, connection=made[Connection], platform="ios")

@@ -188,7 +188,7 @@ def _(world, patch):
 def _(world, patch):
     def about(ref: str) -> effects.About:
         _, campaign, run, message = read_reference(ref, 4) or (0, None, None, None)
-        return effects.About(campaign_id=campaign, run_id=run, notification_id=message)
+        return effects.About(campaign_id=campaign, run_id=run, message_id=message)
 
     patch.setattr(effects, "resolve", lambda workspace, events: [about(event.ref) for event in events])
 

@@ -148,7 +148,7 @@ def _rows(workspace: Workspace, mark: str) -> Rows:
         Run.objects.filter(pk=run.pk).update(tally={"accepted": count}, audience_size=count)
         about = {"campaign_id": campaign.pk, "run_id": run.pk, "type": "opened"}
         Rollup.objects.create(workspace=workspace, quarter=now, events=count, people=count, **about)
-        Engagement.objects.create(workspace=workspace, notification_id=message.pk, first_at=now, **about)
+        Engagement.objects.create(workspace=workspace, message_id=message.pk, first_at=now, **about)
     return rows
 
 
