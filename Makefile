@@ -49,9 +49,13 @@ benchmarks: $(VENV)/.test ## Compare the pipeline and the lists with the usual w
 	$(BIN)/python -m tests.benchmarks.sending
 	$(BIN)/python -m tests.benchmarks.lists
 
-requirements: $(VENV)/.dev ## Pin the dependency sets again from requirements/*.in
-	for set in app test dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-		--python-version 3.11 --custom-compile-command 'make requirements' requirements/$$set.in -o requirements/$$set.txt; done
+PIN = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	--custom-compile-command 'make requirements' pyproject.toml
+
+requirements: $(VENV)/.dev ## Pin the dependencies of pyproject.toml again
+	$(PIN) -o requirements/app.txt
+	$(PIN) --group test -o requirements/test.txt
+	$(PIN) --group dev -o requirements/dev.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PushPilot needs Python 3.11 or newer; set PYTHON=…")'
