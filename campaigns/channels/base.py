@@ -29,6 +29,11 @@ REFERENCE = "message_ref"
 """The slot of the signed reference that every message carries: events about the message name it."""
 
 
+def overwritten(message: Message, texts: Mapping[str, str]) -> dict[str, Any]:
+    """The message with these texts. An empty one leaves no trace, unless the field has been filled before."""
+    return {**message, **{name: text for name, text in texts.items() if text or name in message}}
+
+
 class Fault(str):
     """A sentence on a value: what is wrong with it (`text`), and what to do about it (`remedy`). Empty: nothing is."""
 
@@ -156,6 +161,9 @@ class Channel:
     content_form: ClassVar[type[ContentForm] | None] = None
     """Its part of the editor; None: one input for each field (campaigns.channels.editor.form_of)."""
 
+    empty_words: ClassVar[str] = "The message is empty: write a text."
+    """What an empty message (`is_empty`) is told, at `title_field`."""
+
     preview_template: ClassVar[str] = "preview.html"
     """Below templates/channels/; scripts and styles below static/channels/."""
     preview_scripts: ClassVar[tuple[str, ...]] = ()
@@ -184,7 +192,8 @@ class Channel:
         return value
 
     def problems(self, message: Message) -> Iterator[Problem]:
-        """What stops a message, through whichever door it came. Personalisation is judged by lint."""
+        """What stops a message, through whichever door it came, by the input that cures it; buttons and the like are
+        numbered as the message lists them. Not that it is empty, which a draft may be; lint judges personalisation."""
         for field in self.fields:
             if len(str(message.get(field.name) or "")) > field.limit_characters:
                 yield field.name, f"{field.label} can have at most {field.limit_characters:,} characters."

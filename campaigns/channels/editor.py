@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from campaigns.channels.base import Channel, Message, control_problem
+from campaigns.channels.base import Channel, Message, control_problem, overwritten
 from campaigns.channels.inputs import CountedField
 from campaigns.channels.render import RenderError, compile_text
 
@@ -48,7 +48,16 @@ class ContentForm(forms.Form):
         for name in self.channel.personal:
             if name in cleaned and name not in self.errors:
                 self._check_liquid(name, str(cleaned[name]))
+        # An input that gets an error is no part of the message any more, so all are placed before.
+        found = [(self.input_of(field), text) for field, text in self.channel.problems(self.message())]
+        for name, text in found:
+            if name in self.fields and name not in self.errors:
+                self.add_error(name, text)
         return cleaned
+
+    def input_of(self, field: str) -> str:
+        """The input that cures a problem of this field of the message."""
+        return field
 
     def _check_liquid(self, name: str, source: str) -> None:
         try:
@@ -57,10 +66,8 @@ class ContentForm(forms.Form):
             self.add_error(name, f"The personalisation cannot be read: {error}.")
 
     def message(self) -> dict[str, Any]:
-        """The message with whatever of the bound form is valid. Fields that only another channel knows are kept; an
-        empty text leaves no trace, unless the field was stored before."""
-        texts = {field.name: self._text(field.name) for field in self.channel.fields}
-        return {**self.stored, **{name: text for name, text in texts.items() if text or name in self.stored}}
+        """The message with whatever of the bound form is valid. Fields that only another channel knows are kept."""
+        return overwritten(self.stored, {field.name: self._text(field.name) for field in self.channel.fields})
 
     def _text(self, name: str) -> str:
         return str(self.cleaned_data.get(name, self.data.get(name, "")))

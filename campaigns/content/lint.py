@@ -40,8 +40,8 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
     contents = list(campaign.contents.all())
     recipients = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
     findings = [*_channel(campaign), *_schedule(campaign, now), *recipients]
-    if not contents:
-        findings.append(Finding(True, "title", "The message is empty: write a title and a text."))
+    if not contents and (channel := registry.CHANNELS.get(campaign.channel)):
+        findings.append(Finding(True, channel.title_field, channel.empty_words))
     findings += lint_message(campaign, contents)
     return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
 
@@ -143,7 +143,8 @@ def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any]]) -> list[Finding]:
     channel, message = registry.channel_of(campaign.channel), content.snapshot()
-    findings = [Finding(True, *problem) for problem in channel.problems(message)]
+    findings = [Finding(True, channel.title_field, channel.empty_words)] if channel.is_empty(message) else []
+    findings += [Finding(True, *problem) for problem in channel.problems(message)]
     findings += [Finding(False, *problem) for problem in channel.warnings(message)]
     tried: list[dict[str, str]] = [{} for _ in people]
     for field in channel.personal:

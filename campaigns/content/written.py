@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 
 from campaigns.channels import registry
+from campaigns.channels.base import overwritten
 from pushpilot.lib.languages import LanguageField
 from pushpilot.lib.spelling import name_key
 
@@ -55,5 +56,4 @@ class Written(models.Model):
         return str(self.fields.get(field) or "")
 
     def put(self, texts: dict[str, str]) -> None:
-        """Write these texts. An empty one leaves no trace, unless the field has been filled before."""
-        self.fields = {**self.fields, **{name: text for name, text in texts.items() if text or name in self.fields}}
+        self.fields = overwritten(self.fields, texts)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaigns.channels.editor import form_of
 from campaigns.channels.push import platforms, schema, topics
-from campaigns.channels.push.channel import AppPush
+from campaigns.channels.push.channel import AppPush, WebPush
 from delivery.providers.fcm import message
 
 pytestmark = pytest.mark.once
@@ -95,6 +96,31 @@ def test_a_silent_message_hides_what_would_be_shown_and_a_drawn_one_is_the_app_s
 def test_the_format_of_the_picture_is_judged_by_its_address(address, platform, says):
     texts = [text for _, text in platforms.ignored({"title": "a", "image_url": address}, [platform])]
     assert any(says in text for text in texts) if says else not texts
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wrong"),
+    [
+        ({"button_3_text": "Go", "button_3_url": "javascript:x"}, {"button_3_url"}),
+        ({"button_1_text": "Go", "button_3_url": "app://x"}, {"button_3_text"}),
+        ({"button_2_text": "{{ n }}", "button_3_text": "{{ n }}"}, {"button_2_text", "button_3_text"}),
+        ({"deep_link": "shop", "image_url": "x", "icon_url": "x", "collapse_key": "é" * 40}, {
+            "deep_link", "image_url", "icon_url", "collapse_key",
+        }),
+        ({"data_lines": "from=me"}, {"data_lines"}),
+        ({"data_lines": "\n".join(f"k{n}=1" for n in range(51))}, {"data_lines"}),
+        ({"title": "", "body": ""}, set()),
+    ],
+)  # fmt: skip
+def test_the_editor_says_what_the_channel_says_at_the_input_that_cures_it(inputs, wrong):
+    form = form_of(AppPush(), {"title": "T", **inputs}, stored={})
+    assert set(form.errors) == wrong
+
+
+def test_a_browser_opens_no_link_of_an_app():
+    texts = {"title": "T", "deep_link": "app://x", "button_2_text": "Go", "button_2_url": "app://x"}
+    assert set(form_of(WebPush(), texts, stored={}).errors) == {"deep_link", "button_2_url"}
+    assert not form_of(AppPush(), texts, stored={}).errors
 
 
 def test_the_editor_and_the_adapter_know_the_same_limits():

@@ -13,11 +13,7 @@ class Pager(Channel):
     title_field = "line"
     limit_bytes = 160
     address_limit = 16
-
-    def problems(self, message: Message) -> Iterator[Problem]:
-        yield from super().problems(message)
-        if self.is_empty(message):
-            yield "line", "The line is empty: write what the pager shows."
+    empty_words = "The line is empty: write what the pager shows."
 
     def warnings(self, message: Message) -> Iterator[Problem]:
         if str(message.get("line") or "").isupper():

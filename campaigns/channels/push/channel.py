@@ -33,6 +33,7 @@ class Push(Channel):
     }
     reason_words = REASON_WORDS
     content_form = PushForm
+    empty_words = "The message is empty: write a title and a text."
     preview_template = "push/preview.html"
     preview_scripts = ("push/phone.js",)
     preview_styles = ("push/phone.css",)
@@ -40,8 +41,6 @@ class Push(Channel):
 
     def problems(self, message: Message) -> Iterator[Problem]:
         yield from super().problems(message)
-        if self.is_empty(message):
-            yield "title", "The message is empty: write a title and a text."
         link = schema.link_problem(str(message.get("deep_link") or ""), is_web=self.is_web)
         image = schema.image_problem(str(message.get("image_url") or ""))
         yield from ((field, problem) for field, problem in (("deep_link", link), ("image_url", image)) if problem)

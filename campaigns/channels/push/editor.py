@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,7 +14,6 @@ from campaigns.channels.base import Channel, Message
 from campaigns.channels.editor import ContentForm
 from campaigns.channels.inputs import Choice, CountedField, NumberInput, select_field, switch, text_field
 from campaigns.channels.push import schema
-from campaigns.channels.push.keys import WEB_PUSH
 from pushpilot.lib.words import exact_span
 
 # What the inputs write beside the texts; other fields of a message are kept.
@@ -22,6 +22,7 @@ OPTIONS = (
     "data", "buttons",
 )  # fmt: skip
 BUTTON_NUMBERS = range(1, schema.BUTTON_LIMIT + 1)
+_BUTTON_FIELD = re.compile(r"button_(\d)_(\w+)")
 BUTTON_FIELDS = tuple(f"button_{number}_{part}" for number in BUTTON_NUMBERS for part in ("text", "url"))
 _HOUR, _DAY = 3600, 24 * 3600
 # Of no use to a message that shows nothing.
@@ -101,22 +102,11 @@ class PushForm(ContentForm):
         return {**super().shown(message), **shown}
 
     # --- cleaning -------------------------------------------------------------------------------------------
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean()
-        is_web = self.channel.key == WEB_PUSH
-        for name, problem in (
-            ("image_url", schema.image_problem(str(cleaned.get("image_url") or ""))),
-            ("deep_link", schema.link_problem(str(cleaned.get("deep_link") or ""), is_web=is_web)),
-            ("icon_url", schema.image_problem(str(cleaned.get("icon_url") or ""))),
-            ("collapse_key", schema.collapse_key_problem(str(cleaned.get("collapse_key") or ""))),
-        ):
-            if problem and name not in self.errors:
-                self.add_error(name, problem)
-        for number in BUTTON_NUMBERS:
-            button = self._button(number)
-            if button and (found := schema.button_problem(number, button, is_web=is_web)):
-                self.add_error(*found)
-        return cleaned
+    def input_of(self, field: str) -> str:
+        """A message lists the buttons that are filled in; an input keeps its number."""
+        begun = [number for number in BUTTON_NUMBERS if self._button(number)]
+        button = _BUTTON_FIELD.fullmatch(field)
+        return f"button_{begun[int(button[1]) - 1]}_{button[2]}" if button else field
 
     def clean_data_lines(self) -> dict[str, str]:
         try:
@@ -128,8 +118,7 @@ class PushForm(ContentForm):
     def message(self) -> dict[str, Any]:
         options: dict[str, Any] = {name: self.cleaned_data.get(name) for name in OPTIONS}
         options["data"] = self.cleaned_data.get("data_lines")
-        filled = (self._button(number) for number in BUTTON_NUMBERS)
-        options["buttons"] = [button for button in filled if button.get("text")]
+        options["buttons"] = [button for number in BUTTON_NUMBERS if (button := self._button(number))]
         kept = {name: value for name, value in super().message().items() if name not in OPTIONS}
         return {**kept, **{name: value for name, value in options.items() if _is_filled(value)}}
 
@@ -192,8 +181,6 @@ def build_data(lines: str) -> dict[str, str]:
         if key in data:
             raise ValueError(f"Line {number}: “{key}” is given twice.")
         data[key] = value.strip()
-    if problem := schema.data_problem(data):
-        raise ValueError(problem)
     return data
 
 
