@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
 from django.utils import timezone
 
-from campaigns.content.lint import Finding, lint
+from campaigns.content.lint import ERROR, Finding, lint
 from campaigns.models import Campaign, Revision, Run
 from pushpilot.lib import clock, wake
 from tenants import audit
@@ -54,7 +54,7 @@ def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
     locked = Campaign.objects.select_for_update().select_related("workspace").get(pk=campaign.pk)
     if not locked.is_editable:
         raise CannotPlan(f"The campaign is already {locked.get_status_display().lower()}.")
-    errors = [finding for finding in lint(locked, now) if finding.is_error]
+    errors = [finding for finding in lint(locked, now) if finding.severity == ERROR]
     if errors:
         raise CannotPlan(errors[0].text, errors)
     intended_at = _first_moment(locked, now)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 """A content as one flat mapping: its fields, `language` and `variant` (Content.snapshot)."""
-Problem = tuple[str, str]
-"""(the form field that cures it, a sentence)."""
+Remark = tuple[str, str]
+"""What is to be said about a message: (the form field that cures it, a sentence)."""
 
 REFERENCE = "message_ref"
 """The slot of the signed reference that every message carries: events about the message name it."""
@@ -191,18 +191,18 @@ class Channel:
             raise ValueError("contains a blank or an invisible character; send it as you received it.")
         return value
 
-    def problems(self, message: Message) -> Iterator[Problem]:
+    def problems(self, message: Message) -> Iterator[Remark]:
         """What stops a message, through whichever door it came, by the input that cures it; buttons and the like are
         numbered as the message lists them. Not that it is empty, which a draft may be; lint judges personalisation."""
         for field in self.fields:
             if len(str(message.get(field.name) or "")) > field.limit_characters:
                 yield field.name, f"{field.label} can have at most {field.limit_characters:,} characters."
 
-    def warnings(self, message: Message) -> Iterator[Problem]:
+    def warnings(self, message: Message) -> Iterator[Remark]:
         """What is probably not meant."""
         return iter(())
 
-    def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Problem]:
+    def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Remark]:
         """What the programs of these platforms leave out of the message; None: of all platforms."""
         return []
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from itertools import islice
 from typing import Any
 
@@ -25,14 +26,22 @@ _TITLES = {"title": "title", "body": "text", "image_url": "image's address", "de
 PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
 
 
+class Severity(IntEnum):
+    ERROR = 1
+    WARNING = 2
+    NOTE = 3  # nothing to cure: some devices leave this out
+
+
+ERROR, WARNING, NOTE = Severity
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem: `field` is the form field that cures it."""
+    """One remark on a campaign: `field` is the form field that cures it."""
 
-    is_error: bool
+    severity: Severity
     field: str
     text: str
-    is_note: bool = False  # nothing to cure: some devices leave this out
 
 
 def lint(campaign: Campaign, now: datetime) -> list[Finding]:
@@ -41,9 +50,9 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
     recipients = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
     findings = [*_channel(campaign), *_schedule(campaign, now), *recipients]
     if not contents and (channel := registry.CHANNELS.get(campaign.channel)):
-        findings.append(Finding(True, channel.title_field, channel.empty_words))
+        findings.append(Finding(ERROR, channel.title_field, channel.empty_words))
     findings += lint_message(campaign, contents)
-    return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
+    return sorted(findings, key=lambda finding: finding.severity)
 
 
 def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
@@ -55,21 +64,23 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     people = _people(campaign) if is_personal else [{}]
     findings = [finding for content in contents for finding in _content(campaign, content, people)]
     findings += [*_variants(contents), *_ignored(campaign, contents)]
-    return sorted(findings, key=lambda finding: (not finding.is_error, finding.is_note))
+    return sorted(findings, key=lambda finding: finding.severity)
 
 
 def _channel(campaign: Campaign) -> list[Finding]:
     if campaign.channel not in registry.CHANNELS:
-        return [Finding(True, "channel", f"This installation has no channel “{campaign.channel}”. Choose another one.")]
+        return [
+            Finding(ERROR, "channel", f"This installation has no channel “{campaign.channel}”. Choose another one.")
+        ]
     connection = campaign.connection_in_use()
     if connection is None:
-        return [Finding(True, "channel", "No active connection for push. Add one under Settings → Connections.")]
+        return [Finding(ERROR, "channel", "No active connection for push. Add one under Settings → Connections.")]
     if connection.check_ok is False:
         text = (
             f"The last test of the connection “{connection}” failed: {connection.check_message} "
             "Repair it and test it again under Settings → Connections."
         )
-        return [Finding(True, "channel", text)]
+        return [Finding(ERROR, "channel", text)]
     return []
 
 
@@ -77,18 +88,18 @@ def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
     if campaign.schedule_type == Campaign.Schedule.NOW:
         return []
     if campaign.scheduled_at is None:
-        return [Finding(True, "scheduled_at", "Choose the date and time of the send.")]
+        return [Finding(ERROR, "scheduled_at", "Choose the date and time of the send.")]
     if campaign.schedule_type == Campaign.Schedule.AT:
         passed = campaign.scheduled_at <= now
-        return [Finding(True, "scheduled_at", "The chosen time has passed; choose a later one.")] if passed else []
+        return [Finding(ERROR, "scheduled_at", "The chosen time has passed; choose a later one.")] if passed else []
     try:
         first_two = list(islice(campaign.dates(after=now), 2))
     except clock.RecurrenceError as error:
-        return [Finding(True, "recurrence_rule", str(error))]
+        return [Finding(ERROR, "recurrence_rule", str(error))]
     if not first_two:
-        return [Finding(True, "recurrence_rule", clock.NO_DATE)]
+        return [Finding(ERROR, "recurrence_rule", clock.NO_DATE)]
     if len(first_two) == 1:
-        return [Finding(False, "repeat", "This happens once: the repetition has no second date.")]
+        return [Finding(WARNING, "repeat", "This happens once: the repetition has no second date.")]
     return []
 
 
@@ -96,11 +107,11 @@ def _audience(campaign: Campaign) -> list[Finding]:
     try:
         expected = selection.forecast(campaign.workspace, campaign.channel, campaign.audience_rule)
     except RuleError as error:
-        return [Finding(True, "audience", str(error))]
+        return [Finding(ERROR, "audience", str(error))]
     if not expected:
-        return [Finding(True, "audience", "Nobody matches this audience.")]
+        return [Finding(ERROR, "audience", "Nobody matches this audience.")]
     if not expected.get(Reason.PENDING):
-        return [Finding(True, "audience", "Nobody in this audience can be reached on this channel.")]
+        return [Finding(ERROR, "audience", "Nobody in this audience can be reached on this channel.")]
     return []
 
 
@@ -111,15 +122,15 @@ def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
         return []  # `_channel` says so
     broadcast = channel.broadcast(campaign.target_kind)
     if broadcast is None:
-        return [Finding(True, "audience", f"{channel.label} reaches people only. Choose another audience.")]
+        return [Finding(ERROR, "audience", f"{channel.label} reaches people only. Choose another audience.")]
     findings = []
     try:
         broadcast.check(campaign.target)
     except ValueError as error:
-        findings.append(Finding(True, broadcast.key, str(error)))
+        findings.append(Finding(ERROR, broadcast.key, str(error)))
     if len({content.language for content in contents}) > 1:
         text = "A broadcast is one message for everybody: keep one language, or make a broadcast for each."
-        findings.append(Finding(True, "title", text))
+        findings.append(Finding(ERROR, "title", text))
     return findings
 
 
@@ -143,20 +154,20 @@ def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any]]) -> list[Finding]:
     channel, message = registry.channel_of(campaign.channel), content.snapshot()
-    findings = [Finding(True, channel.title_field, channel.empty_words)] if channel.is_empty(message) else []
-    findings += [Finding(True, *problem) for problem in channel.problems(message)]
-    findings += [Finding(False, *problem) for problem in channel.warnings(message)]
+    findings = [Finding(ERROR, channel.title_field, channel.empty_words)] if channel.is_empty(message) else []
+    findings += [Finding(ERROR, *remark) for remark in channel.problems(message)]
+    findings += [Finding(WARNING, *remark) for remark in channel.warnings(message)]
     tried: list[dict[str, str]] = [{} for _ in people]
     for field in channel.personal:
         source = str(message.get(field) or "")
         if campaign.is_broadcast and render.is_dynamic(source):
             text = "A broadcast is public and the same for everybody: take the personalisation out."
-            findings.append(Finding(True, field, text))
+            findings.append(Finding(ERROR, field, text))
             continue
         try:
             renderer = render.compile_text(source, campaign.workspace.zone)
         except render.RenderError as error:
-            findings.append(Finding(True, field, f"The personalisation does not parse: {error}"))
+            findings.append(Finding(ERROR, field, f"The personalisation does not parse: {error}"))
             continue
         if render.is_dynamic(source):
             findings += [*_variables(campaign, field, source), *_dates(campaign, field, source)]
@@ -179,11 +190,11 @@ def _trial(
         return []
     known, why = len(people) - 1, next(iter(failed.values()))
     if known and len(failed) == len(people):
-        return [Finding(True, field, f"The {_TITLES[field]} cannot be personalised for anybody: {why}.")]
+        return [Finding(ERROR, field, f"The {_TITLES[field]} cannot be personalised for anybody: {why}.")]
     without = "somebody of whom nothing is known"
     of_known = len(failed) - (known in failed)
     whom = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
-    return [Finding(False, field, f"The {_TITLES[field]} cannot be personalised for {whom}: {why}.")]
+    return [Finding(WARNING, field, f"The {_TITLES[field]} cannot be personalised for {whom}: {why}.")]
 
 
 def _variants(contents: list[Content]) -> list[Finding]:
@@ -195,7 +206,7 @@ def _variants(contents: list[Content]) -> list[Finding]:
                 f"Variant {content.variant} in {content.language} cannot be sent: a campaign sends one variant in each "
                 "language. Put its text into a campaign of its own."
             )
-            findings.append(Finding(True, "title", text))
+            findings.append(Finding(ERROR, "title", text))
         written.add(content.language)
     return findings
 
@@ -210,8 +221,8 @@ def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     if not any(channel.ignored(message) for message in messages):
         return []  # the usual case: no need to ask which devices there are
     devices = platforms(campaign)
-    found = dict.fromkeys(problem for message in messages for problem in channel.ignored(message, devices))
-    return [Finding(False, *problem, is_note=True) for problem in found]
+    found = dict.fromkeys(remark for message in messages for remark in channel.ignored(message, devices))
+    return [Finding(NOTE, *remark) for remark in found]
 
 
 def platforms(campaign: Campaign) -> set[str]:
@@ -235,13 +246,13 @@ def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> 
     limit = channel.limit_of(campaign.target_kind)
     takes = f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {limit:,}"
     if min(sizes) > limit:
-        return [Finding(True, "body", f"The message has {max(sizes):,} bytes; {takes}. Shorten it.")]
+        return [Finding(ERROR, "body", f"The message has {max(sizes):,} bytes; {takes}. Shorten it.")]
     if max(sizes) > limit:
         whom = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
-        return [Finding(False, "body", f"For {whom} the message has up to {max(sizes):,} bytes; {takes}.")]
+        return [Finding(WARNING, "body", f"For {whom} the message has up to {max(sizes):,} bytes; {takes}.")]
     if max(sizes) > 0.9 * limit:
         text = f"The message has {max(sizes):,} of {limit:,} bytes; a long name may make it too large."
-        return [Finding(False, "body", text)]
+        return [Finding(WARNING, "body", text)]
     return []
 
 
@@ -257,11 +268,11 @@ def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
     for name in needed if total else ():
         missing = members.filter(_is_missing(name)).count()
         if missing == total:
-            findings.append(Finding(False, field, f"{name} is known of nobody in this audience and has no default."))
+            findings.append(Finding(WARNING, field, f"{name} is known of nobody in this audience and has no default."))
         elif missing:
             share = max(1, round(100 * missing / total))
             findings.append(
-                Finding(False, field, f"{name} is missing for {share} % of this audience and has no default.")
+                Finding(WARNING, field, f"{name} is missing for {share} % of this audience and has no default.")
             )
     return findings
 
@@ -269,7 +280,7 @@ def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
 def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
     """ "due holds dates such as 03/04/2026 for 3 of 10 people": nobody can tell the day from the month."""
     findings = [
-        Finding(True, field, f"The date {text} can be read in two ways. Write it in the form 2026-04-03.")
+        Finding(ERROR, field, f"The date {text} can be read in two ways. Write it in the form 2026-04-03.")
         for text in render.dated_literals(source)
         if dates.is_ambiguous(text)
     ]
@@ -286,7 +297,7 @@ def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
                 f"{name} holds dates such as 03/04/2026 for {concerned:,} of {counted(total, 'person', 'people')} in"
                 " this audience. They can be read in two ways, so the text shows no date to these people."
             )
-            findings.append(Finding(concerned == total, field, f"{text} {dates.REMEDY}"))
+            findings.append(Finding(ERROR if concerned == total else WARNING, field, f"{text} {dates.REMEDY}"))
     return findings
 
 

@@ -110,13 +110,13 @@ def _checked(form: MessageForm) -> list[lint.Finding]:
     ]
     findings = lint.lint_message(campaign, contents or [edited])
     for finding in findings:
-        if finding.is_error:
+        if finding.severity == lint.ERROR:
             form.add_error(finding.field if finding.field in form.fields else None, finding.text)
     text = plan.digest_of([content.snapshot() for content in contents])
     if form.cleaned_data.get("accepted") == text:
         return []
     form.put("accepted", text)
-    return [finding for finding in findings if not finding.is_error and not finding.is_note]
+    return [finding for finding in findings if finding.severity == lint.WARNING]
 
 
 def _shown(

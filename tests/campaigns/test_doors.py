@@ -8,7 +8,7 @@ import pytest
 
 from campaigns.admin.campaign.message import MessageForm
 from campaigns.admin.template.page import TemplateForm
-from campaigns.content.lint import lint_message
+from campaigns.content.lint import ERROR, lint_message
 from campaigns.imports.cells import problems_of
 from campaigns.models import Campaign, Content
 from tests.campaigns.console import ADD, FORM, errors_of
@@ -44,7 +44,9 @@ def sentences(inside, field: str, value: str) -> dict[str, str]:
         campaign, inside.workspace, {"title": "T", "body": "B", "button_1_text": "Go", FIELD[field]: value}
     )
     said = {
-        "lint": next((finding.text for finding in findings if finding.field == FIELD[field] and finding.is_error), ""),
+        "lint": next(
+            (finding.text for finding in findings if finding.field == FIELD[field] and finding.severity == ERROR), ""
+        ),
         "campaign form": " ".join(message.errors.get(FIELD[field], [])),
     }
     if field == "button":

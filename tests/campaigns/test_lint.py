@@ -9,7 +9,7 @@ from django.utils import timezone
 from campaigns import plan
 from campaigns.channels.push import schema
 from campaigns.channels.push.channel import AppPush
-from campaigns.content.lint import Finding, lint, lint_message
+from campaigns.content.lint import ERROR, NOTE, WARNING, Finding, lint, lint_message
 from campaigns.models import Campaign, Consent, Contact, Content, Endpoint
 from pushpilot.lib.signing import sample_reference
 from tenants.models import Connection
@@ -56,7 +56,7 @@ def test_a_finished_campaign_has_no_findings(company):
 
 def test_errors_come_before_warnings(company):
     both = found(company, content={"title": "Hi {{ first_name }}", "body": "{{ oops"})
-    assert [finding.is_error for finding in both] == [True, False]
+    assert [finding.severity for finding in both] == [ERROR, WARNING]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_errors_come_before_warnings(company):
 )  # fmt: skip
 def test_what_stops_a_send(company, fields, field, words):
     Endpoint.objects.update(channel=fields.get("channel", "app_push"))
-    errors = [finding for finding in found(company, **fields) if finding.is_error]
+    errors = [finding for finding in found(company, **fields) if finding.severity == ERROR]
     assert [(finding.field, words in finding.text) for finding in errors] == [(field, True)], errors
 
 
@@ -135,7 +135,7 @@ def test_everybody_unsubscribed_is_an_error(company):
 )
 def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, words):
     warnings = found(company, content={"body": text}, audience_rule=rule)
-    assert [finding.is_error for finding in warnings] == ([False] if words else [])
+    assert [finding.severity for finding in warnings] == ([WARNING] if words else [])
     assert not words or words in warnings[0].text
     assert not words or warnings[0].field == "body"
 
@@ -151,7 +151,7 @@ def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, 
 )  # fmt: skip
 def test_a_text_that_can_be_filled_in_for_nobody_stops_a_send(company, content, field, words):
     [finding] = found(company, content=content)
-    assert (finding.is_error, finding.field) == (True, field)
+    assert (finding.severity, finding.field) == (ERROR, field)
     assert words in finding.text
 
 
@@ -165,7 +165,7 @@ def test_a_text_that_can_be_filled_in_for_nobody_stops_a_send(company, content, 
 )
 def test_a_text_that_fails_for_some_is_worth_a_look(company, rule, text, words):
     [finding] = [one for one in found(company, content={"body": text}, audience_rule=rule) if "divided" in one.text]
-    assert (finding.is_error, finding.field) == (False, "body")
+    assert (finding.severity, finding.field) == (WARNING, "body")
     assert words in finding.text
 
 
@@ -199,24 +199,24 @@ def test_a_column_counts_as_known_where_an_attribute_of_its_name_fills_it(compan
 def test_what_is_worth_a_look(company, fields, field):
     Endpoint.objects.update(channel=fields.get("channel", "app_push"))
     warnings = found(company, **fields)
-    assert [(finding.field, finding.is_error) for finding in warnings] == [(field, False)]
+    assert [(finding.field, finding.severity) for finding in warnings] == [(field, WARNING)]
 
 
-@pytest.mark.parametrize(("filler", "is_error"), [(4096, False), (4097, True)])
-def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company, filler, is_error):
+@pytest.mark.parametrize(("filler", "severity"), [(4096, WARNING), (4097, ERROR)])
+def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company, filler, severity):
     made = campaign(company)
     content = made.contents.get()
     empty = schema.payload_bytes({**content.snapshot(), "message_ref": sample_reference(made.workspace_id)})
     content.fields |= {"data": {"k": "x" * (filler - empty - 1)}}
     [finding] = lint_message(made, [content])
-    assert (finding.is_error, f"{filler:,}" in finding.text) == (is_error, True)
+    assert (finding.severity, f"{filler:,}" in finding.text) == (severity, True)
 
 
 def test_a_message_that_is_too_large_for_some_is_worth_a_look(company):
     Contact.objects.filter(external_id="u3").update(attributes={"note": "x" * 900})
     content = {"title": "Hi", "body": "{{ note | default: 'hi' }}", "options": {"data": {"k": "x" * 3300}}}
     [finding] = found(company, content=content)
-    assert (finding.is_error, finding.field) == (False, "body")
+    assert (finding.severity, finding.field) == (WARNING, "body")
     assert finding.text.startswith("For 1 of 5 people tried the message has up to 4,")
 
 
@@ -237,7 +237,7 @@ def test_a_connection_whose_last_test_failed_stops_the_launch(cast, connected):
         [finding] = [found for found in lint(campaign, timezone.now()) if found.field == "channel"]
         with pytest.raises(plan.CannotPlan):
             plan.schedule(campaign, by=cast.owner, now=timezone.now())
-    assert finding.is_error
+    assert finding.severity == ERROR
     assert "Google refused the service account." in finding.text
 
 
@@ -249,13 +249,13 @@ def test_a_topic_needs_no_audience_here_and_takes_one_language(company):
         workspace=company.workspace, campaign=both, fields={"title": "सेल", "body": "आज"}, language="hi"
     )
     [finding] = lint(both, NOW)
-    assert (finding.is_error, finding.field) == (True, "title")
+    assert (finding.severity, finding.field) == (ERROR, "title")
     assert "one language" in finding.text
 
 
 def test_a_broadcast_needs_a_channel_that_has_it(company, monkeypatch):
     absent = found(company, channel="carrier_pigeon", target_kind="topic", target="news")
-    assert [(finding.field, finding.is_error) for finding in absent] == [("channel", True)]
+    assert [(finding.field, finding.severity) for finding in absent] == [("channel", ERROR)]
     monkeypatch.setattr(AppPush, "broadcasts", ())
     assert [finding.field for finding in found(company, target_kind="topic", target="news")] == ["audience"]
 
@@ -270,7 +270,7 @@ def test_a_second_variant_in_one_language_stops_the_send(company):
             language=language,
             variant=variant,
         )
-    stopped = [finding for finding in lint(made, NOW) if finding.is_error]
+    stopped = [finding for finding in lint(made, NOW) if finding.severity == ERROR]
     assert [(finding.field, finding.text.split(" cannot")[0]) for finding in stopped] == [
         ("title", "Variant B in en"), ("title", "Variant C in en"),
     ]  # fmt: skip
@@ -281,9 +281,7 @@ def test_what_devices_ignore_is_noted_only_for_the_platforms_of_the_audience(com
     assert found(company, content={"options": options}) == []  # nobody's platform is known
     Endpoint.objects.filter(value="u0").update(platform="ios")
     noted = found(company, content={"options": options})
-    assert [(finding.field, finding.is_error, finding.is_note) for finding in noted] == [
-        ("android_channel", False, True)
-    ]
+    assert [(finding.field, finding.severity) for finding in noted] == [("android_channel", NOTE)]
     without = {"field": "attributes.orders", "op": "gt", "value": 0}
     assert found(company, audience_rule=without, content={"options": options}) == []
     Endpoint.objects.update(channel="web_push", platform="web")

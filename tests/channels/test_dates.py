@@ -18,7 +18,7 @@ from campaigns.channels import dates
 from campaigns.channels.base import Compiled
 from campaigns.channels.push.channel import AppPush
 from campaigns.channels.render import RenderError, compile_text, contact_variables
-from campaigns.content.lint import lint_message
+from campaigns.content.lint import ERROR, lint_message
 from campaigns.models import Campaign, Contact, Content
 from delivery.engine.compose import Recipient
 from tests.delivery.test_compose import composer, message
@@ -136,7 +136,7 @@ def test_plain_variables_need_no_interpreter_and_no_clock():
 def findings(inside, body: str) -> list[tuple[bool, str]]:
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
     found = lint_message(campaign, [Content(fields={"title": "T", "body": body})])
-    return [(finding.is_error, finding.text) for finding in found if finding.field == "body"]
+    return [(finding.severity == ERROR, finding.text) for finding in found if finding.field == "body"]
 
 
 @pytest.fixture

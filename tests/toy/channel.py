@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from campaigns.channels.base import Channel, Field, Message, Problem
+from campaigns.channels.base import Channel, Field, Message, Remark
 
 
 class Pager(Channel):
@@ -15,7 +15,7 @@ class Pager(Channel):
     address_limit = 16
     empty_words = "The line is empty: write what the pager shows."
 
-    def warnings(self, message: Message) -> Iterator[Problem]:
+    def warnings(self, message: Message) -> Iterator[Remark]:
         if str(message.get("line") or "").isupper():
             yield "line", "Capitals alone are hard to read."
 

@@ -29,7 +29,7 @@ from campaigns.audience.reasons import FAILED, UNSURE, Reason, words_of
 from campaigns.audience.segments import RuleError
 from campaigns.channels import registry
 from campaigns.channels.base import ReasonWords
-from campaigns.content.lint import Finding, lint
+from campaigns.content.lint import ERROR, NOTE, WARNING, Finding, lint
 from campaigns.content.rewrite import open_runs
 from campaigns.models import Campaign, Content, Run
 from campaigns.schedule import series
@@ -231,8 +231,8 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "people": "" if campaign.is_broadcast else counted(people, "person matches", "people match"),
         "total": f"{sum(line.count for line in lines):,}",
         "account_sentence": PUBLIC_SENTENCE if campaign.is_broadcast else account_sentence(lines),
-        "errors": [finding for finding in findings if finding.is_error],
-        "warnings": [finding for finding in findings if not finding.is_error and not finding.is_note],
+        "errors": [finding for finding in findings if finding.severity == ERROR],
+        "warnings": [finding for finding in findings if finding.severity == WARNING],
         "notes": _notes(campaign.channel, findings),
         "connection": campaign.connection_in_use(),
         "button": _button(campaign, ready),
@@ -247,7 +247,7 @@ def _notes(channel: str, findings: list[Finding]) -> list[dict[str, str]]:
     titles = {**labels_of(channel), "button_1_text": "Buttons"}
     lines: dict[str, dict[str, str]] = {}
     for finding in findings:
-        if finding.is_note:
+        if finding.severity == NOTE:
             title = str(titles.get(finding.field, finding.field))
             line = lines.setdefault(finding.field, {"field": finding.field, "title": title, "text": ""})
             line["text"] = f"{line['text']} {finding.text}".strip()

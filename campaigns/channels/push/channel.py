@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
-from campaigns.channels.base import Channel, Message, Problem
+from campaigns.channels.base import Channel, Message, Remark
 from campaigns.channels.push import platforms, schema, topics
 from campaigns.channels.push.editor import PushForm, option_words
 from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
@@ -39,14 +39,14 @@ class Push(Channel):
     preview_styles = ("push/phone.css",)
     is_web = False
 
-    def problems(self, message: Message) -> Iterator[Problem]:
+    def problems(self, message: Message) -> Iterator[Remark]:
         yield from super().problems(message)
         link = schema.link_problem(str(message.get("deep_link") or ""), is_web=self.is_web)
         image = schema.image_problem(str(message.get("image_url") or ""))
         yield from ((field, problem) for field, problem in (("deep_link", link), ("image_url", image)) if problem)
         yield from schema.option_problems(message, is_web=self.is_web)
 
-    def warnings(self, message: Message) -> Iterator[Problem]:
+    def warnings(self, message: Message) -> Iterator[Remark]:
         if message.get("silent"):
             if not message.get("data") and not message.get("deep_link"):
                 yield "data_lines", "A silent message without data tells the app nothing."
@@ -62,7 +62,7 @@ class Push(Channel):
             str(message.get(field) or "").strip() for field in ("title", "body")
         )
 
-    def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Problem]:
+    def ignored(self, message: Message, among: Collection[str] | None = None) -> list[Remark]:
         return platforms.ignored(message, tuple(platforms.PLATFORMS) if among is None else among)
 
     def in_words(self, message: Message, hidden: Collection[str] = ()) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from campaigns.channels.base import Message, Problem
+from campaigns.channels.base import Message, Remark
 from campaigns.channels.render import is_dynamic
 
 ANDROID, IOS, WEB = "android", "ios", "web"
@@ -101,7 +101,7 @@ IGNORED = (
 )  # fmt: skip
 
 
-def ignored(message: Message, platforms: Collection[str] = tuple(PLATFORMS)) -> list[Problem]:
+def ignored(message: Message, platforms: Collection[str] = tuple(PLATFORMS)) -> list[Remark]:
     """(field, sentence) of what these platforms leave out of a message (Content.snapshot), each sentence once."""
     found = [(rule.field, rule.text) for rule in IGNORED if rule.platform in platforms and rule.when(message)]
     return list(dict.fromkeys(found))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from campaigns.channels.base import REFERENCE, Fault, Field, Problem, control_problem
+from campaigns.channels.base import REFERENCE, Fault, Field, Remark, control_problem
 from campaigns.channels.render import is_dynamic
 
 PAYLOAD_LIMIT_BYTES = 4096
@@ -58,7 +58,7 @@ def data_problem(data: Mapping[str, Any]) -> str:
     return ""
 
 
-def button_problem(number: int, button: Mapping[str, Any], *, is_web: bool = False) -> Problem | None:
+def button_problem(number: int, button: Mapping[str, Any], *, is_web: bool = False) -> Remark | None:
     """What is wrong with a button {text, url}."""
     text, url = str(button.get("text") or ""), str(button.get("url") or "")
     if not text.strip():
@@ -104,7 +104,7 @@ def collapse_key_problem(key: str) -> str:
     return ""
 
 
-def option_problems(options: Mapping[str, Any], *, is_web: bool) -> Iterator[Problem]:
+def option_problems(options: Mapping[str, Any], *, is_web: bool) -> Iterator[Remark]:
     """What stops a message with these options, through whichever door they came."""
     listed = options.get("buttons") or []
     if len(listed) > BUTTON_LIMIT:
