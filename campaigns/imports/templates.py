@@ -1,7 +1,7 @@
-"""Template files: which fate each row meets, and writing them in one transaction.
+"""Template files: what importing each row would do, and writing them in one transaction.
 
 Three doors (the console, the command line, `make demo`) call `preview` and `commit`; both run the same
-TemplateResource, so a row has the same fate at each. The workspace comes from the caller, never from the file.
+TemplateResource, so a row has the same status at each. The workspace comes from the caller, never from the file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REFUSED_BECAUSE = "refused because"  # the heading of a column of ours, in a fil
 MEANWHILE = "Somebody changed these templates at the same moment, so nothing was imported. Check the file once more."
 
 
-class Fate(StrEnum):
+class RowStatus(StrEnum):
     ERROR = "error"
     NEW = "new"
     CHANGED = "changed"
@@ -55,7 +55,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RowError:
     column: str
     value: str
     text: str
@@ -70,37 +70,39 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class RowFate:
+class RowReport:
     number: int
-    fate: Fate
+    status: RowStatus
     values: Mapping[str, str]
     changes: list[Change]
-    problems: list[Problem]
+    errors: list[RowError]
 
 
 @dataclass(slots=True)
 class Report:
     """What an import would do, or did. With one error nothing is written; `failure` concerns no single row."""
 
-    rows: list[RowFate]
+    rows: list[RowReport]
     notes: list[str]
     failure: str = ""
-    counts: dict[Fate, int] = field(init=False)
+    counts: dict[RowStatus, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.counts = {fate: sum(row.fate == fate for row in self.rows) for fate in Fate}
+        self.counts = {status: sum(row.status == status for row in self.rows) for status in RowStatus}
 
     @property
     def has_errors(self) -> bool:
-        return bool(self.failure or self.counts[Fate.ERROR])
+        return bool(self.failure or self.counts[RowStatus.ERROR])
 
     @property
     def to_write(self) -> int:
-        return self.counts[Fate.NEW] + self.counts[Fate.CHANGED]
+        return self.counts[RowStatus.NEW] + self.counts[RowStatus.CHANGED]
 
     def summary(self) -> str:
         """ "12 new, 3 changed, 2 unchanged"."""
-        return ", ".join(f"{self.counts[fate]:,} {fate}" for fate in (Fate.NEW, Fate.CHANGED, Fate.UNCHANGED))
+        return ", ".join(
+            f"{self.counts[status]:,} {status}" for status in (RowStatus.NEW, RowStatus.CHANGED, RowStatus.UNCHANGED)
+        )
 
 
 def preview(table: Table, workspace: Workspace | None) -> Report:
@@ -127,8 +129,10 @@ def commit(
         report = _run(table, workspace, dry_run=False, good_only=good_only)
         is_written = not report.failure and (good_only or not report.has_errors)
         if workspace is not None and report.to_write and is_written:
-            counts = {str(fate): report.counts[fate] for fate in (Fate.NEW, Fate.CHANGED, Fate.UNCHANGED)}
-            if refused := report.counts[Fate.ERROR]:
+            counts = {
+                str(status): report.counts[status] for status in (RowStatus.NEW, RowStatus.CHANGED, RowStatus.UNCHANGED)
+            }
+            if refused := report.counts[RowStatus.ERROR]:
                 counts["refused"] = refused
             audit.record(workspace, "templates imported", source, by=by, detail=counts)
     return report
@@ -136,12 +140,12 @@ def commit(
 
 def refused_rows(table: Table, report: Report) -> list[list[str]]:
     """The rows with errors as a table to correct and import again: the file's own columns, and what is wrong."""
-    problems = {row.number: row.problems for row in report.rows if row.fate == Fate.ERROR}
+    errors = {row.number: row.errors for row in report.rows if row.status == RowStatus.ERROR}
     width = max(len(row.cells) for row in (table.header, *table.rows))
     lines = [[*table.header.cells, *[""] * (width - len(table.header.cells)), REFUSED_BECAUSE]]
     for row in table.rows:
-        if row.number in problems:
-            why = " ".join(f"{found.text} {found.remedy}".strip() for found in problems[row.number])
+        if row.number in errors:
+            why = " ".join(f"{found.text} {found.remedy}".strip() for found in errors[row.number])
             lines.append([*row.cells, *[""] * (width - len(row.cells)), why])
     return lines
 
@@ -154,7 +158,7 @@ def _run(table: Table, workspace: Workspace | None, *, dry_run: bool, good_only:
         result = resource.import_data_inner(dataset, True, False, False, False)
     else:
         result = resource.import_data(dataset, use_transactions=True, rollback_on_validation_errors=not good_only)
-    return Report([_fate(row) for row in result.rows], [*table.notes, *notes], _failure(result))
+    return Report([_row_report(row) for row in result.rows], [*table.notes, *notes], _failure(result))
 
 
 def _failure(result: Result) -> str:
@@ -203,21 +207,21 @@ def _notes_on(unknown: list[str], has_unnamed: bool) -> list[str]:
     return [f"Ignored columns that templates do not have: {', '.join(names)}."] if names else []
 
 
-def _fate(result: TemplateRow) -> RowFate:
+def _row_report(result: TemplateRow) -> RowReport:
     values = {column: value for column, value in result.row_values.items() if not column.startswith("#")}
     number = result.row_values[_NUMBER]
     if result.errors:  # no fault of the file: ours
         raise result.errors[0].error
     if result.validation_error is not None:
-        problems = _problems(result.validation_error, values)
-        return RowFate(number, Fate.ERROR, values, [], problems)
-    fate = {RowResult.IMPORT_TYPE_NEW: Fate.NEW, RowResult.IMPORT_TYPE_UPDATE: Fate.CHANGED}.get(
-        result.import_type, Fate.UNCHANGED
+        errors = _row_errors(result.validation_error, values)
+        return RowReport(number, RowStatus.ERROR, values, [], errors)
+    status = {RowResult.IMPORT_TYPE_NEW: RowStatus.NEW, RowResult.IMPORT_TYPE_UPDATE: RowStatus.CHANGED}.get(
+        result.import_type, RowStatus.UNCHANGED
     )
-    return RowFate(number, fate, values, result.changes if fate == Fate.CHANGED else [], [])
+    return RowReport(number, status, values, result.changes if status == RowStatus.CHANGED else [], [])
 
 
-def _problems(error: ValidationError, values: Mapping[str, str]) -> list[Problem]:
+def _row_errors(error: ValidationError, values: Mapping[str, str]) -> list[RowError]:
     order = [*COLUMNS, *error.error_dict]
     found = []
     for column in sorted(error.error_dict, key=order.index):
@@ -228,7 +232,7 @@ def _problems(error: ValidationError, values: Mapping[str, str]) -> list[Problem
                 if isinstance(each, CellError)
                 else (" ".join(each.messages), "Correct the cell and try again.")
             )
-            found.append(Problem(shown, values.get(column, ""), text, remedy))
+            found.append(RowError(shown, values.get(column, ""), text, remedy))
     return found
 
 

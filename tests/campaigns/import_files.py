@@ -21,14 +21,14 @@ def table(*lines: str, heading: str = HEADING) -> Table:
     return read_table("\n".join([heading, *lines]).encode())
 
 
-def fates(report) -> list[str]:
-    return [str(row.fate) for row in report.rows]
+def statuses(report) -> list[str]:
+    return [str(row.status) for row in report.rows]
 
 
-def problem(workspace, line: str, heading: str = HEADING):
-    """The only problem of the only row."""
+def row_error(workspace, line: str, heading: str = HEADING):
+    """The only error of the only row."""
     report = preview(table(line, heading=heading), workspace)
-    ((found,),) = [row.problems for row in report.rows]
+    ((found,),) = [row.errors for row in report.rows]
     return found
 
 

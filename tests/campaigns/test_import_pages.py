@@ -35,7 +35,7 @@ def upload(client: Client, url: str, content: str | bytes = GOOD, name: str = "t
 
 
 def preview(cast, content: str | bytes = GOOD, who: str = "member"):
-    """(client, page with the fates, token of the upload)."""
+    """(client, page of the rows, token of the upload)."""
     client = cast.client(who)
     answer = upload(client, cast.url("campaigns/template/import/"), content)
     assert answer.status_code == 302, answer.content.decode()
@@ -44,12 +44,12 @@ def preview(cast, content: str | bytes = GOOD, who: str = "member"):
 
 
 def rows_of(page) -> list[tuple[int, str]]:
-    """(row number, fate) as a person reads them in the table."""
+    """(row number, status) as a person reads them in the table."""
     html = page.content.decode()
     found = re.findall(
-        r'im-number"><span class="im-narrow">Row </span>(\d+)</td>\s*<td><span class="im-fate im-(\w+)', html
+        r'im-number"><span class="im-narrow">Row </span>(\d+)</td>\s*<td><span class="im-status im-(\w+)', html
     )
-    return [(int(number), fate) for number, fate in found]
+    return [(int(number), status) for number, status in found]
 
 
 # --- the import -----------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_the_error_file_has_a_line_per_problem_and_no_formula(cast):
     answer = client.get(cast.url("campaigns/template/import/errors/"), {"upload": token})
     assert answer["Content-Disposition"] == 'attachment; filename="errors-in-templates.csv"'
     lines = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
-    assert lines[0] == ["row", "column", "value", "problem", "remedy"]
+    assert lines[0] == ["row", "column", "value", "error", "remedy"]
     assert [line[:3] for line in lines[1:]] == [
         ["3", "category", "ofer"], ["3", "title", "'=cmd|x {{ y"], ["4", "name", "Diwali"],
     ]  # fmt: skip
@@ -135,7 +135,7 @@ def test_the_error_file_has_a_line_per_problem_and_no_formula(cast):
 
 def test_the_chips_filter_the_rows(cast):
     client, page, token = preview(cast, BAD)
-    only = client.get(cast.url("campaigns/template/import/"), {"upload": token, "fate": "new"})
+    only = client.get(cast.url("campaigns/template/import/"), {"upload": token, "status": "new"})
     assert rows_of(only) == [(2, "new")]
     assert [chip["count"] for chip in page.context["chips"]] == ["2", "1"]
 
@@ -276,7 +276,7 @@ def test_the_temporary_storage_works_across_processes(cast, settings, tmp_path):
 
 
 # --- both doors -------------------------------------------------------------------------------------------------
-def test_the_command_line_and_the_console_give_a_file_the_same_fates(cast, own, tmp_path, capsys):
+def test_the_command_line_and_the_console_give_a_file_the_same_statuses(cast, own, tmp_path, capsys):
     mixed = f"{BAD}Ours,en,offer,,T,B,,\nLong,en,offer,loud,{'x' * 300},,x,\n"
     file = tmp_path / "mixed.csv"
     file.write_text(mixed)

@@ -12,7 +12,7 @@ import pytest
 
 from campaigns.imports.files import Table, read_table
 from campaigns.imports.numberformat import shown_number, shown_text
-from campaigns.imports.templates import Fate, preview
+from campaigns.imports.templates import RowStatus, preview
 from tests.campaigns.import_files import DATA
 
 pytestmark = pytest.mark.once
@@ -56,7 +56,7 @@ def test_days_of_a_workbook_from_1904_are_four_years_later():
 
 
 def title(inside, value: Any, code: str = "General") -> Any:
-    """The fate of a row whose title is this cell."""
+    """The status of a row whose title is this cell."""
     book = openpyxl.Workbook()
     book.active.append(("name", "category", "title", "body"))
     book.active.append(("A", "offer", value, "B"))
@@ -75,7 +75,7 @@ def test_each_cell_of_the_sheet_means_what_it_shows(inside):
     for case in CASES:
         row = rows[case["row"]]
         if "refused" in case:
-            assert (row.fate, [found.column for found in row.problems]) == (Fate.ERROR, ["title"])
+            assert (row.status, [found.column for found in row.errors]) == (RowStatus.ERROR, ["title"])
         else:
             assert row.values["title"] == case["title"].split(" (two")[0].replace(" / ", " "), case
 
@@ -103,7 +103,7 @@ def test_half_of_a_character_is_no_character_and_breaks_no_import(inside, cell, 
 @pytest.mark.parametrize("error", ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"])
 def test_an_error_of_the_sheet_is_an_error_of_its_row(inside, error):
     row = title(inside, error)
-    ((column, text),) = [(found.column, found.text) for found in row.problems]
+    ((column, text),) = [(found.column, found.text) for found in row.errors]
     assert column == "title"
     assert error in text
 
@@ -123,7 +123,7 @@ def test_an_error_of_the_sheet_is_an_error_of_its_row(inside, error):
 )
 def test_a_cell_is_what_the_sheet_shows(inside, value, code, shown):
     row = title(inside, value, code)
-    assert (row.fate, row.values["title"]) == (Fate.NEW, shown)
+    assert (row.status, row.values["title"]) == (RowStatus.NEW, shown)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_cell_is_what_the_sheet_shows(inside, value, code, shown):
     [(12345678901234567890, "General"), (1e15, "0"), (-(10**16), "#,##0"), (-5, "d mmm yyyy"), (9e6, "yyyy-mm-dd")],
 )
 def test_a_number_that_the_sheet_does_not_hold_exactly_is_refused_with_the_remedy(inside, value, code):
-    (found,) = title(inside, value, code).problems
+    (found,) = title(inside, value, code).errors
     assert found.column == "title"
     assert found.remedy
 
@@ -144,7 +144,7 @@ def test_a_fault_in_a_column_that_templates_do_not_have_is_none(inside):
     book.save(stream)
     read = read_table(stream.getvalue())
     assert Table.load(read.dump("a.xlsx")) == ("a.xlsx", read)
-    assert [row.fate for row in preview(read, inside.workspace).rows] == [Fate.NEW]
+    assert [row.status for row in preview(read, inside.workspace).rows] == [RowStatus.NEW]
 
 
 @pytest.mark.parametrize(

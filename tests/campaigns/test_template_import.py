@@ -1,4 +1,4 @@
-"""Files of any kind → the fate of each row → all of them or nothing, by the console's rules and the command line's."""
+"""Files of any kind → a status for each row → all of them or nothing, by console and command line alike."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.db import IntegrityError, connection, transaction
 
 from campaigns.imports import cells, templates
 from campaigns.imports.files import FileProblem, Row, Table, read_table
-from campaigns.imports.templates import Fate, commit, preview
+from campaigns.imports.templates import RowStatus, commit, preview
 from campaigns.models import Template
 from pushpilot.lib import spreadsheets
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
-from tests.campaigns.import_files import DATA, GOOD, HEADING, TEXT, fates, problem, table
+from tests.campaigns.import_files import DATA, GOOD, HEADING, TEXT, row_error, statuses, table
 
 
 # --- the heading -------------------------------------------------------------------------------------------
@@ -23,7 +23,7 @@ def test_headings_may_be_written_in_many_ways(inside):
         heading=" Template Name ,Lang,CATEGORY,Tone of voice,Headline,Sub-Title,Image URL,Deep-Link",
     )
     (row,) = preview(read, inside.workspace).rows
-    assert row.fate == Fate.NEW
+    assert row.status == RowStatus.NEW
     assert row.values == {
         "name": "A", "language": "en", "category": "offer", "tone": "urgent", "title": "T", "body": "B",
         "image_url": "https://e.com/x.png", "deep_link": "app://x",
@@ -51,7 +51,7 @@ def test_two_columns_that_mean_the_same_are_refused(inside):
 
 def test_unknown_columns_are_ignored_and_reported(inside):
     report = preview(table(f"{GOOD},Ana,x", heading=f"{HEADING},Owner,"), inside.workspace)
-    assert fates(report) == ["new"]
+    assert statuses(report) == ["new"]
     assert report.notes == ["Ignored columns that templates do not have: “Owner”, one without a heading."]
     assert preview(table(f"{GOOD},,", heading=f"{HEADING},,"), inside.workspace).notes == []
 
@@ -82,7 +82,7 @@ def test_unknown_columns_are_ignored_and_reported(inside):
     ],
 )  # fmt: skip
 def test_a_bad_cell_names_its_column_and_the_remedy(inside, line, column, text, remedy):
-    found = problem(inside.workspace, line)
+    found = row_error(inside.workspace, line)
     assert (found.column, found.value) == (column, found.value)
     assert text in found.text
     assert remedy in found.remedy
@@ -90,8 +90,8 @@ def test_a_bad_cell_names_its_column_and_the_remedy(inside, line, column, text, 
 
 def test_a_control_character_refuses_its_row_alone_and_is_named(inside):
     report = preview(read_table((DATA / "control-character.csv").read_bytes()), inside.workspace)
-    assert [(row.number, row.fate) for row in report.rows] == [(2, "new"), (3, "error"), (4, "new")]
-    (found,) = report.rows[1].problems
+    assert [(row.number, row.status) for row in report.rows] == [(2, "new"), (3, "error"), (4, "new")]
+    (found,) = report.rows[1].errors
     assert found.column == "title"
     assert "U+001B ESCAPE" in found.text
 
@@ -101,7 +101,7 @@ def test_a_control_character_refuses_its_row_alone_and_is_named(inside):
 def test_a_control_character_in_any_column_is_refused_wherever_it_stands(inside, column, control):
     good = dict(zip(HEADING.split(","), GOOD.split(","), strict=True))
     for bad in (control + good[column], good[column] + control):
-        found = problem(inside.workspace, ",".join({**good, column: bad}.values()) + "\n")
+        found = row_error(inside.workspace, ",".join({**good, column: bad}.values()) + "\n")
         assert found.column == column
         assert f"U+{ord(control):04X}" in found.text
 
@@ -109,10 +109,10 @@ def test_a_control_character_in_any_column_is_refused_wherever_it_stands(inside,
 def test_a_cell_over_the_limit_of_csv_is_refused_by_its_column_and_length(inside):
     report = preview(read_table((DATA / "long-cell.csv").read_bytes()), inside.workspace)
     (row,) = report.rows
-    (found,) = row.problems
+    (found,) = row.errors
     assert (row.number, found.column) == (2, "body")
     assert "131,073 characters; the limit is 1,000" in found.text
-    assert problem(inside.workspace, f"A,en,{'x' * 200_000},,T,B,,").column == "category"
+    assert row_error(inside.workspace, f"A,en,{'x' * 200_000},,T,B,,").column == "category"
 
 
 @pytest.mark.parametrize("text", ["'=5", "'Tis the season", "'-10% today", "'@home", "'+1", "''"])
@@ -120,7 +120,7 @@ def test_a_leading_apostrophe_stays(inside, text):
     commit(table(f"A,en,offer,,{text},{text},,"), inside.workspace, by=inside.owner, source="a.csv")
     template = Template.objects.get(workspace=inside.workspace)
     assert (template.title, template.text("body")) == (text, text)
-    assert fates(preview(table(f"A,en,offer,,{text},{text},,"), inside.workspace)) == ["unchanged"]
+    assert statuses(preview(table(f"A,en,offer,,{text},{text},,"), inside.workspace)) == ["unchanged"]
 
 
 def test_line_breaks_of_windows_and_of_unix_are_the_same_text(inside):
@@ -132,7 +132,7 @@ def test_line_breaks_of_windows_and_of_unix_are_the_same_text(inside):
         fields={"title": "T", "body": "one\r\ntwo\rthree"},
     )
     for body in ("one\ntwo\nthree", "one\r\ntwo\r\nthree", "one\x0btwo\u2028three"):
-        assert fates(preview(table(f'Diwali,en,offer,,T,"{body}",,'), inside.workspace)) == ["unchanged"]
+        assert statuses(preview(table(f'Diwali,en,offer,,T,"{body}",,'), inside.workspace)) == ["unchanged"]
 
 
 def test_what_a_template_holds_already_is_no_fault_of_the_file(inside):
@@ -141,14 +141,14 @@ def test_what_a_template_holds_already_is_no_fault_of_the_file(inside):
         fields={"title": "T", "body": "B", "image_url": "http://example.com/a.png"},
     )  # fmt: skip
     line = "Old,en,offer,,T,B2,http://example.com/a.png,"
-    assert fates(preview(table(line), inside.workspace)) == ["changed"]
-    assert problem(inside.workspace, line.replace("a.png", "b.png")).column == "image_url"
+    assert statuses(preview(table(line), inside.workspace)) == ["changed"]
+    assert row_error(inside.workspace, line.replace("a.png", "b.png")).column == "image_url"
 
 
 def test_every_problem_of_a_row_is_told_at_once(inside):
     (row,) = preview(table("A,en,ofer,loud,,B,x,"), inside.workspace).rows
-    assert [found.column for found in row.problems] == ["category", "tone", "title", "image_url"]
-    assert row.problems[0].value == "ofer"
+    assert [found.column for found in row.errors] == ["category", "tone", "title", "image_url"]
+    assert row.errors[0].value == "ofer"
 
 
 def test_choices_are_known_by_value_and_by_label_whatever_the_case(inside):
@@ -167,9 +167,9 @@ def test_a_row_without_language_gets_the_workspaces(inside):
 
 def test_a_key_that_occurs_twice_names_both_rows(inside):
     report = preview(table("A,en,offer,,T,B,,", "", " a  ,EN,offer,,T,B,,", "A,hi,offer,,T,B,,"), inside.workspace)
-    assert fates(report) == ["new", "error", "new"]
-    assert report.rows[1].problems[0].text == "Rows 2 and 4 both hold “a” in en."
-    assert "Delete one of rows 2 and 4" in report.rows[1].problems[0].remedy
+    assert statuses(report) == ["new", "error", "new"]
+    assert report.rows[1].errors[0].text == "Rows 2 and 4 both hold “a” in en."
+    assert "Delete one of rows 2 and 4" in report.rows[1].errors[0].remedy
 
 
 def test_each_row_has_one_of_four_fates_and_a_change_is_shown_field_by_field(inside):
@@ -177,7 +177,7 @@ def test_each_row_has_one_of_four_fates_and_a_change_is_shown_field_by_field(ins
     report = preview(
         table(GOOD, "CART,en,retention,friendly,T2,B,,", "New,en,news,,T,B,,", "Bad,en,nope,,T,B,,"), inside.workspace
     )
-    assert fates(report) == ["unchanged", "changed", "new", "error"]
+    assert statuses(report) == ["unchanged", "changed", "new", "error"]
     assert [(c.column, c.before, c.after) for c in report.rows[1].changes] == [
         ("name", "Cart", "CART"), ("tone", "", "friendly"), ("title", "T", "T2"),
     ]  # fmt: skip
@@ -211,7 +211,7 @@ def test_commit_writes_new_and_changed_rows_and_one_audit_entry(inside):
     report = commit(
         table(GOOD.replace("20%", "30%"), "B,en,offer,,T,B,,"), inside.workspace, by=inside.owner, source="b.csv"
     )
-    assert fates(report) == ["changed", "new"]
+    assert statuses(report) == ["changed", "new"]
     after = Template.objects.get(workspace=inside.workspace, name="Diwali")
     assert (after.pk, after.created_at, after.text("body")) == (before.pk, before.created_at, "30% off")
     assert after.updated_at > before.updated_at
@@ -232,14 +232,14 @@ def test_one_bad_row_and_nothing_is_written_not_even_an_audit_entry(inside, monk
 
 def test_nothing_new_is_nothing_audited(inside):
     commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")
-    assert fates(commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")) == ["unchanged"]
+    assert statuses(commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")) == ["unchanged"]
     assert AuditEntry.objects.filter(action="templates imported").count() == 1
 
 
 def test_a_preview_writes_nothing_and_asks_one_question_whatever_the_number_of_rows(inside, django_assert_num_queries):
     read = table(*(f"T{n},en,offer,,T {{{{ first_name | default: 'x' }}}},B,,".strip() for n in range(300)))
     with django_assert_num_queries(1):
-        assert preview(read, inside.workspace).counts[Fate.NEW] == 300
+        assert preview(read, inside.workspace).counts[RowStatus.NEW] == 300
     assert not Template.objects.filter(workspace=inside.workspace).exists()
 
 
@@ -271,7 +271,7 @@ def test_a_workspace_column_writes_nowhere_else(cast):
     foreign = f"{cast.other_workspace.pk},{cast.other_workspace.pk},{theirs.pk},{theirs.pk},{GOOD}"
     with scope(cast.workspace):
         report = commit(table(foreign, heading=heading), cast.workspace, by=cast.owner, source="a.csv")
-        assert fates(report) == ["new"]
+        assert statuses(report) == ["new"]
     with every_workspace():
         theirs.refresh_from_db()
         assert theirs.title == "Theirs"
@@ -285,7 +285,7 @@ def test_a_global_template_of_the_same_name_is_neither_matched_nor_changed(cast)
         commit(table(GOOD), None, by=None, source="library.csv")
     with scope(cast.workspace):
         report = commit(table(GOOD.replace("20%", "30%")), cast.workspace, by=cast.owner, source="a.csv")
-        assert fates(report) == ["new"]
+        assert statuses(report) == ["new"]
     with every_workspace():
         assert Template.objects.get(workspace=None).text("body") == "20% off"
         assert not AuditEntry.objects.filter(target="library.csv").exists()
@@ -314,7 +314,7 @@ def test_a_text_comes_back_from_our_own_export_as_it_was(inside, text):
     for kind in ("csv", "xlsx"):
         data = resource.export(resource.get_queryset()).export(kind)
         read = read_table(data if isinstance(data, bytes) else data.encode())
-        assert fates(preview(read, inside.workspace)) == ["unchanged"]
+        assert statuses(preview(read, inside.workspace)) == ["unchanged"]
 
 
 def test_what_is_exported_comes_back_unchanged(inside):
@@ -332,7 +332,7 @@ def test_what_is_exported_comes_back_unchanged(inside):
         data = resource.export(resource.get_queryset()).export(kind)
         read = read_table(data if isinstance(data, bytes) else data.encode())
         assert {row.cells[4] for row in read.rows} == {"'=SUM(A1)", "T"}
-        assert fates(preview(read, inside.workspace)) == ["unchanged", "unchanged"]
+        assert statuses(preview(read, inside.workspace)) == ["unchanged", "unchanged"]
 
 
 def test_a_table_survives_the_temporary_storage():

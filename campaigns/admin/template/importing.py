@@ -1,4 +1,4 @@
-"""The pages of the template import: choose a file → see each row's fate → import all, or the good rows; and the export.
+"""The pages of the template import: choose a file → look at its rows → import all, or the good rows; and the export.
 
 import-export's mixins give the addresses, the rights' hooks and the export; the two import views are our own, so that
 the file is read defensively, once, and the upload belongs to one person in one workspace.
@@ -29,7 +29,7 @@ from campaigns.imports import templates
 from campaigns.imports.cells import ALIASES, CHOICES, COLUMNS, LIMITS, REQUIRED
 from campaigns.imports.decoding import ENCODINGS
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
-from campaigns.imports.templates import Fate, Report, RowFate
+from campaigns.imports.templates import Report, RowReport, RowStatus
 from campaigns.models import Template
 from pushpilot.lib.downloads import csv_answer
 from tenants import roles
@@ -38,11 +38,11 @@ from tenants.admin.base import require, workspace_of
 UPLOAD_SECS = 24 * 60 * 60
 SHOWN_ROWS = 200
 GONE = "This upload is not available any more. Choose the file again."
-FATES = {
-    Fate.ERROR: ("error", "errors"),
-    Fate.NEW: ("new", "new"),
-    Fate.CHANGED: ("changed", "changed"),
-    Fate.UNCHANGED: ("unchanged", "unchanged"),
+STATUS_WORDS = {
+    RowStatus.ERROR: ("error", "errors"),
+    RowStatus.NEW: ("new", "new"),
+    RowStatus.CHANGED: ("changed", "changed"),
+    RowStatus.UNCHANGED: ("unchanged", "unchanged"),
 }
 EXPLAINED = {
     "name": "What you find the template by. With the language it identifies the template.",
@@ -111,7 +111,7 @@ class ImportPages(ImportExportMixin):
 
     # --- choosing a file ----------------------------------------------------------------------------------
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """GET: the drop area, or with ?upload= the fates of an upload's rows. POST: reads and keeps the file."""
+        """GET: the drop area, or with ?upload= the status of each row of an upload. POST: reads and keeps the file."""
         require(request, roles.IMPORT)
         if request.method != "POST" and "upload" in request.GET:
             return self._preview_page(request)
@@ -198,8 +198,8 @@ class ImportPages(ImportExportMixin):
         except Http404:
             return self._start_again(request)
         report = report or templates.preview(table, workspace_of(request))
-        chosen = request.GET.get("fate", "")
-        rows = [row for row in _errors_first(report.rows) if chosen in ("", row.fate)]
+        chosen = request.GET.get("status", "")
+        rows = [row for row in _errors_first(report.rows) if chosen in ("", row.status)]
         return self.page(  # type: ignore[no-any-return]
             request,
             "campaigns/import/preview.html",
@@ -212,7 +212,7 @@ class ImportPages(ImportExportMixin):
             chips=_chips(report, token, chosen),
             rows=rows[:SHOWN_ROWS],
             not_shown=max(0, len(rows) - SHOWN_ROWS),
-            errors=report.counts[Fate.ERROR],
+            errors=report.counts[RowStatus.ERROR],
             import_url=reverse("admin:campaigns_template_import"),
             confirm_url=reverse("admin:campaigns_template_process_import"),
             errors_url=f"{reverse('admin:campaigns_template_import_errors')}?{urlencode({'upload': token})}",
@@ -239,7 +239,7 @@ class ImportPages(ImportExportMixin):
         report = templates.commit(table, workspace, by=by, source=file_name, good_only=good_only)
         if report.failure or (report.has_errors and not good_only):
             return self._preview_page(request, report)
-        if refused := report.counts[Fate.ERROR]:
+        if refused := report.counts[RowStatus.ERROR]:
             messages.warning(request, _imported_in_part(file_name, report, refused))
             return HttpResponseRedirect(f"{reverse('admin:campaigns_template_import')}?{urlencode({'upload': token})}")
         self._storage(request, token).remove()
@@ -252,19 +252,19 @@ class ImportPages(ImportExportMixin):
         return csv_answer(request, "templates-sample.csv", [COLUMNS, *SAMPLE])
 
     def errors_view(self, request: HttpRequest) -> HttpResponseBase:
-        """One line per problem: row, column, value, problem, remedy."""
+        """One line per error: row, column, value, error, remedy."""
         workspace = require(request, roles.IMPORT)
         try:
             file_name, table = self._upload(request, request.GET.get("upload", ""))
         except Http404:
             return self._start_again(request)
         lines = [
-            (str(row.number), problem.column, problem.value, problem.text, problem.remedy)
+            (str(row.number), error.column, error.value, error.text, error.remedy)
             for row in templates.preview(table, workspace).rows
-            for problem in row.problems
+            for error in row.errors
         ]
         name = f"errors-in-{file_name.rpartition('.')[0] or file_name}.csv"
-        return csv_answer(request, name, [("row", "column", "value", "problem", "remedy"), *lines])
+        return csv_answer(request, name, [("row", "column", "value", "error", "remedy"), *lines])
 
     def refused_view(self, request: HttpRequest) -> HttpResponseBase:
         """The rows with errors in the columns of their file, with the reason, to be corrected and imported again."""
@@ -313,20 +313,20 @@ def _salt(request: HttpRequest) -> str:
     return f"campaigns.template_import:{workspace_of(request).pk}:{request.user.pk}"
 
 
-def _errors_first(rows: Iterable[RowFate]) -> list[RowFate]:
-    order = list(Fate)
-    return sorted(rows, key=lambda row: order.index(row.fate))
+def _errors_first(rows: Iterable[RowReport]) -> list[RowReport]:
+    order = list(RowStatus)
+    return sorted(rows, key=lambda row: order.index(row.status))
 
 
 def _chips(report: Report, token: str, chosen: str) -> list[dict[str, Any]]:
-    """One per fate that occurs: a count, and a link that shows only its rows (again: all)."""
+    """One per status that occurs: a count, and a link that shows only its rows (again: all)."""
     chips = []
-    for fate, count in report.counts.items():
+    for status, count in report.counts.items():
         if count:
-            query = {"upload": token} if chosen == fate else {"upload": token, "fate": str(fate)}
+            query = {"upload": token} if chosen == status else {"upload": token, "status": str(status)}
             url = f"{reverse('admin:campaigns_template_import')}?{urlencode(query)}"
-            label = FATES[fate][0 if count == 1 else 1]
+            label = STATUS_WORDS[status][0 if count == 1 else 1]
             chips.append(
-                {"fate": str(fate), "count": f"{count:,}", "label": label, "url": url, "active": chosen == fate}
+                {"status": str(status), "count": f"{count:,}", "label": label, "url": url, "active": chosen == status}
             )
-    return sorted(chips, key=lambda chip: list(Fate).index(chip["fate"]))
+    return sorted(chips, key=lambda chip: list(RowStatus).index(chip["status"]))

@@ -18,7 +18,7 @@ from tenants.scope import every_workspace, scope
 
 
 class Command(BaseCommand):
-    """Import the whole file, or nothing when one row is bad (exit code 1, every problem printed)."""
+    """Import the whole file, or nothing when one row is bad (exit code 1, every error printed)."""
 
     help = "Import message templates from a CSV or XLSX file, by the same rules as the console."
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             samples = ", ".join(f"“{sample}”" for sample in table.assumed.samples)
             self.stdout.write(f"note: read as {table.assumed.words}: {samples}. --encoding names another one.")
         self._print(report)
-        bad = report.counts[templates.Fate.ERROR]
+        bad = report.counts[templates.RowStatus.ERROR]
         if bad and refused and not report.failure:
             lines = [BOM, *map(csv_line, templates.refused_rows(table, report))]
             refused.write_text("".join(lines), encoding="utf-8", newline="")
@@ -84,9 +84,9 @@ class Command(BaseCommand):
         for note in report.notes:
             self.stdout.write(f"note: {note}")
         for row in report.rows:
-            for problem in row.problems:
-                where = f"row {row.number}, {problem.column}" if problem.column else f"row {row.number}"
-                self.stderr.write(f"{where}: {problem.text} {problem.remedy}")
+            for error in row.errors:
+                where = f"row {row.number}, {error.column}" if error.column else f"row {row.number}"
+                self.stderr.write(f"{where}: {error.text} {error.remedy}")
 
 
 def _rows(count: int) -> str:
