@@ -205,6 +205,24 @@ def test_a_slow_run_trips_too(cast, connected, prepared):
     assert run.last_outcomes == ""
 
 
+def test_what_went_wrong_before_a_resume_is_not_counted_by_whoever_goes_on(cast, connected, prepared, monkeypatch):
+    """The worker that was at work during the resume hands its shard back after it."""
+    run, real, resumed = prepared(20), FcmSender.poll, []
+    monkeypatch.setattr(work, "WINDOW", 10)
+    monkeypatch.setattr(work, "GROUP_LEAST", 10)
+
+    def refused(sender, secs):
+        answered = real(sender, secs)
+        if answered and not resumed:
+            with scope(cast.workspace):
+                resumed.append(plan.pause(run, by=cast.owner) and plan.resume(run, by=cast.owner))
+        return [Outcome(one.message_id, Verdict.REFUSED, "HTTP_413") for one in answered]
+
+    monkeypatch.setattr(FcmSender, "poll", refused)
+    assert run_to_the_end(run).tally == {"rejected": 20}
+    assert resumed == [True]
+
+
 def test_a_provider_in_trouble_gets_a_break_and_few_tries(cast, connected, sandbox, prepared):
     run = prepared(2_000)
     storm = {"what": "UNAVAILABLE", "secs": 60, "accepts": False, "retry_after_secs": 120}

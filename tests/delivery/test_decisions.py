@@ -109,6 +109,17 @@ def test_what_was_missed_is_sent_when_a_person_says_so_and_stays_in_the_history(
         plan.send_missed(run, by=cast.owner, now=timezone.now())
 
 
+def test_who_is_sent_to_again_is_not_expired_by_a_tick_that_looked_before(cast, connected, prepared):
+    run = prepared(2, expires_after_mins=30, tokens=["sbx_ok_a", "sbx_mismatch_b"])
+    with scope(cast.workspace):
+        seen = Run.objects.get(pk=run.pk)
+    run = run_to_the_end(run)
+    with scope(cast.workspace):
+        assert decisions.retry_failed(run, by=cast.owner) == 1
+        pipeline.expire(seen, seen.ends_at)
+    assert run_to_the_end(run).tally == {"accepted": 1, "rejected": 1}
+
+
 # --- sent again -----------------------------------------------------------------------------------------------
 def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step(cast, connected, launched):
     add_people(cast.workspace, 3)
