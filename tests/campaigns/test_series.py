@@ -134,11 +134,13 @@ def test_sending_what_was_missed_plans_no_second_run_for_a_moved_one(weekly):
     assert planned() == [FRIDAY + timedelta(days=8)]
 
 
-def test_a_moved_send_moves_with_the_zone_too(weekly):
-    series.move(weekly.run, FRIDAY + timedelta(hours=3), by=weekly.member, now=BEFORE)
+@pytest.mark.parametrize("by", [timedelta(hours=3), timedelta(days=-1)])
+def test_a_moved_send_moves_with_the_zone_too(weekly, by):
+    """Also one that goes out before its own day: that day is not sent to a second time."""
+    series.move(weekly.run, FRIDAY + by, by=weekly.member, now=BEFORE)
     zone = {"time_zone": "America/New_York"}
     change_settings(Workspace.objects.get(pk=weekly.workspace.pk), zone, by=weekly.owner, moved=None)
-    assert planned() == [datetime(2026, 12, 4, 17, tzinfo=UTC)]
+    assert planned() == [datetime(2026, 12, 4, 14, tzinfo=UTC) + by]
     launch(weekly.run)
     assert planned() == [datetime(2026, 12, 11, 14, tzinfo=UTC)]
 
