@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 WRONG_SETTING = 2
+INTERRUPTED = 130  # as shells count: 128 + SIGINT
 
 
 def read_settings() -> None:
@@ -23,7 +24,16 @@ def read_settings() -> None:
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """`manage.py …`. A database or Redis that the command needs and that does not answer ends it with a sentence."""
+    """`manage.py …`. A database or Redis that the command needs and that does not answer ends it with a sentence, and
+    Ctrl-C with a word."""
+    try:
+        _run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+        sys.exit(INTERRUPTED)
+
+
+def _run(arguments: Sequence[str]) -> None:
     read_settings()
     from django.core.management import execute_from_command_line
     from django.db import Error as DatabaseError

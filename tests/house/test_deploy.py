@@ -73,6 +73,11 @@ def test_a_wrong_value_ends_every_command_with_one_sentence_and_code_2(tmp_path,
     assert done.stdout == ""
 
 
+def test_ctrl_c_ends_a_command_with_a_word(tmp_path):
+    done = start(tmp_path, "shell", "--no-imports", "-c", "raise KeyboardInterrupt")
+    assert (done.returncode, done.stderr.split()) == (130, ["Stopped."])
+
+
 @pytest.mark.parametrize("module", ["pushpilot.wsgi", "pushpilot.cluster"])
 def test_a_wrong_value_ends_the_web_server_and_the_cluster_with_the_same_sentence(tmp_path, module):
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "WORKERS": "many"}
