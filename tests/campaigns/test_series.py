@@ -237,6 +237,7 @@ def test_a_change_of_the_text_reaches_the_next_send(weekly):
     campaign = Campaign.objects.get()
     campaign.contents.update(fields={"title": "Changed"})
     plan.revise(fresh(weekly.run), by=weekly.member)
+    assert fresh(weekly.run).revision.contents[0]["title"] == "Changed"
     launch(weekly.run)
     [following] = Run.objects.filter(state=State.PLANNED)
     assert Revision.objects.get(pk=following.revision_id).contents[0]["title"] == "Changed"
