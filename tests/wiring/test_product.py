@@ -16,14 +16,18 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.models import Campaign, Run
+from campaigns.models import Campaign, Endpoint, Run
+from delivery.engine import pipeline
 from delivery.models import Heartbeat, Installation
 from pushpilot import product
 from pushpilot.demo import Demo, read_story
 from pushpilot.management.commands import demo as demo_command
+from pushpilot.management.commands import run as run_command
 from pushpilot.processes import PortTaken, claim_port
 from tenants.scope import scope
 from tests.house.sources import ROOT
@@ -171,10 +175,11 @@ def test_the_demo_says_within_seconds_that_no_worker_runs_and_gives_up_after_a_m
     patience = demo_command.Patience()
     with scope(cast.workspace):
         said = []
-        for _ in range(8):
+        for _ in range(20):
             clock(1.1)
             said.append(patience.look(due))
         assert [bool(text) for text in said].count(True) == 1, "once"
+        assert not any(said[:8]), "a worker takes some seconds to start"
         assert any("No worker is running" in text for text in said)
         clock(demo_command.STILL_SECS)
         with pytest.raises(CommandError, match="No worker is running"):
@@ -188,6 +193,23 @@ def test_the_demo_ends_at_once_where_sending_is_locked(cast, due, clock):
     clock(2)
     with scope(cast.workspace), pytest.raises(CommandError, match="INSTANCE_ID=live-database"):
         patience.look(due)
+
+
+def test_the_demo_names_the_platform_that_its_send_waits_for(cast, due, clock):
+    with scope(cast.workspace):
+        Endpoint.objects.update(value=Concat(Value("sbx_thirdparty_"), "value"), platform="ios")
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    patience, said = demo_command.Patience(), []
+    with scope(cast.workspace):
+        due.refresh_from_db()
+        for _ in range(20):
+            clock(1.1)
+            said.append(patience.look(due))
+        assert ["THIRD_PARTY_AUTH_ERROR" in text for text in said].count(True) == 1
+        clock(demo_command.STILL_SECS)
+        with pytest.raises(CommandError, match="THIRD_PARTY_AUTH_ERROR"):
+            patience.look(due)
 
 
 def test_the_demo_is_patient_while_something_moves(cast, due, clock):
@@ -216,3 +238,10 @@ def test_the_demo_says_where_its_mails_lie_unless_a_mail_server_takes_them(cast,
     demo_command.Command(stdout=out).welcome(demo, "http://localhost:8000")
     assert ("/data/mail" in out.getvalue()) == bool(folder)
     assert ("Mails:" in out.getvalue()) == bool(folder)
+
+
+def test_run_prints_the_address_that_it_serves_and_the_one_of_its_links(db):
+    for public in ("http://localhost:8123", "https://push.example.com"):
+        out = StringIO()
+        run_command.Command(stdout=out).welcome("http://localhost:8123", public)
+        assert {"http://localhost:8123", public} <= set(out.getvalue().split())

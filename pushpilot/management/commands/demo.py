@@ -25,7 +25,7 @@ from pushpilot.product import Ports, add_port_arguments, choose_ports, only_prod
 from tenants.scope import scope
 
 BAR = 40
-LOOK_SECS, QUIET_SECS = 0.2, 5.0  # a worker takes some seconds to start: no reason to worry anybody
+LOOK_SECS, QUIET_SECS = 0.2, 12.0  # on a busy machine a worker takes longer than 5 s to start: no reason to worry
 STILL_SECS = 60.0  # without any movement nobody believes that it goes on by itself
 
 
