@@ -238,6 +238,7 @@ def test_the_demo_says_where_its_mails_lie_unless_a_mail_server_takes_them(cast,
     demo_command.Command(stdout=out).welcome(demo, "http://localhost:8000")
     assert ("/data/mail" in out.getvalue()) == bool(folder)
     assert ("Mails:" in out.getvalue()) == bool(folder)
+    assert "http://localhost:8000" in out.getvalue().split()
 
 
 def test_run_prints_the_address_that_it_serves_and_the_one_of_its_links(db):
