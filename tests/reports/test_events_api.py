@@ -239,6 +239,12 @@ class Endless:
         return b"x" * min(size, 65_536)
 
 
+def test_nothing_is_read_of_a_body_that_declares_more_than_the_cap():
+    with pytest.raises(Problem):
+        intake.read_body(stream := Endless(), intake.BATCH_LIMIT_BYTES + 1)
+    assert stream.taken == 0
+
+
 def test_a_body_without_a_declared_length_is_read_to_the_cap_and_no_further(sdk):
     request = RequestFactory().generic("POST", "/api/v1/events", b"-", "application/json")
     request.META |= {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "wsgi.input": (stream := Endless())}
