@@ -63,6 +63,27 @@ def test_nobody_is_added_to_a_run_that_is_cancelled_between_two_chunks(cast, con
         assert fresh(run).tally == {"cancelled": 2}
 
 
+def test_a_run_that_is_cancelled_as_it_fails_for_the_last_time_stays_cancelled(cast, connected, launched, monkeypatch):
+    add_people(cast.workspace, 2)
+    run, looks = launched(), []
+
+    def cancelled() -> bool:
+        looks.append(1)
+        if len(looks) == 1:
+            with scope(cast.workspace):
+                assert plan.cancel(fresh(run), by=cast.owner)
+            raise ZeroDivisionError
+        return False
+
+    pipeline.tick(timezone.now())
+    with scope(cast.workspace):
+        Run.objects.update(attempts=pipeline.MAX_ATTEMPTS - 1)
+    monkeypatch.setattr(heartbeat, "is_stopping", cancelled)
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        assert (fresh(run).state, fresh(run).attempts) == (State.CANCELLED, pipeline.MAX_ATTEMPTS)
+
+
 def test_a_worker_whose_run_another_one_prepares_adds_nobody(cast, connected, between_chunks):
     run = between_chunks(lambda run: Run.objects.filter(pk=run.pk).update(owner="another"))
     with scope(cast.workspace):

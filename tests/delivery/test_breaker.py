@@ -223,6 +223,20 @@ def test_what_went_wrong_before_a_resume_is_not_counted_by_whoever_goes_on(cast,
     assert resumed == [True]
 
 
+def test_what_went_wrong_before_somebody_sends_again_is_not_counted(cast, connected, prepared, monkeypatch):
+    run, real = prepared(LEAST), FcmSender.poll
+
+    def refused(sender, secs):
+        return [Outcome(one.message_id, Verdict.REFUSED, "HTTP_413") for one in real(sender, secs)]
+
+    monkeypatch.setattr(FcmSender, "poll", refused)
+    for _ in range(2):
+        run = run_to_the_end(run)
+        assert run.tally == {"rejected": LEAST}
+        with scope(cast.workspace):
+            decisions.retry_failed(run, by=cast.owner)
+
+
 def test_a_provider_in_trouble_gets_a_break_and_few_tries(cast, connected, sandbox, prepared):
     run = prepared(2_000)
     storm = {"what": "UNAVAILABLE", "secs": 60, "accepts": False, "retry_after_secs": 120}

@@ -8,9 +8,10 @@ from django.utils import timezone
 from campaigns import plan
 from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Campaign, Content, Endpoint, Run
-from delivery import decisions
+from delivery import connections, decisions
 from delivery.engine import leases, pipeline, record
 from delivery.models import Message, Shard
+from delivery.providers.fcm.provider import Fcm
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
 from tests.story import add_people, received, run_to_the_end, write_campaign
@@ -140,6 +141,24 @@ def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step
             decisions.retry_failed(run, by=cast.owner)
 
 
+def test_who_is_sent_to_again_gets_all_tries_anew_over_the_connection_in_use(cast, connected, launched, monkeypatch):
+    add_people(cast.workspace, 1, tokens=["sbx_unavailable_a"])
+    run, most = launched(), Fcm.manners.retries_most
+    with scope(cast.workspace):
+        pipeline.tick(timezone.now())
+        pipeline.work(timezone.now())
+        Message.objects.update(reason=Reason.REJECTED, retries=most, due_at=None)
+        Shard.objects.update(tally={"rejected": 1}, state=Shard.State.DONE)
+        pipeline.finish(fresh(run), timezone.now())
+        connected.is_active = False
+        connections.save_and_pause_orphans(connected)
+        other = connections.connect_sandbox(cast.workspace, by=cast.owner)
+        assert decisions.retry_failed(fresh(run), by=cast.owner) == 1
+        pipeline.work(timezone.now())
+        assert (Message.objects.get().reason, Message.objects.get().retries) == (Reason.RETRY_SCHEDULED, 1)
+        assert fresh(run).connection == other
+
+
 def test_who_may_have_got_it_is_sent_to_again_flagged(cast, connected, sandbox, prepared):
     run = prepared(30)
     with scope(cast.workspace):
@@ -189,8 +208,10 @@ def test_rows_that_the_end_made_unknown_can_be_sent_again(cast, connected, prepa
         pipeline.tick(run.ends_at)
     run = fresh(run)
     assert run.tally == {"expired": 3, "unknown": 1}
+    end = run.ends_at
     with scope(cast.workspace):
         assert decisions.resend_unknown(run, by=cast.owner) == 1
+        pipeline.tick(end)
         assert record.live_tally(fresh(run)) == {"expired": 3, "pending": 1}
     assert run_to_the_end(run).tally == {"accepted": 1, "expired": 3}
 
@@ -227,6 +248,27 @@ def test_a_tick_that_is_late_does_not_close_what_a_person_has_opened_again(cast,
         pipeline.wind_up(seen_early, timezone.now())
         assert (fresh(run).state, record.tally(run)) == (Run.State.RUNNING, {"pending": 6})
     assert run_to_the_end(run).tally == {"accepted": 6}
+
+
+def test_a_tick_that_is_late_with_its_last_step_does_not_close_it_either(cast, connected, prepared, monkeypatch):
+    run, real, reopened = prepared(6), record.close_waiting, []
+
+    def close(seen, reason):
+        is_left = real(seen, reason)
+        if not is_left and not reopened:
+            reopened.append(1)
+            pipeline.wind_up(fresh(run), timezone.now())
+            assert decisions.retry_failed(fresh(run), by=cast.owner) == 6
+        return is_left
+
+    with scope(cast.workspace):
+        Message.objects.update(reason=Reason.REJECTED)
+        Shard.objects.update(tally={"rejected": 6})
+        Run.objects.filter(pk=run.pk).update(state=Run.State.FINISHING)
+        seen_early = Run.objects.select_related("workspace", "campaign").get(pk=run.pk)
+        monkeypatch.setattr(record, "close_waiting", close)
+        pipeline.wind_up(seen_early, timezone.now())
+        assert (fresh(run).state, record.tally(run)) == (Run.State.RUNNING, {"pending": 6})
 
 
 def test_a_run_that_sends_is_left_alone(cast, connected, prepared):
