@@ -190,19 +190,19 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key", "login_failed_anywher
 # Who finds an open browser may look, but needs the password or a passkey to change how to get in.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 SOCIALACCOUNT_FORMS = {"signup": "tenants.account_forms.SocialSignupForm"}
-SOCIALACCOUNT_ADAPTER = "tenants.providers.SocialAccountAdapter"
+SOCIALACCOUNT_ADAPTER = "tenants.social_sign_in.SocialAccountAdapter"
 # An address that the provider verified opens the account that has it; which accounts, the adapter says.
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_PROVIDERS = {
     "google": {
-        "provider_class": "tenants.providers.GoogleProvider",
+        "provider_class": "tenants.social_sign_in.GoogleSignIn",
         "APPS": [{"client_id": env.text("GOOGLE_CLIENT_ID"), "secret": env.text("GOOGLE_CLIENT_SECRET")}]
         if env.text("GOOGLE_CLIENT_ID")
         else [],
         "SCOPE": ["openid", "profile", "email"],
     },
     "apple": {
-        "provider_class": "tenants.providers.AppleProvider",
+        "provider_class": "tenants.social_sign_in.AppleSignIn",
         "APPS": [
             {
                 "client_id": env.text("APPLE_CLIENT_ID"),

@@ -5,7 +5,7 @@ from django.urls import include, path
 from pushpilot import views
 from pushpilot.api import api
 from pushpilot.sites import console, platform
-from tenants import providers
+from tenants import social_sign_in
 from tenants import views as tenant_views
 from tenants.sessions import SessionsView
 
@@ -16,8 +16,8 @@ urlpatterns = [
     path("accounts/profile/", tenant_views.profile, name="account_profile"),
     # Ours stand before allauth's: a session can be ended alone; what comes back from a provider is verified whole.
     path("accounts/sessions/", SessionsView.as_view(), name="usersessions_list"),
-    path("accounts/google/login/callback/", providers.google_callback, name="google_callback"),
-    path("accounts/apple/login/callback/finish/", providers.apple_finish, name="apple_finish_callback"),
+    path("accounts/google/login/callback/", social_sign_in.google_callback, name="google_callback"),
+    path("accounts/apple/login/callback/finish/", social_sign_in.apple_finish, name="apple_finish_callback"),
     path("accounts/", include("allauth.urls")),
     path("invitations/", tenant_views.waiting_invitations, name="waiting_invitations"),
     path("invitations/<str:token>/", tenant_views.invitation, name="invitation"),

@@ -21,9 +21,9 @@ from hypothesis import settings as hypothesis_settings
 from delivery.connections import connect_sandbox
 from delivery.providers.fcm.account import FcmAccount
 from tenants.models import Connection, User, Workspace
-from tenants.providers import SocialAccountAdapter
 from tenants.roles import Role
 from tenants.scope import scope
+from tenants.social_sign_in import SocialAccountAdapter
 from tenants.workspaces import add_member, create_workspace
 from tests.approle import APP_ROLE, make_app_role
 from tests.pages import signed_in_now

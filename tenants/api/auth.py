@@ -32,7 +32,7 @@ from tenants.account_forms import OncePerAddress
 from tenants.api import schemas, tokens
 from tenants.api.security import AccessToken, caller_of
 from tenants.models import User
-from tenants.providers import ProviderNotSetUp
+from tenants.social_sign_in import SignInNotSetUp
 
 router = Router(tags=["Sign-in"])
 WAIT_SECS = 60
@@ -140,7 +140,7 @@ def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> 
         try:
             provider = get_social_adapter().get_provider(request, name)
             sociallogin = provider.verify_token(request, body.model_dump(exclude={"code"}))
-        except ProviderNotSetUp as error:
+        except SignInNotSetUp as error:
             raise Problem(404, "provider_not_set_up", f"Sign-in with {name.title()} is not set up here.") from error
         except ValidationError as error:
             raise _token_refused(provider.name, error) from error

@@ -38,14 +38,14 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    class Provider(models.TextChoices):
+    class AuthProvider(models.TextChoices):
         EMAIL = "email", "E-mail"
         GOOGLE = "google", "Google"
         APPLE = "apple", "Apple"
 
     email = models.EmailField(unique=True, validators=[validate_address])
     full_name = models.CharField(max_length=150, blank=True, validators=[validate_name])
-    auth_provider = models.CharField(max_length=16, choices=Provider.choices, default=Provider.EMAIL)
+    auth_provider = models.CharField(max_length=16, choices=AuthProvider.choices, default=AuthProvider.EMAIL)
     is_active = models.BooleanField(default=True)
     # secure_admin_login and the command palette ask for is_staff; rights come from workspace grants alone.
     is_staff = models.BooleanField(default=True)

@@ -45,12 +45,12 @@ class StandingFilter(DropdownFilter):
         return queryset.filter(wanted.get(self.value() or "", Q()))
 
 
-class ProviderFilter(DropdownFilter):
+class AuthProviderFilter(DropdownFilter):
     title = "signed up with"
     parameter_name = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(value), str(label)) for value, label in User.Provider.choices]
+        return [(str(value), str(label)) for value, label in User.AuthProvider.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
         return queryset.filter(auth_provider=self.value()) if self.value() else queryset
@@ -99,7 +99,7 @@ class DeactivateForm(BaseDialogForm):
 
 class UserPage(PlatformAdmin):
     list_display = ("header", "standing_label", "workspaces_cell", "provider_cell", "seen", "joined")
-    list_filter = (StandingFilter, ProviderFilter, LastSignInFilter)
+    list_filter = (StandingFilter, AuthProviderFilter, LastSignInFilter)
     search_fields = ("email", "full_name")
     search_help_text = "Search names and e-mail addresses"
     ordering = ("-pk",)

@@ -43,11 +43,11 @@ logger = logging.getLogger(__name__)
 LONGEST_NAME_CHARS = User._meta.get_field("full_name").max_length or 0
 
 
-class ProviderNotSetUp(SocialApp.DoesNotExist, Http404):
+class SignInNotSetUp(SocialApp.DoesNotExist, Http404):
     """The provider has no client id here: its addresses do not exist."""
 
 
-class IdTokenProvider(OAuth2Provider):
+class IdTokenSignIn(OAuth2Provider):
     """A provider that is believed by its signed id_token alone, in the redirect flow and natively."""
 
     keys_url: str
@@ -138,14 +138,14 @@ def check_nonce(claimed: object, given: str | None) -> None:
         raise OAuth2Error("The id_token was made for another nonce.")
 
 
-class GoogleProvider(IdTokenProvider, AllauthGoogle):
+class GoogleSignIn(IdTokenSignIn, AllauthGoogle):
     package = AllauthGoogle.get_package()
     # https://developers.google.com/identity/openid-connect/openid-connect#validatinganidtoken names both.
     keys_url, issuers = CERTS_URL, (ID_TOKEN_ISSUER, ID_TOKEN_ISSUER.removeprefix("https://"))
     lookup_key = staticmethod(jwtkit.lookup_kid_pem_x509_certificate)
 
 
-class AppleProvider(IdTokenProvider, AllauthApple):
+class AppleSignIn(IdTokenSignIn, AllauthApple):
     package = AllauthApple.get_package()
     keys_url, issuers = AppleOAuth2Adapter.public_key_url, ("https://appleid.apple.com",)
     lookup_key = staticmethod(jwtkit.lookup_kid_jwk)
@@ -221,7 +221,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         try:
             return super().get_app(request, provider, client_id)
         except SocialApp.DoesNotExist as error:
-            raise ProviderNotSetUp(f"{provider} is not set up.") from error
+            raise SignInNotSetUp(f"{provider} is not set up.") from error
 
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None

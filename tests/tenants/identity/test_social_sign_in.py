@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client, RequestFactory
 
 from tenants.models import User
-from tenants.providers import SocialAccountAdapter
+from tenants.social_sign_in import SocialAccountAdapter
 from tests.tenants.identity.people import PASSWORD, account, signed_in_as, text
 from tests.tenants.identity_provider import APPLE, CLIENT_IDS, FORGERIES, GOOGLE, REDIRECT_FORGERIES
 
