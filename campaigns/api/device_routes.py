@@ -162,12 +162,12 @@ def register_devices(request: HttpRequest) -> HttpResponse:
             if last[said.address] != index:
                 detail = f"The same device stands again at index {last[said.address]}; only that one counts."
                 rejected.append(Rejection(index, "repeated", detail))
-        fates: Counter[str] = Counter()
+        changes: Counter[str] = Counter()
         with _storing():
-            fates = endpoints.register_all(workspace, [taken[index] for index in last.values()], now)
+            changes = endpoints.register_all(workspace, [taken[index] for index in last.values()], now)
     names = ("created", "refreshed", "moved", "returned", "outdated")
     rejected.sort(key=lambda one: one.index)
-    return _answer(Registered(fates.total(), **{name: fates[name] for name in names}, rejected=rejected))
+    return _answer(Registered(changes.total(), **{name: changes[name] for name in names}, rejected=rejected))
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""The one list of fates: each recipient of a run is in exactly one, and their sum is the size of the audience.
+"""The one list of reasons: each recipient of a run is in exactly one, and their sum is the size of the audience.
 
 The numbers are stored in every Message and never change their meaning.
 """

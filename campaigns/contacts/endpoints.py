@@ -58,15 +58,15 @@ def register(
     workspace: Workspace, contact: str, channel: str, kind: str, value: str, platform: str, now: datetime
 ) -> str:
     """The device is this contact's, and alive. Returns what that changed, a key of `register_all`'s answer."""
-    (fate,) = register_all(workspace, [Registration(contact, channel, kind, value, platform, now)], now)
-    return fate
+    (change,) = register_all(workspace, [Registration(contact, channel, kind, value, platform, now)], now)
+    return change
 
 
 @transaction.atomic
 def register_all(workspace: Workspace, registrations: Sequence[Registration], now: datetime) -> Counter[str]:
     """Take over what is said about devices, each at most once. A contact that is not known is created.
 
-    Returns {fate: devices}: created; refreshed; moved (it was another contact's, which EndpointMove remembers);
+    Returns {change: devices}: created; refreshed; moved (it was another contact's, which EndpointMove remembers);
     returned (it was retired, and is reached again); outdated (we know better: it was seen, or retired, later than
     `seen_at`), which changes nothing, so that a server may send its whole list every night. Call inside the
     workspace's scope.
@@ -79,19 +79,19 @@ def register_all(workspace: Workspace, registrations: Sequence[Registration], no
     Endpoint.objects.bulk_create(made, ignore_conflicts=True)
     # Read again: another request may have registered one of them first, for somebody else.
     known |= _known(workspace, fresh) if fresh else {}
-    fates: Counter[str] = Counter()
+    changes: Counter[str] = Counter()
     changed, moves = [], []
     for address, registration in sorted(said.items()):
         endpoint = known[address]
         owner = contacts[registration.contact]
         if address in fresh and endpoint.contact_id == owner.pk:
-            fates["created"] += 1
+            changes["created"] += 1
             continue
-        fate = _fate(endpoint, registration, owner)
-        fates[fate] += 1
-        if fate == "outdated":
+        change = _change(endpoint, registration, owner)
+        changes[change] += 1
+        if change == "outdated":
             continue
-        if fate == "moved":
+        if change == "moved":
             moves.append(_move(endpoint, owner, now))
         changed.append(_renewed(endpoint, registration, owner))
     Endpoint.objects.bulk_create(
@@ -100,7 +100,7 @@ def register_all(workspace: Workspace, registrations: Sequence[Registration], no
     EndpointMove.objects.bulk_create(moves)
     if words := [registration.word for registration in said.values() if registration.word is not None]:
         consent.record(workspace, words)
-    return fates
+    return changes
 
 
 def _contacts(workspace: Workspace, said: Iterable[Registration], now: datetime) -> dict[str, Contact]:
@@ -146,7 +146,7 @@ def _made(workspace: Workspace, said: Registration, contacts: dict[str, Contact]
     )  # fmt: skip
 
 
-def _fate(endpoint: Endpoint, said: Registration, owner: Contact) -> str:
+def _change(endpoint: Endpoint, said: Registration, owner: Contact) -> str:
     known = [at for at in (endpoint.last_seen_at, _dead_since(endpoint)) if at is not None]
     if any(said.seen_at < at for at in known):
         return "outdated"

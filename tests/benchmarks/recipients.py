@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.recipients`: the list of a run's recipients, among a million of them.
 
 Milliseconds of one page of 50 as its reader waits for them: its queries with the rows they bring, and the CSV of a rare
-fate. The run has ended; of its rows 98.9 % are accepted, 1 % gone, 0.1 % refused, ten unknown, ten unsubscribed. A
+reason. The run has ended; of its rows 98.9 % are accepted, 1 % gone, 0.1 % refused, ten unknown, ten unsubscribed. A
 second run of the same size lies beside it.
 """
 
@@ -131,9 +131,9 @@ def run(count: int) -> None:
         "refused, page at nine tenths": page(reason=Reason.REJECTED, after=deep),
         "unknown, ten rows": page(reason=Reason.UNKNOWN),
         "unknown, by its code": page(reason=Reason.UNKNOWN, code="NO_ANSWER"),
-        "a fate that nobody has": page(reason=Reason.EXPIRED),
+        "a reason that nobody has": page(reason=Reason.EXPIRED),
         "skipped before the cut, ten rows": page(reason=Reason.UNSUBSCRIBED),
-        "a code without its fate": page(code="NO_ANSWER"),
+        "a code without its reason": page(code="NO_ANSWER"),
         "all codes with counts and examples": codes,
     }
     print(f"{connection.vendor}, {count:,} recipients in each of two runs; ms per page, median of {ROUNDS}\n")

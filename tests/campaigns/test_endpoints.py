@@ -96,9 +96,9 @@ def test_registering_undoes_it(devices):
     with scope(devices.workspace):
         endpoints.retire_stale(devices.workspace, by=devices.owner, now=NOW)
         later = NOW + timedelta(minutes=1)
-        fate = endpoints.register(devices.workspace, "asha", "app_push", "token", "stale-on", "android", later)
+        change = endpoints.register(devices.workspace, "asha", "app_push", "token", "stale-on", "android", later)
         back = Endpoint.objects.get(value="stale-on")
-    assert fate == "returned"
+    assert change == "returned"
     assert (back.is_active, back.retired_at, back.retired_reason, back.last_seen_at) == (True, None, "", later)
 
 

@@ -122,9 +122,9 @@ def test_when_the_right_project_is_connected_everybody_is_reached(cast, connecte
     assert run_to_the_end(run).tally == {"accepted": 35}
 
 
-@pytest.mark.parametrize(("fate", "code"), [("unregistered", "UNREGISTERED"), ("invalid", "INVALID_ARGUMENT")])
-def test_a_run_whose_devices_are_all_gone_pauses_and_retires_nobody(cast, connected, launched, fate, code):
-    add_people(cast.workspace, 35, tokens=[f"sbx_{fate}_{n}" for n in range(35)])
+@pytest.mark.parametrize(("behaviour", "code"), [("unregistered", "UNREGISTERED"), ("invalid", "INVALID_ARGUMENT")])
+def test_a_run_whose_devices_are_all_gone_pauses_and_retires_nobody(cast, connected, launched, behaviour, code):
+    add_people(cast.workspace, 35, tokens=[f"sbx_{behaviour}_{n}" for n in range(35)])
     run = launched()
     pipeline.tick(timezone.now())
     pipeline.work(timezone.now())

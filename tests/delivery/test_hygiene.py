@@ -51,32 +51,32 @@ def test_of_every_answer_only_two_kinds_mean_that_the_address_is_gone():
     }  # fmt: skip
 
 
-# The phone's fate in the sandbox → why it is retired; None: it is not.
-FATES = {
+# What the phone does in the sandbox → why it is retired; None: it is not.
+BEHAVIOURS = {
     "ok": None, "unregistered": "UNREGISTERED", "mismatch": None, "invalid": "INVALID_ARGUMENT",
     "quota": None, "unavailable": None, "internal": None, "flaky": None,
 }  # fmt: skip
 
 
 def test_a_run_retires_the_dead_with_reason_and_time_and_nobody_else(cast, connected, launched):
-    add_people(cast.workspace, len(FATES), tokens=[f"sbx_{fate}_1" for fate in FATES])
+    add_people(cast.workspace, len(BEHAVIOURS), tokens=[f"sbx_{behaviour}_1" for behaviour in BEHAVIOURS])
     before = timezone.now()
     launched()
     pipeline.tick(timezone.now())
     pipeline.work(timezone.now())
     with scope(cast.workspace):
         found = {endpoint.value.split("_")[1]: endpoint for endpoint in Endpoint.objects.all()}
-    assert {fate: endpoint.retired_reason or None for fate, endpoint in found.items()} == FATES
-    for fate, endpoint in found.items():
-        assert endpoint.is_active is (FATES[fate] is None)
+    assert {behaviour: endpoint.retired_reason or None for behaviour, endpoint in found.items()} == BEHAVIOURS
+    for behaviour, endpoint in found.items():
+        assert endpoint.is_active is (BEHAVIOURS[behaviour] is None)
         assert endpoint.retired_at is None if endpoint.is_active else before <= endpoint.retired_at <= timezone.now()
     no_run = {endpoints.STALE_REASON, endpoints.REMOVED_REASON, endpoints.MISMATCH_REASON}
-    assert set(FATES.values()) - {None} == endpoints.retired_words().keys() - no_run
+    assert set(BEHAVIOURS.values()) - {None} == endpoints.retired_words().keys() - no_run
 
 
-@pytest.mark.parametrize("fate", ["thirdparty", "quota"])
-def test_a_broken_connection_or_a_full_quota_retires_nobody(cast, connected, launched, fate):
-    add_people(cast.workspace, 3, tokens=[f"sbx_{fate}_{i}" for i in range(3)])
+@pytest.mark.parametrize("behaviour", ["thirdparty", "quota"])
+def test_a_broken_connection_or_a_full_quota_retires_nobody(cast, connected, launched, behaviour):
+    add_people(cast.workspace, 3, tokens=[f"sbx_{behaviour}_{i}" for i in range(3)])
     launched()
     pipeline.tick(timezone.now())
     pipeline.work(timezone.now())

@@ -418,7 +418,7 @@ def test_reviving_one_run_leaves_alone_what_a_later_run_retired(cast, connected,
 
 # --- a device list overrules what may have been our own fault ---------------------------------------------------
 @pytest.mark.parametrize(
-    ("reason", "seen_days_ago", "fate"),
+    ("reason", "seen_days_ago", "change"),
     [
         (endpoints.MISMATCH_REASON, 30, "returned"),  # when it was seen says nothing about whose it is
         (endpoints.MISMATCH_REASON, 80, "outdated"),  # we know a later sighting
@@ -428,7 +428,7 @@ def test_reviving_one_run_leaves_alone_what_a_later_run_retired(cast, connected,
         (endpoints.REMOVED_REASON, 30, "outdated"),
     ],
 )
-def test_a_device_list_that_says_seen_revives_by_what_it_was_retired_for(cast, reason, seen_days_ago, fate):
+def test_a_device_list_that_says_seen_revives_by_what_it_was_retired_for(cast, reason, seen_days_ago, change):
     add_people(cast.workspace, 1)
     with scope(cast.workspace):
         Endpoint.objects.update(
@@ -439,5 +439,5 @@ def test_a_device_list_that_says_seen_revives_by_what_it_was_retired_for(cast, r
         seen = endpoints.Registration(
             device.contact.external_id, device.channel, device.kind, device.value, "", now() - timedelta(seen_days_ago)
         )
-        assert endpoints.register_all(cast.workspace, [seen], now()) == {fate: 1}
-        assert Endpoint.objects.get().is_active is (fate == "returned")
+        assert endpoints.register_all(cast.workspace, [seen], now()) == {change: 1}
+        assert Endpoint.objects.get().is_active is (change == "returned")

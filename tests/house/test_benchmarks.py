@@ -31,8 +31,8 @@ COMMANDS: dict[str, tuple[list[str], list[str], str]] = {
         ["--recipients", "300"],
         [
             "first page", "page at nine tenths", "one contact", "refused, 0.1 %", "refused, page at nine tenths",
-            "unknown, ten rows", "unknown, by its code", "a fate that nobody has", "skipped before the cut, ten rows",
-            "a code without its fate", "all codes with counts and examples",
+            "unknown, ten rows", "unknown, by its code", "a reason that nobody has", "skipped before the cut, ten rows",
+            "a code without its reason", "all codes with counts and examples",
         ],
         "",
     ),

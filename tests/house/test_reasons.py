@@ -103,7 +103,7 @@ PAGES = {
 
 @pytest.fixture
 def run(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run under way with one recipient in each fate, all with a code that nobody knows."""
+    """A run under way with one recipient in each reason, all with a code that nobody knows."""
     monkeypatch.setattr(errors, "CODES_SHOWN", len(Reason))
     monkeypatch.setattr(selection, "forecast", lambda *asked: dict.fromkeys(Reason, 2))
     made = rows_of(cast.workspace)[Run]

@@ -33,7 +33,7 @@ _GIVEN_UP = {
 
 
 def groups_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
-    """The most frequent (fate, code) pairs with their counts and a handful of recipients each; whether there are more.
+    """The most frequent (reason, code) pairs with counts and a handful of recipients each; whether there are more.
 
     Reads every row of the run, 0.1 s per million; of a run that has ended the answer is kept for an hour.
     """

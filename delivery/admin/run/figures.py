@@ -42,7 +42,7 @@ TONES: dict[str, str] = {
     IN_VAIN: "danger",
 }
 UNMADE_MANY = 0.05  # this share of messages that could not be made is told above the account
-# Fates whose counts stand in sentences of the page.
+# Reasons whose counts stand in sentences of the page.
 COUNTED = (IN_FLIGHT, Reason.REJECTED.slug, Reason.UNKNOWN.slug, Reason.DEFERRED.slug)
 # The parts that the figures, the bar and the account share, in this order.
 GROUPS = ("accepted", "failed", "unsure", "skipped", "waiting")

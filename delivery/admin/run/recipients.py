@@ -166,7 +166,7 @@ def _row(message: Message, run: Run, later: list[str]) -> dict[str, Any]:
         "contact": message.contact,
         "endpoint": message.endpoint,
         "reason": reason,
-        "fate": words_of(reason, run.channel).label,
+        "status": words_of(reason, run.channel).label,
         "tone": _tone(reason),
         "code_meaning": meaning(run, reason, message.error_code) if message.error_code else "",
         "later": later,

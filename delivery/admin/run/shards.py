@@ -37,7 +37,7 @@ def table_of(run: Run, now: datetime) -> dict[str, Any]:
 
 
 def _ruled_out(run: Run) -> int:
-    """Recipients whose fate was known before the audience was cut. Until the run has ended its own tally holds them,
+    """Recipients whose reason was known before the audience was cut. Until the run has ended its own tally holds them,
     then it holds everybody."""
     skipped = [reason.slug for reason in Reason if not reason.is_waiting and not reason.is_attempted]
     whole = int(sum(run.tally.get(slug, 0) for slug in skipped))

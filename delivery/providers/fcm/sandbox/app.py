@@ -12,7 +12,7 @@ import msgspec
 from granian.rsgi import ProtocolClosed
 
 from delivery.providers.fcm.sandbox.checks import check_request, target_of
-from delivery.providers.fcm.sandbox.devices import Devices, Fate
+from delivery.providers.fcm.sandbox.devices import Devices, Reception
 from delivery.providers.fcm.sandbox.log import Store
 from delivery.providers.fcm.sandbox.oauth import Grant, TokenDesk, new_key_file
 from delivery.providers.fcm.sandbox.replies import (
@@ -134,18 +134,18 @@ class SandboxApp:
         kind, address = target_of(message)
         struck = self._weather.strike()
         if struck is not None:
-            fate, answer = struck
-            if fate is Fate.LOST and not validate_only:
+            reception, answer = struck
+            if reception is Reception.LOST and not validate_only:
                 self._store.accept(project_id, address, _ref(message), time.time(), body)
             return answer
-        fate = Fate.ACCEPTED
+        reception = Reception.ACCEPTED
         if kind in ("token", "fid"):
-            fate = self._devices.receive(project_id, kind, address, validate_only=validate_only)
+            reception = self._devices.receive(project_id, kind, address, validate_only=validate_only)
         if validate_only:
             name = f"projects/{project_id}/messages/fake_message_id"
-        elif fate is not Fate.HANGS:
+        elif reception is not Reception.HANGS:
             name = self._store.accept(project_id, address, _ref(message), time.time(), body)
-        return json_reply({"name": name}) if fate is Fate.ACCEPTED else None
+        return json_reply({"name": name}) if reception is Reception.ACCEPTED else None
 
     async def _control(self, path: str, scope: Any, protocol: Any) -> Reply | None:
         route = (scope.method, path)

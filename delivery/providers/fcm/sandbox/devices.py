@@ -31,8 +31,8 @@ _ERRORS = {
 }
 
 
-class Fate(enum.Enum):
-    """What happens to a message whose device raises no error."""
+class Reception(enum.Enum):
+    """How a device receives a message, if it raises no error."""
 
     ACCEPTED = "accepted"
     HANGS = "hangs"  # not accepted, no answer
@@ -50,8 +50,8 @@ class Devices:
         """From now on the address is UNREGISTERED in this project."""
         self._uninstalled.add((project_id, address))
 
-    def receive(self, project_id: str, kind: str, address: str, *, validate_only: bool) -> Fate:
-        """The fate of a message to this address; raises Reply when the device's answer is an error."""
+    def receive(self, project_id: str, kind: str, address: str, *, validate_only: bool) -> Reception:
+        """How this address receives a message; raises Reply when the device's answer is an error."""
         if (project_id, address) in self._uninstalled:
             raise fcm_error("UNREGISTERED")
         found = _SANDBOX_TOKEN.fullmatch(address)
@@ -60,7 +60,7 @@ class Devices:
             raise fcm_error("UNREGISTERED") if known_shape.fullmatch(address) else invalid_token(f"message.{kind}")
         return self._sandbox_device(project_id, kind, address, found[1], validate_only)
 
-    def _sandbox_device(self, project_id: str, kind: str, address: str, says: str, validate_only: bool) -> Fate:
+    def _sandbox_device(self, project_id: str, kind: str, address: str, says: str, validate_only: bool) -> Reception:
         if says in _ERRORS:
             raise fcm_error(_ERRORS[says])
         if says == "quota":
@@ -68,11 +68,11 @@ class Devices:
         if says == "flaky" and not validate_only:
             self._fail_once(project_id, address)
         if says == "hang":
-            return Fate.HANGS
+            return Reception.HANGS
         if says == "lost":
-            return Fate.LOST
+            return Reception.LOST
         if says in ("ok", "flaky"):
-            return Fate.ACCEPTED
+            return Reception.ACCEPTED
         raise invalid_token(f"message.{kind}")  # sbx_invalid_… and words nobody knows
 
     def _fail_once(self, project_id: str, address: str) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 
-from delivery.providers.fcm.sandbox.devices import Fate
+from delivery.providers.fcm.sandbox.devices import Reception
 from delivery.providers.fcm.sandbox.replies import CODES, Reply, fcm_error
 
 HANG = "HANG"
@@ -84,7 +84,7 @@ class Weather:
         low, high = self.settings.latency_ms
         return random.uniform(low, high) / 1000 if high else 0.0  # noqa: S311 (weather, not secrets)
 
-    def strike(self) -> tuple[Fate, Reply | None] | None:
+    def strike(self) -> tuple[Reception, Reply | None] | None:
         """None: the sun shines. Else what becomes of the message, and the answer if it gets one."""
         dice = random.random() if self.settings.rates else 1.0  # noqa: S311 (weather, not secrets)
         for code, share in self.settings.rates.items():
@@ -97,7 +97,7 @@ class Weather:
                 return self._hit(storm)
         return None
 
-    def _hit(self, storm: Storm) -> tuple[Fate, Reply | None]:
+    def _hit(self, storm: Storm) -> tuple[Reception, Reply | None]:
         self.counts[f"{storm.what}+accepted" if storm.accepts else storm.what] += 1
-        fate = Fate.LOST if storm.accepts else Fate.HANGS
-        return fate, None if storm.what == HANG else fcm_error(storm.what, retry_after_secs=storm.retry_after_secs)
+        reception = Reception.LOST if storm.accepts else Reception.HANGS
+        return reception, None if storm.what == HANG else fcm_error(storm.what, retry_after_secs=storm.retry_after_secs)
