@@ -12,8 +12,8 @@ from campaigns.models import Run
 from delivery.engine import installation
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Installation, Shard
+from pushpilot.lib.display import counted, format_number, how_long
 from pushpilot.lib.health import Line, broken, ok, warning
-from pushpilot.lib.words import counted, how_long
 from tenants.scope import every_workspace
 
 START_A_WORKER = "Start a worker: manage.py worker."
@@ -140,7 +140,10 @@ def shards(now: datetime) -> Line:
         return ok(title, "Nothing is being sent.")
     lag = now - found["oldest"] if found["oldest"] else timedelta()
     lapsed = now - found["lapsed"] if found["lost"] else timedelta()
-    says = f"{counted(found['working'], 'shard')} at work, {found['open']:,} waiting, lag {how_long(max(lag, lapsed))}."
+    says = (
+        f"{counted(found['working'], 'shard')} at work, {format_number(found['open'])} waiting, lag "
+        f"{how_long(max(lag, lapsed))}."
+    )
     if not found["working"] and max(lag, lapsed) >= SHARDS_STUCK:
         return broken(title, f"{says} Nobody works on them.", START_A_WORKER)
     if lapsed >= SHARDS_STUCK:
@@ -164,8 +167,8 @@ def runs(now: datetime) -> Line:
             late=Count("pk", filter=late),
             oldest=Min("intended_at", filter=late),
         )
-    paused = f" ({found['paused']:,} paused)" if found["paused"] else ""
-    says = f"{found['active']:,} under way{paused}, {found['ahead']:,} planned."
+    paused = f" ({format_number(found['paused'])} paused)" if found["paused"] else ""
+    says = f"{format_number(found['active'])} under way{paused}, {format_number(found['ahead'])} planned."
     if found["late"]:
         late_words = f"{counted(found['late'], 'run')} should have started, the first {how_long(now - found['oldest'])}"
         return broken(title, f"{says} {late_words} ago.", START_A_WORKER)

@@ -23,8 +23,8 @@ import delivery.health
 import reports.health
 import tenants.health
 from pushpilot import schedules
+from pushpilot.lib.display import how_long, size
 from pushpilot.lib.health import Line, Status, broken, ok, warning
-from pushpilot.lib.words import how_long, size_words
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def database(now: datetime) -> Line:
             cursor.execute("SELECT page_count * page_size, sqlite_version() FROM pragma_page_count, pragma_page_size")
             size_bytes, server = cursor.fetchone()
             kind = f"SQLite {server}"
-    left, says = unapplied(), f"{kind}, {size_words(size_bytes)}."
+    left, says = unapplied(), f"{kind}, {size(size_bytes)}."
     return broken(title, f"{says} {left}", MIGRATE) if left else ok(title, says)
 
 
@@ -83,7 +83,7 @@ def cache_works(now: datetime) -> Line:
 def disk(now: datetime) -> Line:
     title = "Disk"
     usage = shutil.disk_usage(Path(settings.DATA_DIR) if Path(settings.DATA_DIR).exists() else settings.BASE_DIR)
-    says = f"{size_words(usage.free)} of {size_words(usage.total)} free for DATA_DIR."
+    says = f"{size(usage.free)} of {size(usage.total)} free for DATA_DIR."
     if usage.free < LEAST_FREE_BYTES:
         return warning(title, says, "Make room: a full disk stops the database and loses events.")
     return ok(title, says)

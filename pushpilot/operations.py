@@ -14,8 +14,8 @@ from django_q.models import Failure
 import delivery.health
 from campaigns.models import Run
 from pushpilot import health
+from pushpilot.lib.display import format_number, how_long
 from pushpilot.lib.health import Status
-from pushpilot.lib.words import how_long
 from pushpilot.navigation import Page, drawn
 from reports import across
 from tenants.models import User, Workspace
@@ -125,20 +125,21 @@ def figures(now: datetime) -> list[dict[str, str]]:
     sent = across.messages_since(now - timedelta(days=7)).total()
     return [
         {
-            "label": "Workspaces", "icon": "domain", "value": f"{Workspace.objects.count():,}",
-            "note": f"{across.sending_workspaces(now - across.RECENT):,} sent in the last 30 days",
+            "label": "Workspaces", "icon": "domain", "value": format_number(Workspace.objects.count()),
+            "note": f"{format_number(across.sending_workspaces(now - across.RECENT))} sent in the last 30 days",
             "link": reverse("platform:tenants_workspace_changelist"),
         },
         {
-            "label": "Users", "icon": "group", "value": f"{User.objects.count():,}",
-            "note": f"{seen:,} signed in in the last 30 days", "link": reverse("platform:tenants_user_changelist"),
+            "label": "Users", "icon": "group", "value": format_number(User.objects.count()),
+            "note": f"{format_number(seen)} signed in in the last 30 days",
+            "link": reverse("platform:tenants_user_changelist"),
         },
         {
-            "label": "Messages today", "icon": "send", "value": f"{across.messages_since(midnight).total():,}",
-            "note": f"{sent:,} in 7 days (UTC)",
+            "label": "Messages today", "icon": "send", "value": format_number(across.messages_since(midnight).total()),
+            "note": f"{format_number(sent)} in 7 days (UTC)",
         },
         {
-            "label": "Runs under way", "icon": "rocket_launch", "value": f"{active:,}",
-            "note": f"{ahead:,} planned in the next 24 h",
+            "label": "Runs under way", "icon": "rocket_launch", "value": format_number(active),
+            "note": f"{format_number(ahead)} planned in the next 24 h",
         },
     ]  # fmt: skip

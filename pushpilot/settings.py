@@ -84,7 +84,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.humanize",
     "guardian",
     "allauth",
     "allauth.account",
@@ -114,6 +113,7 @@ MIDDLEWARE = [
     "pushpilot.middleware.NoNul",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "pushpilot.lib.display.ReaderLocale",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -145,6 +145,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
             ],
             "libraries": {"theme": "pushpilot.lib.theme"},
+            "builtins": ["django.templatetags.i18n", "pushpilot.lib.display_tags"],
         },
     }
 ]
@@ -283,6 +284,9 @@ SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 
 # --- the rest ------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+# Those that the product is translated into: else a page would mix ours with Django's and Unfold's.
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "pushpilot" / "locale"]
 TIME_ZONE = "UTC"
 USE_I18N = USE_TZ = True
 FORMAT_MODULE_PATH = ["pushpilot.formats"]

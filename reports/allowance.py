@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
+from pushpilot.lib.display import size
 from pushpilot.lib.problems import Problem
-from pushpilot.lib.words import size_words
 from reports.models import StoredBytes
 from tenants.models import Workspace
 from tenants.scope import scope
@@ -108,7 +108,7 @@ def notice(workspace: Workspace, now: datetime | None = None) -> str:
     used = percent_used(workspace, now or timezone.now())
     if used < WARN_PERCENT:
         return ""
-    limit = size_words(limit_bytes(workspace.plan))
+    limit = size(limit_bytes(workspace.plan))
     return (
         f"Public write keys have used {used} % of the {limit} of events that they may store today (UTC). From 100 % on "
         "their events are refused until midnight. If your app does not send that many, rotate the key."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from campaigns.models import Run
+from pushpilot.lib.display import format_number
 from reports.queries import Funnel
 
 SPARK_WIDTH, SPARK_HEIGHT = 120, 32
@@ -38,9 +39,9 @@ def _rounded(value: float | None) -> float | None:
     return value if value is None or isinstance(value, int) else round(value, 2)
 
 
-def short(number: int) -> str:
+def short(count: int) -> str:
     """ "492,938" up to six digits, then "1.2 M"."""
-    return f"{number:,}" if number < 1_000_000 else f"{number / 1_000_000:.1f} M"
+    return format_number(count) if count < 1_000_000 else f"{format_number(round(count / 1_000_000, 1))} M"
 
 
 def spark(values: Sequence[float]) -> str:
@@ -59,8 +60,14 @@ def mini_funnel(funnel: Funnel) -> list[dict[str, Any]]:
     for key in ("accepted", "delivered", "opened", "clicked"):
         step = funnel[key]
         width = min(100.0, 100 * step.count / top)
-        title = f"{step.label}: {step.count:,}" + (f", {step.words} {step.of}" if step.of else "")
+        title = f"{step.label}: {format_number(step.count)}" + (f", {step.words} {step.of}" if step.of else "")
         bars.append(
-            {"key": key, "label": step.label, "count": f"{step.count:,}", "width": f"{width:.1f}", "title": title}
+            {
+                "key": key,
+                "label": step.label,
+                "count": format_number(step.count),
+                "width": f"{width:.1f}",
+                "title": title,
+            }
         )
     return bars

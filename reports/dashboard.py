@@ -19,7 +19,7 @@ from delivery.admin import addresses
 from delivery.admin.run.held_platforms import said
 from delivery.admin.run.notices import stopped
 from delivery.models import Reach, Shard
-from pushpilot.lib.words import counted, percent, shares
+from pushpilot.lib.display import counted, format_number, near_moment, percent, shares, short_day, zone_name
 from reports import allowance, charts, queries
 from reports.queries import RunRow
 from tenants import roles
@@ -153,23 +153,25 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
     connections = list(Connection.objects.filter(workspace=workspace, is_active=True).values_list("name", flat=True))
     return [
         Card(
-            "Messages sent", "send", f"{lately:,}",
-            f"{queries.total_notifications_sent(workspace, facts.live):,} in all", _change(lately, before),
+            "Messages sent", "send", format_number(lately),
+            f"{format_number(queries.total_notifications_sent(workspace, facts.live))} in all", _change(lately, before),
             charts.spark([sent[day] for day in days[DAYS:]]),
         ),
-        Card("Sent today", "today", f"{today:,}", f"yesterday {sent[days[-2]]:,}"),
+        Card("Sent today", "today", format_number(today), f"yesterday {format_number(sent[days[-2]])}"),
         Card(
-            "Next send", "schedule", _short_moment(workspace.zone, upcoming.intended_at, now) if upcoming else "–",
+            "Next send", "schedule", near_moment(upcoming.intended_at, workspace.zone, now) if upcoming else "–",
             upcoming.campaign if upcoming else "Nothing is planned",
             href=_campaign_page(upcoming.campaign_id) if upcoming else "",
         ),
         Card(
-            "Active campaigns", "campaign", f"{sum(statuses.values()):,}",
-            " · ".join(f"{statuses[s]:,} {Campaign.Status(s).label.lower()}" for s in order) or "None under way",
+            "Active campaigns", "campaign", format_number(sum(statuses.values())),
+            " · ".join(f"{format_number(statuses[s])} {Campaign.Status(s).label.lower()}" for s in order)
+            or "None under way",
             href=reverse("admin:campaigns_campaign_changelist"),
         ),
         Card(
-            "Connected apps", "link", f"{len(connections):,}", ", ".join(connections[:3]) or "No provider connected",
+            "Connected apps", "link", format_number(len(connections)), ", ".join(connections[:3]) or "No provider "
+                                                                                                     "connected",
             href=_allowed(request, roles.CONNECTIONS, "admin:tenants_connection_changelist"),
         ),
     ]  # fmt: skip
@@ -185,14 +187,6 @@ def _change(now: float, before: float) -> Change | None:
     return Change(f"{grown:+,.1f} %" if abs(grown) < 1000 else f"×{now / before:,.0f}", grown >= 0)
 
 
-def _short_moment(zone: ZoneInfo, at: datetime, now: datetime) -> str:
-    """ "Today 18:00", "Sat 09:30" within the week, else "12 Dec 09:30"."""
-    local, today = at.astimezone(zone), now.astimezone(zone).date()
-    ahead = (local.date() - today).days
-    day = {0: "Today", 1: "Tomorrow"}.get(ahead) or (f"{local:%a}" if 0 < ahead < 7 else f"{local.day} {local:%b}")
-    return f"{day} {local:%H:%M}"
-
-
 # --- charts -----------------------------------------------------------------------------------------------------------
 
 
@@ -206,7 +200,7 @@ def _volume(facts: _Facts, sent: Counter[date]) -> dict[str, Any]:
             for label, kind in (("Delivered", "delivered"), ("Opened", "opened"))
         ),
     ]
-    return charts.chart("volume", [f"{day.day} {day:%b}" for day in days], series)
+    return charts.chart("volume", [short_day(day) for day in days], series)
 
 
 def _channels(facts: _Facts) -> dict[str, Any]:
@@ -216,7 +210,7 @@ def _channels(facts: _Facts) -> dict[str, Any]:
     rows = [
         {
             "label": registry.label_of(channel),
-            "count": f"{count:,}",
+            "count": format_number(count),
             "percent": words[channel],
             "tone": index + 1,
         }
@@ -238,7 +232,7 @@ def _engagement(facts: _Facts, people: Mapping[int, Counter[str]]) -> dict[str, 
         (label, kind, [_rate(by_day[day], people, kind) for day in days])
         for label, kind in (("Opened", "opened"), ("Clicked", "clicked"))
     ]
-    drawn = charts.chart("engagement", [f"{day.day} {day:%b}" for day in days], lines)
+    drawn = charts.chart("engagement", [short_day(day) for day in days], lines)
     lately = facts.started(facts.day(DAYS - 1), facts.now + timedelta(days=1))
     before = facts.started(facts.day(2 * DAYS - 1), facts.day(DAYS - 1))
     rates = [
@@ -266,7 +260,7 @@ def _next_up(facts: _Facts, run: RunRow) -> dict[str, Any]:
     return {
         "name": run.campaign,
         "icon": registry.icon_of(run.channel),
-        "when": _short_moment(facts.workspace.zone, run.intended_at, facts.now),
+        "when": near_moment(run.intended_at, facts.workspace.zone, facts.now),
         "own_clock": _own_clock(facts, run),
         "recurring": run.recurring,
         "href": _campaign_page(run.campaign_id),
@@ -279,7 +273,7 @@ def _own_clock(facts: _Facts, run: RunRow) -> str:
     local = run.intended_at.astimezone(zone)
     if local.utcoffset() == run.intended_at.astimezone(facts.workspace.zone).utcoffset():
         return ""
-    return f"{_short_moment(zone, run.intended_at, facts.now)} {local:%Z}"
+    return f"{near_moment(run.intended_at, zone, facts.now)} {zone_name(local, zone)}"
 
 
 def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str, Any]]:
@@ -302,7 +296,7 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
                 "href": _campaign_page(campaign_id),
                 "state": Run.State(latest.state).label,
                 "tone": charts.STATE_TONES[Run.State(latest.state)],
-                "when": _short_moment(facts.workspace.zone, latest.started_at, facts.now),
+                "when": near_moment(latest.started_at, facts.workspace.zone, facts.now),
                 "sends": len(runs),
                 "funnel": charts.mini_funnel(queries.funnel(runs, happened)),
             }

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Min, Q
 
 from delivery.health import START_A_WORKER, speed_up
+from pushpilot.lib.display import counted, format_number, how_long
 from pushpilot.lib.health import Line, broken, ok, warning
-from pushpilot.lib.words import counted, how_long
 from reports.allowance import WARN_PERCENT, day_of, limit_bytes, percent_of
 from reports.models import InboxBatch, StoredBytes
 from tenants.scope import every_workspace
@@ -32,7 +32,8 @@ def events(now: datetime) -> Line:
     if found["aside"]:
         return warning(
             title,
-            f"{found['aside']:,} that failed {InboxBatch.MAX_ATTEMPTS} times are set aside and not counted.",
+            f"{format_number(found['aside'])} that failed {InboxBatch.MAX_ATTEMPTS} times are set aside and not "
+            "counted.",
             "Read their cause in the worker's log; they are kept until somebody decides.",
         )
     return ok(title, says if found["n"] else "Every event taken in is counted.")

@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from campaigns.admin.words import moment_words
 from campaigns.models import Campaign, Run
 from delivery.admin import addresses
+from pushpilot.lib.display import format_number, planned_moment, time_of_day, weekday
 from reports import charts, queries
 from reports.models import Engagement, EventType
 from reports.queries import Funnel, RunRow
@@ -37,11 +37,11 @@ def campaign_panel(request: HttpRequest, campaign: Campaign) -> SafeString:
         "funnel": _funnel_context(started, queries.everybody(people), _funnel_url("campaign", campaign.pk)),
         "curve": _curve(campaign.workspace, campaign.pk, started[0]) if started else None,
         "reasons": [
-            {"row": reason, "count": f"{reason.count:,}", "percent": reason.percent}
+            {"row": reason, "count": format_number(reason.count), "percent": reason.percent}
             for reason in queries.reasons(started, campaign.channel)
         ],
         "is_broadcast": bool(started) and all(run.is_broadcast for run in started),
-        "audience": f"{sum(run.audience for run in started):,}",
+        "audience": format_number(sum(run.audience for run in started)),
         "runs": [_run_line(campaign.workspace, run, people.get(run.id, {})) for run in started[:RUNS_SHOWN]],
         "more": max(0, len(started) - RUNS_SHOWN),
     }
@@ -116,7 +116,7 @@ def _funnel_context(runs: Sequence[RunRow], people: Mapping[str, int], url: str)
             {
                 "key": step.key,
                 "label": step.label,
-                "count": f"{step.count:,}",
+                "count": format_number(step.count),
                 "percent": step.words if step.of else "",
                 "of": step.of,
                 "measured": step.measured,
@@ -134,8 +134,8 @@ def _run_line(workspace: Workspace, run: RunRow, people: Mapping[str, int]) -> d
     funnel = queries.funnel([run], people)
     shown = [funnel[key] for key in ("accepted", "delivered", "opened", "clicked", "failed", "unknown")]
     return {
-        "when": moment_words(run.started_at, workspace.zone, timezone.now()),
-        "cells": [{"count": f"{step.count:,}", "percent": step.words} for step in shown],
+        "when": planned_moment(run.started_at, workspace.zone, timezone.now()),
+        "cells": [{"count": format_number(step.count), "percent": step.words} for step in shown],
         "href": addresses.run(run.id),
     }
 
@@ -159,7 +159,8 @@ def _curve(workspace: Workspace, campaign_id: int, run: RunRow, run_id: int | No
     labels = []
     for slot in slots:
         local = slot.astimezone(workspace.zone)
-        labels.append(f"{local:%H:%M}" if step < timedelta(hours=1) else f"{local:%a %H:%M}")
+        at = time_of_day(local, workspace.zone)
+        labels.append(at if step < timedelta(hours=1) else f"{weekday(local)} {at}")
     return charts.chart("curve", labels, series)
 
 

@@ -20,7 +20,7 @@ from campaigns.audience.reasons import FAILED, UNMADE, UNSURE, WAITING, Reason, 
 from campaigns.channels.base import ReasonWords
 from campaigns.models import Campaign, Run, is_broadcast
 from delivery.models import Shard
-from pushpilot.lib.words import percent, shares
+from pushpilot.lib.display import percent, shares
 from reports.models import EventType, Rollup
 from tenants.models import Connection, Workspace
 

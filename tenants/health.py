@@ -10,8 +10,8 @@ from django.core.mail import get_connection
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
+from pushpilot.lib.display import counted
 from pushpilot.lib.health import Line, broken, ok, warning
-from pushpilot.lib.words import counted
 from tenants import secrets
 from tenants.models import Connection
 from tenants.scope import every_workspace

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import counted, format_number
 from tenants.models import AuditEntry, Invitation, User, Workspace
 from tenants.scope import every_workspace
 
@@ -41,14 +41,21 @@ def check_invitations(workspace: Workspace, emails: Collection[str], *, by: User
         raise TooMany(f"A link was mailed to {last.email} just now.", last.sent_at + MAIL_AGAIN_AFTER - now)
     limit = settings.INVITATIONS_PER_DAY
     for who, whose in (("One workspace", {"workspace": workspace}), ("One person", {"actor": by})):
-        what = f"{who} can send {limit:,} invitations a day."
+        what = f"{who} can send {format_number(limit)} invitations a day."
         _check(what, limit, len(emails), now, action="member invited", **whose)
 
 
 def check_new_workspace(by: User, now: datetime) -> None:
     """Raises TooMany if the person has created WORKSPACES_PER_DAY."""
     limit = settings.WORKSPACES_PER_DAY
-    _check(f"One person can create {limit:,} workspaces a day.", limit, 1, now, action="workspace created", actor=by)
+    _check(
+        f"One person can create {format_number(limit)} workspaces a day.",
+        limit,
+        1,
+        now,
+        action="workspace created",
+        actor=by,
+    )
 
 
 def _check(what: str, limit: int, more: int, now: datetime, **counted: Any) -> None:

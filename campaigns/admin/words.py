@@ -10,7 +10,7 @@ from campaigns.audience.segments import Rule, RuleError, describe, validate
 from campaigns.channels import registry
 from campaigns.models import AmbiguityPolicy, Campaign, Run
 from pushpilot.lib import clock
-from pushpilot.lib.words import counted, exact_span
+from pushpilot.lib.display import counted, day, exact_span, planned_moment, zoned_time
 
 NEXT_SHOWN = 5
 
@@ -34,26 +34,19 @@ def whom_words(sent: Campaign | Run) -> str:
     return broadcast.describe(sent.target) if broadcast else f"Everyone subscribed to “{sent.target}”"
 
 
-def moment_words(at: datetime, zone: ZoneInfo, now: datetime) -> str:
-    """ "Fri 20 Nov, 18:00 IST", with the year when it is not this one."""
-    local = at.astimezone(zone)
-    year = "" if local.year == now.astimezone(zone).year else f" {local.year}"
-    return f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M} {local:%Z}"
-
-
 def both_clocks(at: datetime, campaign: Campaign, now: datetime) -> str:
     """On the workspace's clock, and on that of the schedule if it is another one."""
-    words = moment_words(at, campaign.workspace.zone, now)
-    own = moment_words(at, campaign.zone, now)
+    words = planned_moment(at, campaign.workspace.zone, now)
+    own = planned_moment(at, campaign.zone, now)
     return words if words == own else f"{words} ({own})"
 
 
 def next_send_words(planned: Run | None, to: datetime, zone: ZoneInfo, now: datetime) -> str:
     """What another schedule does to the planned send, each moment on the clock of its schedule."""
-    after = moment_words(to, zone, now)
+    after = planned_moment(to, zone, now)
     if planned is None:
         return f"The next send goes out {after}."
-    before = moment_words(planned.intended_at, planned.campaign.zone, now)
+    before = planned_moment(planned.intended_at, planned.campaign.zone, now)
     if before == after:
         return f"The next send stays at {before}."
     return f"The next send moves from {before} to {after}."
@@ -67,7 +60,7 @@ def next_dates(campaign: Campaign, now: datetime) -> tuple[list[str], bool]:
         found = list(islice(campaign.dates(after=now), NEXT_SHOWN + 1))
     except clock.RecurrenceError:
         return [], False
-    return [moment_words(at, campaign.zone, now) for at in found[:NEXT_SHOWN]], len(found) <= NEXT_SHOWN
+    return [planned_moment(at, campaign.zone, now) for at in found[:NEXT_SHOWN]], len(found) <= NEXT_SHOWN
 
 
 def schedule_words(campaign: Campaign, now: datetime) -> str:
@@ -77,14 +70,14 @@ def schedule_words(campaign: Campaign, now: datetime) -> str:
     if campaign.starts is None or campaign.scheduled_at is None:
         return "No time chosen yet"
     if campaign.schedule_type == Campaign.Schedule.AT:
-        return moment_words(campaign.scheduled_at, campaign.zone, now)
+        return planned_moment(campaign.scheduled_at, campaign.zone, now)
     try:
         words = clock.in_words(clock.parse_rrule(campaign.recurrence_rule))
     except clock.RecurrenceError:
         return "A repetition that needs repair"
     local = campaign.starts.replace(tzinfo=campaign.zone)
-    start = f"from {local.day} {local:%b %Y}" if campaign.scheduled_at > now else f"since {local.day} {local:%b %Y}"
-    return f"{words[0].upper()}{words[1:]} at {local:%H:%M} {local:%Z}, {start}"
+    start = f"from {day(local)}" if campaign.scheduled_at > now else f"since {day(local)}"
+    return f"{words[0].upper()}{words[1:]} at {zoned_time(local, campaign.zone)}, {start}"
 
 
 def sending_words(campaign: Campaign) -> str:

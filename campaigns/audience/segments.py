@@ -15,6 +15,7 @@ from typing import Any
 from django.db.models import CharField, F, Q
 from django.db.models.fields.json import KeyTransform, compile_json_path  # type: ignore[attr-defined]
 
+from pushpilot.lib.display import format_number
 from pushpilot.lib.spelling import fold
 
 MAX_DEPTH = 8
@@ -124,7 +125,7 @@ def _validate_value(field: str, op: Operator, value: Any) -> None:
         if isinstance(one, str) and (len(one) > 500 or _UNSTORABLE.search(one)):
             raise RuleError(f"The value of “{name}” is longer than 500 characters or holds a broken character.")
         if isinstance(one, int | float) and not (math.isfinite(one) and abs(one) <= _NUMBER_LIMIT):
-            raise RuleError(f"The value of “{name}” is not a number between ±{_NUMBER_LIMIT:,}.")
+            raise RuleError(f"The value of “{name}” is not a number between ±{format_number(_NUMBER_LIMIT)}.")
 
 
 def _is_number(name: str) -> bool:
@@ -254,4 +255,4 @@ def _listed(value: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value) or "“”"
+    return format_number(value) if isinstance(value, int) else str(value) or "“”"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from campaigns.channels import render
 from campaigns.channels.payload import slot
+from pushpilot.lib.display import format_number
 from pushpilot.lib.spelling import control_character
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class Channel:
         numbered as the message lists them. Not that it is empty, which a draft may be; lint judges personalisation."""
         for field in self.fields:
             if len(str(message.get(field.name) or "")) > field.limit_characters:
-                yield field.name, f"{field.label} can have at most {field.limit_characters:,} characters."
+                yield field.name, f"{field.label} can have at most {format_number(field.limit_characters)} characters."
 
     def warnings(self, message: Message) -> Iterator[Remark]:
         """What is probably not meant."""

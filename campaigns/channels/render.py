@@ -20,6 +20,7 @@ from liquid.exceptions import LiquidError
 from liquid.undefined import is_undefined
 
 from campaigns.channels import dates
+from pushpilot.lib.display import format_number
 
 OUTPUT_LIMIT = 4096  # characters or bytes; no channel of ours takes a longer field
 SEQUENCE_LIMIT = 10_000
@@ -102,7 +103,7 @@ def _refuse_huge(value: Any) -> int:
     except OverflowError:  # the range of a literal beyond 2^63
         size = limit + 1
     if size > limit:
-        raise RenderError(f"A value is longer than {limit:,}.")
+        raise RenderError(f"A value is longer than {format_number(limit)}.")
     return size
 
 

@@ -19,8 +19,8 @@ from campaigns.channels import dates, registry, render
 from campaigns.channels.base import REFERENCE
 from campaigns.models import Campaign, Contact, Content
 from pushpilot.lib import clock
+from pushpilot.lib.display import counted, format_number
 from pushpilot.lib.signing import sample_reference
-from pushpilot.lib.words import counted
 
 _TITLES = {"title": "title", "body": "text", "image_url": "image's address", "deep_link": "link"}
 PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
@@ -244,14 +244,19 @@ def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> 
     message = {**content.snapshot(), REFERENCE: sample_reference(campaign.workspace_id)}
     sizes = [channel.size({**message, **texts}) for texts in tried]
     limit = channel.limit_of(campaign.target_kind)
-    takes = f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {limit:,}"
+    takes = f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {format_number(limit)}"
     if min(sizes) > limit:
-        return [Finding(ERROR, "body", f"The message has {max(sizes):,} bytes; {takes}. Shorten it.")]
+        return [Finding(ERROR, "body", f"The message has {format_number(max(sizes))} bytes; {takes}. Shorten it.")]
     if max(sizes) > limit:
         whom = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
-        return [Finding(WARNING, "body", f"For {whom} the message has up to {max(sizes):,} bytes; {takes}.")]
+        return [
+            Finding(WARNING, "body", f"For {whom} the message has up to {format_number(max(sizes))} bytes; {takes}.")
+        ]
     if max(sizes) > 0.9 * limit:
-        text = f"The message has {max(sizes):,} of {limit:,} bytes; a long name may make it too large."
+        text = (
+            f"The message has {format_number(max(sizes))} of {format_number(limit)} bytes; a long name may make it "
+            "too large."
+        )
         return [Finding(WARNING, "body", text)]
     return []
 
@@ -294,7 +299,8 @@ def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
         concerned = members.filter(matches_attribute(name, dates.AMBIGUOUS)).count()
         if concerned:
             text = (
-                f"{name} holds dates such as 03/04/2026 for {concerned:,} of {counted(total, 'person', 'people')} in"
+                f"{name} holds dates such as 03/04/2026 for {format_number(concerned)} of "
+                f"{counted(total, 'person', 'people')} in"
                 " this audience. They can be read in two ways, so the text shows no date to these people."
             )
             findings.append(Finding(ERROR if concerned == total else WARNING, field, f"{text} {dates.REMEDY}"))

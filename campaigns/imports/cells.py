@@ -18,6 +18,7 @@ from campaigns.channels.push import schema
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
 from pushpilot.lib import languages
+from pushpilot.lib.display import format_number
 from pushpilot.lib.spelling import BLANK, fold, name_key, trim, unix_lines
 
 FIELDS = {field.name: field for field in registry.channel_of(registry.DEFAULT).fields}
@@ -151,7 +152,8 @@ def _problem(column: str, value: str) -> CellError | None:
     if len(value) > LIMITS[column]:
         over = len(value) - LIMITS[column]
         return CellError(
-            f"The {column} has {len(value):,} characters; the limit is {LIMITS[column]:,}.", f"Shorten it by {over:,}."
+            f"The {column} has {format_number(len(value))} characters; the limit is {format_number(LIMITS[column])}.",
+            f"Shorten it by {format_number(over)}.",
         )
     if column in CHOICES and value not in CHOICES[column]:
         return _no_choice(column, value)

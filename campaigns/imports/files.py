@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from campaigns.imports.decoding import ENCODINGS, decode, samples_of
+from pushpilot.lib.display import format_number
 from pushpilot.lib.spelling import trim, unix_lines
 
 FILE_LIMIT = 10 * 1024 * 1024  # bytes
@@ -157,7 +158,7 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
         cells = trimmed(raw)
         if number > LINE_LIMIT:
             raise FileProblem(
-                f"The table reaches beyond row {LINE_LIMIT:,}."
+                f"The table reaches beyond row {format_number(LINE_LIMIT)}."
                 " Delete the empty rows below your entries, or split the file, and try again."
             )
         if not cells:
@@ -166,7 +167,7 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
             header, width = _checked_header(Row(number, cells)), len(raw)
         elif len(found) == ROW_LIMIT:
             raise FileProblem(
-                f"The file has more than {ROW_LIMIT:,} rows."
+                f"The file has more than {format_number(ROW_LIMIT)} rows."
                 " Split it into several files and import them one after the other."
             )
         else:
@@ -194,7 +195,7 @@ def _faults(raw: list[str]) -> list[CellFault]:
 def _checked_header(header: Row) -> Row:
     if len(header.cells) > COLUMN_LIMIT:
         raise FileProblem(
-            f"The file has {len(header.cells):,} columns; the limit is {COLUMN_LIMIT}."
+            f"The file has {format_number(len(header.cells))} columns; the limit is {COLUMN_LIMIT}."
             " Delete the columns that are not needed and try again."
         )
     return header

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from campaigns.audience.reasons import FAILED, UNMADE, Reason
 from campaigns.models.campaigns import AmbiguityPolicy, Campaign, Revision, Targeted
+from pushpilot.lib import display
 from tenants import roles
 from tenants.models import Connection
 
@@ -86,8 +87,7 @@ class Run(Targeted):
         ]
 
     def __str__(self) -> str:
-        local = self.intended_at.astimezone(self.workspace.zone)
-        return f"{self.campaign} · {local.day} {local:%b %Y, %H:%M}"
+        return f"{self.campaign} · {display.moment(self.intended_at, self.workspace.zone)}"
 
     @property
     def slot(self) -> datetime:

@@ -14,7 +14,6 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
@@ -25,7 +24,7 @@ from delivery import connections
 from delivery.admin.run import held_platforms
 from delivery.providers.base import CredentialsForm, Provider, Sandbox
 from delivery.providers.registry import PROVIDERS, provider_of
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import ago, counted
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require, workspace_of
 from tenants.models import SANDBOX, Connection
@@ -311,6 +310,5 @@ def check_chip(connection: Connection) -> SafeString:
     if connection.checked_at is None:
         return format_html('<span class="connection-check">{}</span>', "Not tested yet")
     word, tone = ("Works", "ok") if connection.check_ok else ("Failed", "bad")
-    ago = timesince(connection.checked_at, timezone.now(), depth=1)
-    when = "just now" if ago.startswith("0") else f"{ago} ago"
+    when = ago(connection.checked_at, timezone.now())
     return format_html('<span class="connection-check is-{}">{}<small>{}</small></span>', tone, word, when)

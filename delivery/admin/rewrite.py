@@ -13,7 +13,6 @@ from django.utils import timezone
 from campaigns import plan
 from campaigns.admin.campaign.message import MessageForm
 from campaigns.admin.contact.attributes import for_page, known_attributes
-from campaigns.admin.words import moment_words
 from campaigns.audience.reasons import Reason
 from campaigns.content import lint
 from campaigns.content.rewrite import ChangedMeanwhile, Ended, open_runs, rewrite
@@ -21,7 +20,7 @@ from campaigns.models import Campaign, Content, Run
 from delivery.admin import addresses
 from delivery.admin.run import figures
 from delivery.models import Shard
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import counted, format_number, planned_moment
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import User
@@ -43,7 +42,7 @@ def affected_by_edit(run: Run) -> Affected:
 
 def _sentence(run: Run) -> str:
     if run.state == Run.State.PLANNED:
-        when = moment_words(run.intended_at, run.workspace.zone, timezone.now())
+        when = planned_moment(run.intended_at, run.workspace.zone, timezone.now())
         return f"Planned for {when}: everybody gets the new text."
     account = figures.run_account(run, list(Shard.objects.filter(run=run)))
     if account is None:
@@ -56,15 +55,16 @@ def _sentence(run: Run) -> str:
     parts = []
     if have:
         parts.append(
-            f"{have:,} of {counted(account.audience, 'recipient')} already {_has(have)} the old text and keep it"
+            f"{format_number(have)} of {counted(account.audience, 'recipient')} already {_has(have)} the old text and "
+            "keep it"
         )
     if flying:
-        parts.append(f"{flying:,} {'is' if flying == 1 else 'are'} getting the old text at this moment")
+        parts.append(f"{format_number(flying)} {'is' if flying == 1 else 'are'} getting the old text at this moment")
     if unsure:
-        parts.append(f"{unsure:,} may have got the old text")
-    parts.append(f"{waiting:,} not sent to yet {'gets' if waiting == 1 else 'get'} the new one")
+        parts.append(f"{format_number(unsure)} may have got the old text")
+    parts.append(f"{format_number(waiting)} not sent to yet {'gets' if waiting == 1 else 'get'} the new one")
     if others := account.audience - have - flying - unsure - waiting:
-        parts.append(f"{others:,} others get neither" if others > 1 else "1 other gets neither")
+        parts.append(f"{format_number(others)} others get neither" if others > 1 else "1 other gets neither")
     return "; ".join(parts) + "."
 
 

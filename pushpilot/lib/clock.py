@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from pushpilot.lib import display
+
 RRULE_LIMIT = 512
 _UNITS = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
 _WEEKDAYS = {
@@ -200,7 +202,7 @@ def in_words(rule: str) -> str:
     if count := parts.pop("COUNT", ""):
         said += f", {count} times" if count != "1" else ", once"
     if until := parts.pop("UNTIL", ""):
-        said += f", until {_until(until):%-d %b %Y}"
+        said += f", until {display.day(_until(until))}"
     parts.pop("WKST", None)
     return rule if parts else said
 

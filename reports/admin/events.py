@@ -17,6 +17,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from campaigns.models import Campaign, Contact, Run
+from pushpilot.lib.display import exact_moment
 from pushpilot.lib.signing import hide_references
 from reports import panels
 from reports.models import Event, EventType
@@ -129,8 +130,7 @@ class EventAdmin(ReadOnlyAdmin):
 
     @staticmethod
     def _local(event: Event, at: datetime) -> str:
-        local = at.astimezone(event.workspace.zone)
-        return f"{local.day} {local:%b %Y, %H:%M:%S %Z}"
+        return exact_moment(at, event.workspace.zone)
 
     # --- live figures -------------------------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:

@@ -18,6 +18,7 @@ from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 from unfold.admin import TabularInline
 
+from pushpilot.lib import display
 from tenants import audit, roles
 from tenants.admin import change_diff
 from tenants.admin.checks import WorkspaceAdminChecks
@@ -46,9 +47,8 @@ def require(request: HttpRequest, capability: str) -> Workspace:
 def moment(at: datetime | None, workspace: Workspace | None) -> str:
     """ "21 Nov 2026, 15:42" on the workspace's clock; "–" for never."""
     if at is None or workspace is None:
-        return "–"
-    local = at.astimezone(workspace.zone)
-    return f"{local.day} {local:%b %Y, %H:%M}"
+        return display.NOTHING
+    return display.moment(at, workspace.zone)
 
 
 def reads_only(action: _Action) -> _Action:

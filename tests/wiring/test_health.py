@@ -20,9 +20,9 @@ import tenants.health
 from campaigns.models import Run
 from delivery.models import Heartbeat, Shard
 from pushpilot import health
+from pushpilot.lib.display import how_long, size
 from pushpilot.lib.env import email
 from pushpilot.lib.health import Status, ok
-from pushpilot.lib.words import how_long, size_words
 from reports.models import InboxBatch
 from tenants.models import Connection
 from tenants.scope import scope
@@ -284,4 +284,4 @@ def test_a_check_that_cannot_look_is_broken_itself_and_hides_no_other(db, monkey
 def test_spans_and_sizes_in_words():
     spans = [timedelta(seconds=-1), timedelta(seconds=59), timedelta(minutes=61), timedelta(days=1)]
     assert [how_long(span) for span in spans] == ["0 s", "59 s", "1 h", "1 day"]
-    assert [size_words(size) for size in (12, 820_000, 4.2e9, 3e12)] == ["12 B", "820 kB", "4.2 GB", "3.0 TB"]
+    assert [size(number) for number in (12, 820_000, 4.2e9, 3e12)] == ["12 B", "820 kB", "4.2 GB", "3.0 TB"]

@@ -11,7 +11,7 @@ from campaigns import plan
 from campaigns.admin.campaign import review
 from campaigns.models import Contact, Endpoint, Run
 from delivery.admin.run import figures
-from pushpilot.lib.words import percent, shares
+from pushpilot.lib.display import percent, shares
 from reports import panels, queries
 from tenants.models import Connection
 from tenants.scope import scope

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from campaigns.admin.campaign.forms import AUDIENCE_FIELDS, CampaignForm
 from campaigns.admin.campaign.schedule import SCHEDULE_FIELDS
-from campaigns.admin.words import NEXT_SHOWN, audience_words, moment_words, next_send_words, whom_words
+from campaigns.admin.words import NEXT_SHOWN, audience_words, next_send_words, whom_words
 from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import Rule, RuleError, compile_rule
@@ -24,7 +24,7 @@ from campaigns.content.written import SEARCHED
 from campaigns.models import Campaign, Contact, Template
 from campaigns.schedule import series
 from pushpilot.lib import clock
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import counted, planned_moment
 from tenants.models import Workspace
 
 TEMPLATES_SHOWN = 40
@@ -109,7 +109,7 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     except clock.RecurrenceError as error:
         return JsonResponse({"error": str(error)})
     found = list(islice(clock.occurrences(rule, start, zone, after=now, skip=skip), NEXT_SHOWN + 1))
-    dates = [moment_words(at, zone, now) for at in found[:NEXT_SHOWN]]
+    dates = [planned_moment(at, zone, now) for at in found[:NEXT_SHOWN]]
     if not dates:
         return JsonResponse({"error": clock.NO_DATE})
     return JsonResponse(
@@ -123,7 +123,7 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
 def _one_date(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) -> JsonResponse:
     if at <= now:
         return JsonResponse({"error": series.PASSED})
-    return JsonResponse({"dates": [moment_words(at, zone, now)], "next_send": _next_send(form, at, zone, now)})
+    return JsonResponse({"dates": [planned_moment(at, zone, now)], "next_send": _next_send(form, at, zone, now)})
 
 
 def _next_send(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) -> str:

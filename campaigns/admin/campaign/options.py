@@ -8,7 +8,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from campaigns.channels.inputs import Choice, NumberInput, switch, text_field
 from campaigns.channels.push import topics
 from campaigns.models import PEOPLE, AmbiguityPolicy, Campaign
-from pushpilot.lib.words import exact_span
+from pushpilot.lib.display import exact_span
 
 SENDING_FIELDS = ("per_second", "avoid_quarter_hours", "start_within_mins", "expires_after_mins", "ambiguity_policy")
 PER_SECOND_LIMIT = 10_000

@@ -25,10 +25,11 @@ from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.message import main_content
 from campaigns.admin.campaign.options import SENDING_FIELDS, changed_sending
 from campaigns.admin.contact.attributes import for_page
-from campaigns.admin.words import audience_words, moment_words, schedule_words, whom_words
+from campaigns.admin.words import audience_words, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
 from campaigns.models import Campaign, Content, Run, Template
+from pushpilot.lib.display import format_number, planned_moment, zoned_time
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
 from tenants.admin.lists import FilteredList
@@ -179,10 +180,10 @@ class CampaignAdmin(WorkspaceAdmin):
     def when_cell(self, campaign: Any) -> SafeString:
         zone, now = campaign.workspace.zone, timezone.now()
         if campaign.next_run:
-            return _two_lines(moment_words(campaign.next_run.intended_at, zone, now), _repeats(campaign))
+            return _two_lines(planned_moment(campaign.next_run.intended_at, zone, now), _repeats(campaign))
         if campaign.last_run and campaign.status != Status.DRAFT:
             word = "Sent" if campaign.status == Status.COMPLETED else "Started"
-            return _two_lines(moment_words(campaign.last_run.started_at, zone, now), word)
+            return _two_lines(planned_moment(campaign.last_run.started_at, zone, now), word)
         if campaign.schedule_type == Campaign.Schedule.NOW:
             return _two_lines("—", "")
         return _two_lines(schedule_words(campaign, now), "")
@@ -201,7 +202,7 @@ class CampaignAdmin(WorkspaceAdmin):
         return format_html(
             '<span class="cp-result" title="{} of {} recipients were accepted by the provider">'
             '<span>{}<small> of {}</small></span><span class="cp-meter"><span style="width:{}%"></span></span></span>',
-            f"{accepted:,}", f"{size:,}", f"{accepted:,}", f"{size:,}", f"{share:.1f}",
+            format_number(accepted), format_number(size), format_number(accepted), format_number(size), f"{share:.1f}",
         )  # fmt: skip
 
     # --- the editor -----------------------------------------------------------------------------------------
@@ -299,7 +300,7 @@ class CampaignAdmin(WorkspaceAdmin):
             "saved_rule": audience_words(campaign.audience_rule) if campaign else "",
             "undo_secs": review.undo_secs(),
             "zone_name": zone.key,
-            "zone_now": f"{timezone.now().astimezone(zone):%H:%M %Z}",
+            "zone_now": zoned_time(timezone.now(), zone),
             "can_send": roles.can(request.user, roles.SEND, workspace),
             "live": {
                 "audience": reverse("admin:campaigns_campaign_audience"),

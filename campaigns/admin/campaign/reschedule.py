@@ -15,6 +15,7 @@ from campaigns.admin.words import both_clocks, next_send_words, schedule_words
 from campaigns.models import Campaign, Run
 from campaigns.plan import CannotPlan
 from campaigns.schedule import series
+from pushpilot.lib.display import zoned_time
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import User
@@ -73,7 +74,7 @@ def _shown(
         "stored_words": schedule_words(campaign, now) if has_changed else "",
         "seen": seen or series.version(campaign, planned),
         "zone_name": campaign.zone.key,
-        "zone_now": f"{now.astimezone(campaign.zone):%H:%M %Z}",
+        "zone_now": zoned_time(now, campaign.zone),
         "dates_url": reverse("admin:campaigns_campaign_dates"),
     }
     return admin.page(request, "campaigns/schedule.html", f"Change the schedule: {campaign}", **context)

@@ -18,7 +18,6 @@ from campaigns.admin.campaign.live import count_people
 from campaigns.admin.campaign.message import labels_of
 from campaigns.admin.words import (
     both_clocks,
-    moment_words,
     next_dates,
     schedule_words,
     sending_words,
@@ -33,7 +32,7 @@ from campaigns.content.lint import ERROR, NOTE, WARNING, Finding, lint
 from campaigns.content.rewrite import open_runs
 from campaigns.models import Campaign, Content, Run
 from campaigns.schedule import series
-from pushpilot.lib.words import counted, shares
+from pushpilot.lib.display import counted, format_number, planned_moment, shares
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 from tenants.models import User
@@ -60,7 +59,7 @@ class AccountLine:
 
     @property
     def words(self) -> str:
-        return f"{self.count:,}"
+        return format_number(self.count)
 
     @property
     def width(self) -> str:
@@ -95,10 +94,10 @@ def account_sentence(lines: list[AccountLine]) -> str:
     ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
     if not total:
         return "Nobody matches this audience."
-    parts = [f"{ready:,} of {counted(total, 'recipient')} will receive it"]
+    parts = [f"{format_number(ready)} of {counted(total, 'recipient')} will receive it"]
     for line in lines:
         if line.reason is not Reason.PENDING:
-            parts.append(f"{line.count:,} {line.told.one if line.count == 1 else line.told.many}")
+            parts.append(f"{format_number(line.count)} {line.told.one if line.count == 1 else line.told.many}")
     return "; ".join(parts) + "."
 
 
@@ -151,7 +150,7 @@ def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
         {
             "run": run,
             "url": slots.pages.run(run.pk),
-            "when": moment_words(run.started_at or run.intended_at, zone, now),
+            "when": planned_moment(run.started_at or run.intended_at, zone, now),
             "audience": _size_words(run),
             "accepted": _count_words(run, Reason.ACCEPTED),
             "failed": _count_words(run, *FAILED),
@@ -162,13 +161,13 @@ def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
 
 
 def _count_words(run: Run, *reasons: Reason) -> str:
-    return f"{run.count(*reasons):,}" if run.is_ended and run.started_at else "—"
+    return format_number(run.count(*reasons)) if run.is_ended and run.started_at else "—"
 
 
 def _size_words(run: Run) -> str:
     if run.is_broadcast:
         return "Subscribers"
-    return "—" if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
+    return "—" if run.audience_size is None or run.started_at is None else format_number(run.audience_size)
 
 
 def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
@@ -229,7 +228,7 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         **context,
         "lines": lines,
         "people": "" if campaign.is_broadcast else counted(people, "person matches", "people match"),
-        "total": f"{sum(line.count for line in lines):,}",
+        "total": format_number(sum(line.count for line in lines)),
         "account_sentence": PUBLIC_SENTENCE if campaign.is_broadcast else account_sentence(lines),
         "errors": [finding for finding in findings if finding.severity == ERROR],
         "warnings": [finding for finding in findings if finding.severity == WARNING],
@@ -259,7 +258,7 @@ def _button(campaign: Campaign, ready: int) -> str:
         return "Send to subscribers" if campaign.is_broadcast else f"Send to {counted(ready, 'device')}"
     now = timezone.now()
     if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
-        return f"Schedule for {moment_words(campaign.scheduled_at, campaign.zone, now)}"
+        return f"Schedule for {planned_moment(campaign.scheduled_at, campaign.zone, now)}"
     return "Start the series"
 
 
@@ -278,7 +277,7 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     except plan.CannotPlan as error:
         messages.error(request, str(error))
         return back
-    words = moment_words(run.intended_at, run.campaign.zone, timezone.now())
+    words = planned_moment(run.intended_at, run.campaign.zone, timezone.now())
     if campaign.schedule_type == Campaign.Schedule.NOW:
         messages.success(request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it.")
     else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from campaigns.admin.words import moment_words, schedule_words
+from campaigns.admin.words import schedule_words
 from campaigns.models import Run
 from campaigns.schedule.zones import moved_to, planned_runs
+from pushpilot.lib.display import planned_moment
 from tenants.models import Workspace
 from tenants.workspaces import PlannedSend
 
@@ -20,8 +21,8 @@ def _told(run: Run, zone: str, now: datetime) -> PlannedSend:
     """ "Mon 7 Dec, 09:00 IST = Sun 6 Dec, 22:30 EST" and "Mon 7 Dec, 09:00 EST"."""
     campaign, new = run.campaign, ZoneInfo(zone)
     at = moved_to(run, zone, now)
-    stays = f"{moment_words(run.intended_at, campaign.zone, now)} = {moment_words(run.intended_at, new, now)}"
-    moves = "" if at is None else moment_words(at, new, now)
+    stays = f"{planned_moment(run.intended_at, campaign.zone, now)} = {planned_moment(run.intended_at, new, now)}"
+    moves = "" if at is None else planned_moment(at, new, now)
     if campaign.is_series:
         if at is None:
             moves = f"The next send stays, since that time has passed there; the following ones are at {zone} time"

@@ -13,7 +13,7 @@ from django.utils import timezone
 from campaigns.channels import registry
 from campaigns.contacts import endpoints
 from campaigns.contacts.endpoints import Health
-from pushpilot.lib.words import counted, percent
+from pushpilot.lib.display import counted, format_number, percent
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 
@@ -68,7 +68,8 @@ def sentence(total: Health) -> str:
     share = "all" if silent == total.active else percent(100 * silent / total.active).replace("<", "less than")
     has, them, they_make = ("has", "it", "it makes") if silent == 1 else ("have", "them", "they make")
     return (
-        f"{silent:,} of {use} in use ({share}) {has} been silent for 30 days: a push to {them} may be accepted and "
+        f"{format_number(silent)} of {use} in use ({share}) {has} been silent for 30 days: a push to {them} may be "
+        "accepted and "
         f"still be seen by nobody, so {they_make} open rates look worse than they are."
     )
 

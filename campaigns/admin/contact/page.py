@@ -14,7 +14,6 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.timesince import timesince
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
@@ -23,8 +22,8 @@ from campaigns.admin.contact import consents
 from campaigns.admin.contact import devices as health
 from campaigns.admin.contact.devices import PLATFORM_ICONS
 from campaigns.models import Contact, Endpoint, EndpointMove
+from pushpilot.lib.display import ago, counted
 from pushpilot.lib.spelling import fold
-from pushpilot.lib.words import counted
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, workspace_of
 from tenants.admin.lists import FilteredList
@@ -122,7 +121,7 @@ class ContactAdmin(ReadOnlyAdmin):
 
     @display(description="Last seen")
     def seen_cell(self, contact: Any) -> str:
-        return _ago(contact.seen_at, timezone.now())
+        return ago(contact.seen_at, timezone.now())
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -136,7 +135,7 @@ class ContactAdmin(ReadOnlyAdmin):
             {
                 "endpoint": endpoint,
                 "icon": PLATFORM_ICONS.get(endpoint.platform, "devices"),
-                "seen": _ago(endpoint.last_seen_at, now),
+                "seen": ago(endpoint.last_seen_at, now),
                 "state": _device_state(endpoint),
             }
             for endpoint in endpoints
@@ -149,7 +148,7 @@ class ContactAdmin(ReadOnlyAdmin):
             consents=consents.lines(contact, workspace), attributes=_attributes(contact),
             panels=[panel(request, contact) for panel in slots.CONTACT_PANELS],
             may_edit=roles.can(request.user, roles.EDIT, workspace),
-            seen=_ago(seen_at, now), since=moment(contact.created_at, workspace),
+            seen=ago(seen_at, now), since=moment(contact.created_at, workspace),
         )  # fmt: skip
 
 
@@ -183,9 +182,3 @@ def _shown(value: Any) -> str:
 
 def _latest(*moments: datetime | None) -> datetime | None:
     return max((at for at in moments if at is not None), default=None)
-
-
-def _ago(at: datetime | None, now: datetime) -> str:
-    if at is None:
-        return "—"
-    return "just now" if (now - at).total_seconds() < 60 else f"{timesince(at, now, depth=1)} ago"

@@ -31,6 +31,7 @@ from campaigns.imports.decoding import ENCODINGS
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
 from campaigns.imports.templates import Report, RowReport, RowStatus
 from campaigns.models import Template
+from pushpilot.lib.display import format_number
 from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import require, workspace_of
@@ -168,7 +169,7 @@ class ImportPages(ImportExportMixin):
             "Import templates",
             form=form,
             columns=columns,
-            rows_limit=f"{ROW_LIMIT:,}",
+            rows_limit=format_number(ROW_LIMIT),
             mb_limit=FILE_LIMIT // 2**20,
         )
 
@@ -304,7 +305,9 @@ class ImportPages(ImportExportMixin):
 
 
 def _imported_in_part(file_name: str, report: Report, refused: int) -> str:
-    rest = "One row was refused; see below." if refused == 1 else f"{refused:,} rows were refused; see below."
+    rest = (
+        "One row was refused; see below." if refused == 1 else f"{format_number(refused)} rows were refused; see below."
+    )
     return f"Templates imported from {file_name}: {report.summary()}. {rest}"
 
 
@@ -327,6 +330,12 @@ def _chips(report: Report, token: str, chosen: str) -> list[dict[str, Any]]:
             url = f"{reverse('admin:campaigns_template_import')}?{urlencode(query)}"
             label = STATUS_WORDS[status][0 if count == 1 else 1]
             chips.append(
-                {"status": str(status), "count": f"{count:,}", "label": label, "url": url, "active": chosen == status}
+                {
+                    "status": str(status),
+                    "count": format_number(count),
+                    "label": label,
+                    "url": url,
+                    "active": chosen == status,
+                }
             )
     return sorted(chips, key=lambda chip: list(RowStatus).index(chip["status"]))

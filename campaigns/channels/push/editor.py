@@ -14,7 +14,7 @@ from campaigns.channels.base import Channel, Message
 from campaigns.channels.editor import ContentForm
 from campaigns.channels.inputs import Choice, CountedField, NumberInput, select_field, switch, text_field
 from campaigns.channels.push import schema
-from pushpilot.lib.words import exact_span
+from pushpilot.lib.display import exact_span
 
 # What the inputs write beside the texts; other fields of a message are kept.
 OPTIONS = (

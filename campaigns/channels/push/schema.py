@@ -11,6 +11,7 @@ from typing import Any
 
 from campaigns.channels.base import REFERENCE, Fault, Field, Remark, control_problem
 from campaigns.channels.render import is_dynamic
+from pushpilot.lib.display import format_number
 
 PAYLOAD_LIMIT_BYTES = 4096
 """Of a message to one device. Source: FCM's ErrorCode, "Message too big"; APNs and web push take as much."""
@@ -123,7 +124,7 @@ def option_problems(options: Mapping[str, Any], *, is_web: bool) -> Iterator[Rem
         value = options.get(field)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high):
             label = "The lifetime in seconds" if field == "ttl_secs" else "The badge"
-            yield field, f"{label} must be a whole number from {low} to {high:,}."
+            yield field, f"{label} must be a whole number from {low} to {format_number(high)}."
     if options.get("priority") not in (None, "", "high", "normal"):
         yield "priority", "The priority is high or normal."
 

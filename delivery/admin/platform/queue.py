@@ -21,8 +21,8 @@ from unfold.decorators import display
 
 from delivery.admin.platform.workers import WorkersPage
 from delivery.models import Heartbeat
+from pushpilot.lib.display import how_long
 from pushpilot.lib.pickles import read_plain
-from pushpilot.lib.words import how_long
 from tenants.admin.platform.base import PlatformAdmin, ago
 
 NO_CAUSE = "No cause was written down."

@@ -15,8 +15,8 @@ from django.utils import timezone
 from delivery import health
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Shard
-from pushpilot.lib.words import counted, how_long
-from tenants.admin.platform.base import NOW_SECS, PlatformAdmin, ago
+from pushpilot.lib.display import age, counted, format_number, how_long
+from tenants.admin.platform.base import PlatformAdmin, ago
 
 LEASES_SHOWN = 100
 
@@ -62,20 +62,22 @@ def figures(now: datetime, workers: list[health.Worker], leases: list[Shard]) ->
     late = [shard for shard in leases if shard.lease_until and shard.lease_until < now]
     return [
         Card(
-            "Workers", "manufacturing", f"{alive:,} running", f"{silent:,} silent" if silent else "None went silent",
+            "Workers", "manufacturing", f"{format_number(alive)} running",
+            f"{format_number(silent)} silent" if silent else "None went silent",
             "broken" if not alive else "warning" if silent else "",
         ),
         Card(
-            "Bells waiting", "notifications", f"{bells.waiting:,}",
+            "Bells waiting", "notifications", format_number(bells.waiting),
             f"The oldest for {how_long(bells.age)}" if bells.waiting else "Every task was taken at once",
             _tone(bells), reverse("platform:django_q_ormq_changelist"),
         ),
         Card(
-            "Shards waiting", "stacks", f"{shards.waiting:,}",
+            "Shards waiting", "stacks", format_number(shards.waiting),
             _waits(shards), _tone(shards),
         ),
         Card(
-            "Shards at work", "bolt", f"{len(leases) - len(late):,}{'+' if len(leases) > LEASES_SHOWN else ''}",
+            "Shards at work", "bolt",
+            f"{format_number(len(leases) - len(late))}{'+' if len(leases) > LEASES_SHOWN else ''}",
             f"{counted(len(late), 'lease')} ran out" if late else "No lease has run out", "warning" if late else "",
         ),
     ]  # fmt: skip
@@ -84,7 +86,11 @@ def figures(now: datetime, workers: list[health.Worker], leases: list[Shard]) ->
 def _waits(shards: health.Lag) -> str:
     if shards.waiting:
         return f"The oldest for {how_long(shards.age)}"
-    return f"{shards.later:,} for later: a retry, or their pace" if shards.later else "Nothing waits to be sent"
+    return (
+        f"{format_number(shards.later)} for later: a retry, or their pace"
+        if shards.later
+        else "Nothing waits to be sent"
+    )
 
 
 def _tone(lag: health.Lag) -> str:
@@ -103,7 +109,7 @@ def _told(worker: health.Worker) -> dict[str, Any]:
         "name": worker.name,
         "is_alive": worker.is_alive,
         "says": says,
-        "heard": "just now" if worker.age.total_seconds() < NOW_SECS else f"{how_long(worker.age)} ago",
+        "heard": age(worker.age),
     }
 
 
@@ -117,7 +123,7 @@ def _lease(shard: Shard, now: datetime) -> dict[str, Any]:
         "workspace_link": reverse("platform:tenants_workspace_change", args=[shard.workspace_id]),
         "run": shard.run_id,
         "state": shard.run.get_state_display(),
-        "rows": f"{shard.first_id:,} – {shard.last_id:,}",
+        "rows": f"{format_number(shard.first_id)} – {format_number(shard.last_id)}",
         "since": ago(shard.leased_at, now) if shard.leased_at else "–",
         "left": left,
         "is_late": is_late,

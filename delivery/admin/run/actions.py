@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.admin.campaign.schedule import WallClockField
-from campaigns.admin.words import moment_words
 from campaigns.models import Campaign, Run
 from campaigns.plan import CannotPlan
 from campaigns.schedule import series
@@ -19,7 +18,7 @@ from delivery.decisions import NotNow
 from delivery.engine import drill
 from delivery.models import Drill
 from pushpilot.lib import clock
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import counted, planned_moment
 from tenants.models import User
 
 
@@ -104,7 +103,7 @@ def _goes_on(campaign: Campaign) -> str:
     following = campaign.runs.filter(state=Run.State.PLANNED).order_by("intended_at").first()
     if following is None:
         return "The series has no further send."
-    return f"The next one goes out {moment_words(following.intended_at, campaign.zone, timezone.now())}."
+    return f"The next one goes out {planned_moment(following.intended_at, campaign.zone, timezone.now())}."
 
 
 def _move(run: Run, by: User, given: Given) -> Said:
@@ -117,7 +116,7 @@ def _move(run: Run, by: User, given: Given) -> Said:
         return Said(error.messages[0], run, is_done=False)
     except CannotPlan as error:
         return Said(str(error), run, is_done=False)
-    return Said(f"Moved to {moment_words(to, run.campaign.zone, timezone.now())}.", run)
+    return Said(f"Moved to {planned_moment(to, run.campaign.zone, timezone.now())}.", run)
 
 
 def _end_series(run: Run, by: User, given: Given) -> Said:

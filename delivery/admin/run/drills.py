@@ -12,7 +12,7 @@ from campaigns.models import AmbiguityPolicy, Run
 from delivery.admin.run.notices import Notice
 from delivery.engine import drill
 from delivery.models import Drill, Message, Shard
-from pushpilot.lib.words import counted, how_long
+from pushpilot.lib.display import counted, how_long
 
 COUNTED_EVERY_SECS = 5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import reduce
 from typing import Any
 
@@ -17,7 +17,7 @@ from delivery.decisions import CLOSABLE, QUIET
 from delivery.engine import record
 from delivery.engine.drill import can_drill
 from delivery.models import Message, Shard
-from pushpilot.lib.words import counted, shares
+from pushpilot.lib.display import counted, duration, format_number, shares
 
 State = Run.State
 
@@ -90,8 +90,10 @@ class Account:
     @property
     def equation(self) -> str:
         """ "5,000 = 4,893 accepted + 107 device gone"."""
-        words = " + ".join(f"{line.count:,} {line.label[0].lower()}{line.label[1:]}" for line in self.lines)
-        return f"{self.audience:,} = {words or '0'}"
+        words = " + ".join(
+            f"{format_number(line.count)} {line.label[0].lower()}{line.label[1:]}" for line in self.lines
+        )
+        return f"{format_number(self.audience)} = {words or '0'}"
 
 
 def run_account(run: Run, shards: list[Shard]) -> Account | None:
@@ -228,7 +230,7 @@ def _unmade(run: Run, account: Account | None) -> list[Notice]:
         return []
     text = "The message could not be made, so FCM was not asked. The code below says why."
     if not run.is_broadcast:
-        whom = f"for {account.unmade:,} of {counted(account.audience, 'recipient')}"
+        whom = f"for {format_number(account.unmade)} of {counted(account.audience, 'recipient')}"
         text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
     return [Notice("warning" if account.count("accepted") else "danger", "error", text)]
 
@@ -263,21 +265,21 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
     people = counted(size, "recipient")
     match run.state:
         case State.PAUSED:
-            return f"Paused with {waiting:,} of {people} to go"
+            return f"Paused with {format_number(waiting)} of {people} to go"
         case State.COMPLETED if run.is_in_vain and not account.count("unsure"):
             return f"Nobody of {people} got it"
         case State.COMPLETED:
-            return f"Sent to {accepted:,} of {people}" if size else "Completed: nobody was in the audience"
+            return f"Sent to {format_number(accepted)} of {people}" if size else "Completed: nobody was in the audience"
         case State.CANCELLED if run.started_at is None:
             return "Called off before it started: nobody got anything"
         case State.CANCELLED if run.finished_at is None:
             return "Cancelling: nothing new is sent"
         case State.CANCELLED:
-            return f"Cancelled after {accepted:,} of {people}"
+            return f"Cancelled after {format_number(accepted)} of {people}"
         case State.FAILED:
-            return f"Failed after {accepted:,} of {people}"
+            return f"Failed after {format_number(accepted)} of {people}"
         case _:
-            return f"Sending: {size - waiting:,} of {people} settled"
+            return f"Sending: {format_number(size - waiting)} of {people} settled"
 
 
 def _of_subscribers(run: Run, accepted: int) -> str:
@@ -336,20 +338,12 @@ def _limit_words(limit: throughput.Limit, rate: float | None) -> str:
     if not limit.per_second or (rate is not None and rate < throughput.AT_LIMIT * limit.now):
         return ""
     whose = "campaign" if limit.whose == "run" else "connection"
-    return f"as fast as the {whose} allows" if rate else f"the {whose} allows {limit.per_second:,} a second"
+    return (
+        f"as fast as the {whose} allows" if rate else f"the {whose} allows {format_number(limit.per_second)} a second"
+    )
 
 
 def _took(run: Run) -> str:
     if run.started_at is None or run.finished_at is None:
         return ""
-    return duration_words(run.finished_at - run.started_at)
-
-
-def duration_words(length: timedelta) -> str:
-    """ "4 s", "2 min 5 s", "3 h 12 min"."""
-    secs = round(length.total_seconds())
-    if secs < 60:
-        return f"{secs} s" if secs else "less than a second"
-    if secs < 3600:
-        return f"{secs // 60} min {secs % 60} s"
-    return f"{secs // 3600} h {secs % 3600 // 60} min"
+    return duration(run.finished_at - run.started_at)

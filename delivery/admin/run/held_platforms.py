@@ -6,7 +6,6 @@ from datetime import datetime
 
 from django.db.models import F
 
-from campaigns.admin.words import moment_words
 from campaigns.channels import registry
 from campaigns.models import Run
 from delivery.admin.run.notices import Notice
@@ -14,7 +13,7 @@ from delivery.decisions import QUIET
 from delivery.engine.record import Tally, add
 from delivery.models import Reach, Shard
 from delivery.providers.registry import provider_of
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import counted, planned_moment
 from tenants.models import Connection
 
 State = Run.State
@@ -74,4 +73,4 @@ def of_connection(connection: Connection) -> list[str]:
 
 
 def _when(at: datetime, run: Run, now: datetime) -> str:
-    return f"at {moment_words(at, run.workspace.zone, now)}"
+    return f"at {planned_moment(at, run.workspace.zone, now)}"

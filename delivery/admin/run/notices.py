@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
-from django.utils.timesince import timesince, timeuntil
+from django.utils.timesince import timeuntil
 
-from campaigns.admin.words import moment_words
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Run
 from delivery.admin.run.throughput import Limit, retries_over_at
@@ -17,7 +16,7 @@ from delivery.engine import installation, pace
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Shard
 from delivery.providers.registry import provider_of
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import ago, counted, format_number, planned_moment, time_of_day
 from tenants.models import AuditEntry
 
 State = Run.State
@@ -103,7 +102,7 @@ def _planned(run: Run, zone: ZoneInfo, now: datetime) -> Notice | None:
         return Notice("info", "schedule", "It is due; a worker takes it within seconds.")
     if run.intended_at - now < timedelta(minutes=1):
         return None  # the page counts the seconds
-    when = moment_words(run.intended_at, zone, now)
+    when = planned_moment(run.intended_at, zone, now)
     return Notice("info", "schedule", f"Planned for {when}, in {timeuntil(run.intended_at, now, depth=2)}.")
 
 
@@ -112,7 +111,9 @@ def _preparing(run: Run) -> Notice:
     everyone = Contact.objects.filter(workspace=run.workspace_id)
     done = everyone.filter(pk__lte=run.prepared_to).count() if run.prepared_to else 0
     return Notice(
-        "info", "group_search", f"Deciding who gets it: {done:,} of {counted(everyone.count(), 'contact')} checked."
+        "info",
+        "group_search",
+        f"Deciding who gets it: {format_number(done)} of {counted(everyone.count(), 'contact')} checked.",
     )
 
 
@@ -126,8 +127,7 @@ def _paused(run: Run, shards: list[Shard], now: datetime) -> Notice:
         why = (entry.detail.get("why") if entry else "") or run.last_error
         said = f"PushPilot paused it. {why.rstrip('.')}." if why else "It is paused."
     else:
-        ago = timesince(entry.at, now, depth=1)
-        said = f"{entry.who} paused it {'just now' if ago.startswith('0') else f'{ago} ago'}."
+        said = f"{entry.who} paused it {ago(entry.at, now)}."
     flying = any(shard.state == Shard.State.LEASED for shard in shards)
     tail = " Answers to what is in flight are still written down." if flying else ""
     again = " Resume goes on in spite of it; the same cause does not stop this run again." if run.tripped else ""
@@ -150,7 +150,7 @@ def _held_up(run: Run, shards: list[Shard], limit: Limit, rate: float | None, no
 
 
 def _clock(at: datetime, run: Run) -> str:
-    return f"{at.astimezone(run.workspace.zone):%H:%M:%S}"
+    return time_of_day(at, run.workspace.zone, with_secs=True)
 
 
 def _provider(run: Run, limit: Limit) -> Notice | None:
@@ -191,7 +191,7 @@ def _only_retries(run: Run, shards: list[Shard], now: datetime) -> Notice | None
     text = f"Only retries are left; the next ones are due at {due}."
     if until and run.connection is not None:
         most = provider_of(run.connection.provider).manners.retries_most
-        over = f"{until.astimezone(run.workspace.zone):%H:%M}"
+        over = time_of_day(until, run.workspace.zone)
         text = f"{text} Each is tried at most {most} times, until about {over}."
     if any(shard.tally.get(Reason.UNKNOWN.slug) for shard in shards):
         text = f"{text} Pause the run to decide about the unknown now."
@@ -217,10 +217,10 @@ def _no_answers(left: list[Shard], rate: float | None) -> Notice | None:
 def _ramp(run: Run, limit: Limit) -> Notice | None:
     if limit.full_at is None or not limit.is_growing:
         return None
-    full = f"{limit.per_second:,} a second by {_clock(limit.full_at, run)}"
+    full = f"{format_number(limit.per_second)} a second by {_clock(limit.full_at, run)}"
     gently = "Big sends start gently, as the provider asks"
     why = "The provider said that it went too fast" if limit.is_throttled else gently
-    return Notice("info", "trending_up", f"{why}: now at most {limit.now:,.0f} a second, {full}.")
+    return Notice("info", "trending_up", f"{why}: now at most {format_number(round(limit.now))} a second, {full}.")
 
 
 def _times(n: int) -> str:

@@ -20,7 +20,7 @@ from django.urls import path
 from django.utils import timezone
 from unfold.decorators import display
 
-from campaigns.admin.words import both_clocks, moment_words, whom_words
+from campaigns.admin.words import both_clocks, whom_words
 from campaigns.audience import selection
 from campaigns.audience.reasons import FAILED, UNSURE, Reason
 from campaigns.models import Revision, Run
@@ -29,8 +29,8 @@ from delivery.admin.run import errors, figures, recipients, shards
 from delivery.admin.run.actions import VERBS
 from delivery.models import Message
 from pushpilot.lib import clock
+from pushpilot.lib.display import counted, format_number, planned_moment
 from pushpilot.lib.downloads import csv_answer
-from pushpilot.lib.words import counted
 from tenants import audit, roles
 from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
 
@@ -62,25 +62,25 @@ class RunAdmin(ReadOnlyAdmin):
 
     @display(description="When", ordering="intended_at")
     def when(self, run: Run) -> str:
-        return moment_words(run.started_at or run.intended_at, run.workspace.zone, timezone.now())
+        return planned_moment(run.started_at or run.intended_at, run.workspace.zone, timezone.now())
 
     @display(description="Audience", ordering="audience_size", empty_value="–")
     def audience(self, run: Run) -> str | None:
         if run.is_broadcast:
             return "Subscribers"
-        return None if run.audience_size is None or run.started_at is None else f"{run.audience_size:,}"
+        return None if run.audience_size is None or run.started_at is None else format_number(run.audience_size)
 
     @display(description="Accepted", empty_value="–")
     def accepted(self, run: Run) -> str | None:
-        return f"{run.count(Reason.ACCEPTED):,}" if _is_counted(run) else None
+        return format_number(run.count(Reason.ACCEPTED)) if _is_counted(run) else None
 
     @display(description="Failed", empty_value="–")
     def failed(self, run: Run) -> str | None:
-        return f"{run.count(*FAILED):,}" if _is_counted(run) else None
+        return format_number(run.count(*FAILED)) if _is_counted(run) else None
 
     @display(description="Unknown", empty_value="–")
     def unknown(self, run: Run) -> str | None:
-        return f"{run.count(*UNSURE):,}" if _is_counted(run) else None
+        return format_number(run.count(*UNSURE)) if _is_counted(run) else None
 
     # --- addresses --------------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
@@ -220,12 +220,12 @@ def _coming(run: Run, now: datetime) -> list[str]:
         dates = list(islice(campaign.dates(after=max(run.slot, now)), 3))
     except clock.RecurrenceError:
         return []
-    return [moment_words(at, campaign.zone, now) for at in dates]
+    return [planned_moment(at, campaign.zone, now) for at in dates]
 
 
 def _missed_words(run: Run, now: datetime) -> str:
     """Whom the missed run would reach today, by the gates that its start would ask."""
-    planned = f"It was planned for {moment_words(run.intended_at, run.workspace.zone, now)}."
+    planned = f"It was planned for {planned_moment(run.intended_at, run.workspace.zone, now)}."
     if run.is_broadcast:
         return planned
     reached = selection.forecast(run.workspace, run.channel, run.audience_rule).get(Reason.PENDING, 0)

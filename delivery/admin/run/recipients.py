@@ -22,6 +22,7 @@ from delivery.admin.references import reference_of
 from delivery.admin.run.errors import meaning
 from delivery.admin.run.figures import Account
 from delivery.models import Message, Shard
+from pushpilot.lib.display import exact_moment
 from pushpilot.lib.spelling import fold
 from tenants.admin.base import moment
 from tenants.scope import scope
@@ -161,7 +162,7 @@ def _row(message: Message, run: Run, later: list[str]) -> dict[str, Any]:
     at = message.attempted_at
     return {
         "attempted": moment(at, run.workspace),
-        "attempted_at": f"{at.astimezone(run.workspace.zone):%H:%M:%S %Z}" if at else "",
+        "attempted_at": exact_moment(at, run.workspace.zone) if at else "",
         "message": message,
         "contact": message.contact,
         "endpoint": message.endpoint,

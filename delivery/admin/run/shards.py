@@ -10,7 +10,7 @@ from django.db.models import Case, Count, IntegerField, Q, Value, When
 from campaigns.audience.reasons import FAILED, UNSURE, Reason
 from campaigns.models import Run
 from delivery.models import Shard
-from pushpilot.lib.words import counted, how_long
+from pushpilot.lib.display import counted, format_number, how_long
 
 SHOWN = 100
 _ORDER = Case(
@@ -77,7 +77,7 @@ def _until(shard: Shard, now: datetime) -> str:
 
 def _note(shard: Shard, run: Run, now: datetime) -> str:
     if shard.state == Shard.State.HELD:
-        return f"{sum(shard.held.values()):,} wait for a platform"
+        return f"{format_number(sum(shard.held.values()))} wait for a platform"
     if shard.state == Shard.State.OPEN and shard.not_before >= now + timedelta(seconds=1) and not run.is_ended:
         return f"again in {how_long(shard.not_before - now)}"
     return ""

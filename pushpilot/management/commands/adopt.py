@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from delivery.engine import installation
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import counted
 
 
 class Command(BaseCommand):

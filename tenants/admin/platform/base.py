@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
@@ -15,29 +15,23 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import capfirst
 
-from pushpilot.lib.words import how_long
+from pushpilot.lib import display
 from tenants import operators
 from tenants.admin.base import answer
 from tenants.admin.lists import FilteredList
 from tenants.admin.row_actions import RowActions
 
-NOW_SECS = 3
 # What no page shows, whatever its model is called: a third-party app brings fields that we have not read.
 SECRET = re.compile(r"token|secret|passw|key|code|data|payload|args|result|salt|hash", re.IGNORECASE)
 
 
 def ago(at: datetime | None, now: datetime | None = None) -> str:
-    """ "3 h ago"; "never" for None. Operators sit in other zones than their servers, so ages and not clocks."""
-    if at is None:
-        return "never"
-    span = (now or timezone.now()) - at
-    if abs(span.total_seconds()) < NOW_SECS:
-        return "just now"
-    return f"in {how_long(-span)}" if span.total_seconds() < 0 else f"{how_long(span)} ago"
+    """ "3 h ago". Operators sit in other zones than their servers, so ages and not clocks."""
+    return display.ago(at, now or timezone.now())
 
 
 def day(at: datetime | None) -> str:
-    return f"{at.day} {at:%b %Y}" if at else "–"
+    return display.day(at, UTC)
 
 
 class FiguresList(FilteredList):

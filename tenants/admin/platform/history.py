@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from django.contrib.admin.models import LogEntry
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from unfold.decorators import display
 
+from pushpilot.lib.display import exact_moment
 from tenants import operators
 from tenants.admin.platform.base import PlatformAdmin, ago
 
@@ -50,7 +54,7 @@ class HistoryPage(PlatformAdmin):
     @display(description="When")
     def when(self, entry: LogEntry) -> SafeString:
         at = entry.action_time
-        return format_html('<time title="{} UTC">{}</time>', f"{at:%d %b %Y, %H:%M:%S}", ago(at))
+        return format_html('<time title="{}">{}</time>', exact_moment(at, UTC), ago(at, timezone.now()))
 
     @display(description="From")
     def address(self, entry: LogEntry) -> str:

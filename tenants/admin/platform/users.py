@@ -20,6 +20,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
+from pushpilot.lib.display import format_number
 from tenants import mailing, operators, people
 from tenants.account_forms import ResetPasswordForm
 from tenants.admin.platform.accounts import SECOND_STEPS
@@ -88,7 +89,7 @@ class DeactivateForm(BaseDialogForm):
         left = people.left_without(user) if user else []
         if left:
             names = ", ".join(str(workspace) for workspace in left[:MOST_NAMED])
-            more = f" and {len(left) - MOST_NAMED:,} more" if len(left) > MOST_NAMED else ""
+            more = f" and {format_number(len(left) - MOST_NAMED)} more" if len(left) > MOST_NAMED else ""
             self.fields["ownerless"] = forms.BooleanField(
                 label=f"Leave without an owner: {names}{more}",
                 help_text="Nobody else owns this: nobody could hand it over, delete it or undo its deletion.",
@@ -129,7 +130,7 @@ class UserPage(PlatformAdmin):
 
     @display(description="Workspaces")
     def workspaces_cell(self, user: Any) -> str:
-        return f"{user.workspace_count:,}" if user.workspace_count else "–"
+        return format_number(user.workspace_count) if user.workspace_count else "–"
 
     @display(description="Signed up with", ordering="auth_provider")
     def provider_cell(self, user: User) -> str:

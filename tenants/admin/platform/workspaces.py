@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from pushpilot.lib.words import how_long
+from pushpilot.lib.display import format_number, how_long
 from tenants import workspaces
 from tenants.admin.platform.base import PlatformAdmin, ago, day
 from tenants.models import Connection, Membership, Workspace
@@ -98,7 +98,7 @@ class WorkspacePage(PlatformAdmin):
 
     @display(description="Members")
     def members_cell(self, workspace: Any) -> str:
-        return f"{workspace.figures['members']:,}"
+        return format_number(workspace.figures["members"])
 
     @display(description="Deletion", label={"–": "default"}, ordering="deletion_due_at")
     def deletion(self, workspace: Workspace) -> str:
@@ -117,7 +117,7 @@ class WorkspacePage(PlatformAdmin):
             members = list(Membership.objects.filter(workspace=workspace).select_related("user").order_by("role", "pk"))
             connections = list(Connection.objects.filter(workspace=workspace).order_by("-is_active", "name"))
             figures = [
-                (figure.title, figure.icon, f"{figure.count([workspace.pk], now).get(workspace.pk, 0):,}")
+                (figure.title, figure.icon, format_number(figure.count([workspace.pk], now).get(workspace.pk, 0)))
                 for figure in FIGURES
             ]
         return self.page(
@@ -168,7 +168,7 @@ class WorkspacePage(PlatformAdmin):
 
 def _column(figure: Figure) -> Callable[[Any], str]:
     def column(workspace: Any) -> str:
-        return f"{workspace.figures[figure.title]:,}"
+        return format_number(workspace.figures[figure.title])
 
     shown: Callable[[Any], str] = display(description=figure.title)(column)
     return shown

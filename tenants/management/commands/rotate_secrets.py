@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from pushpilot.lib.words import counted
+from pushpilot.lib.display import counted
 from tenants.rotation import rotate
 
 
