@@ -174,8 +174,10 @@ def _use_sandbox(workspace: Workspace, provider: str, service: str, credentials:
     connection = Connection.objects.filter(provider=provider).first() or Connection(
         workspace=workspace, name="Sandbox", provider=provider, service=service, is_active=False
     )
-    result = replace_credentials(connection, credentials)
-    if result.ok and not connection.is_active:
+    if connection.is_active:
+        result = replace_credentials(connection, credentials)
+    else:
+        store_account(connection, credentials)
         result, _ = put_in_use(connection)
     if not result.ok:
         raise SandboxUnreachable(result.message)

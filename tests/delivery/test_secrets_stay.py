@@ -65,7 +65,7 @@ def test_a_dump_of_everything_holds_no_secret(cast, connected, secret, mailoutbo
 def test_an_error_report_shows_no_credentials(cast, connected, secret, settings, monkeypatch):
     settings.DEBUG = True
     monkeypatch.setattr(account, "load_pem_private_key", broken)
-    monkeypatch.setattr(account, "_check_private_key", lambda pem: account.load_pem_private_key(pem))
+    monkeypatch.setattr(account, "_private_key", lambda pem: account.load_pem_private_key(pem))
     client = cast.client("owner")
     client.raise_request_exception = False
     answer = client.post(cast.url(f"tenants/connection/{connected.pk}/test/"))
@@ -78,7 +78,7 @@ def test_an_error_report_shows_no_credentials(cast, connected, secret, settings,
 def test_an_error_report_shows_nothing_of_a_form_with_a_key_file(cast, secret, settings, monkeypatch):
     settings.DEBUG = True
     monkeypatch.setattr(account, "load_pem_private_key", broken)
-    monkeypatch.setattr(account, "_check_private_key", lambda pem: account.load_pem_private_key(pem))
+    monkeypatch.setattr(account, "_private_key", lambda pem: account.load_pem_private_key(pem))
     client = cast.client("owner")
     client.raise_request_exception = False
     with scope(cast.workspace):

@@ -80,7 +80,8 @@ def free_port() -> int:
 def running_sandbox(data_dir: Path, port: int | None = None) -> Iterator[Sandbox]:
     """Start the sandbox on a free port and wait until it is healthy; ends with the block."""
     port = port or free_port()
-    command = [sys.executable, "-m", "delivery.providers.fcm.sandbox", "--port", str(port), "--data-dir", str(data_dir)]
+    program = [sys.executable, "-m", "tests.providers.sandbox_process"]
+    command = [*program, "--port", str(port), "--data-dir", str(data_dir)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": "default"})
     sandbox = Sandbox(f"http://127.0.0.1:{port}", data_dir, process)
     try:

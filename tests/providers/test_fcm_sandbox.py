@@ -289,7 +289,7 @@ def test_manage_py_sandbox_serves_and_ends_cleanly(tmp_path: Path) -> None:
     ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env=dict(os.environ))
     try:
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 assert requests.get(f"http://127.0.0.1:{port}/sandbox/health", timeout=2).json()["ok"]
                 break

@@ -1,5 +1,6 @@
 """A Firebase project's service account: what a key file must hold, and the access tokens minted with it."""
 
+import functools
 import re
 import time
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth import exceptions as google_errors
+from google.auth.crypt import RSASigner
 from google.auth.transport.requests import Request as GoogleRequest
 from google.oauth2 import service_account
 
@@ -80,7 +82,7 @@ class FcmAccount:
         info = _key_file(service_account_json)
         project_id = _matching(info, "project_id", _PROJECT_ID)
         _matching(info, "client_email", _ADDRESS)
-        _check_private_key(_text(info, "private_key"))
+        _private_key(_text(info, "private_key"))
         token_uri = _text(info, "token_uri")
         # google-auth signs every assertion for Google's audience, whatever the token_uri: one that reaches any
         # other address could be replayed at Google. So addresses are ours to choose, never the file's.
@@ -104,9 +106,9 @@ class FcmAccount:
 
         Raises CredentialsRefused with what Google said, or ProviderUnreachable when nobody answered.
         """
-        credentials = service_account.Credentials.from_service_account_info(
-            {**self.service_account, "token_uri": self.token_uri}, scopes=[MESSAGING_SCOPE]
-        )
+        key = _private_key(self.service_account["private_key"])
+        signer = RSASigner(key, self.service_account.get("private_key_id"))
+        credentials = service_account.Credentials(signer, self.client_email, self.token_uri, scopes=[MESSAGING_SCOPE])
         with http.Session(is_ours=self.is_sandbox) as session:
             try:
                 credentials.refresh(GoogleRequest(session))
@@ -170,7 +172,10 @@ def _matching(info: Json, name: str, pattern: re.Pattern[str]) -> str:
     return value
 
 
-def _check_private_key(pem: str) -> None:
+@functools.lru_cache(maxsize=64)
+def _private_key(pem: str) -> rsa.RSAPrivateKey:
+    """The key of a key file. Kept, because reading one checks its primes (about 40 ms), and a test of a connection
+    needs it four times."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except Exception:
@@ -179,3 +184,4 @@ def _check_private_key(pem: str) -> None:
         ) from None
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ValueError(f"private_key must be an RSA key, as Google makes them. {_BRING_INSTEAD}")
+    return key
