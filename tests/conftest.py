@@ -26,6 +26,7 @@ from tenants.scope import scope
 from tenants.social_sign_in import SocialAccountAdapter
 from tenants.workspaces import add_member, create_workspace
 from tests.approle import APP_ROLE, make_app_role
+from tests.database import Migrated
 from tests.pages import signed_in_now
 from tests.providers.sandbox_server import Sandbox, running_sandbox
 from tests.tenants.identity_provider import IdentityProvider, configured
@@ -85,8 +86,22 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+def migrated(
+    request: pytest.FixtureRequest, django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Iterator[Migrated]:
+    """Laid under the test database before that is made; see tests/database.py."""
+    migrated = Migrated(request.config.cache.mkdir("migrated"))
+    with django_db_blocker.unblock():
+        migrated.lay()
+    yield migrated
+    migrated.close()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(migrated: Migrated, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """With ROW_SECURITY=1 the tables are made by the role of DATABASE_URL, and used by one that owns nothing."""
+    with django_db_blocker.unblock():
+        migrated.keep()
     if not settings.ROW_SECURITY:
         yield
         return
