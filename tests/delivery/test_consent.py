@@ -9,8 +9,11 @@ from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.contacts import consent
 from campaigns.contacts.consent import Word
-from campaigns.models import ALL_CHANNELS, Contact
-from tenants.scope import scope
+from campaigns.models import ALL_CHANNELS, Contact, Run
+from delivery.engine import leases
+from delivery.engine.supply import FRESH
+from delivery.engine.work import ShardWorker
+from tenants.scope import every_workspace, scope
 from tests.story import add_people, run_to_the_end
 
 # {what was said, oldest first: (channel, yes)}: is app push stopped?
@@ -76,6 +79,22 @@ def test_the_last_look_before_the_send_goes_by_the_same_word(cast, prepared):
     out = sum(out for _, out in HISTORIES.values())
     run = run_to_the_end(run)
     assert run.tally == {"accepted": len(HISTORIES) - out, "unsubscribed": out}
+
+
+def test_who_says_no_while_their_message_waits_for_its_turn_does_not_get_it(cast, prepared):
+    run, now = prepared(2), timezone.now()
+    with every_workspace():
+        lease = leases.claim(now)
+    with scope(cast.workspace):
+        run = Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=run.pk)
+        supply = ShardWorker(lease, run, now + timedelta(minutes=1)).supply
+        supply.make_ready(2, now)
+        first = Contact.objects.earliest("pk")
+        consent.record(cast.workspace, [Word("app_push", False, "test", "", now, contact_id=first.pk)])
+        supply.make_ready(2, now + FRESH)
+        assert (len(supply.ready), supply.skipped) == (2, [])
+        supply.make_ready(2, now + FRESH + timedelta(milliseconds=1))
+        assert (len(supply.ready), [one.reason for one in supply.skipped]) == (1, [Reason.UNSUBSCRIBED])
 
 
 def test_of_two_words_of_one_moment_the_no_counts(cast, prepared):
