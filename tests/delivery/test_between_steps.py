@@ -182,6 +182,16 @@ def test_a_worker_whose_shard_was_taken_over_writes_nothing_and_hands_nothing_ba
         assert (Shard.objects.get().state, Shard.objects.get().owner) == (Shard.State.LEASED, other.owner)
 
 
+def test_an_answer_that_comes_after_another_worker_has_settled_its_row_changes_nothing(cast, at_work):
+    run, lease = at_work
+    pk = lease.shard.first_id
+    with scope(cast.workspace):
+        assert record.results([record.Result(pk, Reason.UNKNOWN, attempted=1)], 1) == {"unknown": 1}
+        assert record.results([record.Result(pk, Reason.ACCEPTED, attempted=1)], 1) == {}
+        row = Message.objects.get(pk=pk)
+    assert (row.reason, row.attempts) == (Reason.UNKNOWN, 1)
+
+
 def test_a_worker_that_was_silent_for_too_long_sends_nothing_more(cast, at_work):
     _, lease = at_work
     with every_workspace():
