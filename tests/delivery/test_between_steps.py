@@ -84,6 +84,20 @@ def test_a_run_that_is_cancelled_as_it_fails_for_the_last_time_stays_cancelled(c
         assert (fresh(run).state, fresh(run).attempts) == (State.CANCELLED, pipeline.MAX_ATTEMPTS)
 
 
+def test_a_run_under_way_is_not_given_up_however_often_a_step_fails(cast, connected, prepared, monkeypatch):
+    run = prepared(2)
+    with scope(cast.workspace):
+        Message.objects.update(reason=Reason.ACCEPTED)
+        Shard.objects.update(state=Shard.State.DONE, tally={"accepted": 2})
+    with monkeypatch.context() as broken:
+        broken.setattr(record, "tally", lambda run: 1 / 0)
+        for _ in range(pipeline.MAX_ATTEMPTS + 1):
+            pipeline.tick(timezone.now())
+    with scope(cast.workspace):
+        assert fresh(run).state == State.RUNNING
+    assert run_to_the_end(run).tally == {"accepted": 2}
+
+
 def test_a_worker_whose_run_another_one_prepares_adds_nobody(cast, connected, between_chunks):
     run = between_chunks(lambda run: Run.objects.filter(pk=run.pk).update(owner="another"))
     with scope(cast.workspace):
@@ -183,7 +197,7 @@ def test_a_worker_whose_shard_was_taken_over_writes_nothing_and_hands_nothing_ba
 
 
 def test_an_answer_that_comes_after_another_worker_has_settled_its_row_changes_nothing(cast, at_work):
-    run, lease = at_work
+    _, lease = at_work
     pk = lease.shard.first_id
     with scope(cast.workspace):
         assert record.results([record.Result(pk, Reason.UNKNOWN, attempted=1)], 1) == {"unknown": 1}

@@ -271,6 +271,19 @@ def test_a_tick_that_is_late_with_its_last_step_does_not_close_it_either(cast, c
         assert (fresh(run).state, record.tally(run)) == (Run.State.RUNNING, {"pending": 6})
 
 
+def test_nobody_decides_about_a_cancelled_run_before_its_account_is_closed(cast, connected, prepared):
+    run = prepared(3)
+    with scope(cast.workspace):
+        Message.objects.filter(pk=Message.objects.earliest("pk").pk).update(reason=Reason.UNKNOWN)
+        Shard.objects.update(tally={"unknown": 1})
+        assert plan.cancel(run, by=cast.owner)
+        with pytest.raises(decisions.NotNow):
+            decisions.close_unknown(run, by=cast.owner)
+        pipeline.tick(timezone.now())
+        assert decisions.close_unknown(run, by=cast.owner) == 1
+        assert fresh(run).tally == {"cancelled": 2, "unknown_closed": 1}
+
+
 def test_a_run_that_sends_is_left_alone(cast, connected, prepared):
     run = prepared(3)
     with scope(cast.workspace):
