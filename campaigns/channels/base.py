@@ -68,7 +68,8 @@ class Field:
 class Broadcast:
     """A send to subscribers, for example those of a topic: the provider knows them, we do not.
 
-    `check` returns the address tidied, or raises ValueError with a sentence. `describe` names its subscribers.
+    `check` returns the address tidied, or raises ValueError with a sentence. `describe` names its subscribers. The
+    editor asks for the address in an input that is named like the broadcast; `reach` tells there who gets the message.
     """
 
     key: str
@@ -76,6 +77,11 @@ class Broadcast:
     check: Callable[[str], str]
     describe: Callable[[str], str]
     limit_bytes: int
+    input_label: str
+    limit_characters: int
+    example: str
+    help_text: str
+    reach: str
 
 
 class Compiled:

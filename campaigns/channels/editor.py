@@ -5,18 +5,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django import forms
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from campaigns.channels.base import Channel, Message, control_problem, overwritten
-from campaigns.channels.inputs import CountedField
+from campaigns.channels.base import Channel, Message, overwritten
+from campaigns.channels.inputs import CheckedForm, CountedField
 from campaigns.channels.render import RenderError, compile_text
 
 LONG_CHARACTERS = 200
 """A field that takes more is written in several lines."""
 
 
-class ContentForm(forms.Form):
+class ContentForm(CheckedForm):
     """One input for each field of the channel, unless a subclass declares its own. `stored` is what is edited."""
 
     template: ClassVar[str] = "editor.html"
@@ -41,10 +40,7 @@ class ContentForm(forms.Form):
         return {field.name: message.get(field.name) or "" for field in self.channel.fields}
 
     def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        for name, value in list(cleaned.items()):
-            if isinstance(value, str) and (problem := control_problem(str(self.fields[name].label), value)):
-                self.add_error(name, problem)
+        cleaned = super().clean()
         for name in self.channel.personal:
             if name in cleaned and name not in self.errors:
                 self._check_liquid(name, str(cleaned[name]))

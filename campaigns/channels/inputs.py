@@ -8,7 +8,19 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
+from campaigns.channels.base import control_problem
 from pushpilot.lib.spelling import unix_lines
+
+
+class CheckedForm(forms.Form):
+    """Takes no text with a control character, in any of its fields."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for name, value in list(cleaned.items()):
+            if isinstance(value, str) and (problem := control_problem(str(self.fields[name].label), value)):
+                self.add_error(name, problem)
+        return cleaned
 
 
 class NumberInput(UnfoldAdminTextInputWidget):

@@ -111,7 +111,7 @@ def _checked(form: MessageForm) -> list[lint.Finding]:
     findings = lint.lint_message(campaign, contents or [edited])
     for finding in findings:
         if finding.severity == lint.ERROR:
-            form.add_error(finding.field if finding.field in form.fields else None, finding.text)
+            form.add_error(finding.field if finding.field in form.input_names else None, finding.text)
     text = plan.digest_of([content.snapshot() for content in contents])
     if form.cleaned_data.get("accepted") == text:
         return []

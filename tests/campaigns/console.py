@@ -26,7 +26,7 @@ def written(cast, **fields: Any) -> Campaign:
 
 def inputs_of(form) -> dict[str, Any]:
     """{name: value} of every input that the page of a campaign shows, its message's among them."""
-    return {bound.name: bound.value() for part in (form, form.message) for bound in part}
+    return {bound.name: bound.value() for part in (form, *form.parts) for bound in part}
 
 
 def options_of(campaign: Campaign) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_buttons_icon_and_sending_options_are_kept(company):
     page = company.client("member").get(change(company, campaign))
     assert (page.context["adminform"].form.message.is_open, page.context["sending_open"]) == (True, True)
     form = page.context["adminform"].form
-    assert (form.message["button_2_text"].value(), form["start_within_mins"].value()) == ("Later", 180)
+    assert (form.message["button_2_text"].value(), form.sending["start_within_mins"].value()) == ("Later", 180)
 
 
 def test_what_the_sending_part_leaves_out_stays_as_it_is(company):
@@ -98,7 +98,7 @@ def test_what_the_sending_part_leaves_out_stays_as_it_is(company):
         campaign.refresh_from_db()
     assert (campaign.start_within_mins, campaign.ambiguity_policy, campaign.per_second) == (180, "resend", None)
     assert saved(company).start_within_mins == 60
-    form = client.get(company.url(ADD)).context["adminform"].form
+    form = client.get(company.url(ADD)).context["adminform"].form.sending
     assert (form["start_within_mins"].value(), form["ambiguity_policy"].value()) == (60, "hold")
 
 
@@ -157,7 +157,7 @@ def test_the_standard_lifetime_is_offered_once(company):
 def test_a_topic_or_condition_is_saved_shown_again_and_copied(company, kind, given, kept):
     campaign = saved(company, audience=kind, **{kind: given}, audience_field="country", audience_value="IN")
     assert (campaign.target_kind, campaign.target, campaign.audience_rule) == (kind, kept, {})
-    form = company.client("member").get(change(company, campaign)).context["adminform"].form
+    form = company.client("member").get(change(company, campaign)).context["adminform"].form.audience
     assert (form["audience"].value(), form[kind].value()) == (kind, kept)
     with scope(company.workspace):
         copy = duplicate(campaign, by=company.member)
@@ -340,8 +340,8 @@ def test_a_series_ends_as_chosen_skips_its_dates_and_is_shown_so_again(company, 
     campaign = saved(company, **WEEKLY, **end, skipped=skips)
     assert (campaign.recurrence_rule, campaign.skip_dates) == (rule, ["2031-01-13", "2031-01-20"])
     form = company.client("member").get(change(company, campaign)).context["adminform"].form
-    assert (form["ends"].value() or "", form["repeat"].value()) == (end["ends"], "weekly")
-    again = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+    assert (form.schedule["ends"].value() or "", form.schedule["repeat"].value()) == (end["ends"], "weekly")
+    again = {name: value for name, value in inputs_of(form).items() if value not in (None, False)}
     again["end_date"] = str(again.get("end_date", ""))
     assert company.client("member").post(change(company, campaign), {**again, "_save": "1"}).status_code == 302
     with scope(company.workspace):

@@ -164,7 +164,7 @@ def test_a_draft_keeps_the_clock_that_its_page_showed(company):
     to_zone(company, NY)
     client = company.client("member")
     page = client.get(change(company, campaign))
-    form = page.context["adminform"].form
+    form = page.context["adminform"].form.schedule
     assert (form["scheduled_at"].value(), form["time_zone"].value()) == ("2026-12-07T09:00", KOLKATA)
     assert [value for value, _ in form.fields["time_zone"].choices] == [KOLKATA, NY]
     assert page.context["zone_name"] == KOLKATA

@@ -213,24 +213,24 @@ def test_only_the_workspace_s_language_is_edited_and_what_the_form_does_not_know
 
 # --- what is refused ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "field", "words"),
     [
-        ({"title": "{{ oops"}, "The personalisation cannot be read"),
-        ({"image_url": "http://shop.example/a.jpg"}, "https"),
-        ({"button_1_url": "https://shop.example/"}, "button"),
-        ({"title": " ", "body": ""}, "The message is empty"),
-        ({"body": "x" * 1001}, "at most 1000 characters"),
-        ({"data_lines": "\n".join(f"key{n}={'x' * 190}" for n in range(20)), "body": "y" * 1000}, "Shorten it"),
-        ({"ttl_secs": "soon"}, "valid choice"),
+        ({"title": "{{ oops"}, "title", "The personalisation cannot be read"),
+        ({"image_url": "http://shop.example/a.jpg"}, "image_url", "https"),
+        ({"button_1_url": "https://shop.example/"}, "button_1_text", "button"),
+        ({"title": " ", "body": ""}, "title", "The message is empty"),
+        ({"body": "x" * 1001}, "body", "at most 1000 characters"),
+        ({"data_lines": "\n".join(f"key{n}={'x' * 190}" for n in range(20)), "body": "y" * 1000}, "body", "Shorten it"),
+        ({"ttl_secs": "soon"}, "ttl_secs", "valid choice"),
     ],
 )
-def test_what_the_editor_or_lint_refuses_is_said_beside_its_field_and_not_saved(cast, prepared, wrong, words):
+def test_what_the_editor_or_lint_refuses_is_said_beside_its_field_and_not_saved(cast, prepared, wrong, field, words):
     run = prepared(3)
     before = fresh(run)
     answer = save(cast, run, opened(cast, run) | wrong)
     assert answer.status_code == 200
     assert words.lower() in answer.content.decode().lower()
-    assert answer.context["form"].errors
+    assert list(answer.context["form"].errors) == [field]
     assert stored(run).title != NEW
     assert (fresh(run).epoch, fresh(run).revision.number) == (before.epoch, 1)
 

@@ -74,6 +74,18 @@ def test_the_form_has_its_fields_and_no_others(on_call):
     assert (made, list(answer.context["adminform"].form.errors)) == (None, ["line"])
 
 
+@pytest.mark.parametrize("kind", ["topic", "condition"])
+def test_a_broadcast_of_another_channel_is_no_audience_of_it(on_call, kind):
+    page = on_call.client("member").get(on_call.url("campaigns/campaign/add/?channel=pager"))
+    audience = page.context["adminform"].form.audience
+    assert [key for key, _ in audience.fields["audience"].choices] == ["everyone", "rule", "custom"]
+    assert kind not in audience.fields
+    made, answer = written(on_call, audience=kind, topic="news", condition="'news' in topics")
+    assert (made, list(answer.context["adminform"].form.errors)) == (None, ["audience"])
+    counted = on_call.client("member").post(on_call.url("campaigns/campaign/audience/"), {**FORM, "audience": kind})
+    assert "error" in counted.json()
+
+
 def test_lint_says_what_the_channel_finds(on_call):
     empty, _ = written(on_call, line="")
     review = on_call.client("member").get(on_call.url(f"campaigns/campaign/{empty.pk}/review/"))

@@ -12,7 +12,8 @@ from django.db.models import F, Q
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
-from campaigns.admin.campaign.forms import AUDIENCE_FIELDS, CampaignForm
+from campaigns.admin.campaign.audience import AUDIENCE_FIELDS
+from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.schedule import SCHEDULE_FIELDS
 from campaigns.admin.words import NEXT_SHOWN, audience_words, next_send_words, whom_words
 from campaigns.audience import selection
@@ -32,8 +33,7 @@ TEMPLATES_SHOWN = 40
 
 def form_of(workspace: Workspace, data: Any, campaign: Campaign | None) -> CampaignForm:
     """The campaign form over unsaved input, cleaned; invalid parts are simply missing from cleaned_data."""
-    made = type("LiveCampaignForm", (CampaignForm,), {"workspace": workspace})
-    form: CampaignForm = made(data, instance=campaign)
+    form = CampaignForm(data, workspace=workspace, instance=campaign)
     form.full_clean()
     return form
 
@@ -45,12 +45,12 @@ def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     """
     channel = str(form.cleaned_data.get("channel") or registry.DEFAULT)
     kind = str(form.cleaned_data.get("audience") or "")
-    if kind in dict(registry.broadcasts()):
+    if form.audience.channel.broadcast(kind):
         return _count_subscribers(workspace, form, channel, kind)
     if problem := _problem(form, AUDIENCE_FIELDS):
         return JsonResponse({"error": problem, "notes": {}})
     try:
-        rule = form.audience_rule()
+        rule = form.audience.rule()
         people, devices = count_people(workspace, rule), selection.forecast(workspace, channel, rule)
     except RuleError as error:
         return JsonResponse({"error": str(error), "notes": {}})
@@ -105,7 +105,7 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     if form.cleaned_data.get("schedule_type") == Campaign.Schedule.AT:
         return _one_date(form, clock.resolve(start, zone), zone, now)
     try:
-        rule, skip = form.recurrence(), {date.fromisoformat(day) for day in form.skips()}
+        rule, skip = form.schedule.recurrence(), {date.fromisoformat(day) for day in form.schedule.skips()}
     except clock.RecurrenceError as error:
         return JsonResponse({"error": str(error)})
     found = list(islice(clock.occurrences(rule, start, zone, after=now, skip=skip), NEXT_SHOWN + 1))

@@ -3,11 +3,11 @@ campaign on its way."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from django import forms
 
+from campaigns.admin.parts import FormOfParts
 from campaigns.channels import registry
 from campaigns.channels.base import Message
 from campaigns.channels.editor import ContentForm, form_of
@@ -16,8 +16,8 @@ from campaigns.models import Campaign, Content, Tone
 from tenants.models import Workspace
 
 
-class MessagePart(forms.Form):
-    """A form that holds the form of a message. Its errors are those of both; inputs have the same names in any form.
+class WithMessage(FormOfParts):
+    """A form that holds the form of a message.
 
     `content` is what is edited. `snapshot()` is the message as it stands, valid or not; `written()` once it is.
     """
@@ -32,21 +32,7 @@ class MessagePart(forms.Form):
         known = registry.CHANNELS.get(channel) or registry.channel_of(registry.DEFAULT)
         fields = self.content.fields if stored is None else stored
         self.message = form_of(known, self.data if self.is_bound else None, stored=fields)
-
-    def full_clean(self) -> None:
-        super().full_clean()
-        if self.is_bound:
-            self.errors.update(self.message.errors)
-
-    @cached_property
-    def changed_data(self) -> list[str]:
-        return [*super().changed_data, *self.message.changed_data]
-
-    def put(self, name: str, value: str) -> None:
-        """The bound form shows this value of a field instead of the one that was sent."""
-        data: Any = self.data
-        self.data = data = data.copy()
-        data[name] = value
+        self.hold(self.message)
 
     # --- results --------------------------------------------------------------------------------------------
     def snapshot(self) -> dict[str, Any]:
@@ -61,7 +47,7 @@ class MessagePart(forms.Form):
         return self.content
 
 
-class MessageForm(MessagePart):
+class MessageForm(WithMessage):
     """The message of a campaign on its way, and nothing else of it. `seen`: the digest of the contents that the page
     was opened with; `accepted`: of those whose warnings it has shown."""
 

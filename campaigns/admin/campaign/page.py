@@ -23,7 +23,7 @@ from campaigns.admin import slots
 from campaigns.admin.campaign import live, reschedule, review
 from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.message import main_content
-from campaigns.admin.campaign.options import SENDING_FIELDS, changed_sending
+from campaigns.admin.campaign.sending import SENDING_FIELDS, changed_sending
 from campaigns.admin.contact.attributes import for_page
 from campaigns.admin.words import audience_words, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
@@ -114,7 +114,7 @@ class ChangedMeanwhile(Exception):
 
 
 class CampaignAdmin(WorkspaceAdmin):
-    form = CampaignForm
+    form, fields = CampaignForm, CampaignForm.Meta.fields
     change_list_template = "campaigns/campaign_list.html"
     change_form_template = "campaigns/campaign_form.html"
     list_display = ("name_cell", "status_cell", "channel_cell", "audience_cell", "when_cell", "result_cell")
@@ -207,9 +207,9 @@ class CampaignAdmin(WorkspaceAdmin):
 
     # --- the editor -----------------------------------------------------------------------------------------
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        made = super().get_form(request, obj, change=change, **kwargs)
+        """What makes the form: it is complete, and no field of it is a choice of rows."""
         meanwhile = getattr(request, "_meanwhile", "")
-        return type(made.__name__, (made,), {"workspace": workspace_of(request), "meanwhile": meanwhile})
+        return partial(CampaignForm, workspace=workspace_of(request), meanwhile=meanwhile)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """`?template=<id>`: the library's “Use” begins with a template, `?channel=<key>` on this channel."""
@@ -223,7 +223,7 @@ class CampaignAdmin(WorkspaceAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         form = context["adminform"].form
-        context["attributes"] = for_page(form.attributes)
+        context["attributes"] = for_page(form.audience.attributes)
         context["channel"] = form.message.channel
         context["sending_open"] = changed_sending(form.instance) or bool(set(form.errors) & set(SENDING_FIELDS))
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)

@@ -11,8 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseNotAllowed, JsonRespon
 from django.http.response import HttpResponseBase
 
 from campaigns.admin.campaign.live import form_of
-from campaigns.admin.campaign.message import MessageForm, MessagePart, labels_of
-from campaigns.admin.campaign.options import TargetOptions
+from campaigns.admin.campaign.message import MessageForm, WithMessage, labels_of
 from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels import registry
 from campaigns.channels.base import REFERENCE, Channel
@@ -69,19 +68,19 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
         return Asked(contents, campaign.channel, campaign.target_kind, campaign.target, campaign.audience_rule, errors)
     whole = form_of(workspace, request.POST, campaign)
     try:
-        rule: Rule = whole.audience_rule()
+        rule: Rule = whole.audience.rule()
     except RuleError:
         rule = {}
     given = whole.cleaned_data.get
     kind, target = given("target_kind") or PEOPLE, given("target") or ""
-    return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule, _errors(whole))
+    errors = _errors(whole, *(broadcast.key for broadcast in whole.message.channel.broadcasts))
+    return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule, errors)
 
 
-def _errors(form: MessagePart) -> tuple[str, ...]:
-    """ "Link: Write the whole link …": the errors of the message and its broadcast."""
-    labels = {name: field.label for name, field in form.message.fields.items()}
-    labels |= {name: form.fields[name].label for name in TargetOptions.base_fields if name in form.fields}
-    found = ((name, error) for name in labels for error in form.errors.get(name, ()))
+def _errors(form: WithMessage, *others: str) -> tuple[str, ...]:
+    """ "Link: Write the whole link …": the errors of the message and of these other inputs."""
+    labels = {name: field.label for part in (form, *form.parts) for name, field in part.fields.items()}
+    found = ((name, error) for name in (*form.message.fields, *others) for error in form.errors.get(name, ()))
     return tuple(f"{labels[name]}: {error}" for name, error in found)
 
 

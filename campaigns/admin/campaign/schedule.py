@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign import builders
-from campaigns.channels.inputs import NumberInput, select_field, text_field
+from campaigns.channels.inputs import CheckedForm, NumberInput, select_field, text_field
 from campaigns.models import Campaign
 from pushpilot.lib import clock
 from tenants.models import Workspace
@@ -55,10 +55,8 @@ class _DateInput(forms.DateInput, UnfoldAdminTextInputWidget):
     input_type = "date"
 
 
-class ScheduleFields(forms.Form):
+class ScheduleFields(CheckedForm):
     """Date, time, zone, and the repetition of a series with its end and the dates that it skips."""
-
-    workspace: Workspace
 
     scheduled_at = WallClockField(label="Date and time", required=False, widget=_DateTimeInput())
     # The zone that the page was opened with, so that what it showed is what is kept.
@@ -84,9 +82,10 @@ class ScheduleFields(forms.Form):
     )  # fmt: skip
     skipped = text_field("Skip these dates", 5000, "2026-12-25, 2027-01-01", "On the clock of the series.")
 
-    def offer_zones(self) -> None:
-        """Part of __init__(): the zone of the schedule, that of the workspace, and a valid one that was posted."""
-        names = [self.initial["time_zone"], self.workspace.time_zone]
+    def __init__(self, workspace: Workspace, stored: Campaign, data: Any = None) -> None:
+        super().__init__(data, initial={"month_day": "1", **stored_schedule(stored, workspace)})
+        # The zone of the schedule, that of the workspace, and a valid one that was posted.
+        names = [self.initial["time_zone"], workspace.time_zone]
         posted = str(self.data.get("time_zone", "")) if self.is_bound else ""
         if posted in zoneinfo.available_timezones():
             names.append(posted)
@@ -140,42 +139,58 @@ class ScheduleFields(forms.Form):
         )  # fmt: skip
 
     # --- results --------------------------------------------------------------------------------------------
-    def put_schedule(self, campaign: Campaign) -> None:
+    def put_into(self, campaign: Campaign) -> None:
         """What the valid form says, into the campaign, which is not saved."""
         given = self.cleaned_data
         campaign.time_zone, campaign.recurrence_rule = given["time_zone"], given["recurrence_rule"]
         campaign.starts, campaign.skip_dates = given["scheduled_at"], given["skips"]
 
 
+class SchedulePart(ScheduleFields):
+    """The schedule in the form of a campaign that is not on its way: whether it repeats is chosen too."""
+
+    schedule_type = forms.ChoiceField(label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect)
+
+    def __init__(self, workspace: Workspace, stored: Campaign, data: Any = None) -> None:
+        super().__init__(workspace, stored, data)
+        self.initial["schedule_type"] = stored.schedule_type
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        self.check_schedule(is_series=cleaned.get("schedule_type") == Campaign.Schedule.RECURRING)
+        return cleaned
+
+    def put_into(self, campaign: Campaign) -> None:
+        campaign.schedule_type = self.cleaned_data["schedule_type"]
+        super().put_into(campaign)
+
+
 class ScheduleForm(ScheduleFields):
     """The schedule of a campaign on its way, and nothing else of it."""
 
     def __init__(self, campaign: Campaign, data: Any = None) -> None:
-        self.campaign, self.workspace = campaign, campaign.workspace
-        super().__init__(data, initial={"month_day": "1", **stored_schedule(campaign, campaign.workspace)})
-        self.offer_zones()
+        self.campaign = campaign
+        super().__init__(campaign.workspace, campaign, data)
         self.fields["scheduled_at"].required = True
         self.fields["scheduled_at"].error_messages["required"] = "Choose the date and time of the send."
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
+        cleaned = super().clean()
         self.check_schedule(is_series=self.campaign.is_series)
         return cleaned
 
     def rescheduled(self) -> Campaign:
         """A copy of the campaign with the schedule that the valid form says, not saved."""
         changed = copy(self.campaign)
-        self.put_schedule(changed)
+        self.put_into(changed)
         return changed
 
 
-def stored_schedule(campaign: Campaign | None, workspace: Workspace) -> dict[str, Any]:
+def stored_schedule(campaign: Campaign, workspace: Workspace) -> dict[str, Any]:
     """A campaign's schedule as the inputs show it."""
     shown = {
-        "scheduled_at": campaign.starts if campaign else None,
-        "time_zone": (campaign.time_zone if campaign else "") or workspace.time_zone,
+        "scheduled_at": campaign.starts,
+        "time_zone": campaign.time_zone or workspace.time_zone,
     }
-    if campaign is None or campaign.workspace_id is None:
-        return {**shown, **builders.read_recurrence("")}
     rule, end = builders.read_end(campaign.recurrence_rule, campaign.zone)
     return {**shown, **builders.read_recurrence(rule), **end, "skipped": ", ".join(campaign.skip_dates)}

@@ -13,6 +13,11 @@ function notable() {
   return [...editor.querySelectorAll("[data-note-for]")].map((line) => line.dataset.noteFor);
 }
 
+// The addresses of the channel's broadcasts.
+function broadcasts() {
+  return [...editor.querySelectorAll("[data-broadcast] input")].map((input) => input.name);
+}
+
 function field(name) {
   return form.elements.namedItem(name);
 }
@@ -45,8 +50,7 @@ function live(url, names, show) {
 function bindAudience() {
   const badge = editor.querySelector("[data-audience-count]");
   const ask = live(editor.dataset.audienceUrl, [
-    "audience", "audience_field", "audience_op", "audience_value", "topic", "condition", "channel",
-    ...notable(),
+    "audience", "audience_field", "audience_op", "audience_value", "channel", ...broadcasts(), ...notable(),
   ], (answer) => {
     badge.textContent = answer.error || answer.words;
     badge.dataset.state = answer.error ? "error" : "";

@@ -340,7 +340,7 @@ def classify(response: HttpResponse) -> str:
 
 # --- forms -----------------------------------------------------------------------------------------------------------
 def forms_of(response: HttpResponse) -> list[BaseForm]:
-    """Every form that the page showed: its own, those of its inlines, a dialog's."""
+    """Every form that the page showed: its own with their parts, those of its inlines, a dialog's."""
     found: dict[int, BaseForm] = {}
     context = getattr(response, "context", None)
     for layer in _layers(context) if context is not None else ():
@@ -348,7 +348,7 @@ def forms_of(response: HttpResponse) -> list[BaseForm]:
             for one in value if isinstance(value, list) else [value]:
                 form = getattr(one, "form", one) if isinstance(one, AdminForm) else one
                 if isinstance(form, BaseForm):
-                    found[id(form)] = form
+                    found |= {id(part): part for part in (form, *getattr(form, "parts", ()))}
                 formset = getattr(one, "formset", None)
                 if isinstance(formset, BaseFormSet):
                     found |= {id(row): row for row in formset.forms}
