@@ -84,6 +84,19 @@ def test_a_run_that_is_cancelled_as_it_fails_for_the_last_time_stays_cancelled(c
         assert (fresh(run).state, fresh(run).attempts) == (State.CANCELLED, pipeline.MAX_ATTEMPTS)
 
 
+def test_a_launch_that_failed_and_then_worked_leaves_no_trace(cast, connected, launched, monkeypatch):
+    add_people(cast.workspace, 1)
+    run = launched()
+    with monkeypatch.context() as broken:
+        broken.setattr(pipeline.consent, "adopt", lambda workspace: 1 / 0)
+        pipeline.tick(timezone.now())
+    with scope(cast.workspace):
+        assert (fresh(run).state, fresh(run).attempts) == (State.PLANNED, 1)
+    pipeline.tick(timezone.now())
+    with scope(cast.workspace):
+        assert (fresh(run).state, fresh(run).attempts, fresh(run).last_error) == (State.PREPARING, 0, "")
+
+
 def test_a_run_under_way_is_not_given_up_however_often_a_step_fails(cast, connected, prepared, monkeypatch):
     run = prepared(2)
     with scope(cast.workspace):

@@ -12,7 +12,7 @@ from delivery import connections, decisions
 from delivery.engine import leases, pipeline, record
 from delivery.models import Message, Shard
 from delivery.providers.fcm.provider import Fcm
-from tenants.models import AuditEntry
+from tenants.models import AuditEntry, Connection
 from tenants.scope import every_workspace, scope
 from tests.story import add_people, received, run_to_the_end, write_campaign
 
@@ -152,7 +152,9 @@ def test_who_is_sent_to_again_gets_all_tries_anew_over_the_connection_in_use(cas
         pipeline.finish(fresh(run), timezone.now())
         connected.is_active = False
         connections.save_and_pause_orphans(connected)
-        other = connections.connect_sandbox(cast.workspace, by=cast.owner)
+        other = Connection.objects.defer(None).get(pk=connected.pk)
+        other.pk, other.name, other.is_active = None, "Another", True
+        other.save(force_insert=True)
         assert decisions.retry_failed(fresh(run), by=cast.owner) == 1
         pipeline.work(timezone.now())
         assert (Message.objects.get().reason, Message.objects.get().retries) == (Reason.RETRY_SCHEDULED, 1)

@@ -12,7 +12,8 @@ from django.utils import timezone
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
 from delivery.admin.run import page
-from delivery.engine import record
+from delivery.engine import pipeline, record
+from delivery.models import Message, Shard
 from pushpilot.demo import make_demo, read_story
 from pushpilot.history import DAYS, DESCRIPTION, MARK, add_history
 from reports import dashboard, queries
@@ -32,7 +33,8 @@ def stories() -> list[dict]:
 
 
 @pytest.fixture
-def past(cast, connected, stories):
+def past(cast, connected, stories, monkeypatch):
+    monkeypatch.setattr(pipeline, "SHARD_LEAST", 20)
     add_people(cast.workspace, len(TOKENS), tokens=TOKENS)
     sends = add_history(cast.workspace, connected, stories, by=cast.owner)
     assert sends == len([run for run in runs(cast) if run.started_at])
@@ -51,6 +53,8 @@ def test_every_account_balances_and_lies_in_the_past(past):
         for run in ended:
             assert sum(record.tally(run).values()) == sum(run.tally.values()) == run.audience_size == len(TOKENS)
             assert record.tally(run) == run.tally
+            in_shards = record.add({}, *Shard.objects.filter(run=run).values_list("tally", flat=True))
+            assert sum(in_shards.values()) == Message.objects.filter(run=run, attempts__gt=0).count()
             assert run.intended_at == run.started_at < run.finished_at < timezone.now()
         assert {run.campaign.status for run in ended} == {"completed", "cancelled", "scheduled"}
     assert max(run.intended_at for run in ended) - min(run.intended_at for run in ended) > timedelta(days=21)
