@@ -194,3 +194,11 @@ def test_two_clocks_as_far_apart_as_may_be_keep_to_the_limit(limited):
     mine, apart = limited(100), timedelta(seconds=29)
     sent = sum(take(mine, 250, NOON + timedelta(seconds=n / 10) + (apart if n % 2 else -apart)) for n in range(100))
     assert sent <= 1200
+
+
+def test_a_shorter_break_does_not_end_a_longer_one(limited):
+    mine = limited(1_000)
+    for secs in (60, 30):
+        pace.close(mine[1], NOON + timedelta(seconds=secs), NOON, is_throttled=False)
+    assert take(mine, 1, NOON + timedelta(seconds=59)) == 0
+    assert take(mine, 1, NOON + timedelta(seconds=61)) == 1

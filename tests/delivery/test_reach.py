@@ -13,9 +13,12 @@ from campaigns.models import Endpoint, Run
 from delivery import connections, decisions
 from delivery.engine import pipeline, reach, record
 from delivery.engine.breaker import HANDFUL
+from delivery.engine.compose import Recipient
+from delivery.engine.outcomes import OutcomeReader
 from delivery.models import Message, Reach, Shard
 from delivery.providers.base import Outcome, Verdict
 from delivery.providers.fcm.codes import REMEDIES
+from delivery.providers.fcm.provider import Fcm
 from delivery.providers.fcm.sender import FcmSender
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
@@ -441,3 +444,15 @@ def test_a_device_list_that_says_seen_revives_by_what_it_was_retired_for(cast, r
         )
         assert endpoints.register_all(cast.workspace, [seen], now()) == {change: 1}
         assert Endpoint.objects.get().is_active is (change == "returned")
+
+
+def test_refusals_with_a_success_between_them_are_not_in_a_row():
+    """One app of several may lack its key: its few devices hold the platform for nobody."""
+    reader = OutcomeReader(Run(waived=[]), Fcm(), {"ios": Reach(platform="ios", proven_at=now())})
+    recipient = Recipient(1, 1, "token", "t", 0, {}, 0, "ios")
+    refused, taken = (Outcome(1, verdict, REFUSED) for verdict in (Verdict.PLATFORM_BROKEN, Verdict.ACCEPTED))
+    answers = [*[refused] * (HANDFUL - 1), taken] * 2 + [refused] * HANDFUL
+    reasons = [reader.read(recipient, answer, now(), "").reason for answer in answers]
+    assert [Reason(reason) for reason in reasons if reason != Reason.ACCEPTED] == [
+        *[Reason.REJECTED] * 3 * (HANDFUL - 1), Reason.DEFERRED,
+    ]  # fmt: skip
