@@ -90,6 +90,12 @@ def test_an_event_id_counts_once_in_one_request_and_across_requests(cast, sdk, s
     assert verify_rollups(cast.workspace) == []
 
 
+def test_of_events_with_one_id_the_one_that_came_first_is_kept(cast, sdk, sent):
+    sdk.post(event("a", ref=sent.ref()), event("a", "clicked", ref=sent.ref()))
+    sdk.post_and_digest(event("a", "delivered", ref=sent.ref()))
+    assert Event.objects.get().type == "opened"
+
+
 def test_the_same_event_id_in_another_workspace_is_another_event(cast, sdk, other_sdk):
     sdk.post(event("a"))
     other_sdk.post(event("a"))
@@ -238,7 +244,9 @@ def test_the_key_remembers_when_it_was_last_used(sdk):
 # --- trouble ------------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_batch_is_tried_five_times_then_set_aside_and_stops_no_other(cast, caplog):
+def test_a_damaged_batch_is_tried_five_times_then_set_aside_and_stops_no_other(cast, caplog, monkeypatch):
+    rung: list[object] = []
+    monkeypatch.setattr(digest.wake, "ring", lambda name, at=None: rung.append(at) if at else None)
     broken = put(cast.workspace, event("x"))
     InboxBatch.objects.filter(pk=broken.pk).update(events=b"{rubbish")
     put(cast.workspace, event("a"))
@@ -251,6 +259,7 @@ def test_a_damaged_batch_is_tried_five_times_then_set_aside_and_stops_no_other(c
         assert now_digest() == 1
     InboxBatch.objects.update(not_before=timezone.now())
     assert now_digest() == 0
+    assert len(rung) == InboxBatch.MAX_ATTEMPTS - 1, "nobody is woken for what is set aside"
     broken.refresh_from_db()
     assert broken.attempts == InboxBatch.MAX_ATTEMPTS
     assert "Expected `array`" in broken.last_error
