@@ -56,12 +56,20 @@ def control_problem(label: str, text: str) -> Fault:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a channel's content. `is_personal`: Liquid in it is filled in for each recipient."""
+    """One field of a channel's content. `is_personal`: Liquid in it is filled in for each recipient. `is_required`: no
+    template is without it, while a campaign may leave it out. `has_lines`: it may have several lines.
+
+    In a file of templates it is a column of this name, or of one of the `aliases`; `explained` is read beside it.
+    """
 
     name: str
     label: str
     limit_characters: int
     is_personal: bool = False
+    is_required: bool = False
+    has_lines: bool = False
+    aliases: tuple[str, ...] = ()
+    explained: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +178,9 @@ class Channel:
 
     empty_words: ClassVar[str] = "The message is empty: write a text."
     """What an empty message (`is_empty`) is told, at `title_field`."""
+
+    template_examples: ClassVar[tuple[Mapping[str, str], ...]] = ()
+    """Rows of the sample file: {column: cell}, those of the fields and name, language, category and tone."""
 
     preview_template: ClassVar[str] = "preview.html"
     """Below templates/channels/; scripts and styles below static/channels/."""

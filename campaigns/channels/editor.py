@@ -11,9 +11,6 @@ from campaigns.channels.base import Channel, Message, overwritten
 from campaigns.channels.inputs import CheckedForm, CountedField
 from campaigns.channels.render import RenderError, compile_text
 
-LONG_CHARACTERS = 200
-"""A field that takes more is written in several lines."""
-
 
 class ContentForm(CheckedForm):
     """One input for each field of the channel, unless a subclass declares its own. `stored` is what is edited."""
@@ -27,12 +24,11 @@ class ContentForm(CheckedForm):
         super().__init__(data, initial=self.shown(stored))
         for field in channel.fields:
             if field.name not in self.fields:
-                widget = UnfoldAdminTextareaWidget if field.limit_characters > LONG_CHARACTERS else None
                 self.fields[field.name] = CountedField(
                     label=field.label,
                     max_length=field.limit_characters,
                     required=False,
-                    widget=(widget or UnfoldAdminTextInputWidget)(),
+                    widget=UnfoldAdminTextareaWidget() if field.has_lines else UnfoldAdminTextInputWidget(),
                 )
 
     def shown(self, message: Message) -> dict[str, Any]:

@@ -20,6 +20,12 @@ def channel_of(key: str) -> Channel:
     return CHANNELS[key]
 
 
+def alike(key: str) -> list[str]:
+    """The channels whose messages have the same fields as this one's: a template of one serves them all."""
+    fields = channel_of(key).fields
+    return [channel.key for channel in CHANNELS.values() if channel.fields == fields]
+
+
 def choices() -> list[tuple[str, str]]:
     """(key, label) of each channel, for forms and model fields."""
     return [(channel.key, channel.label) for channel in CHANNELS.values()]

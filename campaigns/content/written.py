@@ -11,10 +11,11 @@ from campaigns.channels.base import overwritten
 from pushpilot.lib.languages import LanguageField
 from pushpilot.lib.spelling import name_key
 
-SEARCHED = tuple(
-    dict.fromkeys(f"fields__{name}" for channel in registry.CHANNELS.values() for name in channel.personal)
-)
-"""Lookups of the texts that a search over templates reads."""
+
+def searched() -> list[str]:
+    """Lookups of the texts that a search over templates reads."""
+    names = dict.fromkeys(name for channel in registry.CHANNELS.values() for name in channel.personal)
+    return [f"fields__{name}" for name in names]
 
 
 class TitleField(models.CharField):

@@ -8,44 +8,33 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from django.core.exceptions import ValidationError
 
 from campaigns.channels import registry, render
-from campaigns.channels.base import Fault, control_problem
-from campaigns.channels.push import schema
+from campaigns.channels.base import Channel, Fault, Field, control_problem
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
 from pushpilot.lib import languages
-from pushpilot.lib.display import format_number
 from pushpilot.lib.spelling import BLANK, fold, name_key, trim, unix_lines
 
-FIELDS = {field.name: field for field in registry.channel_of(registry.DEFAULT).fields}
-COLUMNS = ("name", "language", "category", "tone", *FIELDS)
-REQUIRED = ("name", "category", "title", "body")
-ALIASES: dict[str, tuple[str, ...]] = {
+COMMON = ("name", "channel", "language", "category", "tone")
+_REQUIRED = ("name", "category")
+_ALIASES: dict[str, tuple[str, ...]] = {
     "name": ("template", "template name"),
+    "channel": ("message channel",),
     "language": ("lang", "locale", "language code"),
     "category": ("template category",),
     "tone": ("voice", "tone of voice", "mood"),
-    "title": ("headline", "heading", "subject"),
-    "body": ("subtitle", "message", "text", "content", "description"),
-    "image_url": ("image", "picture", "image link", "big picture"),
-    "deep_link": ("link", "url", "launch url", "target url", "destination"),
 }
-LIMITS: dict[str, int] = {
-    **{field.name: field.max_length or 0 for field in Template._meta.fields if field.name in COLUMNS},
-    **{name: field.limit_characters for name, field in FIELDS.items()},
-}
-CHOICES: dict[str, dict[str, str]] = {
-    "category": dict(Template.Category.choices),
-    "tone": dict(Tone.choices),
-}
-PERSONALISED = tuple(name for name, field in FIELDS.items() if field.is_personal)
-_ADDRESSES: dict[str, Callable[[str], Fault]] = {
-    "image_url": schema.image_problem,
-    "deep_link": schema.link_problem,
+_LIMITS = {field.name: field.max_length or 0 for field in Template._meta.fields if field.name in COMMON}
+_CHOICES: dict[str, dict[str, str]] = {"category": dict(Template.Category.choices), "tone": dict(Tone.choices)}
+_EXPLAINED = {
+    "name": "What you find the template by. With the channel and the language it identifies the template.",
+    "language": "A code such as en, hi or pt-BR. Empty: your workspace's language.",
 }
 
 _CURLY_QUOTES = re.compile(r"\{[{%][^}]*[“”„‘’]")
@@ -66,15 +55,96 @@ def heading_key(heading: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", heading).casefold())
 
 
-_KNOWN = {heading_key(name): column for column in COLUMNS for name in (column, *ALIASES[column])}
+def fields() -> dict[str, Field]:
+    """{column: field} of all channels; where two have a column of the same name, of the first."""
+    return _fields(tuple(registry.CHANNELS.values()))
+
+
+@lru_cache  # a file asks for every cell
+def _fields(channels: tuple[Channel, ...]) -> dict[str, Field]:
+    found: dict[str, Field] = {}
+    for field in (field for channel in channels for field in channel.fields):
+        found.setdefault(field.name, field)
+    return found
+
+
+def columns() -> tuple[str, ...]:
+    """Of a file that holds templates of every channel."""
+    return (*COMMON, *fields())
+
+
+def choices_of(column: str) -> dict[str, str]:
+    """{value: label}; nothing for a column that takes any text."""
+    return dict(registry.choices()) if column == "channel" else _CHOICES.get(column, {})
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnHelp:
+    """What a page says about a column; `limit` None: nothing to count. `only_for`: the channels that have it, if not
+    all do."""
+
+    name: str
+    is_required: bool
+    aliases: tuple[str, ...]
+    explained: str
+    choices: tuple[str, ...] = ()
+    limit: int | None = None
+    only_for: str = ""
+
+
+def column_helps() -> list[ColumnHelp]:
+    helps = [
+        ColumnHelp(
+            name, name in _REQUIRED, _ALIASES[name], _explained(name), tuple(choices_of(name)),
+            _LIMITS[name] if name == "name" else None,
+        )
+        for name in COMMON
+    ]  # fmt: skip
+    for name in columns()[len(COMMON) :]:
+        field = fields()[name]
+        having = [one.label for one in registry.CHANNELS.values() if field_of(one, name)]
+        only_for = "" if len(having) == len(registry.CHANNELS) else ", ".join(having)
+        helps.append(
+            ColumnHelp(
+                name, field.is_required, field.aliases, field.explained, limit=field.limit_characters, only_for=only_for
+            )
+        )
+    return helps
+
+
+def _explained(column: str) -> str:
+    return f"Empty: {registry.DEFAULT}." if column == "channel" else _EXPLAINED.get(column, "")
+
+
+def field_of(channel: Channel, column: str) -> Field | None:
+    return next((field for field in channel.fields if field.name == column), None)
+
+
+def _headings(channels: list[Channel]) -> dict[str, str]:
+    """{heading_key: column}. A column's own name goes before an alias, an earlier channel's alias before a later's."""
+    own = {field.name: field.aliases for channel in reversed(channels) for field in channel.fields}
+    known: dict[str, str] = {}
+    for column in (*COMMON, *own):
+        known.setdefault(heading_key(column), column)
+    for column, aliases in (*_ALIASES.items(), *((one.name, one.aliases) for each in channels for one in each.fields)):
+        for alias in aliases:
+            known.setdefault(heading_key(alias), column)
+    return known
 
 
 def map_header(header: Row) -> tuple[dict[str, int], list[str]]:
-    """({column: position}, headings that mean nothing to us). Raises FileProblem for missing and doubled columns."""
+    """({column: position}, headings that mean nothing to us). Raises FileProblem for missing and doubled columns.
+
+    A file without a column for the channel holds templates of the standard one, and only its columns mean anything.
+    """
+    standard = registry.channel_of(registry.DEFAULT)
+    known, required = _headings([standard]), [field.name for field in standard.fields if field.is_required]
+    if any(known.get(heading_key(heading)) == "channel" for heading in header.cells):
+        known, required = _headings(list(registry.CHANNELS.values())), []
     found: dict[str, int] = {}
     unknown = []
     for position, heading in enumerate(header.cells):
-        column = _KNOWN.get(heading_key(heading))
+        column = known.get(heading_key(heading))
         if column is None:
             unknown += [heading] if heading else []
         elif column in found:
@@ -84,7 +154,7 @@ def map_header(header: Row) -> tuple[dict[str, int], list[str]]:
             )
         else:
             found[column] = position
-    missing = [column for column in REQUIRED if column not in found]
+    missing = [column for column in (*_REQUIRED, *required) if column not in found]
     if missing:
         raise FileProblem(_missing_columns(missing, header))
     return found, unknown
@@ -106,75 +176,92 @@ def _listed(words: list[str]) -> str:
 
 # --- a template's cells --------------------------------------------------------------------------------
 def cell_of(template: Template, column: str) -> str:
-    return template.text(column) if column in FIELDS else str(getattr(template, column))
+    """Empty for a column that the template's channel does not have."""
+    if column in COMMON:
+        return str(getattr(template, column))
+    channel = registry.CHANNELS.get(template.channel)
+    return template.text(column) if channel and field_of(channel, column) else ""
 
 
 def put_cell(template: Template, column: str, value: str) -> None:
-    if column in FIELDS:
-        template.put({column: value})
-    else:
+    if column in COMMON:
         setattr(template, column, value)
+    else:
+        template.put({column: value})
 
 
 # --- a cell --------------------------------------------------------------------------------------------
 def tidy(column: str, cell: str) -> str:
-    """The value that a cell means. What is not understood comes back as it is; `problems_of` says so."""
+    """The value that a cell means. What is not understood comes back as it is; `cell_errors` says so."""
     cell = trim(unix_lines(cell))
-    if column != "body":
+    field = fields().get(column)
+    if field is None or not field.has_lines:
         cell = _TO_SPACE.sub(" ", cell)
     if column == "name":
         return fold(cell)
     if column == "language":
         return languages.tidy(cell)
-    if column in CHOICES:
+    if known := choices_of(column):
         word = cell.casefold()
-        labels = {label.casefold(): value for value, label in CHOICES[column].items()}
-        return word if word in CHOICES[column] else labels.get(word, cell)
+        return word if word in known else next((key for key in known if known[key].casefold() == word), cell)
     return cell
 
 
-def key_of(name: str, language: str) -> tuple[str, str]:
+def key_of(name: str, language: str, channel: str = registry.DEFAULT) -> tuple[str, str, str]:
     """Templates of a workspace with the same key are one template."""
-    return name_key(name), languages.tidy(language)
+    return name_key(name), languages.tidy(language), channel
 
 
-def problems_of(values: Mapping[str, str]) -> dict[str, CellError]:
+def cell_errors(values: Mapping[str, str], channel: str = registry.DEFAULT) -> dict[str, CellError]:
     """{column: what is wrong} of tidied values; columns that `values` lacks are not looked at."""
-    found = {column: _problem(column, value) for column, value in values.items() if column in COLUMNS}
-    return {column: error for column, error in found.items() if error is not None}
+    known = registry.CHANNELS.get(channel)
+    found = {column: _error(column, value, known) for column, value in values.items()}
+    errors = {column: error for column, error in found.items() if error is not None}
+    if known is not None:
+        texts = {column: value for column, value in values.items() if field_of(known, column) and column not in errors}
+        for column, text in known.problems(texts):
+            if column in texts:
+                fault = text if isinstance(text, Fault) else Fault(text)
+                errors.setdefault(column, CellError(fault.text, fault.remedy))
+    return errors
 
 
-def _problem(column: str, value: str) -> CellError | None:
+def _error(column: str, value: str, channel: Channel | None) -> CellError | None:
+    field = field_of(channel, column) if channel else None
     if not value:
-        return CellError(f"The {column} is empty.", _remedy_for_empty(column)) if column in REQUIRED else None
+        is_required = field.is_required if field else column in _REQUIRED
+        return CellError(f"The {column} is empty.", _remedy_for_empty(column, field)) if is_required else None
+    if field is None and column not in COMMON:
+        return _not_of_the_channel(column, channel) if channel else None
     if control := control_problem(column, value):
         return CellError(control.text, control.remedy)
-    if len(value) > LIMITS[column]:
-        over = len(value) - LIMITS[column]
+    if known := choices_of(column):
+        return None if value in known else _no_choice(column, value, list(known))
+    if len(value) > (limit := field.limit_characters if field else _LIMITS[column]):
         return CellError(
-            f"The {column} has {format_number(len(value))} characters; the limit is {format_number(LIMITS[column])}.",
-            f"Shorten it by {format_number(over)}.",
+            f"The {column} has {len(value):,} characters; the limit is {limit:,}.",
+            f"Shorten it by {len(value) - limit:,}.",
         )
-    if column in CHOICES and value not in CHOICES[column]:
-        return _no_choice(column, value)
     if column == "language" and not languages.is_tag(value):
         return CellError(f"“{value[:40]}” is not a language code.", languages.REMEDY)
-    fault = _ADDRESSES[column](value) if column in _ADDRESSES else Fault()
-    if fault:
-        return CellError(fault.text, fault.remedy)
-    return _unparsable(value) if column in PERSONALISED else None
+    return _unparsable(value) if field and field.is_personal else None
 
 
-def _remedy_for_empty(column: str) -> str:
-    if column in CHOICES:
-        return f"Write one of: {', '.join(CHOICES[column])}."
-    return {"name": "Write a name to find the template by.", "title": "Write the first line of the message."}.get(
-        column, "Write the text of the message."
-    )
+def _not_of_the_channel(column: str, channel: Channel) -> CellError:
+    own = ", ".join(field.name for field in channel.fields)
+    return CellError(f"{channel.label} has no {column}.", f"Empty this cell; the texts of {channel.label} are: {own}.")
 
 
-def _no_choice(column: str, value: str) -> CellError:
-    allowed = list(CHOICES[column])
+def _remedy_for_empty(column: str, field: Field | None) -> str:
+    if known := choices_of(column):
+        return f"Write one of: {', '.join(known)}."
+    if field is None:
+        return "Write a name to find the template by."
+    what = field.explained or f"{field.label}."
+    return f"Write the {what[:1].lower()}{what[1:]}"
+
+
+def _no_choice(column: str, value: str, allowed: list[str]) -> CellError:
     near = difflib.get_close_matches(value.casefold(), allowed, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     return CellError(f"“{value[:40]}” is not a valid {column}.", f"{hint}Use one of: {', '.join(allowed)}.")

@@ -20,17 +20,8 @@ from import_export import instance_loaders, resources
 from import_export.fields import Field as Column
 from import_export.results import Result, RowResult
 
-from campaigns.imports.cells import (
-    COLUMNS,
-    FIELDS,
-    CellError,
-    cell_of,
-    key_of,
-    map_header,
-    problems_of,
-    put_cell,
-    tidy,
-)
+from campaigns.channels import registry
+from campaigns.imports.cells import COMMON, CellError, cell_errors, cell_of, columns, key_of, map_header, put_cell, tidy
 from campaigns.imports.files import Table
 from campaigns.models import Template
 from pushpilot.lib import spreadsheets
@@ -42,7 +33,7 @@ logger = logging.getLogger(__name__)
 BATCH_ROWS = 1_000
 # Columns of the dataset that no file can name.
 _NUMBER, _OVERFLOW, _FAULTS = "#row", "#overflow", "#faults"
-_STORED = (*(name for name in COLUMNS if name not in FIELDS), "name_key", "fields", "title")  # in these columns
+_STORED = (*COMMON, "name_key", "fields", "title", "updated_at")
 REFUSED_BECAUSE = "refused because"  # the heading of a column of ours, in a file of refused rows
 MEANWHILE = "Somebody changed these templates at the same moment, so nothing was imported. Check the file once more."
 
@@ -171,25 +162,25 @@ def _failure(result: Result) -> str:
 
 
 def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset, list[str]]:
-    """The table under our column names, every cell tidied; the language of a row that names none is the default."""
+    """The table under our column names, every cell tidied; a row that names no language or channel has the default."""
     positions, unknown = map_header(table.header)
     unknown = [heading for heading in unknown if heading != REFUSED_BECAUSE]
-    default_language = workspace.default_language if workspace else "en"
-    columns = [column for column in COLUMNS if column in positions or column == "language"]
+    defaults = {"language": workspace.default_language if workspace else "en", "channel": registry.DEFAULT}
+    named_columns = [column for column in columns() if column in positions or column in defaults]
     unnamed = [at for at in range(table.width) if at >= len(table.header.cells) or not table.header.cells[at]]
     has_unnamed = False
     is_ours = REFUSED_BECAUSE in table.header.cells
-    dataset = tablib.Dataset(headers=[_NUMBER, _OVERFLOW, _FAULTS, *columns])
+    dataset = tablib.Dataset(headers=[_NUMBER, _OVERFLOW, _FAULTS, *named_columns])
     for row in table.rows:
         cells = row.cells + [""] * (table.width - len(row.cells))
         cells = [_without_guard(cell) for cell in cells] if is_ours else cells
         has_unnamed = has_unnamed or any(cells[at] for at in unnamed)
-        values = {column: tidy(column, cells[positions[column]]) for column in columns if column in positions}
-        values["language"] = values.get("language") or default_language
+        values = {column: tidy(column, cells[at]) for column, at in positions.items()}
+        values |= {column: values.get(column) or default for column, default in defaults.items()}
         overflow = "\n".join(cell for cell in cells[table.width :] if cell)
         faults = {fault.position: CellError(fault.text, fault.remedy) for fault in row.faults}
         named = {column: faults[at] for column, at in positions.items() if at in faults}
-        dataset.append([row.number, overflow, named, *(values[column] for column in columns)])
+        dataset.append([row.number, overflow, named, *(values[column] for column in named_columns)])
     return dataset, _notes_on(unknown, has_unnamed)
 
 
@@ -222,10 +213,11 @@ def _row_report(result: TemplateRow) -> RowReport:
 
 
 def _row_errors(error: ValidationError, values: Mapping[str, str]) -> list[RowError]:
-    order = [*COLUMNS, *error.error_dict]
+    known = columns()
+    order = [*known, *error.error_dict]
     found = []
     for column in sorted(error.error_dict, key=order.index):
-        shown = column if column in COLUMNS else ""
+        shown = column if column in known else ""
         for each in error.error_dict[column]:
             text, remedy = (
                 (each.text, each.remedy)
@@ -247,24 +239,24 @@ class _ByKey(instance_loaders.BaseInstanceLoader):
 
     def __init__(self, resource: TemplateResource, dataset: tablib.Dataset | None = None) -> None:
         super().__init__(resource, dataset)
-        self.known: dict[tuple[str, str], Template] = {}
-        self.exported: dict[tuple[str, str], Template] = {}
+        self.known: dict[tuple[str, str, str], Template] = {}
+        self.exported: dict[tuple[str, str, str], Template] = {}
         for template in resource.get_queryset().order_by("-pk"):
-            self.known[template.name_key, template.language] = template
-            self.exported[key_of(spreadsheets.safe(template.name), template.language)] = template
+            self.known[template.name_key, template.language, template.channel] = template
+            self.exported[key_of(spreadsheets.safe(template.name), template.language, template.channel)] = template
 
     def get_instance(self, row: Mapping[str, Any]) -> Template | None:
-        key = key_of(row["name"], row["language"])
+        key = _key_of_row(row)
         return self.known.get(key) or self.exported.get(key)
 
 
 class TemplateResource(resources.ModelResource):
-    """Templates of one workspace, or with None the global library. Key: name and language, whatever their case."""
+    """Templates of one workspace, or with None the global library. Key: name in any case, language, channel."""
 
     class Meta:
         model = Template
-        fields = export_order = import_order = COLUMNS
-        import_id_fields = ("name", "language")
+        fields = COMMON
+        import_id_fields = ("name", "language", "channel")
         instance_loader_class = _ByKey
         clean_model_instances = True
         use_bulk = True
@@ -274,14 +266,11 @@ class TemplateResource(resources.ModelResource):
         store_row_values = True
         name = "Templates"
 
-    body = Column(column_name="body")
-    image_url = Column(column_name="image_url")
-    deep_link = Column(column_name="deep_link")
-
     def __init__(self, *, workspace: Workspace | None) -> None:
         super().__init__()
+        self.fields = {column: Column(column_name=column) for column in columns()}
         self.workspace = workspace
-        self._first_row: dict[tuple[str, str], int] = {}
+        self._first_row: dict[tuple[str, str, str], int] = {}
         self._changes: list[Change] = []
 
     @classmethod
@@ -296,14 +285,13 @@ class TemplateResource(resources.ModelResource):
 
     # --- one row --------------------------------------------------------------------------------------------
     def before_import(self, dataset: tablib.Dataset, **kwargs: Any) -> None:
-        number, name, language = (dataset.headers.index(column) for column in (_NUMBER, "name", "language"))
-        for row in dataset:
-            if row[name]:
-                self._first_row.setdefault(key_of(row[name], row[language]), row[number])
+        for row in dataset.dict:
+            if row["name"]:
+                self._first_row.setdefault(_key_of_row(row), row[_NUMBER])
 
     def import_instance(self, instance: Template, row: Mapping[str, Any], **kwargs: Any) -> None:
         """Puts the row's cells on the instance. Raises ValidationError with a CellError per bad column."""
-        before = {column: cell_of(instance, column) for column in COLUMNS if column in row}
+        before = {column: cell_of(instance, column) for column in columns() if column in row}
         values = {column: _meant(column, row[column], before[column]) for column in before}
         self._changes = [
             Change(column, before[column], value) for column, value in values.items() if before[column] != value
@@ -311,11 +299,15 @@ class TemplateResource(resources.ModelResource):
         for change in self._changes:
             put_cell(instance, change.column, change.after)
         # What a template holds already is none of the file's faults: older versions took what is refused today.
-        said = values if instance.pk is None else {change.column: change.after for change in self._changes}
-        errors: dict[str, Any] = {**problems_of(said), **row[_FAULTS]}
+        if instance._state.adding:
+            known = registry.CHANNELS.get(row["channel"])
+            said = {field.name: "" for field in known.fields if field.is_required} | values if known else values
+        else:
+            said = {change.column: change.after for change in self._changes}
+        errors: dict[str, Any] = {**cell_errors(said, row["channel"]), **row[_FAULTS]}
         if row[_OVERFLOW]:
             errors["__all__"] = _overflow(row[_OVERFLOW])
-        first = self._first_row.get(key_of(row["name"], row["language"]), row[_NUMBER])
+        first = self._first_row.get(_key_of_row(row), row[_NUMBER])
         if first != row[_NUMBER]:
             errors.setdefault("name", _doubled(first, row))
         if errors:
@@ -356,13 +348,7 @@ class TemplateResource(resources.ModelResource):
                 batch_size=batch_size,
                 update_conflicts=True,
                 unique_fields=["id"],
-                update_fields=[
-                    *(name for name in COLUMNS if name not in FIELDS),
-                    "name_key",
-                    "fields",
-                    "title",
-                    "updated_at",
-                ],
+                update_fields=_STORED,
             )
         except IntegrityError as error:
             self.handle_import_error(result, error, raise_errors)
@@ -377,12 +363,18 @@ class TemplateResource(resources.ModelResource):
         return spreadsheets.safe(cell_of(instance, field.column_name))
 
 
+def _key_of_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return key_of(row["name"], row["language"], row["channel"])
+
+
 def _meant(column: str, cell: str, before: str) -> str:
     """What a tidied cell says: the stored value, if that is what a file makes of it.
 
     So line breaks of Windows change nothing, nor does the apostrophe that our export puts before a formula. Any other
     apostrophe is part of the text.
     """
+    if not before or cell == before:
+        return cell
     return before if cell in (tidy(column, before), tidy(column, spreadsheets.safe(before))) else cell
 
 

@@ -65,12 +65,14 @@ class Template(Written):
         ordering = ["name", "language"]
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace", "name_key", "language"],
+                fields=["workspace", "name_key", "language", "channel"],
                 name="template_key",
-                violation_error_message="This workspace has a template with this name and language.",
+                violation_error_message="This workspace has a template with this name, language and channel.",
             ),
             models.UniqueConstraint(
-                fields=["name_key", "language"], condition=Q(workspace__isnull=True), name="template_key_global"
+                fields=["name_key", "language", "channel"],
+                condition=Q(workspace__isnull=True),
+                name="template_key_global",
             ),
         ]
 

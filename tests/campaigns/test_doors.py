@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from campaigns.admin.campaign.message import MessageForm
-from campaigns.admin.template.page import TemplateForm
+from campaigns.admin.template.forms import TemplateForm
 from campaigns.content.lint import ERROR, lint_message
-from campaigns.imports.cells import problems_of
+from campaigns.imports.cells import cell_errors
 from campaigns.models import Campaign, Content
 from tests.campaigns.console import ADD, FORM, errors_of
 
@@ -55,7 +55,7 @@ def sentences(inside, field: str, value: str) -> dict[str, str]:
     return {
         **said,
         "template form": " ".join(template.errors.get(field, [])),
-        "import": " ".join(f"{error.text} {error.remedy}" for error in problems_of({field: value}).values()),
+        "import": " ".join(f"{error.text} {error.remedy}" for error in cell_errors({field: value}).values()),
     }
 
 
@@ -92,7 +92,7 @@ def test_no_form_takes_a_control_character_that_the_import_refuses(inside, field
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
     message = MessageForm(campaign, inside.workspace, {"title": "T", "body": "B", field: value})
     template = TemplateForm({**TEMPLATE, field: value}, instance=None)
-    for errors in (message.errors[field], template.errors[field], [str(problems_of({field: value})[field])]):
+    for errors in (message.errors[field], template.errors[field], [str(cell_errors({field: value})[field])]):
         assert f"U+{ord(control):04X}" in " ".join(errors)
 
 

@@ -315,10 +315,11 @@ def test_the_export_holds_what_the_list_shows_without_formulae(cast, own, librar
     with scope(cast.workspace):
         Template.objects.filter(pk=own.pk).update(fields={"title": "=HYPERLINK(1)", "body": "@x\x0b"})
     lines = list(csv.reader(io.StringIO(exported(cast, 0, "?library=own").decode("utf-8-sig"))))
-    assert lines == [HEADING.split(","), ["Ours", "en", "offer", "", "'=HYPERLINK(1)", "'@x", "", ""]]
+    heading = ["name", "channel", *HEADING.split(",")[1:]]
+    assert lines == [heading, ["Ours", "app_push", "en", "offer", "", "'=HYPERLINK(1)", "'@x", "", ""]]
     sheet = openpyxl.load_workbook(io.BytesIO(exported(cast, 1))).active
     assert [row[0].value for row in sheet.rows] == ["name", "Ours", "Welcome"]
-    assert sheet["E2"].value == "'=HYPERLINK(1)"
+    assert sheet["F2"].value == "'=HYPERLINK(1)"
 
 
 def test_choosing_foreign_rows_for_the_export_yields_none(cast, own, foreign):

@@ -25,7 +25,8 @@ def test_headings_may_be_written_in_many_ways(inside):
     (row,) = preview(read, inside.workspace).rows
     assert row.status == RowStatus.NEW
     assert row.values == {
-        "name": "A", "language": "en", "category": "offer", "tone": "urgent", "title": "T", "body": "B",
+        "name": "A", "channel": "app_push", "language": "en", "category": "offer", "tone": "urgent", "title": "T",
+        "body": "B",
         "image_url": "https://e.com/x.png", "deep_link": "app://x",
     }  # fmt: skip
 
@@ -331,7 +332,7 @@ def test_what_is_exported_comes_back_unchanged(inside):
     for kind in ("csv", "xlsx"):
         data = resource.export(resource.get_queryset()).export(kind)
         read = read_table(data if isinstance(data, bytes) else data.encode())
-        assert {row.cells[4] for row in read.rows} == {"'=SUM(A1)", "T"}
+        assert {row.cells[5] for row in read.rows} == {"'=SUM(A1)", "T"}
         assert statuses(preview(read, inside.workspace)) == ["unchanged", "unchanged"]
 
 
@@ -393,8 +394,9 @@ def test_the_global_library_of_the_repository_imports_cleanly_and_covers_everyth
     file = settings.BASE_DIR / "fixtures" / "templates.csv"
     call_command("import_templates", str(file), "--global", verbosity=0)
     with every_workspace():
-        rows = list(Template.objects.values_list("category", "tone", "language"))
+        rows = list(Template.objects.values_list("category", "tone", "language", "channel"))
     assert len(rows) >= 60
     assert {row[0] for row in rows} == set(Template.Category.values)
-    assert {row[1] for row in rows} == set(cells.CHOICES["tone"])
+    assert {row[1] for row in rows} == set(cells.choices_of("tone"))
     assert {row[2] for row in rows} == {"en", "hi", "pt-BR"}
+    assert {row[3] for row in rows} == {"app_push"}

@@ -4,13 +4,16 @@ lint, preview, send, ledger and report like any other."""
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry as channels
-from campaigns.models import Campaign, Contact, Content, Endpoint, Run
+from campaigns.imports.files import read_table
+from campaigns.imports.templates import RowStatus, TemplateResource, commit, preview
+from campaigns.models import Campaign, Contact, Content, Endpoint, Run, Template
 from delivery.models import Message
 from delivery.providers import registry as providers
-from tenants.models import Connection
+from tenants.models import AuditEntry, Connection
 from tenants.scope import scope
 from tests.house.sources import ROOT
 from tests.pages import text
@@ -103,6 +106,123 @@ def test_the_preview_draws_it_for_a_real_person(on_call):
 def test_a_provider_that_checks_no_message_says_so(on_call):
     answer = on_call.client("member").post(on_call.url("preview/check/"), FORM)
     assert (answer.status_code, answer.json()["ok"]) == (200, False)
+
+
+def test_a_template_of_it_is_written_in_a_form_of_its_fields(on_call):
+    client, url = on_call.client("member"), on_call.url("campaigns/template/add/")
+    page = client.get(f"{url}?channel=pager")
+    assert set(page.context["adminform"].form.texts.fields) == {"line"}
+    assert page.context["adminform"].form["channel"].value() == "pager"
+    posted = {"name": "Night", "channel": "pager", "language": "en", "category": "reminder"}
+    for line in ("", "x" * 81, "{{ oops"):
+        assert list(client.post(url, {**posted, "line": line}).context["adminform"].form.errors) == ["line"]
+    assert client.post(url, {**posted, "line": "Come in"}).status_code == 302
+    with scope(on_call.workspace):
+        made = Template.objects.get()
+        created = AuditEntry.objects.get(action="template created")
+    assert (made.channel, made.fields, made.title) == ("pager", {"line": "Come in"}, "Come in")
+    assert created.changes["line"] == [None, "Come in"]
+    push = {**posted, "channel": "app_push", "title": "T", "body": "B"}
+    assert client.post(url, push).status_code == 302, "the same name on another channel is another template"
+    assert list(client.post(url, {**posted, "line": "Again"}).context["adminform"].form.errors) == ["name"]
+    assert "Come in" in text(client.get(on_call.url(f"campaigns/template/{made.pk}/change/")))
+
+
+TWO_CHANNELS = """name,channel,language,category,title,body,page
+Night,pager,en,reminder,,,Come in
+Night,app_push,en,reminder,Night shift,Come in,
+"""
+
+
+def test_a_file_holds_templates_of_several_channels_and_comes_back_unchanged(on_call):
+    with scope(on_call.workspace):
+        report = commit(read_table(TWO_CHANNELS.encode()), on_call.workspace, by=None, source="f")
+        assert [row.status for row in report.rows] == [RowStatus.NEW, RowStatus.NEW]
+        kept = {template.channel: template.fields for template in Template.objects.all()}
+        assert kept == {"pager": {"line": "Come in"}, "app_push": {"title": "Night shift", "body": "Come in"}}
+        resource = TemplateResource(workspace=on_call.workspace)
+        data = resource.export(resource.get_queryset())
+        assert data.headers[-1] == "line"
+        again = preview(read_table(data.export("csv").encode()), on_call.workspace)
+    assert [row.status for row in again.rows] == [RowStatus.UNCHANGED, RowStatus.UNCHANGED]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ("A,fax,en,reminder,,,Come in", "channel"),
+        ("A,pager,en,reminder,,,", "line"),
+        ("A,pager,en,reminder,Title,,Come in", "title"),
+        ("A,app_push,en,reminder,T,B,Come in", "line"),
+        ("A,,en,reminder,T,B,Come in", "line"),
+        ("A,pager,en,reminder,,,{{ oops", "line"),
+    ],
+)
+def test_a_cell_of_another_channel_or_an_unknown_channel_names_row_column_and_remedy(on_call, row, column):
+    with scope(on_call.workspace):
+        report = preview(read_table(f"{TWO_CHANNELS}{row}\n".encode()), on_call.workspace)
+    assert [one.status for one in report.rows] == [RowStatus.NEW, RowStatus.NEW, RowStatus.ERROR]
+    (error,) = report.rows[2].errors
+    assert (report.rows[2].number, error.column) == (4, column)
+    assert error.text
+    assert error.remedy
+
+
+def test_a_file_without_a_channel_holds_templates_of_the_standard_one(on_call):
+    with scope(on_call.workspace):
+        report = preview(read_table(b"name,category,title,body,line\nA,offer,T,B,Come in\n"), on_call.workspace)
+    assert [(row.status, row.values["channel"]) for row in report.rows] == [(RowStatus.NEW, "app_push")]
+    assert len(report.notes) == 1, "the column of the pager means nothing there"
+
+
+def test_the_command_line_takes_the_same_file(on_call, tmp_path):
+    file = tmp_path / "f.csv"
+    file.write_text(TWO_CHANNELS)
+    call_command("import_templates", str(file), "--workspace", on_call.workspace.slug, verbosity=0)
+    with scope(on_call.workspace):
+        assert set(Template.objects.values_list("name", "channel")) == {("Night", "pager"), ("Night", "app_push")}
+
+
+def offered(on_call, channel: str) -> list[str]:
+    answer = on_call.client("member").get(on_call.url(f"campaigns/campaign/templates/?channel={channel}"))
+    return [template["name"] for template in answer.json()["templates"]]
+
+
+def test_the_picker_offers_templates_that_the_channel_can_say(on_call):
+    with scope(on_call.workspace):
+        for channel, fields in {"pager": {"line": "L"}, "app_push": {"title": "T"}, "web_push": {"title": "W"}}.items():
+            made = Template(workspace=on_call.workspace, name=channel, category="offer", channel=channel, fields=fields)
+            made.save()
+        pager = Template.objects.get(channel="pager")
+    assert offered(on_call, "pager") == ["pager"]
+    assert offered(on_call, "app_push") == offered(on_call, "web_push") == ["app_push", "web_push"]
+    assert offered(on_call, "fax") == offered(on_call, "app_push")
+    add = on_call.url(f"campaigns/campaign/add/?template={pager.pk}")
+    for query in ("", "&channel=app_push"):
+        form = on_call.client("member").get(f"{add}{query}").context["adminform"].form
+        assert (form["channel"].value(), form.message["line"].value()) == ("pager", "L")
+
+
+@pytest.mark.parametrize("at", ["campaigns/campaign/add/", "campaigns/template/add/"])
+def test_another_channel_shows_its_part_and_keeps_what_was_entered(on_call, at):
+    typed = {**FORM, "channel": "app_push", "name": "Night", "audience": "topic", "topic": "news", "title": "T",
+             "schedule_type": "specific_time", "scheduled_at": "2031-01-06T09:00", "category": "offer"}  # fmt: skip
+    client, url = on_call.client("member"), on_call.url(at)
+    page = client.post(url, {**typed, "channel": "pager", "_channel": "1", "_save": "1"})
+    form = page.context["adminform"].form
+    part = form.parts[0]
+    assert set(part.fields) == {"line"}
+    assert (dict(form.errors), form["name"].value(), part["line"].value()) == ({}, "Night", FORM["line"])
+    assert ("title", "T") in form.carried
+    if "campaign/" in at:
+        assert ("topic", "news") in form.carried
+        assert form.audience["audience"].value() == "everyone"
+        assert form.schedule["scheduled_at"].value() == "2031-01-06T09:00"
+    back = client.post(url, {**typed, **dict(form.carried), "_channel": "1"}).context["adminform"].form
+    assert (back.parts[0]["title"].value(), ("line", FORM["line"]) in back.carried) == ("T", True)
+    with scope(on_call.workspace):
+        assert not Campaign.objects.exists()
+        assert not Template.objects.exists()
 
 
 def test_it_is_sent_recorded_and_reported(on_call, network):

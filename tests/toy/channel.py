@@ -9,7 +9,7 @@ from campaigns.channels.base import Channel, Field, Message, Remark
 
 class Pager(Channel):
     key, label, icon, service = "pager", "Pager", "sms", "pager"
-    fields = (Field("line", "Line", 80, is_personal=True),)
+    fields = (Field("line", "Line", 80, is_personal=True, is_required=True, aliases=("page",)),)
     title_field = "line"
     limit_bytes = 160
     address_limit = 16

@@ -9,6 +9,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from campaigns.admin.campaign import builders
 from campaigns.admin.contact.attributes import Attribute, known_attributes
+from campaigns.admin.parts import SWITCH
 from campaigns.audience.segments import OPERATORS, Rule, RuleError
 from campaigns.channels.base import Channel
 from campaigns.channels.inputs import CheckedForm, select_field, text_field
@@ -33,13 +34,16 @@ class AudiencePart(CheckedForm):
     def __init__(self, workspace: Workspace, channel: Channel, stored: Campaign, data: Any = None) -> None:
         self.channel, self.stored = channel, stored
         self.attributes: dict[str, Attribute] = known_attributes(workspace)
+        broadcasts = [(one.key, one.label) for one in channel.broadcasts]
+        choices = [*_PEOPLE_CHOICES, *broadcasts]
+        if data is not None and SWITCH in data and data.get("audience") not in dict(choices):
+            data = {**data.dict(), "audience": "everyone"}  # a broadcast of the channel before
         super().__init__(data, initial=_shown(stored))
         for broadcast in channel.broadcasts:
             self.fields[broadcast.key] = text_field(
                 broadcast.input_label, broadcast.limit_characters, broadcast.example, broadcast.help_text
             )
-        broadcasts = [(one.key, one.label) for one in channel.broadcasts]
-        self.fields["audience"].choices = [*_PEOPLE_CHOICES, *broadcasts]  # type: ignore[attr-defined]
+        self.fields["audience"].choices = choices  # type: ignore[attr-defined]
         self.fields["audience_field"].widget.choices = self._field_choices()
 
     def _field_choices(self) -> list[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels import registry
 from campaigns.content import lint
-from campaigns.content.written import SEARCHED
+from campaigns.content.written import searched
 from campaigns.models import Campaign, Contact, Template
 from campaigns.schedule import series
 from pushpilot.lib import clock
@@ -134,12 +134,16 @@ def _next_send(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) 
 
 
 def find_templates(request: HttpRequest) -> JsonResponse:
-    """Own and global templates whose name or message contains `q`, own first."""
+    """Own and global templates whose name or message contains `q`, own first: of the campaign's `channel` and of those
+    whose messages have the same fields."""
     term = request.GET.get("q", "").strip().replace("\x00", "")[:100]
+    given = request.GET.get("channel", "")
+    channel = given if given in registry.CHANNELS else registry.DEFAULT
     matches = Q()
-    for lookup in ("name", *SEARCHED) if term else ():
+    for lookup in ("name", *searched()) if term else ():
         matches |= Q(**{f"{lookup}__icontains": term})
-    own_first = Template.objects.filter(matches).order_by(F("workspace_id").asc(nulls_last=True), "name", "language")
+    known = Template.objects.filter(matches, channel__in=registry.alike(channel))
+    own_first = known.order_by(F("workspace_id").asc(nulls_last=True), "name", "language")
     return JsonResponse(
         {
             "templates": [

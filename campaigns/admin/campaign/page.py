@@ -25,6 +25,7 @@ from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.message import main_content
 from campaigns.admin.campaign.sending import SENDING_FIELDS, changed_sending
 from campaigns.admin.contact.attributes import for_page
+from campaigns.admin.parts import channel_choices
 from campaigns.admin.words import audience_words, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
@@ -212,19 +213,23 @@ class CampaignAdmin(WorkspaceAdmin):
         return partial(CampaignForm, workspace=workspace_of(request), meanwhile=meanwhile)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """`?template=<id>`: the library's “Use” begins with a template, `?channel=<key>` on this channel."""
+        """`?template=<id>`: the library's “Use” begins with a template, `?channel=<key>` on this channel, if the
+        template serves it."""
         channel = request.GET.get("channel", "")
         given = {"channel": channel} if channel in registry.CHANNELS else {}
         pk = request.GET.get("template", "")
         template = Template.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 18 else None
-        if template is None:
+        if template is None or template.channel not in registry.CHANNELS:
             return given
+        if channel not in registry.alike(template.channel):
+            given = {"channel": template.channel}
         return {**given, "message": template.fields, "template_used": template.pk, "tone": template.tone}
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         form = context["adminform"].form
         context["attributes"] = for_page(form.audience.attributes)
         context["channel"] = form.message.channel
+        context["channels"] = channel_choices(form.message.channel)
         context["sending_open"] = changed_sending(form.instance) or bool(set(form.errors) & set(SENDING_FIELDS))
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
@@ -289,10 +294,6 @@ class CampaignAdmin(WorkspaceAdmin):
         zone = campaign.zone if campaign else workspace.zone
         pk = {"campaign": campaign.pk} if campaign else {}
         return {
-            "channels": [
-                {"value": channel.key, "label": channel.label, "icon": channel.icon}
-                for channel in registry.CHANNELS.values()
-            ],
             "pages": slots.pages,
             "runs": review.runs_of(campaign) if campaign else [],
             "may_delete": campaign is not None and not removal.why_not(campaign),

@@ -25,8 +25,9 @@ from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV, XLSX
 from unfold.contrib.import_export.forms import ExportForm
 
+from campaigns.channels import registry
 from campaigns.imports import templates
-from campaigns.imports.cells import ALIASES, CHOICES, COLUMNS, LIMITS, REQUIRED
+from campaigns.imports.cells import column_helps, columns
 from campaigns.imports.decoding import ENCODINGS
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
 from campaigns.imports.templates import Report, RowReport, RowStatus
@@ -45,24 +46,6 @@ STATUS_WORDS = {
     RowStatus.CHANGED: ("changed", "changed"),
     RowStatus.UNCHANGED: ("unchanged", "unchanged"),
 }
-EXPLAINED = {
-    "name": "What you find the template by. With the language it identifies the template.",
-    "language": "A code such as en, hi or pt-BR. Empty: your workspace's language.",
-    "category": "",
-    "tone": "",
-    "title": "First line of the message.",
-    "body": "The text of the message.",
-    "image_url": "Address of a picture; it starts with https://.",
-    "deep_link": "Where a tap leads, e.g. app://offers.",
-}
-SAMPLE = (
-    ("Diwali offer", "en", "festive", "cheerful", 'Happy Diwali, {{ first_name | default: "there" }}!',
-     "20% off all sweets until Sunday.", "", "app://offers/diwali"),
-    ("Cart is waiting", "en", "retention", "friendly", "You left something behind",
-     "Your cart is saved. Finish your order in two taps.", "https://www.example.com/cart.png", "app://cart"),
-    ("Cart is waiting", "pt-BR", "retention", "friendly", "Você esqueceu algo",
-     "Seu carrinho está salvo. Finalize o pedido em dois toques.", "", "app://cart"),
-)  # fmt: skip
 
 
 class UploadForm(forms.Form):
@@ -152,23 +135,12 @@ class ImportPages(ImportExportMixin):
         return answer
 
     def _upload_page(self, request: HttpRequest, form: UploadForm) -> HttpResponse:
-        columns = [
-            {
-                "name": column,
-                "required": column in REQUIRED,
-                "aliases": ", ".join(ALIASES[column]),
-                "explained": EXPLAINED[column],
-                "choices": list(CHOICES.get(column, ())),
-                "limit": LIMITS[column] if column not in CHOICES and column != "language" else None,
-            }
-            for column in COLUMNS
-        ]
         return self.page(  # type: ignore[no-any-return]
             request,
             "campaigns/import/upload.html",
             "Import templates",
             form=form,
-            columns=columns,
+            columns=column_helps(),
             rows_limit=format_number(ROW_LIMIT),
             mb_limit=FILE_LIMIT // 2**20,
         )
@@ -250,7 +222,9 @@ class ImportPages(ImportExportMixin):
     # --- files to take away -----------------------------------------------------------------------------------
     def sample_view(self, request: HttpRequest) -> HttpResponseBase:
         require(request, roles.IMPORT)
-        return csv_answer(request, "templates-sample.csv", [COLUMNS, *SAMPLE])
+        rows = ({**row, "channel": one.key} for one in registry.CHANNELS.values() for row in one.template_examples)
+        lines = [tuple(row.get(column, "") for column in columns()) for row in rows]
+        return csv_answer(request, "templates-sample.csv", [columns(), *lines])
 
     def errors_view(self, request: HttpRequest) -> HttpResponseBase:
         """One line per error: row, column, value, error, remedy."""

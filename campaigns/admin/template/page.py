@@ -18,14 +18,14 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.dataclasses import ActionDialog, UnfoldAction
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from campaigns.admin.contact.attributes import for_page, known_attributes
+from campaigns.admin.parts import channel_choices
+from campaigns.admin.template.forms import TemplateForm, named
 from campaigns.admin.template.importing import ImportPages
-from campaigns.channels import render
-from campaigns.content.written import SEARCHED
-from campaigns.imports.cells import COLUMNS, FIELDS, problems_of, tidy
+from campaigns.channels import registry, render
+from campaigns.content.written import searched
 from campaigns.models import Campaign, Template
-from pushpilot.lib.spelling import name_key
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, moment, require, workspace_of
 from tenants.models import Workspace
@@ -34,61 +34,6 @@ from tenants.scope import current_workspace
 _USE_LINK = (
     '<a class="font-medium text-primary-600 dark:text-primary-500" href="{}" title="Use “{}” in a campaign">Use</a>'
 )
-
-
-def _input(name: str, help_text: str = "", *, required: bool = False, widget: forms.Widget | None = None) -> Any:
-    return forms.CharField(
-        label=FIELDS[name].label, max_length=FIELDS[name].limit_characters, required=required, help_text=help_text,
-        widget=widget or UnfoldAdminTextInputWidget(),
-    )  # fmt: skip
-
-
-class TemplateForm(forms.ModelForm):
-    """Asks what the import asks, in the same words."""
-
-    title = _input("title", 'Personalise with {{ first_name | default: "there" }}.', required=True)
-    body = _input("body", required=True, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
-    image_url = _input("image_url", "Starts with https://")
-    deep_link = _input("deep_link", "Where a tap leads, e.g. app://offers")
-
-    # The trail names what they change one by one.
-    audited = tuple(FIELDS)
-
-    class Meta:
-        model = Template
-        fields = tuple(column for column in COLUMNS if column not in FIELDS)
-        help_texts = {
-            "name": "What you and your team find the template by.",
-            "language": "A code such as en, hi or pt-BR.",
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in FIELDS:
-            self.initial.setdefault(name, self.instance.text(name))
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        values = {column: tidy(column, cleaned[column] or "") for column in COLUMNS if column in cleaned}
-        cleaned.update(values)
-        for column, error in problems_of(values).items():
-            self.add_error(column, error)
-        if "name" in values and "language" in values and self._is_taken(values["name"], values["language"]):
-            self.add_error("name", "Your workspace has a template with this name and language. Choose another name.")
-        return cleaned
-
-    def save(self, commit: bool = True) -> Template:
-        self.instance.put({name: self.cleaned_data[name] for name in FIELDS})
-        saved: Template = super().save(commit)
-        return saved
-
-    def _is_taken(self, name: str, language: str) -> bool:
-        return _named(current_workspace(), name, language).exclude(pk=self.instance.pk).exists()
-
-
-def _named(workspace: Workspace | None, name: str, language: str) -> models.QuerySet[Template]:
-    """The workspace's template with this name, if there is one."""
-    return Template.objects.filter(workspace=workspace, name_key=name_key(name), language=language)
 
 
 class LibraryFilter(DropdownFilter):
@@ -119,26 +64,24 @@ class LanguageFilter(DropdownFilter):
 class TemplateAdmin(ImportPages, WorkspaceAdmin):
     """Rows: the workspace's own and the global library; whoever may view sees both, only the own can be changed."""
 
-    form = TemplateForm
-    list_display = ("headline", "category_label", "tone", "language", "library", "updated")
+    form, fields = TemplateForm, TemplateForm.Meta.fields
+    change_form_template = "campaigns/template_form.html"
+    list_display = ("headline", "channel", "category_label", "tone", "language", "library", "updated")
     list_filter = (
+        ("channel", ChoicesDropdownFilter),
         ("category", ChoicesDropdownFilter),
         ("tone", ChoicesDropdownFilter),
         LanguageFilter,
         LibraryFilter,
     )
-    search_fields = ("name", *SEARCHED)
+    search_fields = ("name",)
     search_help_text = "Search names, titles and texts"
     ordering = (Lower("name"), Lower("language"))
-    fieldsets = (
-        (None, {"fields": (("name", "language"), ("category", "tone"))}),
-        ("Message", {"fields": tuple(FIELDS)}),
-    )
     actions_detail = ("copy_to_workspace",)
     change_form_outer_before_template = "campaigns/import/template_card.html"
 
     class Media:
-        css = {"all": ["campaigns/import.css"]}
+        css = {"all": ["campaigns/campaign.css", "campaigns/import.css"]}
 
     # --- rights -------------------------------------------------------------------------------------------
     def owns(self, workspace: Workspace, obj: models.Model, action: str) -> bool:
@@ -176,15 +119,16 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.list_display, "use") if self._can_write_campaigns(request) else self.list_display
 
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return (*self.search_fields, *searched())
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         answer: HttpResponse = super().changelist_view(request, {"title": "Templates", **(extra_context or {})})
         return answer
 
     # --- one template ---------------------------------------------------------------------------------------
-    def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "category":  # Unfold leaves out the blank choice, so that everything became festive
-            kwargs["choices"] = [("", "Select category"), *Template.Category.choices]
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return TemplateForm  # complete, and no field of it is a choice of rows
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"language": workspace_of(request).default_language, **super().get_changeform_initial_data(request)}
@@ -207,6 +151,13 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
                 "use_url": use_url,
             }
         return super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        form: TemplateForm = context["adminform"].form
+        context["channels"] = channel_choices(form.texts.channel)
+        context["attributes"] = for_page(known_attributes(workspace_of(request)))
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
 
     def _can_write_campaigns(self, request: HttpRequest) -> bool:
         page = self.admin_site._registry.get(Campaign)
@@ -241,19 +192,6 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         return HttpResponse(headers={"HX-Redirect": reverse("admin:campaigns_template_change", args=(copy.pk,))})
 
 
-def _column(name: str) -> Any:
-    @display(description=FIELDS[name].label)
-    def shown(self: TemplateAdmin, template: Template) -> str:
-        return template.text(name)
-
-    return shown
-
-
-# A page that cannot be changed shows them without a form.
-for _name in FIELDS:
-    setattr(TemplateAdmin, _name, _column(_name))
-
-
 def _use_url(template: Template) -> str:
     return f"{reverse('admin:campaigns_campaign_add')}?template={template.pk}"
 
@@ -261,19 +199,20 @@ def _use_url(template: Template) -> str:
 def _copy(template: Template, workspace: Workspace) -> Template:
     """A saved copy in the workspace; where its name is taken it gets a number."""
     names = itertools.chain([template.name], (f"{template.name[:90]} ({number})" for number in itertools.count(2)))
-    name = next(name for name in names if not _named(workspace, name, template.language).exists())
+    name = next(name for name in names if not named(workspace, name, template.language, template.channel).exists())
     kept = ("channel", "language", "category", "tone", "fields")
     copied = {column: getattr(template, column) for column in kept}
     return Template.objects.create(workspace=workspace, name=name, **copied)
 
 
-def _card(template: Template, zone: tzinfo) -> dict[str, str]:
-    """Title and text as a person without any attributes would see them."""
-    card = {}
-    for column in ("title", "body"):
-        source = template.text(column)
+def _card(template: Template, zone: tzinfo) -> list[str]:
+    """The first two texts, title and text of a push, as a person without any attributes would see them."""
+    known = registry.CHANNELS.get(template.channel)
+    card = []
+    for field in known.fields[:2] if known else ():
+        source = template.text(field.name)
         try:
-            card[column] = render.compile_text(source, zone)({})
+            card.append(render.compile_text(source, zone)({}))
         except render.RenderError:
-            card[column] = source
+            card.append(source)
     return card

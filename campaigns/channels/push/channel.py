@@ -10,7 +10,7 @@ from campaigns.channels.base import Channel, Message, Remark
 from campaigns.channels.push import platforms, schema, topics
 from campaigns.channels.push.editor import PushForm, option_words
 from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
-from campaigns.channels.push.words import REASON_WORDS
+from campaigns.channels.push.words import REASON_WORDS, TEMPLATE_EXAMPLES
 
 _APP_ONLY = frozenset({"sound", "badge", "android_channel", "data_only"})
 _WEB_ONLY = frozenset({"icon_url"})
@@ -85,6 +85,7 @@ class Push(Channel):
 
 class AppPush(Push):
     key, label, icon = APP_PUSH, "App push", "phone_iphone"
+    template_examples = TEMPLATE_EXAMPLES
     platforms = platforms.PLATFORMS
 
     def hidden_fields(self, *, is_broadcast: bool) -> frozenset[str]:

@@ -127,7 +127,8 @@ function bindTemplates() {
     return button;
   };
   const load = async () => {
-    const response = await fetch(`${editor.dataset.templatesUrl}?q=${encodeURIComponent(search.value)}`);
+    const asked = new URLSearchParams({ q: search.value, channel: field("channel").value });
+    const response = await fetch(`${editor.dataset.templatesUrl}?${asked}`);
     const { templates } = await response.json();
     const none = search.value ? "No template contains that." : "No templates yet. Import some under Templates.";
     list.replaceChildren(...(templates.length ? templates.map(card) : [element("p", none, "cp-quiet")]));

@@ -51,6 +51,21 @@ function bindVariables() {
   }
 }
 
+// --- another channel ---------------------------------------------------------------------------------------
+// Its part of the form has other inputs: the server shows the page again with all that was entered. The button is made
+// for this post alone, else the Enter key would press it.
+function bindChannels() {
+  for (const radio of root.querySelectorAll("[data-reloads]")) {
+    radio.addEventListener("change", () => {
+      if (!radio.checked) return;
+      const button = element("button", "");
+      Object.assign(button, { name: "_channel", value: "1", formNoValidate: true, hidden: true });
+      root.append(button);
+      root.requestSubmit(button);
+    });
+  }
+}
+
 function bindDialogs() {
   for (const dialog of root.querySelectorAll("dialog")) {
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
@@ -96,6 +111,7 @@ if (root) {
   addEventListener("pageshow", showRestored);
   root.querySelectorAll("[data-count-for]").forEach(bindCounter);
   bindVariables();
+  bindChannels();
   bindDialogs();
   showLinkedField();
 }
