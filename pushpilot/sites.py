@@ -44,7 +44,30 @@ from tenants.admin.base import WorkspaceAdmin
 from tenants.admin.platform.base import ThirdPartyPage
 
 
-class ConsoleSite(UnfoldAdminSite):
+class FramedSite(UnfoldAdminSite):
+    """Unfold's frame, which both sites draw around every page."""
+
+    def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The groups of the sidebar. Our items say which page is shown; one with tabs is while one of those is open.
+
+        Unfold asks that of each item and tab by its address, and reverses 190 of them: a third of a page's time.
+        """
+        navigation = self._get_value(self._get_config("SIDEBAR", request)["navigation"], request)
+        tabs = self._get_value(self._get_config("TABS", request), request) or []
+        opened = [tab["items"] for tab in tabs if any(item["active"] for item in tab["items"])]
+        shown = {item["link"] for items in opened for item in items}
+        for item in (item for group in navigation for item in group["items"]):
+            item["has_permission"] = True
+            item["active"] = item["active"] or item["link"] in shown
+        groups: list[dict[str, Any]] = navigation
+        return groups
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Nothing: no page shows Django's list of apps, and it asks the rights on every model for every page."""
+        return []
+
+
+class ConsoleSite(FramedSite):
     """The product: lives under /w/<slug>/admin/ and takes only WorkspaceAdmin pages."""
 
     index_title = "Home"
@@ -99,7 +122,7 @@ class ConsoleSite(UnfoldAdminSite):
         return _answer_palette(request, palette.search(request, request.GET.get("s", "")[:100], self))
 
 
-class PlatformSite(UnfoldAdminSite):
+class PlatformSite(FramedSite):
     """The operators' site: superusers only. Everything third-party (queue, accounts) is here and nowhere else."""
 
     settings_name = "UNFOLD_PLATFORM"

@@ -111,3 +111,19 @@ def test_the_way_here_names_a_row_as_it_is_written(cast):
     page = text(cast.client("viewer").get(cast.url(f"campaigns/contact/{contact.pk}/change/")))
     crumbs = re.findall(r'<span class="pp-crumb">(.*?)</span>', page)
     assert [re.sub("<.*?>", "", crumb) for crumb in crumbs] == ["Audience", "Contacts", "user-0"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("", "Home"),
+        ("tenants/membership/", "Members"),
+        ("tenants/invitation/", "Members"),
+        ("campaigns/campaign/?status__in=draft", "Campaigns"),
+    ],
+)
+def test_the_sidebar_marks_the_page_that_is_shown_or_whose_tab_is(cast, path, shown):
+    groups = cast.client("owner").get(cast.url(path)).context["sidebar_navigation"]
+    items = [item for group in groups for item in group["items"]]
+    assert [item["title"] for item in items if item["active"]] == [shown]
+    assert all(item["has_permission"] for item in items)
