@@ -1,11 +1,9 @@
-"""The fixed cast: a workspace with one person of each role, and people who are none of its business."""
+"""What every test may ask for: the cast (tests/cast.py), a database, a sandbox, a connection."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import pytest
@@ -13,21 +11,18 @@ import requests
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.test import Client
 from django.utils import timezone
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from delivery.connections import connect_sandbox
 from delivery.providers.fcm.account import FcmAccount
-from tenants.models import Connection, User, Workspace
-from tenants.roles import Role
+from tenants.models import Connection, Workspace
 from tenants.scope import scope
 from tenants.social_sign_in import SocialAccountAdapter
-from tenants.workspaces import add_member, create_workspace
 from tests.approle import APP_ROLE, make_app_role
+from tests.cast import Cast, make_cast
 from tests.database import Migrated
-from tests.pages import signed_in_now
 from tests.providers.sandbox_server import Sandbox, running_sandbox
 from tests.tenants.identity_provider import IdentityProvider, configured
 
@@ -39,34 +34,6 @@ hypothesis_settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 hypothesis_settings.load_profile("pushpilot")
-
-
-@dataclass
-class Cast:
-    """Biddano Tech's people; somebody without a workspace, somebody who owns another one, and an operator."""
-
-    workspace: Workspace
-    owner: User
-    admin: User
-    member: User
-    viewer: User
-    outsider: User
-    other_owner: User
-    other_workspace: Workspace
-
-    @cached_property
-    def operator(self) -> User:
-        return User.objects.create_superuser("root@push.test", "correct horse")
-
-    def client(self, name: str) -> Client:
-        """A browser signed in as that person; "anonymous" is nobody."""
-        client = Client()
-        if name != "anonymous":
-            signed_in_now(client, getattr(self, name))
-        return client
-
-    def url(self, path: str = "") -> str:
-        return f"/w/{self.workspace.slug}/admin/{path}"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -138,16 +105,8 @@ def _trail_lets_go(request) -> Iterator[None]:
 
 
 @pytest.fixture
-def cast(db) -> Cast:
-    people = {
-        name: User.objects.create_user(f"{name}@biddano.test", "correct horse", full_name=f"{name.title()} Rao")
-        for name in ("owner", "admin", "member", "viewer", "outsider", "other_owner")
-    }
-    workspace = create_workspace("Biddano Tech", owner=people["owner"], time_zone="Asia/Kolkata")
-    for role in (Role.ADMIN, Role.MEMBER, Role.VIEWER):
-        add_member(workspace, people[role], role)
-    other = create_workspace("Elsewhere", owner=people["other_owner"])
-    return Cast(workspace=workspace, other_workspace=other, **people)
+def cast(db: None) -> Cast:
+    return make_cast()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.house.matrix.world import World, make_world
 
 

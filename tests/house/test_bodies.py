@@ -16,7 +16,7 @@ from django.test import RequestFactory
 
 from pushpilot import bodies
 from tenants.api import auth
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.house.routes import all_routes, fill
 from tests.house.rows import Rows, rows_of
 

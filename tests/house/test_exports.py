@@ -28,7 +28,7 @@ from delivery.models import Message
 from pushpilot.lib.spreadsheets import csv_line, safe
 from tenants import audit
 from tenants.scope import scope
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.house.matrix.lists import address
 from tests.house.matrix.surfaces import pages
 from tests.house.rows import rows_of

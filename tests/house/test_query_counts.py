@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run, Template
 from tenants.scope import scope
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.house.rows import Rows, rows_of
 
 BASELINE = Path(__file__).with_name("query_counts.json")

@@ -26,7 +26,7 @@ from delivery.admin.run import errors
 from delivery.models import Message, Shard
 from pushpilot.management.commands.demo import Command
 from tenants.scope import scope
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.house.rows import rows_of
 from tests.house.sources import modules
 

@@ -23,7 +23,7 @@ from tenants.models import AuditEntry, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import scope
 from tenants.workspaces import add_member, create_workspace
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.house.rows import rows_of
 from tests.pages import YES, signed_in_now
 

@@ -19,7 +19,7 @@ from tenants import rowsecurity
 from tenants.postgres.base import DatabaseWrapper
 from tenants.scope import every_workspace, scope
 from tests.approle import APP_ROLE, make_app_role
-from tests.conftest import Cast
+from tests.cast import Cast
 
 pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL has row-level security")
 

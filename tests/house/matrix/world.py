@@ -34,7 +34,7 @@ from tenants.models import ApiKey, AuditEntry, Membership, User, Workspace
 from tenants.roles import Role
 from tenants.scope import belongs_to_workspace, every_workspace, scope
 from tenants.workspaces import add_member
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.house.rows import Rows, rows_of
 from tests.tenants.api.app import App
 

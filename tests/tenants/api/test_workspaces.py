@@ -17,7 +17,7 @@ from tenants.scope import every_workspace, scope
 from tenants.secrets import digest_of
 from tenants.workspaces import add_member, ask_deletion, change_member, create_workspace
 from tests.campaigns.console import give_run, written
-from tests.conftest import Cast
+from tests.cast import Cast
 from tests.tenants.api.app import App, key_of, refused
 
 PEOPLE = ("owner", "admin", "member", "viewer")
