@@ -45,6 +45,9 @@ format: $(VENV)/.dev ## Put the code in its style
 faults: $(VENV)/.test ## Hurt real sends and compare the sandbox's log with the ledger (python -m tests.faults --help)
 	$(BIN)/python -m tests.faults
 
+mutants: $(VENV)/.test ## Plant faults one at a time: which do the tests see? Takes hours (python -m tests.mutants --help)
+	$(BIN)/python -m tests.mutants
+
 benchmarks: $(VENV)/.test ## Compare the pipeline and the lists with the usual way, each in one run
 	$(BIN)/python -m tests.benchmarks.sending
 	$(BIN)/python -m tests.benchmarks.lists
@@ -67,4 +70,4 @@ $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
 	@touch $@
 
 .PRECIOUS: $(VENV)/.%
-.PHONY: help demo run test test-postgres test-rowsecurity test-browser lint format faults benchmarks requirements
+.PHONY: help demo run test test-postgres test-rowsecurity test-browser lint format faults mutants benchmarks requirements

@@ -1,0 +1,1 @@
+"""Faults planted one at a time: which of them do the tests see?"""
