@@ -52,7 +52,7 @@ class Message(TenantModel):
             models.UniqueConstraint(
                 fields=["run", "contact"], condition=models.Q(endpoint__isnull=True), name="message_once_no_endpoint"
             ),
-            # A topic or condition is one recipient, whom FCM alone knows.
+            # A broadcast is one recipient, whom the provider alone knows.
             models.UniqueConstraint(
                 fields=["run"], condition=models.Q(contact__isnull=True), name="message_once_per_topic"
             ),

@@ -362,14 +362,14 @@ def _first_steps(request: HttpRequest, workspace: Workspace) -> list[dict[str, A
         },
         {
             "title": "Write a campaign",
-            "text": "Title, text and audience. The phone beside the form shows what people will see.",
+            "text": "Title, text and audience. The preview beside the form shows what people will see.",
             "done": has_campaign,
             "action": "New campaign",
             "href": _allowed(request, roles.EDIT, "admin:campaigns_campaign_add"),
         },
         {
             "title": "Send it",
-            "text": "Now, at a time, or again and again. The sandbox takes it first: no real phone rings.",
+            "text": "Now, at a time, or again and again. The sandbox takes it first: nothing reaches real people.",
             "done": False,
             "action": "Open campaigns",
             "href": reverse("admin:campaigns_campaign_changelist") if has_campaign else "",

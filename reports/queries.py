@@ -302,7 +302,7 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
     steps = [
         Step("audience", "Audience", audience, None, "", "Recipients that matched the audience rule when the run "
              "started. Fixed then and kept."),
-        Step("accepted", "Accepted", accepted, share(accepted, audience), "of the audience", "The push provider took "
+        Step("accepted", "Accepted", accepted, share(accepted, audience), "of the audience", "The provider took "
              "the message. Whether it arrived, only the recipient's app can say."),
         Step("delivered", "Delivered", happened["delivered"], share(happened["delivered"], accepted), "of accepted",
              "The recipient's app reported that it received the message. Apps without the SDK report nothing."),

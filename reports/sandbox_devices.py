@@ -17,8 +17,8 @@ from tenants.keys import KnownKey
 from tenants.models import ApiKey, Connection
 from tenants.scope import scope
 
-KEY_NAME = "Sandbox phones"
-METADATA = {"source": "sandbox phone"}
+KEY_NAME = "Sandbox reports"
+METADATA = {"source": "sandbox"}
 
 
 def report(connection: Connection, *, after: int | None, now: datetime) -> LogPage:

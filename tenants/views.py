@@ -72,8 +72,8 @@ def _welcome(workspace: Workspace) -> str:
     with scope(workspace):
         is_connected = Connection.objects.filter(is_active=True).exists()
     if is_connected:
-        return f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real phones."
-    return f"Welcome to {workspace.name}. Connect a sandbox or Firebase under Settings before you send."
+        return f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real people."
+    return f"Welcome to {workspace.name}. Connect a sandbox or a provider under Settings before you send."
 
 
 @login_required

@@ -180,7 +180,7 @@ def unregister_devices(request: HttpRequest) -> HttpResponse:
     with _inside(request) as workspace:
         taken, rejected = _judge(request, GoneDevice, lambda device: _token(device.token))
         with _storing():
-            retired = endpoints.unregister(workspace, taken.values(), now)
+            retired = endpoints.unregister(workspace, (APP_PUSH, WEB_PUSH), taken.values(), now)
     return _answer(Unregistered(len(taken), retired, rejected))
 
 

@@ -158,6 +158,8 @@ class Channel:
     title_field: ClassVar[str] = "title"
     """The field that lists show."""
     broadcasts: ClassVar[tuple[Broadcast, ...]] = ()
+    address_words: ClassVar[tuple[str, str]] = ("address", "addresses")
+    """What people call one address, and several: devices, mailboxes."""
     address_kinds: ClassVar[Mapping[str, str]] = {}
     """{key: label} of what an address may be, where the provider must be told; the first is the default."""
     platforms: ClassVar[Mapping[str, str]] = {}
@@ -191,6 +193,9 @@ class Channel:
     def personal(self) -> tuple[str, ...]:
         """The names of the fields that Liquid fills in."""
         return tuple(field.name for field in self.fields if field.is_personal)
+
+    def field(self, name: str) -> Field:
+        return next(field for field in self.fields if field.name == name)
 
     def broadcast(self, key: str) -> Broadcast | None:
         """None: the channel has no such broadcast."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from campaigns.channels.base import Channel
 from campaigns.channels.push.channel import AppPush, WebPush
+from pushpilot.lib.display import counted
 
 CHANNELS: dict[str, Channel] = {
     channel.key: channel
@@ -50,6 +51,11 @@ def label_of(key: str) -> str:
     """The channel's name; the key itself for a channel that is not installed any more."""
     channel = CHANNELS.get(key)
     return channel.label if channel else key
+
+
+def counted_addresses(key: str, number: int) -> str:
+    """ "1 device", "3,120 devices", in the words of the channel."""
+    return counted(number, *CHANNELS.get(key, Channel).address_words)
 
 
 def icon_of(key: str) -> str:

@@ -7,7 +7,7 @@ here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,13 +17,11 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from campaigns.channels import registry
-from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
 from campaigns.contacts import consent
 from campaigns.models import Contact, Endpoint, EndpointMove
 from tenants import audit
 from tenants.models import User, Workspace
 
-PUSH = (APP_PUSH, WEB_PUSH)
 QUIET = timedelta(days=30)  # an app that is in use registers its token at least monthly
 
 RETIRING, CHUNK = timedelta(seconds=15), 10_000
@@ -181,10 +179,10 @@ def _move(endpoint: Endpoint, owner: Contact, now: datetime) -> EndpointMove:
 
 
 @transaction.atomic
-def unregister(workspace: Workspace, values: Iterable[str], now: datetime) -> int:
-    """The app says that these devices want no more pushes (somebody signed out). Returns how many were reached until
-    now; registering one again brings it back."""
-    mine = Endpoint.objects.filter(workspace=workspace, channel__in=PUSH, value__in=set(values), is_active=True)
+def unregister(workspace: Workspace, channels: Collection[str], values: Iterable[str], now: datetime) -> int:
+    """Somebody signed out: no more messages to these addresses until they are registered again. Returns how many were
+    in use."""
+    mine = Endpoint.objects.filter(workspace=workspace, channel__in=channels, value__in=set(values), is_active=True)
     locked = list(mine.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     gone = Endpoint.objects.filter(pk__in=locked)
     return gone.update(is_active=False, retired_at=now, retired_reason=REMOVED_REASON)

@@ -16,13 +16,12 @@ from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.audience.segments import COLUMNS, RuleError, compile_rule, matches_attribute
 from campaigns.channels import dates, registry, render
-from campaigns.channels.base import REFERENCE
+from campaigns.channels.base import REFERENCE, Channel, Field
 from campaigns.models import Campaign, Contact, Content
 from pushpilot.lib import clock
 from pushpilot.lib.display import counted, format_number
 from pushpilot.lib.signing import sample_reference
 
-_TITLES = {"title": "title", "body": "text", "image_url": "image's address", "deep_link": "link"}
 PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
 
 
@@ -63,7 +62,7 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     is_personal = any(render.is_dynamic(content.text(field)) for content in contents for field in personal)
     people = _people(campaign) if is_personal else [{}]
     findings = [finding for content in contents for finding in _content(campaign, content, people)]
-    findings += [*_variants(contents), *_ignored(campaign, contents)]
+    findings += [*_variants(registry.channel_of(campaign.channel), contents), *_ignored(campaign, contents)]
     return sorted(findings, key=lambda finding: finding.severity)
 
 
@@ -74,7 +73,7 @@ def _channel(campaign: Campaign) -> list[Finding]:
         ]
     connection = campaign.connection_in_use()
     if connection is None:
-        return [Finding(ERROR, "channel", "No active connection for push. Add one under Settings → Connections.")]
+        return [Finding(ERROR, "channel", no_connection(campaign.channel))]
     if connection.check_ok is False:
         text = (
             f"The last test of the connection “{connection}” failed: {connection.check_message} "
@@ -82,6 +81,11 @@ def _channel(campaign: Campaign) -> list[Finding]:
         )
         return [Finding(ERROR, "channel", text)]
     return []
+
+
+def no_connection(channel: str) -> str:
+    """Why nothing can be sent on this channel, and the remedy."""
+    return f"{registry.label_of(channel)} has no connection in use. Add one under Settings → Connections."
 
 
 def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
@@ -130,7 +134,7 @@ def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
         findings.append(Finding(ERROR, broadcast.key, str(error)))
     if len({content.language for content in contents}) > 1:
         text = "A broadcast is one message for everybody: keep one language, or make a broadcast for each."
-        findings.append(Finding(ERROR, "title", text))
+        findings.append(Finding(ERROR, channel.title_field, text))
     return findings
 
 
@@ -171,33 +175,33 @@ def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any
             continue
         if render.is_dynamic(source):
             findings += [*_variables(campaign, field, source), *_dates(campaign, field, source)]
-            findings += _trial(field, renderer, people, tried)
+            findings += _trial(channel.field(field), renderer, people, tried)
     return [*findings, *_size(campaign, content, tried)]
 
 
 def _trial(
-    field: str, renderer: render.Renderer, people: list[Mapping[str, Any]], tried: list[dict[str, str]]
+    field: Field, renderer: render.Renderer, people: list[Mapping[str, Any]], tried: list[dict[str, str]]
 ) -> list[Finding]:
     """Fill the text in for each of them, into `tried`. What compiles may still fail: for everybody, which stops a
     send, or for some."""
     failed: dict[int, str] = {}
     for number, person in enumerate(people):
         try:
-            tried[number][field] = renderer(person)
+            tried[number][field.name] = renderer(person)
         except render.RenderError as error:
-            tried[number][field], failed[number] = "", str(error).rstrip(".")
+            tried[number][field.name], failed[number] = "", str(error).rstrip(".")
     if not failed:
         return []
     known, why = len(people) - 1, next(iter(failed.values()))
     if known and len(failed) == len(people):
-        return [Finding(ERROR, field, f"The {_TITLES[field]} cannot be personalised for anybody: {why}.")]
+        return [Finding(ERROR, field.name, f"“{field.label}” cannot be personalised for anybody: {why}.")]
     without = "somebody of whom nothing is known"
     of_known = len(failed) - (known in failed)
     whom = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
-    return [Finding(WARNING, field, f"The {_TITLES[field]} cannot be personalised for {whom}: {why}.")]
+    return [Finding(WARNING, field.name, f"“{field.label}” cannot be personalised for {whom}: {why}.")]
 
 
-def _variants(contents: list[Content]) -> list[Finding]:
+def _variants(channel: Channel, contents: list[Content]) -> list[Finding]:
     """Nothing assigns recipients to variants, so a language has one."""
     findings, written = [], set()
     for content in sorted(contents, key=lambda content: content.variant):
@@ -206,7 +210,7 @@ def _variants(contents: list[Content]) -> list[Finding]:
                 f"Variant {content.variant} in {content.language} cannot be sent: a campaign sends one variant in each "
                 "language. Put its text into a campaign of its own."
             )
-            findings.append(Finding(ERROR, "title", text))
+            findings.append(Finding(ERROR, channel.title_field, text))
         written.add(content.language)
     return findings
 
@@ -244,20 +248,21 @@ def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> 
     message = {**content.snapshot(), REFERENCE: sample_reference(campaign.workspace_id)}
     sizes = [channel.size({**message, **texts}) for texts in tried]
     limit = channel.limit_of(campaign.target_kind)
+    longest = max(channel.fields, key=lambda field: len(content.text(field.name))).name
     takes = f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {format_number(limit)}"
     if min(sizes) > limit:
-        return [Finding(ERROR, "body", f"The message has {format_number(max(sizes))} bytes; {takes}. Shorten it.")]
+        return [Finding(ERROR, longest, f"The message has {format_number(max(sizes))} bytes; {takes}. Shorten it.")]
     if max(sizes) > limit:
         whom = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
         return [
-            Finding(WARNING, "body", f"For {whom} the message has up to {format_number(max(sizes))} bytes; {takes}.")
+            Finding(WARNING, longest, f"For {whom} the message has up to {format_number(max(sizes))} bytes; {takes}.")
         ]
     if max(sizes) > 0.9 * limit:
         text = (
             f"The message has {format_number(max(sizes))} of {format_number(limit)} bytes; a long name may make it "
             "too large."
         )
-        return [Finding(WARNING, "body", text)]
+        return [Finding(WARNING, longest, text)]
     return []
 
 

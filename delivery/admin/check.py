@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 
 from campaigns.admin.campaign.preview import Asked, composed, read_asked
 from campaigns.channels import registry
+from campaigns.content.lint import no_connection
 from campaigns.models import Campaign
 from delivery.connections import account_of
 from delivery.providers.base import Provider
@@ -34,7 +35,7 @@ def check_message(request: HttpRequest) -> HttpResponseBase:
         return _said(False, *asked.errors)
     connection = Campaign(workspace=workspace, channel=asked.channel).connection_in_use()
     if connection is None:
-        return _said(False, "No active connection for push. Add one under Settings → Connections.")
+        return _said(False, no_connection(asked.channel))
     try:
         account, provider = account_of(connection), provider_of(connection.provider)
     except (SecretUnreadable, ValueError) as error:

@@ -87,7 +87,7 @@ class ConnectionAdmin(WorkspaceAdmin):
     show_add_link = True
     warn_unsaved_form = True
     empty_title = "No provider connected"
-    empty_text = "Connect the sandbox to try everything without real phones, or your Firebase project to reach them."
+    empty_text = "Connect the sandbox to try everything, or a provider to reach people."
     empty_icon = "cable"
     change_form_outer_before_template = "delivery/connection_head.html"
 
@@ -239,7 +239,7 @@ class ConnectionAdmin(WorkspaceAdmin):
         except (connections.SandboxUnreachable, ValueError) as error:
             messages.error(request, str(error))
             return redirect("admin:tenants_connection_changelist")
-        messages.success(request, "The sandbox is connected: campaigns go to its phones, and nothing leaves.")
+        messages.success(request, "The sandbox is connected: campaigns go to it, and nothing leaves this installation.")
         return redirect(self._page(connection))
 
     def test(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -259,7 +259,7 @@ class ConnectionAdmin(WorkspaceAdmin):
             connection.is_active = False
             paused = connections.save_and_pause_orphans(connection)
             self.audit(request, "connection switched off", connection)
-            messages.warning(request, f"“{connection}” is off. No push can be sent until a connection is in use.")
+            messages.warning(request, f"“{connection}” is off. Nothing can be sent until a connection is in use.")
             self._tell_paused(request, paused)
         return redirect(self._page(connection))
 

@@ -21,7 +21,7 @@ RUNS_LOOKED_AT = 20
 
 
 def reference_of(message: Message, run: Run) -> str:
-    """What the push carries in data.pp_ref; "" for a message that no provider has accepted."""
+    """The reference that the message carries; "" for a message that no provider has accepted."""
     if message.reason != Reason.ACCEPTED:
         return ""
     return sign_reference(run.workspace_id, run.campaign_id, run.pk, message.pk)

@@ -48,7 +48,7 @@ def _sentence(run: Run) -> str:
     if account is None:
         return "The audience is being put together and nobody has got anything yet: everybody gets the new text."
     if run.is_broadcast:
-        return "FCM has not taken it yet: everyone subscribed gets the new text."
+        return "The provider has not taken it yet: everyone subscribed gets the new text."
     have, flying = account.count("accepted"), account.count_of(figures.IN_FLIGHT)
     waiting = account.count("waiting") - flying
     unsure = account.count_of(Reason.UNKNOWN.slug)

@@ -10,13 +10,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
-from campaigns.channels.push.channel import AppPush
-from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
-from campaigns.channels.push.platforms import ANDROID
+from campaigns.channels import registry
 from campaigns.models import Endpoint
 from delivery import sandbox_log
 from delivery.providers.base import Received, SandboxSilent
-from tenants import connections, keys, roles
+from tenants import keys, roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import Connection, User, Workspace
 
@@ -28,11 +26,11 @@ EVENTS_URL = "/api/v1/events"
 
 def page(admin: WorkspaceAdmin, request: HttpRequest) -> TemplateResponse:
     workspace = require(request, roles.VIEW)
-    active = _active(workspace)
-    connection = active if active is not None and active.is_sandbox else None
+    connection = _sandbox(workspace)
+    active = connection or Connection.objects.filter(workspace=workspace, is_active=True).first()
     context: dict[str, Any] = {"may_connect": roles.can(request.user, roles.CONNECTIONS, workspace), "live": active}
     if connection is not None:
-        context |= {"idle": _idle_phones(workspace), "config": _config(request, workspace)}
+        context |= {"idle": _idle_phones(connection), "config": _config(request, workspace)}
     return admin.page(request, "delivery/wall.html", "Phone wall", connection=connection, **context)
 
 
@@ -51,8 +49,8 @@ def _config(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
 def received(request: HttpRequest) -> HttpResponseBase:
     """JSON: what the phones received after `?after=`; 409 without a sandbox, 503 with a sentence if it is silent."""
     workspace = require(request, roles.VIEW)
-    connection = _active(workspace)
-    if connection is None or not connection.is_sandbox:
+    connection = _sandbox(workspace)
+    if connection is None:
         return JsonResponse({"problem": "The connection in use is no sandbox; reload this page."}, status=409)
     after = request.GET.get("after", "")
     place = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
@@ -60,7 +58,7 @@ def received(request: HttpRequest) -> HttpResponseBase:
         found = sandbox_log.received(connection, after=place, limit=PAGE_MESSAGES)
     except SandboxSilent as error:
         return JsonResponse({"problem": str(error)}, status=503, headers={"Retry-After": "5"})
-    owners = _owners(workspace, {message.token for message in found.messages})
+    owners = _owners(connection, {message.token for message in found.messages})
     may_tap = roles.can(request.user, roles.SEND, workspace)
     session = request.session.session_key or ""
     answer = {
@@ -80,29 +78,33 @@ def key(request: HttpRequest) -> HttpResponseBase:
     return JsonResponse({"key": keys.page_key(request.user, workspace)}, headers={"Cache-Control": "no-store"})
 
 
-def _active(workspace: Workspace) -> Connection | None:
-    """What the workspace's pushes go through now."""
-    return connections.in_use(workspace.pk, AppPush.service)
+def _sandbox(workspace: Workspace) -> Connection | None:
+    """The sandbox that messages go through now; of several services the one that was connected first."""
+    in_use = Connection.objects.filter(workspace=workspace, is_active=True).order_by("pk")
+    return next((connection for connection in in_use if connection.is_sandbox), None)
 
 
-def _devices(workspace: Workspace) -> Any:
-    channels = (APP_PUSH, WEB_PUSH)
-    return Endpoint.objects.filter(workspace=workspace, channel__in=channels).select_related("contact")
+def _devices(connection: Connection) -> Any:
+    """The endpoints of the channels that the connection carries."""
+    channels = [channel.key for channel in registry.CHANNELS.values() if channel.service == connection.service]
+    own = Endpoint.objects.filter(workspace=connection.workspace_id, channel__in=channels)
+    return own.select_related("contact")
 
 
-def _idle_phones(workspace: Workspace) -> list[dict[str, Any]]:
+def _idle_phones(connection: Connection) -> list[dict[str, Any]]:
     """Phones to hang up before anything has arrived: those that the next campaign reaches first."""
-    own = _devices(workspace).filter(is_active=True, opted_in=True).order_by("pk")
+    own = _devices(connection).filter(is_active=True, opted_in=True).order_by("pk")
     return [_phone(endpoint) for endpoint in own[:PHONES_SHOWN]]
 
 
-def _owners(workspace: Workspace, tokens: set[str]) -> dict[str, Endpoint]:
-    return {endpoint.value: endpoint for endpoint in _devices(workspace).filter(value__in=tokens)} if tokens else {}
+def _owners(connection: Connection, addresses: set[str]) -> dict[str, Endpoint]:
+    if not addresses:
+        return {}
+    return {endpoint.value: endpoint for endpoint in _devices(connection).filter(value__in=addresses)}
 
 
 def _phone(endpoint: Endpoint) -> dict[str, Any]:
-    platform = endpoint.platform or ANDROID
-    return {"id": endpoint.pk, "platform": platform, "name": str(endpoint.contact)}
+    return {"id": endpoint.pk, "platform": endpoint.platform, "name": str(endpoint.contact)}
 
 
 def _as_json(message: Received, endpoint: Endpoint | None, session: str, may_tap: bool) -> dict[str, Any]:

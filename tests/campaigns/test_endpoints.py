@@ -114,7 +114,9 @@ def test_the_page_says_what_the_figures_mean_and_asks_with_the_count(devices):
 
 def test_one_silent_device_is_spoken_of_as_one():
     said = sentence(endpoints.Health("", "", fresh=4_266, quiet=1))
-    assert said.startswith("1 of 4,267 devices in use (less than 0.1 %) has been silent for 30 days: a push to it may")
+    assert said.startswith(
+        "1 of 4,267 devices in use (less than 0.1 %) has been silent for 30 days: a message to it may"
+    )
     assert "(20.0 %) have been silent" in sentence(endpoints.Health("", "", fresh=8, quiet=2))
 
 

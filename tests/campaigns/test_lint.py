@@ -143,10 +143,10 @@ def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, 
 @pytest.mark.parametrize(
     ("content", "field", "words"),
     [
-        ({"body": "{{ 1 | divided_by: 0 }}"}, "body", "The text cannot be personalised for anybody: divided_by"),
+        ({"body": "{{ 1 | divided_by: 0 }}"}, "body", "“Text” cannot be personalised for anybody: divided_by"),
         ({"title": "{% for i in (1..100000000) %}x{% endfor %}"}, "title", "for anybody: A value is longer than"),
-        ({"image_url": "https://x.test/{{ 1 | modulo: 0 }}"}, "image_url", "The image's address cannot"),
-        ({"deep_link": "x://{{ 1 | divided_by: 0 }}"}, "deep_link", "The link cannot be personalised for anybody"),
+        ({"image_url": "https://x.test/{{ 1 | modulo: 0 }}"}, "image_url", "“Image” cannot be personalised"),
+        ({"deep_link": "x://{{ 1 | divided_by: 0 }}"}, "deep_link", "“Link” cannot be personalised for anybody"),
     ],
 )  # fmt: skip
 def test_a_text_that_can_be_filled_in_for_nobody_stops_a_send(company, content, field, words):

@@ -124,7 +124,7 @@ def test_the_review_of_a_topic_says_that_it_is_public_and_counts_nobody(company)
     response = company.client("member").get(review(company, written(company, target_kind="topic", target="news")))
     page = response.content.decode()
     assert response.context["lines"] == []
-    for words in ("Everyone subscribed to topic “news”", "Public", "only FCM knows", "Send to subscribers"):
+    for words in ("Everyone subscribed to topic “news”", "Public", "only the provider knows", "Send to subscribers"):
         assert words in page, words
     assert "recipients" not in page
 

@@ -327,7 +327,7 @@ def test_the_answer_about_an_account_that_was_replaced_during_the_test_is_not_ke
 
 def test_a_connection_is_switched_off_and_on(cast, fcm, google):
     client = cast.client("owner")
-    assert "No push can be sent" in said(client.post(url(cast, fcm, "switch/"), {"off": "1"}))
+    assert "Nothing can be sent" in said(client.post(url(cast, fcm, "switch/"), {"off": "1"}))
     assert not only(cast).is_active
     client.post(url(cast, fcm, "switch/"), {"on": "1"})
     assert only(cast).is_active

@@ -89,7 +89,10 @@ def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(cast, connected, lau
     with scope(cast.workspace):
         [row] = Message.objects.filter(run=run)
         assert (row.contact_id, row.endpoint_id) == (None, None)
-        assert figures.read(run, timezone.now(), may_send=True).headline == "Handed to FCM for everyone subscribed"
+        assert (
+            figures.read(run, timezone.now(), may_send=True).headline
+            == "Handed to the provider for everyone subscribed"
+        )
     account = account_of(connected)
     [entry] = sandbox.log(account.mint().value, account.project_id)["messages"]
     assert entry["message"][kind] == target
@@ -99,10 +102,10 @@ def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(cast, connected, lau
 @pytest.mark.parametrize(
     ("state", "tally", "words"),
     [
-        (STATES.RUNNING, {"pending": 1}, "Handing it to FCM"),
-        (STATES.COMPLETED, {"accepted": 1}, "Handed to FCM for everyone subscribed"),
-        (STATES.COMPLETED, {"rejected": 1}, "FCM did not take it"),
-        (STATES.CANCELLED, {"cancelled": 1}, "Cancelled before FCM took it"),
+        (STATES.RUNNING, {"pending": 1}, "Handing it to the provider"),
+        (STATES.COMPLETED, {"accepted": 1}, "Handed to the provider for everyone subscribed"),
+        (STATES.COMPLETED, {"rejected": 1}, "The provider did not take it"),
+        (STATES.CANCELLED, {"cancelled": 1}, "Cancelled before the provider took it"),
     ],
 )
 def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(cast, connected, state, tally, words):
@@ -117,7 +120,7 @@ def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(cast, connected, 
         assert figures.read(run, now, may_send=True).headline == words
     page = cast.client("viewer").get(cast.url(f"campaigns/run/{run.pk}/change/")).content.decode()
     assert "Everyone subscribed to topic “news”" in page
-    assert "one message, which FCM sends on to every subscribed device" in page
+    assert "one message, which the provider sends on to everybody" in page
     assert "See every recipient" not in page
     assert ">Audience<" not in page
     assert "of the audience" not in page.partition('id="run-shards"')[0]
@@ -201,6 +204,6 @@ def test_without_a_working_connection_the_check_says_so(cast, connected, setting
     assert checked(cast, **FORM).json()["lines"][0].startswith("Could not reach")
     with scope(cast.workspace):
         Connection.objects.update(is_active=False)
-    assert "No active connection" in checked(cast, **FORM).json()["lines"][0]
+    assert "has no connection in use" in checked(cast, **FORM).json()["lines"][0]
     assert cast.client("member").get(cast.url("preview/check/")).status_code == 405
     assert checked(cast, "viewer", **FORM).status_code == 403

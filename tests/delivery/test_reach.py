@@ -390,7 +390,7 @@ def test_what_a_run_retired_is_revived_but_what_happened_since_stays(cast, retir
         endpoints.register(
             cast.workspace, gone[1].contact.external_id, "app_push", "token", gone[1].value, "ios", now()
         )
-        endpoints.unregister(cast.workspace, [gone[1].value], now())
+        endpoints.unregister(cast.workspace, ["app_push"], [gone[1].value], now())
         # Seen since, and found gone by a later run.
         later = now() + timedelta(seconds=5)
         Endpoint.objects.filter(pk=gone[2].pk).update(last_seen_at=later, retired_at=later)

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry as channels
+from campaigns.content.lint import ERROR, lint, lint_message
 from campaigns.imports.files import read_table
 from campaigns.imports.templates import RowStatus, TemplateResource, commit, preview
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run, Template
@@ -95,6 +97,21 @@ def test_lint_says_what_the_channel_finds(on_call):
     assert "write what the pager shows" in text(review)
     loud, _ = written(on_call, line="COME IN")
     assert "Capitals alone" in text(on_call.client("member").get(on_call.url(f"campaigns/campaign/{loud.pk}/review/")))
+    with scope(on_call.workspace):
+        for line in ("{{ 1 | divided_by: 0 }}", "x" * 161):
+            found = lint_message(loud, [Content(fields={"line": line})])
+            assert {(one.field, one.severity) for one in found} == {("line", ERROR)}
+
+
+def test_the_console_speaks_of_it_in_its_own_words(on_call):
+    made, _ = written(on_call)
+    assert "Send to 4 pagers" in text(
+        on_call.client("member").get(on_call.url(f"campaigns/campaign/{made.pk}/review/"))
+    )
+    with scope(on_call.workspace):
+        Connection.objects.update(is_active=False)
+        (found,) = [one for one in lint(made, timezone.now()) if one.field == "channel"]
+    assert "Pager" in found.text
 
 
 def test_the_preview_draws_it_for_a_real_person(on_call):

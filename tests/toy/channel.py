@@ -13,6 +13,7 @@ class Pager(Channel):
     title_field = "line"
     limit_bytes = 160
     address_limit = 16
+    address_words = ("pager", "pagers")
     empty_words = "The line is empty: write what the pager shows."
 
     def warnings(self, message: Message) -> Iterator[Remark]:

@@ -42,7 +42,7 @@ def test_from_sign_up_to_the_console_of_the_first_workspace(db, mailoutbox, sand
     assert "Welcome, Noor" in text(welcome)
     console = client.post("/", {"name": "FreshCart"}, follow=True)
     assert console.redirect_chain == [("/w/freshcart/admin/", 302)]
-    assert "It starts with a sandbox, so nothing reaches real phones." in text(console)
+    assert "It starts with a sandbox, so nothing reaches real people." in text(console)
     assert "Sandbox" in text(console)
     with scope(Workspace.objects.get()):
         assert Connection.objects.get().is_sandbox
@@ -51,7 +51,7 @@ def test_from_sign_up_to_the_console_of_the_first_workspace(db, mailoutbox, sand
 def test_a_workspace_is_made_even_when_the_sandbox_is_silent(db, mailoutbox, settings):
     settings.SANDBOX_URL = "http://127.0.0.1:9"
     console = signed_up(mailoutbox).post("/", {"name": "FreshCart"}, follow=True)
-    assert "Connect a sandbox or Firebase under Settings before you send." in text(console)
+    assert "Connect a sandbox or a provider under Settings before you send." in text(console)
 
 
 def test_nobody_signs_in_before_the_address_is_confirmed(db, mailoutbox):

@@ -55,7 +55,8 @@ def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     except RuleError as error:
         return JsonResponse({"error": str(error), "notes": {}})
     reachable = devices.get(Reason.PENDING, 0)
-    words = f"{counted(people, 'person matches', 'people match')} · {counted(reachable, 'device')} reachable"
+    addresses = registry.counted_addresses(channel, reachable)
+    words = f"{counted(people, 'person matches', 'people match')} · {addresses} reachable"
     asked = Campaign(workspace=workspace, channel=channel, audience_rule=rule)
     return JsonResponse(
         {

@@ -128,7 +128,7 @@ class CampaignAdmin(WorkspaceAdmin):
     actions_row = ("duplicate",)
     actions_detail = ("duplicate",)
     empty_title = "Write your first campaign"
-    empty_text = "Choose who gets it, write the message, look at it on a phone, and send."
+    empty_text = "Choose who gets it, write the message, look at the preview, and send."
 
     class Media:
         css = {"all": ["campaigns/campaign.css"]}

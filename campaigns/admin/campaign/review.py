@@ -39,8 +39,8 @@ from tenants.models import User
 
 RUNS_SHOWN = 10
 PUBLIC_SENTENCE = (
-    "FCM sends it on to every device that has subscribed; how many those are only FCM knows. It is public and the same "
-    "for everybody, nobody's consent is checked here, and the report shows totals without names."
+    "The provider sends it on to everybody who has subscribed; only the provider knows how many they are. It is public "
+    "and the same for everybody, nobody's consent is checked here, and the report shows totals without names."
 )
 
 
@@ -255,7 +255,8 @@ def _notes(channel: str, findings: list[Finding]) -> list[dict[str, str]]:
 
 def _button(campaign: Campaign, ready: int) -> str:
     if campaign.schedule_type == Campaign.Schedule.NOW:
-        return "Send to subscribers" if campaign.is_broadcast else f"Send to {counted(ready, 'device')}"
+        reached = registry.counted_addresses(campaign.channel, ready)
+        return "Send to subscribers" if campaign.is_broadcast else f"Send to {reached}"
     now = timezone.now()
     if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
         return f"Schedule for {planned_moment(campaign.scheduled_at, campaign.zone, now)}"

@@ -10,8 +10,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from campaigns.channels import registry
 from campaigns.contacts import consent
-from campaigns.contacts.endpoints import PUSH
 from campaigns.models import ALL_CHANNELS, Contact, consent_channels
 from pushpilot.lib.signing import hide_references
 from tenants import roles
@@ -26,7 +26,7 @@ def lines(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
     """One for each channel in use or spoken about, and one for all; then the topics."""
     rows, channels = list(contact.consents.order_by("channel", "topic")), consent_channels()
     spoken = {row.channel for row in rows if row.topic == ""}
-    shown = [name for name in channels if name in PUSH or name in spoken or name == ALL_CHANNELS]
+    shown = [name for name in channels if name in registry.CHANNELS or name in spoken or name == ALL_CHANNELS]
     found = [_line(channels[name], consent.holds(rows, name), workspace, channel=name, is_about=name) for name in shown]
     topics = (row for row in rows if row.topic)
     return found + [_line(f"{row.get_channel_display()} · {row.topic}", row, workspace) for row in topics]

@@ -61,14 +61,14 @@ def reason_words(code: str) -> str:
 def sentence(total: Health) -> str:
     """What the figures mean."""
     if not total.active:
-        return "No device is in use: a push would reach nobody."
+        return "No device is in use: a message would reach nobody."
     silent, use = total.quiet + total.stale, counted(total.active, "device")
     if not silent:
         return f"All {use} in use were seen in the last 30 days." if total.active > 1 else "The only device is in use."
     share = "all" if silent == total.active else percent(100 * silent / total.active).replace("<", "less than")
     has, them, they_make = ("has", "it", "it makes") if silent == 1 else ("have", "them", "they make")
     return (
-        f"{format_number(silent)} of {use} in use ({share}) {has} been silent for 30 days: a push to {them} may be "
+        f"{format_number(silent)} of {use} in use ({share}) {has} been silent for 30 days: a message to {them} may be "
         "accepted and "
         f"still be seen by nobody, so {they_make} open rates look worse than they are."
     )

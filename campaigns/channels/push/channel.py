@@ -22,6 +22,7 @@ class Push(Channel):
     service = "push"
     fields = schema.FIELDS
     broadcasts = topics.BROADCASTS
+    address_words = ("device", "devices")
     address_kinds = {"token": "Registration token", "fid": "Firebase installation id"}
     limit_bytes = schema.PAYLOAD_LIMIT_BYTES
     stale_after = timedelta(days=270)  # FCM itself forgets an Android token that was silent for so long

@@ -228,7 +228,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
 def _unmade(run: Run, account: Account | None) -> list[Notice]:
     if account is None or not account.unmade or account.unmade < UNMADE_MANY * (account.unmade + account.attempted):
         return []
-    text = "The message could not be made, so FCM was not asked. The code below says why."
+    text = "The message could not be made, so the provider was not asked. The code below says why."
     if not run.is_broadcast:
         whom = f"for {format_number(account.unmade)} of {counted(account.audience, 'recipient')}"
         text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
@@ -285,16 +285,16 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
 def _of_subscribers(run: Run, accepted: int) -> str:
     """A broadcast is one message, which the provider spreads to subscribers that only the provider knows."""
     if accepted:
-        return "Handed to FCM for everyone subscribed"
+        return "Handed to the provider for everyone subscribed"
     match run.state:
         case State.PAUSED:
-            return "Paused before FCM took it: nobody got anything"
+            return "Paused before the provider took it: nobody got anything"
         case State.CANCELLED:
-            return "Cancelled before FCM took it"
+            return "Cancelled before the provider took it"
         case State.COMPLETED | State.FAILED:
-            return "FCM did not take it"
+            return "The provider did not take it"
         case _:
-            return "Handing it to FCM"
+            return "Handing it to the provider"
 
 
 def _before_audience(run: Run, now: datetime) -> str:

@@ -23,6 +23,7 @@ from unfold.decorators import display
 from campaigns.admin.words import both_clocks, whom_words
 from campaigns.audience import selection
 from campaigns.audience.reasons import FAILED, UNSURE, Reason
+from campaigns.channels import registry
 from campaigns.models import Revision, Run
 from delivery.admin import rewrite, slots, wall
 from delivery.admin.run import errors, figures, recipients, shards
@@ -229,7 +230,7 @@ def _missed_words(run: Run, now: datetime) -> str:
     if run.is_broadcast:
         return planned
     reached = selection.forecast(run.workspace, run.channel, run.audience_rule).get(Reason.PENDING, 0)
-    return f"{planned} Today it would reach {counted(reached, 'device')}."
+    return f"{planned} Today it would reach {registry.counted_addresses(run.channel, reached)}."
 
 
 def _moments(run: Run) -> list[tuple[str, datetime | None]]:
