@@ -146,7 +146,7 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
     workspace, now = facts.workspace, facts.now
     days = queries.days_back(workspace, now, 2 * DAYS)
     before, lately = sum(sent[day] for day in days[:DAYS]), sum(sent[day] for day in days[DAYS:])
-    today = queries.today_notifications(workspace, now, facts.runs)
+    today = queries.messages_sent_today(workspace, now, facts.runs)
     upcoming = next(iter(queries.next_runs(facts.runs, now)), None)
     statuses = queries.active_campaigns(workspace)
     order = [status for status in queries.ACTIVE_STATUSES if status in statuses]
@@ -154,7 +154,7 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
     return [
         Card(
             "Messages sent", "send", format_number(lately),
-            f"{format_number(queries.total_notifications_sent(workspace, facts.live))} in all", _change(lately, before),
+            f"{format_number(queries.total_messages_sent(workspace, facts.live))} in all", _change(lately, before),
             charts.spark([sent[day] for day in days[DAYS:]]),
         ),
         Card("Sent today", "today", format_number(today), f"yesterday {format_number(sent[days[-2]])}"),

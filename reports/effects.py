@@ -58,7 +58,7 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NoEffect:
     """Why an event, or only its reference (`part`), changes nothing."""
 
     code: str
@@ -146,8 +146,8 @@ def _said_at(event: Posted, about: About, received_at: datetime) -> datetime:
 
 def without_effect(
     workspace: Workspace, events: Mapping[int, Posted], wrong_hashes: AbstractSet[int], now: datetime
-) -> dict[int, Verdict]:
-    """{index: verdict} of the events that the digest will store and do less with than their sender may expect.
+) -> dict[int, NoEffect]:
+    """{index: why} of the events that the digest will store and do less with than their sender may expect.
 
     `wrong_hashes`: whose identity hash fits no secret. Call inside the workspace's scope.
     """
@@ -156,11 +156,11 @@ def without_effect(
     said = [index for index, about in abouts.items() if about.is_proven and events[index].type in WORDS]
     words = words_of([(events[index], abouts[index], now) for index in said])
     unheard = _unheard(workspace, dict(zip(said, words, strict=True)))
-    verdicts = {
-        index: _verdict(event, abouts.get(index) or About(), index in wrong_hashes, unheard.get(index, ""))
+    reasons = {
+        index: _no_effect(event, abouts.get(index) or About(), index in wrong_hashes, unheard.get(index, ""))
         for index, event in events.items()
     }
-    return {index: verdict for index, verdict in verdicts.items() if verdict is not None}
+    return {index: found for index, found in reasons.items() if found is not None}
 
 
 def _unheard(workspace: Workspace, words: Mapping[int, Word]) -> dict[int, str]:
@@ -178,7 +178,7 @@ def _speaks(event: Posted) -> bool:
     return event.is_vouched and (event.type in WORDS or event.type in SIGNS_OF_LIFE)
 
 
-def _verdict(event: Posted, about: About, is_wrong_hash: bool, unheard: str) -> Verdict | None:
+def _no_effect(event: Posted, about: About, is_wrong_hash: bool, unheard: str) -> NoEffect | None:
     is_counted = about.message_id is not None
     is_heard = about.person_id is not None
     wrong_hash = "identity_hash_wrong" if is_wrong_hash else ""
@@ -186,13 +186,13 @@ def _verdict(event: Posted, about: About, is_wrong_hash: bool, unheard: str) -> 
         if not about.is_proven:
             gone = "contact_gone" if about.is_deleted else ""
             broadcast = "ref_of_a_broadcast" if is_counted else ""
-            return Verdict(about.fault or gone or wrong_hash or broadcast or "no_proof")
+            return NoEffect(about.fault or gone or wrong_hash or broadcast or "no_proof")
         if unheard:
-            return Verdict(unheard)
+            return NoEffect(unheard)
     elif event.type in SIGNS_OF_LIFE:
         if not is_counted and not is_heard:
             unknown = "person_unknown" if about.is_unknown else ""
-            return Verdict(about.fault or wrong_hash or unknown or "ref_missing")
+            return NoEffect(about.fault or wrong_hash or unknown or "ref_missing")
     elif event.type == EventType.FAILED and not is_counted:
-        return Verdict(about.fault or "ref_missing")
-    return Verdict(about.fault, part="ref") if about.fault else None
+        return NoEffect(about.fault or "ref_missing")
+    return NoEffect(about.fault, part="ref") if about.fault else None

@@ -76,7 +76,7 @@ class RunRow(NamedTuple):
 # --- the five figures -------------------------------------------------------------------------------------------------
 
 
-def total_notifications_sent(workspace: Workspace, live: Mapping[int, Tally] | None = None) -> int:
+def total_messages_sent(workspace: Workspace, live: Mapping[int, Tally] | None = None) -> int:
     """Messages that a provider accepted, ever. `live`: the result of live_tallies, if the caller has it."""
     accepted = Cast(KeyTextTransform(Reason.ACCEPTED.slug, "tally"), IntegerField())
     ended = Run.objects.filter(workspace=workspace).aggregate(n=Sum(accepted))["n"] or 0
@@ -84,14 +84,14 @@ def total_notifications_sent(workspace: Workspace, live: Mapping[int, Tally] | N
     return int(ended) + sum(tally.get(Reason.ACCEPTED.slug, 0) for tally in under_way.values())
 
 
-def today_notifications(workspace: Workspace, now: datetime, runs: Sequence[RunRow] | None = None) -> int:
+def messages_sent_today(workspace: Workspace, now: datetime, runs: Sequence[RunRow] | None = None) -> int:
     """Messages accepted in the runs that started since midnight in the workspace's zone."""
     midnight = day_start(workspace, now, 0)
     found = runs_since(workspace, midnight) if runs is None else runs
     return sum(run.accepted for run in found if run.started_at is not None and run.started_at >= midnight)
 
 
-def next_notification_time(workspace: Workspace, now: datetime) -> datetime | None:
+def next_send_time(workspace: Workspace, now: datetime) -> datetime | None:
     """When the next planned run starts."""
     planned = Run.objects.filter(workspace=workspace, state=Run.State.PLANNED, not_after__gte=now)
     return planned.order_by("intended_at").values_list("intended_at", flat=True).first()

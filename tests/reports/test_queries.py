@@ -38,7 +38,7 @@ def test_sent_counts_what_providers_accepted_over_all_runs_of_this_workspace_alo
     make_sent(w, tally={"accepted": 100, "rejected": 7, "unknown": 3, "no_endpoint": 5})
     make_sent(w, tally={"accepted": 20}, state=Run.State.CANCELLED)
     make_sent(cast.other_workspace, tally={"accepted": 999})
-    assert queries.total_notifications_sent(w) == 120
+    assert queries.total_messages_sent(w) == 120
 
 
 def live_run(w):
@@ -52,7 +52,7 @@ def live_run(w):
 
 def test_a_run_under_way_counts_what_its_shards_have_recorded(w):
     sent = live_run(w)
-    assert queries.total_notifications_sent(w) == 43
+    assert queries.total_messages_sent(w) == 43
     (row,) = queries.runs_of(sent.campaign.pk)
     assert (row.audience, row.accepted, row.failed) == (100, 43, 2)
 
@@ -60,23 +60,23 @@ def test_a_run_under_way_counts_what_its_shards_have_recorded(w):
 def test_a_run_that_failed_without_an_account_still_counts_what_it_sent_and_one_with_an_account_counts_once(w):
     sent = live_run(w)
     Run.objects.filter(pk=sent.run.pk).update(state=Run.State.FAILED, finished_at=NOW)
-    assert queries.total_notifications_sent(w) == 43
+    assert queries.total_messages_sent(w) == 43
     Run.objects.filter(pk=sent.run.pk).update(tally={"no_endpoint": 10, "accepted": 43, "rejected": 2, "cancelled": 45})
-    assert queries.total_notifications_sent(w) == 43
+    assert queries.total_messages_sent(w) == 43
 
 
 def test_today_begins_at_midnight_in_the_workspaces_zone(w):
     make_sent(w, tally={"accepted": 5}, started_at=datetime(2026, 11, 20, 18, 29, tzinfo=UTC))  # 23:59 in Kolkata
     make_sent(w, tally={"accepted": 7}, started_at=datetime(2026, 11, 20, 18, 31, tzinfo=UTC))  # 00:01
-    assert queries.today_notifications(w, NOW) == 7
+    assert queries.messages_sent_today(w, NOW) == 7
 
 
 def test_the_next_notification_is_the_earliest_planned_run(w):
-    assert queries.next_notification_time(w, NOW) is None
+    assert queries.next_send_time(w, NOW) is None
     make_sent(w, 0, state=Run.State.PLANNED, started_at=NOW + timedelta(hours=9))
     make_sent(w, 0, state=Run.State.PLANNED, started_at=NOW + timedelta(hours=3))
     make_sent(w, 0, state=Run.State.CANCELLED, started_at=NOW + timedelta(hours=1))
-    assert queries.next_notification_time(w, NOW) == NOW + timedelta(hours=3)
+    assert queries.next_send_time(w, NOW) == NOW + timedelta(hours=3)
 
 
 def test_active_campaigns_are_scheduled_running_or_paused(w):
@@ -187,7 +187,7 @@ def test_no_query_reads_events_or_messages(w):
     with CaptureQueriesContext(
         connection,
     ) as captured:
-        queries.total_notifications_sent(w)
+        queries.total_messages_sent(w)
         runs = queries.runs_since(w, now - timedelta(days=28))
         queries.events_by_day(w, now, 14)
         queries.people_by_run(w, now - timedelta(days=28))
