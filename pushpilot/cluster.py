@@ -7,13 +7,13 @@ process dies with the one that made it: q2 leaves orphans when its sentinel is k
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 import time
 from typing import Any
 
+from pushpilot.lib.compat.q2 import free_results
 from pushpilot.processes import die_with
 
 STOP_SECS = 28  # the last answers may take 15; a stop must not take more than 30
@@ -34,11 +34,8 @@ def main() -> int:
 
     class Sentinel(q2.Sentinel):
         def reincarnate(self, process: Any) -> None:
-            """A monitor that is killed while it waits for results takes the lock of their queue with it: the next one
-            would save and acknowledge nothing, and never end. It is the only reader, so it may have a lock of its own.
-            """
             if process == self.monitor:
-                self.result_queue._rlock = multiprocessing.Lock()
+                free_results(self)
             super().reincarnate(process)
 
     q2.Sentinel = Sentinel

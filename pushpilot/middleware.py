@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
+from pushpilot.lib.compat.django import set_address
 from pushpilot.lib.problems import BUSY, problem
 
 # Alpine evaluates its expressions, hence unsafe-eval; Unfold writes style attributes, hence unsafe-inline for styles.
@@ -38,8 +39,7 @@ class OwnAddress:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        # What HttpRequest.build_absolute_uri puts before a path.
-        request._current_scheme_host = settings.PUBLIC_URL  # type: ignore[attr-defined]
+        set_address(request, settings.PUBLIC_URL)
         if request.path_info == "/healthz":
             request.META["HTTP_HOST"] = urlsplit(settings.PUBLIC_URL).netloc
         return self.get_response(request)

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from campaigns.models import Campaign
+from pushpilot.lib.compat.django import pages_of
 from tenants import roles
 from tenants.models import Workspace
 
@@ -62,7 +63,7 @@ def link_of(page: Page, request: HttpRequest, site: AdminSite) -> str:
     if workspace is None:
         return ""
     if page.model:
-        admins = {model._meta.label_lower: admin for model, admin in site._registry.items()}
+        admins = {model._meta.label_lower: admin for model, admin in pages_of(site).items()}
         admin = admins.get(page.model)
         if admin is None or not admin.has_module_permission(request):
             return ""

@@ -15,6 +15,7 @@ from unfold.dataclasses import SearchResult
 
 from campaigns.models import Campaign, Contact, Template
 from pushpilot import navigation, operations
+from pushpilot.lib.compat.django import pages_of
 from pushpilot.lib.spelling import fold
 from tenants.models import User, Workspace
 
@@ -50,7 +51,7 @@ def _results(rows: QuerySet[Model], icon: str, site_name: str) -> list[SearchRes
 
 
 def _commands(request: HttpRequest, words: str, site: AdminSite) -> list[SearchResult]:
-    page = site._registry.get(Campaign)
+    page = pages_of(site).get(Campaign)
     if page is None or not page.has_add_permission(request) or words not in "new campaign create write":
         return []
     link = reverse(f"{site.name}:campaigns_campaign_add")
@@ -81,7 +82,7 @@ def _rows(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResult
     ]
     results: list[SearchResult] = []
     for rows, icon in found:
-        page = site._registry.get(rows.model)
+        page = pages_of(site).get(rows.model)
         if page is not None and page.has_view_permission(request):
             results += _results(rows, icon, site.name)
     return results

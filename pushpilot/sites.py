@@ -38,6 +38,7 @@ import tenants.workspaces
 from campaigns.admin.campaign.preview import preview
 from delivery.admin.check import check_message
 from pushpilot import palette
+from pushpilot.lib.compat.django import pages_of
 from tenants import brand
 from tenants.admin.autocomplete import AskedForOnly
 from tenants.admin.base import WorkspaceAdmin
@@ -214,6 +215,6 @@ for model, page in {
     **delivery.admin.platform.queue.PLATFORM_PAGES,
 }.items():
     platform.register(model, page)
-for model, page in admin.site._registry.items():
+for model, page in pages_of(admin.site).items():
     if not platform.is_registered(model) and model not in tenants.admin.platform.site.WITHOUT_PAGE:
         platform.register(model, third_party_page(type(page)))

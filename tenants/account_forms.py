@@ -15,6 +15,7 @@ from allauth.socialaccount.forms import SignupForm as AllauthSocialSignupForm
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
+from pushpilot.lib.compat.allauth import use_code
 from tenants.access import owners_of
 from tenants.models import User
 
@@ -66,6 +67,6 @@ class ActivateTOTPForm(AllauthActivateTOTPForm):
     def clean_code(self) -> str:
         code: str = super().clean_code()
         app = TOTP(Authenticator(user=self.user, type=Authenticator.Type.TOTP))
-        if not app._mark_code_used(code):
+        if not use_code(app, code):
             raise get_mfa_adapter().validation_error("incorrect_code")
         return code

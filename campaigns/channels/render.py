@@ -15,11 +15,11 @@ from typing import Any
 
 import liquid
 from django.utils import timezone
-from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import LiquidError
 from liquid.undefined import is_undefined
 
 from campaigns.channels import dates
+from pushpilot.lib.compat.liquid import judge_ranges
 from pushpilot.lib.display import format_number
 
 OUTPUT_LIMIT = 4096  # characters or bytes; no channel of ours takes a longer field
@@ -120,17 +120,7 @@ class _Budget(threading.local):
 
 
 _budget = _Budget()
-_make_range = RangeLiteral._make_range
-
-
-def _bounded_range(literal: RangeLiteral, start: Any, stop: Any) -> range:
-    made: range = _make_range(literal, start, stop)
-    _refuse_huge(made)
-    return made
-
-
-# python-liquid limits the ranges of loops only; `(1..100000000) contains "a"` took 3 s.
-RangeLiteral._make_range = _bounded_range
+judge_ranges(_refuse_huge)
 
 
 class _Clock(threading.local):

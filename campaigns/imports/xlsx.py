@@ -20,6 +20,7 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, to
 
 from campaigns.imports import numberformat
 from campaigns.imports.files import COLUMN_LIMIT, LINE_LIMIT, NOT_A_TABLE, OLD_EXCEL, FileProblem, Refused
+from pushpilot.lib.compat.openpyxl import keep_numbers
 
 PART_LIMIT = 1_000
 INFLATED_LIMIT = 64 * 1024 * 1024  # bytes of all parts together
@@ -47,7 +48,7 @@ def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
         raise FileProblem(BROKEN) from error
     if not book.worksheets:
         raise FileProblem(NOT_A_TABLE)
-    book._date_formats, book._timedelta_formats = set(), set()  # numbers stay numbers: their formats say how they show
+    keep_numbers(book)
     sheet = book.worksheets[0]
     notes = []
     if len(book.worksheets) > 1:

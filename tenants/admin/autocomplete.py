@@ -11,6 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from unfold.contrib.filters.admin.mixins import AutocompleteMixin
 
+from pushpilot.lib.compat.django import pages_of
+
 
 class AskedForOnly(AutocompleteJsonView):
     """Answers for the fields that the user's forms and filters complete, and for nothing else.
@@ -30,7 +32,7 @@ class AskedForOnly(AutocompleteJsonView):
 
     def _completed(self, request: HttpRequest) -> Iterator[tuple[str, str, str]]:
         """(app, model, field) of all that is completed."""
-        for page in self.admin_site._registry.values():
+        for page in pages_of(self.admin_site).values():
             if page.has_view_permission(request):
                 for entry in page.get_list_filter(request):
                     if isinstance(entry, list | tuple) and issubclass(entry[1], AutocompleteMixin):

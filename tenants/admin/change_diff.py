@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.db import models
 
+from pushpilot.lib.compat.django import is_marked_for_deletion
 from tenants.secrets import SealedTextField
 
 Changes = dict[str, tuple[Any, Any]]
@@ -19,7 +20,7 @@ def of_forms(form: forms.ModelForm[Any], formsets: Iterable[Any], *, add: bool) 
     for formset in formsets:
         for row in formset.forms:
             noun = str(row.instance._meta.verbose_name)
-            if formset.can_delete and formset._should_delete_form(row):
+            if is_marked_for_deletion(formset, row):
                 changes[f"{noun} {row.instance}"] = (str(row.instance), None)
             elif row.has_changed():
                 found = _of_form(row, add=row.initial.get("id") is None and row.instance._state.adding)

@@ -17,6 +17,8 @@ from django.core.checks import CheckMessage, Error
 from import_export.mixins import BaseImportExportMixin
 from unfold.checks import UnfoldModelAdminChecks
 
+from pushpilot.lib.compat.unfold import actions_of, bulk_actions_of
+
 
 class WorkspaceAdminChecks(UnfoldModelAdminChecks):
     def check(self, admin_obj: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -47,13 +49,7 @@ def _inlines(page: Any) -> Iterator[Error]:
 
 
 def _actions(page: Any) -> Iterator[Error]:
-    found = {
-        "list": page._get_base_actions_list(),
-        "row": page._get_base_actions_row(),
-        "detail": page._get_base_actions_detail(),
-        "submit line": page._get_base_actions_submit_line(),
-    }
-    for place, actions in found.items():
+    for place, actions in actions_of(page).items():
         for action in actions:
             name = getattr(action.method, "original_function_name", action.action_name)
             if not getattr(action.method, "allowed_permissions", None):
@@ -61,7 +57,7 @@ def _actions(page: Any) -> Iterator[Error]:
             if place != "submit line" and not action.dialog and not getattr(action.method, "reads_only", False):
                 hint = "Give it dialog={…}; mark one that only links with @reads_only."
                 yield _error(page, 4, f"the {place} action {name} runs on GET.", hint)
-    for function, name, _ in page._get_base_actions():
+    for function, name, _ in bulk_actions_of(page):
         if not getattr(function, "allowed_permissions", None):
             yield _error(page, 3, f"anybody may call the action {name}.", "Give it permissions=[…].")
 

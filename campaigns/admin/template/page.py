@@ -26,6 +26,7 @@ from campaigns.admin.template.importing import ImportPages
 from campaigns.channels import registry, render
 from campaigns.content.written import searched
 from campaigns.models import Campaign, Template
+from pushpilot.lib.compat.django import pages_of
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, moment, require, workspace_of
 from tenants.models import Workspace
@@ -160,7 +161,7 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         return response
 
     def _can_write_campaigns(self, request: HttpRequest) -> bool:
-        page = self.admin_site._registry.get(Campaign)
+        page = pages_of(self.admin_site).get(Campaign)
         return page is not None and page.has_add_permission(request)
 
     # --- copying ----------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ import functools
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -17,6 +16,7 @@ from google.oauth2 import service_account
 from campaigns.channels.payload import Json
 from delivery.providers.base import CredentialsRefused, ProviderUnreachable
 from pushpilot.lib import http
+from pushpilot.lib.compat.google import utc_now
 
 GOOGLE_FCM_URL = "https://fcm.googleapis.com"
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an address)
@@ -121,14 +121,8 @@ class FcmAccount:
             raise ProviderUnreachable(f"{self.token_uri} answered, but with no access token")
         lifetime_secs = 3600.0
         if credentials.expiry is not None:
-            lifetime_secs = (credentials.expiry - _utc_now_like_google()).total_seconds()
+            lifetime_secs = (credentials.expiry - utc_now()).total_seconds()
         return AccessToken(credentials.token, time.time() + lifetime_secs)
-
-
-def _utc_now_like_google() -> Any:
-    from google.auth import _helpers  # naive UTC, the clock that credentials.expiry was counted from
-
-    return _helpers.utcnow()
 
 
 def _refusal(error: Exception) -> CredentialsRefused | ProviderUnreachable:

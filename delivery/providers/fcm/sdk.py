@@ -28,26 +28,13 @@ from delivery.providers.fcm.message import (
 from delivery.providers.fcm.sender import interpret, is_receipt
 from delivery.providers.http2 import Answer
 from pushpilot.lib import http
+from pushpilot.lib.compat import google
 
 # Shaped like a token, known to nobody: FCM answers INVALID_ARGUMENT or UNREGISTERED about it, and either proves
 # that key, project and API are in order.
 _MADE_UP_TOKEN = "pushpilot-connection-test:APA91b" + "x" * 134
 
 _NOT_FCM = "Something answered that is not FCM: a proxy or a portal may stand between this server and the provider."
-
-
-class _NoClient:
-    """In place of the HTTP/2 client that the SDK makes beside the one that it posts with: nobody here uses it, and it
-    reads all certificates three times (150 ms)."""
-
-    def __init__(self, **options: object) -> None:
-        """As the SDK's."""
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-
-messaging._http_client.HttpxAsyncClient = _NoClient
 
 
 class _MintedToken(google_credentials.Credentials):
@@ -139,10 +126,7 @@ def _sdk_app(account: FcmAccount, token: str) -> Iterator[Any]:
     options = {"projectId": account.project_id, "httpTimeout": http.TIMEOUT_SECS}
     app = firebase_admin.initialize_app(_MintedToken(token), options, name=f"pushpilot-{uuid.uuid4()}")
     try:
-        # The SDK has no public way to change its address or its retries.
-        service = messaging._get_messaging_service(app)
-        service._fcm_url = account.send_url
-        http.once(service._client.session, is_ours=account.is_sandbox)
+        http.once(google.post_to(app, account.send_url), is_ours=account.is_sandbox)
         yield app
     finally:
         firebase_admin.delete_app(app)
