@@ -147,8 +147,7 @@ class CampaignAdmin(WorkspaceAdmin):
         return CampaignList
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        extra = {"title": "Campaigns", **(extra_context or {})}
-        response: HttpResponse = super().changelist_view(request, extra)
+        response: HttpResponse = super().changelist_view(request, {"title": "Campaigns", **(extra_context or {})})
         return response
 
     @display(description="Campaign")
@@ -213,8 +212,7 @@ class CampaignAdmin(WorkspaceAdmin):
         return partial(CampaignForm, workspace=workspace_of(request), meanwhile=meanwhile)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """`?template=<id>`: the library's “Use” begins with a template, `?channel=<key>` on this channel, if the
-        template serves it."""
+        """`?template=<id>`, the library's “Use”, begins with a template, `?channel=<key>` on a channel of its kind."""
         channel = request.GET.get("channel", "")
         given = {"channel": channel} if channel in registry.CHANNELS else {}
         pk = request.GET.get("template", "")
