@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,15 +224,15 @@ def _wait_until(condition, within_secs=20.0):
 
 
 @pytest.fixture
-def real_cluster(tmp_path):
-    """A cluster of its own on an empty database, and our end of its shutdown pipe."""
+def real_cluster(tmp_path, migrated, django_db_setup):
+    """A cluster of its own on an empty SQLite database, and our end of its shutdown pipe."""
+    shutil.copy(migrated.file, tmp_path / "q.sqlite3")
     theirs, ours = os.pipe()
     environment = {
         **os.environ, "DATABASE_URL": f"sqlite:///{tmp_path / 'q.sqlite3'}", "DATA_DIR": str(tmp_path),
         "LOG_LEVEL": "CRITICAL", heartbeat.PIPE_VARIABLE: str(theirs), "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
     environment.pop("ROW_SECURITY", None)
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=settings.BASE_DIR, env=environment, check=True)
     cluster = subprocess.Popen(
         [sys.executable, "-m", "pushpilot.cluster"], cwd=settings.BASE_DIR, env=environment, pass_fds=(theirs,),
         start_new_session=True, stderr=subprocess.DEVNULL,
@@ -247,6 +248,7 @@ def real_cluster(tmp_path):
         os.close(ours)
 
 
+@pytest.mark.once
 def test_a_cluster_ends_in_order_when_its_watchdog_is_gone(real_cluster):
     cluster, pipe = real_cluster
     os.close(pipe)
@@ -254,6 +256,7 @@ def test_a_cluster_ends_in_order_when_its_watchdog_is_gone(real_cluster):
     assert not _processes_of_group(cluster.pid)
 
 
+@pytest.mark.once
 def test_a_killed_sentinel_leaves_no_orphan_that_takes_tasks(real_cluster):
     cluster, _ = real_cluster
     sentinel = int(Path(f"/proc/{cluster.pid}/task/{cluster.pid}/children").read_text().split()[0])
@@ -266,6 +269,7 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("killed", ["monitor", "pusher"])
 def test_a_cluster_ends_in_order_though_a_helper_of_its_was_killed(real_cluster, killed):
     cluster, pipe = real_cluster
