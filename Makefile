@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 # How many test processes: one per core.
 JOBS ?= auto
+# More for pytest, such as ARGS=--durations=30.
+ARGS ?=
 
 .DEFAULT_GOAL := help
 
@@ -17,7 +19,7 @@ run: $(VENV)/.app ## Web server, worker and sandbox on this machine (PORT=9000)
 	@$(BIN)/python manage.py run $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.test ## The whole test suite, on SQLite; needs nothing else
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-postgres: $(VENV)/.test ## All tests that touch the database, on PostgreSQL and Redis (DATABASE_URL and REDIS_URL say where)
 	DATABASE_URL=$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres} \
