@@ -156,7 +156,7 @@ class Channel:
     """The kind of connection that carries it (tenants.Connection.service)."""
     fields: ClassVar[tuple[Field, ...]]
     title_field: ClassVar[str] = "title"
-    """The field that lists show."""
+    """The name of the field that lists show."""
     broadcasts: ClassVar[tuple[Broadcast, ...]] = ()
     address_words: ClassVar[tuple[str, str]] = ("address", "addresses")
     """What people call one address, and several: devices, mailboxes."""
@@ -189,6 +189,14 @@ class Channel:
     preview_scripts: ClassVar[tuple[str, ...]] = ()
     preview_styles: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls) -> None:
+        """Raises TypeError if no field has the name `title_field`: titles in lists would be empty."""
+        fields = getattr(cls, "fields", None)
+        if fields is not None and cls.title_field not in {field.name for field in fields}:
+            raise TypeError(
+                f"{cls.__name__} has no field “{cls.title_field}”: set title_field to the one that lists show."
+            )
+
     @cached_property
     def personal(self) -> tuple[str, ...]:
         """The names of the fields that Liquid fills in."""
@@ -207,7 +215,8 @@ class Channel:
         return broadcast.limit_bytes if broadcast else self.limit_bytes
 
     def check_address(self, value: str) -> str:
-        """The address as it is stored and compared. Raises ValueError with what is wrong and what to do."""
+        """The address as it is stored and compared; whatever takes addresses for the channel asks it. Raises ValueError
+        with what is wrong and what to do."""
         if not value or len(value) > self.address_limit:
             raise ValueError(f"must have 1 to {self.address_limit} characters.")
         if not value.isprintable() or " " in value:
