@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import msgspec
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -19,11 +18,12 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
+from campaigns.channels.registry import CHANNELS, DEFAULT, channel_of
 from campaigns.models import Run
 from delivery import connections
 from delivery.admin.run import held_platforms
 from delivery.providers.base import CredentialsForm, Provider, Sandbox
-from delivery.providers.registry import PROVIDERS, provider_of
+from delivery.providers.registry import PROVIDERS, provider_of, sandboxes
 from pushpilot.lib.display import ago, counted
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require, workspace_of
@@ -60,7 +60,8 @@ class ConnectionForm(forms.ModelForm):
             except ValueError as error:
                 said = str(error)
                 is_field = "_" in said.split(" ", 1)[0]  # the name of a field stays as the provider spells it
-                self.add_error(self.secret_field(), said if is_field else f"{said[0].upper()}{said[1:]}")
+                field = self.secret_field() or next(iter(self.provider.credentials_form.base_fields))
+                self.add_error(field, said if is_field else f"{said[0].upper()}{said[1:]}")
         return cleaned
 
     def _secret(self, credentials: CredentialsForm) -> str:
@@ -134,7 +135,7 @@ class ConnectionAdmin(WorkspaceAdmin):
         """That of the connection; of a new one the first that `?provider=` names, else the first that is no sandbox."""
         if connection is not None:
             return provider_of(connection.provider)
-        offered = {key: one for key, one in PROVIDERS.items() if not isinstance(one, Sandbox)}
+        offered = _offered()
         return offered.get(request.GET.get("provider", "")) or next(iter(offered.values()))
 
     # --- the forms --------------------------------------------------------------------------------------
@@ -234,8 +235,9 @@ class ConnectionAdmin(WorkspaceAdmin):
 
     def connect_sandbox(self, request: HttpRequest) -> HttpResponse:
         workspace = require(request, roles.CONNECTIONS)
+        service = request.POST.get("service", channel_of(DEFAULT).service)
         try:
-            connection = connections.connect_sandbox(workspace, by=request.user)  # type: ignore[arg-type]
+            connection = connections.connect_sandbox(workspace, by=request.user, service=service)  # type: ignore[arg-type]
         except (connections.SandboxUnreachable, ValueError) as error:
             messages.error(request, str(error))
             return redirect("admin:tenants_connection_changelist")
@@ -259,7 +261,10 @@ class ConnectionAdmin(WorkspaceAdmin):
             connection.is_active = False
             paused = connections.save_and_pause_orphans(connection)
             self.audit(request, "connection switched off", connection)
-            messages.warning(request, f"“{connection}” is off. Nothing can be sent until a connection is in use.")
+            labels = [one.label for one in CHANNELS.values() if one.service == connection.service]
+            channels = ", ".join(labels) or connection.service
+            text = f"“{connection}” is off. Nothing can be sent on {channels} until a connection is in use."
+            messages.warning(request, text)
             self._tell_paused(request, paused)
         return redirect(self._page(connection))
 
@@ -273,14 +278,23 @@ class ConnectionAdmin(WorkspaceAdmin):
         return reverse("admin:tenants_connection_change", args=[connection.pk])
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
-        own = Connection.objects.filter(workspace=workspace_of(request))
+        own = Connection.objects.filter(workspace=workspace_of(request)).defer("sealed")
+        in_use = {connection.service: connection for connection in own.filter(is_active=True)}
+        has_sandbox = set(own.filter(provider__endswith=SANDBOX).values_list("service", flat=True))
+        provider = self._provider(request)
         offer = {
-            "offers_sandbox": not own.filter(provider__endswith=SANDBOX).exists(),
-            "in_use": own.filter(is_active=True).first(),
-            "provider": self._provider(request),
+            "sandboxes": [(one, in_use.get(one.service)) for one in sandboxes() if one.service not in has_sandbox],
+            "in_use": in_use.get(provider.service),
+            "provider": provider,
+            "others": [one for one in _offered().values() if one is not provider],
         }
         response: TemplateResponse = super().add_view(request, form_url, {**offer, **(extra_context or {})})
         return response
+
+
+def _offered() -> dict[str, Provider[Any]]:
+    """The providers to choose from. A sandbox makes its own keys, so it has a button instead."""
+    return {key: one for key, one in PROVIDERS.items() if not isinstance(one, Sandbox)}
 
 
 def head(connection: Connection) -> dict[str, Any]:
@@ -288,12 +302,9 @@ def head(connection: Connection) -> dict[str, Any]:
     provider = provider_of(connection.provider)
     problem, tail = "", ""
     try:
-        key_id = msgspec.json.decode(connection.credentials).get("private_key_id") or ""
-        tail = str(key_id)[-4:]
-    except SecretUnreadable as error:
-        problem = str(error)
-    except (msgspec.DecodeError, AttributeError):
-        problem = "The stored credentials are damaged. Enter them again."
+        tail = provider.key_id(connections.account_of(connection))[-4:]
+    except (SecretUnreadable, ValueError) as error:
+        problem = f"{str(error)[:1].upper()}{str(error)[1:]}"
     return {
         "connection": connection,
         "provider": provider,

@@ -130,12 +130,13 @@ class CredentialsForm(forms.Form):
     """The error of a new connection without any."""
 
     def secret(self) -> str:
-        """The credentials that were entered, "" for none. Raises ValueError with a sentence."""
+        """The credentials that were entered, as one string for `Provider.read`; "" for none. Raises ValueError with a
+        sentence."""
         return ""
 
     def secret_field(self) -> str:
-        """The field that an error about them belongs to."""
-        return next(iter(self.base_fields))
+        """The field that an error about them belongs to; "": the first of this form's own."""
+        return ""
 
 
 class Account(Protocol):
@@ -156,7 +157,7 @@ class Provider(ABC, Generic[A]):
     """Stored in connections; a sandbox's ends in _sandbox."""
     label: ClassVar[str]
     summary: ClassVar[str]
-    """What it reaches, a sentence for the page that adds it."""
+    """What it reaches, or what a sandbox does instead: a sentence for the page that adds it."""
     mark: ClassVar[str]
     """Two letters for lists."""
     service: ClassVar[str]
@@ -174,7 +175,9 @@ class Provider(ABC, Generic[A]):
 
     @abstractmethod
     def read(self, credentials: str) -> A:
-        """Raises ValueError with a sentence for the owner, which names the field and the remedy."""
+        """The account of what `CredentialsForm.secret` or `Sandbox.create_account` returned. Raises ValueError with a
+        sentence for the owner, which names the field and the remedy; pages begin it with a capital, except a first
+        word with an underscore."""
 
     @abstractmethod
     def check(self, account: A) -> CheckResult:
@@ -190,7 +193,13 @@ class Provider(ABC, Generic[A]):
 
     @abstractmethod
     def request(self, content: Compiled, kind: str) -> Request:
-        """The request of a content for this kind of address or broadcast."""
+        """The request of a content for this kind of address (Endpoint.kind; "" where the channel has no kinds) or
+        broadcast (its key). Its fixed texts are `content.static`, the names of those to fill in `content.personal`;
+        `content.with_slots` has them all, ready for a PayloadTemplate with the slots REFERENCE and ADDRESS."""
+
+    def key_id(self, account: A) -> str:
+        """What tells the key from the owner's other ones and is no secret: pages show its end. "": nothing does."""
+        return ""
 
     def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
         """Whose account it is: (label, value) pairs for people."""
@@ -226,7 +235,8 @@ class SandboxSilent(Exception):
 
 @dataclass(slots=True, frozen=True)
 class Received:
-    """One message as a device of a sandbox got it. `at` in epoch seconds; buttons are (number, text, url)."""
+    """One message as a device of a sandbox got it, for the phone wall; what the channel does not have is empty. `token`
+    is the address, `at` in epoch seconds; buttons are (number, text, url)."""
 
     seq: int
     at: float
@@ -257,8 +267,9 @@ class Sandbox(Provider[A]):
 
     @abstractmethod
     def create_account(self, name: str) -> str:
-        """New credentials. Raises ProviderUnreachable with a sentence."""
+        """New credentials for `read`. `name` tells workspaces apart. Raises ProviderUnreachable with a sentence."""
 
     @abstractmethod
     def received(self, account: A, *, after: int | None, limit: int) -> LogPage:
-        """What devices got after a place in the log; without one, about the newest `limit`. Raises SandboxSilent."""
+        """What devices got after a place in the log, a `Received.seq`; without one, about the newest `limit`. Raises
+        SandboxSilent."""

@@ -21,7 +21,11 @@ def provider_of(key: str) -> Provider[Any]:
     return PROVIDERS.get(key) or Missing(key)
 
 
+def sandboxes() -> list[Sandbox[Any]]:
+    """The sandboxes of this installation, of all services."""
+    return [one for one in PROVIDERS.values() if isinstance(one, Sandbox)]
+
+
 def sandbox_of(service: str) -> Sandbox[Any] | None:
     """The sandbox that stands in for the providers of this service."""
-    found = (one for one in PROVIDERS.values() if isinstance(one, Sandbox) and one.service == service)
-    return next(found, None)
+    return next((one for one in sandboxes() if one.service == service), None)

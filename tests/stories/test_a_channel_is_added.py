@@ -1,7 +1,9 @@
-"""The proof of the seam: a channel and its provider, fewer than 100 lines with a registry line each, go through form,
-lint, preview, send, ledger and report like any other."""
+"""The proof of the seam: a channel, its provider and a sandbox, about 100 lines with a registry line each, go through
+form, lint, preview, connection, send, ledger and report like any other."""
 
 from datetime import timedelta
+from html import unescape
+from threading import Event
 
 import pytest
 from django.core.management import call_command
@@ -15,27 +17,33 @@ from campaigns.imports.templates import RowStatus, TemplateResource, commit, pre
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run, Template
 from delivery.models import Message
 from delivery.providers import registry as providers
+from pushpilot.management.commands import sandbox_devices
+from reports import tasks as digest
+from reports.models import Rollup
 from tenants.models import AuditEntry, Connection
 from tenants.scope import scope
 from tests.house.sources import ROOT
 from tests.pages import text
 from tests.story import run_to_the_end
 from tests.toy.channel import Pager
-from tests.toy.provider import PagerNetwork
+from tests.toy.provider import PagerNetwork, PagerSandbox
 
 NUMBERS = {"asha": "1001", "ravi": "1002", "meera": "9003", "kabir": "0004"}
+CONNECTIONS = "tenants/connection/"
+SANDBOX = f"{CONNECTIONS}connect-sandbox/"
 FORM = {"name": "Night shift", "channel": "pager", "line": "Come in, {{ first_name }}", "audience": "everyone",
         "schedule_type": "send_now"}  # fmt: skip
 
 
 @pytest.fixture
 def network(monkeypatch, settings):
-    """The two registry lines."""
+    """The registry lines; the sandbox's network."""
     settings.SEND_UNDO = timedelta()
-    provider = PagerNetwork()
+    sandbox = PagerSandbox()
     monkeypatch.setitem(channels.CHANNELS, Pager.key, Pager())
-    monkeypatch.setitem(providers.PROVIDERS, provider.key, provider)
-    return provider.network
+    for provider in (PagerNetwork(), sandbox):
+        monkeypatch.setitem(providers.PROVIDERS, provider.key, provider)
+    return sandbox.network
 
 
 @pytest.fixture
@@ -49,9 +57,7 @@ def on_call(cast, network):
                 Endpoint.objects.create(
                     workspace=cast.workspace, contact=person, channel="pager", value=number, kind=""
                 )
-        connection = Connection(workspace=cast.workspace, name="Pagers", provider="pager_sandbox", service="pager")
-        connection.settings, connection.credentials = {"network": "north"}, "north"
-        connection.save()
+    assert cast.client("owner").post(cast.url(SANDBOX), {"service": "pager"}).status_code == 302
     return cast
 
 
@@ -64,7 +70,42 @@ def written(cast, **fields):
 
 def test_both_together_are_small():
     files = [ROOT / "tests" / "toy" / f"{name}.py" for name in ("channel", "provider")]
-    assert sum(bool(line.strip()) for file in files for line in file.read_text().splitlines()) < 100
+    assert sum(bool(line.strip()) for file in files for line in file.read_text().splitlines()) < 110
+
+
+def in_use(cast) -> dict[str, str]:
+    with scope(cast.workspace):
+        return {one.service: one.provider for one in Connection.objects.filter(is_active=True)}
+
+
+def test_its_providers_are_connected_and_switched_beside_those_of_another_service(cast, connected, network):
+    owner, push = cast.client("owner"), {"push": connected.provider}
+    add = cast.url(f"{CONNECTIONS}add/")
+    page = owner.get(add)
+    assert "?provider=pager" in page.content.decode()
+    assert [(one.key, used) for one, used in page.context["sandboxes"]] == [("pager_sandbox", None)]
+    made = owner.post(cast.url(SANDBOX), {"service": "pager"})
+    assert in_use(cast) == push | {"pager": "pager_sandbox"}
+    head = owner.get(made["Location"]).context["head"]
+    assert (head["problem"], head["settings"]) == ("", [("region", "nowhere")])
+
+    page = owner.get(f"{add}?provider=pager")
+    assert (page.context["in_use"].provider, page.context["sandboxes"]) == ("pager_sandbox", [])
+    for region in ("", "54°"):
+        refused = owner.post(f"{add}?provider=pager", {"name": "Pagers", "per_second": "9", "region": region})
+        assert list(refused.context["adminform"].form.errors) == ["region"]
+    made = owner.post(f"{add}?provider=pager", {"name": "Pagers", "per_second": "9", "region": "north"})
+    assert in_use(cast) == push | {"pager": "pager"}
+    assert owner.get(made["Location"]).context["head"]["settings"] == [("region", "north")]
+    off = owner.post(made["Location"].replace("change/", "switch/"), {"off": "1"}, follow=True)
+    assert "Nothing can be sent on Pager until" in text(off)
+    assert in_use(cast) == push
+
+
+def test_a_service_without_a_sandbox_is_a_sentence(cast, network):
+    answer = cast.client("owner").post(cast.url(SANDBOX), {"service": "pigeon"}, follow=True)
+    assert "There is no sandbox for pigeon." in text(answer)
+    assert in_use(cast) == {}
 
 
 def test_the_form_has_its_fields_and_no_others(on_call):
@@ -242,7 +283,7 @@ def test_another_channel_shows_its_part_and_keeps_what_was_entered(on_call, at):
         assert not Template.objects.exists()
 
 
-def test_it_is_sent_recorded_and_reported(on_call, network):
+def test_it_is_sent_recorded_and_reported(on_call, network, tmp_path):
     member = on_call.client("member")
     campaign, _ = written(on_call)
     with scope(on_call.workspace):
@@ -263,6 +304,12 @@ def test_it_is_sent_recorded_and_reported(on_call, network):
         "isha": Reason.NO_ENDPOINT,
     }  # fmt: skip
     page = member.get(on_call.url(f"campaigns/run/{run.pk}/change/"))
+    assert FORM["line"] in unescape(text(member.get(on_call.url("campaigns/run/"))))
     assert "The pager was given back." in text(member.get(on_call.url(f"campaigns/run/{run.pk}/errors/")))
     assert page.status_code == member.get(on_call.url(f"campaigns/campaign/{campaign.pk}/change/")).status_code == 200
     assert "Pager" in text(member.get(on_call.url("")))
+    devices, places = sandbox_devices.Command(), sandbox_devices.Places(tmp_path / "places")
+    assert devices.round(places, Event())
+    digest.digest()
+    with scope(on_call.workspace):
+        assert dict(Rollup.objects.values_list("type", "people")) == {"delivered": 3}

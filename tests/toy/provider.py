@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from django import forms
+
 from campaigns.channels.base import REFERENCE, Compiled
-from delivery.providers.base import ADDRESS, CheckResult, Manners, Outcome, Provider, Verdict
+from delivery.providers.base import (
+    ADDRESS,
+    CheckResult,
+    CredentialsForm,
+    LogPage,
+    Manners,
+    Outcome,
+    Provider,
+    Received,
+    Sandbox,
+    Verdict,
+)  # fmt: skip
 
 
 @dataclass
@@ -59,17 +73,27 @@ class Account:
     settings: dict[str, str]
 
 
+class RegionForm(CredentialsForm):
+    region = forms.CharField(required=False)
+
+    def secret(self) -> str:
+        return str(self.cleaned_data.get("region") or "")
+
+
 class PagerNetwork(Provider[Account]):
-    key, label, mark, service = "pager_sandbox", "Pager network", "PN", "pager"
+    key, label, mark, service = "pager", "Pager network", "PN", "pager"
     summary = "Reaches pagers."
     manners = Manners(100, 100, timedelta(), timedelta(), 1.0, 2, 0.01, timedelta(), timedelta())
     codes = {"OUT_OF_SERVICE": "The pager was given back."}
+    credentials_form = RegionForm
 
     def __init__(self) -> None:
         self.network = Network()
 
     def read(self, credentials: str) -> Account:
-        return Account({"network": credentials})
+        if not credentials.isalpha():
+            raise ValueError("region must be a word, such as north.")
+        return Account({"region": credentials})
 
     def check(self, account: Account) -> CheckResult:
         return CheckResult(True, "The network answers.")
@@ -79,3 +103,15 @@ class PagerNetwork(Provider[Account]):
 
     def request(self, content: Compiled, kind: str) -> Page:
         return Page(content)
+
+
+class PagerSandbox(PagerNetwork, Sandbox[Account]):
+    key, label, mark, summary = "pager_sandbox", "Pager sandbox", "PS", "Keeps every page to itself."
+
+    def create_account(self, name: str) -> str:
+        return "nowhere"
+
+    def received(self, account: Account, *, after: int | None, limit: int) -> LogPage:
+        new = list(enumerate(self.network.arrived, 1))[after or 0 :][:limit]
+        pages = [Received(at, time.time(), page["to"], page["ref"], "", page["line"], "", "", ()) for at, page in new]
+        return LogPage(pages, (after or 0) + len(pages), len(pages) == limit)

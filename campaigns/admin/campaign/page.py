@@ -442,9 +442,12 @@ def _meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
     who = "you" if own else stored.updated_by or "somebody"
     where = " in another window" if own else ""
     message = main_content(stored, workspace_of(request))
+    channel = registry.CHANNELS.get(stored.channel)
+    names = [field.name for field in channel.fields if field.name != channel.title_field] if channel else []
+    text = max((message.text(name) for name in names), key=len, default="")
     return (
         f"Nothing was saved: {who} changed this campaign{where} after you opened this page. Its message is now "
-        f"“{message.title or '(no title)'}”: {message.text('body') or 'no text'}. What you wrote is still here. Save "
+        f"“{message.title or '(no title)'}”: {text or 'no text'}. What you wrote is still here. Save "
         "once more to put it in the place of that."
     )
 

@@ -24,6 +24,7 @@ from campaigns.admin.words import both_clocks, whom_words
 from campaigns.audience import selection
 from campaigns.audience.reasons import FAILED, UNSURE, Reason
 from campaigns.channels import registry
+from campaigns.content.written import title_of
 from campaigns.models import Revision, Run
 from delivery.admin import rewrite, slots, wall
 from delivery.admin.run import errors, figures, recipients, shards
@@ -55,7 +56,8 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description="Campaign", header=True)
     def campaign_column(self, run: Run) -> list[str]:
         contents = run.revision.contents
-        return [run.campaign.name, str(contents[0].get("title", ""))[:80] if contents else "", run.campaign.name[:2]]
+        title = title_of(run.channel, contents[0])[:80] if contents else ""
+        return [run.campaign.name, title, run.campaign.name[:2]]
 
     @display(description="State", label=figures.TONES, ordering="state")
     def state_column(self, run: Run) -> tuple[str, str]:
@@ -266,9 +268,7 @@ def sent_texts(run: Run) -> list[SentText]:
     accepted = Message.objects.filter(run=run, reason=Reason.ACCEPTED).order_by()
     counts = dict(accepted.values_list("revision").annotate(n=Count("pk")))
     revisions = Revision.objects.filter(campaign=run.campaign_id, number__in=counts).order_by("number")
-    return [SentText(one.number, _title_of(one), counts[one.number]) for one in revisions]
-
-
-def _title_of(revision: Revision) -> str:
-    """The title of its first content, "" if there is none."""
-    return str(revision.contents[0].get("title", "")) if revision.contents else ""
+    return [
+        SentText(one.number, title_of(run.channel, one.contents[0]) if one.contents else "", counts[one.number])
+        for one in revisions
+    ]

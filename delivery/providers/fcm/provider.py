@@ -74,12 +74,16 @@ class Fcm(Provider[FcmAccount]):
     def request(self, content: Compiled, kind: str) -> FcmRequest:
         return FcmRequest(content, kind)
 
+    def key_id(self, account: FcmAccount) -> str:
+        return str(account.service_account.get("private_key_id") or "")
+
     def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
         return [("Project", settings.get("project_id", "")), ("Service account", settings.get("account", ""))]
 
 
 class FcmSandbox(Fcm, Sandbox[FcmAccount]):
     key, label, mark = "fcm_sandbox", "Sandbox (no real phones)", "SB"
+    summary = "Answers exactly like Firebase, on your own machine. Messages arrive on the phone wall and nowhere else."
 
     def read(self, credentials: str) -> FcmAccount:
         return FcmAccount.parse(credentials, sandbox_url=settings.SANDBOX_URL)

@@ -14,8 +14,8 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
+from delivery.providers import registry
 from delivery.providers.base import SandboxSilent
-from delivery.providers.fcm.provider import FcmSandbox
 from reports import sandbox_devices
 from tenants.models import Connection
 from tenants.scope import every_workspace
@@ -46,9 +46,10 @@ class Command(BaseCommand):
             stop.wait(EVERY_SECS)
 
     def round(self, places: Places, stop: threading.Event) -> bool:
-        """Report what has arrived, in each workspace that sends through the sandbox. False if a log cannot be read."""
+        """Report what has arrived, in each workspace that sends through a sandbox. False if a log cannot be read."""
         with every_workspace():
-            sandboxes = Connection.objects.filter(is_active=True, provider=FcmSandbox.key)
+            own = [sandbox.key for sandbox in registry.sandboxes()]
+            sandboxes = Connection.objects.filter(is_active=True, provider__in=own)
             connections = list(sandboxes.select_related("workspace"))
         silent = 0
         for connection in connections:
