@@ -9,6 +9,7 @@ from pathlib import Path
 from django.template.base import Lexer, TokenType
 
 ATTRIBUTES = {"title", "aria-label", "placeholder", "alt", "label", "data-label"}
+_BRAND = "PushPilot"
 _UNREAD = {"script", "style", "code", "pre"}
 _WITHOUT_END = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 _WORD = re.compile(r"[^\W\d_]{2}")
@@ -40,7 +41,7 @@ class _Words(HTMLParser):
         self._note(data)
 
     def _note(self, text: str) -> None:
-        if _WORD.search(text):
+        if _WORD.search(text.replace(_BRAND, "")):
             self.found.append((self.getpos()[0], " ".join(text.split())))
 
 

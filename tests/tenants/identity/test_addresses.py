@@ -159,7 +159,7 @@ def test_an_account_has_at_most_five_addresses(db):
     for number in range(4):
         EmailAddress.objects.create(user=user, email=f"a{number}@example.com", verified=True)
     shown = text(browser(user).post("/accounts/email/", {"action_add": "", "email": "more@example.com"}))
-    assert "as many addresses as an account can have" in shown
+    assert "action_add" not in shown
     assert EmailAddress.objects.count() == 5
 
 
