@@ -19,6 +19,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from pushpilot.lib.clients import client_address
 from tenants import mailing, roles
@@ -58,13 +60,13 @@ class WorkspaceBackend:
 
         from tenants.models import Workspace
 
-        label, _, codename = perm.partition(".")
+        label, _dot, codename = perm.partition(".")
         workspace = obj if isinstance(obj, Workspace) else getattr(obj, "workspace", None) or current_workspace()
         if workspace is None or (obj is not None and not belongs_to_workspace(type(obj))):
             return False
         if label == "tenants" and codename in roles.CAPABILITIES:
             return roles.can(user_obj, codename, workspace)
-        action, _, model_name = codename.partition("_")
+        action, _line, model_name = codename.partition("_")
         if obj is not None and getattr(obj, "workspace", workspace) is None and action != "view":
             return False
         try:
@@ -117,13 +119,13 @@ def _login_of(credentials: dict[str, Any]) -> str:
 class AccountAdapter(DefaultAccountAdapter):
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "email_password_mismatch": "E-mail address or password are not right.",
-        "incorrect_password": "That is not your password.",
-        "enter_current_password": "That is not your current password.",
-        "too_many_login_attempts": "Too many attempts. Please wait five minutes and try again.",
-        "rate_limited": "Too many attempts. Please wait a minute and try again.",
-        "duplicate_email": "This address is already yours.",
-        "max_email_addresses": "An account has at most %d addresses. Remove one first.",
+        "email_password_mismatch": gettext_lazy("The e-mail address or the password is wrong."),
+        "incorrect_password": gettext_lazy("That is not your password."),
+        "enter_current_password": gettext_lazy("That is not your current password."),
+        "too_many_login_attempts": gettext_lazy("Too many attempts. Please wait five minutes and try again."),
+        "rate_limited": gettext_lazy("Too many attempts. Please wait a minute and try again."),
+        "duplicate_email": gettext_lazy("This address is already yours."),
+        "max_email_addresses": gettext_lazy("An account has at most %d addresses. Remove one first."),
     }
 
     def clean_email(self, email: str) -> str:
@@ -175,9 +177,9 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_reauthentication_methods(self, user: User | AnonymousUser) -> list[dict[str, Any]]:
         words = {
-            "reauthenticate": "Use your password",
-            "mfa_reauthenticate": "Use a code",
-            "mfa_reauthenticate:webauthn": "Use a passkey",
+            "reauthenticate": _("Use your password"),
+            "mfa_reauthenticate": _("Use a code"),
+            "mfa_reauthenticate:webauthn": _("Use a passkey"),
         }
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         return [{**method, "description": words[method["id"]]} for method in methods]
@@ -192,7 +194,7 @@ class SignupForm(forms.Form):
     full_name = forms.CharField(
         max_length=150,
         validators=[validate_name],
-        label="Your name",
+        label=gettext_lazy("Your name"),
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
     field_order = ("full_name", "email", "password1")

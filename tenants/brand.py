@@ -7,6 +7,7 @@ import math
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.models import Logo, User, Workspace
@@ -79,10 +80,10 @@ def _note(workspace: Workspace, version: str, by: User) -> None:
 def check_logo(content: bytes) -> str:
     """The picture's media type. Raises ValidationError with a sentence if it cannot be a logo."""
     if len(content) > LOGO_LIMIT_BYTES:
-        raise ValidationError("This picture is larger than 256 kB. Upload a smaller one.")
+        raise ValidationError(_("This picture is larger than 256 kB. Upload a smaller one."))
     for signature, media_type in _SIGNATURES.items():
         if content.startswith(signature):
             return media_type
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
-    raise ValidationError("This is no PNG, JPEG, GIF or WebP picture. Export your logo as PNG.")
+    raise ValidationError(_("This is not a PNG, JPEG, GIF or WebP picture. Export your logo as PNG."))

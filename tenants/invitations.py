@@ -20,6 +20,7 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
 
 from tenants import audit, limits, mailing, workspaces
 from tenants.models import OPEN_INVITATION, Invitation, Membership, User, Workspace
@@ -78,9 +79,11 @@ def draft(workspace: Workspace, email: str, role: str, *, by: User, now: datetim
     if refusal:
         raise ValidationError(refusal)
     if Membership.objects.filter(workspace=workspace, user__email=email).exists():
-        raise ValidationError(f"{email} is in this workspace already. Change their role in the list of members.")
+        raise ValidationError(
+            _("%(email)s is already in this workspace. Change their role in the list of members.") % {"email": email}
+        )
     limits.check_invitations(workspace, [email], by=by, now=now)
-    invitation, _ = Invitation.objects.update_or_create(
+    invitation, _created = Invitation.objects.update_or_create(
         workspace=workspace, email=email, accepted_at=None, revoked_at=None,
         defaults={
             "role": role, "digest": digest_of(token), "invited_by": by, "invited_at": now, "expires_at": now + LIFE,
@@ -93,7 +96,7 @@ def draft(workspace: Workspace, email: str, role: str, *, by: User, now: datetim
 def resend(invitation: Invitation, *, by: User, now: datetime) -> Sent:
     """A fresh link and another week; the old link ends. Raises ValidationError if it is not open any more."""
     if invitation.state(now) not in ("Pending", "Expired"):
-        raise ValidationError(f"This invitation is {invitation.state(now).lower()}. Invite the person again.")
+        raise ValidationError(_("This invitation is no longer open. Invite the person again."))
     return invite(invitation.workspace, invitation.email, invitation.role, by=by, now=now)
 
 
@@ -102,7 +105,7 @@ def revoke(invitation: Invitation, *, by: User, now: datetime) -> None:
     """The link ends. Raises ValidationError if it was accepted or revoked already."""
     open_ones = Invitation.objects.filter(OPEN_INVITATION, pk=invitation.pk)
     if not open_ones.update(revoked_at=now):
-        raise ValidationError(f"This invitation is {invitation.state(now).lower()} already.")
+        raise ValidationError(_("This invitation was already accepted or withdrawn."))
     audit.record(invitation.workspace, "invitation revoked", invitation.email, by=by)
 
 
@@ -112,9 +115,12 @@ def mail(draft: Draft, now: datetime) -> Sent:
     """
     invitation, token = draft.invitation, draft.token
     context = {
-        "invitation": invitation, "link": f"{link_of(token)}?mailbox={proof_of(token)}", "days": LIFE.days,
-        "inviter": unlinked(str(invitation.invited_by or "Somebody")), "workspace": unlinked(invitation.workspace.name),
-    }  # fmt: skip
+        "invitation": invitation,
+        "link": f"{link_of(token)}?mailbox={proof_of(token)}",
+        "days": LIFE.days,
+        "inviter": unlinked(str(invitation.invited_by or _("Somebody"))),
+        "workspace": unlinked(invitation.workspace.name),
+    }
     subject = " ".join(render_to_string("tenants/mail/invitation_subject.txt", context).split())
     message = EmailMultiAlternatives(
         subject, render_to_string("tenants/mail/invitation.txt", context), settings.DEFAULT_FROM_EMAIL,
@@ -152,16 +158,19 @@ def _open(digest: str, now: datetime, *, lock: bool = False) -> Invitation:
         rows = Invitation.objects.select_related("workspace", "invited_by").filter(digest=digest)
         found = (rows.select_for_update(no_key=True, of=("self",)) if lock else rows).first()
     if found is None or found.workspace.deletion_due_at is not None:
-        raise InvitationRefused("unknown", "This invitation does not exist. Perhaps a newer one was mailed to you.")
+        raise InvitationRefused("unknown", _("This invitation does not exist. Perhaps you got a newer one by mail."))
+    where = {"workspace": found.workspace}
     refusals = {
-        "Accepted": ("used", "This invitation was accepted already."),
-        "Revoked": ("revoked", f"This invitation to {found.workspace} was withdrawn."),
-        "Expired": ("expired", f"This invitation to {found.workspace} has expired. Ask for a new one."),
+        "Accepted": ("used", _("This invitation was already accepted.")),
+        "Revoked": ("revoked", _("This invitation to %(workspace)s was withdrawn.") % where),
+        "Expired": ("expired", _("This invitation to %(workspace)s has expired. Ask for a new one.") % where),
     }
     if found.state(now) in refusals:
         raise InvitationRefused(*refusals[found.state(now)])
     if found.invited_by is not None and not found.invited_by.is_active:
-        gone = f"Whoever invited you to {found.workspace} has no account any more. Ask somebody else there."
+        gone = (
+            _("The person who invited you to %(workspace)s has no account any more. Ask somebody else there.") % where
+        )
         raise InvitationRefused("revoked", gone)
     return found
 
@@ -187,7 +196,7 @@ def accept_waiting(number: str, user: User, now: datetime) -> Membership:
         meant = next((invitation for invitation in own if str(invitation.pk) == number), None)
     try:
         if meant is None or meant not in open_for(user):
-            raise InvitationRefused("unknown", "This invitation does not wait for you any more. Ask for a new one.")
+            raise InvitationRefused("unknown", _("This invitation is no longer open. Ask for a new one."))
         return _join(meant, user, now)
     except InvitationRefused as refused:
         _note_refusal(meant, user, refused.reason)
@@ -205,8 +214,11 @@ def _join(invitation: Invitation, user: User, now: datetime) -> Membership:
     if invitation.email not in verified_addresses(user):
         raise InvitationRefused(
             "foreign",
-            f"This invitation is for {invitation.email}, and you are signed in as {user.email}. Sign in with the "
-            "invited address, or ask for an invitation to yours.",
+            _(
+                "This invitation is for %(invited)s, and you are signed in as %(own)s. Sign in with the "
+                "invited address, or ask for an invitation to yours."
+            )
+            % {"invited": invitation.email, "own": user.email},
         )
     # As it is now: renewed meanwhile, the link is another one and the role may be lower. The workspace's lock makes
     # one person with two invitations join once.

@@ -19,6 +19,8 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from pushpilot.lib.problems import Problem
 from tenants import audit, roles
@@ -30,9 +32,9 @@ EVENTS_WRITE = "events:write"
 WORKSPACE_READ = "workspace:read"
 DEVICES_WRITE = "devices:write"
 SCOPES = {
-    EVENTS_WRITE: "Write events",
-    WORKSPACE_READ: "Read the workspace's settings and members",
-    DEVICES_WRITE: "Register and unregister devices of contacts",
+    EVENTS_WRITE: gettext_lazy("Write events"),
+    WORKSPACE_READ: gettext_lazy("Read the workspace's settings and members"),
+    DEVICES_WRITE: gettext_lazy("Register and unregister devices of contacts"),
 }
 LIVE_ONLY = frozenset({WORKSPACE_READ, DEVICES_WRITE})
 NOT_FOR_TEST = (
@@ -78,9 +80,9 @@ def rotate(key: ApiKey, *, by: User, overlap: timedelta, now: datetime) -> tuple
     """
     locked = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
     if locked.state(now) != "Active":
-        raise ValueError(f"“{key}” is {locked.state(now).lower()}. Make a new key instead.")
+        raise ValueError(_("“%(key)s” is revoked or expired. Create a new key instead.") % {"key": key})
     if locked.replaced_by_id is not None:
-        raise ValueError(f"“{key}” was rotated already. Rotate its successor, or revoke it.")
+        raise ValueError(_("“%(key)s” was already rotated. Rotate its successor, or revoke it.") % {"key": key})
     fresh = ApiKey(
         workspace=key.workspace, name=locked.name, kind=locked.kind, mode=locked.mode, scopes=locked.scopes,
         expires_at=locked.expires_at,

@@ -13,8 +13,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from pushpilot.lib.display import counted, format_number
+from pushpilot.lib.display import exact_span, format_number
 from tenants.models import AuditEntry, Invitation, User, Workspace
 from tenants.scope import every_workspace
 
@@ -28,8 +30,9 @@ class TooMany(ValidationError):
     def __init__(self, what: str, wait: timedelta) -> None:
         self.retry_after_secs = max(1, math.ceil(wait.total_seconds()))
         minutes = math.ceil(self.retry_after_secs / 60)
-        number, unit = (minutes, "minute") if minutes < 60 else (math.ceil(minutes / 60), "hour")
-        super().__init__(f"{what} Try again in {counted(number, unit)}.", code="too_many")
+        secs = 60 * minutes if minutes < 60 else 3600 * math.ceil(minutes / 60)
+        again = _("Try again in %(span)s.") % {"span": exact_span(secs)}
+        super().__init__(f"{what} {again}", code="too_many")
 
 
 def check_invitations(workspace: Workspace, emails: Collection[str], *, by: User, now: datetime) -> None:
@@ -38,24 +41,28 @@ def check_invitations(workspace: Workspace, emails: Collection[str], *, by: User
     mailed = Invitation.objects.filter(workspace=workspace, email__in=emails, sent_at__gt=now - MAIL_AGAIN_AFTER)
     last = mailed.order_by("-sent_at").first()
     if last is not None and last.sent_at is not None:
-        raise TooMany(f"A link was mailed to {last.email} just now.", last.sent_at + MAIL_AGAIN_AFTER - now)
+        raise TooMany(
+            _("A link was just mailed to %(email)s.") % {"email": last.email}, last.sent_at + MAIL_AGAIN_AFTER - now
+        )
     limit = settings.INVITATIONS_PER_DAY
-    for who, whose in (("One workspace", {"workspace": workspace}), ("One person", {"actor": by})):
-        what = f"{who} can send {format_number(limit)} invitations a day."
+    count = {"count": format_number(limit)}
+    of_workspace = ngettext(
+        "A workspace can send %(count)s invitation a day.", "A workspace can send %(count)s invitations a day.", limit
+    )
+    of_person = ngettext(
+        "A person can send %(count)s invitation a day.", "A person can send %(count)s invitations a day.", limit
+    )
+    for what, whose in ((of_workspace % count, {"workspace": workspace}), (of_person % count, {"actor": by})):
         _check(what, limit, len(emails), now, action="member invited", **whose)
 
 
 def check_new_workspace(by: User, now: datetime) -> None:
     """Raises TooMany if the person has created WORKSPACES_PER_DAY."""
     limit = settings.WORKSPACES_PER_DAY
-    _check(
-        f"One person can create {format_number(limit)} workspaces a day.",
-        limit,
-        1,
-        now,
-        action="workspace created",
-        actor=by,
+    what = ngettext(
+        "A person can create %(count)s workspace a day.", "A person can create %(count)s workspaces a day.", limit
     )
+    _check(what % {"count": format_number(limit)}, limit, 1, now, action="workspace created", actor=by)
 
 
 def _check(what: str, limit: int, more: int, now: datetime, **counted: Any) -> None:

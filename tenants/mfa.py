@@ -20,11 +20,13 @@ from cryptography.exceptions import InvalidSignature
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from tenants import secrets
 from tenants.models import User
 
-UNREADABLE = (
+UNREADABLE = gettext_lazy(
     "Codes cannot be checked at the moment: this server lost the key that protects them. Sign in with a passkey, or "
     "ask the person who runs this PushPilot to put the key back."
 )
@@ -39,10 +41,12 @@ class AuthenticatorUnreadable(ValidationError, PermissionDenied):
 class MFAAdapter(DefaultMFAAdapter):
     error_messages = {
         **DefaultMFAAdapter.error_messages,
-        "incorrect_code": "That did not match. Please try again with the newest code.",
-        "unverified_email": "First confirm or remove the e-mail addresses that are not confirmed yet.",
-        "add_email_blocked": "Turn two-factor sign-in off before you add an address, and on again after confirming it.",
-        "cannot_generate_recovery_codes": "Recovery codes need an authenticator app or a passkey first.",
+        "incorrect_code": gettext_lazy("That did not match. Try again with the newest code."),
+        "unverified_email": gettext_lazy("First confirm or remove the e-mail addresses that are not confirmed yet."),
+        "add_email_blocked": gettext_lazy(
+            "Turn two-factor sign-in off before you add an address, and on again after confirming it."
+        ),
+        "cannot_generate_recovery_codes": gettext_lazy("Recovery codes need an authenticator app or a passkey first."),
     }
 
     def encrypt(self, text: str) -> str:
@@ -57,7 +61,7 @@ class MFAAdapter(DefaultMFAAdapter):
 
     def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
         count = Authenticator.objects.filter(user=user, type=type).count()
-        return f"Passkey {count + 1}" if count else "My passkey"
+        return _("Passkey %(number)s") % {"number": count + 1} if count else _("My passkey")
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         return {"id": context.request.get_host().partition(":")[0], "name": "PushPilot"}
@@ -75,7 +79,7 @@ def passkey_checked() -> Iterator[None]:
     except (ValidationError, *MALFORMED) as error:
         if isinstance(error, ValidationError) and error.code != "incorrect_code":
             raise
-        raise ValidationError("This passkey did not work. Please try again, or choose another way.") from error
+        raise ValidationError(_("This passkey did not work. Please try again, or choose another way.")) from error
 
 
 class PasskeyAnswer:
@@ -100,13 +104,18 @@ class PasskeyReauthenticateForm(PasskeyAnswer, ReauthenticateWebAuthnForm):
 
 class AddPasskeyForm(AddWebAuthnForm):
     name = forms.CharField(
-        required=False, max_length=100, label="Name", help_text="To tell your passkeys apart, e.g. “Work laptop”."
+        required=False,
+        max_length=100,
+        label=gettext_lazy("Name"),
+        help_text=gettext_lazy("To tell your passkeys apart, e.g. “Work laptop”."),
     )
     passwordless = forms.BooleanField(
         required=False,
         initial=True,
-        label="Sign in with it alone, without a password",
-        help_text="Your device asks for a fingerprint, face or PIN. Otherwise it is a second step after the password.",
+        label=gettext_lazy("Sign in with it alone, without a password"),
+        help_text=gettext_lazy(
+            "Your device asks for a fingerprint, face or PIN. Otherwise it is a second step after the password."
+        ),
     )
 
     def clean(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.utils.translation import gettext as _
 
 from tenants import audit
 from tenants.models import User
@@ -63,7 +64,7 @@ def deactivate(user: User, *, by: User) -> None:
     while they are deactivated. What they wrote stays. Raises ValidationError."""
     current = _locked(user, by)
     if current.pk == by.pk:
-        raise ValidationError("You cannot deactivate yourself. Ask another operator.")
+        raise ValidationError(_("You cannot deactivate yourself. Ask another operator."))
     current.is_active = False
     current.save(update_fields=["is_active", "updated_at"])
     end_sessions(current)
@@ -79,7 +80,7 @@ def make_operator(user: User, *, by: User) -> None:
     """Raises ValidationError for somebody who is shut out."""
     current = _locked(user, by)
     if not current.is_active:
-        raise ValidationError(f"{current} is deactivated. Reactivate them first.")
+        raise ValidationError(_("%(user)s is deactivated. Reactivate them first.") % {"user": current})
     current.is_superuser = True
     current.save(update_fields=["is_superuser", "updated_at"])
 
@@ -89,7 +90,7 @@ def remove_operator(user: User, *, by: User) -> None:
     """Raises ValidationError for oneself; so there is always one operator left: the one who asks."""
     current = _locked(user, by)
     if current.pk == by.pk:
-        raise ValidationError("You cannot take the platform from yourself. Ask another operator.")
+        raise ValidationError(_("You cannot remove yourself as an operator. Ask another operator."))
     current.is_superuser = False
     current.save(update_fields=["is_superuser", "updated_at"])
 
@@ -100,7 +101,7 @@ def _locked(user: User, by: User) -> User:
     rows = {row.pk: row for row in User.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
     asking = rows.get(by.pk)
     if asking is None or not (asking.is_active and asking.is_superuser):
-        raise ValidationError("You are no operator any more.")
+        raise ValidationError(_("You are no longer an operator."))
     if user.pk not in rows:
-        raise ValidationError("This user was deleted.")
+        raise ValidationError(_("This user was deleted."))
     return rows[user.pk]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.db import models, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 if TYPE_CHECKING:
     from tenants.models import User, Workspace
@@ -27,32 +29,32 @@ BILLING = "manage_billing"
 DELETE_WORKSPACE = "remove_workspace"
 
 CAPABILITIES: dict[str, str] = {
-    VIEW: "View campaigns, contacts and reports",
-    EDIT: "Create and edit campaigns, templates and contacts",
-    SEND: "Schedule, send, pause and cancel campaigns",
-    APPROVE: "Approve campaigns of others",
-    IMPORT: "Import templates and contacts",
-    EXPORT: "Export personal data",
-    MEMBERS: "Invite, change and remove members",
-    CONNECTIONS: "Manage provider connections and API keys",
-    BILLING: "Manage plan and billing",
-    DELETE_WORKSPACE: "Delete the workspace",
+    VIEW: gettext_noop("View campaigns, contacts and reports"),
+    EDIT: gettext_noop("Create and edit campaigns, templates and contacts"),
+    SEND: gettext_noop("Schedule, send, pause and cancel campaigns"),
+    APPROVE: gettext_noop("Approve campaigns of others"),
+    IMPORT: gettext_noop("Import templates and contacts"),
+    EXPORT: gettext_noop("Export personal data"),
+    MEMBERS: gettext_noop("Invite, change and remove members"),
+    CONNECTIONS: gettext_noop("Manage provider connections and API keys"),
+    BILLING: gettext_noop("Manage plan and billing"),
+    DELETE_WORKSPACE: gettext_noop("Delete the workspace"),
 }
 
 # Held by roles and shown nowhere: no approval and no billing exists yet.
 NOT_YET = frozenset({APPROVE, BILLING})
 # What a capability allows today, where its permission's name promises more.
 _ALLOWS_TODAY = {
-    EDIT: "Create and edit campaigns and templates, change devices and consent of contacts",
-    IMPORT: "Import templates",
+    EDIT: gettext_noop("Create and edit campaigns and templates, change devices and consent of contacts"),
+    IMPORT: gettext_noop("Import templates"),
 }
 
 
 class Role(models.TextChoices):
-    OWNER = "owner", "Owner"
-    ADMIN = "admin", "Admin"
-    MEMBER = "member", "Member"
-    VIEWER = "viewer", "Viewer"
+    OWNER = "owner", gettext_lazy("Owner")
+    ADMIN = "admin", gettext_lazy("Admin")
+    MEMBER = "member", gettext_lazy("Member")
+    VIEWER = "viewer", gettext_lazy("Viewer")
 
 
 ROLE_CAPABILITIES: dict[str, frozenset[str]] = {
@@ -67,12 +69,12 @@ def table() -> list[tuple[str, list[bool]]]:
     """(what a capability allows today, [whether each role holds it]), roles in the order of Role. Shown in the console,
     and in docs/roles.md."""
     shown = {name: _ALLOWS_TODAY.get(name, words) for name, words in CAPABILITIES.items() if name not in NOT_YET}
-    return [(words, [name in ROLE_CAPABILITIES[role] for role in Role]) for name, words in shown.items()]
+    return [(_(words), [name in ROLE_CAPABILITIES[role] for role in Role]) for name, words in shown.items()]
 
 
 def as_markdown() -> str:
     """The table for docs/roles.md."""
-    head = f"| May | {' | '.join(role.label for role in Role)} |\n|---|{':-:|' * len(Role)}\n"
+    head = f"| May | {' | '.join(str(role.label) for role in Role)} |\n|---|{':-:|' * len(Role)}\n"
     rows = (f"| {words} | {' | '.join('✓' if holds else '–' for holds in holders)} |" for words, holders in table())
     return head + "\n".join(rows)
 

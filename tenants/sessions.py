@@ -10,6 +10,8 @@ from allauth.usersessions.models import UserSession
 from allauth.usersessions.views import ListUserSessionsView
 from django import forms
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from tenants import audit
 from tenants.models import User
@@ -48,9 +50,10 @@ def device(user_agent: str) -> str:
     """What a person calls it, e.g. "Chrome on Windows"; what says nothing that we know is shown as it is, cut."""
     browser = next((name for mark, name in BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    unknown = _("Unknown browser")
     if system:
-        return f"{browser or 'Unknown browser'} on {system}"
-    return browser or user_agent[:60] or "Unknown browser"
+        return _("%(browser)s on %(system)s") % {"browser": browser or unknown, "system": system}
+    return browser or user_agent[:60] or unknown
 
 
 class EndSessionsForm(ManageUserSessionsForm):
@@ -59,7 +62,7 @@ class EndSessionsForm(ManageUserSessionsForm):
     session = forms.ModelChoiceField(
         UserSession.objects.none(),
         required=False,
-        error_messages={"invalid_choice": "That session has ended already."},
+        error_messages={"invalid_choice": gettext_lazy("This session has already ended.")},
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ import zoneinfo
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils.translation import gettext as _
 
 LONGEST_ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3, without the brackets
 _LINKING = re.compile(r"([.:/@\u3002\uff0e\uff61])(?=\S)")  # in names of hosts, paths and mailboxes
@@ -18,14 +19,18 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 def validate_time_zone(value: str) -> None:
     if value not in zoneinfo.available_timezones():
-        raise ValidationError(f"“{value}” is no time zone. Write a name such as Asia/Kolkata or Europe/Berlin.")
+        raise ValidationError(
+            _("“%(value)s” is not a time zone. Use a name such as Asia/Kolkata or Europe/Berlin.") % {"value": value}
+        )
 
 
 def validate_name(value: str) -> None:
     """One line, without what cannot be seen: a name stands in mails, in terminals and beside other names."""
     for char in value:
         if not _is_seen(char):
-            raise ValidationError(f"A name cannot hold the invisible character U+{ord(char):04X}. Type it anew.")
+            raise ValidationError(
+                _("A name cannot hold the invisible character %(code)s. Type the name again.") % {"code": _code(char)}
+            )
 
 
 def validate_address(value: str) -> None:
@@ -36,18 +41,23 @@ def validate_address(value: str) -> None:
     """
     if len(value) > LONGEST_ADDRESS_CHARS:
         raise ValidationError(
-            f"This address has {len(value)} characters. An e-mail address has at most {LONGEST_ADDRESS_CHARS}."
+            _("This address has %(count)s characters. An e-mail address has at most %(most)s.")
+            % {"count": len(value), "most": LONGEST_ADDRESS_CHARS}
         )
     for char in value:
         if "!" <= char <= "~":
             continue
         if char.isprintable() and not char.isspace():
             raise ValidationError(
-                f"An e-mail address cannot hold “{char}” (U+{ord(char):04X}). Type the address anew, and an "
-                "international domain in its form with xn--."
+                _(
+                    "An e-mail address cannot hold “%(char)s” (%(code)s). Type the address again, and an "
+                    "international domain in its form with xn--."
+                )
+                % {"char": char, "code": _code(char)}
             )
         raise ValidationError(
-            f"An e-mail address cannot hold the invisible character U+{ord(char):04X}. Type the address anew."
+            _("An e-mail address cannot hold the invisible character %(code)s. Type the address again.")
+            % {"code": _code(char)}
         )
     validate_email(value)
 
@@ -61,6 +71,10 @@ def unlinked(name: str) -> str:
 def visible(name: str) -> str:
     """A name that nobody here typed, e.g. a provider's, without what `validate_name` refuses."""
     return "".join(filter(_is_seen, name)).strip()
+
+
+def _code(char: str) -> str:
+    return f"U+{ord(char):04X}"
 
 
 def _is_seen(char: str) -> bool:

@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -33,7 +35,7 @@ class WorkspaceForm(forms.Form):
         max_length=100,
         min_length=2,
         validators=[validate_name],
-        label="Name of your company or team",
+        label=gettext_lazy("Name of your company or team"),
         widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "organization", "placeholder": "FreshCart"}),
     )
 
@@ -42,7 +44,7 @@ class ProfileForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ("full_name",)
-        labels = {"full_name": "Your name"}
+        labels = {"full_name": gettext_lazy("Your name")}
         widgets = {"full_name": forms.TextInput(attrs={"autocomplete": "name"})}
 
 
@@ -69,11 +71,12 @@ def new_workspace(request: HttpRequest) -> HttpResponse:
 
 
 def _welcome(workspace: Workspace) -> str:
+    named = {"workspace": workspace.name}
     with scope(workspace):
         is_connected = Connection.objects.filter(is_active=True).exists()
     if is_connected:
-        return f"Welcome to {workspace.name}. It starts with a sandbox, so nothing reaches real people."
-    return f"Welcome to {workspace.name}. Connect a sandbox or a provider under Settings before you send."
+        return _("Welcome to %(workspace)s. It starts with a sandbox, so nothing reaches real people.") % named
+    return _("Welcome to %(workspace)s. Connect a sandbox or a provider under Settings before you send.") % named
 
 
 @login_required
@@ -83,7 +86,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
         people.rename(user, form.cleaned_data["full_name"])
-        messages.success(request, "Your name is saved.")
+        messages.success(request, _("Your name is saved."))
         return redirect("account_profile")
     with every_workspace():
         own = Membership.objects.filter(user=user, workspace__deletion_due_at=None)
@@ -105,7 +108,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     try:
         if request.method == "POST" and user.is_authenticated:
             joined = invitations.accept(token, user, timezone.now())
-            messages.success(request, f"Welcome to {joined.workspace}.")
+            messages.success(request, _("Welcome to %(workspace)s.") % {"workspace": joined.workspace})
             return redirect(joined.workspace.console_path)
         found = invitations.open_invitation(token, timezone.now())
     except InvitationRefused as refused:
@@ -132,7 +135,7 @@ def waiting_invitations(request: HttpRequest) -> HttpResponse:
         except InvitationRefused as refused:
             messages.error(request, str(refused))
             return redirect("waiting_invitations")
-        messages.success(request, f"Welcome to {joined.workspace}.")
+        messages.success(request, _("Welcome to %(workspace)s.") % {"workspace": joined.workspace})
         return redirect(joined.workspace.console_path)
     return render(request, "tenants/invitations.html", {"waiting": invitations.open_for(user)})
 
@@ -148,10 +151,14 @@ def deleted(request: HttpRequest) -> HttpResponse:
     workspace = next((own for own in closing if own.slug == request.POST.get("workspace", "")), None)
     try:
         if workspace is None:
-            raise ValidationError("There is no workspace of yours to bring back under this name.")
+            raise ValidationError(_("You have no deleted workspace with this name."))
         workspaces.undo_deletion(workspace, by=user)
     except ValidationError as error:
         messages.error(request, error.messages[0])
         return redirect("deleted_workspaces")
-    messages.success(request, f"{workspace} is back. Sends that were running are paused; resume them when you like.")
+    messages.success(
+        request,
+        _("%(workspace)s is restored. Running sends are paused; resume them when you are ready.")
+        % {"workspace": workspace},
+    )
     return redirect(workspace.console_path)

@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from tenants import audit, keys, limits, purge
 from tenants.models import OPEN_INVITATION, Invitation, Membership, User, Workspace
@@ -100,7 +101,7 @@ def change_settings(
     changes = {name: (before, after) for name, (before, after) in changes.items() if before != after}
     if not changes:
         return current
-    for name, (_, after) in changes.items():
+    for name, (_before, after) in changes.items():
         setattr(current, name, after)
     current.clean_fields(exclude={field.name for field in Workspace._meta.fields} - changes.keys())
     if "slug" in changes:
@@ -123,11 +124,11 @@ def check_slug(workspace: Workspace) -> None:
     the same places, or but for capitals as its address."""
     slug = workspace.slug
     if slug.isdecimal():
-        raise ValidationError({"slug": "Only digits would read as a workspace's id. Add a letter."})
+        raise ValidationError({"slug": _("Only digits would read as a workspace's id. Add a letter.")})
     if slug != slug.lower():
-        raise ValidationError({"slug": "Write the web address in small letters."})
+        raise ValidationError({"slug": _("Write the web address in small letters.")})
     if Workspace.objects.filter(slug__iexact=slug).exclude(pk=workspace.pk).exists():
-        raise ValidationError({"slug": "Another workspace has this address. Choose another one."})
+        raise ValidationError({"slug": _("Another workspace has this address. Choose another one.")})
 
 
 # --- roles ---------------------------------------------------------------------------------------------------------
@@ -140,9 +141,9 @@ def role_of(user: User, workspace: Workspace) -> str:
 def why_not_give(role: str, *, by_role: str) -> str:
     """The sentence that says why somebody of this role may not give that one; "" if they may. "" are outsiders."""
     if MEMBERS not in ROLE_CAPABILITIES.get(by_role, ()):
-        return "You may not manage the members of this workspace. Ask one of its owners or admins."
+        return _("You may not manage the members of this workspace. Ask one of its owners or admins.")
     if role == Role.OWNER and by_role != Role.OWNER:
-        return "Only an owner can make somebody an owner. Choose another role."
+        return _("Only an owner can make somebody an owner. Choose another role.")
     return ""
 
 
@@ -152,9 +153,11 @@ def why_not_change(membership: Membership, role: str, *, by: User, by_role: str)
     `role` "" stands for removing the member.
     """
     if membership.user_id == by.pk:
-        return "You cannot change your own role. Ask another owner or admin of this workspace, or leave it."
+        return _("You cannot change your own role. Ask another owner or admin of this workspace, or leave it.")
     if membership.role == Role.OWNER and by_role != Role.OWNER:
-        return f"{membership.user} owns this workspace. Only an owner can change or remove an owner."
+        return _("%(person)s owns this workspace. Only an owner can change or remove an owner.") % {
+            "person": membership.user
+        }
     return why_not_give(role, by_role=by_role)
 
 
@@ -204,9 +207,9 @@ def transfer_ownership(workspace: Workspace, to: User, *, by: User) -> None:
     own = _locked(workspace.pk, by)
     heir = Membership.objects.select_related("user").filter(user=to).exclude(user=by).first()
     if own.role != Role.OWNER:
-        raise ValidationError("Only an owner can hand the workspace over.")
+        raise ValidationError(_("Only an owner can hand the workspace over."))
     if heir is None:
-        raise ValidationError("Choose a member of this workspace. Invite them first if they are not here yet.")
+        raise ValidationError(_("Choose a member of this workspace. Invite them first if they are not here yet."))
     taken = _take_back(own, Role.ADMIN, by=by, why="ownership transferred")
     for membership, role in ((heir, Role.OWNER), (own, Role.ADMIN)):
         membership.role = role
@@ -232,7 +235,7 @@ def _locked(workspace_id: int, user: User) -> Membership:
     lock(workspace_id)
     found = Membership.objects.select_related("user", "workspace").filter(workspace=workspace_id, user=user).first()
     if found is None:
-        raise ValidationError(f"{user} is not in this workspace any more.")
+        raise ValidationError(_("%(user)s is no longer in this workspace.") % {"user": user})
     return found
 
 
@@ -242,7 +245,7 @@ def _keep_an_owner(current: Membership, role: str) -> None:
         return
     heir = Membership.objects.filter(role=Role.OWNER).exclude(pk=current.pk).order_by("joined_at", "pk").first()
     if heir is None:
-        raise ValidationError("A workspace needs an owner. Make somebody else an owner first.")
+        raise ValidationError(_("A workspace needs an owner. Make somebody else an owner first."))
     if current.workspace.owner_id == current.user_id:
         Workspace.objects.filter(pk=current.workspace_id).update(owner=heir.user_id)
 
@@ -287,7 +290,7 @@ def ask_deletion(workspace: Workspace, *, by: User, now: datetime) -> datetime:
     """Close the workspace at once; its rows go after UNDO_DELETION. Returns when. The door checks the capability."""
     due = now + UNDO_DELETION
     if not Workspace.objects.filter(pk=workspace.pk, deletion_due_at=None).update(deletion_due_at=due):
-        raise ValidationError("This workspace is being deleted already.")
+        raise ValidationError(_("This workspace is being deleted already."))
     for stop in ON_DELETION:
         stop(workspace, by)
     audit.record(workspace, "workspace deletion asked", workspace, by=by, detail={"due": due.isoformat()})
@@ -301,7 +304,7 @@ def undo_deletion(workspace: Workspace, *, by: User) -> None:
     """Open it again; runs that were stopped stay paused. Raises ValidationError if there is nothing to undo."""
     closing = Workspace.objects.filter(pk=workspace.pk, deletion_due_at__gt=timezone.now())
     if not closing.update(deletion_due_at=None):
-        raise ValidationError("There is nothing to undo: this workspace is not being deleted.")
+        raise ValidationError(_("There is nothing to undo: this workspace is not being deleted."))
     workspace.deletion_due_at = None
     with scope(workspace):
         audit.record(workspace, "workspace deletion undone", workspace, by=by)

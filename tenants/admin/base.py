@@ -15,7 +15,9 @@ from django.db import models, router
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.functional import Promise
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 from unfold.admin import TabularInline
 
 from pushpilot.lib import display
@@ -40,7 +42,9 @@ def require(request: HttpRequest, capability: str) -> Workspace:
     """The request's workspace; raises PermissionDenied if the user lacks the capability on it."""
     workspace = workspace_of(request)
     if not roles.can(request.user, capability, workspace):
-        raise PermissionDenied(f"Your role may not do this: {roles.CAPABILITIES[capability].lower()}.")
+        raise PermissionDenied(
+            _("Your role may not do this: %(capability)s.") % {"capability": _(roles.CAPABILITIES[capability]).lower()}
+        )
     return workspace
 
 
@@ -181,8 +185,8 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
     view_on_site = False
     save_on_top = False
     # What an empty list says (unfold/helpers/empty_results.html), and its button beside "add".
-    empty_title = ""
-    empty_text = ""
+    empty_title: str | Promise = ""
+    empty_text: str | Promise = ""
     empty_icon = "inbox"
 
     # --- addresses --------------------------------------------------------------------------------------
@@ -221,7 +225,8 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        title = capfirst(self._noun()) if object_id else f"New {self._noun()}"
+        noun = self._noun()
+        title = capfirst(noun) if object_id else _("New %(noun)s") % {"noun": noun}
         return super().changeform_view(request, object_id, form_url, {"title": title, **(extra_context or {})})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -235,7 +240,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         if request.POST.keys() & {"_continue", "_addanother", "_saveasnew", IS_POPUP_VAR}:
             response: HttpResponse = super().response_add(request, obj, post_url_continue)
             return response
-        messages.success(request, f"“{obj}” is saved.")
+        messages.success(request, _("“%(obj)s” is saved.") % {"obj": obj})
         answer: HttpResponse = self.response_post_save_add(request, obj)
         return answer
 
@@ -243,7 +248,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         if request.POST.keys() & {"_continue", "_addanother", "_saveasnew", IS_POPUP_VAR}:
             response: HttpResponse = super().response_change(request, obj)
             return response
-        messages.success(request, f"Your changes to “{obj}” are saved.")
+        messages.success(request, _("Your changes to “%(obj)s” are saved.") % {"obj": obj})
         answer: HttpResponse = self.response_post_save_change(request, obj)
         return answer
 

@@ -15,6 +15,8 @@ from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
@@ -60,27 +62,31 @@ def _chosen(request: HttpRequest) -> list[int] | None:
 
 class WorkspaceForm(forms.ModelForm):
     has_colour = forms.BooleanField(
-        label="Use our own colour", required=False, widget=UnfoldBooleanSwitchWidget,
-        help_text="For buttons and links in this console. Off: PushPilot's blue.",
+        label=gettext_lazy("Use our own colour"), required=False, widget=UnfoldBooleanSwitchWidget,
+        help_text=gettext_lazy("For buttons and links in this console. Off: PushPilot's blue."),
     )  # fmt: skip
     new_logo = forms.FileField(
-        label="Logo",
+        label=gettext_lazy("Logo"),
         required=False,
         widget=UnfoldAdminFileFieldWidget({"accept": "image/png,image/jpeg,image/gif,image/webp"}),
-        help_text="PNG, JPEG, GIF or WebP, square looks best, at most 256 kB. Shown in the head of the sidebar.",
+        help_text=gettext_lazy("PNG, JPEG, GIF or WebP, at most 256 kB, best square. Shown at the top of the sidebar."),
     )
-    remove_logo = forms.BooleanField(label="Remove the logo", required=False, widget=UnfoldBooleanSwitchWidget)
+    remove_logo = forms.BooleanField(
+        label=gettext_lazy("Remove the logo"), required=False, widget=UnfoldBooleanSwitchWidget
+    )
 
     class Meta:
         model = Workspace
         fields = ("name", "slug", "time_zone", "default_language", "brand_colour")
-        labels = {"slug": "Web address", "brand_colour": "Colour"}
+        labels = {"slug": gettext_lazy("Web address"), "brand_colour": gettext_lazy("Colour")}
         help_texts = {
-            "slug": "The part after /w/ in the address of this console. Links to the old address stop working.",
-            "time_zone": "Send times are read on this clock.",
-            "default_language": "The language of new messages and templates, e.g. en, hi or pt-BR.",
+            "slug": gettext_lazy(
+                "The part after /w/ in the address of this console. Links to the old address stop working."
+            ),
+            "time_zone": gettext_lazy("Send times use this time zone."),
+            "default_language": gettext_lazy("The language of new messages and templates, e.g. en, hi or pt-BR."),
         }
-        error_messages = {"slug": {"unique": "Another workspace has this address. Choose another one."}}
+        error_messages = {"slug": {"unique": gettext_lazy("Another workspace has this address. Choose another one.")}}
         widgets = {"brand_colour": UnfoldAdminColorInputWidget}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -115,7 +121,10 @@ class WorkspaceForm(forms.ModelForm):
 
 class TransferForm(BaseDialogForm):
     to = forms.ModelChoiceField(
-        User.objects.none(), label="New owner", empty_label="Choose a member", widget=UnfoldAdminSelectWidget
+        User.objects.none(),
+        label=gettext_lazy("New owner"),
+        empty_label=gettext_lazy("Choose a member"),
+        widget=UnfoldAdminSelectWidget,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -125,12 +134,16 @@ class TransferForm(BaseDialogForm):
 
 
 class DeleteForm(BaseDialogForm):
-    typed = forms.CharField(label="Type the workspace's name to confirm", widget=UnfoldAdminTextInputWidget)
+    typed = forms.CharField(
+        label=gettext_lazy("Type the workspace's name to confirm"), widget=UnfoldAdminTextInputWidget
+    )
 
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"]
         if typed.strip() != self.request.workspace.name:
-            raise ValidationError(f"That is not its name. Type “{self.request.workspace.name}” exactly.")
+            raise ValidationError(
+                _("The name does not match. Type “%(name)s” exactly.") % {"name": self.request.workspace.name}
+            )
         return typed
 
 
@@ -140,7 +153,7 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
     form = WorkspaceForm
     fieldsets = (
         (None, {"fields": ("name", "slug", "time_zone", "default_language")}),
-        ("Branding", {"fields": ("has_colour", "brand_colour", "new_logo", "remove_logo")}),
+        (gettext_lazy("Branding"), {"fields": ("has_colour", "brand_colour", "new_logo", "remove_logo")}),
     )
     conditional_fields = {"brand_colour": "has_colour == true"}
     actions = None
@@ -196,12 +209,12 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        extra = {"title": "Workspace settings", "show_back_button": False, **(extra_context or {})}
+        extra = {"title": _("Workspace settings"), "show_back_button": False, **(extra_context or {})}
         try:
             return super().changeform_view(request, object_id, form_url, extra)
         except IntegrityError:  # the form asked whether the web address is free, and somebody was faster
             messages.error(
-                request, "Another workspace has just taken this web address. Nothing was saved; try another."
+                request, _("Another workspace has just taken this web address. Nothing was saved; try another.")
             )
             return redirect("admin:tenants_workspace_change", workspace_of(request).pk)
 
@@ -214,7 +227,7 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         if not hasattr(request, "_asks_zone"):
             response: HttpResponse = super().response_change(request, obj)
             return response
-        messages.info(request, "Everything else is saved.")
+        messages.info(request, _("Everything else is saved."))
         return redirect(f"{self._path(obj, 'time_zone')}?{urlencode({'to': request._asks_zone})}")
 
     def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
@@ -235,12 +248,14 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         if request.method == "POST":
             user: Any = request.user
             change_settings(workspace, {"time_zone": to}, by=user, moved=_chosen(request))
-            messages.success(request, f"The time zone is {to}.")
+            messages.success(request, _("The time zone is now %(zone)s.") % {"zone": to})
             return redirect(settings)
         sends = planned_sends(workspace, to, timezone.now())
         hidden = max(0, len(sends) - SENDS_SHOWN)
         context = {"workspace": workspace, "to": to, "sends": sends[:SENDS_SHOWN], "hidden": hidden, "back": settings}
-        return self.page(request, "tenants/zone_change.html", f"Change the time zone to {to}?", **context)
+        return self.page(
+            request, "tenants/zone_change.html", _("Change the time zone to %(zone)s?") % {"zone": to}, **context
+        )
 
     def logo_view(self, request: HttpRequest) -> HttpResponse:
         """The picture itself; its address changes with it (?v=), so browsers may keep it."""
@@ -256,14 +271,16 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
 
     # --- handing over, deleting ---------------------------------------------------------------------------
     @action(
-        description="Hand over",
+        description=gettext_lazy("Hand over"),
         icon="swap_horiz",
         permissions=["end"],
         dialog={
-            "title": "Hand this workspace over?",
-            "description": "The member you choose becomes its owner, with the right to delete it. You become an admin.",
+            "title": gettext_lazy("Hand this workspace over?"),
+            "description": gettext_lazy(
+                "The member you choose becomes its owner, with the right to delete it. You become an admin."
+            ),
             "form_class": TransferForm,
-            "form_submit_text": "Hand over",
+            "form_submit_text": gettext_lazy("Hand over"),
         },
     )
     def transfer(self, request: HttpRequest, form: TransferForm, object_id: str) -> HttpResponse:
@@ -272,20 +289,22 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         return answer(
             request,
             lambda: transfer_ownership(workspace, to, by=request.user),  # type: ignore[arg-type]
-            f"{to} owns this workspace now. You are an admin.",
+            _("%(person)s owns this workspace now. You are an admin.") % {"person": to},
             reverse("admin:tenants_membership_changelist"),
         )
 
     @action(
-        description="Delete workspace",
+        description=gettext_lazy("Delete workspace"),
         icon="delete_forever",
         permissions=["end"],
         dialog={
-            "title": "Delete this workspace?",
-            "description": "It closes at once: running sends pause, planned ones do not start, nobody can open it, "
-            "keys stop working. For 7 days an owner can undo this; then everything in it is gone for good.",
+            "title": gettext_lazy("Delete this workspace?"),
+            "description": gettext_lazy(
+                "It closes at once: running sends pause, planned sends do not start, nobody can open it, and "
+                "its keys stop working. An owner can undo this for 7 days; then everything in it is deleted for good."
+            ),
             "form_class": DeleteForm,
-            "form_submit_text": "Delete workspace",
+            "form_submit_text": gettext_lazy("Delete workspace"),
         },
     )
     def delete_workspace(self, request: HttpRequest, form: DeleteForm, object_id: str) -> HttpResponse:
@@ -295,5 +314,9 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         except ValidationError as error:  # another owner was faster
             messages.error(request, error.messages[0])
         else:
-            messages.warning(request, f"{workspace} is closed and will be gone on {moment(due, workspace)}.")
+            messages.warning(
+                request,
+                _("%(workspace)s is closed and will be deleted on %(moment)s.")
+                % {"workspace": workspace, "moment": moment(due, workspace)},
+            )
         return after_dialog(request, "/workspaces/deleted/")

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from tenants import roles, secrets
 from tenants.scope import TenantManager, TenantModel
@@ -33,7 +34,9 @@ class Connection(TenantModel):
     sealed: models.Field[str, str] = secrets.SealedTextField(blank=True, default="", editable=False)
     is_active = models.BooleanField("active", default=True)
     per_second = models.PositiveIntegerField(
-        "messages per second", default=10_000, help_text="All campaigns together send no faster than this."
+        "messages per second",
+        default=10_000,
+        help_text=gettext_lazy("All campaigns together send no faster than this."),
     )
     checked_at = models.DateTimeField(null=True, editable=False)
     check_ok = models.BooleanField(null=True, editable=False)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from tenants import roles, secrets
 from tenants.models.users import User
@@ -16,12 +17,12 @@ class ApiKey(TenantModel):
     """A key of a program. Its secret is shown once; only its SHA-256 is kept. tenants.keys has its verbs."""
 
     class Kind(models.TextChoices):
-        WRITE = "write", "Public write key: for apps and websites; may write events, nothing else"
-        SECRET = "secret", "Secret key: for your servers; may do what you tick"
+        WRITE = "write", gettext_lazy("Public write key: for apps and websites; may write events, nothing else")
+        SECRET = "secret", gettext_lazy("Secret key: for your servers; may do what you tick")
 
     class Mode(models.TextChoices):
-        LIVE = "live", "Live"
-        TEST = "test", "Test: reaches only what went through the sandbox"
+        LIVE = "live", gettext_lazy("Live")
+        TEST = "test", gettext_lazy("Test: reaches only what went through the sandbox")
 
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.WRITE)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from tenants import roles
 from tenants.models.users import User
@@ -31,10 +32,10 @@ class AuditEntry(TenantModel):
     """Who did what, when, from where; what it was before and after. Append-only."""
 
     class Via(models.TextChoices):
-        CONSOLE = "console", "Console"
-        API = "api", "API"
-        PLATFORM = "platform", "Platform"  # by an operator, who is no member
-        ENGINE = "engine", "PushPilot"
+        CONSOLE = "console", gettext_lazy("Console")
+        API = "api", gettext_lazy("API")
+        PLATFORM = "platform", gettext_lazy("Platform")  # by an operator, who is no member
+        ENGINE = "engine", gettext_lazy("PushPilot")
 
     actor = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     actor_label = models.CharField(max_length=254)  # what they called themselves then

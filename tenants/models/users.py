@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models, transaction
+from django.utils.translation import gettext_lazy
 
 from tenants.scope import belongs_to_workspace, every_workspace, tenant_models
 from tenants.validators import validate_address, validate_name
@@ -39,9 +40,9 @@ class UserManager(BaseUserManager["User"]):
 
 class User(AbstractBaseUser, PermissionsMixin):
     class AuthProvider(models.TextChoices):
-        EMAIL = "email", "E-mail"
-        GOOGLE = "google", "Google"
-        APPLE = "apple", "Apple"
+        EMAIL = "email", gettext_lazy("E-mail")
+        GOOGLE = "google", gettext_lazy("Google")
+        APPLE = "apple", gettext_lazy("Apple")
 
     email = models.EmailField(unique=True, validators=[validate_address])
     full_name = models.CharField(max_length=150, blank=True, validators=[validate_name])

@@ -6,6 +6,7 @@ import zoneinfo
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy
 from guardian.models import UserObjectPermissionBase
 
 from pushpilot.lib.languages import LanguageField
@@ -17,9 +18,9 @@ from tenants.validators import validate_name, validate_time_zone
 
 class Workspace(models.Model):
     class Plan(models.TextChoices):
-        FREE = "free", "Free plan"
-        PRO = "pro", "Pro plan"
-        ENTERPRISE = "enterprise", "Enterprise plan"
+        FREE = "free", gettext_lazy("Free plan")
+        PRO = "pro", gettext_lazy("Pro plan")
+        ENTERPRISE = "enterprise", gettext_lazy("Enterprise plan")
 
     name = models.CharField(max_length=100, validators=[validate_name])
     slug = models.SlugField(max_length=60, unique=True)

@@ -126,7 +126,7 @@ def test_an_owner_brings_it_back_and_nobody_else_can(cast):
     form = {"workspace": cast.workspace.slug}
     for name in ("admin", "outsider"):
         answer = cast.client(name).post("/workspaces/deleted/", form, follow=True)
-        assert "no workspace of yours" in answer.content.decode()
+        assert "no deleted workspace" in answer.content.decode()
     assert closed(cast)
     client = cast.client("owner")
     assert "Biddano Tech" in client.get("/workspaces/deleted/").content.decode()

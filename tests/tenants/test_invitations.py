@@ -70,10 +70,10 @@ def test_the_link_for_copying_is_shown_once_and_the_token_is_kept_as_a_fingerpri
     ("emails", "sentence"),
     [
         ("", "This field is required"),
-        (" , ", "Write at least one e-mail address"),
+        (" , ", "Enter at least one e-mail address"),
         ("asha@", "“asha@”: Enter a valid email address"),
-        ("viewer@biddano.test", "In this workspace already: viewer@biddano.test"),
-        (", ".join(f"a{n}@x.test" for n in range(21)), "These are 21 addresses; 20 at once are the most"),
+        ("viewer@biddano.test", "Already in this workspace: viewer@biddano.test"),
+        (", ".join(f"a{n}@x.test" for n in range(21)), "You entered 21 addresses. Invite at most 20 at once."),
     ],
 )
 def test_bad_addresses_are_named_and_nobody_is_invited(cast, mailoutbox, emails, sentence):
@@ -132,7 +132,7 @@ def test_mails_go_when_the_transaction_is_over_and_the_page_knows_which_failed(c
     change(cast, sent_at=None)
     cast.client("admin").post(cast.url(f"tenants/invitation/{invitation.pk}/resend/"), YES)
     assert seen == [("a@x.test", False), ("b@x.test", False), ("a@x.test", False)]
-    assert "The mail server did not take the mail to b@x.test." in shown
+    assert "The mail server did not accept the mail to b@x.test." in shown
 
 
 def test_of_several_addresses_all_are_invited_or_none(cast, mailoutbox, monkeypatch):
@@ -144,7 +144,7 @@ def test_of_several_addresses_all_are_invited_or_none(cast, mailoutbox, monkeypa
 
     monkeypatch.setattr(invitations, "draft", joins_meanwhile)
     answer = invite(cast, "a@x.test outsider@biddano.test")
-    assert "Nobody was invited. outsider@biddano.test is in this workspace already." in text(answer)
+    assert "Nobody was invited. outsider@biddano.test is already in this workspace." in text(answer)
     assert mailoutbox == []
     with scope(cast.workspace):
         assert not Invitation.objects.exists()
@@ -214,7 +214,7 @@ def test_a_proof_of_another_link_does_not_count(cast):
     [
         ({"expires_at": timezone.now() - timedelta(days=1)}, 410, "has expired. Ask for a new one"),
         ({"revoked_at": timezone.now()}, 410, "was withdrawn"),
-        ({"accepted_at": timezone.now()}, 410, "was accepted already"),
+        ({"accepted_at": timezone.now()}, 410, "was already accepted"),
     ],
 )
 def test_a_link_that_ended_says_so_and_changes_nothing(cast, fields, status, sentence):
@@ -338,7 +338,7 @@ def test_a_withdrawn_invitation_cannot_be_sent_again(cast):
     client = cast.client("admin")
     client.post(cast.url(f"tenants/invitation/{number}/revoke/"), YES)
     answer = client.post(cast.url(f"tenants/invitation/{number}/resend/"), YES, follow=True)
-    assert "This invitation is revoked. Invite the person again." in text(answer)
+    assert "This invitation is no longer open. Invite the person again." in text(answer)
 
 
 def test_a_member_who_is_invited_again_keeps_the_role(cast):
@@ -398,13 +398,13 @@ def test_an_invitation_waits_on_the_first_page_and_is_joined_without_the_link(ca
     invited(cast, newcomer.email)
     client = Client()
     client.force_login(newcomer)
-    assert "Owner Rao invites you as member" in text(client.get("/"))
+    assert "Owner Rao invites you. Role: Member" in text(client.get("/"))
     with scope(cast.workspace):
         number = Invitation.objects.get().pk
     answer = client.post("/invitations/", {"invitation": number})
     assert answer.headers["Location"] == cast.url()
     assert is_member(cast, newcomer)
-    assert "No invitation waits for you" in text(client.get("/invitations/"))
+    assert "You have no open invitation" in text(client.get("/invitations/"))
 
 
 @pytest.mark.parametrize("guess", ["theirs", "", "x", "999999"])
@@ -413,7 +413,7 @@ def test_an_invitation_of_somebody_else_is_not_joined_by_its_number(cast, guess)
     with scope(cast.workspace):
         number = {"theirs": str(Invitation.objects.get().pk)}.get(guess, guess)
     answer = cast.client("outsider").post("/invitations/", {"invitation": number}, follow=True)
-    assert "does not wait for you" in text(answer)
+    assert "no longer open" in text(answer)
     assert not is_member(cast, cast.outsider)
     with scope(cast.workspace):
         assert not AuditEntry.objects.filter(action="invitation refused").exists()
@@ -437,7 +437,7 @@ def test_an_address_that_is_not_confirmed_shows_no_invitation(cast):
     invited(cast, newcomer.email)
     client = Client()
     client.force_login(newcomer)
-    assert "No invitation waits for you" in text(client.get("/invitations/"))
+    assert "You have no open invitation" in text(client.get("/invitations/"))
 
 
 def test_the_invitation_of_somebody_deactivated_ends_with_them(cast):
@@ -445,7 +445,7 @@ def test_the_invitation_of_somebody_deactivated_ends_with_them(cast):
     User.objects.filter(pk=cast.owner.pk).update(is_active=False)
     client = cast.client("outsider")
     assert client.post(link).status_code == 410
-    assert "No invitation waits for you" in text(client.get("/invitations/"))
+    assert "You have no open invitation" in text(client.get("/invitations/"))
     assert not is_member(cast, cast.outsider)
     User.objects.filter(pk=cast.owner.pk).update(is_active=True)
     assert "Biddano Tech" in text(client.get("/invitations/"))

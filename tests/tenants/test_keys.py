@@ -169,7 +169,7 @@ def test_rotating_without_overlap_ends_the_old_key_now(cast):
 def test_a_key_is_rotated_once_and_not_after_its_end(cast):
     key, _ = secret_key(cast)
     rotated(cast, key, "24")
-    assert "was rotated already" in rotated(cast, key, "24")
+    assert "was already rotated" in rotated(cast, key, "24")
     with scope(cast.workspace):
         keys.revoke([key], by=cast.admin)
     assert "is revoked" in rotated(cast, key, "24")
@@ -180,7 +180,7 @@ def test_a_key_is_rotated_once_and_not_after_its_end(cast):
 def test_a_secret_key_without_a_tick_is_refused_and_expiry_is_a_choice(cast):
     client, url = cast.client("admin"), cast.url("tenants/apikey/add/")
     form = {"name": "Shop", "kind": "secret", "mode": "live", "lifetime": "30"}
-    assert "Tick at least one thing" in client.post(url, form).content.decode()
+    assert "Select at least one thing" in client.post(url, form).content.decode()
     client.post(url, {**form, "scopes": [keys.WORKSPACE_READ]})
     with scope(cast.workspace):
         key = ApiKey.objects.get()

@@ -21,7 +21,7 @@ def test_a_new_key_is_shown_once_and_only_its_fingerprint_is_kept(cast):
     assert key.created_by == cast.owner
     again = client.get(cast.url("tenants/apikey/created/"), follow=True)
     assert secret not in text(again)
-    assert "A key is shown once" in text(again)
+    assert "A key is shown only once" in text(again)
 
 
 def test_the_secret_waits_encrypted_and_the_page_is_not_stored(cast):

@@ -146,7 +146,7 @@ def test_somebody_who_leaves_while_they_are_changed_or_removed_is_gone(cast, mon
     _meanwhile(monkeypatch, admin_members, "change_member", lambda: _leave(cast, "member"))
     assert cast.client("admin").post(url, {"role": "viewer"}).status_code == 403
     _meanwhile(monkeypatch, admin_members, "change_member", lambda: _leave(cast, "viewer"))
-    assert "Viewer Rao is not in this workspace any more." in text(remove(cast, "admin", "viewer"))
+    assert "Viewer Rao is no longer in this workspace." in text(remove(cast, "admin", "viewer"))
 
 
 def test_an_owner_who_is_removed_while_handing_over_hands_over_nothing(cast, monkeypatch):

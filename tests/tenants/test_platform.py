@@ -141,14 +141,14 @@ def test_a_reset_mail_that_did_not_leave_is_not_called_on_its_way(platform, sett
     assert "on its way" not in platform.do("send_password_reset", member)
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
-    assert "The mail server did not take the mail" in platform.do("send_password_reset", member)
+    assert "The mail server did not accept the mail" in platform.do("send_password_reset", member)
 
 
 def test_who_alone_owns_a_workspace_is_deactivated_only_after_a_second_question(platform):
     owner = platform.cast.owner
     question = "Leave without an owner: Biddano Tech"
     assert question in platform.get(f"tenants/user/{owner.pk}/deactivate/")
-    assert "Tick this, or let somebody else be made an owner first." in platform.do("deactivate", owner)
+    assert "Confirm this, or make somebody else an owner first." in platform.do("deactivate", owner)
     owner.refresh_from_db()
     assert owner.is_active
     assert question not in platform.get(f"tenants/user/{platform.cast.admin.pk}/deactivate/")
@@ -163,9 +163,9 @@ def test_operators_are_made_and_removed_but_nobody_removes_or_deactivates_themse
     admin, root = platform.cast.admin, platform.operator
     assert "is now an operator" in platform.do("make_operator", admin)
     assert platform.cast.client("admin").get("/platform/").status_code == 200
-    assert "You cannot take the platform from yourself" in platform.do("remove_operator", root)
+    assert "You cannot remove yourself as an operator" in platform.do("remove_operator", root)
     assert "You cannot deactivate yourself" in platform.do("deactivate", root)
-    assert "is no operator any more" in platform.do("remove_operator", admin)
+    assert "is no longer an operator" in platform.do("remove_operator", admin)
     assert platform.cast.client("admin").get("/platform/").status_code == 404
     root.refresh_from_db()
     assert (root.is_superuser, root.is_active) == (True, True)
@@ -174,7 +174,7 @@ def test_operators_are_made_and_removed_but_nobody_removes_or_deactivates_themse
 def test_of_two_operators_who_remove_each_other_the_second_is_refused(platform):
     other = User.objects.create_superuser("two@push.test", PASSWORD)
     operators.remove_operator(other, by=platform.operator)
-    with pytest.raises(ValidationError, match="You are no operator any more"):
+    with pytest.raises(ValidationError, match="You are no longer an operator"):
         operators.remove_operator(platform.operator, by=other)
 
 
@@ -240,7 +240,7 @@ def test_a_deletion_is_undone_by_an_operator_until_its_day_has_come(platform):
         workspaces.ask_deletion(workspace, by=platform.cast.owner, now=now)
     assert "In 6 days" in platform.get("tenants/workspace/?closing=yes")
     shown = platform.get(f"tenants/workspace/{workspace.pk}/change/")
-    assert ("Undo deletion" in shown, "its rows go in 6 days" in shown) == (True, True)
+    assert ("Undo deletion" in shown, "its data will be deleted in 6 days" in shown) == (True, True)
     assert platform.cast.client("owner").get(platform.cast.url()).status_code == 404
     assert "Biddano Tech is back" in platform.do("undo_deletion", workspace)
     assert platform.cast.client("owner").get(platform.cast.url()).status_code == 200
@@ -248,7 +248,7 @@ def test_a_deletion_is_undone_by_an_operator_until_its_day_has_come(platform):
         entry = AuditEntry.objects.latest("pk")
     assert (entry.actor_label, entry.action) == ("Operator Root Rao", "workspace deletion undone")
     Workspace.objects.filter(pk=workspace.pk).update(deletion_due_at=now)
-    assert "Its rows are being deleted right now" in platform.get(f"tenants/workspace/{workspace.pk}/change/")
+    assert "is being deleted now" in platform.get(f"tenants/workspace/{workspace.pk}/change/")
     assert "There is nothing to undo" in platform.do("undo_deletion", workspace)
 
 

@@ -88,9 +88,9 @@ def test_only_what_the_workspace_s_trail_holds_can_be_chosen(cast, kept):
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("at_from=yesterday&target=Late", "“yesterday” is no date that we know. Write one such as 2026-11-21."),
-        ("at_to=0001-01-01&target=Late", "“0001-01-01” is no date"),
-        ("at_to=9999-12-31&target=Late", "“9999-12-31” is no date"),
+        ("at_from=yesterday&target=Late", "“yesterday” is not a date. Write a date such as 2026-11-21."),
+        ("at_to=0001-01-01&target=Late", "“0001-01-01” is not a date"),
+        ("at_to=9999-12-31&target=Late", "“9999-12-31” is not a date"),
         ("at_from=2026-11-21&at_to=2026-11-20&target=Late", "2026-11-21 is after 2026-11-20: swap"),
     ],
 )

@@ -66,7 +66,7 @@ def test_the_trail_says_who_set_and_removed_the_logo(cast):
 
 def test_a_picture_that_is_none_is_refused_and_nothing_is_saved(cast):
     answer = save_settings(cast, name="Other name", new_logo=SimpleUploadedFile("logo.png", b"<svg onload=x>"))
-    assert "This is no PNG, JPEG, GIF or WebP picture." in text(answer)
+    assert "This is not a PNG, JPEG, GIF or WebP picture." in text(answer)
     assert Workspace.objects.get(pk=cast.workspace.pk).name == cast.workspace.name
 
 

@@ -9,6 +9,8 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from tenants import identity, roles
 from tenants.admin import one_time_secret
@@ -16,12 +18,17 @@ from tenants.admin.base import WorkspaceAdmin, moment, require
 from tenants.models import IdentitySecret
 
 _SLOT = "new_identity_secret"
-OVERLAPS = {"0": "Now", "24": "In a day", "168": "In a week", "720": "In 30 days"}
+OVERLAPS = {
+    "0": gettext_lazy("Now"),
+    "24": gettext_lazy("In a day"),
+    "168": gettext_lazy("In a week"),
+    "720": gettext_lazy("In 30 days"),
+}
 
 
 class OverlapForm(forms.Form):
     hours = forms.ChoiceField(
-        label="When does the current secret stop working?", choices=list(OVERLAPS.items()), initial="168"
+        label=gettext_lazy("When does the current secret stop working?"), choices=list(OVERLAPS.items()), initial="168"
     )
 
 
@@ -42,4 +49,6 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> HttpResponse:
         for row in known
     ]
     secret = one_time_secret.take(request, _SLOT)
-    return admin.page(request, "tenants/identity.html", "Identity verification", known=shown, form=form, secret=secret)
+    return admin.page(
+        request, "tenants/identity.html", _("Identity verification"), known=shown, form=form, secret=secret
+    )

@@ -15,6 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import (
@@ -31,15 +33,31 @@ from tenants.models import ApiKey, Workspace
 from tenants.scope import current_workspace
 
 _SLOT = "new_api_key"
-LIFETIMES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
-OVERLAPS = {"0": "Now", "1": "In an hour", "24": "In a day", "168": "In a week"}
+LIFETIMES = {
+    "": gettext_lazy("Never"),
+    "30": gettext_lazy("In 30 days"),
+    "90": gettext_lazy("In 90 days"),
+    "365": gettext_lazy("In a year"),
+}
+OVERLAPS = {
+    "0": gettext_lazy("Now"),
+    "1": gettext_lazy("In an hour"),
+    "24": gettext_lazy("In a day"),
+    "168": gettext_lazy("In a week"),
+}
+STATE_WORDS = {
+    "Active": gettext_lazy("Active"),
+    "Revoked": gettext_lazy("Revoked"),
+    "Expired": gettext_lazy("Expired"),
+}
+STATE_COLOURS = {"Active": "success", "Revoked": "danger", "Expired": "default"}
 KINDS = {
-    ApiKey.Kind.WRITE: "Write key: goes into your app or website; may report events, nothing else",
-    ApiKey.Kind.SECRET: "Secret key: stays on your servers; may do what you tick below",
+    ApiKey.Kind.WRITE: gettext_lazy("Write key: for your app or website; may only report events"),
+    ApiKey.Kind.SECRET: gettext_lazy("Secret key: for your servers; may do what you select below"),
 }
 MODES = {
-    ApiKey.Mode.LIVE: "Live",
-    ApiKey.Mode.TEST: "Test: only messages that went through the sandbox; your figures stay clean",
+    ApiKey.Mode.LIVE: gettext_lazy("Live"),
+    ApiKey.Mode.TEST: gettext_lazy("Test: only messages of the sandbox; your figures stay clean"),
 }
 
 
@@ -49,19 +67,19 @@ NOTICES: list[Callable[[Workspace], str]] = []
 
 class KeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
-        label="A secret key may",
+        label=gettext_lazy("A secret key may"),
         choices=list(keys.SCOPES.items()),
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     lifetime = forms.ChoiceField(
-        label="Expires", choices=list(LIFETIMES.items()), required=False, widget=UnfoldAdminSelectWidget
+        label=gettext_lazy("Expires"), choices=list(LIFETIMES.items()), required=False, widget=UnfoldAdminSelectWidget
     )
 
     class Meta:
         model = ApiKey
         fields = ("name", "kind", "mode", "scopes")
-        help_texts = {"name": "What uses it, e.g. Android app or Shop backend."}
+        help_texts = {"name": gettext_lazy("What uses it, e.g. Android app or Shop backend.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +91,7 @@ class KeyForm(forms.ModelForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("kind") == ApiKey.Kind.SECRET and "scopes" not in self.errors:
             if not cleaned["scopes"]:
-                raise ValidationError({"scopes": "Tick at least one thing that the secret key may do."})
+                raise ValidationError({"scopes": _("Select at least one thing that the secret key may do.")})
             if cleaned.get("mode") == ApiKey.Mode.TEST and keys.LIVE_ONLY.intersection(cleaned["scopes"]):
                 raise ValidationError({"scopes": keys.NOT_FOR_TEST})
         if cleaned.get("lifetime"):
@@ -83,7 +101,7 @@ class KeyForm(forms.ModelForm):
 
 class RotateForm(BaseDialogForm):
     hours = forms.ChoiceField(
-        label="When does the old key stop working?", choices=list(OVERLAPS.items()), initial="24",
+        label=gettext_lazy("When does the old key stop working?"), choices=list(OVERLAPS.items()), initial="24",
         widget=UnfoldAdminSelectWidget,
     )  # fmt: skip
 
@@ -102,14 +120,14 @@ class ApiKeyAdmin(WorkspaceAdmin):
     list_display = ("header", "kind_label", "mode_label", "state_label", "made", "last_used", "expires")
     list_select_related = ("created_by",)
     search_fields = ("name", "prefix")
-    search_help_text = "Search by name or the first letters of a key"
+    search_help_text = gettext_lazy("Search by name or the first letters of a key")
     ordering = ("-id",)
     actions = None
     actions_list = ("verify_identity",)
     actions_row = ("rotate", "revoke")
     actions_detail = ("rotate", "revoke")
-    empty_title = "Connect your app"
-    empty_text = (
+    empty_title = gettext_lazy("Connect your app")
+    empty_text = gettext_lazy(
         "A write key lets the SDK in your app or website report what people open and click. It can do nothing else."
     )
     empty_icon = "key"
@@ -134,39 +152,40 @@ class ApiKeyAdmin(WorkspaceAdmin):
             messages.warning(request, notice)
         return super().changelist_view(request, extra_context)
 
-    @display(description="Key", header=True, ordering="name")
+    @display(description=gettext_lazy("Key"), header=True, ordering="name")
     def header(self, key: ApiKey) -> list[str]:
         return [key.name, f"{key.prefix}…"]
 
-    @display(description="Kind")
+    @display(description=gettext_lazy("Kind"))
     def kind_label(self, key: ApiKey) -> str:
-        return "Write key" if key.kind == ApiKey.Kind.WRITE else "Secret key"
+        return _("Write key") if key.kind == ApiKey.Kind.WRITE else _("Secret key")
 
-    @display(description="Mode", label={"Live": "info", "Test": "warning"}, ordering="mode")
-    def mode_label(self, key: ApiKey) -> str:
-        return "Test" if key.mode == ApiKey.Mode.TEST else "Live"
+    @display(description=gettext_lazy("Mode"), label={"live": "info", "test": "warning"}, ordering="mode")
+    def mode_label(self, key: ApiKey) -> tuple[str, str]:
+        return key.mode, _("Test") if key.mode == ApiKey.Mode.TEST else _("Live")
 
-    @display(description="State", label={"Active": "success", "Revoked": "danger", "Expired": "default"})
-    def state_label(self, key: ApiKey) -> str:
-        return key.state(timezone.now())
+    @display(description=gettext_lazy("State"), label=STATE_COLOURS)
+    def state_label(self, key: ApiKey) -> tuple[str, str]:
+        state = key.state(timezone.now())
+        return state, str(STATE_WORDS[state])
 
-    @display(description="May")
+    @display(description=gettext_lazy("May"))
     def scope_words(self, key: ApiKey) -> str:
-        return ", ".join(keys.SCOPES.get(scope, scope) for scope in key.scopes)
+        return ", ".join(str(keys.SCOPES.get(scope, scope)) for scope in key.scopes)
 
-    @display(description="Expires", ordering="expires_at")
+    @display(description=gettext_lazy("Expires"), ordering="expires_at")
     def expires(self, key: ApiKey) -> str:
-        return moment(key.expires_at, current_workspace()) if key.expires_at else "Never"
+        return moment(key.expires_at, current_workspace()) if key.expires_at else _("Never")
 
-    @display(description="Made", ordering="created_at")
+    @display(description=gettext_lazy("Created"), ordering="created_at")
     def made(self, key: ApiKey) -> str:
         return moment(key.created_at, current_workspace())
 
-    @display(description="Last used", ordering="last_used_at")
+    @display(description=gettext_lazy("Last used"), ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:
         return moment(key.last_used_at, current_workspace())
 
-    @display(description="Revoked")
+    @display(description=gettext_lazy("Revoked"))
     def revoked(self, key: ApiKey) -> str:
         return moment(key.revoked_at, current_workspace())
 
@@ -180,7 +199,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
         return [*own, *super().get_urls()]
 
     @reads_only
-    @action(description="Identity verification", icon="verified_user", permissions=["view"])
+    @action(description=gettext_lazy("Identity verification"), icon="verified_user", permissions=["view"])
     def verify_identity(self, request: HttpRequest) -> HttpResponse:
         return redirect("admin:tenants_apikey_identity")
 
@@ -196,7 +215,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
         return () if obj is None else self.get_fields(request, obj)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
-        return super().add_view(request, form_url, {"save_words": "Create key", **(extra_context or {})})
+        return super().add_view(request, form_url, {"save_words": _("Create key"), **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         user: Any = request.user
@@ -212,22 +231,26 @@ class ApiKeyAdmin(WorkspaceAdmin):
         require(request, roles.CONNECTIONS)
         shown = one_time_secret.take(request, _SLOT)
         if shown is None:
-            messages.info(request, "A key is shown once, right after it is made. Make a new one if you lost it.")
+            messages.info(
+                request, _("A key is shown only once, right after it is created. Create a new one if you lost it.")
+            )
             return redirect("admin:tenants_apikey_changelist")
         api_url = f"{settings.PUBLIC_URL}/api/v1"
-        return self.page(request, "tenants/key_created.html", "Your new key", **shown, api_url=api_url)
+        return self.page(request, "tenants/key_created.html", _("Your new key"), **shown, api_url=api_url)
 
     # --- rotating and revoking ----------------------------------------------------------------------------
     @action(
-        description="Rotate",
+        description=gettext_lazy("Rotate"),
         icon="sync",
         permissions=["rotate"],
         dialog={
-            "title": "Rotate this key?",
-            "description": "You get a new key with the same name and rights. The old one goes on working for a while, "
-            "so that you can exchange it without a gap.",
+            "title": gettext_lazy("Rotate this key?"),
+            "description": gettext_lazy(
+                "You get a new key with the same name and rights. The old key continues to work for the time "
+                "that you choose."
+            ),
             "form_class": RotateForm,
-            "form_submit_text": "Make the new key",
+            "form_submit_text": gettext_lazy("Create new key"),
         },
     )
     def rotate(self, request: HttpRequest, form: RotateForm, object_id: str) -> HttpResponse:
@@ -243,18 +266,18 @@ class ApiKeyAdmin(WorkspaceAdmin):
         return after_dialog(request, reverse("admin:tenants_apikey_created"))
 
     @action(
-        description="Revoke",
+        description=gettext_lazy("Revoke"),
         icon="block",
         permissions=["revoke"],
         dialog={
-            "title": "Revoke this key?",
-            "description": "Apps that still use it can report nothing from now on. This cannot be undone.",
-            "form_submit_text": "Revoke",
+            "title": gettext_lazy("Revoke this key?"),
+            "description": gettext_lazy("Apps that still use it can no longer send anything. This cannot be undone."),
+            "form_submit_text": gettext_lazy("Revoke"),
         },
     )
     def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         require(request, roles.CONNECTIONS)
         key = self.found(request, object_id)
         if keys.revoke([key], by=request.user):  # type: ignore[arg-type]
-            messages.success(request, f"The key “{key}” is revoked.")
+            messages.success(request, _("The key “%(key)s” is revoked.") % {"key": key})
         return after_dialog(request, reverse("admin:tenants_apikey_changelist"))

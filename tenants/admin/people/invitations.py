@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
@@ -27,6 +29,12 @@ from tenants.workspaces import role_of, why_not_give
 
 MOST_AT_ONCE = 20
 _SLOT = "new_invitations"
+STATE_WORDS = {
+    "Pending": gettext_lazy("Pending"),
+    "Accepted": gettext_lazy("Accepted"),
+    "Revoked": gettext_lazy("Withdrawn"),
+    "Expired": gettext_lazy("Expired"),
+}
 STATE_COLOURS = {"Pending": "warning", "Accepted": "success", "Revoked": "default", "Expired": "danger"}
 
 
@@ -34,12 +42,14 @@ class InviteForm(forms.ModelForm):
     """`cleaned_data["emails"]` is the list of addresses, in lower case, each once."""
 
     emails = forms.CharField(
-        label="E-mail addresses",
+        label=gettext_lazy("E-mail addresses"),
         max_length=5_000,
         widget=UnfoldAdminTextareaWidget(
             {"rows": 3, "placeholder": "asha@freshcart.com, ravi@freshcart.com", "autofocus": True}
         ),
-        help_text="One or several, separated by commas, spaces or new lines. Each person gets a link by e-mail.",
+        help_text=gettext_lazy(
+            "One or several, separated by commas, spaces or new lines. Each person gets a link by e-mail."
+        ),
     )
 
     class Meta:
@@ -49,9 +59,9 @@ class InviteForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not mailing.leaves() and "emails" in self.fields:
-            self.fields["emails"].help_text = (
-                "One or several, separated by commas, spaces or new lines. This server has no mail server: the next "
-                "page shows a link for each person, for you to pass on."
+            self.fields["emails"].help_text = _(
+                "One or several, separated by commas, spaces or new lines. This server has no mail server: the "
+                "next page shows a link for each person. Send it yourself."
             )
         if "role" in self.fields:
             allowed = [pair for pair in ROLE_WORDS.items() if not why_not_give(pair[0], by_role=self.by_role)]  # type: ignore[attr-defined]
@@ -68,18 +78,26 @@ class InviteForm(forms.ModelForm):
         given = list(filter(None, re.split(r"[\s,;]+", self.cleaned_data["emails"])))
         emails = list(dict.fromkeys(email.lower() for email in given))
         if not emails:
-            raise ValidationError("Write at least one e-mail address.")
+            raise ValidationError(_("Enter at least one e-mail address."))
         if len(emails) > MOST_AT_ONCE:
-            raise ValidationError(f"These are {len(emails)} addresses; {MOST_AT_ONCE} at once are the most.")
+            raise ValidationError(
+                _("You entered %(count)s addresses. Invite at most %(most)s at once.")
+                % {"count": len(emails), "most": MOST_AT_ONCE}
+            )
         for email in given:
             shown = email if len(email) <= 40 else f"{email[:40]}…"
             try:
                 validate_address(email)
             except ValidationError as error:
-                raise ValidationError(f"“{shown}”: {error.messages[0]}") from error
+                raise ValidationError(
+                    _("“%(address)s”: %(problem)s") % {"address": shown, "problem": error.messages[0]}
+                ) from error
         here = Membership.objects.filter(user__email__in=emails).values_list("user__email", flat=True)
         if here:
-            raise ValidationError(f"In this workspace already: {', '.join(sorted(here))}. Take them out of the list.")
+            raise ValidationError(
+                _("Already in this workspace: %(names)s. Remove them from the list.")
+                % {"names": ", ".join(sorted(here))}
+            )
         limits.check_invitations(current_workspace(), emails, by=self.by, now=timezone.now())  # type: ignore[arg-type, attr-defined]
         return emails
 
@@ -90,13 +108,13 @@ class InvitationAdmin(WorkspaceAdmin):
     list_display = ("email", "role_label", "state_label", "inviter", "invited", "expires")
     list_select_related = ("invited_by",)
     search_fields = ("email",)
-    search_help_text = "Search e-mail addresses"
+    search_help_text = gettext_lazy("Search e-mail addresses")
     ordering = ("-invited_at",)
     actions = None
     actions_row = ("resend", "revoke")
     actions_detail = ("resend", "revoke")
-    empty_title = "Nobody is invited"
-    empty_text = "Invite the people who write, send and watch your campaigns. Each gets a link."
+    empty_title = gettext_lazy("Nobody is invited")
+    empty_text = gettext_lazy("Invite the people who write, send and watch your campaigns. Each gets a link.")
     empty_icon = "mail"
 
     # --- rights -------------------------------------------------------------------------------------------
@@ -111,31 +129,32 @@ class InvitationAdmin(WorkspaceAdmin):
         return self.allows(request, "add")
 
     # --- the list -----------------------------------------------------------------------------------------
-    @display(description="Role", label=ROLE_COLOURS, ordering="role")
-    def role_label(self, invitation: Invitation) -> str:
-        return invitation.get_role_display()
+    @display(description=gettext_lazy("Role"), label=ROLE_COLOURS, ordering="role")
+    def role_label(self, invitation: Invitation) -> tuple[str, str]:
+        return invitation.role, invitation.get_role_display()
 
-    @display(description="State", label=STATE_COLOURS)
-    def state_label(self, invitation: Invitation) -> str:
-        return invitation.state(timezone.now())
+    @display(description=gettext_lazy("State"), label=STATE_COLOURS)
+    def state_label(self, invitation: Invitation) -> tuple[str, str]:
+        state = invitation.state(timezone.now())
+        return state, str(STATE_WORDS[state])
 
-    @display(description="Invited by")
+    @display(description=gettext_lazy("Invited by"))
     def inviter(self, invitation: Invitation) -> str:
         return str(invitation.invited_by or "–")
 
-    @display(description="Invited", ordering="invited_at")
+    @display(description=gettext_lazy("Invited"), ordering="invited_at")
     def invited(self, invitation: Invitation) -> str:
         return moment(invitation.invited_at, current_workspace())
 
-    @display(description="Expires", ordering="expires_at")
+    @display(description=gettext_lazy("Expires"), ordering="expires_at")
     def expires(self, invitation: Invitation) -> str:
         return moment(invitation.expires_at, current_workspace())
 
-    @display(description="Mailed")
+    @display(description=gettext_lazy("Mailed"))
     def mailed(self, invitation: Invitation) -> str:
         return moment(invitation.sent_at, current_workspace())
 
-    @display(description="Accepted")
+    @display(description=gettext_lazy("Accepted"))
     def accepted(self, invitation: Invitation) -> str:
         return moment(invitation.accepted_at, current_workspace())
 
@@ -165,13 +184,13 @@ class InvitationAdmin(WorkspaceAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
         """Mails when the transaction of Django's view is over: all addresses are invited, or none."""
-        extra = {"title": "Invitation" if object_id else "Invite people", "save_words": "Send invitations"}
+        extra = {"title": _("Invitation") if object_id else _("Invite people"), "save_words": _("Send invitations")}
         drafts: list[invitations.Draft] = []
         request._drafts = drafts  # type: ignore[attr-defined]
         try:
             response = super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
         except ValidationError as error:  # The form said yes; roles or members changed in between.
-            messages.error(request, f"Nobody was invited. {error.messages[0]}")
+            messages.error(request, _("Nobody was invited. %(problem)s") % {"problem": error.messages[0]})
             return redirect("admin:tenants_invitation_changelist")
         if drafts:
             self._show(request, [invitations.mail(draft, timezone.now()) for draft in drafts])
@@ -202,18 +221,20 @@ class InvitationAdmin(WorkspaceAdmin):
         sent = [{"email": email, "link": link, "mailed": mailed} for email, link, mailed in shown]
         unsent = [one["email"] for one in sent if not one["mailed"]]
         return self.page(
-            request, "tenants/invited.html", "Invited", sent=sent, unsent=unsent, has_mail_server=mailing.leaves()
+            request, "tenants/invited.html", _("Invited"), sent=sent, unsent=unsent, has_mail_server=mailing.leaves()
         )
 
     # --- afterwards ---------------------------------------------------------------------------------------
     @action(
-        description="Send again",
+        description=gettext_lazy("Send again"),
         icon="forward_to_inbox",
         permissions=["invite"],
         dialog={
-            "title": "Send a fresh link?",
-            "description": "The person gets a new link and another week. The link they have stops working.",
-            "form_submit_text": "Send again",
+            "title": gettext_lazy("Send a new link?"),
+            "description": gettext_lazy(
+                "The person gets a new link that works for a week. The old link stops working."
+            ),
+            "form_submit_text": gettext_lazy("Send again"),
         },
     )
     def resend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -228,13 +249,13 @@ class InvitationAdmin(WorkspaceAdmin):
         return after_dialog(request, reverse("admin:tenants_invitation_created"))
 
     @action(
-        description="Withdraw",
+        description=gettext_lazy("Withdraw"),
         icon="block",
         permissions=["invite"],
         dialog={
-            "title": "Withdraw this invitation?",
-            "description": "The link that was mailed stops working. You can invite the person again.",
-            "form_submit_text": "Withdraw",
+            "title": gettext_lazy("Withdraw this invitation?"),
+            "description": gettext_lazy("The link that was mailed stops working. You can invite the person again."),
+            "form_submit_text": gettext_lazy("Withdraw"),
         },
     )
     def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -243,6 +264,6 @@ class InvitationAdmin(WorkspaceAdmin):
         return answer(
             request,
             lambda: invitations.revoke(invitation, by=request.user, now=timezone.now()),  # type: ignore[arg-type]
-            f"The invitation of {invitation.email} is withdrawn.",
+            _("The invitation of %(email)s is withdrawn.") % {"email": invitation.email},
             reverse("admin:tenants_invitation_changelist"),
         )

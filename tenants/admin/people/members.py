@@ -11,8 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget
@@ -24,31 +27,31 @@ from tenants.roles import Role
 from tenants.scope import current_workspace
 from tenants.workspaces import change_member, leave, role_of, why_not_change
 
-ROLE_WORDS: dict[str, str] = {
-    Role.OWNER: "Owner: everything, including deleting the workspace",
-    Role.ADMIN: "Admin: campaigns, people, connections and settings",
-    Role.MEMBER: "Member: writes, schedules and sends campaigns",
-    Role.VIEWER: "Viewer: looks at everything, changes nothing",
+ROLE_WORDS: dict[str, str | Promise] = {
+    Role.OWNER: gettext_lazy("Owner: everything, including deleting the workspace"),
+    Role.ADMIN: gettext_lazy("Admin: campaigns, people, connections and settings"),
+    Role.MEMBER: gettext_lazy("Member: writes, schedules and sends campaigns"),
+    Role.VIEWER: gettext_lazy("Viewer: sees everything, changes nothing"),
 }
-ROLE_COLOURS = {"Owner": "primary", "Admin": "info", "Member": "success", "Viewer": "default"}
+ROLE_COLOURS = {Role.OWNER: "primary", Role.ADMIN: "info", Role.MEMBER: "success", Role.VIEWER: "default"}
 # The tabs over the pages of people: (title, URL's name).
 _TABS = (
-    ("Members", "admin:tenants_membership_changelist"),
-    ("Invitations", "admin:tenants_invitation_changelist"),
-    ("Roles", "admin:tenants_membership_roles"),
+    (gettext_lazy("Members"), "admin:tenants_membership_changelist"),
+    (gettext_lazy("Invitations"), "admin:tenants_invitation_changelist"),
+    (gettext_lazy("Roles"), "admin:tenants_membership_roles"),
 )
 
 
 def people_tabs(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's tabs over members, invitations and roles; nothing on other pages."""
     here = request.resolver_match.view_name if request.resolver_match else None
-    if here not in dict(_TABS).values():
+    if here not in [name for _title, name in _TABS]:
         return []
     invites = roles.can(request.user, roles.MEMBERS, workspace_of(request))
     items = [
         {"title": title, "link": reverse(name), "active": name == here}
         for title, name in _TABS
-        if invites or title != "Invitations"
+        if invites or name != "admin:tenants_invitation_changelist"
     ]
     # The page of roles has no list of its own: Unfold counts it as a page of one membership.
     pages = ["tenants.membership", "tenants.invitation", {"name": "tenants.membership", "detail": True}]
@@ -97,7 +100,7 @@ class MembershipAdmin(WorkspaceAdmin):
     list_display = ("header", "role_label", "joined")
     list_filter = (("role", ChoicesDropdownFilter),)
     search_fields = ("user__full_name", "user__email")
-    search_help_text = "Search names and e-mail addresses"
+    search_help_text = gettext_lazy("Search names and e-mail addresses")
     ordering = ("user__full_name", "user__email")
     actions = None
     actions_list = ("invite", "leave")
@@ -123,15 +126,15 @@ class MembershipAdmin(WorkspaceAdmin):
         queryset: QuerySet[Membership] = super().get_queryset(request).select_related("user")
         return queryset
 
-    @display(description="Person", header=True, ordering="user__full_name")
+    @display(description=gettext_lazy("Person"), header=True, ordering="user__full_name")
     def header(self, membership: Membership) -> list[str]:
         return [str(membership.user), membership.user.email, membership.user.get_full_name()[:1].upper()]
 
-    @display(description="Role", label=ROLE_COLOURS, ordering="role")
-    def role_label(self, membership: Membership) -> str:
-        return membership.get_role_display()
+    @display(description=gettext_lazy("Role"), label=ROLE_COLOURS, ordering="role")
+    def role_label(self, membership: Membership) -> tuple[str, str]:
+        return membership.role, membership.get_role_display()
 
-    @display(description="Joined", ordering="joined_at")
+    @display(description=gettext_lazy("Joined"), ordering="joined_at")
     def joined(self, membership: Membership) -> str:
         return moment(membership.joined_at, current_workspace())
 
@@ -141,18 +144,18 @@ class MembershipAdmin(WorkspaceAdmin):
         return [table, *super().get_urls()]
 
     @reads_only
-    @action(description="Invite people", icon="person_add", permissions=["invite"])
+    @action(description=gettext_lazy("Invite people"), icon="person_add", permissions=["invite"])
     def invite(self, request: HttpRequest) -> HttpResponse:
         return redirect("admin:tenants_invitation_add")
 
     @action(
-        description="Leave this workspace",
+        description=gettext_lazy("Leave this workspace"),
         icon="logout",
         permissions=["view"],
         dialog={
-            "title": "Leave this workspace?",
-            "description": "You lose access at once. To come back, somebody has to invite you.",
-            "form_submit_text": "Leave",
+            "title": gettext_lazy("Leave this workspace?"),
+            "description": gettext_lazy("You lose access at once. You can come back only by invitation."),
+            "form_submit_text": gettext_lazy("Leave"),
         },
     )
     def leave(self, request: HttpRequest, form: Any) -> HttpResponse:
@@ -164,20 +167,21 @@ class MembershipAdmin(WorkspaceAdmin):
             messages.error(request, error.messages[0])
             stays = role_of(user, workspace)
             return after_dialog(request, reverse("admin:tenants_membership_changelist") if stays else "/")
-        messages.success(request, f"You have left {workspace}.")
+        messages.success(request, _("You have left %(workspace)s.") % {"workspace": workspace})
         return after_dialog(request, "/")
 
     def roles_view(self, request: HttpRequest) -> HttpResponse:
         """What each role may do, from tenants.roles."""
         workspace = require(request, roles.VIEW)
         user: Any = request.user
+        own = role_of(user, workspace)
         return self.page(
-            request, "tenants/roles.html", "Roles", roles=list(Role), table=roles.table(),
-            own=role_of(user, workspace),
+            request, "tenants/roles.html", _("Roles"), roles=list(Role), table=roles.table(),
+            own=own, own_label=Role(own).label if own else "",
         )  # fmt: skip
 
     # --- one member ---------------------------------------------------------------------------------------
-    @display(description="Person")
+    @display(description=gettext_lazy("Person"))
     def person(self, membership: Membership) -> SafeString:
         return format_html("{} ({})", membership.user.get_full_name(), membership.user.email)
 
@@ -190,7 +194,7 @@ class MembershipAdmin(WorkspaceAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        return super().changeform_view(request, object_id, form_url, {"title": "Member", **(extra_context or {})})
+        return super().changeform_view(request, object_id, form_url, {"title": _("Member"), **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if "role" not in form.changed_data:
@@ -205,20 +209,25 @@ class MembershipAdmin(WorkspaceAdmin):
         """tenants.workspaces has done it."""
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        messages.success(request, f"{obj.user} is now {obj.get_role_display().lower()} of this workspace.")
+        messages.success(
+            request,
+            _("%(person)s now has the role %(role)s.") % {"person": obj.user, "role": obj.get_role_display()},
+        )
         answer: HttpResponse = self.response_post_save_change(request, obj)
         return answer
 
     # --- removing -----------------------------------------------------------------------------------------
     @action(
-        description="Remove from workspace",
+        description=gettext_lazy("Remove from workspace"),
         icon="person_remove",
         permissions=["remove"],
         dialog={
-            "title": "Remove this person from the workspace?",
-            "description": "They lose access at once, and so do the secret keys they made. Write keys in your apps go "
-            "on working. What they wrote and sent stays.",
-            "form_submit_text": "Remove",
+            "title": gettext_lazy("Remove this person from the workspace?"),
+            "description": gettext_lazy(
+                "They lose access at once, and their secret keys stop working. Write keys in your apps "
+                "continue to work. Their content stays."
+            ),
+            "form_submit_text": gettext_lazy("Remove"),
         },
     )
     def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -227,6 +236,6 @@ class MembershipAdmin(WorkspaceAdmin):
         return answer(
             request,
             lambda: change_member(membership, "", by=request.user),  # type: ignore[arg-type]
-            f"{membership.user} is no longer in this workspace.",
+            _("%(user)s is no longer in this workspace.") % {"user": membership.user},
             reverse("admin:tenants_membership_changelist"),
         )

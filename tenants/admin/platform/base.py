@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.text import capfirst
 
 from pushpilot.lib import display
@@ -59,9 +60,9 @@ class PlatformAdmin(RowActions):
     view_on_site = False
     actions = None
     # The plural of the model if empty.
-    list_title = ""
-    empty_title = ""
-    empty_text = ""
+    list_title: str | Promise = ""
+    empty_title: str | Promise = ""
+    empty_text: str | Promise = ""
     empty_icon = "inbox"
 
     # --- rights -------------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -31,15 +34,20 @@ from tenants.sessions import device
 
 RECENT = timedelta(days=30)
 MOST_NAMED = 5
-STANDING = {"Operator": "primary", "Active": "success", "Deactivated": "danger"}
+STANDING = {"operator": "primary", "active": "success", "deactivated": "danger"}
+STANDING_WORDS = {
+    "operator": gettext_lazy("Operator"),
+    "active": gettext_lazy("Active"),
+    "deactivated": gettext_lazy("Deactivated"),
+}
 
 
 class StandingFilter(DropdownFilter):
-    title = "standing"
+    title = gettext_lazy("standing")
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("active", "Active"), ("deactivated", "Deactivated"), ("operator", "Operators")]
+        return [("active", _("Active")), ("deactivated", _("Deactivated")), ("operator", _("Operators"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
         wanted = {"active": Q(is_active=True), "deactivated": Q(is_active=False), "operator": Q(is_superuser=True)}
@@ -47,7 +55,7 @@ class StandingFilter(DropdownFilter):
 
 
 class AuthProviderFilter(DropdownFilter):
-    title = "signed up with"
+    title = gettext_lazy("signed up with")
     parameter_name = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -58,11 +66,11 @@ class AuthProviderFilter(DropdownFilter):
 
 
 class LastSignInFilter(DropdownFilter):
-    title = "last sign-in"
+    title = gettext_lazy("last sign-in")
     parameter_name = "seen"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("recent", "In the last 30 days"), ("long", "Longer ago"), ("never", "Never")]
+        return [("recent", _("In the last 30 days")), ("long", _("Longer ago")), ("never", _("Never"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
         since = timezone.now() - RECENT
@@ -75,9 +83,10 @@ class LastSignInFilter(DropdownFilter):
 
 
 def standing(user: User) -> str:
+    """A key of STANDING."""
     if not user.is_active:
-        return "Deactivated"
-    return "Operator" if user.is_superuser else "Active"
+        return "deactivated"
+    return "operator" if user.is_superuser else "active"
 
 
 class DeactivateForm(BaseDialogForm):
@@ -88,12 +97,22 @@ class DeactivateForm(BaseDialogForm):
         user = User.objects.filter(pk=object_id, is_active=True).first()
         left = people.left_without(user) if user else []
         if left:
-            names = ", ".join(str(workspace) for workspace in left[:MOST_NAMED])
-            more = f" and {format_number(len(left) - MOST_NAMED)} more" if len(left) > MOST_NAMED else ""
+            more = max(0, len(left) - MOST_NAMED)
+            named = {
+                "names": ", ".join(str(workspace) for workspace in left[:MOST_NAMED]),
+                "count": format_number(more),
+            }
+            label = _("Leave without an owner: %(names)s")
+            if more:
+                label = ngettext(
+                    "Leave without an owner: %(names)s and %(count)s more",
+                    "Leave without an owner: %(names)s and %(count)s more",
+                    more,
+                )
             self.fields["ownerless"] = forms.BooleanField(
-                label=f"Leave without an owner: {names}{more}",
-                help_text="Nobody else owns this: nobody could hand it over, delete it or undo its deletion.",
-                error_messages={"required": "Tick this, or let somebody else be made an owner first."},
+                label=label % named,
+                help_text=_("Without an owner, nobody can hand over the workspace, delete it or undo its deletion."),
+                error_messages={"required": _("Confirm this, or make somebody else an owner first.")},
                 widget=UnfoldBooleanSwitchWidget,
             )
 
@@ -102,7 +121,7 @@ class UserPage(PlatformAdmin):
     list_display = ("header", "standing_label", "workspaces_cell", "provider_cell", "seen", "joined")
     list_filter = (StandingFilter, AuthProviderFilter, LastSignInFilter)
     search_fields = ("email", "full_name")
-    search_help_text = "Search names and e-mail addresses"
+    search_help_text = gettext_lazy("Search names and e-mail addresses")
     ordering = ("-pk",)
     actions_detail = (
         "send_password_reset", "end_sessions", "make_operator", "remove_operator", "deactivate", "reactivate",
@@ -120,27 +139,27 @@ class UserPage(PlatformAdmin):
         for user in rows:
             user.workspace_count = counts.get(user.pk, 0)
 
-    @display(description="User", header=True, ordering="email")
+    @display(description=gettext_lazy("User"), header=True, ordering="email")
     def header(self, user: User) -> list[str]:
         return [user.get_full_name(), user.email, user.get_full_name()[:1].upper()]
 
-    @display(description="Standing", label=STANDING)
-    def standing_label(self, user: User) -> str:
-        return standing(user)
+    @display(description=gettext_lazy("Standing"), label=STANDING)
+    def standing_label(self, user: User) -> tuple[str, str]:
+        return standing(user), str(STANDING_WORDS[standing(user)])
 
-    @display(description="Workspaces")
+    @display(description=gettext_lazy("Workspaces"))
     def workspaces_cell(self, user: Any) -> str:
         return format_number(user.workspace_count) if user.workspace_count else "–"
 
-    @display(description="Signed up with", ordering="auth_provider")
+    @display(description=gettext_lazy("Signed up with"), ordering="auth_provider")
     def provider_cell(self, user: User) -> str:
         return user.get_auth_provider_display()
 
-    @display(description="Last sign-in", ordering="last_login")
+    @display(description=gettext_lazy("Last sign-in"), ordering="last_login")
     def seen(self, user: User) -> str:
         return ago(user.last_login)
 
-    @display(description="Joined", ordering="created_at")
+    @display(description=gettext_lazy("Joined"), ordering="created_at")
     def joined(self, user: User) -> str:
         return day(user.created_at)
 
@@ -157,7 +176,7 @@ class UserPage(PlatformAdmin):
             "tenants/platform/user.html",
             user,
             person=user,
-            standing=standing(user),
+            standing=STANDING_WORDS[standing(user)],
             tone=STANDING[standing(user)],
             facts=_facts(user),
             memberships=[(membership, day(membership.joined_at)) for membership in memberships],
@@ -177,12 +196,14 @@ class UserPage(PlatformAdmin):
 
     # --- actions ------------------------------------------------------------------------------------------
     @action(
-        description="Send reset mail",
+        description=gettext_lazy("Send reset mail"),
         icon="lock_reset",
         dialog={
-            "title": "Send a mail to choose a new password?",
-            "description": "It goes to the user's own address. Their password stays until they choose another one.",
-            "form_submit_text": "Send the mail",
+            "title": gettext_lazy("Send a mail to choose a new password?"),
+            "description": gettext_lazy(
+                "It goes to the user's own address. Their password stays until they choose another one."
+            ),
+            "form_submit_text": gettext_lazy("Send the mail"),
         },
     )
     def send_password_reset(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -190,99 +211,115 @@ class UserPage(PlatformAdmin):
 
         def send() -> None:
             if not user.is_active:
-                raise ValidationError(f"{user} is deactivated. Reactivate them first.")
+                raise ValidationError(_("%(user)s is deactivated. Reactivate them first.") % {"user": user})
             question = ResetPasswordForm({"email": user.email})
             question.full_clean()
             question.save(request)
             if mailing.fate(request) == "refused":
-                raise ValidationError(f"The mail server did not take the mail to {user.email}. See Platform → Health.")
+                raise ValidationError(
+                    _("The mail server did not accept the mail to %(email)s. See Platform → Health.")
+                    % {"email": user.email}
+                )
 
-        done = f"The mail is on its way to {user.email}."
+        to = {"email": user.email}
+        done = _("The mail is on its way to %(email)s.") % to
         if not mailing.leaves():
-            done = f"EMAIL_URL names no mail server: the mail to {user.email} is kept in this server's log or folder."
+            done = _("EMAIL_URL names no mail server: the mail to %(email)s is in this server's log or folder.") % to
         return self.act(request, user, send, "reset mail sent", done)
 
     @action(
-        description="Sign out everywhere",
+        description=gettext_lazy("Sign out everywhere"),
         icon="logout",
         dialog={
-            "title": "Sign this user out everywhere?",
-            "description": "Every browser and every app of theirs has to sign in again.",
-            "form_submit_text": "Sign out everywhere",
+            "title": gettext_lazy("Sign this user out everywhere?"),
+            "description": gettext_lazy("The user has to sign in again in every browser and app."),
+            "form_submit_text": gettext_lazy("Sign out everywhere"),
         },
     )
     def end_sessions(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
             request, user, lambda: operators.end_sessions(user), "signed out everywhere",
-            f"{user} is signed out everywhere.",
+            _("%(user)s is signed out everywhere.") % {"user": user},
         )  # fmt: skip
 
     @action(
-        description="Make operator",
+        description=gettext_lazy("Make operator"),
         icon="shield_person",
         dialog={
-            "title": "Make this user an operator?",
-            "description": "Operators see every user and workspace of this installation and can shut people out.",
-            "form_submit_text": "Make operator",
+            "title": gettext_lazy("Make this user an operator?"),
+            "description": gettext_lazy(
+                "Operators see every user and workspace of this installation and can deactivate users."
+            ),
+            "form_submit_text": gettext_lazy("Make operator"),
         },
     )
     def make_operator(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
             request, user, lambda: operators.make_operator(user, by=request.user), "made operator",  # type: ignore[arg-type]
-            f"{user} is now an operator.",
+            _("%(user)s is now an operator.") % {"user": user},
         )  # fmt: skip
 
     @action(
-        description="Remove operator",
+        description=gettext_lazy("Remove operator"),
         icon="remove_moderator",
         dialog={
-            "title": "Take the platform from this operator?",
-            "description": "They keep their workspaces and roles, and no longer see this site.",
-            "form_submit_text": "Remove operator",
+            "title": gettext_lazy("Remove this operator?"),
+            "description": gettext_lazy("They keep their workspaces and roles, and no longer see this site."),
+            "form_submit_text": gettext_lazy("Remove operator"),
         },
     )
     def remove_operator(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
             request, user, lambda: operators.remove_operator(user, by=request.user), "operator removed",  # type: ignore[arg-type]
-            f"{user} is no operator any more.",
+            _("%(user)s is no longer an operator.") % {"user": user},
         )  # fmt: skip
 
     @action(
-        description="Deactivate",
+        description=gettext_lazy("Deactivate"),
         icon="block",
         variant=ActionVariant.DANGER,
         dialog={
-            "title": "Deactivate this user?",
-            "description": "They are signed out at once, in browsers and apps, and cannot sign in again. The secret "
-            "keys they made are refused; write keys in apps go on working. What they wrote and sent stays, and so do "
-            "their roles: reactivating brings everything back.",
+            "title": gettext_lazy("Deactivate this user?"),
+            "description": gettext_lazy(
+                "They are signed out at once, in browsers and apps, and cannot sign in again. The secret "
+                "keys that they created are refused; write keys in apps continue to work. Their content "
+                "stays, and so do their roles."
+            ),
             "form_class": DeactivateForm,
-            "form_submit_text": "Deactivate",
+            "form_submit_text": gettext_lazy("Deactivate"),
         },
     )
     def deactivate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
             request, user, lambda: operators.deactivate(user, by=request.user), "deactivated",  # type: ignore[arg-type]
-            f"{user} is deactivated and signed out everywhere.",
+            _("%(user)s is deactivated and signed out everywhere.") % {"user": user},
         )  # fmt: skip
 
     @action(
-        description="Reactivate",
+        description=gettext_lazy("Reactivate"),
         icon="person_check",
         variant=ActionVariant.SUCCESS,
         dialog={
-            "title": "Let this user in again?",
-            "description": "They sign in with the password they had and find their workspaces and roles as they were.",
-            "form_submit_text": "Reactivate",
+            "title": gettext_lazy("Reactivate this user?"),
+            "description": gettext_lazy(
+                "They sign in with the password they had and find their workspaces and roles as they were."
+            ),
+            "form_submit_text": gettext_lazy("Reactivate"),
         },
     )
     def reactivate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
-        return self.act(request, user, lambda: operators.reactivate(user), "reactivated", f"{user} can sign in again.")
+        return self.act(
+            request,
+            user,
+            lambda: operators.reactivate(user),
+            "reactivated",
+            _("%(user)s can sign in again.") % {"user": user},
+        )
 
 
 def _offered(user: User, asking: Any) -> set[str]:
@@ -298,12 +335,19 @@ def _facts(user: User) -> list[tuple[str, str]]:
     # Only whether there is a password; the hash is never read into a page.
     has_password = User.objects.get(pk=user.pk).has_usable_password()
     providers = SocialAccount.objects.filter(user=user).order_by("provider").values_list("provider", flat=True)
-    ways = ["Password"] * has_password + [provider.title() for provider in providers]
+    ways = [_("Password")] * has_password + [provider.title() for provider in providers]
     second = Authenticator.objects.filter(user=user).order_by("type").values_list("type").annotate(n=Count("pk"))
-    steps = [f"{n} passkeys" if n > 1 and kind == "webauthn" else SECOND_STEPS[kind] for kind, n in second]
+    steps = [_step(kind, count) for kind, count in second]
+    alone = _("Passkey only") if steps else _("Nothing yet")
     return [
-        ("Signs in with", ", ".join(ways) or ("Passkey only" if steps else "Nothing yet")),
-        ("Second step", ", ".join(steps).capitalize() if steps else "Off"),
-        ("Last sign-in", ago(user.last_login)),
-        ("Joined", day(user.created_at)),
+        (_("Signs in with"), ", ".join(ways) or alone),
+        (_("Second step"), capfirst(", ".join(steps)) if steps else _("Off")),
+        (_("Last sign-in"), ago(user.last_login)),
+        (_("Joined"), day(user.created_at)),
     ]
+
+
+def _step(kind: str, count: int) -> str:
+    if kind == Authenticator.Type.WEBAUTHN and count > 1:
+        return ngettext("%(count)s passkey", "%(count)s passkeys", count) % {"count": format_number(count)}
+    return str(SECOND_STEPS[kind])

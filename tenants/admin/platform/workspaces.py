@@ -10,6 +10,8 @@ from typing import Any
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -39,11 +41,11 @@ FIGURES: list[Figure] = []
 
 
 class ClosingFilter(DropdownFilter):
-    title = "deletion"
+    title = gettext_lazy("deletion")
     parameter_name = "closing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Being deleted"), ("no", "In use")]
+        return [("yes", _("Being deleted")), ("no", _("In use"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> QuerySet[Workspace]:
         return queryset.filter(deletion_due_at__isnull=self.value() == "no") if self.value() else queryset
@@ -53,18 +55,18 @@ def deletion_words(workspace: Workspace, now: datetime) -> str:
     due = workspace.deletion_due_at
     if due is None:
         return "–"
-    return f"In {how_long(due - now)}" if due > now else "Under way"
+    return _("In %(span)s") % {"span": how_long(due - now)} if due > now else _("Under way")
 
 
 class WorkspacePage(PlatformAdmin):
     list_filter = (ClosingFilter,)
     list_select_related = ("owner",)
     search_fields = ("name", "slug", "owner__email")
-    search_help_text = "Search names, addresses (slugs) and owners"
+    search_help_text = gettext_lazy("Search names, addresses (slugs) and owners")
     ordering = ("-pk",)
     actions_detail = ("undo_deletion",)
-    empty_title = "No workspace yet"
-    empty_text = "The first one appears when somebody signs up and names their company."
+    empty_title = gettext_lazy("No workspace yet")
+    empty_text = gettext_lazy("The first one appears when somebody signs up and names their company.")
     empty_icon = "domain"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
@@ -88,23 +90,23 @@ class WorkspacePage(PlatformAdmin):
         for workspace in rows:
             workspace.figures = {title: found.get(workspace.pk, 0) for title, found in counts.items()}
 
-    @display(description="Workspace", header=True, ordering="name")
+    @display(description=gettext_lazy("Workspace"), header=True, ordering="name")
     def header(self, workspace: Workspace) -> list[str]:
         return [workspace.name, workspace.slug, workspace.name[:1].upper()]
 
-    @display(description="Owner", ordering="owner__email")
+    @display(description=gettext_lazy("Owner"), ordering="owner__email")
     def owner_cell(self, workspace: Workspace) -> str:
         return workspace.owner.email
 
-    @display(description="Members")
+    @display(description=gettext_lazy("Members"))
     def members_cell(self, workspace: Any) -> str:
         return format_number(workspace.figures["members"])
 
-    @display(description="Deletion", label={"–": "default"}, ordering="deletion_due_at")
+    @display(description=gettext_lazy("Deletion"), label={"–": "default"}, ordering="deletion_due_at")
     def deletion(self, workspace: Workspace) -> str:
         return deletion_words(workspace, timezone.now())
 
-    @display(description="Created", ordering="created_at")
+    @display(description=gettext_lazy("Created"), ordering="created_at")
     def created(self, workspace: Workspace) -> str:
         return day(workspace.created_at)
 
@@ -129,11 +131,12 @@ class WorkspacePage(PlatformAdmin):
             connections=[(connection, *_check(connection, now)) for connection in connections],
             figures=figures,
             deletion=deletion_words(workspace, now) if workspace.deletion_due_at else "",
+            is_purging=workspace.deletion_due_at is not None and workspace.deletion_due_at <= now,
             facts=[
-                ("Owner", workspace.owner.email),
-                ("Clock", workspace.time_zone.replace("_", " ")),
-                ("Language", workspace.default_language),
-                ("Created", day(workspace.created_at)),
+                (_("Owner"), workspace.owner.email),
+                (_("Time zone"), workspace.time_zone.replace("_", " ")),
+                (_("Language"), workspace.default_language),
+                (_("Created"), day(workspace.created_at)),
             ],
         )
 
@@ -146,13 +149,16 @@ class WorkspacePage(PlatformAdmin):
         return [b for b in buttons if is_closing or not b.action_name.endswith("undo_deletion")]
 
     @action(
-        description="Undo deletion",
+        description=gettext_lazy("Undo deletion"),
         icon="restore_from_trash",
         variant=ActionVariant.SUCCESS,
         dialog={
-            "title": "Bring this workspace back?",
-            "description": "Its members can open it again at once. What was sending stays paused until they resume it.",
-            "form_submit_text": "Bring it back",
+            "title": gettext_lazy("Restore this workspace?"),
+            "description": gettext_lazy(
+                "Its members can open it again at once. Sends that were running stay paused until a "
+                "member resumes them."
+            ),
+            "form_submit_text": gettext_lazy("Restore"),
         },
     )
     def undo_deletion(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -162,7 +168,7 @@ class WorkspacePage(PlatformAdmin):
             workspace,
             lambda: workspaces.undo_deletion(workspace, by=request.user),  # type: ignore[arg-type]
             "deletion undone",
-            f"{workspace} is back.",
+            _("%(workspace)s is back.") % {"workspace": workspace},
         )
 
 
@@ -177,6 +183,8 @@ def _column(figure: Figure) -> Callable[[Any], str]:
 def _check(connection: Connection, now: datetime) -> tuple[str, str]:
     """(words, tone) of the last test of its credentials."""
     if connection.check_ok is None:
-        return "Not tested", "default"
-    words = f"{'Works' if connection.check_ok else 'Refused'}, tested {ago(connection.checked_at, now)}"
-    return words, "success" if connection.check_ok else "danger"
+        return _("Not tested"), "default"
+    tested = {"ago": ago(connection.checked_at, now)}
+    if connection.check_ok:
+        return _("Works, tested %(ago)s") % tested, "success"
+    return _("Refused, tested %(ago)s") % tested, "danger"

@@ -11,6 +11,8 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 
 from tenants.admin.base import workspace_of
@@ -38,12 +40,15 @@ def values_in_trail(workspace: Workspace, column: Literal["action", "actor_id"])
 class PersonFilter(DropdownFilter):
     """People who are gone are still chosen by their name, as long as their account exists."""
 
-    title = "person"
+    title = gettext_lazy("person")
     parameter_name = "person"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         people = User.objects.filter(pk__in=values_in_trail(workspace_of(request), "actor_id")).order_by("full_name")
-        return [(PUSHPILOT, "PushPilot itself"), *((str(user.pk), f"{user} ({user.email})") for user in people)]
+        return [
+            (PUSHPILOT, _("PushPilot itself")),
+            *((str(user.pk), f"{user} ({user.email})") for user in people),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         wanted = self.value()
@@ -56,7 +61,7 @@ class PersonFilter(DropdownFilter):
 
 
 class ActionFilter(DropdownFilter):
-    title = "action"
+    title = gettext_lazy("action")
     parameter_name = "action"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -68,7 +73,7 @@ class ActionFilter(DropdownFilter):
 
 
 class TargetFilter(TextFilter):
-    title = "exact name of what it was done to"
+    title = gettext_lazy("exact name of what it was done to")
     parameter_name = "target"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
@@ -96,7 +101,7 @@ def days_of(query: QueryDict) -> tuple[date | None, date | None]:
     """The first and the last day that an address asks for. Raises ValidationError with a sentence."""
     first, last = (_day(query.get(f"at_{end}", "")) for end in ("from", "to"))
     if first and last and first > last:
-        raise ValidationError(f"{first} is after {last}: swap the two dates.")
+        raise ValidationError(_("%(first)s is after %(last)s: swap the two dates.") % {"first": first, "last": last})
     return first, last
 
 
@@ -106,7 +111,7 @@ def _day(text: str) -> date | None:
     except ValidationError:
         day = date.min
     if day is not None and not 2000 <= day.year <= 2999:
-        raise ValidationError(f"“{text[:40]}” is no date that we know. Write one such as 2026-11-21.")
+        raise ValidationError(_("“%(text)s” is not a date. Write a date such as 2026-11-21.") % {"text": text[:40]})
     return day
 
 

@@ -18,6 +18,8 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
@@ -39,47 +41,47 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_filter_sheet = True
     list_before_template = "tenants/trail_above.html"
     search_fields = ("target__istartswith", "actor_label__istartswith", "actor_email__istartswith")
-    search_help_text = "Search by the start of a name or an e-mail address"
+    search_help_text = gettext_lazy("Search by the start of a name or an e-mail address")
     ordering = ("-at", "-id")
     sortable_by = ()
     paginator = InfinitePaginator
     fields = ("when", "who", "action_label", "target_link", "via", "address", "changed", "details")
     readonly_fields = fields
-    empty_title = "Nothing has happened yet"
-    empty_text = "Every change and every decision to send shows up here, with who made it and when."
+    empty_title = gettext_lazy("Nothing has happened yet")
+    empty_text = gettext_lazy("Every change and every decision to send appears here, with person and time.")
     empty_icon = "history"
 
-    @display(description="When")
+    @display(description=gettext_lazy("When"))
     def when(self, entry: AuditEntry) -> str:
         return moment(entry.at, current_workspace())
 
-    @display(description="Who", header=True)
+    @display(description=gettext_lazy("Who"), header=True)
     def person(self, entry: AuditEntry) -> list[str]:
         """What stands below the name is no choice of theirs: the address, or words that no address has."""
-        below = entry.actor_email or ("The product itself" if _is_product(entry) else "Account deleted")
+        below = entry.actor_email or (_("The product itself") if _is_product(entry) else _("Account deleted"))
         if entry.via == AuditEntry.Via.PLATFORM:
-            below = f"{below} · operator"
+            below = _("%(who)s · operator") % {"who": below}
         return [entry.actor_label, below]
 
-    @display(description="Who")
+    @display(description=gettext_lazy("Who"))
     def who(self, entry: AuditEntry) -> str:
         return entry.who
 
-    @display(description="Action")
+    @display(description=gettext_lazy("Action"))
     def action_label(self, entry: AuditEntry) -> str:
         return capfirst(entry.action)
 
-    @display(description="Target")
+    @display(description=gettext_lazy("Target"))
     def target_link(self, entry: AuditEntry) -> SafeString:
         url = f"{reverse('admin:tenants_auditentry_changelist')}?{urlencode({'target': entry.target})}"
         return format_html('{}<p class="pp-help"><a href="{}">Everything done to it</a></p>', entry.target, url)
 
-    @display(description="Changes")
+    @display(description=gettext_lazy("Changes"))
     def changed(self, entry: AuditEntry) -> str:
         rows = [(_label(field), _words(before), _words(after)) for field, (before, after) in entry.changes.items()]
         return render_to_string("tenants/trail_changes.html", {"changes": rows}) if rows else "–"
 
-    @display(description="Details")
+    @display(description=gettext_lazy("Details"))
     def details(self, entry: AuditEntry) -> SafeString | str:
         return format_html('<pre class="pp-json">{}</pre>', _json(entry.detail, indent=2)) if entry.detail else "–"
 
@@ -116,7 +118,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         """What the list shows under the same filters, as CSV, streamed. It holds names and addresses of people."""
         workspace = require(request, roles.EXPORT)
         if not self.has_view_permission(request):
-            raise PermissionDenied("Your role may not see the audit trail.")
+            raise PermissionDenied(_("Your role may not see the audit trail."))
         back = self._without_wrong_dates(request)
         if back is not None:
             return back

@@ -134,7 +134,7 @@ def test_the_tokens_open_the_api(app, asha):
 def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(app, asha, who):
     answer = app.login(**who)
     assert refused(answer) == (401, "wrong_credentials")
-    assert answer.json()["detail"] == "E-mail address or password are not right."
+    assert answer.json()["detail"] == "The e-mail address or the password is wrong."
     assert not UserSession.objects.exists()
 
 

@@ -54,7 +54,7 @@ def test_a_wrong_password_looks_like_an_unknown_address(db):
     wrong = answer_to("/accounts/login/", {"login": "asha@example.com", "password": "wrong"})
     unknown = answer_to("/accounts/login/", {"login": "nobody@example.com", "password": "wrong"})
     assert wrong == unknown
-    assert "E-mail address or password are not right" in wrong[1]
+    assert "The e-mail address or the password is wrong" in wrong[1]
 
 
 def test_adding_a_taken_address_looks_like_adding_a_free_one(db, mailoutbox):
