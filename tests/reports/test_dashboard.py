@@ -177,7 +177,7 @@ def test_the_campaign_page_carries_the_report(busy):
     page = get(busy, "viewer", f"campaigns/campaign/{run.campaign_id}/change/")
     html = page.content.decode()
     assert page.status_code == 200
-    assert "What became of it" in html
+    assert 'data-step="accepted"' in html
     assert "Whether it arrived, only the device can say." in html
     assert 'data-chart="curve"' in html
 
