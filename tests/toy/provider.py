@@ -11,18 +11,8 @@ from datetime import timedelta
 from django import forms
 
 from campaigns.channels.base import REFERENCE, Compiled
-from delivery.providers.base import (
-    ADDRESS,
-    CheckResult,
-    CredentialsForm,
-    LogPage,
-    Manners,
-    Outcome,
-    Provider,
-    Received,
-    Sandbox,
-    Verdict,
-)  # fmt: skip
+from delivery.providers import base
+from delivery.providers.base import ADDRESS, Outcome, Verdict
 
 
 @dataclass
@@ -73,17 +63,17 @@ class Account:
     settings: dict[str, str]
 
 
-class RegionForm(CredentialsForm):
+class RegionForm(base.CredentialsForm):
     region = forms.CharField(required=False)
 
     def secret(self) -> str:
         return str(self.cleaned_data.get("region") or "")
 
 
-class PagerNetwork(Provider[Account]):
+class PagerNetwork(base.Provider[Account]):
     key, label, mark, service = "pager", "Pager network", "PN", "pager"
     summary = "Reaches pagers."
-    manners = Manners(100, 100, timedelta(), timedelta(), 1.0, 2, 0.01, timedelta(), timedelta())
+    manners = base.Manners(100, 100, timedelta(), timedelta(), 1.0, 2, 0.01, timedelta(), timedelta())
     codes = {"OUT_OF_SERVICE": "The pager was given back."}
     credentials_form = RegionForm
 
@@ -95,8 +85,8 @@ class PagerNetwork(Provider[Account]):
             raise ValueError("region must be a word, such as north.")
         return Account({"region": credentials})
 
-    def check(self, account: Account) -> CheckResult:
-        return CheckResult(True, "The network answers.")
+    def check(self, account: Account) -> base.CheckResult:
+        return base.CheckResult(True, "The network answers.")
 
     def open(self, account: Account) -> Network:
         return self.network
@@ -105,13 +95,15 @@ class PagerNetwork(Provider[Account]):
         return Page(content)
 
 
-class PagerSandbox(PagerNetwork, Sandbox[Account]):
+class PagerSandbox(PagerNetwork, base.Sandbox[Account]):
     key, label, mark, summary = "pager_sandbox", "Pager sandbox", "PS", "Keeps every page to itself."
 
     def create_account(self, name: str) -> str:
         return "nowhere"
 
-    def received(self, account: Account, *, after: int | None, limit: int) -> LogPage:
+    def received(self, account: Account, *, after: int | None, limit: int) -> base.LogPage:
         new = list(enumerate(self.network.arrived, 1))[after or 0 :][:limit]
-        pages = [Received(at, time.time(), page["to"], page["ref"], "", page["line"], "", "", ()) for at, page in new]
-        return LogPage(pages, (after or 0) + len(pages), len(pages) == limit)
+        pages = [
+            base.Received(at, time.time(), page["to"], page["ref"], "", page["line"], "", "", ()) for at, page in new
+        ]
+        return base.LogPage(pages, (after or 0) + len(pages), len(pages) == limit)
