@@ -13,8 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from pushpilot.lib.display import size
+from pushpilot.lib.display import percent, size
 from pushpilot.lib.problems import Problem
 from reports.models import StoredBytes
 from tenants.models import Workspace
@@ -109,10 +110,10 @@ def notice(workspace: Workspace, now: datetime | None = None) -> str:
     if used < WARN_PERCENT:
         return ""
     limit = size(limit_bytes(workspace.plan))
-    return (
-        f"Public write keys have used {used} % of the {limit} of events that they may store today (UTC). From 100 % on "
-        "their events are refused until midnight. If your app does not send that many, rotate the key."
-    )
+    return _(
+        "Public write keys have used %(percent)s of the %(limit)s of events that they may store today (UTC). At "
+        "100 %% their events are refused until midnight. If your app does not send that many, rotate the key."
+    ) % {"percent": percent(used), "limit": limit}
 
 
 allowance = Allowance()

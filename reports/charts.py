@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from campaigns.models import Run
 from pushpilot.lib.display import format_number
 from reports.queries import Funnel
@@ -31,7 +33,7 @@ def chart(
     return {
         "kind": kind,
         "data": {"labels": list(labels), "series": datasets},
-        "is_empty": not any(value for _, _, values in series for value in values),
+        "is_empty": not any(value for _label, _key, values in series for value in values),
     }
 
 
@@ -41,7 +43,9 @@ def _rounded(value: float | None) -> float | None:
 
 def short(count: int) -> str:
     """ "492,938" up to six digits, then "1.2 M"."""
-    return format_number(count) if count < 1_000_000 else f"{format_number(round(count / 1_000_000, 1))} M"
+    if count < 1_000_000:
+        return format_number(count)
+    return _("%(count)s M") % {"count": format_number(round(count / 1_000_000, 1))}
 
 
 def spark(values: Sequence[float]) -> str:
@@ -60,7 +64,7 @@ def mini_funnel(funnel: Funnel) -> list[dict[str, Any]]:
     for key in ("accepted", "delivered", "opened", "clicked"):
         step = funnel[key]
         width = min(100.0, 100 * step.count / top)
-        title = f"{step.label}: {format_number(step.count)}" + (f", {step.words} {step.of}" if step.of else "")
+        title = f"{step.label}: {format_number(step.count)}" + (f", {step.of}" if step.of else "")
         bars.append(
             {
                 "key": key,

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.channels import registry
 from campaigns.models import Campaign, Run, Template
@@ -19,7 +21,7 @@ from delivery.admin import addresses
 from delivery.admin.run.held_platforms import said
 from delivery.admin.run.notices import stopped
 from delivery.models import Reach, Shard
-from pushpilot.lib.display import counted, format_number, near_moment, percent, shares, short_day, zone_name
+from pushpilot.lib.display import format_number, near_moment, percent, shares, short_day, zone_name
 from reports import allowance, charts, queries
 from reports.queries import RunRow
 from tenants import roles
@@ -77,7 +79,7 @@ def build(request: HttpRequest) -> dict[str, Any]:
     facts.runs = queries.runs_since(workspace, facts.day(2 * DAYS - 1) - timedelta(hours=1), facts.live)
     sent = queries.sent_by_day(workspace, facts.runs)
     shown = {
-        "greeting": f"{_greeting(now.astimezone(workspace.zone).hour)}, {request.user.get_short_name()}",  # type: ignore[union-attr]
+        "greeting": _greeting(now.astimezone(workspace.zone).hour, request.user.get_short_name()),  # type: ignore[union-attr]
         "zone": workspace.time_zone,
         "new_campaign": _allowed(request, roles.EDIT, "admin:campaigns_campaign_add"),
         "obstacle": _obstacle(facts),
@@ -114,7 +116,7 @@ def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
     holds = list(refused.select_related("connection").defer("connection__sealed").order_by("platform"))
     if not holds:
         return {}
-    text = " ".join(said(hold) for hold in holds) + " Messages to it wait; the other platforms go on."
+    text = " ".join([*(said(hold) for hold in holds), _("Messages to it wait; the other platforms continue.")])
     going = Shard.objects.filter(workspace=workspace, state=Shard.State.HELD, run__state=Run.State.RUNNING)
     shard = going.select_related("run__campaign").order_by("-run_id").first()
     if shard is not None:
@@ -125,8 +127,12 @@ def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
     return {"name": connection.name, "href": page if is_allowed else "", "text": text}
 
 
-def _greeting(hour: int) -> str:
-    return "Good morning" if 4 <= hour < 12 else "Good afternoon" if 12 <= hour < 18 else "Good evening"
+def _greeting(hour: int, name: str) -> str:
+    if 4 <= hour < 12:
+        return _("Good morning, %(name)s") % {"name": name}
+    if 12 <= hour < 18:
+        return _("Good afternoon, %(name)s") % {"name": name}
+    return _("Good evening, %(name)s") % {"name": name}
 
 
 def _campaign_page(campaign_id: int) -> str:
@@ -153,25 +159,29 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
     connections = list(Connection.objects.filter(workspace=workspace, is_active=True).values_list("name", flat=True))
     return [
         Card(
-            "Messages sent", "send", format_number(lately),
-            f"{format_number(queries.total_messages_sent(workspace, facts.live))} in all", _change(lately, before),
+            _("Messages sent"), "send", format_number(lately),
+            _("%(count)s in total") % {"count": format_number(queries.total_messages_sent(workspace, facts.live))},
+            _change(lately, before),
             charts.spark([sent[day] for day in days[DAYS:]]),
         ),
-        Card("Sent today", "today", format_number(today), f"yesterday {format_number(sent[days[-2]])}"),
         Card(
-            "Next send", "schedule", near_moment(upcoming.intended_at, workspace.zone, now) if upcoming else "–",
-            upcoming.campaign if upcoming else "Nothing is planned",
+            _("Sent today"), "today", format_number(today),
+            _("%(count)s yesterday") % {"count": format_number(sent[days[-2]])},
+        ),
+        Card(
+            _("Next send"), "schedule", near_moment(upcoming.intended_at, workspace.zone, now) if upcoming else "–",
+            upcoming.campaign if upcoming else _("Nothing is planned"),
             href=_campaign_page(upcoming.campaign_id) if upcoming else "",
         ),
         Card(
-            "Active campaigns", "campaign", format_number(sum(statuses.values())),
-            " · ".join(f"{format_number(statuses[s])} {Campaign.Status(s).label.lower()}" for s in order)
-            or "None under way",
+            _("Active campaigns"), "campaign", format_number(sum(statuses.values())),
+            " · ".join(f"{format_number(statuses[s])} {str(Campaign.Status(s).label).lower()}" for s in order)
+            or _("None active"),
             href=reverse("admin:campaigns_campaign_changelist"),
         ),
         Card(
-            "Connected apps", "link", format_number(len(connections)), ", ".join(connections[:3]) or "No provider "
-                                                                                                     "connected",
+            _("Connected apps"), "link", format_number(len(connections)),
+            ", ".join(connections[:3]) or _("No provider connected"),
             href=_allowed(request, roles.CONNECTIONS, "admin:tenants_connection_changelist"),
         ),
     ]  # fmt: skip
@@ -194,10 +204,10 @@ def _volume(facts: _Facts, sent: Counter[date]) -> dict[str, Any]:
     days = queries.days_back(facts.workspace, facts.now, DAYS)
     events = queries.events_by_day(facts.workspace, facts.now, DAYS)
     series = [
-        ("Sent", "sent", [sent[day] for day in days]),
+        (_("Sent"), "sent", [sent[day] for day in days]),
         *(
             (label, kind, [events.get(kind, Counter())[day] for day in days])
-            for label, kind in (("Delivered", "delivered"), ("Opened", "opened"))
+            for label, kind in ((_("Delivered"), "delivered"), (_("Opened"), "opened"))
         ),
     ]
     return charts.chart("volume", [short_day(day) for day in days], series)
@@ -205,7 +215,7 @@ def _volume(facts: _Facts, sent: Counter[date]) -> dict[str, Any]:
 
 def _channels(facts: _Facts) -> dict[str, Any]:
     split = queries.sent_by_channel(facts.runs, facts.day(DAYS - 1))
-    total = sum(count for _, count in split)
+    total = sum(count for _channel, count in split)
     words = shares(dict(split))
     rows = [
         {
@@ -216,8 +226,8 @@ def _channels(facts: _Facts) -> dict[str, Any]:
         }
         for index, (channel, count) in enumerate(split)
     ]
-    labels = [registry.label_of(channel) for channel, _ in split]
-    drawn = charts.chart("channels", labels, [("Sent", "sent", [count for _, count in split])])
+    labels = [registry.label_of(channel) for channel, _count in split]
+    drawn = charts.chart("channels", labels, [(_("Sent"), "sent", [count for _channel, count in split])])
     return {**drawn, "rows": rows, "total": charts.short(total)}
 
 
@@ -230,14 +240,14 @@ def _engagement(facts: _Facts, people: Mapping[int, Counter[str]]) -> dict[str, 
         by_day.setdefault(run.started_at.astimezone(facts.workspace.zone).date(), []).append(run)
     lines = [
         (label, kind, [_rate(by_day[day], people, kind) for day in days])
-        for label, kind in (("Opened", "opened"), ("Clicked", "clicked"))
+        for label, kind in ((_("Opened"), "opened"), (_("Clicked"), "clicked"))
     ]
     drawn = charts.chart("engagement", [short_day(day) for day in days], lines)
     lately = facts.started(facts.day(DAYS - 1), facts.now + timedelta(days=1))
     before = facts.started(facts.day(2 * DAYS - 1), facts.day(DAYS - 1))
     rates = [
         {"label": label, "key": kind, "value": percent(now), "change": _points(now, _rate(before, people, kind))}
-        for label, kind in (("Delivered", "delivered"), ("Opened", "opened"), ("Clicked", "clicked"))
+        for label, kind in ((_("Delivered"), "delivered"), (_("Opened"), "opened"), (_("Clicked"), "clicked"))
         for now in (_rate(lately, people, kind),)
     ]
     return {**drawn, "rates": rates}
@@ -250,7 +260,7 @@ def _rate(runs: Sequence[RunRow], people: Mapping[int, Counter[str]], kind: str)
 def _points(now: float | None, before: float | None) -> Change | None:
     if now is None or before is None or abs(now - before) < NO_CHANGE:
         return None
-    return Change(f"{now - before:+.1f} pts", now >= before)
+    return Change(_("%(points)s pts") % {"points": f"{now - before:+.1f}"}, now >= before)
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -310,8 +320,11 @@ def _health(facts: _Facts) -> dict[str, Any]:
     strip, worries = [], []
     for run in latest:
         failed, unmade = queries.share(run.failed, run.attempted), queries.share(run.unmade, run.unmade + run.attempted)
-        words = f"{percent(failed)} failed" if failed is not None else Run.State(run.state).label.lower()
-        words += f", {percent(unmade)} could not be made" if unmade else ""
+        words = str(Run.State(run.state).label).lower()
+        if failed is not None:
+            words = _("%(percent)s failed") % {"percent": percent(failed)}
+        if unmade:
+            words = _("%(words)s, %(percent)s could not be created") % {"words": words, "percent": percent(unmade)}
         tone = _tone(run, max(failed or 0, unmade or 0))
         strip.append({"tone": tone, "title": f"{run.campaign}: {words}", "href": addresses.run(run.id)})
         for sentence in _worries(run, failed, unmade):
@@ -329,23 +342,48 @@ def _tone(run: RunRow, lost: float) -> str:
 def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[str]:
     found = []
     if run.state == Run.State.FAILED:
-        found.append("stopped with an error.")
+        found.append(_("stopped with an error."))
     if run.state == Run.State.MISSED:
-        found.append("was not sent: its time had passed when PushPilot could start.")
+        found.append(_("was not sent: its time had passed when PushPilot could start."))
     if run.state == Run.State.PAUSED:
-        found.append("is paused and waits for somebody to resume it.")
+        found.append(_("is paused and waits until somebody resumes it."))
     if run.undecided:
-        who = f"{counted(run.undecided, 'message')} that may or may not have arrived"
-        what = "a message that the provider may or may not have taken" if run.is_broadcast else who
-        found.append(f"has {what}: send again or leave it so.")
+        found.append(_undecided(run))
     if (unmade or 0) >= FAILED_SOME:
-        got = "" if run.accepted else "nobody got it: "
-        whom = "" if run.is_broadcast else f" for {counted(run.unmade, 'recipient')}"
-        found.append(f"{got}the message could not be made{whom}. Its page says why.")
+        found.append(_unmade(run))
     if (failed or 0) >= FAILED_MANY:
-        whom = f"failed for {percent(failed)} of the recipients it was tried for."
-        found.append("was refused by the provider: nobody got it." if run.is_broadcast else whom)
+        whom = _("failed for %(percent)s of the recipients that it was tried for.") % {"percent": percent(failed)}
+        found.append(_("was refused by the provider: nobody got it.") if run.is_broadcast else whom)
     return found
+
+
+def _undecided(run: RunRow) -> str:
+    if run.is_broadcast:
+        return _("has a message that the provider may have taken. Decide whether to send it again.")
+    words = ngettext(
+        "has %(count)s message that may have arrived. Decide whether to send it again.",
+        "has %(count)s messages that may have arrived. Decide whether to send them again.",
+        run.undecided,
+    )
+    return words % {"count": format_number(run.undecided)}
+
+
+def _unmade(run: RunRow) -> str:
+    if run.is_broadcast:
+        return _("reached nobody: the message could not be created. Its page says why.")
+    if not run.accepted:
+        nobody = ngettext(
+            "reached nobody: the message could not be created for %(count)s recipient. Its page says why.",
+            "reached nobody: the message could not be created for %(count)s recipients. Its page says why.",
+            run.unmade,
+        )
+        return nobody % {"count": format_number(run.unmade)}
+    words = ngettext(
+        "could not create the message for %(count)s recipient. Its page says why.",
+        "could not create the message for %(count)s recipients. Its page says why.",
+        run.unmade,
+    )
+    return words % {"count": format_number(run.unmade)}
 
 
 def _first_steps(request: HttpRequest, workspace: Workspace) -> list[dict[str, Any]]:
@@ -353,25 +391,25 @@ def _first_steps(request: HttpRequest, workspace: Workspace) -> list[dict[str, A
     has_campaign = Campaign.objects.filter(workspace=workspace).exists()
     return [
         {
-            "title": "Pick your words",
-            "text": "Import your own templates from a CSV or Excel file, or start from the library.",
+            "title": _("Choose a template"),
+            "text": _("Import your own templates from a CSV or Excel file, or start from the library."),
             "done": Template.objects.filter(workspace=workspace).exists(),
-            "action": "Import templates",
+            "action": _("Import templates"),
             "href": _allowed(request, roles.IMPORT, "admin:campaigns_template_import")
             or reverse("admin:campaigns_template_changelist"),
         },
         {
-            "title": "Write a campaign",
-            "text": "Title, text and audience. The preview beside the form shows what people will see.",
+            "title": _("Write a campaign"),
+            "text": _("Title, text and audience. The preview beside the form shows what people will see."),
             "done": has_campaign,
-            "action": "New campaign",
+            "action": _("New campaign"),
             "href": _allowed(request, roles.EDIT, "admin:campaigns_campaign_add"),
         },
         {
-            "title": "Send it",
-            "text": "Now, at a time, or again and again. The sandbox takes it first: nothing reaches real people.",
+            "title": _("Send it"),
+            "text": _("Now, later, or repeatedly. The sandbox comes first: nothing reaches real people."),
             "done": False,
-            "action": "Open campaigns",
+            "action": _("Open campaigns"),
             "href": reverse("admin:campaigns_campaign_changelist") if has_campaign else "",
         },
     ]

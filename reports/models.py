@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from pushpilot.lib.signing import hide_references
 from tenants import roles
@@ -11,14 +12,14 @@ from tenants.scope import TenantModel
 
 
 class EventType(models.TextChoices):
-    DELIVERED = "delivered", "Delivered"
-    OPENED = "opened", "Opened"
-    CLICKED = "clicked", "Clicked"
-    CONVERTED = "converted", "Converted"
-    SUBSCRIBED = "subscribed", "Subscribed"
-    UNSUBSCRIBED = "unsubscribed", "Unsubscribed"
-    FAILED = "failed", "Failed"
-    CUSTOM = "custom", "Custom"
+    DELIVERED = "delivered", gettext_lazy("Delivered")
+    OPENED = "opened", gettext_lazy("Opened")
+    CLICKED = "clicked", gettext_lazy("Clicked")
+    CONVERTED = "converted", gettext_lazy("Converted")
+    SUBSCRIBED = "subscribed", gettext_lazy("Subscribed")
+    UNSUBSCRIBED = "unsubscribed", gettext_lazy("Unsubscribed")
+    FAILED = "failed", gettext_lazy("Failed")
+    CUSTOM = "custom", gettext_lazy("Custom")
 
 
 def _workspace_without_index() -> models.ForeignKey[Workspace, Workspace]:

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from campaigns.models import Campaign, Run
 from delivery.admin import addresses
@@ -117,8 +118,7 @@ def _funnel_context(runs: Sequence[RunRow], people: Mapping[str, int], url: str)
                 "key": step.key,
                 "label": step.label,
                 "count": format_number(step.count),
-                "percent": step.words if step.of else "",
-                "of": step.of,
+                "share": step.of,
                 "measured": step.measured,
                 "width": f"{100 * step.count / top:.1f}",
                 "is_trouble": step.key in ("failed", "unknown"),
@@ -149,12 +149,11 @@ def _curve(workspace: Workspace, campaign_id: int, run: RunRow, run_id: int | No
         return None
     first = min(run.started_at, *(min(quarters) for quarters in found.values()))
     last = max(max(quarters) for quarters in found.values())
-    span = last - first
-    step = timedelta(minutes=15) if span <= _FINE else timedelta(hours=1) if span <= _COARSE else timedelta(hours=6)
+    step = _step(last - first)
     slots = _slots(first, last, step)
     series = [
         (label, kind, _fill(found.get(kind, {}), slots, step))
-        for label, kind in (("Delivered", "delivered"), ("Opened", "opened"), ("Clicked", "clicked"))
+        for label, kind in ((_("Delivered"), "delivered"), (_("Opened"), "opened"), (_("Clicked"), "clicked"))
     ]
     labels = []
     for slot in slots:
@@ -162,6 +161,12 @@ def _curve(workspace: Workspace, campaign_id: int, run: RunRow, run_id: int | No
         at = time_of_day(local, workspace.zone)
         labels.append(at if step < timedelta(hours=1) else f"{weekday(local)} {at}")
     return charts.chart("curve", labels, series)
+
+
+def _step(span: timedelta) -> timedelta:
+    if span <= _FINE:
+        return timedelta(minutes=15)
+    return timedelta(hours=1) if span <= _COARSE else timedelta(hours=6)
 
 
 def _slots(first: datetime, last: datetime, step: timedelta) -> list[datetime]:

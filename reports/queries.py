@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Sum, Value, When
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns.audience.reasons import FAILED, UNMADE, UNSURE, WAITING, Reason, words_of
 from campaigns.channels.base import ReasonWords
@@ -299,48 +301,100 @@ def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
     attempted, accepted = sum(run.attempted for run in runs), sum(run.accepted for run in runs)
     failed, unknown = sum(run.failed for run in runs), sum(run.unknown for run in runs)
     happened = {kind: people.get(kind, 0) for kind in EventType.values}
+    counts = {
+        "audience": (audience, None),
+        "accepted": (accepted, share(accepted, audience)),
+        **{kind: (happened[kind], share(happened[kind], accepted)) for kind in _REPORTED},
+        "failed": (failed, share(failed, attempted)),
+        "unknown": (unknown, share(unknown, attempted)),
+    }
     steps = [
-        Step("audience", "Audience", audience, None, "", "Recipients that matched the audience rule when the run "
-             "started. Fixed then and kept."),
-        Step("accepted", "Accepted", accepted, share(accepted, audience), "of the audience", "The provider took "
-             "the message. Whether it arrived, only the recipient's app can say."),
-        Step("delivered", "Delivered", happened["delivered"], share(happened["delivered"], accepted), "of accepted",
-             "The recipient's app reported that it received the message. Apps without the SDK report nothing."),
-        Step("opened", "Opened", happened["opened"], share(happened["opened"], accepted), "of accepted",
-             "The app reported a tap on the notification. Each recipient counts once."),
-        Step("clicked", "Clicked", happened["clicked"], share(happened["clicked"], accepted), "of accepted",
-             "The app reported that a link or button of the message was followed. Each recipient counts once."),
-        Step("converted", "Converted", happened["converted"], share(happened["converted"], accepted), "of accepted",
-             "The app reported the goal of the campaign with this message's reference."),
-        Step("failed", "Failed", failed, share(failed, attempted), "of attempted", "The provider refused the message "
-             "or said that the address is gone."),
-        Step("unknown", "Unknown", unknown, share(unknown, attempted), "of attempted", "The connection broke between "
-             "the call and its answer. It may or may not have arrived; nothing is sent twice unless a person says so."),
-    ]  # fmt: skip
+        Step(key, str(label), *counts[key], of=str(of), measured=str(measured))
+        for key, (label, of, measured) in _STEPS.items()
+    ]
     # The accepted are a line of the account too, whose percentages add to 100.
     accepted_words = shares(_account(runs)).get(Reason.ACCEPTED.slug)
     words = {"accepted": accepted_words} if accepted_words else {}
-    steps = [replace(step, words=words.get(step.key) or percent(step.percent)) for step in steps]
+    steps = [_worded(step, words.get(step.key) or percent(step.percent)) for step in steps]
     if runs and all(run.is_broadcast for run in runs):
         steps = [_of_subscribers(step) for step in steps]
     is_live = any(run.state in Run.ACTIVE_STATES for run in runs)
     return Funnel(steps, share(failed, attempted), is_live)
 
 
+_OF_ACCEPTED = gettext_lazy("%(percent)s of accepted")
+_OF_ATTEMPTED = gettext_lazy("%(percent)s of attempted")
+_REPORTED = ("delivered", "opened", "clicked", "converted")
+# {step: (label, what its percentage is of, how it is measured)}
+_STEPS = {
+    "audience": (
+        gettext_lazy("Audience"),
+        "",
+        gettext_lazy("Recipients that matched the audience rule when the send started. This number does not change."),
+    ),
+    "accepted": (
+        gettext_lazy("Accepted"),
+        gettext_lazy("%(percent)s of the audience"),
+        gettext_lazy("The provider took the message. Only the recipient's app can say whether it arrived."),
+    ),
+    "delivered": (
+        gettext_lazy("Delivered"),
+        _OF_ACCEPTED,
+        gettext_lazy("The recipient's app reported the message as received. Apps without the SDK report nothing."),
+    ),
+    "opened": (
+        gettext_lazy("Opened"),
+        _OF_ACCEPTED,
+        gettext_lazy("The app reported a tap on the notification. Each recipient counts once."),
+    ),
+    "clicked": (
+        gettext_lazy("Clicked"),
+        _OF_ACCEPTED,
+        gettext_lazy("The app reported a click on a link or button of the message. Each recipient counts once."),
+    ),
+    "converted": (
+        gettext_lazy("Converted"),
+        _OF_ACCEPTED,
+        gettext_lazy("The app reported the goal of the campaign with this message's reference."),
+    ),
+    "failed": (
+        gettext_lazy("Failed"),
+        _OF_ATTEMPTED,
+        gettext_lazy("The provider refused the message or said that the address is gone."),
+    ),
+    "unknown": (
+        gettext_lazy("Unknown"),
+        _OF_ATTEMPTED,
+        gettext_lazy(
+            "The connection broke before the answer. The message may have arrived; only a person can send it again."
+        ),
+    ),
+}
 _SUBSCRIBERS = {
-    "audience": ("Messages", "One for each send: the provider spreads it to every subscriber. Only the provider knows "
-                 "who the subscribers are."),
-    "accepted": ("Handed over", "The provider took the message. Where it arrived, only the subscribers' apps can say."),
-    "failed": ("Refused", "The provider refused these messages: nobody got them."),
-}  # fmt: skip
+    "audience": (
+        gettext_lazy("Messages"),
+        gettext_lazy("One for each send. The provider delivers it to every subscriber and alone knows them."),
+    ),
+    "accepted": (
+        gettext_lazy("Handed over"),
+        gettext_lazy("The provider took the message. Only the subscribers' apps can say where it arrived."),
+    ),
+    "failed": (gettext_lazy("Refused"), gettext_lazy("The provider refused these messages: nobody got them.")),
+}
+
+
+def _worded(step: Step, words: str) -> Step:
+    return replace(step, words=words, of=step.of % {"percent": words} if step.of else "")
 
 
 def _of_subscribers(step: Step) -> Step:
     """The step of a broadcast: no share of an audience, and all its subscribers count as one."""
     label, measured = _SUBSCRIBERS.get(step.key, (step.label, ""))
     if not measured and step.key != "unknown":
-        measured = "At least one subscriber's app reported it. All subscribers of a send count once."
-    return replace(step, label=label, percent=None, words=percent(None), of="", measured=measured or step.measured)
+        measured = _("At least one subscriber's app reported it. All subscribers of a send count once.")
+    return replace(
+        step, label=str(label), percent=None, words=percent(None), of="", measured=str(measured) or step.measured
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
@@ -47,9 +49,9 @@ class EventAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     list_select_related = ["workspace"]
     sortable_by: list[str] = []
-    empty_title = "No events yet"
-    empty_text = (
-        "Apps report deliveries, opens and clicks here. Make a write key under API keys and give it to your app."
+    empty_title = gettext_lazy("No events yet")
+    empty_text = gettext_lazy(
+        "Apps report deliveries, opens and clicks here. Create a write key under API keys and add it to your app."
     )
     fields = [("event_type", "event_name"), ("happened", "received"), ("who", "campaign_link"), "shown_id", "details"]
     readonly_fields = [
@@ -76,23 +78,23 @@ class EventAdmin(ReadOnlyAdmin):
         )
         return found
 
-    @display(description="Event", label=LABELS)
+    @display(description=gettext_lazy("Event"), label=LABELS)
     def type_label(self, event: Event) -> tuple[str, str]:
         label = str(EventType(event.type).label)
         return event.type, f"{label}: {event.name}" if event.name else label
 
-    @admin.display(description="Contact")
+    @admin.display(description=gettext_lazy("Contact"))
     def who(self, event: Any) -> str:
         return event.contact_name or event.external_user_id or "–"
 
-    @admin.display(description="Campaign")
+    @admin.display(description=gettext_lazy("Campaign"))
     def campaign_link(self, event: Any) -> str:
         if not event.campaign_name:
             return "–"
         address = reverse("admin:campaigns_campaign_change", args=[event.campaign_id])
         return format_html('<a href="{}">{}</a>', address, event.campaign_name)
 
-    @admin.display(description="Happened")
+    @admin.display(description=gettext_lazy("Happened"))
     def happened_cell(self, event: Event) -> SafeString:
         return format_html(
             '<time title="{}">{}</time>',
@@ -100,30 +102,30 @@ class EventAdmin(ReadOnlyAdmin):
             moment(event.occurred_at, event.workspace),
         )
 
-    @admin.display(description="Happened")
+    @admin.display(description=gettext_lazy("Happened"))
     def happened(self, event: Event) -> str:
         return self._local(event, event.occurred_at)
 
-    @admin.display(description="Received")
+    @admin.display(description=gettext_lazy("Received"))
     def received(self, event: Event) -> str:
         return self._local(event, event.received_at)
 
-    @admin.display(description="Event id")
+    @admin.display(description=gettext_lazy("Event id"))
     def shown_id(self, event: Any) -> str:
         return _visible(event, event.event_id)
 
-    @admin.display(description="Event")
+    @admin.display(description=gettext_lazy("Event"))
     def event_type(self, event: Event) -> str:
         return str(EventType(event.type).label)
 
-    @admin.display(description="Name")
+    @admin.display(description=gettext_lazy("Name"))
     def event_name(self, event: Event) -> str:
         return event.name or "–"
 
-    @admin.display(description="Reported by the app")
+    @admin.display(description=gettext_lazy("Reported by the app"))
     def details(self, event: Any) -> str:
         if not event.metadata:
-            return "Nothing more"
+            return _("Nothing more")
         told = event.metadata.items()
         lines = ((key, _visible(event, value if isinstance(value, str) else json.dumps(value))) for key, value in told)
         return format_html_join(mark_safe("<br>"), "{}: {}", lines)
