@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from pushpilot.lib.display import percent, size
+from pushpilot.lib.display import size
 from pushpilot.lib.problems import Problem
 from reports.models import StoredBytes
 from tenants.models import Workspace
@@ -111,9 +111,9 @@ def notice(workspace: Workspace, now: datetime | None = None) -> str:
         return ""
     limit = size(limit_bytes(workspace.plan))
     return _(
-        "Public write keys have used %(percent)s of the %(limit)s of events that they may store today (UTC). At "
+        "Public write keys have used %(percent)s %% of the %(limit)s of events that they may store today (UTC). At "
         "100 %% their events are refused until midnight. If your app does not send that many, rotate the key."
-    ) % {"percent": percent(used), "limit": limit}
+    ) % {"percent": used, "limit": limit}
 
 
 allowance = Allowance()

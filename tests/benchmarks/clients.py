@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.benchmarks.meter import Measured, Meter
 
@@ -44,8 +45,10 @@ def sdk(account: Any) -> Iterator[tuple[Any, asyncio.Runner]]:
     from requests.adapters import HTTPAdapter
 
     from delivery.providers.fcm.sdk import _sdk_app
+    from pushpilot.lib.compat import google
 
-    with _sdk_app(account, account.mint().value) as app, asyncio.Runner() as loop:
+    whole = mock.patch.object(_http_client, "HttpxAsyncClient", google.ASYNC_CLIENT)
+    with whole, _sdk_app(account, account.mint().value) as app, asyncio.Runner() as loop:
         service = messaging._get_messaging_service(app)
         service._client.session.mount("http://", HTTPAdapter(pool_connections=BATCH, pool_maxsize=BATCH))
         plain = service._async_client

@@ -71,8 +71,8 @@ def test_the_recipients_and_the_runs_of_a_campaign(cast, workspace):
     shown = text(cast.client("viewer").get(cast.url(f"campaigns/run/{run.pk}/recipients/")))
     assert f">{SHOWN}</time>" in shown
     page = text(cast.client("viewer").get(cast.url(f"campaigns/campaign/{campaign.pk}/change/")))
-    lines = re.findall(r"[A-Z][a-z]{2} 20 Nov[^<]*", page)
-    assert set(lines) == {"Thu 20 Nov 2025, 02:00 IST"}
+    lines = re.findall(r"[A-Z][a-z]{2}, 20 Nov[^<]*", page)
+    assert set(lines) == {"Thu, 20 Nov 2025, 02:00 IST"}
     assert str(run).endswith(f"· {SHOWN}")
 
 

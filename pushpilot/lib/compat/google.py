@@ -19,6 +19,8 @@ class _NoClient:
         """Nothing is open."""
 
 
+ASYNC_CLIENT = messaging._http_client.HttpxAsyncClient
+"""The SDK's own, for comparisons."""
 messaging._http_client.HttpxAsyncClient = _NoClient
 
 
