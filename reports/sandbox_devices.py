@@ -26,7 +26,8 @@ def report(connection: Connection, *, after: int | None, now: datetime) -> LogPa
 
     A message that was reported before counts once. Revoking the devices' key silences them. Raises SandboxSilent.
     """
-    page = sandbox_log.received(connection, after=after, limit=intake.BATCH_LIMIT_EVENTS)
+    with scope(connection.workspace):  # its credentials are read now, and they are a row of the workspace
+        page = sandbox_log.received(connection, after=after, limit=intake.BATCH_LIMIT_EVENTS)
     batch = [
         {
             "event_id": event_id(message.ref, "delivered"),
