@@ -39,6 +39,7 @@ from campaigns.admin.campaign.preview import preview
 from delivery.admin.check import check_message
 from pushpilot import palette
 from pushpilot.lib.compat.django import pages_of
+from pushpilot.lib.compat.unfold import setting
 from tenants import brand
 from tenants.admin.autocomplete import AskedForOnly
 from tenants.admin.base import WorkspaceAdmin
@@ -53,8 +54,8 @@ class FramedSite(UnfoldAdminSite):
 
         Unfold asks that of each item and tab by its address, and reverses 190 of them: a third of a page's time.
         """
-        navigation = self._get_value(self._get_config("SIDEBAR", request)["navigation"], request)
-        tabs = self._get_value(self._get_config("TABS", request), request) or []
+        navigation = setting(self, "SIDEBAR", request, "navigation")
+        tabs = setting(self, "TABS", request) or []
         opened = [tab["items"] for tab in tabs if any(item["active"] for item in tab["items"])]
         shown = {item["link"] for items in opened for item in items}
         for item in (item for group in navigation for item in group["items"]):

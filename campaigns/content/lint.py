@@ -22,7 +22,7 @@ from pushpilot.lib import clock
 from pushpilot.lib.display import counted, format_number
 from pushpilot.lib.signing import sample_reference
 
-PEOPLE_TRIED = 5  # of the audience, for whom the texts are filled in; and one of whom nothing is known
+PEOPLE_TRIED = 5  # the texts are filled in for these, and for a person without any data
 
 
 class Severity(IntEnum):
@@ -139,7 +139,7 @@ def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
 
 
 def _people(campaign: Campaign) -> list[Mapping[str, Any]]:
-    """The variables of a few of the audience, and last those of somebody of whom nothing is known."""
+    """The variables of a few people of the audience, and last those of a person without any data."""
     nobody: Mapping[str, Any] = {}
     if campaign.is_broadcast:
         return [nobody]
@@ -197,8 +197,8 @@ def _trial(
         return [Finding(ERROR, field.name, f"“{field.label}” cannot be personalised for anybody: {why}.")]
     without = "somebody of whom nothing is known"
     of_known = len(failed) - (known in failed)
-    whom = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
-    return [Finding(WARNING, field.name, f"“{field.label}” cannot be personalised for {whom}: {why}.")]
+    sample = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
+    return [Finding(WARNING, field.name, f"“{field.label}” cannot be personalised for {sample}: {why}.")]
 
 
 def _variants(channel: Channel, contents: list[Content]) -> list[Finding]:
@@ -253,9 +253,9 @@ def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> 
     if min(sizes) > limit:
         return [Finding(ERROR, longest, f"The message has {format_number(max(sizes))} bytes; {takes}. Shorten it.")]
     if max(sizes) > limit:
-        whom = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
+        sample = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
         return [
-            Finding(WARNING, longest, f"For {whom} the message has up to {format_number(max(sizes))} bytes; {takes}.")
+            Finding(WARNING, longest, f"For {sample} the message has up to {format_number(max(sizes))} bytes; {takes}.")
         ]
     if max(sizes) > 0.9 * limit:
         text = (
@@ -313,7 +313,7 @@ def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
 
 
 def _is_missing(name: str) -> Q:
-    """Contacts for whom the variable is empty: an attribute fills it, and so does a column of the same name."""
+    """Contacts without a value for the variable: an attribute fills it, and so does a column of the same name."""
     try:
         missing = compile_rule({"field": f"attributes.{name}", "op": "is_not_set"})
     except RuleError:  # a name that no attribute can have

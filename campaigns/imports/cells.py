@@ -95,11 +95,15 @@ class ColumnHelp:
 def column_helps() -> list[ColumnHelp]:
     helps = [
         ColumnHelp(
-            name, name in _REQUIRED, _ALIASES[name], _explained(name), tuple(choices_of(name)),
+            name,
+            name in _REQUIRED,
+            _ALIASES[name],
+            _explained(name),
+            tuple(choices_of(name)),
             _LIMITS[name] if name == "name" else None,
         )
         for name in COMMON
-    ]  # fmt: skip
+    ]
     for name in columns()[len(COMMON) :]:
         field = fields()[name]
         having = [one.label for one in registry.CHANNELS.values() if field_of(one, name)]

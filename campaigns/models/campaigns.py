@@ -1,4 +1,4 @@
-"""Campaigns: to whom, when, how fast; what they say, and what they said at each moment."""
+"""Campaigns with their audience, schedule and pace, their contents, and a revision of the contents for each send."""
 
 from __future__ import annotations
 

@@ -47,8 +47,11 @@ class Connection(TenantModel):
     objects: ClassVar[ConnectionManager] = ConnectionManager()
 
     capabilities = {
-        "view": roles.CONNECTIONS, "add": roles.CONNECTIONS, "change": roles.CONNECTIONS, "delete": roles.CONNECTIONS,
-    }  # fmt: skip
+        "view": roles.CONNECTIONS,
+        "add": roles.CONNECTIONS,
+        "change": roles.CONNECTIONS,
+        "delete": roles.CONNECTIONS,
+    }
 
     class Meta:
         constraints = [

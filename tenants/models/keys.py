@@ -39,8 +39,11 @@ class ApiKey(TenantModel):
     replaced_by = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
 
     capabilities = {
-        "view": roles.CONNECTIONS, "add": roles.CONNECTIONS, "change": roles.CONNECTIONS, "delete": roles.CONNECTIONS,
-    }  # fmt: skip
+        "view": roles.CONNECTIONS,
+        "add": roles.CONNECTIONS,
+        "change": roles.CONNECTIONS,
+        "delete": roles.CONNECTIONS,
+    }
 
     class Meta:
         verbose_name = "API key"

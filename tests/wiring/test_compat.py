@@ -3,6 +3,7 @@
 import inspect
 import io
 from multiprocessing.queues import SimpleQueue
+from unittest import mock
 
 import openpyxl
 import pytest
@@ -55,6 +56,13 @@ def test_a_page_tells_its_actions_as_they_are_declared():
     assert set(unfold.actions_of(page)) == {"list", "row", "detail", "submit line"}
     assert any(unfold.actions_of(page).values())
     assert all(callable(function) for function, *_ in unfold.bulk_actions_of(page))
+
+
+def test_a_site_reads_its_settings(rf):
+    request = rf.get("/")
+    with mock.patch.object(console, "_get_config", return_value={"navigation": lambda asked: [asked]}):
+        assert unfold.setting(console, "SIDEBAR", request, "navigation") == [request]
+    assert isinstance(console._get_config("SIDEBAR", request), dict)
 
 
 def test_a_code_can_be_used():

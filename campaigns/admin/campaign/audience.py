@@ -1,4 +1,4 @@
-"""To whom a campaign goes, in its form: people that a rule matches, or the subscribers of a broadcast."""
+"""The audience part of the campaign form: people that a rule matches, or the subscribers of a broadcast."""
 
 from __future__ import annotations
 
@@ -87,8 +87,10 @@ class AudiencePart(CheckedForm):
         """What the valid form says, into the campaign, which is not saved."""
         given = self.cleaned_data
         campaign.audience_rule, campaign.target_kind, campaign.target = (
-            given["rule"], given["target_kind"], given["target"],
-        )  # fmt: skip
+            given["rule"],
+            given["target_kind"],
+            given["target"],
+        )
 
     @property
     def broadcast_inputs(self) -> list[tuple[Any, Any]]:

@@ -42,9 +42,15 @@ class CampaignForm(WithMessage, forms.ModelForm):
         fields = ("name", "channel", "tone")
 
     def __init__(
-        self, data: Any = None, files: Any = None, *, workspace: Workspace, instance: Campaign | None = None,
-        initial: dict[str, Any] | None = None, meanwhile: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        data: Any = None,
+        files: Any = None,
+        *,
+        workspace: Workspace,
+        instance: Campaign | None = None,
+        initial: dict[str, Any] | None = None,
+        meanwhile: str = "",
+    ) -> None:
         """`initial` may hold a `message`: what the inputs of the message begin with."""
         self.meanwhile = meanwhile
         self.content = main_content(instance, workspace)

@@ -41,18 +41,23 @@ class TemplateForm(FormOfParts, forms.ModelForm):
     """Asks what the import asks, in the same words. `texts` is its part with the fields of the channel."""
 
     name = forms.CharField(
-        label="Name", max_length=100, widget=UnfoldAdminTextInputWidget(),
+        label="Name",
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget(),
         help_text="What you and your team find the template by.",
-    )  # fmt: skip
+    )
     channel = forms.ChoiceField(label="Channel", choices=registry.choices, required=False, widget=forms.RadioSelect)
     language = forms.CharField(
-        label="Language", max_length=35, widget=UnfoldAdminTextInputWidget(),
+        label="Language",
+        max_length=35,
+        widget=UnfoldAdminTextInputWidget(),
         help_text="A code such as en, hi or pt-BR.",
-    )  # fmt: skip
+    )
     category = forms.ChoiceField(
-        label="Category", choices=[("", "Select category"), *Template.Category.choices],
+        label="Category",
+        choices=[("", "Select category"), *Template.Category.choices],
         widget=UnfoldAdminSelectWidget(),
-    )  # fmt: skip
+    )
     tone = select_field("Tone", [("", "No particular tone"), *Tone.choices])
 
     class Meta:
@@ -60,9 +65,13 @@ class TemplateForm(FormOfParts, forms.ModelForm):
         fields = COMMON
 
     def __init__(
-        self, data: Any = None, files: Any = None, *, instance: Template | None = None,
+        self,
+        data: Any = None,
+        files: Any = None,
+        *,
+        instance: Template | None = None,
         initial: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(data, instance=instance or Template(), initial=initial)
         chosen = (self.data if self.is_bound else self.initial).get("channel") or self.instance.channel
         channel = registry.CHANNELS.get(str(chosen)) or registry.channel_of(registry.DEFAULT)

@@ -22,16 +22,42 @@ BUTTON_TEXT_LIMIT = 30
 DATA_LIMIT = 50
 BADGE_LIMIT = 9999
 FIELDS = (
-    Field("title", "Title", 120, is_personal=True, is_required=True, aliases=("headline", "heading", "subject"),
-          explained="First line of the message."),
-    Field("body", "Text", 1000, is_personal=True, is_required=True, has_lines=True,
-          aliases=("subtitle", "message", "text", "content", "description"), explained="Text of the message."),
-    Field("image_url", "Image", 500, is_personal=True, aliases=("image", "picture", "image link", "big picture"),
-          explained="Address of a picture; it starts with https://."),
-    Field("deep_link", "Link", 500, is_personal=True,
-          aliases=("link", "url", "launch url", "target url", "destination"),
-          explained="Where a tap leads, e.g. app://offers."),
-)  # fmt: skip
+    Field(
+        "title",
+        "Title",
+        120,
+        is_personal=True,
+        is_required=True,
+        aliases=("headline", "heading", "subject"),
+        explained="First line of the message.",
+    ),
+    Field(
+        "body",
+        "Text",
+        1000,
+        is_personal=True,
+        is_required=True,
+        has_lines=True,
+        aliases=("subtitle", "message", "text", "content", "description"),
+        explained="Text of the message.",
+    ),
+    Field(
+        "image_url",
+        "Image",
+        500,
+        is_personal=True,
+        aliases=("image", "picture", "image link", "big picture"),
+        explained="Address of a picture; it starts with https://.",
+    ),
+    Field(
+        "deep_link",
+        "Link",
+        500,
+        is_personal=True,
+        aliases=("link", "url", "launch url", "target url", "destination"),
+        explained="Where a tap leads, e.g. app://offers.",
+    ),
+)
 
 _LINK = re.compile(r"https?://[^\s/?#]+\S*|(?!https?:)[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)
 # They run code, or open what lies on a device or in a browser. Browsers skip blanks and controls in front and within.

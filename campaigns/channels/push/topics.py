@@ -77,12 +77,27 @@ def _subscribers_of_condition(condition: str) -> str:
 _REACH = "FCM sends it on to every subscribed device, on phones and in browsers alike."
 BROADCASTS = (
     Broadcast(
-        "topic", "A topic", check_topic, _subscribers_of_topic, LIMIT_BYTES, "Topic", TOPIC_LIMIT, "news",
-        "The name that your app subscribes its devices to.", _REACH,
+        "topic",
+        "A topic",
+        check_topic,
+        _subscribers_of_topic,
+        LIMIT_BYTES,
+        "Topic",
+        TOPIC_LIMIT,
+        "news",
+        "The name that your app subscribes its devices to.",
+        _REACH,
     ),
     Broadcast(
-        "condition", "Several topics", check_condition, _subscribers_of_condition, LIMIT_BYTES, "Condition", 500,
+        "condition",
+        "Several topics",
+        check_condition,
+        _subscribers_of_condition,
+        LIMIT_BYTES,
+        "Condition",
+        500,
         "'news' in topics && ('pune' in topics || 'mumbai' in topics)",
-        "Up to five topics, joined by && (and), || (or) and brackets.", _REACH,
+        "Up to five topics, joined by && (and), || (or) and brackets.",
+        _REACH,
     ),
-)  # fmt: skip
+)

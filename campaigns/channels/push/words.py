@@ -31,18 +31,31 @@ REASON_WORDS = {
 
 TEMPLATE_EXAMPLES = (
     {
-        "name": "Diwali offer", "language": "en", "category": "festive", "tone": "cheerful",
-        "title": 'Happy Diwali, {{ first_name | default: "there" }}!', "body": "20% off all sweets until Sunday.",
+        "name": "Diwali offer",
+        "language": "en",
+        "category": "festive",
+        "tone": "cheerful",
+        "title": 'Happy Diwali, {{ first_name | default: "there" }}!',
+        "body": "20% off all sweets until Sunday.",
         "deep_link": "app://offers/diwali",
     },
     {
-        "name": "Cart is waiting", "language": "en", "category": "retention", "tone": "friendly",
-        "title": "You left something behind", "body": "Your cart is saved. Finish your order in two taps.",
-        "image_url": "https://www.example.com/cart.png", "deep_link": "app://cart",
-    },
-    {
-        "name": "Cart is waiting", "language": "pt-BR", "category": "retention", "tone": "friendly",
-        "title": "Você esqueceu algo", "body": "Seu carrinho está salvo. Finalize o pedido em dois toques.",
+        "name": "Cart is waiting",
+        "language": "en",
+        "category": "retention",
+        "tone": "friendly",
+        "title": "You left something behind",
+        "body": "Your cart is saved. Finish your order in two taps.",
+        "image_url": "https://www.example.com/cart.png",
         "deep_link": "app://cart",
     },
-)  # fmt: skip
+    {
+        "name": "Cart is waiting",
+        "language": "pt-BR",
+        "category": "retention",
+        "tone": "friendly",
+        "title": "Você esqueceu algo",
+        "body": "Seu carrinho está salvo. Finalize o pedido em dois toques.",
+        "deep_link": "app://cart",
+    },
+)
