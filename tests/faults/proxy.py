@@ -24,6 +24,7 @@ DATA, HEADERS, RST_STREAM, GOAWAY, CONTINUATION = 0x0, 0x1, 0x3, 0x7, 0x9
 END_STREAM = 0x1
 SWALLOW_SECS = 0.3
 RECENT_SECS = 0.5
+LEAVE_SECS = 5
 CHUNK_BYTES = 256 * 1024
 T = TypeVar("T")
 
@@ -53,11 +54,25 @@ class _Link:
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if self.last is not None:
+                ways[0].cancel()
+                await asyncio.wait(ways[:1])
+                await self._take_leave()
         finally:
             for way in ways:
                 way.cancel()
             self.client[1].close()
             self.upstream[1].close()
+
+    async def _take_leave(self) -> None:
+        """After a GOAWAY, when every stream that it took has its answer: end our side, and count what is refused
+        until the client ends its own. A socket closed with unread requests is reset: the client would lose answers
+        that it has not read yet, and requests of which nobody counted that they were refused."""
+        with contextlib.suppress(OSError, TimeoutError):
+            self.client[1].write_eof()
+            async with asyncio.timeout(LEAVE_SECS):
+                while chunk := await self.client[0].read(CHUNK_BYTES):
+                    self._upwards(chunk)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, read: Any) -> None:
         with contextlib.suppress(OSError):
