@@ -1,7 +1,8 @@
-"""The verbs of a campaign: schedule, pause, resume, cancel. Each checks nothing about roles: the doors do.
+"""The verbs of a campaign: schedule, pause, resume, cancel. Each checks nothing about roles: the
+doors do.
 
-A verb writes rows and rings a bell; delivery does the work. Each state change is one conditional update on
-(state, epoch), so two people pressing two buttons at once cannot both win.
+A verb writes rows and rings a bell; delivery does the work. Each state change is one conditional
+update on (state, epoch), so two people pressing two buttons at once cannot both win.
 """
 
 from __future__ import annotations
@@ -31,10 +32,18 @@ MEANWHILE = "Meanwhile somebody changed this send, or it has started. Look at it
 TAKEN = "This campaign has already run at that time; choose another."
 # What a run keeps of its campaign as it was when the run was planned.
 PINNED = (
-    "channel", "audience_rule", "target_kind", "target", "per_second", "avoid_quarter_hours", "ambiguity_policy",
-)  # fmt: skip
+    "channel",
+    "audience_rule",
+    "target_kind",
+    "target",
+    "per_second",
+    "avoid_quarter_hours",
+    "ambiguity_policy",
+)
 # Where a paused run was: its size is known once the audience is fixed and cut.
-WHERE_IT_STOPPED = Case(When(audience_size=None, then=Value(State.PREPARING)), default=Value(State.RUNNING))
+WHERE_IT_STOPPED = Case(
+    When(audience_size=None, then=Value(State.PREPARING)), default=Value(State.RUNNING)
+)
 
 
 class CannotPlan(Exception):
@@ -47,7 +56,8 @@ class CannotPlan(Exception):
 
 @transaction.atomic
 def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
-    """Plan the campaign's (next) run and hint at the engine. Raises CannotPlan with the lint's errors.
+    """Plan the campaign's (next) run and hint at the engine. Raises CannotPlan with the lint's
+    errors.
 
     A send "now" is planned `settings.SEND_UNDO` ahead, so that it can be undone.
     """
@@ -63,37 +73,57 @@ def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
     _set_status(locked, Campaign.Status.SCHEDULED)
     campaign.status = locked.status
     audit.record(
-        locked.workspace, "campaign scheduled", locked, by=by,
-        detail={"run": run.pk, "intended_at": intended_at.isoformat(), "revision": run.revision.number},
-    )  # fmt: skip
+        locked.workspace,
+        "campaign scheduled",
+        locked,
+        by=by,
+        detail={
+            "run": run.pk,
+            "intended_at": intended_at.isoformat(),
+            "revision": run.revision.number,
+        },
+    )
     wake.ring("tick", at=intended_at)
     return run
 
 
 @transaction.atomic
 def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
-    """Skip the rest of the undo time. False if the run is no longer planned, or its workspace is closed."""
+    """Skip the rest of the undo time. False if the run is no longer planned, or its workspace is
+    closed."""
     if not lock_if_open(run.workspace):
         return False
     moved = Run.objects.filter(pk=run.pk, state=State.PLANNED).update(**_times(run.campaign, now))
     if moved:
-        audit.record(run.workspace, "campaign sent right away", run.campaign, by=by, detail={"run": run.pk})
+        audit.record(
+            run.workspace, "campaign sent right away", run.campaign, by=by, detail={"run": run.pk}
+        )
         wake.ring("tick")
     return bool(moved)
 
 
 @transaction.atomic
 def plan_next(run: Run, now: datetime) -> Run | None:
-    """The next occurrence of a recurring campaign, written in the transaction that launches this one."""
-    # As it is now: a tick read it with the run, and somebody may have skipped a date or ended the series since.
-    campaign = Campaign.objects.select_for_update(no_key=True).select_related("workspace").get(pk=run.campaign_id)
+    """The next occurrence of a recurring campaign, written in the transaction that launches this
+    one."""
+    # As it is now: a tick read it with the run, and somebody may have skipped a date or ended the
+    # series since.
+    campaign = (
+        Campaign.objects.select_for_update(no_key=True)
+        .select_related("workspace")
+        .get(pk=run.campaign_id)
+    )
     if not campaign.is_series or campaign.ended_at is not None:
         return None
     ahead = Q(intended_at__gt=now) | Q(occurrence_at__gt=now)
     others = list(Run.objects.filter(ahead, campaign=campaign).exclude(UNDONE).exclude(pk=run.pk))
     if any(other.state == State.PLANNED for other in others):
         return None  # one at a time, also if it was moved, or stayed on the clock of another zone
-    taken = {run.intended_at, run.slot, *(at for other in others for at in (other.intended_at, other.slot))}
+    taken = {
+        run.intended_at,
+        run.slot,
+        *(at for other in others for at in (other.intended_at, other.slot)),
+    }
     free = (at for at in campaign.dates(after=max(run.slot, now)) if at not in taken)
     at = next(free, None)
     return None if at is None else write_next(campaign, at, run.planned_by)
@@ -109,16 +139,22 @@ def write_next(campaign: Campaign, at: datetime, by: User | None) -> Run:
 def lock(campaign: Campaign) -> Campaign:
     """The campaign as it is now, with its open runs locked until the transaction ends.
 
-    Runs before their campaign, as a launch of the next occurrence locks them: else the two deadlock.
+    Runs before their campaign, as a launch of the next occurrence locks them: else the two
+    deadlock.
     """
     opened = Run.objects.filter(campaign=campaign.pk, state__in=OPEN)
     list(opened.order_by("pk").select_for_update().values_list("pk"))
-    return Campaign.objects.select_for_update(of=("self",)).select_related("workspace").get(pk=campaign.pk)
+    return (
+        Campaign.objects.select_for_update(of=("self",))
+        .select_related("workspace")
+        .get(pk=campaign.pk)
+    )
 
 
 @transaction.atomic
 def skip(run: Run, *, by: User, now: datetime) -> Run | None:
-    """This planned occurrence does not happen; the series goes on. Returns the next one; None: that was the last.
+    """This planned occurrence does not happen; the series goes on. Returns the next one; None:
+    that was the last.
 
     Raises CannotPlan if the run is not what was read any more.
     """
@@ -131,7 +167,13 @@ def skip(run: Run, *, by: User, now: datetime) -> Run | None:
     Campaign.objects.filter(pk=campaign.pk).update(skip_dates=skipped)
     following = plan_next(run, now)
     settle_status(campaign, status_left(campaign, Campaign.Status.COMPLETED))
-    audit.record(campaign.workspace, "campaign send skipped", campaign, by=by, detail={"run": run.pk, "date": day})
+    audit.record(
+        campaign.workspace,
+        "campaign send skipped",
+        campaign,
+        by=by,
+        detail={"run": run.pk, "date": day},
+    )
     run.refresh_from_db(fields=["state", "epoch"])
     wake.ring("tick")
     return following
@@ -144,8 +186,8 @@ def status_left(campaign: Campaign, if_started: str) -> str:
 
 
 def replan(run: Run, at: datetime, *, slot: datetime | None = None) -> bool:
-    """Put a planned run at another moment; `slot`: the moment of its series, if that is another one. False if it is not
-    what was read any more. Raises CannotPlan."""
+    """Put a planned run at another moment; `slot`: the moment of its series, if that is another
+    one. False if it is not what was read any more. Raises CannotPlan."""
     campaign = run.campaign
     if at != run.intended_at:
         campaign.runs.filter(UNDONE, intended_at=at).delete()
@@ -160,15 +202,17 @@ def replan(run: Run, at: datetime, *, slot: datetime | None = None) -> bool:
 
 
 def pause(run: Run, *, by: User) -> bool:
-    """Every worker stops at its next group or chunk. False if the run is neither preparing nor sending."""
+    """Every worker stops at its next group or chunk. False if the run is neither preparing nor
+    sending."""
     return _move(run, STARTED, State.PAUSED, by, "campaign paused")
 
 
 @transaction.atomic
 def pause_for_cause(run: Run, why: str, *, tripped: str = "", epoch: int | None = None) -> bool:
-    """Pause for a cause, by PushPilot itself; the owner reads it on the run page and resumes with one click. `tripped`:
-    the cause of the circuit breaker, which the resume waives. False if the run is neither preparing nor sending, or not
-    in `epoch` any more: whoever resumed it since has decided."""
+    """Pause for a cause, by PushPilot itself; the owner reads it on the run page and resumes
+    with one click. `tripped`: the cause of the circuit breaker, which the resume waives. False
+    if the run is neither preparing nor sending, or not in `epoch` any more: whoever resumed it
+    since has decided."""
     moved = _move(run, STARTED, State.PAUSED, None, "campaign paused", epoch, why=why[:500])
     if moved:
         Run.objects.filter(pk=run.pk).update(last_error=why[:500], tripped=tripped)
@@ -177,9 +221,11 @@ def pause_for_cause(run: Run, why: str, *, tripped: str = "", epoch: int | None 
 
 @transaction.atomic
 def resume(run: Run, *, by: User) -> bool:
-    """Continue exactly where it stopped. False if the run is not paused, or its workspace is closed.
+    """Continue exactly where it stopped. False if the run is not paused, or its workspace is
+    closed.
 
-    Whoever resumes what the circuit breaker paused has seen its cause: it does not pause this run again.
+    Whoever resumes what the circuit breaker paused has seen its cause: it does not pause this
+    run again.
     """
     if not lock_if_open(run.workspace):
         return False
@@ -187,10 +233,16 @@ def resume(run: Run, *, by: User) -> bool:
     if moved:
         run.refresh_from_db(fields=["tripped", "waived"])
         waived = sorted({*run.waived, run.tripped} - {""})
-        changes: dict[str, Any] = {"last_error": "", "tripped": "", "waived": waived, "last_outcomes": ""}
+        changes: dict[str, Any] = {
+            "last_error": "",
+            "tripped": "",
+            "waived": waived,
+            "last_outcomes": "",
+        }
         # Whoever fixed its audience notices at the next chunk; nobody waits for that lease to end.
         changes |= {"owner": "", "lease_until": None}
-        if run.connection is None or not run.connection.is_active:  # replaced while the run was paused
+        # replaced while the run was paused
+        if run.connection is None or not run.connection.is_active:
             changes["connection"] = run.connection_in_use()
         Run.objects.filter(pk=run.pk).update(**changes)
         wake.ring("tick")
@@ -199,8 +251,8 @@ def resume(run: Run, *, by: User) -> bool:
 
 @transaction.atomic
 def cancel(run: Run, *, by: User) -> bool:
-    """Stop for good; un-attempted recipients become "cancelled". A planned run is undone, of a series skipped, and the
-    series goes on. False if it had ended."""
+    """Stop for good; un-attempted recipients become "cancelled". A planned run is undone, of a
+    series skipped, and the series goes on. False if it had ended."""
     campaign = lock(run.campaign)
     if campaign.is_series:
         return _cancel_one(run, by)
@@ -231,8 +283,9 @@ def _cancel_one(run: Run, by: User) -> bool:
 
 @transaction.atomic
 def revise(run: Run, *, by: User) -> Revision | None:
-    """The campaign's contents as they are now go to everybody whom this run has not sent to yet. Workers stop at their
-    next group and go on with the new text. None if nothing changed, or the run is not planned or under way.
+    """The campaign's contents as they are now go to everybody whom this run has not sent to yet.
+    Workers stop at their next group and go on with the new text. None if nothing changed, or the
+    run is not planned or under way.
     """
     locked = Run.objects.select_for_update().select_related("revision").get(pk=run.pk)
     revision = _pin_revision(run.campaign, by)
@@ -247,22 +300,33 @@ def revise(run: Run, *, by: User) -> Revision | None:
 
 @transaction.atomic
 def send_missed(run: Run, *, by: User, now: datetime) -> Run:
-    """Send now, after all, what was missed: a run of its own with the same text and audience rule, so that the missed
-    one stays in the history. Raises CannotPlan."""
+    """Send now, after all, what was missed: a run of its own with the same text and audience
+    rule, so that the missed one stays in the history. Raises CannotPlan."""
     if not lock_if_open(run.workspace):
         raise CannotPlan("The workspace is being deleted.")
-    campaign = Campaign.objects.select_for_update().select_related("workspace").get(pk=run.campaign_id)
+    campaign = (
+        Campaign.objects.select_for_update().select_related("workspace").get(pk=run.campaign_id)
+    )
     if run.state != State.MISSED or _is_overtaken(run, campaign, now):
-        raise CannotPlan("A later run of this campaign is planned or has started since; nothing was sent again.")
+        raise CannotPlan(
+            "A later run of this campaign is planned or has started since; nothing was sent again."
+        )
     again = _write_run(campaign, run.revision, now, by, like=run)
     settle_status(campaign, campaign.status)
-    audit.record(run.workspace, "missed campaign sent", campaign, by=by, detail={"run": again.pk, "missed": run.pk})
+    audit.record(
+        run.workspace,
+        "missed campaign sent",
+        campaign,
+        by=by,
+        detail={"run": again.pk, "missed": run.pk},
+    )
     wake.ring("tick")
     return again
 
 
 def _is_overtaken(run: Run, campaign: Campaign, now: datetime) -> bool:
-    """Whether a later run sends the same, or may have sent it: only the next occurrence of a series may be planned."""
+    """Whether a later run sends the same, or may have sent it: only the next occurrence of a
+    series may be planned."""
     later = campaign.runs.filter(intended_at__gt=run.intended_at).exclude(state=State.MISSED)
     if campaign.schedule_type == Campaign.Schedule.RECURRING:
         later = later.exclude(state=State.PLANNED, intended_at__gt=now)
@@ -271,20 +335,29 @@ def _is_overtaken(run: Run, campaign: Campaign, now: datetime) -> bool:
 
 @transaction.atomic
 def stop_everything(workspace: Workspace, by: User) -> None:
-    """The workspace is being deleted: what has started is paused, and goes on only if a person says so.
+    """The workspace is being deleted: what has started is paused, and goes on only if a person
+    says so.
 
-    Planned runs are not launched while the workspace is closed, and count as missed if it opens again too late. None
-    slips through: a run starts, and is resumed, only with the workspace locked and open.
+    Planned runs are not launched while the workspace is closed, and count as missed if it opens
+    again too late. None slips through: a run starts, and is resumed, only with the workspace
+    locked and open.
     """
-    for run in Run.objects.filter(workspace=workspace, state__in=STARTED).select_related("workspace", "campaign"):
+    for run in Run.objects.filter(workspace=workspace, state__in=STARTED).select_related(
+        "workspace", "campaign"
+    ):
         pause(run, by=by)
 
 
 @transaction.atomic
 def _move(
-    run: Run, states: tuple[str, ...], to: str | Case, by: User | None, action: str, epoch: int | None = None,
+    run: Run,
+    states: tuple[str, ...],
+    to: str | Case,
+    by: User | None,
+    action: str,
+    epoch: int | None = None,
     **detail: str,
-) -> bool:  # fmt: skip
+) -> bool:
     found = Run.objects.filter(pk=run.pk, state__in=states)
     if epoch is not None:
         found = found.filter(epoch=epoch)
@@ -297,8 +370,8 @@ def _move(
 
 
 def settle_status(campaign: Campaign, otherwise: str) -> None:
-    """The campaign is what its runs are: one may be paused while the next one sends. `otherwise`: none is open. Call
-    after the run itself was moved, in its transaction."""
+    """The campaign is what its runs are: one may be paused while the next one sends.
+    `otherwise`: none is open. Call after the run itself was moved, in its transaction."""
     # Locked first: two runs that end at once would each see the other one under way.
     list(Campaign.objects.select_for_update(no_key=True).filter(pk=campaign.pk).values_list("pk"))
     opened = Run.objects.filter(campaign=campaign.pk, state__in=(State.PLANNED, *Run.ACTIVE_STATES))
@@ -343,11 +416,18 @@ def _pin_revision(campaign: Campaign, by: User | None) -> Revision:
         return newest
     number = (campaign.revisions.aggregate(top=Max("number"))["top"] or 0) + 1
     return Revision.objects.create(
-        workspace=campaign.workspace, campaign=campaign, number=number, contents=contents, digest=digest, created_by=by
+        workspace=campaign.workspace,
+        campaign=campaign,
+        number=number,
+        contents=contents,
+        digest=digest,
+        created_by=by,
     )
 
 
-def _write_run(campaign: Campaign, revision: Revision, at: datetime, by: User | None, like: Run | None = None) -> Run:
+def _write_run(
+    campaign: Campaign, revision: Revision, at: datetime, by: User | None, like: Run | None = None
+) -> Run:
     """With what is pinned of the campaign as it is now, or of the run that it is `like`."""
     source = campaign if like is None else like
     # A run undone before it started reached nobody: the same moment may be planned again.

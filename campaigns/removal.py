@@ -1,4 +1,5 @@
-"""Deleting a campaign of which nothing was ever handed to a provider; what was sent stays, with who got what."""
+"""Deleting a campaign of which nothing was ever handed to a provider; what was sent stays, with
+who got what."""
 
 from __future__ import annotations
 
@@ -14,7 +15,11 @@ def why_not(campaign: Campaign) -> str:
     """The sentence that says why the campaign is kept; "" if it may go."""
     if not campaign.is_editable:
         return "It is scheduled or being sent. Cancel it first."
-    for run in Run.objects.filter(campaign=campaign.pk).exclude(started_at=None).only("state", "tally", "finished_at"):
+    for run in (
+        Run.objects.filter(campaign=campaign.pk)
+        .exclude(started_at=None)
+        .only("state", "tally", "finished_at")
+    ):
         if run.finished_at is None:
             return "One of its runs is still being wound up. Try again in a moment."
         if ATTEMPTED & {slug for slug, count in run.tally.items() if count}:

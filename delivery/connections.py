@@ -29,8 +29,8 @@ class SandboxUnreachable(Exception):
 
 
 def account_of(connection: Connection) -> Any:
-    """The account, as the connection's provider knows it. Raises SecretUnreadable or ValueError if the stored
-    credentials cannot be used."""
+    """The account, as the connection's provider knows it. Raises SecretUnreadable or ValueError
+    if the stored credentials cannot be used."""
     return provider_of(connection.provider).read(connection.credentials)
 
 
@@ -38,7 +38,8 @@ _senders: dict[tuple[int, int, str, datetime], Sender] = {}
 
 
 def sender_for(connection: Connection) -> Sender:
-    """This process's open sender of the connection: reading the key and minting a token costs more than 100 messages.
+    """This process's open sender of the connection: reading the key and minting a token costs
+    more than 100 messages.
 
     Raises SecretUnreadable or ValueError.
     """
@@ -58,20 +59,25 @@ def drop_sender(sender: Sender) -> None:
 
 
 def test_connection(connection: Connection) -> CheckResult:
-    """Ask the provider whether it takes our credentials; the answer is kept on the row, unless somebody changed it
-    meanwhile: it says nothing about other credentials. Never raises."""
+    """Ask the provider whether it takes our credentials; the answer is kept on the row, unless
+    somebody changed it meanwhile: it says nothing about other credentials. Never raises."""
     try:
         result = provider_of(connection.provider).check(account_of(connection))
     except (SecretUnreadable, ValueError) as error:
         result = CheckResult(ok=False, message=str(error))
-    return result if _note_check(connection, result) else CheckResult(ok=False, message=CHANGED_MEANWHILE)
+    return (
+        result
+        if _note_check(connection, result)
+        else CheckResult(ok=False, message=CHANGED_MEANWHILE)
+    )
 
 
 def put_in_use(connection: Connection) -> tuple[CheckResult, int]:
-    """Test the connection; if the provider takes it, it takes the place of its service's active one.
+    """Test the connection; if the provider takes it, it takes the place of its service's active
+    one.
 
-    Returns (the answer, how many runs under way the former one paused). Call outside of a transaction: the provider
-    may take 20 seconds to answer. Never raises.
+    Returns (the answer, how many runs under way the former one paused). Call outside of a
+    transaction: the provider may take 20 seconds to answer. Never raises.
     """
     tested_at = connection.updated_at
     result = test_connection(connection)
@@ -88,9 +94,11 @@ def put_in_use(connection: Connection) -> tuple[CheckResult, int]:
 
 
 def replace_credentials(connection: Connection, credentials: str) -> CheckResult:
-    """Give a connection new credentials. One that is in use keeps its own until the provider has taken the new ones.
+    """Give a connection new credentials. One that is in use keeps its own until the provider has
+    taken the new ones.
 
-    Call outside of a transaction, as `put_in_use`. Raises ValueError if the credentials cannot be read.
+    Call outside of a transaction, as `put_in_use`. Raises ValueError if the credentials cannot
+    be read.
     """
     if not connection.is_active:
         store_account(connection, credentials)
@@ -113,14 +121,18 @@ def _note_check(connection: Connection, result: CheckResult) -> bool:
     # Not updated_at: the account is the same, open senders stay good.
     if not same.update(checked_at=checked_at, check_ok=result.ok, check_message=message):
         return False
-    connection.checked_at, connection.check_ok, connection.check_message = checked_at, result.ok, message
+    connection.checked_at, connection.check_ok, connection.check_message = (
+        checked_at,
+        result.ok,
+        message,
+    )
     return True
 
 
 @transaction.atomic
 def store_account(connection: Connection, credentials: str) -> None:
-    """Seal the credentials into the row and save it. Nobody has tested them yet: a new row is off (`put_in_use`), and
-    `replace_credentials` is for one that is in use. Raises ValueError."""
+    """Seal the credentials into the row and save it. Nobody has tested them yet: a new row is
+    off (`put_in_use`), and `replace_credentials` is for one that is in use. Raises ValueError."""
     account = provider_of(connection.provider).read(credentials)
     if connection._state.adding:
         connection.is_active = False
@@ -133,20 +145,30 @@ def store_account(connection: Connection, credentials: str) -> None:
 
 @transaction.atomic
 def save_and_pause_orphans(connection: Connection) -> int:
-    """Save the row; if it is active, it becomes its service's only active one. Runs under way through one that is not
-    in use any more are paused, returns how many: its key may be a stolen one, and another project refuses its devices.
+    """Save the row; if it is active, it becomes its service's only active one. Runs under way
+    through one that is not in use any more are paused, returns how many: its key may be a stolen
+    one, and another project refuses its devices.
     """
     if connection.is_active:
-        others = Connection.objects.filter(workspace=connection.workspace, service=connection.service, is_active=True)
+        others = Connection.objects.filter(
+            workspace=connection.workspace, service=connection.service, is_active=True
+        )
         others.exclude(pk=connection.pk).update(is_active=False)
     connection.save()
-    cut_off = Run.objects.filter(workspace=connection.workspace, state__in=plan.STARTED, connection__is_active=False)
+    cut_off = Run.objects.filter(
+        workspace=connection.workspace, state__in=plan.STARTED, connection__is_active=False
+    )
     cut_off = cut_off.select_related("workspace", "campaign", "connection")
     runs = list(cut_off.defer("connection__sealed"))
-    return sum(plan.pause_for_cause(run, f"The connection “{run.connection}” is not in use any more.") for run in runs)
+    return sum(
+        plan.pause_for_cause(run, f"The connection “{run.connection}” is not in use any more.")
+        for run in runs
+    )
 
 
-def connect_sandbox(workspace: Workspace, *, by: User | None, service: str = channel_of(DEFAULT).service) -> Connection:
+def connect_sandbox(
+    workspace: Workspace, *, by: User | None, service: str = channel_of(DEFAULT).service
+) -> Connection:
     """Create an account for the workspace in the service's sandbox, test it and use it.
 
     Raises SandboxUnreachable; then the connection that was in use stays in use.
@@ -165,7 +187,8 @@ def connect_sandbox(workspace: Workspace, *, by: User | None, service: str = cha
 
 
 def start_with_sandbox(workspace: Workspace, owner: User) -> None:
-    """What a new workspace starts with. If no sandbox answers, the workspace is whole all the same."""
+    """What a new workspace starts with. If no sandbox answers, the workspace is whole all the
+    same."""
     with contextlib.suppress(SandboxUnreachable):
         connect_sandbox(workspace, by=owner)
 

@@ -1,5 +1,6 @@
-"""What a person decides after the engine has done its part: try the refused ones again, send or close the unknown ones,
-try or give up a platform that is held, revive the devices that a run retired.
+"""What a person decides after the engine has done its part: try the refused ones again, send or
+close the unknown ones, try or give up a platform that is held, revive the devices that a run
+retired.
 
 Terminal rows change here and nowhere else, each time with an entry in the trail.
 """
@@ -39,7 +40,8 @@ def retry_failed(run: Run, *, by: User) -> int:
 
 
 def resend_unknown(run: Run, *, by: User) -> int:
-    """Let unknown recipients wait again, flagged as possible duplicates; returns how many. Raises NotNow."""
+    """Let unknown recipients wait again, flagged as possible duplicates; returns how many.
+    Raises NotNow."""
     return _send_again(run, Reason.UNKNOWN, by, "unknown messages sent again")
 
 
@@ -53,7 +55,13 @@ def close_unknown(run: Run, *, by: User) -> int:
     Run.objects.filter(pk=locked.pk).update(
         tally=_settled_elsewhere(locked) if locked.finished_at is None else record.tally(locked)
     )
-    audit.record(run.workspace, "unknown messages closed", run.campaign, by=by, detail={"run": run.pk, "count": moved})
+    audit.record(
+        run.workspace,
+        "unknown messages closed",
+        run.campaign,
+        by=by,
+        detail={"run": run.pk, "count": moved},
+    )
     return moved
 
 
@@ -66,7 +74,11 @@ def try_held(run: Run, *, by: User) -> int:
     if not count or not holds.update(probe_at=timezone.now()):
         raise NotNow("Nothing waits for a platform any more.")
     audit.record(
-        run.workspace, "held platform tried again", run.campaign, by=by, detail={"run": run.pk, "count": count}
+        run.workspace,
+        "held platform tried again",
+        run.campaign,
+        by=by,
+        detail={"run": run.pk, "count": count},
     )
     wake.ring("tick")
     return count
@@ -74,22 +86,32 @@ def try_held(run: Run, *, by: User) -> int:
 
 @transaction.atomic
 def close_held(run: Run, *, by: User) -> int:
-    """Reject the recipients that wait for a held platform, so that the run can end. Returns how many. Raises NotNow."""
+    """Reject the recipients that wait for a held platform, so that the run can end. Returns how
+    many. Raises NotNow."""
     Run.objects.select_for_update().get(pk=run.pk)
-    waiting = Shard.objects.filter(run=run, run__state__in=(State.RUNNING, State.PAUSED), state=Shard.State.HELD)
+    waiting = Shard.objects.filter(
+        run=run, run__state__in=(State.RUNNING, State.PAUSED), state=Shard.State.HELD
+    )
     count = sum(reach.give_up(shard) for shard in waiting)
     if not count:
         raise NotNow("Nothing waits for a platform any more.")
-    audit.record(run.workspace, "held recipients closed", run.campaign, by=by, detail={"run": run.pk, "count": count})
+    audit.record(
+        run.workspace,
+        "held recipients closed",
+        run.campaign,
+        by=by,
+        detail={"run": run.pk, "count": count},
+    )
     wake.ring("tick")
     return count
 
 
 def revive(run: Run, *, by: User) -> int:
-    """The devices that the run retired are sent to again; those that registered again since, or were retired for
-    another reason, stay as they are. Returns how many. Raises NotNow.
+    """The devices that the run retired are sent to again; those that registered again since, or
+    were retired for another reason, stay as they are. Returns how many. Raises NotNow.
 
-    Shard by shard, each committed, for at most endpoints.RETIRING: what is left then is for the next call.
+    Shard by shard, each committed, for at most endpoints.RETIRING: what is left then is for the
+    next call.
     """
     with transaction.atomic():
         locked = _locked(run, CLOSABLE)
@@ -116,11 +138,16 @@ def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
         raise NotNow("There is nobody to send to again.")
     changes: dict[str, Any] = {"tally": _settled_elsewhere(locked), "last_outcomes": ""}
     if locked.state == State.COMPLETED:
-        # Whoever presses the button wants it sent now: an end that has passed would close it at once.
+        # Whoever presses the button wants it sent now: an end that has passed would close it at
+        # once.
         changes |= {
-            "state": State.RUNNING, "epoch": F("epoch") + 1, "finished_at": None, "ends_at": None, "last_error": "",
+            "state": State.RUNNING,
+            "epoch": F("epoch") + 1,
+            "finished_at": None,
+            "ends_at": None,
+            "last_error": "",
             "connection": locked.connection_in_use(),
-        }  # fmt: skip
+        }
         Campaign.objects.filter(pk=locked.campaign_id).update(status=Campaign.Status.RUNNING)
     Run.objects.filter(pk=locked.pk).update(**changes)
     audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk, "count": moved})
@@ -134,14 +161,18 @@ def _locked(run: Run, states: tuple[str, ...]) -> Run:
         raise NotNow("The workspace is being deleted.")
     locked = Run.objects.select_for_update().get(pk=run.pk)
     if locked.state not in states or (locked.is_ended and locked.finished_at is None):
-        raise NotNow(f"The run is {locked.get_state_display().lower()}: pause it, or wait until it has ended.")
+        raise NotNow(
+            f"The run is {locked.get_state_display().lower()}: pause it, or wait until it "
+            "has ended."
+        )
     if Shard.objects.filter(run=locked, state=Shard.State.LEASED).exists():
         raise NotNow("A worker is still writing down answers. Try again in a moment.")
     return locked
 
 
 def _settled_elsewhere(run: Run) -> Tally:
-    """What a run under way has as its own tally: all that is settled, but for what its shards have settled."""
+    """What a run under way has as its own tally: all that is settled, but for what its shards
+    have settled."""
     settled = record.add({}, *Shard.objects.filter(run=run).values_list("tally", flat=True))
     waiting = {reason.slug for reason in Reason if reason.is_waiting}
     counted = {slug: n for slug, n in record.tally(run).items() if slug not in waiting}

@@ -1,4 +1,5 @@
-"""What this layer can check of itself: workers beat, the queue drains, shards are worked on, runs start in time."""
+"""What this layer can check of itself: workers beat, the queue drains, shards are worked on,
+runs start in time."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from tenants.scope import every_workspace
 
 START_A_WORKER = "Start a worker: manage.py worker."
 TOO_SLOW = "The workers cannot keep up: start another one, or raise WORKERS."
-# A worker that stops in order takes its heartbeat along; one that died leaves it. Said for this long.
+# A worker that stops in order takes its heartbeat along; one that died leaves it. Said for this
+# long.
 MISSED = timedelta(hours=1)
 QUEUE_SLOW, QUEUE_STUCK = timedelta(seconds=60), timedelta(minutes=5)
 # Longer than the sweep that finds expired leases and lost bells takes to come by, twice.
@@ -27,7 +29,8 @@ SHARDS_STUCK = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """`age`: since its last beat; `lived`: from its first beat to now, or to its last one if it is silent."""
+    """`age`: since its last beat; `lived`: from its first beat to now, or to its last one if it
+    is silent."""
 
     name: str
     age: timedelta
@@ -48,7 +51,8 @@ def workers_seen(now: datetime) -> list[Worker]:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What could be taken now and is not, for how long the oldest has waited, and how much is for later."""
+    """What could be taken now and is not, for how long the oldest has waited, and how much is
+    for later."""
 
     waiting: int
     age: timedelta
@@ -65,15 +69,19 @@ def shard_lag(now: datetime) -> Lag:
     """Shards of running runs; those for later wait for a retry or for their pace."""
     ready = Q(not_before__lte=now)
     with every_workspace():
-        found = Shard.objects.filter(state=Shard.State.OPEN, run__state=Run.State.RUNNING).aggregate(
-            n=Count("pk", filter=ready), oldest=Min("not_before", filter=ready), later=Count("pk", filter=~ready)
+        found = Shard.objects.filter(
+            state=Shard.State.OPEN, run__state=Run.State.RUNNING
+        ).aggregate(
+            n=Count("pk", filter=ready),
+            oldest=Min("not_before", filter=ready),
+            later=Count("pk", filter=~ready),
         )
     return Lag(found["n"], now - found["oldest"] if found["n"] else timedelta(), found["later"])
 
 
 def leases(most: int) -> list[Shard]:
-    """The shards that are being worked on, those of the silent first; each with its run and workspace, without any
-    text."""
+    """The shards that are being worked on, those of the silent first; each with its run and
+    workspace, without any text."""
     with every_workspace():
         leased = Shard.objects.filter(state=Shard.State.LEASED).select_related("run", "workspace")
         return list(leased.order_by("lease_until", "pk")[:most])
@@ -89,14 +97,19 @@ def workers(now: datetime) -> Line:
     title, seen = "Workers", workers_seen(now)
     alive = [worker for worker in seen if worker.is_alive]
     if not alive:
-        last = f"the last one was heard {how_long(seen[0].age)} ago" if seen else "none was ever heard"
+        last = (
+            f"the last one was heard {how_long(seen[0].age)} ago" if seen else "none was ever heard"
+        )
         return broken(title, f"No worker is running: {last}. Nothing is sent.", START_A_WORKER)
-    running = f"{counted(len(alive), 'worker')} running, last heartbeat {how_long(alive[0].age)} ago."
+    running = (
+        f"{counted(len(alive), 'worker')} running, last heartbeat {how_long(alive[0].age)} ago."
+    )
     lost = [worker for worker in seen if not worker.is_alive and worker.age <= MISSED]
     if lost:
         return warning(
             title,
-            f"{running} {lost[0].name} went silent {how_long(lost[0].age)} ago without stopping in order.",
+            f"{running} {lost[0].name} went silent {how_long(lost[0].age)} ago without stopping in "
+            "order.",
             "Look at its log, and start it again unless another took its place.",
         )
     return ok(title, running)
@@ -106,7 +119,9 @@ def may_send(now: datetime) -> Line:
     """Does the database belong to this machine, and do their clocks agree?"""
     title, row = "Installation", Installation.objects.first()
     if locked := installation.locked_because():
-        return broken(title, locked.partition(": ")[2] or locked, "Nothing is sent until this is settled.")
+        return broken(
+            title, locked.partition(": ")[2] or locked, "Nothing is sent until this is settled."
+        )
     if row is None:
         return ok(title, "New: the first worker gives it a name.")
     return ok(title, f"The database belongs to {row.name}.")
@@ -129,7 +144,9 @@ def shards(now: datetime) -> Line:
     title, state = "Sending", Shard.State
     ready = Q(state=state.OPEN, not_before__lte=now)
     with every_workspace():
-        found = Shard.objects.filter(run__state=Run.State.RUNNING, state__in=(state.OPEN, state.LEASED)).aggregate(
+        found = Shard.objects.filter(
+            run__state=Run.State.RUNNING, state__in=(state.OPEN, state.LEASED)
+        ).aggregate(
             open=Count("pk", filter=Q(state=state.OPEN)),
             working=Count("pk", filter=Q(state=state.LEASED, lease_until__gte=now)),
             lost=Count("pk", filter=Q(state=state.LEASED, lease_until__lt=now)),
@@ -141,8 +158,8 @@ def shards(now: datetime) -> Line:
     lag = now - found["oldest"] if found["oldest"] else timedelta()
     lapsed = now - found["lapsed"] if found["lost"] else timedelta()
     says = (
-        f"{counted(found['working'], 'shard')} at work, {format_number(found['open'])} waiting, lag "
-        f"{how_long(max(lag, lapsed))}."
+        f"{counted(found['working'], 'shard')} at work, {format_number(found['open'])} waiting, "
+        f"lag {how_long(max(lag, lapsed))}."
     )
     if not found["working"] and max(lag, lapsed) >= SHARDS_STUCK:
         return broken(title, f"{says} Nobody works on them.", START_A_WORKER)
@@ -168,8 +185,14 @@ def runs(now: datetime) -> Line:
             oldest=Min("intended_at", filter=late),
         )
     paused = f" ({format_number(found['paused'])} paused)" if found["paused"] else ""
-    says = f"{format_number(found['active'])} under way{paused}, {format_number(found['ahead'])} planned."
+    says = (
+        f"{format_number(found['active'])} under way{paused}, {format_number(found['ahead'])} "
+        "planned."
+    )
     if found["late"]:
-        late_words = f"{counted(found['late'], 'run')} should have started, the first {how_long(now - found['oldest'])}"
+        late_words = (
+            f"{counted(found['late'], 'run')} should have started, the first "
+            f"{how_long(now - found['oldest'])}"
+        )
         return broken(title, f"{says} {late_words} ago.", START_A_WORKER)
     return ok(title, says)

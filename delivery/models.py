@@ -1,4 +1,5 @@
-"""The ledger: shards of a run and one row per recipient. Written by pipeline.py and record.py, by nothing else."""
+"""The ledger: shards of a run and one row per recipient. Written by pipeline.py and record.py,
+by nothing else."""
 
 from __future__ import annotations
 
@@ -15,21 +16,36 @@ from tenants.scope import TenantModel
 class Message(TenantModel):
     """One recipient of a run. Unique per (run, contact, endpoint).
 
-    Lean on purpose: no index on a column that the hot UPDATE changes, no foreign-key index but the unique one's
-    prefix (fixing an audience of a million took 12.8 s with four secondary indexes, 1.3 s like this). Workers find
-    rows by ranges of the primary key.
+    Lean on purpose: no index on a column that the hot UPDATE changes, no foreign-key index but
+    the unique one's prefix (fixing an audience of a million took 12.8 s with four secondary
+    indexes, 1.3 s like this). Workers find rows by ranges of the primary key.
     """
 
     workspace = models.ForeignKey(
-        "tenants.Workspace", on_delete=models.CASCADE, related_name="+", editable=False, db_index=False
+        "tenants.Workspace",
+        on_delete=models.CASCADE,
+        related_name="+",
+        editable=False,
+        db_index=False,
     )
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="messages", db_index=False)
-    # Always set; nullable so that Django joins it with LEFT JOIN: the row outlives a deleted contact.
+    # Always set; nullable so that Django joins it with LEFT JOIN: the row outlives a deleted
+    # contact.
     contact = models.ForeignKey(
-        Contact, null=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+        Contact,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     endpoint = models.ForeignKey(
-        Endpoint, null=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+        Endpoint,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     reason = models.PositiveSmallIntegerField(default=Reason.PENDING)  # of Reason
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -47,14 +63,21 @@ class Message(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["run", "contact", "endpoint"], name="message_once_per_recipient"),
-            # NULLs are distinct in a unique index, so recipients without an endpoint need their own.
             models.UniqueConstraint(
-                fields=["run", "contact"], condition=models.Q(endpoint__isnull=True), name="message_once_no_endpoint"
+                fields=["run", "contact", "endpoint"], name="message_once_per_recipient"
+            ),
+            # NULLs are distinct in a unique index, so recipients without an endpoint need their
+            # own.
+            models.UniqueConstraint(
+                fields=["run", "contact"],
+                condition=models.Q(endpoint__isnull=True),
+                name="message_once_no_endpoint",
             ),
             # A broadcast is one recipient, whom the provider alone knows.
             models.UniqueConstraint(
-                fields=["run"], condition=models.Q(contact__isnull=True), name="message_once_per_topic"
+                fields=["run"],
+                condition=models.Q(contact__isnull=True),
+                name="message_once_per_topic",
             ),
         ]
 
@@ -63,10 +86,12 @@ class Message(TenantModel):
 
 
 class Shard(TenantModel):
-    """A part of a run, the ledger rows with first_id ≤ id ≤ last_id, that one worker takes at a time.
+    """A part of a run, the ledger rows with first_id ≤ id ≤ last_id, that one worker takes at a
+    time.
 
-    While leased, [window_from, window_to] covers every row that may be in flight: the worker moves it in the
-    database before it sends (the fence). A row in the window without an outcome, of a worker that died, is unknown.
+    While leased, [window_from, window_to] covers every row that may be in flight: the worker
+    moves it in the database before it sends (the fence). A row in the window without an outcome,
+    of a worker that died, is unknown.
     """
 
     class State(models.TextChoices):
@@ -82,14 +107,17 @@ class Shard(TenantModel):
     owner = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True)
     leased_at = models.DateTimeField(null=True)  # the last time that a worker took it
-    revision = models.PositiveIntegerField(null=True)  # of the content, as the worker that took it sends it
+    # of the content, as the worker that took it sends it
+    revision = models.PositiveIntegerField(null=True)
     not_before = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveIntegerField(default=0)
     window_from = models.BigIntegerField(null=True)
     window_to = models.BigIntegerField(null=True)
-    # {reason slug: rows} of this shard's rows that have an outcome; moves in the same transaction as the rows.
+    # {reason slug: rows} of this shard's rows that have an outcome; moves in the same transaction
+    # as the rows.
     tally = models.JSONField(default=dict)
-    held = models.JSONField(default=dict)  # {platform: deferred rows}, as its last worker counted them
+    # {platform: deferred rows}, as its last worker counted them
+    held = models.JSONField(default=dict)
     held_until = models.DateTimeField(null=True)  # then they are given up
 
     capabilities = roles.READ_ONLY
@@ -97,25 +125,33 @@ class Shard(TenantModel):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "first_id"], name="shard_cut_once")]
         # What can be leased now?
-        indexes = [models.Index(fields=["state", "not_before"], condition=~models.Q(state="done"), name="shard_open")]
+        indexes = [
+            models.Index(
+                fields=["state", "not_before"], condition=~models.Q(state="done"), name="shard_open"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"shard {self.first_id}–{self.last_id}"
 
     @property
     def worker(self) -> str:
-        """The process that holds it, as leases.worker_name() says: the owner without the lease's own random part."""
+        """The process that holds it, as leases.worker_name() says: the owner without the lease's
+        own random part."""
         return self.owner.rpartition(":")[0] or self.owner
 
 
 class Reach(TenantModel):
-    """What the provider's answers say about a connection, with the credentials that it has now, and one platform."""
+    """What the provider's answers say about a connection, with the credentials that it has now,
+    and one platform."""
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="reach")
-    platform = models.CharField(max_length=16, blank=True)  # of Channel.platforms; "": the app did not say
+    # of Channel.platforms; "": the app did not say
+    platform = models.CharField(max_length=16, blank=True)
     # The provider took a message for a device of it: our account is the right one.
     proven_at = models.DateTimeField(null=True)
-    # While it is held nothing is sent to the platform but one message (`probe`) at a time, the next at `probe_at`.
+    # While it is held nothing is sent to the platform but one message (`probe`) at a time, the next
+    # at `probe_at`.
     held_since = models.DateTimeField(null=True)
     code = models.CharField(max_length=64, blank=True)
     detail = models.CharField(max_length=500, blank=True)
@@ -125,20 +161,28 @@ class Reach(TenantModel):
     capabilities = {"view": roles.CONNECTIONS}
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["connection", "platform"], name="reach_once_per_platform")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "platform"], name="reach_once_per_platform"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.platform or 'unnamed platform'} through connection {self.connection_id}"
 
 
 class Pace(models.Model):
-    """The token bucket of a connection or of a run, shared by all workers; a row, so that it survives a restart."""
+    """The token bucket of a connection or of a run, shared by all workers; a row, so that it
+    survives a restart."""
 
-    connection = models.OneToOneField(Connection, null=True, on_delete=models.CASCADE, related_name="pace")
+    connection = models.OneToOneField(
+        Connection, null=True, on_delete=models.CASCADE, related_name="pace"
+    )
     run = models.OneToOneField(Run, null=True, on_delete=models.CASCADE, related_name="pace")
     tokens = models.FloatField()
     refilled_at = models.DateTimeField()
-    # The rate grows from `ramp_base` of the full one to all of it in a minute that begins at `ramp_from`.
+    # The rate grows from `ramp_base` of the full one to all of it in a minute that begins at
+    # `ramp_from`.
     ramp_from = models.DateTimeField()
     ramp_base = models.FloatField(default=1.0)
     closed_until = models.DateTimeField(null=True)  # the provider said Retry-After
@@ -146,32 +190,38 @@ class Pace(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(connection__isnull=True) ^ models.Q(run__isnull=True), name="pace_of_one_thing"
+                condition=models.Q(connection__isnull=True) ^ models.Q(run__isnull=True),
+                name="pace_of_one_thing",
             )
         ]
 
     def __str__(self) -> str:
-        return f"pace of {'run' if self.run_id else 'connection'} {self.run_id or self.connection_id}"
+        return (
+            f"pace of {'run' if self.run_id else 'connection'} {self.run_id or self.connection_id}"
+        )
 
 
 class Installation(models.Model):
     """One row: which installation this database belongs to, and how far it had come.
 
-    A copy of the database (a staging clone, a restored backup) must never send by itself: delivery.engine.installation.
+    A copy of the database (a staging clone, a restored backup) must never send by itself:
+    delivery.engine.installation.
     """
 
     name = models.CharField(max_length=64)
-    ticks = models.BigIntegerField(default=0)  # one every ten seconds of work: a database that went back has fewer
+    # one every ten seconds of work: a database that went back has fewer
+    ticks = models.BigIntegerField(default=0)
     ticked_at = models.DateTimeField(null=True)
-    locked = models.TextField(blank=True)  # what a machine noticed that remembers more, for those that do not
+    # what a machine noticed that remembers more, for those that do not
+    locked = models.TextField(blank=True)
 
     def __str__(self) -> str:
         return self.name
 
 
 class Fingerprint(models.Model):
-    """One row, written when the tables are made: what this database and every copy of it have in common, and no other
-    database has."""
+    """One row, written when the tables are made: what this database and every copy of it have in
+    common, and no other database has."""
 
     value = models.CharField(max_length=64)
 
@@ -180,8 +230,8 @@ class Fingerprint(models.Model):
 
 
 class Drill(TenantModel):
-    """A crash that somebody asked for: kill -9 for one process that sends a run to the sandbox. Written by
-    delivery.engine.drill; the watchdog of that process reads it."""
+    """A crash that somebody asked for: kill -9 for one process that sends a run to the sandbox.
+    Written by delivery.engine.drill; the watchdog of that process reads it."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="drills")
     worker = models.CharField(max_length=64)  # as leases.worker_name() says
@@ -192,7 +242,11 @@ class Drill(TenantModel):
 
     class Meta:
         # What is a watchdog asked to kill? It looks twice a second.
-        indexes = [models.Index(fields=["asked_at"], condition=models.Q(killed_at=None), name="drill_waiting")]
+        indexes = [
+            models.Index(
+                fields=["asked_at"], condition=models.Q(killed_at=None), name="drill_waiting"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"drill on {self.worker}"

@@ -10,7 +10,8 @@ from tenants.secrets import SecretUnreadable
 
 
 def received(connection: Connection, *, after: int | None, limit: int) -> LogPage:
-    """What came after a place in the log; without one, about the newest `limit`. Raises SandboxSilent."""
+    """What came after a place in the log; without one, about the newest `limit`. Raises
+    SandboxSilent."""
     sandbox = provider_of(connection.provider)
     assert isinstance(sandbox, Sandbox)
     try:

@@ -30,7 +30,9 @@ class BoundedParser(Parser):
         try:
             return read_json(request.body)
         except OutOfBounds as error:
-            raise Problem(422 if error.code == "too_many_values" else 400, error.code, error.detail) from error
+            raise Problem(
+                422 if error.code == "too_many_values" else 400, error.code, error.detail
+            ) from error
 
 
 class Api(NinjaAPI):
@@ -39,12 +41,15 @@ class Api(NinjaAPI):
     def get_openapi_schema(self, *args: Any, **kwargs: Any) -> Any:
         schema = super().get_openapi_schema(*args, **kwargs)
         schema["components"].setdefault("securitySchemes", {}).update(
-            WriteKey={"type": "http", "scheme": "bearer"}, WriteKeyAsUserName={"type": "http", "scheme": "basic"}
+            WriteKey={"type": "http", "scheme": "bearer"},
+            WriteKeyAsUserName={"type": "http", "scheme": "basic"},
         )
         return schema
 
 
-api = Api(title="PushPilot", version="1", docs_url="docs", urls_namespace="api", parser=BoundedParser())
+api = Api(
+    title="PushPilot", version="1", docs_url="docs", urls_namespace="api", parser=BoundedParser()
+)
 api.add_router("", tenants_router)
 api.add_router("", campaigns_router)
 api.add_router("", reports_router)
@@ -67,13 +72,22 @@ def on_validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 
 def _of_field(found: dict[str, Any]) -> dict[str, str]:
-    """{"field", "code", "detail"} of an error of pydantic's, whose loc is ("body", name of the parameter, field)."""
+    """{"field", "code", "detail"} of an error of pydantic's, whose loc is ("body", name of the
+    parameter, field)."""
     source, *path = map(str, found["loc"])
     if source == "body" and len(path) > 1:
         path = path[1:]
     if found["type"] == "extra_forbidden":
-        return {"field": path[-1], "code": "unknown", "detail": "There is no such field; take it out."}
-    return {"field": ".".join(path) or source, "code": found["type"], "detail": _sentence(found["msg"])}
+        return {
+            "field": path[-1],
+            "code": "unknown",
+            "detail": "There is no such field; take it out.",
+        }
+    return {
+        "field": ".".join(path) or source,
+        "code": found["type"],
+        "detail": _sentence(found["msg"]),
+    }
 
 
 def _sentence(words: str) -> str:
@@ -99,14 +113,20 @@ def on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 def on_conflict(request: HttpRequest, error: IntegrityError) -> HttpResponse:
     """Two requests in the same moment, of which the database took one."""
     logger.warning("%s %s conflicts", request.method, request.path, exc_info=error)
-    return problem(409, "conflict", "Somebody changed the same thing in the same moment. Look at it and try again.")
+    return problem(
+        409,
+        "conflict",
+        "Somebody changed the same thing in the same moment. Look at it and try again.",
+    )
 
 
 @api.exception_handler(OperationalError)
 @api.exception_handler(InterfaceError)
 def on_busy(request: HttpRequest, error: Exception) -> HttpResponse:
     """Away, locked, or a deadlock that cost this request its transaction."""
-    logger.warning("%s %s: the database did not answer", request.method, request.path, exc_info=error)
+    logger.warning(
+        "%s %s: the database did not answer", request.method, request.path, exc_info=error
+    )
     return problem(503, *BUSY, {"Retry-After": "5"})
 
 

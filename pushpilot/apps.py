@@ -9,7 +9,8 @@ class PushPilotConfig(AppConfig):
     verbose_name = "PushPilot"
 
     def ready(self) -> None:
-        """Both admin sites stand before the system checks run: Django checks the pages of the sites it knows."""
+        """Both admin sites stand before the system checks run: Django checks the pages of the
+        sites it knows."""
         import pushpilot.sites  # noqa: F401
 
         connection_created.connect(teach_like)

@@ -1,7 +1,8 @@
 """How large a request's body may be, by its address, decided before anything of it is read.
 
-What nobody has signed in for is small: sign-in, invitations, the API. Forms of the console are larger, and files are
-taken only where a page asks for one. WorkspaceMiddleware turns strangers away from the console before a form is read.
+What nobody has signed in for is small: sign-in, invitations, the API. Forms of the console are
+larger, and files are taken only where a page asks for one. WorkspaceMiddleware turns strangers
+away from the console before a form is read.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pushpilot.lib.problems import problem
 KB, MB = 1024, 1024 * 1024
 SMALL_BYTES = 64 * KB
 CONSOLE_FORM_BYTES = 1 * MB  # an audience of 1,000 values, or a message in twenty languages
-# Addresses that take a file, and how much with everything around it: the page then says which file is too large.
+# Addresses that take a file, and how much with everything around it: the page then says which file
+# is too large.
 UPLOADS = {
     "admin:campaigns_template_import": FILE_LIMIT + MB,
     "admin:tenants_workspace_change": CONSOLE_FORM_BYTES,
@@ -67,7 +69,11 @@ class BodyLimits:
         name, is_console = _address(request.path_info)
         if name in READS_ITSELF:
             return self.get_response(request)
-        limit = UPLOADS.get(name) or LARGER.get(name) or (CONSOLE_FORM_BYTES if is_console else SMALL_BYTES)
+        limit = (
+            UPLOADS.get(name)
+            or LARGER.get(name)
+            or (CONSOLE_FORM_BYTES if is_console else SMALL_BYTES)
+        )
         if is_chunked:
             return _refusal(request, 411, "length_required", "Send the body with a Content-Length.")
         if (length or 0) > limit:
@@ -78,8 +84,11 @@ class BodyLimits:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
-        """The first to read a form (the API reads none): by now strangers were turned away from the console."""
-        if request.content_type == "multipart/form-data" and not request.path_info.startswith("/api/"):
+        """The first to read a form (the API reads none): by now strangers were turned away from
+        the console."""
+        if request.content_type == "multipart/form-data" and not request.path_info.startswith(
+            "/api/"
+        ):
             try:
                 request.POST  # noqa: B018 - reads it
             except FileRefused:
@@ -93,7 +102,8 @@ def _declared(request: HttpRequest) -> int | None:
 
 
 def _address(path: str) -> tuple[str, bool]:
-    """The name of the address in the URLconf, "" if it has none, and whether it is a page of a workspace's console."""
+    """The name of the address in the URLconf, "" if it has none, and whether it is a page of a
+    workspace's console."""
     inside = _IN_CONSOLE.match(path)
     try:
         return resolve(path[inside.end() :] if inside else path).view_name, bool(inside)

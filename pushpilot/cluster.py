@@ -1,8 +1,9 @@
 """`python -m pushpilot.cluster`: the q2 cluster that the watchdog of `manage.py worker` starts.
 
-The watchdog holds one end of the shutdown pipe (delivery.engine.heartbeat.is_stopping). When it closes that end, or
-dies, the cluster ends in order, and after STOP_SECS by force. So nothing of a worker outlives it. Below the parent each
-process dies with the one that made it: q2 leaves orphans when its sentinel is killed, and they would take more tasks.
+The watchdog holds one end of the shutdown pipe (delivery.engine.heartbeat.is_stopping). When it
+closes that end, or dies, the cluster ends in order, and after STOP_SECS by force. So nothing of
+a worker outlives it. Below the parent each process dies with the one that made it: q2 leaves
+orphans when its sentinel is killed, and they would take more tasks.
 """
 
 from __future__ import annotations

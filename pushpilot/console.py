@@ -1,4 +1,5 @@
-"""What the console's frame shows: navigation, switcher, palette, dashboard. Called by Unfold for every request."""
+"""What the console's frame shows: navigation, switcher, palette, dashboard. Called by Unfold for
+every request."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 import reports.dashboard
-from campaigns.admin.campaign.page import status_tabs
+from campaigns.admin.campaign.list import status_tabs
 from pushpilot.navigation import sidebar
 from pushpilot.sites import console
 from tenants.admin.people.members import people_tabs
@@ -36,7 +37,11 @@ def workspace_switcher(request: HttpRequest) -> list[dict[str, Any]]:
     here = _workspace(request)
     return [
         *(
-            {"icon": "check" if own == here else "domain", "title": own.name, "link": own.console_path}
+            {
+                "icon": "check" if own == here else "domain",
+                "title": own.name,
+                "link": own.console_path,
+            }
             for own in request.user.workspaces()
         ),
         {"icon": "add", "title": "New workspace", "link": "/?new"},
@@ -48,7 +53,9 @@ def environment(request: HttpRequest) -> list[str] | None:
     workspace = _workspace(request)
     if workspace is None:
         return None
-    active = Connection.objects.filter(workspace=workspace, is_active=True, provider__endswith=SANDBOX)
+    active = Connection.objects.filter(
+        workspace=workspace, is_active=True, provider__endswith=SANDBOX
+    )
     return ["Sandbox", "warning"] if active.exists() else None
 
 

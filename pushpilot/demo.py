@@ -1,4 +1,5 @@
-"""The demo workspace: people, contacts and campaigns from fixtures/demo.json. Making it again changes nothing."""
+"""The demo workspace: people, contacts and campaigns from fixtures/demo.json. Making it again
+changes nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Demo:
 
 
 def read_story() -> Story:
-    story: Story = json.loads((settings.BASE_DIR / "fixtures" / "demo.json").read_text(encoding="utf-8"))
+    story: Story = json.loads(
+        (settings.BASE_DIR / "fixtures" / "demo.json").read_text(encoding="utf-8")
+    )
     return story
 
 
@@ -74,7 +77,9 @@ def _without_slug(fields: Story) -> Story:
 def add_account(person: Story, password: str, **fields: Any) -> User:
     user = User.objects.filter(email=person["email"]).first()
     if user is None:
-        user = User.objects.create_user(person["email"], password, full_name=person["name"], **fields)
+        user = User.objects.create_user(
+            person["email"], password, full_name=person["name"], **fields
+        )
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     return user
 
@@ -85,15 +90,22 @@ def _campaign(workspace: Workspace, author: User, fields: Story) -> Campaign:
         return known
     texts = {name: fields[name] for name in ("title", "body", "deep_link") if name in fields}
     campaign = Campaign.objects.create(
-        workspace=workspace, name=fields["name"], tone=fields.get("tone", ""),
-        audience_rule=fields.get("audience_rule", {}), created_by=author, updated_by=author,
-    )  # fmt: skip
-    Content.objects.create(workspace=workspace, campaign=campaign, fields=texts, tone=fields.get("tone", ""))
+        workspace=workspace,
+        name=fields["name"],
+        tone=fields.get("tone", ""),
+        audience_rule=fields.get("audience_rule", {}),
+        created_by=author,
+        updated_by=author,
+    )
+    Content.objects.create(
+        workspace=workspace, campaign=campaign, fields=texts, tone=fields.get("tone", "")
+    )
     return campaign
 
 
 def _add_contacts(workspace: Workspace, story: Story) -> None:
-    """A believable list: most have one phone, some two, some none; some left, some do not want pushes."""
+    """A believable list: most have one phone, some two, some none; some left, some do not want
+    pushes."""
     dice = random.Random(20261121)  # noqa: S311 - the same demo every time
     now = timezone.now()
     contacts = Contact.objects.bulk_create(
@@ -104,7 +116,11 @@ def _add_contacts(workspace: Workspace, story: Story) -> None:
             country="IN",
             time_zone="Asia/Kolkata",
             attributes={
-                **({"first_name": dice.choice(story["first_names"])} if dice.random() < 0.87 else {}),
+                **(
+                    {"first_name": dice.choice(story["first_names"])}
+                    if dice.random() < 0.87
+                    else {}
+                ),
                 "city": dice.choice(story["cities"]),
                 "plan": dice.choice(story["plans"]),
                 "orders": dice.randrange(0, 24),
@@ -138,7 +154,8 @@ def _add_contacts(workspace: Workspace, story: Story) -> None:
 
 
 def _last_seen(token: str, now: datetime) -> datetime:
-    """Before the demo's past; what a device reports there moves it. An app that was removed opened no more."""
+    """Before the demo's past; what a device reports there moves it. An app that was removed
+    opened no more."""
     earliest, latest = (30, 75) if token.startswith("sbx_unregistered_") else (0.1, 45)
     return now - timedelta(days=random.Random(token).uniform(earliest, latest))  # noqa: S311
 

@@ -1,5 +1,6 @@
-"""Is everything working? One function per check: the platform's home page, `manage.py doctor` and /healthz?verbose ask
-the same ones. A check belongs to the layer that knows; here are those of the root, and the list of all."""
+"""Is everything working? One function per check: the platform's home page, `manage.py doctor`
+and /healthz?verbose ask the same ones. A check belongs to the layer that knows; here are those
+of the root, and the list of all."""
 
 from __future__ import annotations
 
@@ -39,20 +40,27 @@ REPORT_KEPT = timedelta(seconds=10)
 
 @functools.cache
 def version() -> str:
-    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     return str(project["version"])
 
 
-# --- the root's own checks ----------------------------------------------------------------------------------
+# --- the root's own checks ------------------------------------------------------------------------
 def database(now: datetime) -> Line:
     title = "Database"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SELECT pg_database_size(current_database()), current_setting('server_version')")
+            cursor.execute(
+                "SELECT pg_database_size(current_database()), current_setting('server_version')"
+            )
             size_bytes, server = cursor.fetchone()
             kind = f"PostgreSQL {server.split()[0]}"
         else:
-            cursor.execute("SELECT page_count * page_size, sqlite_version() FROM pragma_page_count, pragma_page_size")
+            cursor.execute(
+                "SELECT page_count * page_size, sqlite_version() FROM "
+                "pragma_page_count, pragma_page_size"
+            )
             size_bytes, server = cursor.fetchone()
             kind = f"SQLite {server}"
     left, says = unapplied(), f"{kind}, {size(size_bytes)}."
@@ -69,20 +77,28 @@ def unapplied() -> str:
 
 def cache_works(now: datetime) -> Line:
     title, kind = "Cache", "Redis" if settings.REDIS_URL else "Files of this machine"
-    todo = "Check REDIS_URL and the server." if settings.REDIS_URL else "Check that DATA_DIR can be written."
+    todo = (
+        "Check REDIS_URL and the server."
+        if settings.REDIS_URL
+        else ("Check that DATA_DIR can be written.")
+    )
     try:
         cache.set("health", now.isoformat(), 60)
         found = cache.get("health")
     except Exception as error:  # each back end has exceptions of its own
         return broken(title, f"{kind}: it does not answer ({type(error).__name__}).", todo)
     if found is None:
-        return broken(title, f"{kind}: what was just written is gone. Rate limits and imports need it.", todo)
+        return broken(
+            title, f"{kind}: what was just written is gone. Rate limits and imports need it.", todo
+        )
     return ok(title, f"{kind}.")
 
 
 def disk(now: datetime) -> Line:
     title = "Disk"
-    usage = shutil.disk_usage(Path(settings.DATA_DIR) if Path(settings.DATA_DIR).exists() else settings.BASE_DIR)
+    usage = shutil.disk_usage(
+        Path(settings.DATA_DIR) if Path(settings.DATA_DIR).exists() else settings.BASE_DIR
+    )
     says = f"{size(usage.free)} of {size(usage.total)} free for DATA_DIR."
     if usage.free < LEAST_FREE_BYTES:
         return warning(title, says, "Make room: a full disk stops the database and loses events.")
@@ -90,16 +106,25 @@ def disk(now: datetime) -> Line:
 
 
 def sweep(now: datetime) -> Line:
-    """The safety net: it finds what lost its bell. Schedule's runs of it are kept among q2's tasks."""
+    """The safety net: it finds what lost its bell. Schedule's runs of it are kept among q2's
+    tasks."""
     title = "Sweep"
-    rows = Task.objects.filter(func=f"{schedules.__name__}.{schedules.sweep.__name__}").order_by("-stopped")
+    rows = Task.objects.filter(func=f"{schedules.__name__}.{schedules.sweep.__name__}").order_by(
+        "-stopped"
+    )
     last = rows.values_list("stopped", "success").first()
     if last is None:
-        return warning(title, "It has not run yet; a new worker takes a minute.", delivery.health.START_A_WORKER)
+        return warning(
+            title,
+            "It has not run yet; a new worker takes a minute.",
+            delivery.health.START_A_WORKER,
+        )
     age = now - last[0]
     says = f"Last run {how_long(age)} ago."
     if age >= SWEEP_LOST:
-        return broken(title, f"{says} Work that lost its bell waits.", delivery.health.START_A_WORKER)
+        return broken(
+            title, f"{says} Work that lost its bell waits.", delivery.health.START_A_WORKER
+        )
     if not last[1]:
         return warning(title, f"{says} It failed.", "Its error stands under Queue → Failed tasks.")
     if age >= SWEEP_LATE:
@@ -122,10 +147,13 @@ def address(now: datetime) -> Line:
 
 
 def files(now: datetime) -> Line:
-    """Is what lies in DATA_DIR, with keys, mails and the database, closed to other users of the machine?"""
+    """Is what lies in DATA_DIR, with keys, mails and the database, closed to other users of the
+    machine?"""
     title, folder = "Files", settings.DATA_DIR
     if folder.stat().st_mode & 0o077:
-        return warning(title, f"Other users of this machine can read {folder}.", f"Run chmod -R go= {folder}.")
+        return warning(
+            title, f"Other users of this machine can read {folder}.", f"Run chmod -R go= {folder}."
+        )
     return ok(title, f"Only its own user reads {folder}.")
 
 
@@ -148,9 +176,10 @@ CHECKS: dict[str, Check] = {
 }
 
 
-# --- all together -------------------------------------------------------------------------------------------
+# --- all together ---------------------------------------------------------------------------------
 def report(now: datetime) -> dict[str, Line]:
-    """{name of the check: its line}, in the order of CHECKS. Never raises: a check that does is broken itself."""
+    """{name of the check: its line}, in the order of CHECKS. Never raises: a check that does is
+    broken itself."""
     return {name: _answer(name, check, now) for name, check in CHECKS.items()}
 
 

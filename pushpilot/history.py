@@ -1,8 +1,10 @@
-"""Some four weeks of the demo's past, marked as demo data: nothing of it was ever handed to a provider.
+"""Some four weeks of the demo's past, marked as demo data: nothing of it was ever handed to a
+provider.
 
-The verbs that write the real thing write it: campaigns are planned and launched, their audiences fixed, the outcomes
-recorded and the accounts closed by the engine; what devices did enters through the intake of events and is digested.
-Only the moments lie in the past. The dice are the same every time.
+The verbs that write the real thing write it: campaigns are planned and launched, their audiences
+fixed, the outcomes recorded and the accounts closed by the engine; what devices did enters
+through the intake of events and is digested. Only the moments lie in the past. The dice are the
+same every time.
 """
 
 from __future__ import annotations
@@ -38,8 +40,11 @@ _Seen = tuple[datetime, str, str]  # when, reference, type
 
 
 @transaction.atomic
-def add_history(workspace: Workspace, connection: Connection, stories: Sequence[Story], *, by: User) -> int:
-    """Write the past of these campaigns; returns how many sends that were. Nothing where one of them exists already."""
+def add_history(
+    workspace: Workspace, connection: Connection, stories: Sequence[Story], *, by: User
+) -> int:
+    """Write the past of these campaigns; returns how many sends that were. Nothing where one of
+    them exists already."""
     now = timezone.now()
     with scope(workspace):
         names = [story["name"] + MARK for story in stories]
@@ -52,7 +57,9 @@ def add_history(workspace: Workspace, connection: Connection, stories: Sequence[
     return sends
 
 
-def _live(workspace: Workspace, connection: Connection, story: Story, by: User, now: datetime) -> int:
+def _live(
+    workspace: Workspace, connection: Connection, story: Story, by: User, now: datetime
+) -> int:
     """One campaign with all its sends until now."""
     hour, minute = map(int, story["at"].split(":"))
     local = now.astimezone(workspace.zone) - timedelta(days=story["days_ago"])
@@ -83,7 +90,8 @@ def _live(workspace: Workspace, connection: Connection, story: Story, by: User, 
     before = at - timedelta(hours=5)
     Campaign.objects.filter(pk=campaign.pk).update(created_at=before, updated_at=before)
     run: Run | None = plan.schedule(campaign, by=by, now=at - timedelta(minutes=1))
-    campaign.revisions.update(created_at=before)  # a text that is newer than its run was edited on its way
+    # a text that is newer than its run was edited on its way
+    campaign.revisions.update(created_at=before)
     sends = 0
     while run is not None and run.intended_at <= now - timedelta(hours=1):
         Run.objects.filter(pk=run.pk).update(created_at=before)
@@ -110,7 +118,8 @@ def _send(run: Run, story: Story, by: User) -> None:
     if stopped is not None:
         rows = rows[: int(len(rows) * stopped)]
     results = [
-        _outcome(pk, token, at + timedelta(seconds=place / PER_SECOND)) for place, (pk, token, _) in enumerate(rows)
+        _outcome(pk, token, at + timedelta(seconds=place / PER_SECOND))
+        for place, (pk, token, _) in enumerate(rows)
     ]
     record.results(results, run.revision.number)
     gone = {
@@ -120,7 +129,9 @@ def _send(run: Run, story: Story, by: User) -> None:
     }
     record.retire(gone, at)
     for shard in Shard.objects.filter(run=run):
-        own = Counter(result.reason for result in results if shard.first_id <= result.id <= shard.last_id)
+        own = Counter(
+            result.reason for result in results if shard.first_id <= result.id <= shard.last_id
+        )
         is_done = stopped is None
         Shard.objects.filter(pk=shard.pk).update(
             tally=record.as_tally(own), state=Shard.State.DONE if is_done else Shard.State.OPEN
@@ -140,12 +151,20 @@ def _outcome(pk: int, token: str, at: datetime) -> record.Result:
     fate, dice = token.split("_")[1], random.Random(token)  # noqa: S311 - the same past every time
     if fate == "mismatch":
         code, reason = "SENDER_ID_MISMATCH", Reason.REJECTED
-    elif fate == "unregistered" and _age(at) < dice.uniform(-4, DAYS):  # the day on which the app was removed
+    # the day on which the app was removed
+    elif fate == "unregistered" and _age(at) < dice.uniform(-4, DAYS):
         code, reason = "UNREGISTERED", Reason.ENDPOINT_GONE
     else:
         code, reason = "", Reason.ACCEPTED
     provider_id = f"projects/demo-history/messages/{pk}" if reason == Reason.ACCEPTED else ""
-    return record.Result(pk, reason, attempted=1, attempted_at=at.isoformat(), provider_id=provider_id, error_code=code)
+    return record.Result(
+        pk,
+        reason,
+        attempted=1,
+        attempted_at=at.isoformat(),
+        provider_id=provider_id,
+        error_code=code,
+    )
 
 
 def _age(at: datetime) -> float:
@@ -158,8 +177,18 @@ def _report(run: Run, connection: Connection, story: Story, now: datetime) -> No
     if key is None:
         return
     dice = random.Random(f"{story['name']} {run.intended_at:%j}")  # noqa: S311
-    accepted = Message.objects.filter(run=run, reason=Reason.ACCEPTED).order_by("pk").values_list("pk", "attempted_at")
-    seen = [event for pk, at in accepted if at for event in _of_one(run, pk, at, story, dice) if event[0] < now]
+    accepted = (
+        Message.objects.filter(run=run, reason=Reason.ACCEPTED)
+        .order_by("pk")
+        .values_list("pk", "attempted_at")
+    )
+    seen = [
+        event
+        for pk, at in accepted
+        if at
+        for event in _of_one(run, pk, at, story, dice)
+        if event[0] < now
+    ]
     for batch in _batches(sorted(seen)):
         events = [
             {
@@ -180,11 +209,15 @@ def _of_one(run: Run, pk: int, at: datetime, story: Story, dice: random.Random) 
     if dice.random() > 0.955:
         return  # switched off, or an app without the SDK
     # Most phones are on the air at once; the rest come back within hours.
-    arrived = at + timedelta(seconds=dice.uniform(0.3, 4) if dice.random() < 0.86 else dice.lognormvariate(8, 1.1))
+    arrived = at + timedelta(
+        seconds=dice.uniform(0.3, 4) if dice.random() < 0.86 else dice.lognormvariate(8, 1.1)
+    )
     yield arrived, ref, "delivered"
     if dice.random() > story["opened"]:
         return
-    opened = _by_day(arrived + timedelta(seconds=dice.lognormvariate(7.6, 1.5)), run.workspace, dice)
+    opened = _by_day(
+        arrived + timedelta(seconds=dice.lognormvariate(7.6, 1.5)), run.workspace, dice
+    )
     yield opened, ref, "opened"
     if dice.random() < story["clicked"]:
         yield opened + timedelta(seconds=dice.uniform(2, 90)), ref, "clicked"
@@ -197,7 +230,9 @@ def _by_day(at: datetime, workspace: Workspace, dice: random.Random) -> datetime
     local = at.astimezone(workspace.zone)
     if local.hour >= 6:
         return at
-    return (local.replace(hour=7, minute=0) + timedelta(minutes=dice.triangular(0, 240, 60))).astimezone(UTC)
+    return (
+        local.replace(hour=7, minute=0) + timedelta(minutes=dice.triangular(0, 240, 60))
+    ).astimezone(UTC)
 
 
 def _batches(seen: Sequence[_Seen]) -> Iterable[Sequence[_Seen]]:

@@ -13,7 +13,8 @@ from django.shortcuts import render
 from pushpilot.lib.compat.django import set_address
 from pushpilot.lib.problems import BUSY, problem
 
-# Alpine evaluates its expressions, hence unsafe-eval; Unfold writes style attributes, hence unsafe-inline for styles.
+# Alpine evaluates its expressions, hence unsafe-eval; Unfold writes style attributes, hence
+# unsafe-inline for styles.
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -29,10 +30,12 @@ POLICY = "; ".join(
 
 
 class OwnAddress:
-    """Makes every absolute link of PUBLIC_URL, never of the Host header, which whoever asks may choose: a mail would
-    lead its reader to another machine, with the token that opens the account.
+    """Makes every absolute link of PUBLIC_URL, never of the Host header, which whoever asks may
+    choose: a mail would lead its reader to another machine, with the token that opens the
+    account.
 
-    Load balancers ask for /healthz by whatever name or number they know the machine, so there the header says nothing.
+    Load balancers ask for /healthz by whatever name or number they know the machine, so there
+    the header says nothing.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -46,7 +49,8 @@ class OwnAddress:
 
 
 class SafeHeaders:
-    """The content policy; and no cache keeps an answer that does not ask for it: any may hold a token or an address."""
+    """The content policy; and no cache keeps an answer that does not ask for it: any may hold a
+    token or an address."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -59,7 +63,8 @@ class SafeHeaders:
 
 
 class NoNul:
-    """Refuses what holds a NUL character: nobody types one, and PostgreSQL takes it in no text, not even to compare.
+    """Refuses what holds a NUL character: nobody types one, and PostgreSQL takes it in no text,
+    not even to compare.
 
     Bodies of the API are not read here: its routes name the field (pushpilot.lib.bounded).
     """
@@ -95,11 +100,15 @@ def _has_nul(fields: QueryDict) -> bool:
 
 
 class ApiProblems:
-    """Under /api/ Django's own error pages are problem+json too: unknown addresses, wrong methods, bad requests."""
+    """Under /api/ Django's own error pages are problem+json too: unknown addresses, wrong
+    methods, bad requests."""
 
     WORDS = {
         404: ("not_found", "There is nothing at this address; /api/v1/docs lists what there is."),
-        405: ("method_not_allowed", "This address does not take this method; the header Allow names those it takes."),
+        405: (
+            "method_not_allowed",
+            "This address does not take this method; the header Allow names those it takes.",
+        ),
         503: BUSY,
         500: ("internal", "Something went wrong on our side. It has been logged."),
     }
@@ -109,9 +118,17 @@ class ApiProblems:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        is_page = response.status_code >= 400 and not response.headers.get("Content-Type", "").endswith("json")
+        is_page = response.status_code >= 400 and not response.headers.get(
+            "Content-Type", ""
+        ).endswith("json")
         if not is_page or not request.path_info.startswith("/api/"):
             return response
-        code, detail = self.WORDS.get(response.status_code, ("bad_request", "The request could not be read."))
-        kept = {name: response.headers[name] for name in ("Allow", "Retry-After") if name in response.headers}
+        code, detail = self.WORDS.get(
+            response.status_code, ("bad_request", "The request could not be read.")
+        )
+        kept = {
+            name: response.headers[name]
+            for name in ("Allow", "Retry-After")
+            if name in response.headers
+        }
         return problem(response.status_code, code, detail, kept)

@@ -23,7 +23,8 @@ UNDER_WAY = (Campaign.Status.SCHEDULED, Campaign.Status.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`model` is the label of a registered model; a page without one names its URL and the capability it needs."""
+    """`model` is the label of a registered model; a page without one names its URL and the
+    capability it needs."""
 
     title: str
     icon: str
@@ -78,7 +79,11 @@ def link_of(page: Page, request: HttpRequest, site: AdminSite) -> str:
 
 def pages(request: HttpRequest, site: AdminSite) -> list[tuple[str, Page, str]]:
     """(group, page, link) of everything that the user may open, in the order of the sidebar."""
-    found = [(group, page, link_of(page, request, site)) for group, listed in GROUPS.items() for page in listed]
+    found = [
+        (group, page, link_of(page, request, site))
+        for group, listed in GROUPS.items()
+        for page in listed
+    ]
     return [entry for entry in found if entry[2]]
 
 
@@ -87,7 +92,8 @@ def campaigns_under_way(workspace: Workspace) -> int:
 
 
 def sidebar(request: HttpRequest, site: AdminSite) -> list[dict[str, Any]]:
-    """What Unfold draws: groups of items, each with its icon, link and whether it is the page shown now."""
+    """What Unfold draws: groups of items, each with its icon, link and whether it is the page
+    shown now."""
     groups: dict[str, list[dict[str, Any]]] = {}
     shown = pages(request, site)
     # The longest that fits: the phone wall lies under the runs, everything under home.
@@ -95,7 +101,12 @@ def sidebar(request: HttpRequest, site: AdminSite) -> list[dict[str, Any]]:
     if here == reverse(f"{site.name}:index") != request.path:
         here = ""
     for group, page, link in shown:
-        item: dict[str, Any] = {"title": page.title, "icon": page.icon, "link": link, "active": link == here}
+        item: dict[str, Any] = {
+            "title": page.title,
+            "icon": page.icon,
+            "link": link,
+            "active": link == here,
+        }
         if page.model == "campaigns.campaign":
             under_way = campaigns_under_way(request.workspace)  # type: ignore[attr-defined]
             if under_way:

@@ -1,4 +1,5 @@
-"""The operators' site around its pages: the sidebar, the home page, the way to one's own workspaces."""
+"""The operators' site around its pages: the sidebar, the home page, the way to one's own
+workspaces."""
 
 from __future__ import annotations
 
@@ -63,7 +64,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     failed = Failure.objects.filter(stopped__gte=timezone.now() - timedelta(days=1)).count()
     for group, page, link in pages():
         is_here = request.path == link if link == home else request.path.startswith(link)
-        item: dict[str, Any] = {"title": page.title, "icon": page.icon, "link": link, "active": is_here}
+        item: dict[str, Any] = {
+            "title": page.title,
+            "icon": page.icon,
+            "link": link,
+            "active": is_here,
+        }
         if page.model == "django_q.failure" and failed:
             item |= {"badge": failed, "badge_variant": "danger"}
         groups.setdefault(group, []).append(item)
@@ -89,7 +95,7 @@ def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-# --- home ---------------------------------------------------------------------------------------------------
+# --- home -----------------------------------------------------------------------------------------
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What an operator needs at a glance. Called by Unfold for the index page."""
     now = timezone.now()
@@ -97,11 +103,17 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     worries = [line for line in lines.values() if line.status != Status.OK]
     return {
         **context,
-        "lines": sorted(lines.values(), key=lambda line: list(Status).index(line.status), reverse=True),
+        "lines": sorted(
+            lines.values(), key=lambda line: list(Status).index(line.status), reverse=True
+        ),
         "verdict": verdict(len(worries), health.worst(worries)),
         "figures": figures(now),
         "workers": [
-            {"name": worker.name, "is_alive": worker.is_alive, "heard": f"{how_long(worker.age)} ago"}
+            {
+                "name": worker.name,
+                "is_alive": worker.is_alive,
+                "heard": f"{how_long(worker.age)} ago",
+            }
             for worker in delivery.health.workers_seen(now)[:MOST_WORKERS]
         ],
         "version": health.version(),
@@ -113,33 +125,46 @@ def verdict(worries: int, worst: Status) -> tuple[str, str]:
     if not worries:
         return "ok", "Everything works."
     noun = "thing needs" if worries == 1 else "things need"
-    return str(worst), f"{worries} {noun} you." if worst == Status.BROKEN else f"It works; {worries} {noun} a look."
+    return str(
+        worst
+    ), f"{worries} {noun} you." if worst == Status.BROKEN else f"It works; {worries} {noun} a look."
 
 
 def figures(now: datetime) -> list[dict[str, str]]:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     with every_workspace():
         active = Run.objects.filter(state__in=Run.ACTIVE_STATES).count()
-        ahead = Run.objects.filter(state=Run.State.PLANNED, intended_at__lte=now + timedelta(days=1)).count()
+        ahead = Run.objects.filter(
+            state=Run.State.PLANNED, intended_at__lte=now + timedelta(days=1)
+        ).count()
     seen = User.objects.filter(last_login__gte=now - across.RECENT, is_active=True).count()
     sent = across.messages_since(now - timedelta(days=7)).total()
     return [
         {
-            "label": "Workspaces", "icon": "domain", "value": format_number(Workspace.objects.count()),
-            "note": f"{format_number(across.sending_workspaces(now - across.RECENT))} sent in the last 30 days",
+            "label": "Workspaces",
+            "icon": "domain",
+            "value": format_number(Workspace.objects.count()),
+            "note": f"{format_number(across.sending_workspaces(now - across.RECENT))} sent in the "
+            "last 30 days",
             "link": reverse("platform:tenants_workspace_changelist"),
         },
         {
-            "label": "Users", "icon": "group", "value": format_number(User.objects.count()),
+            "label": "Users",
+            "icon": "group",
+            "value": format_number(User.objects.count()),
             "note": f"{format_number(seen)} signed in in the last 30 days",
             "link": reverse("platform:tenants_user_changelist"),
         },
         {
-            "label": "Messages today", "icon": "send", "value": format_number(across.messages_since(midnight).total()),
+            "label": "Messages today",
+            "icon": "send",
+            "value": format_number(across.messages_since(midnight).total()),
             "note": f"{format_number(sent)} in 7 days (UTC)",
         },
         {
-            "label": "Runs under way", "icon": "rocket_launch", "value": format_number(active),
+            "label": "Runs under way",
+            "icon": "rocket_launch",
+            "value": format_number(active),
             "note": f"{format_number(ahead)} planned in the next 24 h",
         },
-    ]  # fmt: skip
+    ]

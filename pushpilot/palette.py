@@ -1,6 +1,8 @@
-"""What the command palette (Ctrl-K) finds: pages, and campaigns, templates and contacts of the workspace by name.
+"""What the command palette (Ctrl-K) finds: pages, and campaigns, templates and contacts of the
+workspace by name.
 
-Never cached: Unfold's own palette keeps results for five minutes by user and term, across workspaces.
+Never cached: Unfold's own palette keeps results for five minutes by user and term, across
+workspaces.
 """
 
 from __future__ import annotations
@@ -52,7 +54,11 @@ def _results(rows: QuerySet[Model], icon: str, site_name: str) -> list[SearchRes
 
 def _commands(request: HttpRequest, words: str, site: AdminSite) -> list[SearchResult]:
     page = pages_of(site).get(Campaign)
-    if page is None or not page.has_add_permission(request) or words not in "new campaign create write":
+    if (
+        page is None
+        or not page.has_add_permission(request)
+        or words not in "new campaign create write"
+    ):
         return []
     link = reverse(f"{site.name}:campaigns_campaign_add")
     return [SearchResult(title="New campaign", description="Write and send", link=link, icon="add")]
@@ -62,7 +68,9 @@ def _workspaces(request: HttpRequest, words: str) -> list[SearchResult]:
     """The way to the user's other workspaces, and to a new one."""
     user = cast(User, request.user)
     here: Workspace = request.workspace  # type: ignore[attr-defined]
-    ways = [(f"Switch to {own}", own.console_path, "domain") for own in user.workspaces() if own != here]
+    ways = [
+        (f"Switch to {own}", own.console_path, "domain") for own in user.workspaces() if own != here
+    ]
     ways.append(("New workspace", "/?new", "add"))
     return [
         SearchResult(title=title, description="Workspaces", link=link, icon=icon)
@@ -96,5 +104,7 @@ def search_platform(term: str) -> list[SearchResult]:
         by_user = Q(email__icontains=words) | Q(full_name__icontains=words)
         by_workspace = Q(name__icontains=words) | Q(slug__icontains=words)
         results += _results(User.objects.filter(by_user).order_by("email"), "person", "platform")
-        results += _results(Workspace.objects.filter(by_workspace).order_by("name"), "domain", "platform")
+        results += _results(
+            Workspace.objects.filter(by_workspace).order_by("name"), "domain", "platform"
+        )
     return results

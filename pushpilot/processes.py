@@ -1,4 +1,5 @@
-"""Starting and stopping the product's processes on one machine, for `manage.py demo` and `manage.py run`."""
+"""Starting and stopping the product's processes on one machine, for `manage.py demo` and
+`manage.py run`."""
 
 from __future__ import annotations
 
@@ -33,18 +34,20 @@ class PortTaken(OSError):
 
 @dataclass(frozen=True, slots=True)
 class ClaimedPort:
-    """A TCP port for a server of ours, which no other PushPilot of this machine takes while this object lives."""
+    """A TCP port for a server of ours, which no other PushPilot of this machine takes while this
+    object lives."""
 
     number: int
     claim: socket.socket
 
 
 def claim_port(wanted: int, *, is_exact: bool = False, host: str = "127.0.0.1") -> ClaimedPort:
-    """`wanted`, or the next free port above it unless `is_exact`. Raises PortTaken when it, or fifty, are taken.
+    """`wanted`, or the next free port above it unless `is_exact`. Raises PortTaken when it, or
+    fifty, are taken.
 
-    granian listens with SO_REUSEPORT: two that chose one port would share it and each other's requests, without an
-    error. So the number is claimed from the choice on, by a UDP socket: it is exclusive at once, on every system, and
-    gone with the process.
+    granian listens with SO_REUSEPORT: two that chose one port would share it and each other's
+    requests, without an error. So the number is claimed from the choice on, by a UDP socket: it
+    is exclusive at once, on every system, and gone with the process.
     """
     last = wanted if is_exact else min(wanted + PORTS_TRIED, PORT_MOST + 1) - 1
     for number in range(wanted, last + 1):
@@ -58,7 +61,9 @@ def claim_port(wanted: int, *, is_exact: bool = False, host: str = "127.0.0.1") 
             claim.close()
             continue
         return ClaimedPort(number, claim)
-    raise PortTaken(f"Port {wanted} is taken." if is_exact else f"No port from {wanted} to {last} is free.")
+    raise PortTaken(
+        f"Port {wanted} is taken." if is_exact else f"No port from {wanted} to {last} is free."
+    )
 
 
 def _is_taken(host: str, port: int) -> bool:
@@ -66,10 +71,12 @@ def _is_taken(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger are nobody's server
+            # connections that linger are nobody's server
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return error.errno in (errno.EADDRINUSE, errno.EACCES)  # else the machine lacks this kind of address
+        # else the machine lacks this kind of address
+        return error.errno in (errno.EADDRINUSE, errno.EACCES)
     return False
 
 
@@ -81,7 +88,8 @@ def port_number(text: str) -> int:
 
 
 def die_with(parent: int, number: signal.Signals) -> None:
-    """Ask Linux to send `number` to this process when `parent`, the process that made it, dies; nothing elsewhere."""
+    """Ask Linux to send `number` to this process when `parent`, the process that made it, dies;
+    nothing elsewhere."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it died before the kernel was told
@@ -89,7 +97,8 @@ def die_with(parent: int, number: signal.Signals) -> None:
 
 
 class Processes:
-    """Children in process groups of their own, so that Ctrl-C reaches them only through `stop`, in order.
+    """Children in process groups of their own, so that Ctrl-C reaches them only through `stop`,
+    in order.
 
     On Linux they end also when this process is killed: they would keep the ports, and send on.
     """
@@ -153,7 +162,8 @@ def stopped_at_the_end(processes: Processes) -> Iterator[Processes]:
         yield processes
     finally:
         numbers = (signal.SIGINT, signal.SIGTERM)
-        former = [signal.signal(number, signal.SIG_IGN) for number in numbers]  # a second one would leave orphans
+        # a second one would leave orphans
+        former = [signal.signal(number, signal.SIG_IGN) for number in numbers]
         processes.stop()
         for number, handler in zip(numbers, former, strict=True):
             signal.signal(number, handler)
@@ -161,7 +171,8 @@ def stopped_at_the_end(processes: Processes) -> Iterator[Processes]:
 
 @contextlib.contextmanager
 def only_one(lock: Path) -> Iterator[bool]:
-    """Whether this process is the only one inside; the lock ends with the process, however it ends."""
+    """Whether this process is the only one inside; the lock ends with the process, however it
+    ends."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
         try:
@@ -182,8 +193,22 @@ def answers(url: str) -> bool:
 
 
 def web_command(port: int, *, host: str = "127.0.0.1") -> list[str]:
-    """granian beats gunicorn's threads 1.4-2 times on these pages; WSGI because ASGI costs 6-8 times the CPU."""
+    """granian beats gunicorn's threads 1.4-2 times on these pages; WSGI because ASGI costs 6-8
+    times the CPU."""
     return [
-        str(Path(sys.executable).with_name("granian")), "--interface", "wsgi", "--host", host, "--port", str(port),
-        "--workers", "1", "--blocking-threads", "4", "--no-ws", "--log-level", "warning", "pushpilot.wsgi:application",
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("granian")),
+        "--interface",
+        "wsgi",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--blocking-threads",
+        "4",
+        "--no-ws",
+        "--log-level",
+        "warning",
+        "pushpilot.wsgi:application",
+    ]

@@ -1,4 +1,5 @@
-"""The whole product on this machine, for `manage.py demo` and `manage.py run`: one per folder, on ports of its own."""
+"""The whole product on this machine, for `manage.py demo` and `manage.py run`: one per folder,
+on ports of its own."""
 
 from __future__ import annotations
 
@@ -31,16 +32,23 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def add_port_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=port_number, help=f"default: {WEB_PORT}, or the next one that is free")
-    parser.add_argument("--sandbox-port", type=port_number, help="default: that of SANDBOX_URL, or the next free one")
+    parser.add_argument(
+        "--port", type=port_number, help=f"default: {WEB_PORT}, or the next one that is free"
+    )
+    parser.add_argument(
+        "--sandbox-port",
+        type=port_number,
+        help="default: that of SANDBOX_URL, or the next free one",
+    )
 
 
 @contextlib.contextmanager
 def only_product(command: str) -> Iterator[Callable[[str], None]]:
     """Hold the folder; give a function that notes the product's address for whoever comes second.
 
-    Raises CommandError without a database or Redis to work with, and in DATA_DIR's second product: the two would share
-    the database but not the sandbox, and each would send through a key that the other one made.
+    Raises CommandError without a database or Redis to work with, and in DATA_DIR's second
+    product: the two would share the database but not the sandbox, and each would send through a
+    key that the other one made.
     """
     if silent := silent_service():
         raise CommandError(silent, returncode=WRONG_SETTING)
@@ -49,7 +57,9 @@ def only_product(command: str) -> Iterator[Callable[[str], None]]:
         if not is_first:
             found = lock.read_text(encoding="utf-8").strip()
             running = f"manage.py {found}" if found else "manage.py demo or run"
-            raise CommandError(f"{running} is already running in this folder. Use it, or stop it first.")
+            raise CommandError(
+                f"{running} is already running in this folder. Use it, or stop it first."
+            )
 
         def note(url: str) -> None:
             lock.write_text(f"{command} ({url})", encoding="utf-8")
@@ -77,7 +87,8 @@ class Ports:
 
 
 def choose_ports(port: int | None, sandbox_port: int | None, *, host: str = "127.0.0.1") -> Ports:
-    """A port that was asked for, or else the next free one. Raises CommandError if that one is taken."""
+    """A port that was asked for, or else the next free one. Raises CommandError if that one is
+    taken."""
     asked = urlsplit(settings.SANDBOX_URL)
     try:
         web = claim_port(port or WEB_PORT, is_exact=port is not None, host=host)
@@ -94,7 +105,9 @@ def choose_ports(port: int | None, sandbox_port: int | None, *, host: str = "127
 def start_sandbox(processes: Processes, ports: Ports) -> None:
     if ports.sandbox is not None:
         folder = settings.DATA_DIR / "sandbox"
-        processes.manage("sandbox", "sandbox", "--port", str(ports.sandbox.number), "--data-dir", str(folder))
+        processes.manage(
+            "sandbox", "sandbox", "--port", str(ports.sandbox.number), "--data-dir", str(folder)
+        )
         _await(processes, "sandbox", f"{ports.sandbox_url}/sandbox/health")
 
 

@@ -1,4 +1,5 @@
-"""What asks for the password, a code or a passkey again: an open browser on a desk is not its owner.
+"""What asks for the password, a code or a passkey again: an open browser on a desk is not its
+owner.
 
 The API asks nobody: its sessions and keys are no browsers that somebody else finds open.
 """
@@ -49,8 +50,8 @@ FILLING_SECS = 45 * 60  # more for who opened a form in time and fills it in
 
 
 def is_proved(request: HttpRequest) -> bool:
-    """Did the user show lately that it is them? Who signs in by a provider alone has nothing to show here: the provider
-    protects the account, as it does for the pages of the account."""
+    """Did the user show lately that it is them? Who signs in by a provider alone has nothing to
+    show here: the provider protects the account, as it does for the pages of the account."""
     user: Any = request.user
     within = PROVED_SECS + (FILLING_SECS if request.method == "POST" else 0)
     records = get_authentication_records(request, user)
@@ -68,7 +69,9 @@ class AskAgain:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> HttpResponse | None:
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: object
+    ) -> HttpResponse | None:
         match = request.resolver_match
         if match is None or match.url_name not in ASKED_AGAIN or match.namespaces[:1] == ["api"]:
             return None

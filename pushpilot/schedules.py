@@ -1,5 +1,6 @@
-"""Every recurring job in one table. django-q2 looks at its own schedules about every 30 s, so jobs that must be more
-punctual are rung by the worker's watchdog; the rest are Schedule rows that `register` keeps equal to the table."""
+"""Every recurring job in one table. django-q2 looks at its own schedules about every 30 s, so
+jobs that must be more punctual are rung by the worker's watchdog; the rest are Schedule rows
+that `register` keeps equal to the table."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from reports import tasks as reports_tasks
 from tenants import workspaces
 
 BEAT = timedelta(seconds=2)  # how often the watchdog rings the heartbeat bell
-# The longest that a lost bell can cost. After a crash: the lease (30 s) and this, together less than a minute.
+# The longest that a lost bell can cost. After a crash: the lease (30 s) and this, together less
+# than a minute.
 SWEEP = timedelta(seconds=20)
 FAILURES_KEPT = timedelta(days=30)
 
@@ -36,12 +38,18 @@ JOBS = (
 
 
 def register() -> None:
-    """Make django-q2's Schedule rows those of JOBS. Runs at every worker start; harmless to repeat."""
+    """Make django-q2's Schedule rows those of JOBS. Runs at every worker start; harmless to
+    repeat."""
     Schedule.objects.exclude(name__in=[job.name for job in JOBS]).delete()
     for job in JOBS:
         Schedule.objects.update_or_create(
             name=job.name,
-            defaults={"func": job.task, "schedule_type": Schedule.MINUTES, "minutes": job.minutes, "repeats": -1},
+            defaults={
+                "func": job.task,
+                "schedule_type": Schedule.MINUTES,
+                "minutes": job.minutes,
+                "repeats": -1,
+            },
         )
 
 
@@ -57,7 +65,8 @@ def purge() -> None:
 
 
 def clean_up() -> None:
-    """Daily: expired sessions, heartbeats of workers that are gone, old failures (q2 limits only what succeeded)."""
+    """Daily: expired sessions, heartbeats of workers that are gone, old failures (q2 limits only
+    what succeeded)."""
     call_command("clearsessions")
     Failure.objects.filter(stopped__lt=timezone.now() - FAILURES_KEPT).delete()
     Heartbeat.objects.filter(beat_at__lt=timezone.now() - timedelta(days=1)).delete()

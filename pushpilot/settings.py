@@ -1,4 +1,5 @@
-"""All settings. A first run needs no environment variable; docs/configuration.md lists what each one does."""
+"""All settings. A first run needs no environment variable; docs/configuration.md lists what each
+one does."""
 
 from __future__ import annotations
 
@@ -13,26 +14,30 @@ from pushpilot.lib import env
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 
-# --- where it runs -------------------------------------------------------------------------------------
+# --- where it runs --------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG")
 PUBLIC_URL = env.public_url("PUBLIC_URL", "http://localhost:8000")
 _public = urlsplit(PUBLIC_URL)
 _HTTPS = _public.scheme == "https"
-# Behind https nobody comes by another name; who asks the machine itself gets /healthz, whatever they call it.
+# Behind https nobody comes by another name; who asks the machine itself gets /healthz, whatever
+# they call it.
 _LOCAL = set() if _HTTPS else {"localhost", "127.0.0.1", "[::1]"}
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", sorted({_public.hostname or "", *_LOCAL}))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = env.secrets_list("SECRET_KEY_FALLBACKS")
-# Provider credentials have keys of their own: rotating SECRET_KEY must not make them unreadable. First key
-# encrypts, all decrypt.
-ENCRYPTION_KEYS = env.secrets_list("ENCRYPTION_KEYS") or [env.secret("ENCRYPTION_KEY", DATA_DIR / "encryption_key")]
-# How many reverse proxies of ours stand in front: that many X-Forwarded-For entries are believed, no more.
+# Provider credentials have keys of their own: rotating SECRET_KEY must not make them unreadable.
+# First key encrypts, all decrypt.
+ENCRYPTION_KEYS = env.secrets_list("ENCRYPTION_KEYS") or [
+    env.secret("ENCRYPTION_KEY", DATA_DIR / "encryption_key")
+]
+# How many reverse proxies of ours stand in front: that many X-Forwarded-For entries are believed,
+# no more.
 PROXY_COUNT = env.integer("PROXY_COUNT", 0, most=5)
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
-# With this prefix a browser takes them from this host alone, and over https: no page of another host in the domain
-# can set one.
+# With this prefix a browser takes them from this host alone, and over https: no page of another
+# host in the domain can set one.
 _OURS = "__Host-" if _HTTPS else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_OURS}sessionid", f"{_OURS}csrftoken"
 SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
@@ -44,8 +49,9 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 
-# --- data ----------------------------------------------------------------------------------------------
-# The third tenant wall: every connection carries the active scope, and PostgreSQL's policies read it.
+# --- data -----------------------------------------------------------------------------------------
+# The third tenant wall: every connection carries the active scope, and PostgreSQL's policies read
+# it.
 ROW_SECURITY = env.flag("ROW_SECURITY")
 DATABASES = {
     "default": env.database(
@@ -64,7 +70,8 @@ CACHES = {
     else {
         "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
         "LOCATION": str(DATA_DIR / "cache"),
-        "OPTIONS": {"MAX_ENTRIES": 10_000},  # of 300, Django's default, a third is thrown away at random when full
+        # of 300, Django's default, a third is thrown away at random when full
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
     }
 }
 MEDIA_ROOT = DATA_DIR / "media"
@@ -72,7 +79,7 @@ MEDIA_ROOT = DATA_DIR / "media"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 4
 
-# --- apps ----------------------------------------------------------------------------------------------
+# --- apps -----------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -154,15 +161,20 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = _files_of_channels("static")
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step before the first run
-# tenants.access.WorkspaceBackend answers from guardian's rows; guardian's own backend would answer per object.
+# tenants.access.WorkspaceBackend answers from guardian's rows; guardian's own backend would answer
+# per object.
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 
-# --- people --------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = ["tenants.access.EmailBackend", "tenants.access.WorkspaceBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
 ]
 ANONYMOUS_USER_NAME = None
 GUARDIAN_RAISE_403 = True
@@ -186,18 +198,22 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_MAX_EMAIL_ADDRESSES = 5
 # An address is taken by who confirmed it, not by who wrote it down first.
 ACCOUNT_PREVENT_ENUMERATION = "strict"
-# Wrong passwords: by one client; for one address from one client; for one address from wherever (tenants.access).
+# Wrong passwords: by one client; for one address from one client; for one address from wherever
+# (tenants.access).
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key", "login_failed_anywhere": "100/h/key"}
 # Who finds an open browser may look, but needs the password or a passkey to change how to get in.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 SOCIALACCOUNT_FORMS = {"signup": "tenants.account_forms.SocialSignupForm"}
 SOCIALACCOUNT_ADAPTER = "tenants.social_sign_in.SocialAccountAdapter"
-# An address that the provider verified opens the account that has it; which accounts, the adapter says.
+# An address that the provider verified opens the account that has it; which accounts, the adapter
+# says.
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_PROVIDERS = {
     "google": {
         "provider_class": "tenants.social_sign_in.GoogleSignIn",
-        "APPS": [{"client_id": env.text("GOOGLE_CLIENT_ID"), "secret": env.text("GOOGLE_CLIENT_SECRET")}]
+        "APPS": [
+            {"client_id": env.text("GOOGLE_CLIENT_ID"), "secret": env.text("GOOGLE_CLIENT_SECRET")}
+        ]
         if env.text("GOOGLE_CLIENT_ID")
         else [],
         "SCOPE": ["openid", "profile", "email"],
@@ -228,7 +244,8 @@ MFA_TOTP_ISSUER = "PushPilot"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _HTTPS
-# The API's tokens: a session's access token is asked about at every request, so its end counts at once.
+# The API's tokens: a session's access token is asked about at every request, so its end counts at
+# once.
 HEADLESS_TOKEN_STRATEGY = "tenants.api.tokens.TokenStrategy"  # noqa: S105 - a class
 HEADLESS_JWT_ALGORITHM = "HS256"
 HEADLESS_JWT_PRIVATE_KEY = hashlib.sha256(f"pushpilot.jwt:{SECRET_KEY}".encode()).hexdigest()
@@ -238,13 +255,14 @@ HEADLESS_JWT_REFRESH_TOKEN_EXPIRES_IN = SESSION_COOKIE_AGE = 14 * 86_400  # sinc
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"PushPilot <no-reply@{_public.hostname}>")
 vars().update(env.email("EMAIL_URL", (DATA_DIR / "mail").absolute().as_uri()))
 
-# --- work in the background ----------------------------------------------------------------------------
+# --- work in the background -----------------------------------------------------------------------
 WORKERS = env.integer("WORKERS", 2, least=1, most=64)
 Q_CLUSTER = {
     "name": "pushpilot",
     "orm": "default",
     "workers": WORKERS,
-    # The retry clock starts at dequeue, so nothing may wait inside the cluster: one task fetched per free worker.
+    # The retry clock starts at dequeue, so nothing may wait inside the cluster: one task fetched
+    # per free worker.
     "queue_limit": 1,
     "bulk": 1,
     "timeout": 60,
@@ -267,12 +285,14 @@ BELLS = {
     "sweep": "pushpilot.schedules.sweep",
     "heartbeat": "delivery.tasks.beat",
 }
-# How long a worker may be silent before its shard is taken over; longer than a provider's answer may take (15 s).
+# How long a worker may be silent before its shard is taken over; longer than a provider's answer
+# may take (15 s).
 LEASE_SECS = env.integer("LEASE_SECS", 30, least=1, most=600)
 SEND_UNDO = timedelta(seconds=env.integer("SEND_UNDO_SECS", 30, most=600))
 # Requests with one write key that are taken in a minute; more is answered 429.
 EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)
-# Megabytes of events that public keys may store for a workspace of the free plan in a day (reports.allowance).
+# Megabytes of events that public keys may store for a workspace of the free plan in a day
+# (reports.allowance).
 EVENT_MB_PER_DAY = env.integer("EVENT_MB_PER_DAY", 2_000, least=1, most=1_000_000)
 # Who may sign up may mail strangers; tenants.limits counts.
 INVITATIONS_PER_DAY = env.integer("INVITATIONS_PER_DAY", 200, least=1)
@@ -282,7 +302,7 @@ WORKSPACES_PER_DAY = env.integer("WORKSPACES_PER_DAY", 20, least=1)
 INSTANCE_ID = env.label("INSTANCE_ID", most=64)
 SANDBOX_URL = env.public_url("SANDBOX_URL", "http://127.0.0.1:8765")
 
-# --- the rest ------------------------------------------------------------------------------------------
+# --- the rest -------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 # Those that the product is translated into: else a page would mix ours with Django's and Unfold's.
 LANGUAGES = [("en", "English")]
@@ -301,7 +321,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "pushpilot.lib.redaction.Line", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+        "line": {
+            "()": "pushpilot.lib.redaction.Line",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "WARNING", LOG_LEVELS)},
@@ -314,7 +337,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "pushpilot.console.site_subheader",
     "SITE_SYMBOL": "rocket_launch",
     "SITE_ICON": "pushpilot.console.icon",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "pushpilot.console.favicon"}],
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "pushpilot.console.favicon"}
+    ],
     "SITE_URL": None,
     "SITE_DROPDOWN": "pushpilot.console.workspace_switcher",
     "ENVIRONMENT": "pushpilot.console.environment",

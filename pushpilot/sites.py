@@ -50,9 +50,11 @@ class FramedSite(UnfoldAdminSite):
     """Unfold's frame, which both sites draw around every page."""
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
-        """The groups of the sidebar. Our items say which page is shown; one with tabs is while one of those is open.
+        """The groups of the sidebar. Our items say which page is shown; one with tabs is while
+        one of those is open.
 
-        Unfold asks that of each item and tab by its address, and reverses 190 of them: a third of a page's time.
+        Unfold asks that of each item and tab by its address, and reverses 190 of them: a third
+        of a page's time.
         """
         navigation = setting(self, "SIDEBAR", request, "navigation")
         tabs = setting(self, "TABS", request) or []
@@ -65,7 +67,8 @@ class FramedSite(UnfoldAdminSite):
         return groups
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Nothing: no page shows Django's list of apps, and it asks the rights on every model for every page."""
+        """Nothing: no page shows Django's list of apps, and it asks the rights on every model
+        for every page."""
         return []
 
 
@@ -94,7 +97,9 @@ class ConsoleSite(FramedSite):
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return redirect("/accounts/password/change/")
 
-    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: Any = None
+    ) -> HttpResponse:
         return redirect("admin:index")
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
@@ -102,16 +107,21 @@ class ConsoleSite(FramedSite):
         return answer
 
     def get_urls(self) -> list[Any]:
-        """Without the shortcut /r/, which resolves any row of any workspace, and without Django's account pages."""
+        """Without the shortcut /r/, which resolves any row of any workspace, and without
+        Django's account pages."""
         own = [
             path("preview/", self.admin_view(preview), name="preview"),
             path("preview/check/", self.admin_view(check_message), name="check_message"),
         ]
         unwanted = ("view_on_site", "password_change_done")
-        return [*own, *(url for url in super().get_urls() if getattr(url, "name", "") not in unwanted)]
+        return [
+            *own,
+            *(url for url in super().get_urls() if getattr(url, "name", "") not in unwanted),
+        ]
 
     def _get_colors(self, key: str, *args: Any) -> dict[str, dict[str, str]]:
-        """Unfold's theme, in the workspace's own colour if it has one. Unfold has one palette for all requests."""
+        """Unfold's theme, in the workspace's own colour if it has one. Unfold has one palette
+        for all requests."""
         colours: dict[str, dict[str, str]] = super()._get_colors(key, *args)
         workspace = getattr(args[0], "workspace", None) if args else None
         if workspace is None or not workspace.brand_colour:
@@ -121,11 +131,14 @@ class ConsoleSite(FramedSite):
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_permission(request):
             raise Http404
-        return _answer_palette(request, palette.search(request, request.GET.get("s", "")[:100], self))
+        return _answer_palette(
+            request, palette.search(request, request.GET.get("s", "")[:100], self)
+        )
 
 
 class PlatformSite(FramedSite):
-    """The operators' site: superusers only. Everything third-party (queue, accounts) is here and nowhere else."""
+    """The operators' site: superusers only. Everything third-party (queue, accounts) is here and
+    nowhere else."""
 
     settings_name = "UNFOLD_PLATFORM"
     index_title = "Home"
@@ -152,7 +165,11 @@ class PlatformSite(FramedSite):
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.user.is_authenticated and not self.has_permission(request):
             raise Http404
-        return redirect("platform:index") if request.user.is_authenticated else redirect_to_login("/platform/")
+        return (
+            redirect("platform:index")
+            if request.user.is_authenticated
+            else redirect_to_login("/platform/")
+        )
 
     def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return redirect("/accounts/logout/")
@@ -164,7 +181,9 @@ class PlatformSite(FramedSite):
         unwanted = ("view_on_site", "password_change_done")
         return [url for url in super().get_urls() if getattr(url, "name", "") not in unwanted]
 
-    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: Any = None
+    ) -> HttpResponse:
         return redirect("platform:index")
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -172,7 +191,8 @@ class PlatformSite(FramedSite):
 
 
 def _answer_palette(request: HttpRequest, found: list[SearchResult]) -> HttpResponse:
-    """Uncached: Unfold's own keeps results for 5 minutes by user and term, across workspaces and both sites."""
+    """Uncached: Unfold's own keeps results for 5 minutes by user and term, across workspaces and
+    both sites."""
     page = Paginator(found, 60)
     template = "command_results" if "extended" in request.GET else "search_results"
     return TemplateResponse(
@@ -207,7 +227,8 @@ tenants.admin.platform.site.FIGURES.extend(reports.across.FIGURES)
 
 
 def third_party_page(theirs: type[ModelAdmin]) -> type[ModelAdmin]:
-    """A page that nobody here has read: it shows its rows without what looks like a secret, and changes nothing."""
+    """A page that nobody here has read: it shows its rows without what looks like a secret, and
+    changes nothing."""
     return type(theirs.__name__, (ThirdPartyPage, theirs), {})
 
 

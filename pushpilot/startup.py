@@ -1,4 +1,5 @@
-"""Starting: what is wrong with a setting, or away, is said in one sentence, and the process ends with 2."""
+"""Starting: what is wrong with a setting, or away, is said in one sentence, and the process ends
+with 2."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ def read_settings() -> None:
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """`manage.py …`. A database or Redis that the command needs and that does not answer ends it with a sentence, and
-    Ctrl-C with a word."""
+    """`manage.py …`. A database or Redis that the command needs and that does not answer ends it
+    with a sentence, and Ctrl-C with a word."""
     try:
         _run(arguments)
     except KeyboardInterrupt:
@@ -61,14 +62,18 @@ def silent_service() -> str:
             connection.close()
             connection.ensure_connection()
     except DatabaseError as error:
-        return f"The database of DATABASE_URL cannot be used: {_first_line(error)}. Start it, or correct DATABASE_URL."
+        return (
+            f"The database of DATABASE_URL cannot be used: {_first_line(error)}. Start it, or "
+            "correct DATABASE_URL."
+        )
     if settings.REDIS_URL:
         try:
             with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5) as server:
                 server.ping()
         except RedisError as error:
             return (
-                f"The Redis server of REDIS_URL does not answer: {_first_line(error)}. Start it, or correct REDIS_URL."
+                f"The Redis server of REDIS_URL does not answer: {_first_line(error)}. Start it, "
+                "or correct REDIS_URL."
             )
     return ""
 

@@ -1,4 +1,5 @@
-"""Every address of the product. Under /w/<slug> the console lives; tenants.middleware moves that prefix away."""
+"""Every address of the product. Under /w/<slug> the console lives; tenants.middleware moves that
+prefix away."""
 
 from django.urls import include, path
 
@@ -14,10 +15,15 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("accounts/profile/", tenant_views.profile, name="account_profile"),
-    # Ours stand before allauth's: a session can be ended alone; what comes back from a provider is verified whole.
+    # Ours stand before allauth's: a session can be ended alone; what comes back from a provider is
+    # verified whole.
     path("accounts/sessions/", SessionsView.as_view(), name="usersessions_list"),
     path("accounts/google/login/callback/", social_sign_in.google_callback, name="google_callback"),
-    path("accounts/apple/login/callback/finish/", social_sign_in.apple_finish, name="apple_finish_callback"),
+    path(
+        "accounts/apple/login/callback/finish/",
+        social_sign_in.apple_finish,
+        name="apple_finish_callback",
+    ),
     path("accounts/", include("allauth.urls")),
     path("invitations/", tenant_views.waiting_invitations, name="waiting_invitations"),
     path("invitations/<str:token>/", tenant_views.invitation, name="invitation"),

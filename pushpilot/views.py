@@ -20,7 +20,8 @@ from tenants.views import new_workspace
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Send a user to the console of a workspace, and an operator without one to the platform. Others create theirs."""
+    """Send a user to the console of a workspace, and an operator without one to the platform.
+    Others create theirs."""
     user = cast(User, request.user)
     last = request.COOKIES.get("workspace", "")
     slugs = [workspace.slug for workspace in user.workspaces()]
@@ -39,12 +40,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 while the database answers. `?verbose`: the status word of every check, 503 if one is broken."""
+    """200 while the database answers. `?verbose`: the status word of every check, 503 if one is
+    broken."""
     if "verbose" in request.GET:
         found = health.statuses()
         is_broken = Status.BROKEN in found.values()
         return JsonResponse(
-            {"status": "broken" if is_broken else "ok", "checks": found}, status=503 if is_broken else 200
+            {"status": "broken" if is_broken else "ok", "checks": found},
+            status=503 if is_broken else 200,
         )
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")

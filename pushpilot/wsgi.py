@@ -1,6 +1,7 @@
 """The WSGI application: `granian --interface wsgi pushpilot.wsgi:application`.
 
-WSGI and not ASGI: under ASGI a request of ours cost 6-8 times the CPU and opened a database session of its own.
+WSGI and not ASGI: under ASGI a request of ours cost 6-8 times the CPU and opened a database
+session of its own.
 """
 
 import os

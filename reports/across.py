@@ -1,5 +1,5 @@
-"""Numbers across workspaces, for operators: how much each does, never what. Everything else is counted per workspace in
-queries.py; from there come the rules of what counts as sent."""
+"""Numbers across workspaces, for operators: how much each does, never what. Everything else is
+counted per workspace in queries.py; from there come the rules of what counts as sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ RECENT = timedelta(days=30)
 
 
 def messages_since(since: datetime, workspaces: Sequence[int] | None = None) -> Counter[int]:
-    """{workspace: messages that a provider accepted} of the runs that started since then; all workspaces for None."""
+    """{workspace: messages that a provider accepted} of the runs that started since then; all
+    workspaces for None."""
     slug = Reason.ACCEPTED.slug
     with every_workspace():
         runs = Run.objects.filter(started_at__gte=since)
@@ -33,10 +34,14 @@ def messages_since(since: datetime, workspaces: Sequence[int] | None = None) -> 
         accepted = Sum(Cast(KeyTextTransform(slug, "tally"), IntegerField()))
         rows = runs.order_by().values_list("workspace").annotate(n=accepted)
         found = Counter({workspace: n or 0 for workspace, n in rows})
-        under_way = runs.filter(Q(finished_at__isnull=True) | Q(state=Run.State.FAILED), audience_size__isnull=False)
+        under_way = runs.filter(
+            Q(finished_at__isnull=True) | Q(state=Run.State.FAILED), audience_size__isnull=False
+        )
         owners = dict(under_way.values_list("pk", "workspace"))
         shards = Shard.objects.filter(run__in=list(owners))
-        live = queries.shard_tallies(shards.values_list("run_id", "run__tally", "run__audience_size", "tally"))
+        live = queries.shard_tallies(
+            shards.values_list("run_id", "run__tally", "run__audience_size", "tally")
+        )
         for run, tally in live.items():
             found[owners[run]] += tally.get(slug, 0)
     return found
@@ -49,7 +54,12 @@ def sending_workspaces(since: datetime) -> int:
 
 
 def _per_workspace(rows: QuerySet, workspaces: Sequence[int]) -> Mapping[int, int]:
-    return dict(rows.filter(workspace__in=workspaces).order_by().values_list("workspace").annotate(n=Count("pk")))
+    return dict(
+        rows.filter(workspace__in=workspaces)
+        .order_by()
+        .values_list("workspace")
+        .annotate(n=Count("pk"))
+    )
 
 
 def _events(workspaces: Sequence[int], now: datetime) -> Mapping[int, int]:
@@ -67,7 +77,12 @@ def _campaigns(workspaces: Sequence[int], now: datetime) -> Mapping[int, int]:
 
 FIGURES = [
     Figure("Contacts", _contacts, "group", is_in_list=True),
-    Figure("Messages, 30 days", lambda ids, now: messages_since(now - RECENT, ids), "send", is_in_list=True),
+    Figure(
+        "Messages, 30 days",
+        lambda ids, now: messages_since(now - RECENT, ids),
+        "send",
+        is_in_list=True,
+    ),
     Figure("Campaigns", _campaigns, "campaign"),
     Figure("Events, 30 days", _events, "bolt"),
 ]

@@ -1,7 +1,9 @@
-"""How much public write keys may store for a workspace in a day: such a key stands in every app and on every page.
+"""How much public write keys may store for a workspace in a day: such a key stands in every app
+and on every page.
 
-The counter is a row per workspace and day. A process buys from it in blocks, so that a request seldom touches the row;
-what a process bought and did not use is lost, at most half a per cent of the day each.
+The counter is a row per workspace and day. A process buys from it in blocks, so that a request
+seldom touches the row; what a process bought and did not use is lost, at most half a per cent of
+the day each.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class Allowance:
         self._lock = threading.Lock()
 
     def take(self, workspace_id: int, size: int, now: datetime) -> None:
-        """Take so many bytes of the workspace's day. Raises Problem 429 if they are not there any more."""
+        """Take so many bytes of the workspace's day. Raises Problem 429 if they are not there
+        any more."""
         day = day_of(now)
         if self._use(workspace_id, day, size):
             return
@@ -76,7 +79,9 @@ def _buy(workspace_id: int, day: date, size: int) -> int:
     limit = limit_bytes(workspace.plan)
     with scope(workspace):
         rows = StoredBytes.objects.filter(workspace=workspace, day=day)
-        StoredBytes.objects.bulk_create([StoredBytes(workspace=workspace, day=day)], ignore_conflicts=True)
+        StoredBytes.objects.bulk_create(
+            [StoredBytes(workspace=workspace, day=day)], ignore_conflicts=True
+        )
         for wanted in (size + limit // _BLOCKS, size):
             if rows.filter(bytes__lte=limit - wanted).update(bytes=F("bytes") + wanted):
                 return wanted
@@ -84,10 +89,13 @@ def _buy(workspace_id: int, day: date, size: int) -> int:
 
 
 def _full(now: datetime) -> Problem:
-    midnight = (now.astimezone(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = (now.astimezone(UTC) + timedelta(days=1)).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     detail = (
-        "This workspace's public keys have stored all that they may in a day. Send the events again tomorrow (UTC), or "
-        "from your server with a secret key; the operator of this server can raise EVENT_MB_PER_DAY."
+        "This workspace's public keys have stored all that they may in a day. Send the events "
+        "again tomorrow (UTC), or from your server with a secret key; the operator of this server "
+        "can raise EVENT_MB_PER_DAY."
     )
     wait_secs = max(1, int((midnight - now).total_seconds()))
     return Problem(429, "storage_full", detail, headers={"Retry-After": str(wait_secs)})
@@ -100,7 +108,8 @@ def percent_used(workspace: Workspace, now: datetime) -> int:
 
 
 def percent_of(stored_bytes: int, workspace: Workspace) -> int:
-    """So many stored bytes as a share of a day's allowance; more than all of it is 100, as after a lower limit."""
+    """So many stored bytes as a share of a day's allowance; more than all of it is 100, as after
+    a lower limit."""
     return min(100, stored_bytes * 100 // limit_bytes(workspace.plan))
 
 
@@ -111,8 +120,9 @@ def notice(workspace: Workspace, now: datetime | None = None) -> str:
         return ""
     limit = size(limit_bytes(workspace.plan))
     return _(
-        "Public write keys have used %(percent)s %% of the %(limit)s of events that they may store today (UTC). At "
-        "100 %% their events are refused until midnight. If your app does not send that many, rotate the key."
+        "Public write keys have used %(percent)s %% of the %(limit)s of events that they may store "
+        "today (UTC). At 100 %% their events are refused until midnight. If your app does not send "
+        "that many, rotate the key."
     ) % {"percent": used, "limit": limit}
 
 

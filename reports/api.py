@@ -32,7 +32,9 @@ _limiter = Limiter("events")
 _encoder = msgspec.json.Encoder()
 
 
-def _for_browsers(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+def _for_browsers(
+    view: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
     """Without these headers on errors too a browser hides from its page what was wrong."""
 
     @wraps(view)
@@ -96,18 +98,25 @@ _DOCUMENTED = {
 }
 
 
-@router.post("/events", response={202: None}, summary="Post events", openapi_extra=_DOCUMENTED, tags=["Events"])
+@router.post(
+    "/events",
+    response={202: None},
+    summary="Post events",
+    openapi_extra=_DOCUMENTED,
+    tags=["Events"],
+)
 @_for_browsers
 def post_events(request: HttpRequest) -> HttpResponse:
-    """One event, or a batch of at most 500. Answered 202 once they are stored durably; a repeated `event_id` counts
-    once. One bad event never sinks a batch."""
+    """One event, or a batch of at most 500. Answered 202 once they are stored durably; a
+    repeated `event_id` counts once. One bad event never sinks a batch."""
     key = keys.authenticate(request.headers.get("Authorization", ""), keys.EVENTS_WRITE)
     wait_secs = _limiter.hit(str(key.id), settings.EVENTS_PER_MINUTE)
     if wait_secs:
         raise Problem(
             429,
             "too_many_requests",
-            f"This key has sent more than {settings.EVENTS_PER_MINUTE:,} requests in a minute; go on later.",
+            f"This key has sent more than {settings.EVENTS_PER_MINUTE:,} requests in a minute; go "
+            "on later.",
             headers={"Retry-After": str(wait_secs)},
         )
     body = _body(request)
@@ -115,7 +124,10 @@ def post_events(request: HttpRequest) -> HttpResponse:
         receipt = intake.receive(body, key, timezone.now())
     except DatabaseError as error:
         raise Problem(
-            503, "not_stored", "The events could not be stored; send them again.", headers={"Retry-After": "5"}
+            503,
+            "not_stored",
+            "The events could not be stored; send them again.",
+            headers={"Retry-After": "5"},
         ) from error
     return HttpResponse(_encoder.encode(receipt), status=202, content_type="application/json")
 
@@ -135,9 +147,12 @@ def _body(request: HttpRequest) -> bytes:
         raise Problem(415, "unsupported_encoding", "Send the events uncompressed.")
     declared = request.META.get("CONTENT_LENGTH") or ""
     is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-    # Django reads nothing of a body without a Content-Length; WSGI servers end the stream where the chunks end.
+    # Django reads nothing of a body without a Content-Length; WSGI servers end the stream where the
+    # chunks end.
     stream = request.META["wsgi.input"] if is_chunked and not declared else request
     try:
         return intake.read_body(stream, int(declared) if declared.isdecimal() else None)
     except OSError as error:
-        raise Problem(400, "body_cut_short", "The connection ended before the body did; send it again.") from error
+        raise Problem(
+            400, "body_cut_short", "The connection ended before the body did; send it again."
+        ) from error

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.models import Run
 from pushpilot.lib.display import format_number
-from reports.queries import Funnel
+from reports.funnel import Funnel
 
 SPARK_WIDTH, SPARK_HEIGHT = 120, 32
 STATE_TONES = {
@@ -29,7 +29,10 @@ def chart(
     kind: str, labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[float | None]]]
 ) -> dict[str, Any]:
     """What charts.js draws for `data-chart=kind`, and whether there is anything to draw."""
-    datasets = [{"label": label, "key": key, "data": [_rounded(v) for v in values]} for label, key, values in series]
+    datasets = [
+        {"label": label, "key": key, "data": [_rounded(v) for v in values]}
+        for label, key, values in series
+    ]
     return {
         "kind": kind,
         "data": {"labels": list(labels), "series": datasets},
@@ -49,12 +52,15 @@ def short(count: int) -> str:
 
 
 def spark(values: Sequence[float]) -> str:
-    """Points of an SVG polyline over a SPARK_WIDTH × SPARK_HEIGHT box; "" if there is nothing but zeros."""
+    """Points of an SVG polyline over a SPARK_WIDTH × SPARK_HEIGHT box; "" if there is nothing
+    but zeros."""
     top = max(values, default=0)
     if not top or len(values) < 2:
         return ""
     step, height = SPARK_WIDTH / (len(values) - 1), SPARK_HEIGHT - 4
-    return " ".join(f"{i * step:.1f},{2 + height * (1 - value / top):.1f}" for i, value in enumerate(values))
+    return " ".join(
+        f"{i * step:.1f},{2 + height * (1 - value / top):.1f}" for i, value in enumerate(values)
+    )
 
 
 def mini_funnel(funnel: Funnel) -> list[dict[str, Any]]:

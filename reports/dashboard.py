@@ -23,6 +23,7 @@ from delivery.admin.run.notices import stopped
 from delivery.models import Reach, Shard
 from pushpilot.lib.display import format_number, near_moment, percent, shares, short_day, zone_name
 from reports import allowance, charts, queries
+from reports.funnel import funnel_of, share
 from reports.queries import RunRow
 from tenants import roles
 from tenants.models import Connection, Workspace
@@ -67,7 +68,11 @@ class _Facts:
         return queries.day_start(self.workspace, self.now, days_ago)
 
     def started(self, first: datetime, until: datetime) -> list[RunRow]:
-        return [run for run in self.runs if run.started_at is not None and first <= run.started_at < until]
+        return [
+            run
+            for run in self.runs
+            if run.started_at is not None and first <= run.started_at < until
+        ]
 
 
 def build(request: HttpRequest) -> dict[str, Any]:
@@ -76,7 +81,9 @@ def build(request: HttpRequest) -> dict[str, Any]:
     now = timezone.now()
     facts = _Facts(workspace, now)
     facts.live = queries.live_tallies(workspace)
-    facts.runs = queries.runs_since(workspace, facts.day(2 * DAYS - 1) - timedelta(hours=1), facts.live)
+    facts.runs = queries.runs_since(
+        workspace, facts.day(2 * DAYS - 1) - timedelta(hours=1), facts.live
+    )
     sent = queries.sent_by_day(workspace, facts.runs)
     shown = {
         "greeting": _greeting(now.astimezone(workspace.zone).hour, request.user.get_short_name()),  # type: ignore[union-attr]
@@ -110,14 +117,22 @@ def _obstacle(facts: _Facts) -> str:
 
 
 def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
-    """The platforms that the connection in use does not reach, with the run that waits for them; {} if there is none.
-    A person can try again on the page of the run."""
-    refused = Reach.objects.filter(workspace=workspace, connection__is_active=True).exclude(held_since=None)
-    holds = list(refused.select_related("connection").defer("connection__sealed").order_by("platform"))
+    """The platforms that the connection in use does not reach, with the run that waits for them;
+    {} if there is none. A person can try again on the page of the run."""
+    refused = Reach.objects.filter(workspace=workspace, connection__is_active=True).exclude(
+        held_since=None
+    )
+    holds = list(
+        refused.select_related("connection").defer("connection__sealed").order_by("platform")
+    )
     if not holds:
         return {}
-    text = " ".join([*(said(hold) for hold in holds), _("Messages to it wait; the other platforms continue.")])
-    going = Shard.objects.filter(workspace=workspace, state=Shard.State.HELD, run__state=Run.State.RUNNING)
+    text = " ".join(
+        [*(said(hold) for hold in holds), _("Messages to it wait; the other platforms continue.")]
+    )
+    going = Shard.objects.filter(
+        workspace=workspace, state=Shard.State.HELD, run__state=Run.State.RUNNING
+    )
     shard = going.select_related("run__campaign").order_by("-run_id").first()
     if shard is not None:
         return {"name": shard.run.campaign.name, "href": addresses.run(shard.run_id), "text": text}
@@ -145,7 +160,7 @@ def _allowed(request: HttpRequest, capability: str, page: str) -> str:
     return reverse(page) if roles.can(request.user, capability, workspace) else ""
 
 
-# --- the five figures -------------------------------------------------------------------------------------------------
+# --- the five figures -----------------------------------------------------------------------------
 
 
 def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Card]:
@@ -156,35 +171,53 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
     upcoming = next(iter(queries.next_runs(facts.runs, now)), None)
     statuses = queries.active_campaigns(workspace)
     order = [status for status in queries.ACTIVE_STATUSES if status in statuses]
-    connections = list(Connection.objects.filter(workspace=workspace, is_active=True).values_list("name", flat=True))
+    connections = list(
+        Connection.objects.filter(workspace=workspace, is_active=True).values_list(
+            "name", flat=True
+        )
+    )
     return [
         Card(
-            _("Messages sent"), "send", format_number(lately),
-            _("%(count)s in total") % {"count": format_number(queries.total_messages_sent(workspace, facts.live))},
+            _("Messages sent"),
+            "send",
+            format_number(lately),
+            _("%(count)s in total")
+            % {"count": format_number(queries.total_messages_sent(workspace, facts.live))},
             _change(lately, before),
             charts.spark([sent[day] for day in days[DAYS:]]),
         ),
         Card(
-            _("Sent today"), "today", format_number(today),
+            _("Sent today"),
+            "today",
+            format_number(today),
             _("%(count)s yesterday") % {"count": format_number(sent[days[-2]])},
         ),
         Card(
-            _("Next send"), "schedule", near_moment(upcoming.intended_at, workspace.zone, now) if upcoming else "–",
+            _("Next send"),
+            "schedule",
+            near_moment(upcoming.intended_at, workspace.zone, now) if upcoming else "–",
             upcoming.campaign if upcoming else _("Nothing is planned"),
             href=_campaign_page(upcoming.campaign_id) if upcoming else "",
         ),
         Card(
-            _("Active campaigns"), "campaign", format_number(sum(statuses.values())),
-            " · ".join(f"{format_number(statuses[s])} {str(Campaign.Status(s).label).lower()}" for s in order)
+            _("Active campaigns"),
+            "campaign",
+            format_number(sum(statuses.values())),
+            " · ".join(
+                f"{format_number(statuses[s])} {str(Campaign.Status(s).label).lower()}"
+                for s in order
+            )
             or _("None active"),
             href=reverse("admin:campaigns_campaign_changelist"),
         ),
         Card(
-            _("Connected apps"), "link", format_number(len(connections)),
+            _("Connected apps"),
+            "link",
+            format_number(len(connections)),
             ", ".join(connections[:3]) or _("No provider connected"),
             href=_allowed(request, roles.CONNECTIONS, "admin:tenants_connection_changelist"),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _change(now: float, before: float) -> Change | None:
@@ -197,7 +230,7 @@ def _change(now: float, before: float) -> Change | None:
     return Change(f"{grown:+,.1f} %" if abs(grown) < 1000 else f"×{now / before:,.0f}", grown >= 0)
 
 
-# --- charts -----------------------------------------------------------------------------------------------------------
+# --- charts ---------------------------------------------------------------------------------------
 
 
 def _volume(facts: _Facts, sent: Counter[date]) -> dict[str, Any]:
@@ -227,12 +260,15 @@ def _channels(facts: _Facts) -> dict[str, Any]:
         for index, (channel, count) in enumerate(split)
     ]
     labels = [registry.label_of(channel) for channel, _count in split]
-    drawn = charts.chart("channels", labels, [(_("Sent"), "sent", [count for _channel, count in split])])
+    drawn = charts.chart(
+        "channels", labels, [(_("Sent"), "sent", [count for _channel, count in split])]
+    )
     return {**drawn, "rows": rows, "total": charts.short(total)}
 
 
 def _engagement(facts: _Facts, people: Mapping[int, Counter[str]]) -> dict[str, Any]:
-    """Opens and clicks as a share of what was accepted, by the day of the send: late opens count for their send."""
+    """Opens and clicks as a share of what was accepted, by the day of the send: late opens count
+    for their send."""
     days = queries.days_back(facts.workspace, facts.now, DAYS)
     by_day: dict[date, list[RunRow]] = {day: [] for day in days}
     for run in facts.started(facts.day(DAYS - 1), facts.now + timedelta(days=1)):
@@ -246,15 +282,26 @@ def _engagement(facts: _Facts, people: Mapping[int, Counter[str]]) -> dict[str, 
     lately = facts.started(facts.day(DAYS - 1), facts.now + timedelta(days=1))
     before = facts.started(facts.day(2 * DAYS - 1), facts.day(DAYS - 1))
     rates = [
-        {"label": label, "key": kind, "value": percent(now), "change": _points(now, _rate(before, people, kind))}
-        for label, kind in ((_("Delivered"), "delivered"), (_("Opened"), "opened"), (_("Clicked"), "clicked"))
+        {
+            "label": label,
+            "key": kind,
+            "value": percent(now),
+            "change": _points(now, _rate(before, people, kind)),
+        }
+        for label, kind in (
+            (_("Delivered"), "delivered"),
+            (_("Opened"), "opened"),
+            (_("Clicked"), "clicked"),
+        )
         for now in (_rate(lately, people, kind),)
     ]
     return {**drawn, "rates": rates}
 
 
 def _rate(runs: Sequence[RunRow], people: Mapping[int, Counter[str]], kind: str) -> float | None:
-    return queries.share(sum(people[run.id][kind] for run in runs if run.id in people), sum(r.accepted for r in runs))
+    return share(
+        sum(people[run.id][kind] for run in runs if run.id in people), sum(r.accepted for r in runs)
+    )
 
 
 def _points(now: float | None, before: float | None) -> Change | None:
@@ -263,7 +310,7 @@ def _points(now: float | None, before: float | None) -> Change | None:
     return Change(_("%(points)s pts") % {"points": f"{now - before:+.1f}"}, now >= before)
 
 
-# --- lists ------------------------------------------------------------------------------------------------------------
+# --- lists ----------------------------------------------------------------------------------------
 
 
 def _next_up(facts: _Facts, run: RunRow) -> dict[str, Any]:
@@ -278,7 +325,8 @@ def _next_up(facts: _Facts, run: RunRow) -> dict[str, Any]:
 
 
 def _own_clock(facts: _Facts, run: RunRow) -> str:
-    """ "Sat 09:30 CET" on the clock of its schedule; "" if that is the workspace's, or shows the same."""
+    """ "Sat 09:30 CET" on the clock of its schedule; "" if that is the workspace's, or shows the
+    same."""
     zone = ZoneInfo(run.zone) if run.zone else facts.workspace.zone
     local = run.intended_at.astimezone(zone)
     if local.utcoffset() == run.intended_at.astimezone(facts.workspace.zone).utcoffset():
@@ -289,7 +337,9 @@ def _own_clock(facts: _Facts, run: RunRow) -> str:
 def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str, Any]]:
     """The campaigns that were sent last, with the funnel of their runs of the last four weeks."""
     by_campaign: dict[int, list[RunRow]] = {}
-    for run in sorted(facts.runs, key=lambda run: (run.started_at or facts.day(99), run.id), reverse=True):
+    for run in sorted(
+        facts.runs, key=lambda run: (run.started_at or facts.day(99), run.id), reverse=True
+    ):
         if run.started_at is not None:
             by_campaign.setdefault(run.campaign_id, []).append(run)
     rows = []
@@ -308,7 +358,7 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
                 "tone": charts.STATE_TONES[Run.State(latest.state)],
                 "when": near_moment(latest.started_at, facts.workspace.zone, facts.now),
                 "sends": len(runs),
-                "funnel": charts.mini_funnel(queries.funnel(runs, happened)),
+                "funnel": charts.mini_funnel(funnel_of(runs, happened)),
             }
         )
     return rows
@@ -316,17 +366,27 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
 
 def _health(facts: _Facts) -> dict[str, Any]:
     """The latest sends as a strip, and a sentence for each thing that wants somebody."""
-    latest = [run for run in facts.runs if run.started_at or run.state == Run.State.MISSED][-HEALTH_RUNS:]
+    latest = [run for run in facts.runs if run.started_at or run.state == Run.State.MISSED][
+        -HEALTH_RUNS:
+    ]
     strip, worries = [], []
     for run in latest:
-        failed, unmade = queries.share(run.failed, run.attempted), queries.share(run.unmade, run.unmade + run.attempted)
+        failed, unmade = (
+            share(run.failed, run.attempted),
+            share(run.unmade, run.unmade + run.attempted),
+        )
         words = str(Run.State(run.state).label).lower()
         if failed is not None:
             words = _("%(percent)s failed") % {"percent": percent(failed)}
         if unmade:
-            words = _("%(words)s, %(percent)s could not be created") % {"words": words, "percent": percent(unmade)}
+            words = _("%(words)s, %(percent)s could not be created") % {
+                "words": words,
+                "percent": percent(unmade),
+            }
         tone = _tone(run, max(failed or 0, unmade or 0))
-        strip.append({"tone": tone, "title": f"{run.campaign}: {words}", "href": addresses.run(run.id)})
+        strip.append(
+            {"tone": tone, "title": f"{run.campaign}: {words}", "href": addresses.run(run.id)}
+        )
         for sentence in _worries(run, failed, unmade):
             worries.append({"name": run.campaign, "text": sentence, "href": addresses.run(run.id)})
     return {"strip": strip, "worries": worries[::-1][:4]}
@@ -336,7 +396,9 @@ def _tone(run: RunRow, lost: float) -> str:
     """`lost`: percent of the attempts that failed, or of the messages that could not be made."""
     if run.state in (Run.State.FAILED, Run.State.MISSED) or lost >= FAILED_MANY:
         return "bad"
-    return "fair" if run.undecided or run.state == Run.State.PAUSED or lost >= FAILED_SOME else "good"
+    return (
+        "fair" if run.undecided or run.state == Run.State.PAUSED or lost >= FAILED_SOME else "good"
+    )
 
 
 def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[str]:
@@ -352,7 +414,9 @@ def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[st
     if (unmade or 0) >= FAILED_SOME:
         found.append(_unmade(run))
     if (failed or 0) >= FAILED_MANY:
-        whom = _("failed for %(percent)s of the recipients that it was tried for.") % {"percent": percent(failed)}
+        whom = _("failed for %(percent)s of the recipients that it was tried for.") % {
+            "percent": percent(failed)
+        }
         found.append(_("was refused by the provider: nobody got it.") if run.is_broadcast else whom)
     return found
 
@@ -373,8 +437,10 @@ def _unmade(run: RunRow) -> str:
         return _("reached nobody: the message could not be created. Its page says why.")
     if not run.accepted:
         nobody = ngettext(
-            "reached nobody: the message could not be created for %(count)s recipient. Its page says why.",
-            "reached nobody: the message could not be created for %(count)s recipients. Its page says why.",
+            "reached nobody: the message could not be created for %(count)s recipient. Its page "
+            "says why.",
+            "reached nobody: the message could not be created for %(count)s recipients. Its page "
+            "says why.",
             run.unmade,
         )
         return nobody % {"count": format_number(run.unmade)}
@@ -392,7 +458,9 @@ def _first_steps(request: HttpRequest, workspace: Workspace) -> list[dict[str, A
     return [
         {
             "title": _("Choose a template"),
-            "text": _("Import your own templates from a CSV or Excel file, or start from the library."),
+            "text": _(
+                "Import your own templates from a CSV or Excel file, or start from the library."
+            ),
             "done": Template.objects.filter(workspace=workspace).exists(),
             "action": _("Import templates"),
             "href": _allowed(request, roles.IMPORT, "admin:campaigns_template_import")
@@ -400,14 +468,18 @@ def _first_steps(request: HttpRequest, workspace: Workspace) -> list[dict[str, A
         },
         {
             "title": _("Write a campaign"),
-            "text": _("Title, text and audience. The preview beside the form shows what people will see."),
+            "text": _(
+                "Title, text and audience. The preview beside the form shows what people will see."
+            ),
             "done": has_campaign,
             "action": _("New campaign"),
             "href": _allowed(request, roles.EDIT, "admin:campaigns_campaign_add"),
         },
         {
             "title": _("Send it"),
-            "text": _("Now, later, or repeatedly. The sandbox comes first: nothing reaches real people."),
+            "text": _(
+                "Now, later, or repeatedly. The sandbox comes first: nothing reaches real people."
+            ),
             "done": False,
             "action": _("Open campaigns"),
             "href": reverse("admin:campaigns_campaign_changelist") if has_campaign else "",

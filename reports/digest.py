@@ -1,8 +1,10 @@
-"""Events are digested: deduplicated, resolved, stored, folded into roll-ups, and their effects written downwards.
+"""Events are digested: deduplicated, resolved, stored, folded into roll-ups, and their effects
+written downwards.
 
-A claim takes batches in order by a conditional update; the work on them is one transaction that ends by deleting
-them. Killed anywhere, the transaction is undone and the batches are found again when their lease has passed. Should
-two workers ever hold the same batch, the event ids make the second pass count nothing.
+A claim takes batches in order by a conditional update; the work on them is one transaction that
+ends by deleting them. Killed anywhere, the transaction is undone and the batches are found again
+when their lease has passed. Should two workers ever hold the same batch, the event ids make the
+second pass count nothing.
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ logger = logging.getLogger(__name__)
 SLICE = timedelta(seconds=20)
 LEASE = timedelta(seconds=30)
 BACKOFF = timedelta(seconds=5)
-# A workspace's batches are digested together: a phone posts one event a request, and alone each would pay for a commit
-# of its own. The events are capped, so that a transaction takes about a second and a lease never runs out.
+# A workspace's batches are digested together: a phone posts one event a request, and alone each
+# would pay for a commit of its own. The events are capped, so that a transaction takes about a
+# second and a lease never runs out.
 GROUP = 500
 GROUP_EVENTS = 5_000
 QUARTER_SECS = 900
@@ -46,7 +49,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def digest_due(now: datetime) -> int:
-    """Digest due batches in order for one slice; rings for what is left. Returns how many batches were digested."""
+    """Digest due batches in order for one slice; rings for what is left. Returns how many
+    batches were digested."""
     intake.bell_heard()
     done, until = 0, now + SLICE
     with every_workspace():
@@ -73,9 +77,11 @@ def _due(now: datetime) -> QuerySet[InboxBatch, InboxBatch]:
 
 @transaction.atomic
 def _claim(now: datetime) -> list[InboxBatch]:
-    """The oldest due batch with its workspace's next ones, for LEASE. One that failed before is taken alone."""
+    """The oldest due batch with its workspace's next ones, for LEASE. One that failed before is
+    taken alone."""
     due = _due(now).order_by("id")
-    # skip_locked: another worker's claim in this very moment; SQLite has one writer at a time anyway.
+    # skip_locked: another worker's claim in this very moment; SQLite has one writer at a time
+    # anyway.
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True)
     oldest = due.first()
@@ -86,7 +92,9 @@ def _claim(now: datetime) -> list[InboxBatch]:
     else:
         together = due.filter(workspace=oldest.workspace_id, attempts=0, id__gte=oldest.pk)[:GROUP]
         events = accumulate(batch.count for batch in together)
-        claimed = [batch for batch, total in zip(together, events, strict=True) if total <= GROUP_EVENTS]
+        claimed = [
+            batch for batch, total in zip(together, events, strict=True) if total <= GROUP_EVENTS
+        ]
     InboxBatch.objects.filter(pk__in=[batch.pk for batch in claimed]).update(
         attempts=F("attempts") + 1, not_before=now + LEASE
     )
@@ -104,7 +112,9 @@ def _digest_claimed(batches: Sequence[InboxBatch]) -> int:
         if len(batches) == 1:
             _put_back(batches[0], error)
             return 0
-        logger.info("a group of %d batches failed; digesting them one by one", len(batches), exc_info=True)
+        logger.info(
+            "a group of %d batches failed; digesting them one by one", len(batches), exc_info=True
+        )
     return sum(_digest_claimed([batch]) for batch in batches)
 
 
@@ -160,10 +170,19 @@ def _read(workspace: Workspace, batches: Sequence[InboxBatch]) -> dict[str, _Inc
 def _row(workspace: Workspace, found: _Incoming) -> EventRow:
     event, about = found.event, found.about
     return EventRow(
-        workspace.pk, event.event_id, event.type, event.name, about.campaign_id, about.run_id, about.message_id,
-        about.contact_id, event.external_user_id, event.occurred_at, found.received_at,
+        workspace.pk,
+        event.event_id,
+        event.type,
+        event.name,
+        about.campaign_id,
+        about.run_id,
+        about.message_id,
+        about.contact_id,
+        event.external_user_id,
+        event.occurred_at,
+        found.received_at,
         _encoder.encode(event.metadata).decode(),
-    )  # fmt: skip
+    )
 
 
 def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
@@ -173,15 +192,21 @@ def _count(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
     people: Counter[RollupKey] = Counter()
     for found in fresh:
         kind, at, about = found.event.type, found.event.occurred_at, found.about
-        events[RollupKey(workspace.pk, quarter_of(at), about.campaign_id or 0, about.run_id or 0, kind)] += 1
+        events[
+            RollupKey(workspace.pk, quarter_of(at), about.campaign_id or 0, about.run_id or 0, kind)
+        ] += 1
         if about.message_id is None or about.campaign_id is None or about.run_id is None:
             continue
         key = (about.message_id, kind)
         if key not in firsts or at < firsts[key].first_at:
-            firsts[key] = EngagementRow(workspace.pk, about.campaign_id, about.run_id, about.message_id, kind, at)
+            firsts[key] = EngagementRow(
+                workspace.pk, about.campaign_id, about.run_id, about.message_id, kind, at
+            )
     for key in store.insert_engagements(list(firsts.values())):
         row = firsts[key]
-        people[RollupKey(workspace.pk, quarter_of(row.first_at), row.campaign_id, row.run_id, row.type)] += 1
+        people[
+            RollupKey(workspace.pk, quarter_of(row.first_at), row.campaign_id, row.run_id, row.type)
+        ] += 1
     store.add_to_rollups({key: (count, people[key]) for key, count in events.items()})
 
 
@@ -194,14 +219,18 @@ def _hear(workspace: Workspace, fresh: Sequence[_Incoming]) -> None:
 
 
 def _mark_seen(fresh: Sequence[_Incoming]) -> None:
-    """The person was seen, and the address that the message went to. Contacts are locked before endpoints, as
-    where addresses are registered."""
+    """The person was seen, and the address that the message went to. Contacts are locked before
+    endpoints, as where addresses are registered."""
     people: dict[int, datetime] = {}
     endpoints: dict[int, datetime] = {}
     for found in fresh:
         if found.event.type not in SIGNS_OF_LIFE:
             continue
-        at, person, endpoint = found.event.occurred_at, found.about.person_id, found.about.endpoint_id
+        at, person, endpoint = (
+            found.event.occurred_at,
+            found.about.person_id,
+            found.about.endpoint_id,
+        )
         if person is not None:
             people[person] = max(at, people.get(person, at))
         if endpoint is not None:
@@ -210,6 +239,8 @@ def _mark_seen(fresh: Sequence[_Incoming]) -> None:
         consent.lock_contacts(sorted(people))
         store.move_last_seen(Contact, people)
     if endpoints:
-        locked = Endpoint.objects.filter(pk__in=endpoints).select_for_update(no_key=True).order_by("pk")
+        locked = (
+            Endpoint.objects.filter(pk__in=endpoints).select_for_update(no_key=True).order_by("pk")
+        )
         list(locked.values_list("pk", flat=True))
         store.move_last_seen(Endpoint, endpoints)

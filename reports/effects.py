@@ -1,6 +1,7 @@
 """Which message and which person an event is about, and whether it changes anything.
 
-The intake asks here before it answers, and the digest before it writes, so that the answer says what will happen.
+The intake asks here before it answers, and the digest before it writes, so that the answer says
+what will happen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from tenants.models import Workspace
 
 WORDS = frozenset({EventType.SUBSCRIBED, EventType.UNSUBSCRIBED})
 # What proves that the person's address is in use.
-SIGNS_OF_LIFE = frozenset({EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED})
+SIGNS_OF_LIFE = frozenset(
+    {EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED}
+)
 
 
 class Posted(Protocol):
@@ -47,7 +50,8 @@ class About:
     message_id: int | None = None
     contact_id: int | None = None  # the person it is about, as its sender says
     endpoint_id: int | None = None  # the address that the message of its reference went to
-    person_id: int | None = None  # the same person, if proven and not deleted: only then it changes consent and profile
+    # the same person, if proven and not deleted: only then it changes consent and profile
+    person_id: int | None = None
     is_deleted: bool = False  # the message went to a contact who was deleted since
     is_unknown: bool = False  # proven too, but no contact has this id yet
     attempted_at: datetime | None = None  # when the message of its reference was last sent
@@ -68,27 +72,35 @@ class NoEffect:
 def resolve(workspace: Workspace, events: Sequence[Posted]) -> list[About]:
     """For each event, in their order. Call inside the workspace's scope. Two queries at most.
 
-    A reference proves its own person and nobody else. A name beside it, or alone, proves nothing unless the customer's
-    server vouches for it: a public key can be read out of every app.
+    A reference proves its own person and nobody else. A name beside it, or alone, proves nothing
+    unless the customer's server vouches for it: a public key can be read out of every app.
     """
     found = [_read(event.ref, workspace) for event in events]
     messages = {about.message_id for about in found if about.message_id is not None}
     owners: dict[int, tuple[int | None, int | None, datetime | None, str | None]] = {}
     if messages:
         rows = Message.objects.filter(pk__in=messages, workspace=workspace)
-        columns = rows.values_list("pk", "contact_id", "endpoint_id", "attempted_at", "contact__external_id")
-        owners = {pk: (contact, endpoint, sent_at, name) for pk, contact, endpoint, sent_at, name in columns}
+        columns = rows.values_list(
+            "pk", "contact_id", "endpoint_id", "attempted_at", "contact__external_id"
+        )
+        owners = {
+            pk: (contact, endpoint, sent_at, name)
+            for pk, contact, endpoint, sent_at, name in columns
+        }
     for about in found:
         if about.message_id is None:
             continue
-        if about.message_id not in owners:  # its run was deleted: the figures of nothing must not move
+        # its run was deleted: the figures of nothing must not move
+        if about.message_id not in owners:
             about.fault = "ref_gone"
             about.campaign_id = about.run_id = about.message_id = None
             continue
         about.contact_id, about.endpoint_id, about.attempted_at, name = owners[about.message_id]
         about.is_deleted = about.contact_id is not None and name is None
         about.person_id = None if about.is_deleted else about.contact_id
-    _resolve_names(workspace, [pair for pair in zip(events, found, strict=True) if pair[1].contact_id is None])
+    _resolve_names(
+        workspace, [pair for pair in zip(events, found, strict=True) if pair[1].contact_id is None]
+    )
     return found
 
 
@@ -117,10 +129,16 @@ def _resolve_names(workspace: Workspace, pairs: Sequence[tuple[Posted, About]]) 
 
 
 def words_of(said: Sequence[tuple[Posted, About, datetime]]) -> list[Word]:
-    """What people said about a channel: without one they mean that of the message. For events with proof, each with
-    the time when it was received."""
-    campaigns = {about.campaign_id for event, about, _ in said if about.campaign_id and not event.channel}
-    channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel")) if campaigns else {}
+    """What people said about a channel: without one they mean that of the message. For events
+    with proof, each with the time when it was received."""
+    campaigns = {
+        about.campaign_id for event, about, _ in said if about.campaign_id and not event.channel
+    }
+    channels = (
+        dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel"))
+        if campaigns
+        else {}
+    )
     return [
         Word(
             channel=event.channel or channels.get(about.campaign_id or 0, registry.DEFAULT),
@@ -136,8 +154,9 @@ def words_of(said: Sequence[tuple[Posted, About, datetime]]) -> list[Word]:
 
 
 def _said_at(event: Posted, about: About, received_at: datetime) -> datetime:
-    """When the person said it. Nobody opts out of a message before it was sent: such a clock is wrong, and as the true
-    time is not known, the latest possible one counts, so that the opt-out wins."""
+    """When the person said it. Nobody opts out of a message before it was sent: such a clock is
+    wrong, and as the true time is not known, the latest possible one counts, so that the opt-out
+    wins."""
     sent_at = about.attempted_at
     if event.type == EventType.UNSUBSCRIBED and sent_at is not None and event.occurred_at < sent_at:
         return received_at
@@ -145,19 +164,27 @@ def _said_at(event: Posted, about: About, received_at: datetime) -> datetime:
 
 
 def without_effect(
-    workspace: Workspace, events: Mapping[int, Posted], wrong_hashes: AbstractSet[int], now: datetime
+    workspace: Workspace,
+    events: Mapping[int, Posted],
+    wrong_hashes: AbstractSet[int],
+    now: datetime,
 ) -> dict[int, NoEffect]:
-    """{index: why} of the events that the digest will store and do less with than their sender may expect.
+    """{index: why} of the events that the digest will store and do less with than their sender
+    may expect.
 
     `wrong_hashes`: whose identity hash fits no secret. Call inside the workspace's scope.
     """
     asked = {index: event for index, event in events.items() if event.ref or _speaks(event)}
     abouts = dict(zip(asked, resolve(workspace, list(asked.values())), strict=True))
-    said = [index for index, about in abouts.items() if about.is_proven and events[index].type in WORDS]
+    said = [
+        index for index, about in abouts.items() if about.is_proven and events[index].type in WORDS
+    ]
     words = words_of([(events[index], abouts[index], now) for index in said])
     unheard = _unheard(workspace, dict(zip(said, words, strict=True)))
     reasons = {
-        index: _no_effect(event, abouts.get(index) or About(), index in wrong_hashes, unheard.get(index, ""))
+        index: _no_effect(
+            event, abouts.get(index) or About(), index in wrong_hashes, unheard.get(index, "")
+        )
         for index, event in events.items()
     }
     return {index: found for index, found in reasons.items() if found is not None}
@@ -166,7 +193,9 @@ def without_effect(
 def _unheard(workspace: Workspace, words: Mapping[int, Word]) -> dict[int, str]:
     """{index: code} of the words with proof that change nothing."""
     places = {
-        index: (word.external_id, word.channel, word.topic) for index, word in words.items() if word.contact_id is None
+        index: (word.external_id, word.channel, word.topic)
+        for index, word in words.items()
+        if word.contact_id is None
     }
     lost = consent.without_place(workspace, list(places.values()))
     older = consent.outdated(workspace, list(words.values()))

@@ -21,7 +21,9 @@ def events(now: datetime) -> Line:
     waits, aside = Q(attempts__lt=InboxBatch.MAX_ATTEMPTS), Q(attempts__gte=InboxBatch.MAX_ATTEMPTS)
     with every_workspace():
         found = InboxBatch.objects.aggregate(
-            n=Count("pk", filter=waits), oldest=Min("received_at", filter=waits), aside=Count("pk", filter=aside)
+            n=Count("pk", filter=waits),
+            oldest=Min("received_at", filter=waits),
+            aside=Count("pk", filter=aside),
         )
     age = now - found["oldest"] if found["n"] else timedelta()
     says = f"{counted(found['n'], 'batch', 'batches')} to digest, the oldest {how_long(age)} old."
@@ -32,8 +34,8 @@ def events(now: datetime) -> Line:
     if found["aside"]:
         return warning(
             title,
-            f"{format_number(found['aside'])} that failed {InboxBatch.MAX_ATTEMPTS} times are set aside and not "
-            "counted.",
+            f"{format_number(found['aside'])} that failed {InboxBatch.MAX_ATTEMPTS} times are set "
+            f"aside and not counted.",
             "Read their cause in the worker's log; they are kept until somebody decides.",
         )
     return ok(title, says if found["n"] else "Every event taken in is counted.")
@@ -42,9 +44,18 @@ def events(now: datetime) -> Line:
 def storage(now: datetime) -> Line:
     title = "Event storage"
     with every_workspace():
-        rows = StoredBytes.objects.filter(day=day_of(now), bytes__gte=limit_bytes("free") * WARN_PERCENT // 100)
-        used = {row.workspace: percent_of(row.bytes, row.workspace) for row in rows.select_related("workspace")}
-    near = [f"{workspace} ({percent} %)" for workspace, percent in used.items() if percent >= WARN_PERCENT]
+        rows = StoredBytes.objects.filter(
+            day=day_of(now), bytes__gte=limit_bytes("free") * WARN_PERCENT // 100
+        )
+        used = {
+            row.workspace: percent_of(row.bytes, row.workspace)
+            for row in rows.select_related("workspace")
+        }
+    near = [
+        f"{workspace} ({percent} %)"
+        for workspace, percent in used.items()
+        if percent >= WARN_PERCENT
+    ]
     if near:
         return warning(
             title,

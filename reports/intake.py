@@ -1,6 +1,7 @@
 """Events come in: bounded, judged one by one, and durable before their sender hears that they are.
 
-Receive fast, digest later: this module writes one row per request and rings a bell; reports.digest does the rest.
+Receive fast, digest later: this module writes one row per request and rings a bell;
+reports.digest does the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from msgspec import Meta, Raw, Struct
 from campaigns.models import Run
 from pushpilot.lib import wake
 from pushpilot.lib.batches import Rejection, split
-from pushpilot.lib.bounded import OutOfBounds, check_id, check_json, check_line, check_text, check_zoned, true_moment
+from pushpilot.lib.bounded import (
+    OutOfBounds,
+    check_id,
+    check_json,
+    check_line,
+    check_text,
+    check_zoned,
+    true_moment,
+)
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
 from reports import effects
@@ -38,7 +47,9 @@ _BELL = "digest-bell"
 
 logger = logging.getLogger(__name__)
 
-Type = Literal["delivered", "opened", "clicked", "converted", "subscribed", "unsubscribed", "failed", "custom"]
+Type = Literal[
+    "delivered", "opened", "clicked", "converted", "subscribed", "unsubscribed", "failed", "custom"
+]
 Channels = Literal["", "app_push", "web_push", "sms", "email", "whatsapp", "all"]
 
 
@@ -46,27 +57,43 @@ class PostedEvent(Struct, forbid_unknown_fields=True):
     """One event as an SDK sends it."""
 
     event_id: Annotated[
-        str, Meta(description="The SDK's own id of this event, 1 to 100 characters. A repeated id counts once.")
+        str,
+        Meta(
+            description="The SDK's own id of this event, 1 to 100 characters. A repeated id "
+            "counts once."
+        ),
     ]
     type: Type
-    name: Annotated[str, Meta(description="What a custom event is called, e.g. `order_placed`.")] = ""
-    ref: Annotated[str, Meta(description="The push's `data.pp_ref`: which message this is about.")] = ""
-    external_user_id: Annotated[str, Meta(description="The person's id in your system, when there is no `ref`.")] = ""
+    name: Annotated[
+        str, Meta(description="What a custom event is called, e.g. `order_placed`.")
+    ] = ""
+    ref: Annotated[
+        str, Meta(description="The push's `data.pp_ref`: which message this is about.")
+    ] = ""
+    external_user_id: Annotated[
+        str, Meta(description="The person's id in your system, when there is no `ref`.")
+    ] = ""
     identity_hash: Annotated[
         str,
-        Meta(description="Your server's HMAC of `external_user_id`: with a public key the proof that it is theirs."),
+        Meta(
+            description="Your server's HMAC of `external_user_id`: with a public key the proof "
+            "that it is theirs."
+        ),
     ] = ""
     channel: Annotated[
         Channels,
         Meta(
-            description="What a person subscribed to or unsubscribed from; `all` are all channels, those of later too. "
-            "Default: the channel of the message in `ref`, else `app_push`."
+            description="What a person subscribed to or unsubscribed from; `all` are all channels, "
+            "those of later too. Default: the channel of the message in `ref`, else `app_push`."
         ),
     ] = ""
     occurred_at: Annotated[
-        datetime | None, Meta(description="When it happened, by the device's clock, with time zone. Default: now.")
+        datetime | None,
+        Meta(description="When it happened, by the device's clock, with time zone. Default: now."),
     ] = None
-    metadata: Annotated[dict[str, Any], Meta(description="Device, OS, app version and the like; 8 levels deep.")] = {}
+    metadata: Annotated[
+        dict[str, Any], Meta(description="Device, OS, app version and the like; 8 levels deep.")
+    ] = {}
 
 
 class PostedBatch(Struct):
@@ -74,12 +101,14 @@ class PostedBatch(Struct):
 
     batch: Annotated[list[PostedEvent], Meta(min_length=1, max_length=BATCH_LIMIT_EVENTS)]
     sent_at: Annotated[
-        datetime | None, Meta(description="The device's clock when it sent this: corrects `occurred_at`.")
+        datetime | None,
+        Meta(description="The device's clock when it sent this: corrects `occurred_at`."),
     ] = None
 
 
 class Ignored(Struct):
-    """An event that is stored and changes no message and no person: its place, a word for programs, a sentence."""
+    """An event that is stored and changes no message and no person: its place, a word for
+    programs, a sentence."""
 
     index: int
     code: str
@@ -91,7 +120,8 @@ class Ignored(Struct):
 
 
 class Receipt(Struct):
-    """The answer: how many events are stored, which are not, and which of the stored ones change nothing."""
+    """The answer: how many events are stored, which are not, and which of the stored ones change
+    nothing."""
 
     accepted: int
     rejected: list[Rejection]
@@ -99,7 +129,8 @@ class Receipt(Struct):
 
 
 class AcceptedEvent(Struct, array_like=True):
-    """An event that passed, as it lies in an InboxBatch: every field bounded, its time by our clock."""
+    """An event that passed, as it lies in an InboxBatch: every field bounded, its time by our
+    clock."""
 
     event_id: str
     type: str
@@ -124,7 +155,8 @@ _stored = msgspec.json.Decoder(list[AcceptedEvent])
 
 
 def read_body(stream: _Readable, declared: int | None) -> bytes:
-    """The request's body. Raises Problem 413 before reading more than the cap, whatever length was declared."""
+    """The request's body. Raises Problem 413 before reading more than the cap, whatever length
+    was declared."""
     if declared is not None and declared > BATCH_LIMIT_BYTES:
         raise _too_large()
     parts, size = [], 0
@@ -139,8 +171,9 @@ def read_body(stream: _Readable, declared: int | None) -> bytes:
 def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
     """Judge each event, store the good ones as one committed row, ring the digest, then answer.
 
-    Raises Problem: 400 no JSON, 413 too many events, 422 none of them acceptable, 429 the day's storage is used up. A
-    DatabaseError passes through: then nothing is stored and the sender keeps the batch.
+    Raises Problem: 400 no JSON, 413 too many events, 422 none of them acceptable, 429 the day's
+    storage is used up. A DatabaseError passes through: then nothing is stored and the sender
+    keeps the batch.
     """
     items, sent_at = _open(body)
     voucher = _Voucher(key, now)
@@ -173,20 +206,24 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
 
 WHY_IGNORED = {
     "ref_unknown": "This ref is not valid. Send data.pp_ref of the push, unchanged.",
-    "ref_foreign": "This ref belongs to another workspace. Send the event with a key of that workspace.",
+    "ref_foreign": "This ref belongs to another workspace. Send the event with a key of that "
+    "workspace.",
     "ref_gone": "The send that this ref belongs to was deleted.",
-    "ref_of_a_broadcast": "This ref belongs to a broadcast, so it names nobody. Send external_user_id with proof.",
+    "ref_of_a_broadcast": "This ref belongs to a broadcast, so it names nobody. Send "
+    "external_user_id with proof.",
     "ref_missing": "Without a ref the event counts for no message. Send data.pp_ref of the push.",
     "contact_gone": "The contact of this message was deleted, so there is no consent to change.",
-    "person_unknown": "No contact has this external_user_id. Register a device of the person first.",
-    "identity_hash_wrong": "identity_hash does not fit external_user_id. Sign the id without blanks around it, with "
-    "the identity secret of this workspace.",
-    "no_proof": "Consent changes only with a ref of a message, or with external_user_id and a proof: a live secret "
-    "key, or identity_hash with a live write key.",
-    "older_word": "The person said something newer about this channel. If the device's clock is wrong, send sent_at "
-    "with the batch, or leave occurred_at out, and send the event again with a new event_id.",
-    "waiting_full": "No contact has this external_user_id, and the workspace keeps no more consent of unknown people. "
-    "Register a device of the person, then send the event with a new event_id.",
+    "person_unknown": "No contact has this external_user_id. Register a device of the person "
+    "first.",
+    "identity_hash_wrong": "identity_hash does not fit external_user_id. Sign the id without "
+    "blanks around it, with the identity secret of this workspace.",
+    "no_proof": "Consent changes only with a ref of a message, or with external_user_id and a "
+    "proof: a live secret key, or identity_hash with a live write key.",
+    "older_word": "The person said something newer about this channel. If the device's clock is "
+    "wrong, send sent_at with the batch, or leave occurred_at out, and send the event again with a "
+    "new event_id.",
+    "waiting_full": "No contact has this external_user_id, and the workspace keeps no more consent "
+    "of unknown people. Register a device of the person, then send the event with a new event_id.",
 }
 
 
@@ -196,11 +233,15 @@ def _without_effect(
     workspace = Workspace(pk=key.workspace_id)
     with scope(workspace):
         found = effects.without_effect(workspace, kept, wrong_hashes, now)
-    return [Ignored(index, one.code, WHY_IGNORED[one.code], one.part) for index, one in sorted(found.items())]
+    return [
+        Ignored(index, one.code, WHY_IGNORED[one.code], one.part)
+        for index, one in sorted(found.items())
+    ]
 
 
 class _Voucher:
-    """Knows for whom the sender of a request may speak. Its secrets are read once, if an event brings a hash at all."""
+    """Knows for whom the sender of a request may speak. Its secrets are read once, if an event
+    brings a hash at all."""
 
     def __init__(self, key: KnownKey, now: datetime) -> None:
         self.key, self.now = key, now
@@ -211,20 +252,27 @@ class _Voucher:
             with every_workspace():
                 return identity.secrets_of(self.key.workspace_id, self.now)
         except SecretUnreadable as error:
-            detail = "The secret of identity verification cannot be read, so nothing was stored; send the events again."
+            detail = (
+                "The secret of identity verification cannot be read, so nothing was stored; "
+                "send the events again."
+            )
             raise Problem(503, "not_stored", detail, headers={"Retry-After": "60"}) from error
 
     def speaks_for(self, external_user_id: str, identity_hash: str) -> bool:
-        """The customer's server sent the event, or has signed the id. Never with a test key: people are real."""
+        """The customer's server sent the event, or has signed the id. Never with a test key:
+        people are real."""
         if self.key.is_test or not external_user_id:
             return False
         if self.key.kind == ApiKey.Kind.SECRET:
             return True
-        return bool(identity_hash) and identity.is_proven(external_user_id, identity_hash, self._secrets)
+        return bool(identity_hash) and identity.is_proven(
+            external_user_id, identity_hash, self._secrets
+        )
 
 
 def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list[Rejection]:
-    """A rejection for each event that is not about a message of a sandbox: a test key leaves live figures alone."""
+    """A rejection for each event that is not about a message of a sandbox: a test key leaves
+    live figures alone."""
     runs: dict[int, int] = {}
     for index, event in judged.items():
         numbers = read_reference(event.ref, 4) if event.ref else None
@@ -238,12 +286,18 @@ def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list
                 connection__provider__endswith=SANDBOX,
             ).values_list("pk", flat=True)
         )
-    detail = "A test key reports only on messages that went through the sandbox. Use a live key for everything else."
-    return [Rejection(index, "test_key", detail) for index in judged if runs.get(index) not in sandboxed]
+    detail = (
+        "A test key reports only on messages that went through the sandbox. Use a live key "
+        "for everything else."
+    )
+    return [
+        Rejection(index, "test_key", detail) for index in judged if runs.get(index) not in sandboxed
+    ]
 
 
 def read_stored(batch: InboxBatch) -> list[AcceptedEvent]:
-    """The events of a stored batch. Raises msgspec.DecodeError or ValidationError if the row is damaged."""
+    """The events of a stored batch. Raises msgspec.DecodeError or ValidationError if the row is
+    damaged."""
     return _stored.decode(bytes(batch.events))
 
 
@@ -251,7 +305,8 @@ def bell_heard() -> None:
     """To be called before looking for batches: whoever stores one from now on rings again."""
     try:
         cache.delete(_BELL)
-    except Exception:  # each cache has errors of its own; the bell's memory lasts some seconds at most
+    # each cache has errors of its own; the bell's memory lasts some seconds at most
+    except Exception:
         logger.warning("the cache does not answer", exc_info=True)
 
 
@@ -267,10 +322,12 @@ def _store(accepted: Sequence[AcceptedEvent], key: KnownKey, now: datetime) -> N
         count=len(accepted),
         events=events,
     )
-    with scope(Workspace(pk=key.workspace_id)):  # not read from the database: its number is all that a scope needs
+    # not read from the database: its number is all that a scope needs
+    with scope(Workspace(pk=key.workspace_id)):
         batch.save(force_insert=True)
-    # One queued bell is enough for all batches stored before it is heard: each would cost a commit of its own. The
-    # digest forgets it before it looks, so what this row skips the bell for is seen by a look that is still to come.
+    # One queued bell is enough for all batches stored before it is heard: each would cost a commit
+    # of its own. The digest forgets it before it looks, so what this row skips the bell for is seen
+    # by a look that is still to come.
     try:
         first = cache.add(_BELL, 1, timeout=5)
     except Exception:  # the row is stored: nothing after it may turn the answer into an error
@@ -285,20 +342,28 @@ def _open(body: bytes) -> tuple[list[Raw], datetime | None]:
     try:
         members, items = split(body, "batch")
     except msgspec.ValidationError as error:
-        raise Problem(422, "invalid", "Send an event object, or an object with a list of events in `batch`.") from error
+        raise Problem(
+            422, "invalid", "Send an event object, or an object with a list of events in `batch`."
+        ) from error
     except ValueError as error:
         raise Problem(400, "malformed_json", f"The body is not valid JSON: {error}.") from error
     except RecursionError as error:
-        raise Problem(400, "nested_too_deeply", "The body is nested too deeply to be read; flatten it.") from error
+        raise Problem(
+            400, "nested_too_deeply", "The body is nested too deeply to be read; flatten it."
+        ) from error
     if items is None:
         return [Raw(body)], None
     unknown = members.keys() - {"batch", "sent_at"}
     if unknown:
         named = sorted(unknown)[0][:50].encode("utf-8", "replace").decode()
-        raise Problem(422, "invalid", f"“{named}” is no field of a batch; it has `batch` and `sent_at`.")
+        raise Problem(
+            422, "invalid", f"“{named}” is no field of a batch; it has `batch` and `sent_at`."
+        )
     if len(items) > BATCH_LIMIT_EVENTS:
         raise Problem(
-            413, "too_many_events", f"A batch holds at most {BATCH_LIMIT_EVENTS} events; this one has {len(items):,}."
+            413,
+            "too_many_events",
+            f"A batch holds at most {BATCH_LIMIT_EVENTS} events; this one has {len(items):,}.",
         )
     if not items:
         raise Problem(422, "no_event_acceptable", "The batch is empty.", rejected=[])
@@ -312,19 +377,27 @@ def _sender_clock(raw: Raw | None) -> datetime | None:
         moment = _moment.decode(raw)
         return check_zoned(moment, "sent_at") if moment else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(422, "invalid", "sent_at is no time; write it as 2026-11-21T09:00:00Z.") from error
+        raise Problem(
+            422, "invalid", "sent_at is no time; write it as 2026-11-21T09:00:00Z."
+        ) from error
     except OutOfBounds as error:
         raise Problem(422, "invalid", error.detail) from error
 
 
-def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher) -> tuple[AcceptedEvent, bool]:
-    """The event, bounded, and whether it brings an identity hash that should prove its person and does not.
+def _judge(
+    item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
+) -> tuple[AcceptedEvent, bool]:
+    """The event, bounded, and whether it brings an identity hash that should prove its person
+    and does not.
 
     Raises OutOfBounds with what is wrong and what to send instead.
     """
     size = len(memoryview(item))
     if size > EVENT_LIMIT_BYTES:
-        raise OutOfBounds("event_too_large", f"The event has {size:,} bytes; at most {EVENT_LIMIT_BYTES:,} are kept.")
+        raise OutOfBounds(
+            "event_too_large",
+            f"The event has {size:,} bytes; at most {EVENT_LIMIT_BYTES:,} are kept.",
+        )
     try:
         event = _event.decode(item)
     except msgspec.ValidationError as error:
@@ -332,7 +405,9 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise OutOfBounds("bad_text", f"The event is not valid JSON: {error}."[:300]) from error
     except RecursionError as error:
-        raise OutOfBounds("nested_too_deeply", "The event is nested too deeply to be read; flatten it.") from error
+        raise OutOfBounds(
+            "nested_too_deeply", "The event is nested too deeply to be read; flatten it."
+        ) from error
     check_line(check_text(event.event_id, "event_id", 100, least=1), "event_id")
     check_line(check_text(event.name, "name", 200), "name")
     check_text(event.ref, "ref", 200)
@@ -345,7 +420,8 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
     if event.occurred_at is not None:
         check_zoned(event.occurred_at, "occurred_at")
     moment = true_moment(event.occurred_at, sent_at, now)
-    # The id as it is kept: a signature of another spelling of it may have been made for somebody else.
+    # The id as it is kept: a signature of another spelling of it may have been made for somebody
+    # else.
     is_vouched = voucher.speaks_for(external_user_id, event.identity_hash)
     accepted = AcceptedEvent(
         event.event_id,
@@ -363,4 +439,6 @@ def _judge(item: Raw, sent_at: datetime | None, now: datetime, voucher: _Voucher
 
 
 def _too_large() -> Problem:
-    return Problem(413, "body_too_large", f"A batch has at most {BATCH_LIMIT_BYTES:,} bytes; send it in parts.")
+    return Problem(
+        413, "body_too_large", f"A batch has at most {BATCH_LIMIT_BYTES:,} bytes; send it in parts."
+    )

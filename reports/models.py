@@ -24,20 +24,26 @@ class EventType(models.TextChoices):
 
 def _workspace_without_index() -> models.ForeignKey[Workspace, Workspace]:
     """TenantModel's key without an index of its own: another index of the table begins with it."""
-    return models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False)
+    return models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False
+    )
 
 
 class InboxBatch(TenantModel):
-    """A batch of events, stored before its sender gets a 202; the digest turns it into events and deletes it.
+    """A batch of events, stored before its sender gets a 202; the digest turns it into events
+    and deletes it.
 
-    A claim raises `attempts` and moves `not_before` past the lease before it works, so a batch that kills its worker
-    is counted too. With MAX_ATTEMPTS used up it is set aside: kept, never tried again by itself.
+    A claim raises `attempts` and moves `not_before` past the lease before it works, so a batch
+    that kills its worker is counted too. With MAX_ATTEMPTS used up it is set aside: kept, never
+    tried again by itself.
     """
 
     MAX_ATTEMPTS = 5
 
     workspace = _workspace_without_index()
-    key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    key = models.ForeignKey(
+        ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     received_at = models.DateTimeField()
     count = models.PositiveSmallIntegerField()
     events = models.BinaryField()  # msgspec JSON of reports.intake.AcceptedEvent
@@ -50,15 +56,17 @@ class InboxBatch(TenantModel):
     class Meta:
         verbose_name_plural = "inbox batches"
         # The digest's question: the oldest batch that is due.
-        indexes = [models.Index(fields=["id"], condition=models.Q(attempts__lt=5), name="inbox_open")]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(attempts__lt=5), name="inbox_open")
+        ]
 
     def __str__(self) -> str:
         return f"batch {self.pk}"
 
 
 class StoredBytes(TenantModel):
-    """What public keys may no more store for a workspace in a day of UTC: the processes that take events in buy from it
-    (reports.allowance)."""
+    """What public keys may no more store for a workspace in a day of UTC: the processes that
+    take events in buy from it (reports.allowance)."""
 
     workspace = _workspace_without_index()
     day = models.DateField()
@@ -69,7 +77,9 @@ class StoredBytes(TenantModel):
     class Meta:
         verbose_name_plural = "stored bytes"
         # The purchase's question.
-        constraints = [models.UniqueConstraint(fields=["workspace", "day"], name="stored_bytes_day")]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "day"], name="stored_bytes_day")
+        ]
         # The operators' question: whose day is nearly full?
         indexes = [models.Index(fields=["day"], name="stored_bytes_of_day")]
 
@@ -80,8 +90,8 @@ class StoredBytes(TenantModel):
 class Event(TenantModel):
     """One thing that happened to a message or on a device.
 
-    Campaign, run, message and contact are plain numbers: an event stays what it was when those rows go, and the
-    digest writes thousands a second.
+    Campaign, run, message and contact are plain numbers: an event stays what it was when those
+    rows go, and the digest writes thousands a second.
     """
 
     workspace = _workspace_without_index()
@@ -109,7 +119,8 @@ class Event(TenantModel):
 
 
 class Engagement(TenantModel):
-    """The first time that a recipient did something: exact uniques, and the later states of a message."""
+    """The first time that a recipient did something: exact uniques, and the later states of a
+    message."""
 
     workspace = _workspace_without_index()
     campaign_id = models.BigIntegerField()
@@ -121,18 +132,24 @@ class Engagement(TenantModel):
     capabilities = roles.READ_ONLY
 
     class Meta:
-        # Each recipient counts once per type; the workspace leads, so that one workspace can never meet another's.
-        constraints = [models.UniqueConstraint(fields=["workspace", "message_id", "type"], name="engagement_first")]
+        # Each recipient counts once per type; the workspace leads, so that one workspace can never
+        # meet another's.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "message_id", "type"], name="engagement_first"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.message_id}"
 
 
 class Rollup(TenantModel):
-    """Events of a campaign's run per quarter of an hour and type; `people` counts each recipient once per run and type,
-    in the quarter of their first event.
+    """Events of a campaign's run per quarter of an hour and type; `people` counts each recipient
+    once per run and type, in the quarter of their first event.
 
-    Quarters and not hours: a day of Kolkata or Kathmandu begins at half past or a quarter to an hour of UTC.
+    Quarters and not hours: a day of Kolkata or Kathmandu begins at half past or a quarter to an
+    hour of UTC.
     """
 
     workspace = _workspace_without_index()
@@ -148,7 +165,9 @@ class Rollup(TenantModel):
     class Meta:
         constraints = [
             # The digest's upsert, and the dashboard's range of days.
-            models.UniqueConstraint(fields=["workspace", "quarter", "campaign_id", "run_id", "type"], name="rollup_key")
+            models.UniqueConstraint(
+                fields=["workspace", "quarter", "campaign_id", "run_id", "type"], name="rollup_key"
+            )
         ]
         # One campaign's report.
         indexes = [models.Index(fields=["campaign_id", "run_id"], name="rollup_by_campaign")]

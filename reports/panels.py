@@ -1,4 +1,5 @@
-"""What reports puts on the pages of a campaign and of a run: its slots are filled by the root wiring."""
+"""What reports puts on the pages of a campaign and of a run: its slots are filled by the root
+wiring."""
 
 from __future__ import annotations
 
@@ -18,32 +19,40 @@ from campaigns.models import Campaign, Run
 from delivery.admin import addresses
 from pushpilot.lib.display import format_number, planned_moment, time_of_day, weekday
 from reports import charts, queries
+from reports.funnel import Funnel, funnel_of, reasons
 from reports.models import Engagement, EventType
-from reports.queries import Funnel, RunRow
+from reports.queries import RunRow
 from tenants.models import Workspace
 
 RUNS_SHOWN = 10
 CURVE = timedelta(days=7)  # what happens later than this after a send is no longer drawn
-_FINE, _COARSE = timedelta(hours=6), timedelta(days=3)  # up to here quarters of an hour, hours, then six hours
+# up to here quarters of an hour, hours, then six hours
+_FINE, _COARSE = timedelta(hours=6), timedelta(days=3)
 
 
 def campaign_panel(request: HttpRequest, campaign: Campaign) -> SafeString:
-    """The funnel, the curve since the last send and the runs of a campaign; a sentence before its first run."""
+    """The funnel, the curve since the last send and the runs of a campaign; a sentence before
+    its first run."""
     runs = queries.runs_of(campaign.pk)
     started = [run for run in runs if run.started_at is not None]
     people = queries.people_of_campaign(campaign.pk)
     context = {
         "campaign": campaign,
         "has_runs": bool(started),
-        "funnel": _funnel_context(started, queries.everybody(people), _funnel_url("campaign", campaign.pk)),
+        "funnel": _funnel_context(
+            started, queries.everybody(people), _funnel_url("campaign", campaign.pk)
+        ),
         "curve": _curve(campaign.workspace, campaign.pk, started[0]) if started else None,
         "reasons": [
             {"row": reason, "count": format_number(reason.count), "percent": reason.percent}
-            for reason in queries.reasons(started, campaign.channel)
+            for reason in reasons(started, campaign.channel)
         ],
         "is_broadcast": bool(started) and all(run.is_broadcast for run in started),
         "audience": format_number(sum(run.audience for run in started)),
-        "runs": [_run_line(campaign.workspace, run, people.get(run.id, {})) for run in started[:RUNS_SHOWN]],
+        "runs": [
+            _run_line(campaign.workspace, run, people.get(run.id, {}))
+            for run in started[:RUNS_SHOWN]
+        ],
         "more": max(0, len(started) - RUNS_SHOWN),
     }
     return render_to_string("reports/campaign_panel.html", context, request)
@@ -60,7 +69,8 @@ def run_panel(request: HttpRequest, run: Run) -> SafeString:
 
 
 def message_states(message_ids: Sequence[int]) -> dict[int, list[str]]:
-    """{message: ["Delivered", "Opened"]}: what was reported about these messages, in the order of a funnel."""
+    """{message: ["Delivered", "Opened"]}: what was reported about these messages, in the order
+    of a funnel."""
     order = list(EventType.values)
     found: dict[int, list[str]] = {}
     rows = Engagement.objects.filter(message_id__in=message_ids).values_list("message_id", "type")
@@ -82,8 +92,12 @@ def run_funnel(run: Run) -> SafeString:
 
 def run_figures(run: Run) -> dict[str, Any]:
     """The live numbers of a run for programs."""
-    funnel = queries.funnel([_row_of(run)], _people_of(run))
-    return {**{step.key: step.count for step in funnel.steps}, "is_live": funnel.is_live, "state": run.state}
+    funnel = funnel_of([_row_of(run)], _people_of(run))
+    return {
+        **{step.key: step.count for step in funnel.steps},
+        "is_live": funnel.is_live,
+        "state": run.state,
+    }
 
 
 def _render_funnel(context: Mapping[str, Any]) -> SafeString:
@@ -107,7 +121,7 @@ def _people_of(run: Run) -> Counter[str]:
 
 
 def _funnel_context(runs: Sequence[RunRow], people: Mapping[str, int], url: str) -> dict[str, Any]:
-    funnel: Funnel = queries.funnel(runs, people)
+    funnel: Funnel = funnel_of(runs, people)
     top = max(step.count for step in funnel.steps) or 1
     return {
         "url": url,
@@ -131,8 +145,10 @@ def _funnel_context(runs: Sequence[RunRow], people: Mapping[str, int], url: str)
 
 def _run_line(workspace: Workspace, run: RunRow, people: Mapping[str, int]) -> dict[str, Any]:
     assert run.started_at is not None
-    funnel = queries.funnel([run], people)
-    shown = [funnel[key] for key in ("accepted", "delivered", "opened", "clicked", "failed", "unknown")]
+    funnel = funnel_of([run], people)
+    shown = [
+        funnel[key] for key in ("accepted", "delivered", "opened", "clicked", "failed", "unknown")
+    ]
     return {
         "when": planned_moment(run.started_at, workspace.zone, timezone.now()),
         "cells": [{"count": format_number(step.count), "percent": step.words} for step in shown],
@@ -140,8 +156,11 @@ def _run_line(workspace: Workspace, run: RunRow, people: Mapping[str, int]) -> d
     }
 
 
-def _curve(workspace: Workspace, campaign_id: int, run: RunRow, run_id: int | None = None) -> dict[str, Any] | None:
-    """What was reported since the run started, in steps that suit the time passed; None before anything did."""
+def _curve(
+    workspace: Workspace, campaign_id: int, run: RunRow, run_id: int | None = None
+) -> dict[str, Any] | None:
+    """What was reported since the run started, in steps that suit the time passed; None before
+    anything did."""
     assert run.started_at is not None
     until = min(timezone.now(), run.started_at + CURVE)
     found = queries.engagement_over_time(campaign_id, run.started_at, until, run_id)
@@ -153,7 +172,11 @@ def _curve(workspace: Workspace, campaign_id: int, run: RunRow, run_id: int | No
     slots = _slots(first, last, step)
     series = [
         (label, kind, _fill(found.get(kind, {}), slots, step))
-        for label, kind in ((_("Delivered"), "delivered"), (_("Opened"), "opened"), (_("Clicked"), "clicked"))
+        for label, kind in (
+            (_("Delivered"), "delivered"),
+            (_("Opened"), "opened"),
+            (_("Clicked"), "clicked"),
+        )
     ]
     labels = []
     for slot in slots:
@@ -176,7 +199,9 @@ def _slots(first: datetime, last: datetime, step: timedelta) -> list[datetime]:
     return [datetime.fromtimestamp(second, UTC) for second in range(start, end + 1, width)]
 
 
-def _fill(quarters: Mapping[datetime, int], slots: Sequence[datetime], step: timedelta) -> list[int]:
+def _fill(
+    quarters: Mapping[datetime, int], slots: Sequence[datetime], step: timedelta
+) -> list[int]:
     values = [0] * len(slots)
     for quarter, count in quarters.items():
         index = int((quarter - slots[0]) / step)

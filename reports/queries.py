@@ -1,29 +1,25 @@
 """Every number on every chart, one function per number.
 
-What was sent comes from the runs' accounts, what happened afterwards from roll-ups: no function reads events or
-messages, so none gets slower with their number. All times of day are the workspace's.
+What was sent comes from the runs' accounts, what happened afterwards from roll-ups: no function
+reads events or messages, so none gets slower with their number. All times of day are the
+workspace's.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Sum, Value, When
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from campaigns.audience.reasons import FAILED, UNMADE, UNSURE, WAITING, Reason, words_of
-from campaigns.channels.base import ReasonWords
+from campaigns.audience.reasons import FAILED, UNMADE, UNSURE, WAITING, Reason
 from campaigns.models import Campaign, Run, is_broadcast
 from delivery.models import Shard
-from pushpilot.lib.display import percent, shares
-from reports.models import EventType, Rollup
+from reports.models import Rollup
 from tenants.models import Connection, Workspace
 
 ACTIVE_STATUSES = (Campaign.Status.SCHEDULED, Campaign.Status.RUNNING, Campaign.Status.PAUSED)
@@ -32,7 +28,8 @@ _WAITING_SLUGS = frozenset(reason.slug for reason in WAITING)
 
 
 class RunRow(NamedTuple):
-    """A run with what the dashboard shows of it. `tally` is {reason slug: rows}, complete once the run has ended."""
+    """A run with what the dashboard shows of it. `tally` is {reason slug: rows}, complete once
+    the run has ended."""
 
     id: int
     campaign_id: int
@@ -57,7 +54,8 @@ class RunRow(NamedTuple):
 
     @property
     def failed(self) -> int:
-        """Refused by the provider, or the address is gone. What is unknown is neither sent nor failed."""
+        """Refused by the provider, or the address is gone. What is unknown is neither sent nor
+        failed."""
         return sum(self.tally.get(reason.slug, 0) for reason in FAILED)
 
     @property
@@ -75,22 +73,27 @@ class RunRow(NamedTuple):
         return self.tally.get(Reason.UNKNOWN.slug, 0)
 
 
-# --- the five figures -------------------------------------------------------------------------------------------------
+# --- the five figures -----------------------------------------------------------------------------
 
 
 def total_messages_sent(workspace: Workspace, live: Mapping[int, Tally] | None = None) -> int:
-    """Messages that a provider accepted, ever. `live`: the result of live_tallies, if the caller has it."""
+    """Messages that a provider accepted, ever. `live`: the result of live_tallies, if the caller
+    has it."""
     accepted = Cast(KeyTextTransform(Reason.ACCEPTED.slug, "tally"), IntegerField())
     ended = Run.objects.filter(workspace=workspace).aggregate(n=Sum(accepted))["n"] or 0
     under_way = live_tallies(workspace) if live is None else live
     return int(ended) + sum(tally.get(Reason.ACCEPTED.slug, 0) for tally in under_way.values())
 
 
-def messages_sent_today(workspace: Workspace, now: datetime, runs: Sequence[RunRow] | None = None) -> int:
+def messages_sent_today(
+    workspace: Workspace, now: datetime, runs: Sequence[RunRow] | None = None
+) -> int:
     """Messages accepted in the runs that started since midnight in the workspace's zone."""
     midnight = day_start(workspace, now, 0)
     found = runs_since(workspace, midnight) if runs is None else runs
-    return sum(run.accepted for run in found if run.started_at is not None and run.started_at >= midnight)
+    return sum(
+        run.accepted for run in found if run.started_at is not None and run.started_at >= midnight
+    )
 
 
 def next_send_time(workspace: Workspace, now: datetime) -> datetime | None:
@@ -109,7 +112,11 @@ def connected_applications_count(workspace: Workspace) -> int:
 
 def active_campaigns(workspace: Workspace) -> dict[str, int]:
     """{status: campaigns} of the campaigns that are scheduled, running or paused."""
-    rows = Campaign.objects.filter(workspace=workspace, status__in=ACTIVE_STATUSES).order_by().values_list("status")
+    rows = (
+        Campaign.objects.filter(workspace=workspace, status__in=ACTIVE_STATUSES)
+        .order_by()
+        .values_list("status")
+    )
     return dict(rows.annotate(n=Count("pk")))
 
 
@@ -118,28 +125,48 @@ def has_ever_sent(workspace: Workspace) -> bool:
     return Run.objects.filter(workspace=workspace, started_at__isnull=False).exists()
 
 
-# --- runs -------------------------------------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------
 
 _RUN_FIELDS = (
-    "id", "campaign_id", "campaign__name", "channel", "campaign__schedule_type", "state", "intended_at",
-    "started_at", "audience_size", "tally", "campaign__time_zone", "target_kind",
-)  # fmt: skip
+    "id",
+    "campaign_id",
+    "campaign__name",
+    "channel",
+    "campaign__schedule_type",
+    "state",
+    "intended_at",
+    "started_at",
+    "audience_size",
+    "tally",
+    "campaign__time_zone",
+    "target_kind",
+)
 
 
 def live_tallies(workspace: Workspace) -> dict[int, Tally]:
     """{run: what its shards have recorded} for the runs whose account is not written down yet."""
     open_accounts = Run.objects.filter(
-        Q(finished_at__isnull=True) | Q(state=Run.State.FAILED), workspace=workspace, audience_size__isnull=False
+        Q(finished_at__isnull=True) | Q(state=Run.State.FAILED),
+        workspace=workspace,
+        audience_size__isnull=False,
     )
     return shard_tallies(
-        Shard.objects.filter(run__in=open_accounts).values_list("run_id", "run__tally", "run__audience_size", "tally")
+        Shard.objects.filter(run__in=open_accounts).values_list(
+            "run_id", "run__tally", "run__audience_size", "tally"
+        )
     )
 
 
-def runs_since(workspace: Workspace, since: datetime, live: Mapping[int, Tally] | None = None) -> list[RunRow]:
+def runs_since(
+    workspace: Workspace, since: datetime, live: Mapping[int, Tally] | None = None
+) -> list[RunRow]:
     """The runs intended for `since` or later, planned ones too, the earliest first."""
-    rows = Run.objects.filter(workspace=workspace, intended_at__gte=since).order_by("intended_at", "id")
-    return _run_rows(rows.values_list(*_RUN_FIELDS), live_tallies(workspace) if live is None else live)
+    rows = Run.objects.filter(workspace=workspace, intended_at__gte=since).order_by(
+        "intended_at", "id"
+    )
+    return _run_rows(
+        rows.values_list(*_RUN_FIELDS), live_tallies(workspace) if live is None else live
+    )
 
 
 def runs_of(campaign_id: int, run_id: int | None = None) -> list[RunRow]:
@@ -147,14 +174,20 @@ def runs_of(campaign_id: int, run_id: int | None = None) -> list[RunRow]:
     rows = Run.objects.filter(campaign_id=campaign_id).order_by("-intended_at", "-id")
     if run_id is not None:
         rows = rows.filter(pk=run_id)
-    shards = Shard.objects.filter(run__in=rows.filter(Q(finished_at__isnull=True) | Q(state=Run.State.FAILED)))
+    shards = Shard.objects.filter(
+        run__in=rows.filter(Q(finished_at__isnull=True) | Q(state=Run.State.FAILED))
+    )
     live = shard_tallies(shards.values_list("run_id", "run__tally", "run__audience_size", "tally"))
     return _run_rows(rows.values_list(*_RUN_FIELDS), live)
 
 
 def next_runs(runs: Iterable[RunRow], now: datetime, most: int = 6) -> list[RunRow]:
     """The planned ones among runs_since, the earliest first."""
-    ahead = [run for run in runs if run.state == Run.State.PLANNED and run.intended_at >= now - timedelta(hours=1)]
+    ahead = [
+        run
+        for run in runs
+        if run.state == Run.State.PLANNED and run.intended_at >= now - timedelta(hours=1)
+    ]
     return ahead[:most]
 
 
@@ -162,26 +195,53 @@ def shard_tallies(rows: Iterable[tuple[int, Tally, int | None, Tally]]) -> dict[
     """{run: what its shards have recorded} from (run, its tally, its audience, a shard's tally)."""
     tallies: dict[int, Counter[str]] = defaultdict(Counter)
     for run_id, account, audience, tally in rows:
-        if sum(account.values()) < (audience or 0):  # else the run's own account holds these rows already
-            # A retry that settled is still counted as waiting by its shard: what waits is the rest of the audience.
-            tallies[run_id].update({slug: n for slug, n in tally.items() if slug not in _WAITING_SLUGS})
+        # else the run's own account holds these rows already
+        if sum(account.values()) < (audience or 0):
+            # A retry that settled is still counted as waiting by its shard: what waits is the rest
+            # of the audience.
+            tallies[run_id].update(
+                {slug: n for slug, n in tally.items() if slug not in _WAITING_SLUGS}
+            )
     return dict(tallies)
 
 
 def _run_rows(rows: Iterable[tuple[Any, ...]], live: Mapping[int, Tally]) -> list[RunRow]:
     found = []
-    for pk, campaign_id, name, channel, schedule, state, intended_at, started_at, audience, account, zone, kind in rows:
+    for (
+        pk,
+        campaign_id,
+        name,
+        channel,
+        schedule,
+        state,
+        intended_at,
+        started_at,
+        audience,
+        account,
+        zone,
+        kind,
+    ) in rows:
         tally = dict(Counter(account) + Counter(live.get(pk, {})))
         found.append(
             RunRow(
-                pk, campaign_id, name, channel, schedule == Campaign.Schedule.RECURRING, state, intended_at, started_at,
-                audience or 0, tally, zone, is_broadcast(kind),
+                pk,
+                campaign_id,
+                name,
+                channel,
+                schedule == Campaign.Schedule.RECURRING,
+                state,
+                intended_at,
+                started_at,
+                audience or 0,
+                tally,
+                zone,
+                is_broadcast(kind),
             )
-        )  # fmt: skip
+        )
     return found
 
 
-# --- days -------------------------------------------------------------------------------------------------------------
+# --- days -----------------------------------------------------------------------------------------
 
 
 def day_start(workspace: Workspace, now: datetime, days_ago: int) -> datetime:
@@ -229,12 +289,16 @@ def events_by_day(workspace: Workspace, now: datetime, days: int) -> dict[str, C
 
 def people_by_run(workspace: Workspace, since: datetime) -> dict[int, Counter[str]]:
     """{run: {event type: recipients}} of what happened since then."""
-    return _by_run(Rollup.objects.filter(workspace=workspace, quarter__gte=since, campaign_id__gt=0))
+    return _by_run(
+        Rollup.objects.filter(workspace=workspace, quarter__gte=since, campaign_id__gt=0)
+    )
 
 
 def _by_run(rows: QuerySet[Rollup, Rollup]) -> dict[int, Counter[str]]:
     found: dict[int, Counter[str]] = defaultdict(Counter)
-    for run_id, kind, people in rows.order_by().values_list("run_id", "type").annotate(n=Sum("people")):
+    for run_id, kind, people in (
+        rows.order_by().values_list("run_id", "type").annotate(n=Sum("people"))
+    ):
         found[run_id][kind] += people
     return found
 
@@ -246,37 +310,6 @@ def sent_by_channel(runs: Iterable[RunRow], since: datetime) -> list[tuple[str, 
         if run.started_at is not None and run.started_at >= since:
             sent[run.channel] += run.accepted
     return [(channel, count) for channel, count in sent.most_common() if count]
-
-
-# --- one campaign, one run --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One bar of a funnel: recipients, the percentage of `of`, and how the number is measured."""
-
-    key: str
-    label: str
-    count: int
-    percent: float | None
-    of: str
-    measured: str
-    words: str = ""  # the percentage as every page shows it
-
-
-@dataclass(frozen=True, slots=True)
-class Funnel:
-    steps: list[Step]
-    failed_percent: float | None  # of the attempted
-    is_live: bool
-
-    def __getitem__(self, key: str) -> Step:
-        return next(step for step in self.steps if step.key == key)
-
-
-def share(part: int, whole: int) -> float | None:
-    """Percent; None where there is no whole to be a part of."""
-    return 100 * part / whole if whole else None
 
 
 def people_of_campaign(campaign_id: int, run_id: int | None = None) -> dict[int, Counter[str]]:
@@ -295,146 +328,18 @@ def everybody(people: Mapping[int, Counter[str]]) -> Counter[str]:
     return total
 
 
-def funnel(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
-    """What became of the audience of these runs; of their messages, if all of them were broadcasts."""
-    audience = sum(run.audience for run in runs)
-    attempted, accepted = sum(run.attempted for run in runs), sum(run.accepted for run in runs)
-    failed, unknown = sum(run.failed for run in runs), sum(run.unknown for run in runs)
-    happened = {kind: people.get(kind, 0) for kind in EventType.values}
-    counts = {
-        "audience": (audience, None),
-        "accepted": (accepted, share(accepted, audience)),
-        **{kind: (happened[kind], share(happened[kind], accepted)) for kind in _REPORTED},
-        "failed": (failed, share(failed, attempted)),
-        "unknown": (unknown, share(unknown, attempted)),
-    }
-    steps = [
-        Step(key, str(label), *counts[key], of=str(of), measured=str(measured))
-        for key, (label, of, measured) in _STEPS.items()
-    ]
-    # The accepted are a line of the account too, whose percentages add to 100.
-    accepted_words = shares(_account(runs)).get(Reason.ACCEPTED.slug)
-    words = {"accepted": accepted_words} if accepted_words else {}
-    steps = [_worded(step, words.get(step.key) or percent(step.percent)) for step in steps]
-    if runs and all(run.is_broadcast for run in runs):
-        steps = [_of_subscribers(step) for step in steps]
-    is_live = any(run.state in Run.ACTIVE_STATES for run in runs)
-    return Funnel(steps, share(failed, attempted), is_live)
-
-
-_OF_ACCEPTED = gettext_lazy("%(percent)s of accepted")
-_OF_ATTEMPTED = gettext_lazy("%(percent)s of attempted")
-_REPORTED = ("delivered", "opened", "clicked", "converted")
-# {step: (label, what its percentage is of, how it is measured)}
-_STEPS = {
-    "audience": (
-        gettext_lazy("Audience"),
-        "",
-        gettext_lazy("Recipients that matched the audience rule when the send started. This number does not change."),
-    ),
-    "accepted": (
-        gettext_lazy("Accepted"),
-        gettext_lazy("%(percent)s of the audience"),
-        gettext_lazy("The provider took the message. Only the recipient's app can say whether it arrived."),
-    ),
-    "delivered": (
-        gettext_lazy("Delivered"),
-        _OF_ACCEPTED,
-        gettext_lazy("The recipient's app reported the message as received. Apps without the SDK report nothing."),
-    ),
-    "opened": (
-        gettext_lazy("Opened"),
-        _OF_ACCEPTED,
-        gettext_lazy("The app reported a tap on the notification. Each recipient counts once."),
-    ),
-    "clicked": (
-        gettext_lazy("Clicked"),
-        _OF_ACCEPTED,
-        gettext_lazy("The app reported a click on a link or button of the message. Each recipient counts once."),
-    ),
-    "converted": (
-        gettext_lazy("Converted"),
-        _OF_ACCEPTED,
-        gettext_lazy("The app reported the goal of the campaign with this message's reference."),
-    ),
-    "failed": (
-        gettext_lazy("Failed"),
-        _OF_ATTEMPTED,
-        gettext_lazy("The provider refused the message or said that the address is gone."),
-    ),
-    "unknown": (
-        gettext_lazy("Unknown"),
-        _OF_ATTEMPTED,
-        gettext_lazy(
-            "The connection broke before the answer. The message may have arrived; only a person can send it again."
-        ),
-    ),
-}
-_SUBSCRIBERS = {
-    "audience": (
-        gettext_lazy("Messages"),
-        gettext_lazy("One for each send. The provider delivers it to every subscriber and alone knows them."),
-    ),
-    "accepted": (
-        gettext_lazy("Handed over"),
-        gettext_lazy("The provider took the message. Only the subscribers' apps can say where it arrived."),
-    ),
-    "failed": (gettext_lazy("Refused"), gettext_lazy("The provider refused these messages: nobody got them.")),
-}
-
-
-def _worded(step: Step, words: str) -> Step:
-    return replace(step, words=words, of=step.of % {"percent": words} if step.of else "")
-
-
-def _of_subscribers(step: Step) -> Step:
-    """The step of a broadcast: no share of an audience, and all its subscribers count as one."""
-    label, measured = _SUBSCRIBERS.get(step.key, (step.label, ""))
-    if not measured and step.key != "unknown":
-        measured = _("At least one subscriber's app reported it. All subscribers of a send count once.")
-    return replace(
-        step, label=str(label), percent=None, words=percent(None), of="", measured=str(measured) or step.measured
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ReasonRow:
-    reason: Reason
-    told: ReasonWords
-    count: int
-    percent: str
-
-
-def _account(runs: Sequence[RunRow]) -> Counter[str]:
-    """{reason: recipients} of these runs; whoever is in no tally yet waits."""
-    tally: Counter[str] = Counter()
-    for run in runs:
-        tally.update(run.tally)
-    tally[Reason.PENDING.slug] += max(0, sum(run.audience for run in runs) - sum(tally.values()))
-    return tally
-
-
-def reasons(runs: Sequence[RunRow], channel: str) -> list[ReasonRow]:
-    """The account of these runs in the words of the channel: every recipient in exactly one row, so that the rows add
-    up to the audience."""
-    tally = _account(runs)
-    words = shares(tally)
-    rows = [
-        ReasonRow(reason, words_of(reason, channel), count, words[reason.slug])
-        for reason in Reason
-        if (count := tally[reason.slug])
-    ]
-    return sorted(rows, key=lambda row: (row.reason in WAITING, -row.count))
-
-
 def engagement_over_time(
     campaign_id: int, since: datetime, until: datetime, run_id: int | None = None
 ) -> dict[str, dict[datetime, int]]:
     """{event type: {start of the quarter of an hour: events}}."""
-    rows = Rollup.objects.filter(campaign_id=campaign_id, quarter__gte=since - timedelta(minutes=15), quarter__lt=until)
+    rows = Rollup.objects.filter(
+        campaign_id=campaign_id, quarter__gte=since - timedelta(minutes=15), quarter__lt=until
+    )
     if run_id is not None:
         rows = rows.filter(run_id=run_id)
     found: dict[str, dict[datetime, int]] = defaultdict(dict)
-    for kind, quarter, events in rows.order_by("quarter").values_list("type", "quarter").annotate(n=Sum("events")):
+    for kind, quarter, events in (
+        rows.order_by("quarter").values_list("type", "quarter").annotate(n=Sum("events"))
+    ):
         found[kind][quarter] = events
     return found

@@ -1,5 +1,5 @@
-"""The sandbox's devices report that a message arrived, as the SDK of an app on them would. What a person does with it
-(open, click) is reported by whoever taps on the phone wall."""
+"""The sandbox's devices report that a message arrived, as the SDK of an app on them would. What
+a person does with it (open, click) is reported by whoever taps on the phone wall."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ METADATA = {"source": "sandbox"}
 
 
 def report(connection: Connection, *, after: int | None, now: datetime) -> LogPage:
-    """Report the next messages after a place in the sandbox's log, through the intake of every app's events.
+    """Report the next messages after a place in the sandbox's log, through the intake of every
+    app's events.
 
-    A message that was reported before counts once. Revoking the devices' key silences them. Raises SandboxSilent.
+    A message that was reported before counts once. Revoking the devices' key silences them.
+    Raises SandboxSilent.
     """
-    with scope(connection.workspace):  # its credentials are read now, and they are a row of the workspace
+    # its credentials are read now, and they are a row of the workspace
+    with scope(connection.workspace):
         page = sandbox_log.received(connection, after=after, limit=intake.BATCH_LIMIT_EVENTS)
     batch = [
         {
@@ -40,7 +43,8 @@ def report(connection: Connection, *, after: int | None, now: datetime) -> LogPa
         if message.ref
     ]
     if batch and (key := key_of(connection)) is not None:
-        with contextlib.suppress(Problem):  # none is about a message of this workspace that went through the sandbox
+        # none is about a message of this workspace that went through the sandbox
+        with contextlib.suppress(Problem):
             intake.receive(msgspec.json.encode({"batch": batch}), key, now)
     return page
 
@@ -59,4 +63,6 @@ def key_of(connection: Connection) -> KnownKey | None:
             keys.create(row, by=None)  # nobody needs its secret: they report from inside
         if row.revoked_at is not None:
             return None
-        return KnownKey(row.pk, row.workspace_id, row.kind, row.mode, tuple(row.scopes), row.expires_at)
+        return KnownKey(
+            row.pk, row.workspace_id, row.kind, row.mode, tuple(row.scopes), row.expires_at
+        )

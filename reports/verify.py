@@ -18,8 +18,11 @@ _QUARTER = {
 }
 # One statement, so that both sides are seen at the same moment however many digests run meanwhile.
 _ROLLUPS = """
-    SELECT quarter, campaign_id, run_id, type, SUM(events), SUM(people), SUM(rolled_events), SUM(rolled_people) FROM (
-        SELECT {occurred} AS quarter, COALESCE(campaign_id, 0) AS campaign_id, COALESCE(run_id, 0) AS run_id, type,
+    SELECT quarter, campaign_id, run_id, type,
+           SUM(events), SUM(people), SUM(rolled_events), SUM(rolled_people)
+    FROM (
+        SELECT {occurred} AS quarter, COALESCE(campaign_id, 0) AS campaign_id,
+               COALESCE(run_id, 0) AS run_id, type,
                COUNT(*) AS events, 0 AS people, 0 AS rolled_events, 0 AS rolled_people
         FROM reports_event WHERE workspace_id = %s GROUP BY 1, 2, 3, 4
         UNION ALL
@@ -55,15 +58,27 @@ class Difference:
 
 
 def verify_rollups(workspace: Workspace) -> list[Difference]:
-    """Every difference between a workspace's roll-ups and its events; empty if they match. Reads all events."""
+    """Every difference between a workspace's roll-ups and its events; empty if they match. Reads
+    all events."""
     floor = _QUARTER[connection.vendor]
     sql = _ROLLUPS.format(
-        occurred=floor.format("occurred_at"), first=floor.format("first_at"), rolled=floor.format("quarter")
+        occurred=floor.format("occurred_at"),
+        first=floor.format("first_at"),
+        rolled=floor.format("quarter"),
     )
     differences = []
     with connection.cursor() as cursor:
         cursor.execute(sql, [workspace.pk] * 3)
-        for quarter, campaign, run, kind, events, people, rolled_events, rolled_people in cursor.fetchall():
+        for (
+            quarter,
+            campaign,
+            run,
+            kind,
+            events,
+            people,
+            rolled_events,
+            rolled_people,
+        ) in cursor.fetchall():
             at = datetime.fromtimestamp(int(quarter) * QUARTER_SECS, UTC)
             what = f"{kind} of campaign {campaign}, run {run}, {at:%Y-%m-%d %H:%M} UTC"
             if events != rolled_events:
@@ -72,5 +87,7 @@ def verify_rollups(workspace: Workspace) -> list[Difference]:
                 differences.append(Difference(f"people {what}", int(people), int(rolled_people)))
         cursor.execute(_FIRSTS, [workspace.pk] * 2)
         for message_id, kind, off in cursor.fetchall():
-            differences.append(Difference(f"first {kind} of message {message_id}", int(off > 0), int(off < 0)))
+            differences.append(
+                Difference(f"first {kind} of message {message_id}", int(off > 0), int(off < 0))
+            )
     return differences

@@ -1,4 +1,5 @@
-"""How people get in: allauth's adapter, and the backends that answer `has_perm` from workspace grants."""
+"""How people get in: allauth's adapter, and the backends that answer `has_perm` from workspace
+grants."""
 
 from __future__ import annotations
 
@@ -46,10 +47,12 @@ class EmailBackend(AuthenticationBackend):
 
 
 class WorkspaceBackend:
-    """`user.has_perm("campaigns.change_campaign", row)`, answered from the capabilities on the row's workspace.
+    """`user.has_perm("campaigns.change_campaign", row)`, answered from the capabilities on the
+    row's workspace.
 
-    Without a row the workspace of the active scope counts; outside of any scope the answer is no. What belongs to no
-    workspace, such as a template of the global library, can be viewed in every one and changed in none.
+    Without a row the workspace of the active scope counts; outside of any scope the answer is
+    no. What belongs to no workspace, such as a template of the global library, can be viewed in
+    every one and changed in none.
     """
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
@@ -61,7 +64,11 @@ class WorkspaceBackend:
         from tenants.models import Workspace
 
         label, _dot, codename = perm.partition(".")
-        workspace = obj if isinstance(obj, Workspace) else getattr(obj, "workspace", None) or current_workspace()
+        workspace = (
+            obj
+            if isinstance(obj, Workspace)
+            else getattr(obj, "workspace", None) or current_workspace()
+        )
         if workspace is None or (obj is not None and not belongs_to_workspace(type(obj))):
             return False
         if label == "tenants" and codename in roles.CAPABILITIES:
@@ -82,10 +89,11 @@ class WorkspaceBackend:
 
 
 def claims_on(emails: list[str]) -> QuerySet[EmailAddress]:
-    """What accounts with a confirmed address also wrote down and have not confirmed: their pending changes.
+    """What accounts with a confirmed address also wrote down and have not confirmed: their
+    pending changes.
 
-    Such a claim reserves nothing: else the owner of the address, who signs up, resets a password or comes by Google,
-    would end in the account of whoever made it.
+    Such a claim reserves nothing: else the owner of the address, who signs up, resets a password
+    or comes by Google, would end in the account of whoever made it.
     """
     found: QuerySet[EmailAddress] = EmailAddress.objects.filter(
         email__in=emails, verified=False, user__emailaddress__verified=True
@@ -101,14 +109,18 @@ def owners_of(email: str) -> list[User]:
 
 
 def drop_claims(emails: list[str]) -> None:
-    """For addresses whose owner has just proved it: nobody's claim to them stays. A form proves nothing."""
+    """For addresses whose owner has just proved it: nobody's claim to them stays. A form proves
+    nothing."""
     EmailAddress.objects.filter(pk__in=claims_on(emails).values("pk")).delete()
 
 
 def drop_squatters(email: str, owner: User) -> None:
-    """Accounts in the name of an address that `owner` has proved, never confirmed and so never opened by anybody."""
+    """Accounts in the name of an address that `owner` has proved, never confirmed and so never
+    opened by anybody."""
     with every_workspace():
-        never = User.objects.filter(email=email, last_login=None, memberships=None, emailaddress__email=email)
+        never = User.objects.filter(
+            email=email, last_login=None, memberships=None, emailaddress__email=email
+        )
         never.exclude(pk=owner.pk).exclude(emailaddress__verified=True).delete()
 
 
@@ -122,14 +134,19 @@ class AccountAdapter(DefaultAccountAdapter):
         "email_password_mismatch": gettext_lazy("The e-mail address or the password is wrong."),
         "incorrect_password": gettext_lazy("That is not your password."),
         "enter_current_password": gettext_lazy("That is not your current password."),
-        "too_many_login_attempts": gettext_lazy("Too many attempts. Please wait five minutes and try again."),
+        "too_many_login_attempts": gettext_lazy(
+            "Too many attempts. Please wait five minutes and try again."
+        ),
         "rate_limited": gettext_lazy("Too many attempts. Please wait a minute and try again."),
         "duplicate_email": gettext_lazy("This address is already yours."),
-        "max_email_addresses": gettext_lazy("An account has at most %d addresses. Remove one first."),
+        "max_email_addresses": gettext_lazy(
+            "An account has at most %d addresses. Remove one first."
+        ),
     }
 
     def clean_email(self, email: str) -> str:
-        """Every form in which somebody writes an address as theirs comes by here. Raises ValidationError."""
+        """Every form in which somebody writes an address as theirs comes by here. Raises
+        ValidationError."""
         validate_address(email)
         return email
 
@@ -141,30 +158,40 @@ class AccountAdapter(DefaultAccountAdapter):
                 drop_squatters(email_address.email, email_address.user)
         return done
 
-    # --- wrong passwords -----------------------------------------------------------------------------------------
+    # --- wrong passwords --------------------------------------------------------------------------
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """Of one address and one client: who does not know a password cannot keep its owner out."""
         return f"{_login_of(credentials)} {get_ip(request)}"
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Raises ValidationError after too many wrong passwords of this client, or of all for one address. A client
-        from which the account was opened before is not held up by the others."""
+        """Raises ValidationError after too many wrong passwords of this client, or of all for
+        one address. A client from which the account was opened before is not held up by the
+        others."""
         super().pre_authenticate(request, **credentials)
         usage, login = self._login_failed_rl_usage, _login_of(credentials)
-        anywhere = ratelimit.consume(request, app="allauth.account", action="login_failed_anywhere", key=login)
+        anywhere = ratelimit.consume(
+            request, app="allauth.account", action="login_failed_anywhere", key=login
+        )
         if anywhere:
             usage.usage += anywhere.usage
-        elif not UserSession.objects.filter(user__email=login, ip=self.get_client_ip(request)).exists():
+        elif not UserSession.objects.filter(
+            user__email=login, ip=self.get_client_ip(request)
+        ).exists():
             usage.rollback()
             raise self.validation_error("too_many_login_attempts")
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
         super()._delete_login_attempts_cached_email(request, **credentials)
-        ratelimit.clear(request, app="allauth.account", action="login_failed_anywhere", key=_login_of(credentials))
+        ratelimit.clear(
+            request,
+            app="allauth.account",
+            action="login_failed_anywhere",
+            key=_login_of(credentials),
+        )
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """In the browser, a mail server that is away ends no request half-way: the next page says so. Over the API its
-        error is raised (tenants.api.tokens answers 503)."""
+        """In the browser, a mail server that is away ends no request half-way: the next page
+        says so. Over the API its error is raised (tenants.api.tokens answers 503)."""
         request = allauth.core.context.request
         whole = {"request": request, "email": email, "public_url": settings.PUBLIC_URL, **context}
         if isinstance(user := context.get("user"), User):

@@ -21,8 +21,8 @@ from tenants.models import User
 
 
 class OncePerAddress:
-    """Beside one of allauth's sign-up forms: an address that somebody merely claims is free, and of two posts with one
-    address the slower one finds the account there.
+    """Beside one of allauth's sign-up forms: an address that somebody merely claims is free, and
+    of two posts with one address the slower one finds the account there.
 
     Allauth asks only before it saves, and the unique index would answer with a 500.
     """
@@ -62,7 +62,8 @@ class ResetPasswordForm(AllauthResetPasswordForm):
 
 
 class ActivateTOTPForm(AllauthActivateTOTPForm):
-    """Takes a code of the authenticator app once, as signing in does: whoever watched it being typed has nothing."""
+    """Takes a code of the authenticator app once, as signing in does: whoever watched it being
+    typed has nothing."""
 
     def clean_code(self) -> str:
         code: str = super().clean_code()

@@ -20,7 +20,8 @@ _origin: ContextVar[tuple[str, str | None]] = ContextVar("audit_origin", default
 
 @contextmanager
 def origin(via: str, address: str | None) -> Iterator[None]:
-    """What is recorded inside came this way, from this IP address. The middleware opens it around every request."""
+    """What is recorded inside came this way, from this IP address. The middleware opens it
+    around every request."""
     token = _origin.set((via, address))
     try:
         yield
@@ -42,8 +43,9 @@ def record(
     detail: dict[str, Any] | None = None,
     changes: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> AuditEntry:
-    """Append one entry. `action` is a verb in the past ("campaign scheduled"); `by` None means PushPilot itself;
-    `changes` is {field: (before, after)}. On the operators' site `by` is called an operator."""
+    """Append one entry. `action` is a verb in the past ("campaign scheduled"); `by` None means
+    PushPilot itself; `changes` is {field: (before, after)}. On the operators' site `by` is
+    called an operator."""
     via, from_address = _origin.get()
     entry: AuditEntry = AuditEntry.objects.create(
         workspace=workspace,
@@ -53,7 +55,10 @@ def record(
         action=action,
         target=f"{target}"[:200],
         detail=detail or {},
-        changes={field: [_plain(before), _plain(after)] for field, (before, after) in (changes or {}).items()},
+        changes={
+            field: [_plain(before), _plain(after)]
+            for field, (before, after) in (changes or {}).items()
+        },
         via=via,
         address=from_address,
     )

@@ -20,25 +20,35 @@ _SIGNATURES = {
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
 }
-# Weight → (lightness, share of the colour's chroma) in OKLCH. The lightness is fixed, so that white text on 600 and
-# dark text on 50 stay readable for every brand.
+# Weight → (lightness, share of the colour's chroma) in OKLCH. The lightness is fixed, so that white
+# text on 600 and dark text on 50 stay readable for every brand.
 _LADDER = {
-    "50": (0.97, 0.07), "100": (0.932, 0.15), "200": (0.882, 0.28), "300": (0.809, 0.5), "400": (0.707, 0.8),
-    "500": (0.605, 1.0), "600": (0.53, 1.0), "700": (0.475, 0.98), "800": (0.415, 0.85), "900": (0.37, 0.65),
+    "50": (0.97, 0.07),
+    "100": (0.932, 0.15),
+    "200": (0.882, 0.28),
+    "300": (0.809, 0.5),
+    "400": (0.707, 0.8),
+    "500": (0.605, 1.0),
+    "600": (0.53, 1.0),
+    "700": (0.475, 0.98),
+    "800": (0.415, 0.85),
+    "900": (0.37, 0.65),
     "950": (0.28, 0.4),
-}  # fmt: skip
+}
 
 
 def palette(colour: str) -> dict[str, str]:
     """{weight: CSS colour} of the eleven weights of a theme colour, from "#155dfc"."""
     chroma, hue = _chroma_and_hue(colour)
     return {
-        weight: f"oklch({lightness} {chroma * share:.4f} {hue:.1f})" for weight, (lightness, share) in _LADDER.items()
+        weight: f"oklch({lightness} {chroma * share:.4f} {hue:.1f})"
+        for weight, (lightness, share) in _LADDER.items()
     }
 
 
 def _chroma_and_hue(colour: str) -> tuple[float, float]:
-    """Of "#rrggbb" in OKLCH; Björn Ottosson's matrices (https://bottosson.github.io/posts/oklab/)."""
+    """Of "#rrggbb" in OKLCH; Björn Ottosson's matrices
+    (https://bottosson.github.io/posts/oklab/)."""
     red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
     long = math.cbrt(0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue)
     medium = math.cbrt(0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue)
@@ -54,9 +64,12 @@ def _linear(part: float) -> float:
 
 @transaction.atomic
 def set_logo(workspace: Workspace, content: bytes, *, by: User) -> None:
-    """Keep the picture as the workspace's logo. Raises ValidationError unless it is a small PNG, JPEG, GIF or WebP."""
+    """Keep the picture as the workspace's logo. Raises ValidationError unless it is a small PNG,
+    JPEG, GIF or WebP."""
     media_type = check_logo(content)
-    Logo.objects.update_or_create(workspace=workspace, defaults={"content": content, "media_type": media_type})
+    Logo.objects.update_or_create(
+        workspace=workspace, defaults={"content": content, "media_type": media_type}
+    )
     _note(workspace, hashlib.sha256(content).hexdigest()[:16], by)
 
 
@@ -67,7 +80,8 @@ def remove_logo(workspace: Workspace, *, by: User) -> None:
 
 
 def _note(workspace: Workspace, version: str, by: User) -> None:
-    """The trail tells the pictures apart by their version; "" stands for none. The same one again is no change."""
+    """The trail tells the pictures apart by their version; "" stands for none. The same one
+    again is no change."""
     before = workspace.logo_version
     if version == before:
         return
@@ -86,4 +100,6 @@ def check_logo(content: bytes) -> str:
             return media_type
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
-    raise ValidationError(_("This is not a PNG, JPEG, GIF or WebP picture. Export your logo as PNG."))
+    raise ValidationError(
+        _("This is not a PNG, JPEG, GIF or WebP picture. Export your logo as PNG.")
+    )

@@ -1,4 +1,5 @@
-"""What this layer can check of itself: can stored credentials be decrypted, do account mails leave?"""
+"""What this layer can check of itself: can stored credentials be decrypted, do account mails
+leave?"""
 
 from __future__ import annotations
 
@@ -21,11 +22,16 @@ SMTP_PROBE_SECS = 3
 
 
 def encryption(now: datetime) -> Line:
-    """Do ENCRYPTION_KEYS decrypt what is stored? Tried on the oldest sealed credentials themselves."""
+    """Do ENCRYPTION_KEYS decrypt what is stored? Tried on the oldest sealed credentials
+    themselves."""
     title = "Encryption"
     with every_workspace():
         # Cast, so that the field does not decrypt: the first failure would hide how many there are.
-        rows = Connection.objects.exclude(sealed="").annotate(raw=Cast("sealed", TextField())).order_by("pk")
+        rows = (
+            Connection.objects.exclude(sealed="")
+            .annotate(raw=Cast("sealed", TextField()))
+            .order_by("pk")
+        )
         tokens = list(rows.values_list("raw", flat=True)[:CANARIES])
     found = secrets.Rotation()
     for token in tokens:
@@ -33,13 +39,22 @@ def encryption(now: datetime) -> Line:
     if found.unreadable:
         return broken(
             title,
-            f"{len(found.unreadable)} of {counted(len(tokens), 'stored credential')} cannot be decrypted: no key fits.",
+            f"{len(found.unreadable)} of {counted(len(tokens), 'stored credential')} cannot be "
+            "decrypted: no key fits.",
             "Put the key that encrypted them back into ENCRYPTION_KEYS, after the current one.",
         )
     if secrets.decrypt(secrets.encrypt("canary")) != "canary":
         return broken(title, "What was just encrypted reads differently.", "Check ENCRYPTION_KEYS.")
-    tried = f"{counted(len(tokens), 'stored credential')} decrypted" if tokens else "Nothing is stored yet"
-    older = f", {found.moved} under an older key (manage.py rotate_secrets moves them)" if found.moved else ""
+    tried = (
+        f"{counted(len(tokens), 'stored credential')} decrypted"
+        if tokens
+        else "Nothing is stored yet"
+    )
+    older = (
+        (f", {found.moved} under an older key (manage.py rotate_secrets moves them)")
+        if found.moved
+        else ""
+    )
     return ok(title, f"{tried}{older}; {counted(len(settings.ENCRYPTION_KEYS), 'key')} configured.")
 
 
@@ -54,7 +69,9 @@ def mail(now: datetime) -> Line:
         )
     if backend == "filebased":
         where = getattr(settings, "EMAIL_FILE_PATH", None) or "a folder"
-        return warning(title, f"Account mails are files in {where}.", "Set EMAIL_URL to your mail server.")
+        return warning(
+            title, f"Account mails are files in {where}.", "Set EMAIL_URL to your mail server."
+        )
     if backend != "smtp":
         return ok(title, f"Sent by the {backend} backend.")
     server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
@@ -63,7 +80,11 @@ def mail(now: datetime) -> Line:
         connection.open()
         connection.close()
     except (OSError, smtplib.SMTPException) as error:
-        return broken(title, f"{server} does not take mail: {_reason(error)}.", "Check EMAIL_URL and the mail server.")
+        return broken(
+            title,
+            f"{server} does not take mail: {_reason(error)}.",
+            "Check EMAIL_URL and the mail server.",
+        )
     return ok(title, f"{server} takes our connection.")
 
 

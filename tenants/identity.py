@@ -1,7 +1,8 @@
-"""Identity verification: a customer's server vouches for the id of a person that an app sends with a public key.
+"""Identity verification: a customer's server vouches for the id of a person that an app sends
+with a public key.
 
-The server signs the id with a secret that never leaves it: hex(HMAC-SHA256(secret, id)). Whoever sends id and hash
-together was handed them by that server.
+The server signs the id with a secret that never leaves it: hex(HMAC-SHA256(secret, id)). Whoever
+sends id and hash together was handed them by that server.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ _FIELD = "identity"
 
 @transaction.atomic
 def make(workspace: Workspace, *, by: User, now: datetime, overlap: timedelta = timedelta()) -> str:
-    """A new secret of the workspace, which is shown this once. Those before it count for `overlap` more."""
-    Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)  # two at once: the second ends the first
+    """A new secret of the workspace, which is shown this once. Those before it count for
+    `overlap` more."""
+    # two at once: the second ends the first
+    Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
     ends = now + overlap
-    before = IdentitySecret.objects.filter(Q(expires_at=None) | Q(expires_at__gt=ends), workspace=workspace)
+    before = IdentitySecret.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=ends), workspace=workspace
+    )
     ended = before.update(expires_at=ends)
     secret = f"pp_identity_{random.token_urlsafe(32)}"
     sealed = secrets.seal(secret, workspace_id=workspace.pk, field=_FIELD)
@@ -51,4 +56,7 @@ def hash_of(secret: str, external_user_id: str) -> str:
 def is_proven(external_user_id: str, identity_hash: str, by_secrets: Iterable[str]) -> bool:
     """Whether one of the secrets made the hash of this id."""
     given = identity_hash.lower().encode()
-    return any(hmac.compare_digest(hash_of(secret, external_user_id).encode(), given) for secret in by_secrets)
+    return any(
+        hmac.compare_digest(hash_of(secret, external_user_id).encode(), given)
+        for secret in by_secrets
+    )

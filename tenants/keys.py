@@ -1,7 +1,8 @@
 """API keys: making, rotating and revoking them; and whose key a request brings.
 
-A public write key is asked about by every event that an app reports, so it is answered from memory: a look-up per
-request would cost more than the rest of it. Secret keys are looked up each time: revoking one counts at once.
+A public write key is asked about by every event that an app reports, so it is answered from
+memory: a look-up per request would cost more than the rest of it. Secret keys are looked up each
+time: revoking one counts at once.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ SCOPES = {
 }
 LIVE_ONLY = frozenset({WORKSPACE_READ, DEVICES_WRITE})
 NOT_FOR_TEST = (
-    "A test key reaches only what went through the sandbox, and the settings, members and devices of a workspace are "
-    "real. Use a live key for them."
+    "A test key reaches only what went through the sandbox, and the settings, members and devices "
+    "of a workspace are real. Use a live key for them."
 )
 KNOWN_SECS = 30  # the longest that a revoked write key goes on working
 UNKNOWN_SECS = 5  # the longest that a new key is refused, if it was tried before it existed
@@ -51,10 +52,11 @@ _PAGE = "pp_test_page."
 _pages = TimestampSigner(salt="tenants.keys.page")
 
 
-# --- the life of a key ---------------------------------------------------------------------------------------------
+# --- the life of a key ----------------------------------------------------------------------------
 @transaction.atomic
 def create(key: ApiKey, *, by: User | None) -> str:
-    """Save the new key; returns its secret, which is kept nowhere. A public write key gets its one scope.
+    """Save the new key; returns its secret, which is kept nowhere. A public write key gets its
+    one scope.
 
     Raises ValueError with a sentence for a test key that could reach what is real.
     """
@@ -66,35 +68,50 @@ def create(key: ApiKey, *, by: User | None) -> str:
     key.created_by = by
     key.save()
     audit.record(
-        key.workspace, "API key created", key, by=by,
+        key.workspace,
+        "API key created",
+        key,
+        by=by,
         detail={"prefix": key.prefix, "kind": key.kind, "mode": key.mode, "scopes": key.scopes},
-    )  # fmt: skip
+    )
     return secret
 
 
 @transaction.atomic
 def rotate(key: ApiKey, *, by: User, overlap: timedelta, now: datetime) -> tuple[ApiKey, str]:
-    """A successor with the same name, kind, mode and scopes, and its secret. The old key works for `overlap` more.
+    """A successor with the same name, kind, mode and scopes, and its secret. The old key works
+    for `overlap` more.
 
     Raises ValueError with a sentence if the key has ended, or was rotated already.
     """
     locked = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
     if locked.state(now) != "Active":
-        raise ValueError(_("“%(key)s” is revoked or expired. Create a new key instead.") % {"key": key})
+        raise ValueError(
+            _("“%(key)s” is revoked or expired. Create a new key instead.") % {"key": key}
+        )
     if locked.replaced_by_id is not None:
-        raise ValueError(_("“%(key)s” was already rotated. Rotate its successor, or revoke it.") % {"key": key})
+        raise ValueError(
+            _("“%(key)s” was already rotated. Rotate its successor, or revoke it.") % {"key": key}
+        )
     fresh = ApiKey(
-        workspace=key.workspace, name=locked.name, kind=locked.kind, mode=locked.mode, scopes=locked.scopes,
+        workspace=key.workspace,
+        name=locked.name,
+        kind=locked.kind,
+        mode=locked.mode,
+        scopes=locked.scopes,
         expires_at=locked.expires_at,
-    )  # fmt: skip
+    )
     secret = create(fresh, by=by)
     ends = min(now + overlap, locked.expires_at) if locked.expires_at else now + overlap
     ApiKey.objects.filter(pk=key.pk).update(replaced_by=fresh, expires_at=ends)
     forget_all()
     audit.record(
-        key.workspace, "API key rotated", key, by=by,
+        key.workspace,
+        "API key rotated",
+        key,
+        by=by,
         detail={"prefix": locked.prefix, "successor": fresh.prefix, "ends": ends.isoformat()},
-    )  # fmt: skip
+    )
     return fresh, secret
 
 
@@ -105,7 +122,13 @@ def revoke(keys: Iterable[ApiKey], *, by: User | None, why: str = "") -> int:
     for key in keys:
         if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
             ended += 1
-            audit.record(key.workspace, "API key revoked", key, by=by, detail={"prefix": key.prefix, "why": why})
+            audit.record(
+                key.workspace,
+                "API key revoked",
+                key,
+                by=by,
+                detail={"prefix": key.prefix, "why": why},
+            )
     forget_all()
     return ended
 
@@ -117,8 +140,8 @@ def secret_keys_of(user: User) -> list[ApiKey]:
 
 
 def page_key(user: User, workspace: Workspace) -> str:
-    """A test write key for a page that the person has open. It is kept nowhere: it works for PAGE_SECS at most, and
-    only while the person may send campaigns of the workspace."""
+    """A test write key for a page that the person has open. It is kept nowhere: it works for
+    PAGE_SECS at most, and only while the person may send campaigns of the workspace."""
     return _PAGE + _pages.sign_object({"user": user.pk, "workspace": workspace.pk})
 
 
@@ -128,7 +151,7 @@ def _mint(key: ApiKey) -> str:
     return secret
 
 
-# --- whose key is it? ----------------------------------------------------------------------------------------------
+# --- whose key is it? -----------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class KnownKey:
     id: int  # below zero: a key of a page, which has no row
@@ -180,28 +203,37 @@ def forget_all() -> None:
 def authenticate(header: str, scope: str) -> KnownKey:
     """The key of an Authorization header: `Bearer <key>`, or Basic with the key as user name.
 
-    Raises Problem 401 if there is none or it is unknown, revoked or expired, or a secret key of somebody who is
-    deactivated; 403 if it lacks the scope, or is a test key and the scope is about what is real.
+    Raises Problem 401 if there is none or it is unknown, revoked or expired, or a secret key of
+    somebody who is deactivated; 403 if it lacks the scope, or is a test key and the scope is
+    about what is real.
     """
     secret = _secret_in(header)
     if not secret:
-        raise _refusal("Send an API key as `Authorization: Bearer pp_live_…`, or as the user name of Basic.")
+        raise _refusal(
+            "Send an API key as `Authorization: Bearer pp_live_…`, or as the user name of Basic."
+        )
     if secret.startswith(_PAGE):
         return _of_page(secret, scope)
     digest = digest_of(secret)
     found = _known.get(digest) or _unknown.get(digest)
     key = found[1] if found else _look_up(digest)
     if key is None or (key.expires_at is not None and key.expires_at <= timezone.now()):
-        raise _refusal("This API key is unknown, revoked or expired. Make a new one in the console under API keys.")
+        raise _refusal(
+            "This API key is unknown, revoked or expired. Make a new one in the console "
+            "under API keys."
+        )
     if scope not in key.scopes:
-        raise Problem(403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`.")
+        raise Problem(
+            403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`."
+        )
     if key.is_test and scope in LIVE_ONLY:  # made before `create` refused them
         raise Problem(403, "live_key_needed", NOT_FOR_TEST)
     return key
 
 
 def _of_page(secret: str, scope: str) -> KnownKey:
-    """Raises Problem 401 if the signature is not ours or too old, or the person may not send any more."""
+    """Raises Problem 401 if the signature is not ours or too old, or the person may not send any
+    more."""
     try:
         signed = _pages.unsign_object(secret.removeprefix(_PAGE), max_age=PAGE_SECS)
     except BadSignature as error:
@@ -209,10 +241,17 @@ def _of_page(secret: str, scope: str) -> KnownKey:
     user = User.objects.filter(pk=signed["user"]).first()
     workspace = Workspace.objects.filter(pk=signed["workspace"]).first()
     if user is None or workspace is None or not roles.can(user, roles.SEND, workspace):
-        raise _refusal("You may not send campaigns of this workspace any more, so this page may not report events.")
+        raise _refusal(
+            "You may not send campaigns of this workspace any more, so this page may "
+            "not report events."
+        )
     if scope != EVENTS_WRITE:
-        raise Problem(403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`.")
-    return KnownKey(-user.pk, workspace.pk, ApiKey.Kind.WRITE, ApiKey.Mode.TEST, (EVENTS_WRITE,), None)
+        raise Problem(
+            403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`."
+        )
+    return KnownKey(
+        -user.pk, workspace.pk, ApiKey.Kind.WRITE, ApiKey.Mode.TEST, (EVENTS_WRITE,), None
+    )
 
 
 def looks_like_key(header: str) -> bool:
@@ -250,7 +289,9 @@ def _secret_in(header: str) -> str:
     value = value.strip()
     if scheme.lower() == "basic" and len(value) <= 2 * _SECRET_LIMIT:
         try:
-            value = base64.b64decode(value, validate=True).decode("utf-8", "replace").partition(":")[0]
+            value = (
+                base64.b64decode(value, validate=True).decode("utf-8", "replace").partition(":")[0]
+            )
         except (binascii.Error, ValueError):
             return ""
     elif scheme.lower() != "bearer":
@@ -259,4 +300,6 @@ def _secret_in(header: str) -> str:
 
 
 def _refusal(detail: str) -> Problem:
-    return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="PushPilot"'})
+    return Problem(
+        401, "unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="PushPilot"'}
+    )

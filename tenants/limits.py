@@ -1,7 +1,8 @@
-"""How much one person may start in a day: an invitation mails a stranger, and a new workspace can invite more of them.
+"""How much one person may start in a day: an invitation mails a stranger, and a new workspace
+can invite more of them.
 
-Counted in the audit trail, not in the cache: a day outlives it, every process sees the same, and what was rolled back
-does not count.
+Counted in the audit trail, not in the cache: a day outlives it, every process sees the same, and
+what was rolled back does not count.
 """
 
 from __future__ import annotations
@@ -35,24 +36,36 @@ class TooMany(ValidationError):
         super().__init__(f"{what} {again}", code="too_many")
 
 
-def check_invitations(workspace: Workspace, emails: Collection[str], *, by: User, now: datetime) -> None:
-    """Raises TooMany if the workspace, or the person anywhere, would invite more than INVITATIONS_PER_DAY, or one of
-    the addresses was mailed just now."""
-    mailed = Invitation.objects.filter(workspace=workspace, email__in=emails, sent_at__gt=now - MAIL_AGAIN_AFTER)
+def check_invitations(
+    workspace: Workspace, emails: Collection[str], *, by: User, now: datetime
+) -> None:
+    """Raises TooMany if the workspace, or the person anywhere, would invite more than
+    INVITATIONS_PER_DAY, or one of the addresses was mailed just now."""
+    mailed = Invitation.objects.filter(
+        workspace=workspace, email__in=emails, sent_at__gt=now - MAIL_AGAIN_AFTER
+    )
     last = mailed.order_by("-sent_at").first()
     if last is not None and last.sent_at is not None:
         raise TooMany(
-            _("A link was just mailed to %(email)s.") % {"email": last.email}, last.sent_at + MAIL_AGAIN_AFTER - now
+            _("A link was just mailed to %(email)s.") % {"email": last.email},
+            last.sent_at + MAIL_AGAIN_AFTER - now,
         )
     limit = settings.INVITATIONS_PER_DAY
     count = {"count": format_number(limit)}
     of_workspace = ngettext(
-        "A workspace can send %(count)s invitation a day.", "A workspace can send %(count)s invitations a day.", limit
+        "A workspace can send %(count)s invitation a day.",
+        "A workspace can send %(count)s invitations a day.",
+        limit,
     )
     of_person = ngettext(
-        "A person can send %(count)s invitation a day.", "A person can send %(count)s invitations a day.", limit
+        "A person can send %(count)s invitation a day.",
+        "A person can send %(count)s invitations a day.",
+        limit,
     )
-    for what, whose in ((of_workspace % count, {"workspace": workspace}), (of_person % count, {"actor": by})):
+    for what, whose in (
+        (of_workspace % count, {"workspace": workspace}),
+        (of_person % count, {"actor": by}),
+    ):
         _check(what, limit, len(emails), now, action="member invited", **whose)
 
 
@@ -60,9 +73,13 @@ def check_new_workspace(by: User, now: datetime) -> None:
     """Raises TooMany if the person has created WORKSPACES_PER_DAY."""
     limit = settings.WORKSPACES_PER_DAY
     what = ngettext(
-        "A person can create %(count)s workspace a day.", "A person can create %(count)s workspaces a day.", limit
+        "A person can create %(count)s workspace a day.",
+        "A person can create %(count)s workspaces a day.",
+        limit,
     )
-    _check(what % {"count": format_number(limit)}, limit, 1, now, action="workspace created", actor=by)
+    _check(
+        what % {"count": format_number(limit)}, limit, 1, now, action="workspace created", actor=by
+    )
 
 
 def _check(what: str, limit: int, more: int, now: datetime, **counted: Any) -> None:

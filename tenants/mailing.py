@@ -20,8 +20,8 @@ def leaves() -> bool:
 
 
 def send(message: EmailMessage, what: str) -> bool:
-    """True if a mail server took the message. A refusal is logged as `what`, never raised: a mail is news of something
-    that is done already."""
+    """True if a mail server took the message. A refusal is logged as `what`, never raised: a
+    mail is news of something that is done already."""
     try:
         message.send()
     except Exception:  # every mail backend has errors of its own
@@ -40,7 +40,8 @@ def remember(request: HttpRequest | None, taken: bool) -> None:
 
 
 def fate(request: HttpRequest | None) -> str:
-    """What became of the session's last mail: "sent", "kept" on this server, or "refused" by the mail server."""
+    """What became of the session's last mail: "sent", "kept" on this server, or "refused" by the
+    mail server."""
     if not leaves():
         return "kept"
     return "refused" if request is not None and request.session.get(_REFUSED) else "sent"

@@ -27,13 +27,14 @@ from tenants import secrets
 from tenants.models import User
 
 UNREADABLE = gettext_lazy(
-    "Codes cannot be checked at the moment: this server lost the key that protects them. Sign in with a passkey, or "
-    "ask the person who runs this PushPilot to put the key back."
+    "Codes cannot be checked at the moment: this server lost the key that protects them. Sign in "
+    "with a passkey, or ask the person who runs this PushPilot to put the key back."
 )
 
 
 class AuthenticatorUnreadable(ValidationError, PermissionDenied):
-    """None of ENCRYPTION_KEYS fits: an error of the field in a form, a 403 on a page that shows codes."""
+    """None of ENCRYPTION_KEYS fits: an error of the field in a form, a 403 on a page that shows
+    codes."""
 
     silent_variable_failure = True
 
@@ -42,11 +43,16 @@ class MFAAdapter(DefaultMFAAdapter):
     error_messages = {
         **DefaultMFAAdapter.error_messages,
         "incorrect_code": gettext_lazy("That did not match. Try again with the newest code."),
-        "unverified_email": gettext_lazy("First confirm or remove the e-mail addresses that are not confirmed yet."),
-        "add_email_blocked": gettext_lazy(
-            "Turn two-factor sign-in off before you add an address, and on again after confirming it."
+        "unverified_email": gettext_lazy(
+            "First confirm or remove the e-mail addresses that are not confirmed yet."
         ),
-        "cannot_generate_recovery_codes": gettext_lazy("Recovery codes need an authenticator app or a passkey first."),
+        "add_email_blocked": gettext_lazy(
+            "Turn two-factor sign-in off before you add an address, and on again after confirming "
+            "it."
+        ),
+        "cannot_generate_recovery_codes": gettext_lazy(
+            "Recovery codes need an authenticator app or a passkey first."
+        ),
     }
 
     def encrypt(self, text: str) -> str:
@@ -67,8 +73,18 @@ class MFAAdapter(DefaultMFAAdapter):
         return {"id": context.request.get_host().partition(":")[0], "name": "PushPilot"}
 
 
-# What fido2 2.2 and allauth 65.21 raise while they take apart a credential that nobody's device made.
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error, InvalidSignature)
+# What fido2 2.2 and allauth 65.21 raise while they take apart a credential that nobody's device
+# made.
+MALFORMED = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    struct.error,
+    InvalidSignature,
+)
 
 
 @contextlib.contextmanager
@@ -79,7 +95,9 @@ def passkey_checked() -> Iterator[None]:
     except (ValidationError, *MALFORMED) as error:
         if isinstance(error, ValidationError) and error.code != "incorrect_code":
             raise
-        raise ValidationError(_("This passkey did not work. Please try again, or choose another way.")) from error
+        raise ValidationError(
+            _("This passkey did not work. Please try again, or choose another way.")
+        ) from error
 
 
 class PasskeyAnswer:
@@ -114,7 +132,8 @@ class AddPasskeyForm(AddWebAuthnForm):
         initial=True,
         label=gettext_lazy("Sign in with it alone, without a password"),
         help_text=gettext_lazy(
-            "Your device asks for a fingerprint, face or PIN. Otherwise it is a second step after the password."
+            "Your device asks for a fingerprint, face or PIN. Otherwise it is a second step after "
+            "the password."
         ),
     )
 
@@ -129,7 +148,8 @@ BATCH = 100  # rows locked at once
 
 
 def reseal_authenticators(*, dry_run: bool = False) -> secrets.Rotation:
-    """Move every TOTP secret and recovery seed to the first of ENCRYPTION_KEYS. May be repeated and interrupted."""
+    """Move every TOTP secret and recovery seed to the first of ENCRYPTION_KEYS. May be repeated
+    and interrupted."""
     rotation = secrets.Rotation()
     rows = Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN)
     pks = list(rows.order_by("pk").values_list("pk", flat=True))

@@ -1,4 +1,5 @@
-"""The workspace in the URL: `/w/<slug>/…` moves into the script name, so every reverse() stays in its workspace."""
+"""The workspace in the URL: `/w/<slug>/…` moves into the script name, so every reverse() stays
+in its workspace."""
 
 from __future__ import annotations
 
@@ -18,15 +19,16 @@ from tenants.scope import scope
 # Where somebody with several workspaces lands after signing in.
 LAST_WORKSPACE = "workspace"
 _PREFIX = re.compile(r"^/w/(?P<slug>[-\w]{1,60})(?P<rest>/.*)?$", re.ASCII)
-# Browsers read "//host", "/\\host" and, dropping control characters, "/<tab>/host" as the address of another site.
+# Browsers read "//host", "/\\host" and, dropping control characters, "/<tab>/host" as the address
+# of another site.
 _OTHER_SITE = re.compile(r"/[\x00-\x20\\/]")
 
 
 class WorkspaceMiddleware:
     """Sets `request.workspace` (None outside `/w/`) and runs the view inside the workspace's scope.
 
-    Only members see that a workspace exists: to everyone else its pages are 404. Anonymous visitors of any
-    `/w/…` address are sent to sign in, whether it exists or not.
+    Only members see that a workspace exists: to everyone else its pages are 404. Anonymous
+    visitors of any `/w/…` address are sent to sign in, whether it exists or not.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -45,9 +47,12 @@ class WorkspaceMiddleware:
         if _OTHER_SITE.match(rest):
             raise Http404("no page of ours starts like that")
         if not rest.startswith("/admin/"):
-            # Account pages have one address for all workspaces (OAuth redirect URIs), the console's root another.
+            # Account pages have one address for all workspaces (OAuth redirect URIs), the console's
+            # root another.
             query = f"?{request.META['QUERY_STRING']}" if request.META.get("QUERY_STRING") else ""
-            return HttpResponseRedirect((rest if rest != "/" else f"/w/{match['slug']}/admin/") + query)
+            return HttpResponseRedirect(
+                (rest if rest != "/" else f"/w/{match['slug']}/admin/") + query
+            )
         if not request.user.is_authenticated:
             from django.contrib.auth.views import redirect_to_login
 
@@ -64,14 +69,19 @@ class WorkspaceMiddleware:
         request.META["SCRIPT_NAME"] = prefix
         set_script_prefix(prefix + "/")
         try:
-            # Times that Django or a filter writes by itself are on the workspace's clock, as ours are.
+            # Times that Django or a filter writes by itself are on the workspace's clock, as ours
+            # are.
             with scope(workspace), timezone.override(workspace.zone):
                 response = self.get_response(request)
             if request.COOKIES.get(LAST_WORKSPACE) != workspace.slug:
                 response.set_cookie(
-                    LAST_WORKSPACE, workspace.slug, max_age=365 * 86400, httponly=True, samesite="Lax",
+                    LAST_WORKSPACE,
+                    workspace.slug,
+                    max_age=365 * 86400,
+                    httponly=True,
+                    samesite="Lax",
                     secure=settings.SESSION_COOKIE_SECURE,
-                )  # fmt: skip
+                )
             return response
         finally:
             set_script_prefix(outer_prefix)

@@ -22,7 +22,8 @@ def left_without(user: User) -> list[Workspace]:
 
 @transaction.atomic
 def rename(user: User, name: str) -> None:
-    """Call the person so from now on. Each of their workspaces reads in its trail what they were called before."""
+    """Call the person so from now on. Each of their workspaces reads in its trail what they were
+    called before."""
     before = User.objects.filter(pk=user.pk).values_list("full_name", flat=True).get()
     if before == name:
         return
@@ -32,4 +33,10 @@ def rename(user: User, name: str) -> None:
         own = list(Workspace.objects.filter(memberships__user=user))
     for workspace in own:
         with scope(workspace):
-            audit.record(workspace, "person renamed", user.email, by=user, changes={"full_name": (before, name)})
+            audit.record(
+                workspace,
+                "person renamed",
+                user.email,
+                by=user,
+                changes={"full_name": (before, name)},
+            )

@@ -22,10 +22,14 @@ CHUNK = 5_000
 
 
 def purge(workspace: Workspace, until: datetime) -> bool:
-    """True when nothing of the workspace is left; False when the time was up. Runs again where it stopped."""
+    """True when nothing of the workspace is left; False when the time was up. Runs again where
+    it stopped."""
     for model in _children_first():
-        rows = model._base_manager.filter(reduce(or_, (Q(**{way: workspace}) for way in _ways_to_workspace(model))))
-        # Onwards from the last id: not every table has an index on the workspace, and each chunk would start over.
+        rows = model._base_manager.filter(
+            reduce(or_, (Q(**{way: workspace}) for way in _ways_to_workspace(model)))
+        )
+        # Onwards from the last id: not every table has an index on the workspace, and each chunk
+        # would start over.
         last = 0
         while True:
             if timezone.now() >= until:
@@ -42,10 +46,13 @@ def purge(workspace: Workspace, until: datetime) -> bool:
 
 
 def _children_first() -> list[type[models.Model]]:
-    """Every model whose rows are a workspace's, tenant model or not, each before those that its rows point at."""
+    """Every model whose rows are a workspace's, tenant model or not, each before those that its
+    rows point at."""
     known = apps.get_models(include_auto_created=True)
     owned = {model for model in known if model is not Workspace and belongs_to_workspace(model)}
-    order: TopologicalSorter[type[models.Model]] = TopologicalSorter({model: set() for model in owned})
+    order: TopologicalSorter[type[models.Model]] = TopologicalSorter(
+        {model: set() for model in owned}
+    )
     for model in owned:
         for field in model._meta.concrete_fields:
             if field.related_model in owned - {model}:
@@ -54,14 +61,20 @@ def _children_first() -> list[type[models.Model]]:
 
 
 def _ways_to_workspace(model: type[models.Model]) -> list[str]:
-    """The lookups from a row to its workspace: ["workspace"]; several where a row hangs on one of several things, as
-    a pace does: ["connection__workspace", "run__workspace"]."""
-    ways = {field.related_model: field for field in model._meta.concrete_fields if field.related_model}
+    """The lookups from a row to its workspace: ["workspace"]; several where a row hangs on one
+    of several things, as a pace does: ["connection__workspace", "run__workspace"]."""
+    ways = {
+        field.related_model: field for field in model._meta.concrete_fields if field.related_model
+    }
     if Workspace in ways:
         return [ways[Workspace].name]
     parents = [one for one in ways if one is not model and belongs_to_workspace(one)]
     certain = [parent for parent in parents if not ways[parent].null][:1]
-    return [f"{ways[parent].name}__{way}" for parent in certain or parents for way in _ways_to_workspace(parent)]
+    return [
+        f"{ways[parent].name}__{way}"
+        for parent in certain or parents
+        for way in _ways_to_workspace(parent)
+    ]
 
 
 def _loosen(model: type[models.Model], ids: list[int]) -> None:

@@ -1,8 +1,8 @@
 """Roles as capabilities on a Workspace. The only module that talks to guardian.
 
-A Membership's role decides which capability rows (guardian's direct-foreign-key permissions on Workspace) its
-user holds; `sync` writes them, `grants` reads them, one query per user, workspace and request. A workspace that
-is being deleted grants nothing to anybody.
+A Membership's role decides which capability rows (guardian's direct-foreign-key permissions on
+Workspace) its user holds; `sync` writes them, `grants` reads them, one query per user, workspace
+and request. A workspace that is being deleted grants nothing to anybody.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ CAPABILITIES: dict[str, str] = {
 NOT_YET = frozenset({APPROVE, BILLING})
 # What a capability allows today, where its permission's name promises more.
 _ALLOWS_TODAY = {
-    EDIT: gettext_noop("Create and edit campaigns and templates, change devices and consent of contacts"),
+    EDIT: gettext_noop(
+        "Create and edit campaigns and templates, change devices and consent of contacts"
+    ),
     IMPORT: gettext_noop("Import templates"),
 }
 
@@ -66,16 +68,26 @@ ROLE_CAPABILITIES: dict[str, frozenset[str]] = {
 
 
 def table() -> list[tuple[str, list[bool]]]:
-    """(what a capability allows today, [whether each role holds it]), roles in the order of Role. Shown in the console,
-    and in docs/roles.md."""
-    shown = {name: _ALLOWS_TODAY.get(name, words) for name, words in CAPABILITIES.items() if name not in NOT_YET}
-    return [(_(words), [name in ROLE_CAPABILITIES[role] for role in Role]) for name, words in shown.items()]
+    """(what a capability allows today, [whether each role holds it]), roles in the order of
+    Role. Shown in the console, and in docs/roles.md."""
+    shown = {
+        name: _ALLOWS_TODAY.get(name, words)
+        for name, words in CAPABILITIES.items()
+        if name not in NOT_YET
+    }
+    return [
+        (_(words), [name in ROLE_CAPABILITIES[role] for role in Role])
+        for name, words in shown.items()
+    ]
 
 
 def as_markdown() -> str:
     """The table for docs/roles.md."""
     head = f"| May | {' | '.join(str(role.label) for role in Role)} |\n|---|{':-:|' * len(Role)}\n"
-    rows = (f"| {words} | {' | '.join('✓' if holds else '–' for holds in holders)} |" for words, holders in table())
+    rows = (
+        f"| {words} | {' | '.join('✓' if holds else '–' for holds in holders)} |"
+        for words, holders in table()
+    )
     return head + "\n".join(rows)
 
 
@@ -85,7 +97,8 @@ READ_ONLY = {"view": VIEW}
 
 
 def grants(user: User | AnonymousUser, workspace: Workspace) -> frozenset[str]:
-    """The capabilities that the user holds on the workspace; empty for outsiders and inactive users."""
+    """The capabilities that the user holds on the workspace; empty for outsiders and inactive
+    users."""
     if not user.is_authenticated or not user.is_active or workspace.deletion_due_at is not None:
         return frozenset()
     return _held(user, workspace)
@@ -97,9 +110,9 @@ def _held(user: User, workspace: Workspace) -> frozenset[str]:
         from tenants.models import WorkspaceUserObjectPermission
 
         cache[workspace.pk] = frozenset(
-            WorkspaceUserObjectPermission.objects.filter(user=user, content_object=workspace).values_list(
-                "permission__codename", flat=True
-            )
+            WorkspaceUserObjectPermission.objects.filter(
+                user=user, content_object=workspace
+            ).values_list("permission__codename", flat=True)
         )
     return cache[workspace.pk]
 
@@ -121,9 +134,14 @@ def sync(user: User, workspace: Workspace, role: str | None) -> None:
     held = _held(user, workspace)
     rows = WorkspaceUserObjectPermission.objects
     if missing := wanted - held:
-        permissions = Permission.objects.filter(content_type__app_label="tenants", codename__in=missing)
+        permissions = Permission.objects.filter(
+            content_type__app_label="tenants", codename__in=missing
+        )
         rows.bulk_create(
-            [WorkspaceUserObjectPermission(permission=one, user=user, content_object=workspace) for one in permissions],
+            [
+                WorkspaceUserObjectPermission(permission=one, user=user, content_object=workspace)
+                for one in permissions
+            ],
             ignore_conflicts=True,
         )
     if surplus := held - wanted:

@@ -20,8 +20,9 @@ Sealed = tuple[type[models.Model], str]
 def rotate(*, dry_run: bool = False) -> Rotation:
     """Seal anew what stands under a later key than the first; with `dry_run` only count it.
 
-    A workspace's secrets move in one transaction with the entry in its trail, so a rotation that was interrupted goes
-    on where it stopped. What no key decrypts stays as it is, and is named in `unreadable`.
+    A workspace's secrets move in one transaction with the entry in its trail, so a rotation that
+    was interrupted goes on where it stopped. What no key decrypts stays as it is, and is named
+    in `unreadable`.
     """
     with every_workspace():
         found = Rotation()
@@ -39,7 +40,9 @@ def _sealed_fields() -> Iterator[Sealed]:
 
 
 def _workspaces_of(model: type[models.Model], field: str) -> Iterator[int]:
-    rows = model._base_manager.exclude(**{field: ""}).order_by().values_list("workspace_id", flat=True)
+    rows = (
+        model._base_manager.exclude(**{field: ""}).order_by().values_list("workspace_id", flat=True)
+    )
     yield from rows.distinct()
 
 
@@ -50,14 +53,20 @@ def _of_workspace(pk: int, dry_run: bool) -> Rotation:
             _reseal(model._base_manager.filter(workspace_id=pk), field, found, dry_run)
         if found.moved and not dry_run:
             workspace = Workspace.objects.get(pk=pk)
-            audit.record(workspace, "secrets rotated", workspace, by=None, detail={"secrets": found.moved})
+            audit.record(
+                workspace, "secrets rotated", workspace, by=None, detail={"secrets": found.moved}
+            )
     return found
 
 
-def _reseal(rows: models.QuerySet[models.Model], field: str, found: Rotation, dry_run: bool) -> None:
-    """Only this column is written: `updated_at` says when somebody changed the row, and workers go by it."""
+def _reseal(
+    rows: models.QuerySet[models.Model], field: str, found: Rotation, dry_run: bool
+) -> None:
+    """Only this column is written: `updated_at` says when somebody changed the row, and workers
+    go by it."""
     if not dry_run:
-        rows = rows.select_for_update()  # credentials that are entered meanwhile wait for us, and win
+        # credentials that are entered meanwhile wait for us, and win
+        rows = rows.select_for_update()
     # Cast, so that the field does not decrypt: one row that no key fits would hide the others.
     tokens = rows.exclude(**{field: ""}).annotate(raw=Cast(field, TextField())).order_by("pk")
     for pk, workspace, token in list(tokens.values_list("pk", "workspace_id", "raw")):

@@ -1,8 +1,9 @@
 """The third tenant wall: PostgreSQL's row-level security on every table with a workspace.
 
-A policy lets a role see and write only the rows of the scope that its connection carries (see tenants.postgres),
-whatever SQL it runs. The owner of the tables is not held, so migrations and installations with a single role go on as
-before; with ROW_SECURITY on, the product connects as a role that owns nothing.
+A policy lets a role see and write only the rows of the scope that its connection carries (see
+tenants.postgres), whatever SQL it runs. The owner of the tables is not held, so migrations and
+installations with a single role go on as before; with ROW_SECURITY on, the product connects as a
+role that owns nothing.
 """
 
 from __future__ import annotations
@@ -19,25 +20,31 @@ from django.db.migrations.state import ProjectState
 
 __all__ = ["ProtectRows", "unprotected_tables"]
 
-# Each in a sub-select of its own: computed once per statement, so that a row costs one comparison of numbers (parsed
-# for each row, the setting doubled the database's work on a list of 10,000 campaigns). Without a default: a role that
-# is held but whose connection carries no scope at all gets an error, not an empty answer.
+# Each in a sub-select of its own: computed once per statement, so that a row costs one comparison
+# of numbers (parsed for each row, the setting doubled the database's work on a list of 10,000
+# campaigns). Without a default: a role that is held but whose connection carries no scope at all
+# gets an error, not an empty answer.
 _SETTING = "current_setting('pushpilot.workspace')"
-_OWN = f"workspace_id = (SELECT NULLIF(NULLIF({_SETTING}, ''), '*')::bigint) OR (SELECT {_SETTING} = '*')"
+_OWN = (
+    f"workspace_id = (SELECT NULLIF(NULLIF({_SETTING}, ''), '*')::bigint) OR (SELECT "
+    f"{_SETTING} = '*')"
+)
 _ENABLE = "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
 _DISABLE = "ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
 _ROWS = f"CREATE POLICY workspace_rows ON {{table}} USING ({_OWN})"
 _LIBRARY = (
-    f"CREATE POLICY library_rows ON {{table}} FOR SELECT USING (workspace_id IS NULL AND (SELECT {_SETTING} <> ''))"
+    f"CREATE POLICY library_rows ON {{table}} FOR SELECT USING (workspace_id IS NULL AND (SELECT "
+    f"{_SETTING} <> ''))"
 )
 _DROP = "DROP POLICY IF EXISTS {name} ON {{table}}"
 
 
 class ProtectRows(Operation):
-    """Installs the policies on the tables of these models; of all the app's models with a workspace, if none is named.
+    """Installs the policies on the tables of these models; of all the app's models with a
+    workspace, if none is named.
 
-    Rows without a workspace are everybody's to read and nobody's to write outside of every_workspace(). Nothing
-    happens on other databases than PostgreSQL.
+    Rows without a workspace are everybody's to read and nobody's to write outside of
+    every_workspace(). Nothing happens on other databases than PostgreSQL.
     """
 
     reduces_to_sql = True
@@ -56,23 +63,37 @@ class ProtectRows(Operation):
         """The models that this operation protects, in lower case."""
         if self.models:
             return sorted(name.lower() for name in self.models)
-        return sorted(name for (app, name), model in state.models.items() if app == app_label and _is_tenant(model))
+        return sorted(
+            name
+            for (app, name), model in state.models.items()
+            if app == app_label and _is_tenant(model)
+        )
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         pass
 
-    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
         for model in self._models(app_label, schema_editor, to_state):
             is_optional = model._meta.get_field("workspace").null
             for sql in (_ENABLE, _ROWS, *([_LIBRARY] if is_optional else [])):
                 self._execute(schema_editor, sql, model)
 
-    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
         for model in self._models(app_label, schema_editor, to_state):
-            for sql in (_DROP.format(name="library_rows"), _DROP.format(name="workspace_rows"), _DISABLE):
+            for sql in (
+                _DROP.format(name="library_rows"),
+                _DROP.format(name="workspace_rows"),
+                _DISABLE,
+            ):
                 self._execute(schema_editor, sql, model)
 
-    def _models(self, app_label: str, schema_editor: Any, state: ProjectState) -> Iterable[type[models.Model]]:
+    def _models(
+        self, app_label: str, schema_editor: Any, state: ProjectState
+    ) -> Iterable[type[models.Model]]:
         if schema_editor.connection.vendor != "postgresql":
             return []
         return [state.apps.get_model(app_label, name) for name in self.names(app_label, state)]
@@ -83,7 +104,10 @@ class ProtectRows(Operation):
 
 def _is_tenant(model: Any) -> bool:
     field = model.fields.get("workspace")
-    return isinstance(field, models.ForeignKey) and str(field.remote_field.model).lower() == "tenants.workspace"
+    return (
+        isinstance(field, models.ForeignKey)
+        and str(field.remote_field.model).lower() == "tenants.workspace"
+    )
 
 
 def unprotected_tables(connection: BaseDatabaseWrapper) -> list[str]:
@@ -92,7 +116,8 @@ def unprotected_tables(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def _tables(connection: BaseDatabaseWrapper) -> list[tuple[str, bool, bool]]:
-    """(name, has the policy, which holds the connection's role) of each table with a workspace_id."""
+    """(name, has the policy, which holds the connection's role) of each table with a
+    workspace_id."""
     with connection.cursor() as cursor:
         cursor.execute(_TABLES)
         return [(name, is_protected, is_held) for name, is_protected, is_held in cursor.fetchall()]
@@ -100,13 +125,16 @@ def _tables(connection: BaseDatabaseWrapper) -> list[tuple[str, bool, bool]]:
 
 _TABLES = """
     SELECT t.relname,
-           t.relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = t.oid AND polname = 'workspace_rows'),
+           t.relrowsecurity AND EXISTS (
+               SELECT FROM pg_policy WHERE polrelid = t.oid AND polname = 'workspace_rows'),
            row_security_active(t.oid)
     FROM pg_class AS t JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attname = 'workspace_id'
-    WHERE t.relkind IN ('r', 'p') AND NOT a.attisdropped AND pg_table_is_visible(t.oid) ORDER BY 1"""
+    WHERE t.relkind IN ('r', 'p') AND NOT a.attisdropped AND pg_table_is_visible(t.oid)
+    ORDER BY 1"""
 NOT_HELD = (
-    "ROW_SECURITY is on, but the database role owns the tables or bypasses row-level security: the wall does not stand "
-    "for it. That is right for `migrate`; the web server and the workers need a role that owns nothing."
+    "ROW_SECURITY is on, but the database role owns the tables or bypasses row-level security: the "
+    "wall does not stand for it. That is right for `migrate`; the web server and the workers need "
+    "a role that owns nothing."
 )
 
 
@@ -129,7 +157,10 @@ def _faults(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
     tables = _tables(connection)
     if not settings.ROW_SECURITY:
         if any(is_held for _, _, is_held in tables):
-            text = "Row-level security holds the database role, but ROW_SECURITY is off: no page would work."
+            text = (
+                "Row-level security holds the database role, but ROW_SECURITY is off: no page "
+                "would work."
+            )
             hint = "Set ROW_SECURITY=1, or let DATABASE_URL name the role that owns the tables."
             yield Error(text, hint=hint, id="tenants.E013")
         return
@@ -138,5 +169,12 @@ def _faults(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
         yield Warning(NOT_HELD, hint=hint, id="tenants.W011")
     naked = [name for name, is_protected, _ in tables if not is_protected]
     if naked:
-        hint = "Run `manage.py migrate`; a new model's migration needs ProtectRows (tenants/rowsecurity.py)."
-        yield Error(f"These tables have no row-level security: {', '.join(naked)}.", hint=hint, id="tenants.E012")
+        hint = (
+            "Run `manage.py migrate`; a new model's migration needs ProtectRows "
+            "(tenants/rowsecurity.py)."
+        )
+        yield Error(
+            f"These tables have no row-level security: {', '.join(naked)}.",
+            hint=hint,
+            id="tenants.E012",
+        )

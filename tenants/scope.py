@@ -1,7 +1,7 @@
 """The first tenant wall: rows of a workspace are reachable only inside `scope(workspace)`.
 
-Outside a scope every query on a scoped manager raises `ScopeError`. Work that spans workspaces (sweeps,
-migrations, the operators' site) says so with `every_workspace()`.
+Outside a scope every query on a scoped manager raises `ScopeError`. Work that spans workspaces
+(sweeps, migrations, the operators' site) says so with `every_workspace()`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from tenants.models import Workspace
 
 __all__ = [
-    "TenantManager", "TenantModel", "belongs_to_workspace", "current_workspace", "every_workspace", "scope",
+    "TenantManager",
+    "TenantModel",
+    "belongs_to_workspace",
+    "current_workspace",
+    "every_workspace",
+    "scope",
     "tenant_models",
-]  # fmt: skip
+]
 
 M = TypeVar("M", bound=models.Model)
 
@@ -50,11 +55,13 @@ else:
 class TenantModel(models.Model):
     """A row that belongs to one workspace.
 
-    `capabilities` says which capability of tenants.roles each action on such a row needs; the admin, the API and
-    `user.has_perm(..., row)` all read it from here.
+    `capabilities` says which capability of tenants.roles each action on such a row needs; the
+    admin, the API and `user.has_perm(..., row)` all read it from here.
     """
 
-    workspace = models.ForeignKey("tenants.Workspace", on_delete=models.CASCADE, related_name="+", editable=False)
+    workspace = models.ForeignKey(
+        "tenants.Workspace", on_delete=models.CASCADE, related_name="+", editable=False
+    )
     objects = TenantManager()
 
     capabilities: dict[str, str] = {}
@@ -68,7 +75,9 @@ def belongs_to_workspace(model: type[models.Model]) -> bool:
     if model._meta.label == "tenants.Workspace":
         return True
     related = {field.related_model for field in model._meta.concrete_fields if field.is_relation}
-    return any(isinstance(one, type) and belongs_to_workspace(one) for one in related - {model, None})
+    return any(
+        isinstance(one, type) and belongs_to_workspace(one) for one in related - {model, None}
+    )
 
 
 def tenant_models() -> set[type[TenantModel]]:

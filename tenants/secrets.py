@@ -1,9 +1,10 @@
 """Encryption at rest for provider credentials, on top of django-fernet-encrypted-fields.
 
-Three traps of its version 0.4 are closed here: one failed form validation switched decryption off for the
-whole process (a shared flag in `clean`), a wrong key gave back the ciphertext in silence, and a ciphertext
-copied into another row decrypted there. So: decryption happens only when a row is read, a failure raises, and
-the plaintext carries the workspace and field that it belongs to, which `unseal` verifies.
+Three traps of its version 0.4 are closed here: one failed form validation switched decryption
+off for the whole process (a shared flag in `clean`), a wrong key gave back the ciphertext in
+silence, and a ciphertext copied into another row decrypted there. So: decryption happens only
+when a row is read, a failure raises, and the plaintext carries the workspace and field that it
+belongs to, which `unseal` verifies.
 """
 
 from __future__ import annotations
@@ -74,16 +75,22 @@ class Rotation:
         return token
 
     def __add__(self, other: Rotation) -> Rotation:
-        return Rotation(self.current + other.current, self.moved + other.moved, [*self.unreadable, *other.unreadable])
+        return Rotation(
+            self.current + other.current,
+            self.moved + other.moved,
+            [*self.unreadable, *other.unreadable],
+        )
 
 
 def digest_of(token: str) -> str:
-    """What is kept of a token that nobody has to read again: it is long and random, so SHA-256 needs no salt."""
+    """What is kept of a token that nobody has to read again: it is long and random, so SHA-256
+    needs no salt."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 class SealedTextField(EncryptedTextField):
-    """Text that is encrypted in the database. The model seals with `seal` before saving and reads with `unseal`."""
+    """Text that is encrypted in the database. The model seals with `seal` before saving and
+    reads with `unseal`."""
 
     @cached_property
     def f(self) -> MultiFernet:
@@ -96,8 +103,9 @@ class SealedTextField(EncryptedTextField):
             return decrypt(value)
         except SecretUnreadable as error:
             raise SecretUnreadable(
-                f"{self.model._meta.label}.{self.name} cannot be decrypted: none of ENCRYPTION_KEYS fits. Put the "
-                "key that encrypted it back into ENCRYPTION_KEYS (after the new one)."
+                f"{self.model._meta.label}.{self.name} cannot be decrypted: none of "
+                "ENCRYPTION_KEYS fits. Put the key that encrypted it back into ENCRYPTION_KEYS "
+                "(after the new one)."
             ) from error
 
     def get_prep_value(self, value: Any) -> str:
@@ -108,7 +116,8 @@ class SealedTextField(EncryptedTextField):
         return value
 
     def value_to_string(self, obj: Any) -> str:
-        """Nothing, so that `dumpdata` and every other serializer leave it out; a backup of the database has it."""
+        """Nothing, so that `dumpdata` and every other serializer leave it out; a backup of the
+        database has it."""
         return ""
 
     def clean(self, value: Any, model_instance: Any) -> Any:
@@ -129,5 +138,7 @@ def unseal(sealed: str, *, workspace_id: int, field: str) -> str:
     except (ValueError, KeyError, TypeError):
         bound = False
     if not bound:
-        raise SecretUnreadable("This secret was encrypted for another workspace. Enter the credentials again.")
+        raise SecretUnreadable(
+            "This secret was encrypted for another workspace. Enter the credentials again."
+        )
     return str(found["secret"])

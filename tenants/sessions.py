@@ -1,4 +1,5 @@
-"""A user's sessions, of browsers and of the API: ending them, and the page on which their owner does."""
+"""A user's sessions, of browsers and of the API: ending them, and the page on which their owner
+does."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def end(session_key: str) -> None:
 
 
 def end_stolen(session: UserSession) -> None:
-    """End a session of the API whose refresh token is in two hands, and say so in the person's workspaces."""
+    """End a session of the API whose refresh token is in two hands, and say so in the person's
+    workspaces."""
     user: User = session.user
     session.end()
     for workspace in user.workspaces():
@@ -36,18 +38,30 @@ def end_stolen(session: UserSession) -> None:
 
 # The first that fits counts: each of these browsers also carries the names of those below it.
 BROWSERS = (
-    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox/", "Firefox"),
-    ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
-)  # fmt: skip
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
 SYSTEMS = (
-    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("CrOS", "ChromeOS"),
-    ("Mac OS X", "Mac"), ("Linux", "Linux"),
-)  # fmt: skip
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "Mac"),
+    ("Linux", "Linux"),
+)
 HANDHELD = ("iPhone", "iPad", "Android")
 
 
 def device(user_agent: str) -> str:
-    """What a person calls it, e.g. "Chrome on Windows"; what says nothing that we know is shown as it is, cut."""
+    """What a person calls it, e.g. "Chrome on Windows"; what says nothing that we know is shown
+    as it is, cut."""
     browser = next((name for mark, name in BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
     unknown = _("Unknown browser")
@@ -86,5 +100,7 @@ class SessionsView(ListUserSessionsView):
         for session in context["sessions"]:
             session.device = device(session.user_agent)
             session.is_handheld = any(mark in session.user_agent for mark in HANDHELD)
-        context["sessions"].sort(key=lambda session: (not session.is_current(), -session.created_at.timestamp()))
+        context["sessions"].sort(
+            key=lambda session: (not session.is_current(), -session.created_at.timestamp())
+        )
         return context

@@ -1,10 +1,11 @@
 """Sign-in with Google and Apple, on top of allauth's providers.
 
-What is stricter here than in allauth 65.21: the signature is verified in the redirect flow too (it trusts Google's
-token endpoint), a nonce binds the id_token to the browser that asked for it (Apple has no PKCE), the algorithm is
-ours to choose (it takes the token's own: HS256 ends as a TypeError), nothing but a name is taken from the form that
-the browser brings back from Apple (an e-mail address in it would count as verified), and of what the provider says
-only e-mail and name are kept (Apple's tokens would be stored with the account).
+What is stricter here than in allauth 65.21: the signature is verified in the redirect flow too
+(it trusts Google's token endpoint), a nonce binds the id_token to the browser that asked for it
+(Apple has no PKCE), the algorithm is ours to choose (it takes the token's own: HS256 ends as a
+TypeError), nothing but a name is taken from the form that the browser brings back from Apple (an
+e-mail address in it would count as verified), and of what the provider says only e-mail and name
+are kept (Apple's tokens would be stored with the account).
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from allauth.socialaccount.providers.apple.provider import AppleProvider as Alla
 from allauth.socialaccount.providers.apple.views import AppleOAuth2Adapter
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.google.provider import GoogleProvider as AllauthGoogle
-from allauth.socialaccount.providers.google.views import CERTS_URL, ID_TOKEN_ISSUER, GoogleOAuth2Adapter
+from allauth.socialaccount.providers.google.views import (
+    CERTS_URL,
+    ID_TOKEN_ISSUER,
+    GoogleOAuth2Adapter,
+)
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.provider import OAuth2Provider
 from allauth.socialaccount.providers.oauth2.views import OAuth2Adapter, OAuth2CallbackView
@@ -48,7 +53,8 @@ class SignInNotSetUp(SocialApp.DoesNotExist, Http404):
 
 
 class IdTokenSignIn(OAuth2Provider):
-    """A provider that is believed by its signed id_token alone, in the redirect flow and natively."""
+    """A provider that is believed by its signed id_token alone, in the redirect flow and
+    natively."""
 
     keys_url: str
     issuers: tuple[str, ...]
@@ -59,7 +65,8 @@ class IdTokenSignIn(OAuth2Provider):
         return [self.app.client_id]
 
     def claims_of(self, id_token: object) -> dict[str, Any]:
-        """The token's claims. Raises OAuth2Error unless the provider signed it, for us, and it is still valid."""
+        """The token's claims. Raises OAuth2Error unless the provider signed it, for us, and it
+        is still valid."""
         try:
             header = jwt.get_unverified_header(id_token)  # type: ignore[arg-type]
         except jwt.PyJWTError as error:
@@ -80,7 +87,8 @@ class IdTokenSignIn(OAuth2Provider):
     def verify_token(self, request: HttpRequest, token: dict[str, Any]) -> SocialLogin:
         """The sign-in that a native id_token stands for. Raises ValidationError if it is refused.
 
-        `token` is {"id_token", and if the app has them "nonce" and "full_name"}: Apple tells the name to the app alone.
+        `token` is {"id_token", and if the app has them "nonce" and "full_name"}: Apple tells the
+        name to the app alone.
         """
         try:
             claims = self.claims_of(token.get("id_token"))
@@ -109,7 +117,8 @@ class IdTokenSignIn(OAuth2Provider):
         parts = (data.get("given_name"), data.get("family_name"))
         name = data.get("name") or " ".join(part for part in parts if isinstance(part, str))
         full_name = visible(name) if isinstance(name, str) else ""
-        # Half a name is nobody's; without one the person is called by the address until they write it themselves.
+        # Half a name is nobody's; without one the person is called by the address until they write
+        # it themselves.
         is_too_long = len(full_name) > LONGEST_NAME_CHARS
         return {"email": data.get("email"), "full_name": "" if is_too_long else full_name}
 
@@ -127,9 +136,11 @@ def address_of(claims: dict[str, Any]) -> str:
 
 
 def check_nonce(claimed: object, given: str | None) -> None:
-    """Raises OAuth2Error unless the token was made for this nonce: as it is, or hashed, as apps give it to Apple.
+    """Raises OAuth2Error unless the token was made for this nonce: as it is, or hashed, as apps
+    give it to Apple.
 
-    A token with a nonce that the caller does not know was made for somebody else, e.g. for the redirect flow.
+    A token with a nonce that the caller does not know was made for somebody else, e.g. for the
+    redirect flow.
     """
     if claimed is None and given is None:
         return
@@ -140,7 +151,8 @@ def check_nonce(claimed: object, given: str | None) -> None:
 
 class GoogleSignIn(IdTokenSignIn, AllauthGoogle):
     package = AllauthGoogle.get_package()
-    # https://developers.google.com/identity/openid-connect/openid-connect#validatinganidtoken names both.
+    # https://developers.google.com/identity/openid-connect/openid-connect#validatinganidtoken names
+    # both.
     keys_url, issuers = CERTS_URL, (ID_TOKEN_ISSUER, ID_TOKEN_ISSUER.removeprefix("https://"))
     lookup_key = staticmethod(jwtkit.lookup_kid_pem_x509_certificate)
 
@@ -155,12 +167,17 @@ class AppleSignIn(IdTokenSignIn, AllauthApple):
 
 
 class StrictFlow(OAuth2Adapter):
-    """The way back from a provider: a code for a token, whose id_token must be the one that was asked for."""
+    """The way back from a provider: a code for a token, whose id_token must be the one that was
+    asked for."""
 
     nonce = ""
 
     def get_access_token_data(
-        self, request: HttpRequest, app: SocialApp, client: Any, pkce_code_verifier: str | None = None
+        self,
+        request: HttpRequest,
+        app: SocialApp,
+        client: Any,
+        pkce_code_verifier: str | None = None,
     ) -> dict[str, Any]:
         digest = hashlib.sha256((pkce_code_verifier or "").encode()).digest()
         self.nonce = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -170,12 +187,16 @@ class StrictFlow(OAuth2Adapter):
         """Allauth's token without a refresh token: neither is kept."""
         return OAuth2Adapter.parse_token(self, {"access_token": data["access_token"]})
 
-    def complete_login(self, request: HttpRequest, app: SocialApp, token: Any, **kwargs: Any) -> SocialLogin:
+    def complete_login(
+        self, request: HttpRequest, app: SocialApp, token: Any, **kwargs: Any
+    ) -> SocialLogin:
         provider, response = self.get_provider(), kwargs["response"]
         claims = provider.claims_of(response.get("id_token"))
         if claims.get("nonce") != self.nonce:
             raise OAuth2Error("The id_token was made for another sign-in.")
-        return provider.sociallogin_from_response(request, {**claims, **self.said_by_the_browser(response)})
+        return provider.sociallogin_from_response(
+            request, {**claims, **self.said_by_the_browser(response)}
+        )
 
     def said_by_the_browser(self, response: dict[str, Any]) -> dict[str, Any]:
         return {}
@@ -214,45 +235,64 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def list_apps(
         self, request: HttpRequest, provider: str | None = None, client_id: str | None = None
     ) -> list[SocialApp]:
-        """Those of the settings. Rows in the database would be a second source, with secrets in clear."""
+        """Those of the settings. Rows in the database would be a second source, with secrets in
+        clear."""
         return [app for app in super().list_apps(request, provider, client_id) if app.pk is None]
 
-    def get_app(self, request: HttpRequest, provider: str, client_id: str | None = None) -> SocialApp:
+    def get_app(
+        self, request: HttpRequest, provider: str, client_id: str | None = None
+    ) -> SocialApp:
         try:
             return super().get_app(request, provider, client_id)
         except SocialApp.DoesNotExist as error:
             raise SignInNotSetUp(f"{provider} is not set up.") from error
 
     def on_authentication_error(
-        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: Any = None,
+        extra_context: Any = None,
     ) -> None:
         logger.info("A sign-in by %s was refused: %s", provider, exception or error)
 
-    def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
+    def populate_user(
+        self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]
+    ) -> User:
         user: User = super().populate_user(request, sociallogin, data)
         user.full_name = sociallogin.account.extra_data["full_name"]
         user.auth_provider = sociallogin.account.provider
         return user
 
     def get_signup_form_initial_data(self, sociallogin: SocialLogin) -> dict[str, Any]:
-        return {**super().get_signup_form_initial_data(sociallogin), "full_name": sociallogin.user.full_name}
+        return {
+            **super().get_signup_form_initial_data(sociallogin),
+            "full_name": sociallogin.user.full_name,
+        }
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
         """(account, address) that an address verified by the provider belongs to.
 
-        An account that proved another address and merely claims this one is somebody else's: it is not the answer.
+        An account that proved another address and merely claims this one is somebody else's: it
+        is not the answer.
         """
         found: tuple[User, str] | None = super().authenticate_by_email(sociallogin)
         if found is None or is_proven(*found):
             return found
         user, email = found
-        nobodys = user.email == email.lower() and not EmailAddress.objects.filter(user=user, verified=True).exists()
+        nobodys = (
+            user.email == email.lower()
+            and not EmailAddress.objects.filter(user=user, verified=True).exists()
+        )
         return found if nobodys else None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         if sociallogin.state.get("process") == AuthProcess.CONNECT:
             return
-        proven = [address.email.lower() for address in sociallogin.email_addresses if address.verified]
+        proven = [
+            address.email.lower() for address in sociallogin.email_addresses if address.verified
+        ]
         with transaction.atomic():
             drop_claims(proven)
             if not sociallogin.is_existing:
@@ -280,4 +320,6 @@ def hand_over(user: User, email: str, account: SocialAccount) -> None:
     SocialAccount.objects.filter(user=user).delete()
     Authenticator.objects.filter(user=user).delete()
     EmailAddress.objects.filter(user=user).exclude(email=email.lower()).delete()
-    EmailAddress.objects.update_or_create(user=user, email=email.lower(), defaults={"verified": True, "primary": True})
+    EmailAddress.objects.update_or_create(
+        user=user, email=email.lower(), defaults={"verified": True, "primary": True}
+    )

@@ -1,4 +1,5 @@
-"""Pages of people outside of any workspace: a new workspace, their name, invitations, workspaces being deleted."""
+"""Pages of people outside of any workspace: a new workspace, their name, invitations, workspaces
+being deleted."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class WorkspaceForm(forms.Form):
         min_length=2,
         validators=[validate_name],
         label=gettext_lazy("Name of your company or team"),
-        widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "organization", "placeholder": "FreshCart"}),
+        widget=forms.TextInput(
+            attrs={"autofocus": True, "autocomplete": "organization", "placeholder": "FreshCart"}
+        ),
     )
 
 
@@ -55,7 +58,9 @@ def new_workspace(request: HttpRequest) -> HttpResponse:
     form = WorkspaceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            workspace = workspaces.create_workspace_for(user, form.cleaned_data["name"], now=timezone.now())
+            workspace = workspaces.create_workspace_for(
+                user, form.cleaned_data["name"], now=timezone.now()
+            )
         except ValidationError as error:
             form.add_error("name", error)
         else:
@@ -75,8 +80,17 @@ def _welcome(workspace: Workspace) -> str:
     with scope(workspace):
         is_connected = Connection.objects.filter(is_active=True).exists()
     if is_connected:
-        return _("Welcome to %(workspace)s. It starts with a sandbox, so nothing reaches real people.") % named
-    return _("Welcome to %(workspace)s. Connect a sandbox or a provider under Settings before you send.") % named
+        return (
+            _("Welcome to %(workspace)s. It starts with a sandbox, so nothing reaches real people.")
+            % named
+        )
+    return (
+        _(
+            "Welcome to %(workspace)s. Connect a sandbox or a provider under Settings before you "
+            "send."
+        )
+        % named
+    )
 
 
 @login_required
@@ -108,20 +122,29 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     try:
         if request.method == "POST" and user.is_authenticated:
             joined = invitations.accept(token, user, timezone.now())
-            messages.success(request, _("Welcome to %(workspace)s.") % {"workspace": joined.workspace})
+            messages.success(
+                request, _("Welcome to %(workspace)s.") % {"workspace": joined.workspace}
+            )
             return redirect(joined.workspace.console_path)
         found = invitations.open_invitation(token, timezone.now())
     except InvitationRefused as refused:
         status = _STATUS.get(refused.reason, _GONE)
         return render(request, "tenants/invitation.html", {"refused": str(refused)}, status=status)
-    if not user.is_authenticated and invitations.proves_mailbox(token, request.GET.get("mailbox", "")):
+    if not user.is_authenticated and invitations.proves_mailbox(
+        token, request.GET.get("mailbox", "")
+    ):
         drop_claims([found.email])
         get_adapter().stash_verified_email(request, found.email)
     back = {"next": request.path}
     return render(
-        request, "tenants/invitation.html",
-        {"invitation": found, "sign_in": urlencode(back), "sign_up": urlencode({**back, "email": found.email})},
-    )  # fmt: skip
+        request,
+        "tenants/invitation.html",
+        {
+            "invitation": found,
+            "sign_in": urlencode(back),
+            "sign_up": urlencode({**back, "email": found.email}),
+        },
+    )
 
 
 @login_required
@@ -131,7 +154,9 @@ def waiting_invitations(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     if request.method == "POST":
         try:
-            joined = invitations.accept_waiting(request.POST.get("invitation", ""), user, timezone.now())
+            joined = invitations.accept_waiting(
+                request.POST.get("invitation", ""), user, timezone.now()
+            )
         except InvitationRefused as refused:
             messages.error(request, str(refused))
             return redirect("waiting_invitations")
@@ -148,7 +173,9 @@ def deleted(request: HttpRequest) -> HttpResponse:
     closing = workspaces.closing_workspaces(user)
     if request.method != "POST":
         return render(request, "tenants/deleted_workspaces.html", {"closing": closing})
-    workspace = next((own for own in closing if own.slug == request.POST.get("workspace", "")), None)
+    workspace = next(
+        (own for own in closing if own.slug == request.POST.get("workspace", "")), None
+    )
     try:
         if workspace is None:
             raise ValidationError(_("You have no deleted workspace with this name."))

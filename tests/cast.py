@@ -1,4 +1,5 @@
-"""The fixed cast: a workspace with one person of each role, and people who are none of its business."""
+"""The fixed cast: a workspace with one person of each role, and people who are none of its
+business."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ ROLES = {"owner": Role.OWNER, "admin": Role.ADMIN, "member": Role.MEMBER, "viewe
 
 @dataclass
 class Cast:
-    """Biddano Tech's people; somebody without a workspace, somebody who owns another one, and an operator."""
+    """Biddano Tech's people; somebody without a workspace, somebody who owns another one, and an
+    operator."""
 
     workspace: Workspace
     owner: User
@@ -47,7 +49,8 @@ class Cast:
 
 
 def make_cast() -> Cast:
-    """The rows that the verbs of tenants.workspaces would make one by one, in six statements instead of 90.
+    """The rows that the verbs of tenants.workspaces would make one by one, in six statements
+    instead of 90.
 
     That they are the same is shown by tests/house/test_cast.py.
     """
@@ -59,13 +62,20 @@ def make_cast() -> Cast:
     people = {user.email.partition("@")[0]: user for user in made}
     workspace, other = Workspace.objects.bulk_create(
         [
-            Workspace(slug="biddano-tech", name="Biddano Tech", owner=people["owner"], time_zone="Asia/Kolkata"),
+            Workspace(
+                slug="biddano-tech",
+                name="Biddano Tech",
+                owner=people["owner"],
+                time_zone="Asia/Kolkata",
+            ),
             Workspace(slug="elsewhere", name="Elsewhere", owner=people["other_owner"]),
         ]
     )
     members = [(workspace, people[name], role) for name, role in ROLES.items()]
     members.append((other, people["other_owner"], Role.OWNER))
-    rights = dict(Permission.objects.filter(content_type__app_label="tenants").values_list("codename", "pk"))
+    rights = dict(
+        Permission.objects.filter(content_type__app_label="tenants").values_list("codename", "pk")
+    )
     WorkspaceUserObjectPermission.objects.bulk_create(
         WorkspaceUserObjectPermission(permission_id=rights[name], user=user, content_object=where)
         for where, user, role in members

@@ -37,7 +37,8 @@ hypothesis_settings.load_profile("pushpilot")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The size of the permission matrix: tests note it as properties, which reach this process from xdist's too."""
+    """The size of the permission matrix: tests note it as properties, which reach this process
+    from xdist's too."""
     noted = [
         (name, value)
         for report in terminalreporter.stats.get("passed", [])
@@ -47,7 +48,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     cells = sum(value for name, value in noted if name == "cells")
     leaks = [value for name, value in noted if name == "leak"]
     if cells or leaks:
-        terminalreporter.write_line(f"Permission matrix: {cells:,} cells right, {len(leaks)} seeded leaks caught.")
+        terminalreporter.write_line(
+            f"Permission matrix: {cells:,} cells right, {len(leaks)} seeded leaks caught."
+        )
     for leak in sorted(leaks):
         terminalreporter.write_line(f"  caught: {leak}")
 
@@ -65,8 +68,11 @@ def migrated(
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(migrated: Migrated, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """With ROW_SECURITY=1 the tables are made by the role of DATABASE_URL, and used by one that owns nothing."""
+def django_db_setup(
+    migrated: Migrated, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """With ROW_SECURITY=1 the tables are made by the role of DATABASE_URL, and used by one that
+    owns nothing."""
     with django_db_blocker.unblock():
         migrated.keep()
     if not settings.ROW_SECURITY:
@@ -84,8 +90,8 @@ def django_db_setup(migrated: Migrated, django_db_setup: None, django_db_blocker
 
 @pytest.fixture(autouse=True)
 def _plain_settings(settings, tmp_path):
-    """Fast hashing, and a cache of the process, without what other tests left in it (rate limits). What the machine
-    remembers of its database is the test's own."""
+    """Fast hashing, and a cache of the process, without what other tests left in it (rate
+    limits). What the machine remembers of its database is the test's own."""
     settings.DATA_DIR = tmp_path
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -94,7 +100,8 @@ def _plain_settings(settings, tmp_path):
 
 @pytest.fixture(autouse=True)
 def _trail_lets_go(request) -> Iterator[None]:
-    """After a test with real commits SQLite is emptied by DELETE, which the audit trail refuses for what stays."""
+    """After a test with real commits SQLite is emptied by DELETE, which the audit trail refuses
+    for what stays."""
     marker = request.node.get_closest_marker("django_db")
     if marker is None or not marker.kwargs.get("transaction"):
         yield
@@ -111,7 +118,8 @@ def cast(db: None) -> Cast:
 
 @pytest.fixture
 def identity_provider(settings, monkeypatch) -> IdentityProvider:
-    """Google and Apple are set up, and answered in this process; see tests/tenants/identity_provider.py."""
+    """Google and Apple are set up, and answered in this process; see
+    tests/tenants/identity_provider.py."""
     provider = IdentityProvider()
     settings.SOCIALACCOUNT_PROVIDERS = configured(settings.SOCIALACCOUNT_PROVIDERS)
     real = SocialAccountAdapter.get_requests_session

@@ -1,7 +1,9 @@
-"""The migrated database of the tests, made once and copied: migrating takes 15 seconds of CPU, a copy 0.1.
+"""The migrated database of the tests, made once and copied: migrating takes 15 seconds of CPU, a
+copy 0.1.
 
-A copy is kept for each state of the migrations: a file in pytest's cache for SQLite, a database beside the test
-databases for PostgreSQL. Django migrates a copy like any other database, and finds nothing to do.
+A copy is kept for each state of the migrations: a file in pytest's cache for SQLite, a database
+beside the test databases for PostgreSQL. Django migrates a copy like any other database, and
+finds nothing to do.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ PREFIX = "pushpilot_migrated_"
 
 
 def state_of_migrations() -> str:
-    """A name of what our migrations do: their text, and that of the modules of ours that they import."""
-    files = {file for app in apps.get_app_configs() for file in Path(app.path).glob("migrations/*.py")}
+    """A name of what our migrations do: their text, and that of the modules of ours that they
+    import."""
+    files = {
+        file for app in apps.get_app_configs() for file in Path(app.path).glob("migrations/*.py")
+    }
     ours = {file for file in files if file.is_relative_to(ROOT) and ".venv" not in file.parts}
     read = ours | {module for file in ours for module in _imported(file)}
     text = hashlib.sha256(f"{django.VERSION} {connection.vendor}".encode())
@@ -41,17 +46,24 @@ def _imported(file: Path) -> set[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     paths = {ROOT.joinpath(*name.split(".")) for name in names}
-    return {module for path in paths for module in (path.with_suffix(".py"), path / "__init__.py") if module.is_file()}
+    return {
+        module
+        for path in paths
+        for module in (path.with_suffix(".py"), path / "__init__.py")
+        if module.is_file()
+    }
 
 
 class Migrated:
-    """The kept copy for these migrations. `lay` before Django creates the test database, `keep` after that."""
+    """The kept copy for these migrations. `lay` before Django creates the test database, `keep`
+    after that."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = f"{PREFIX}{state_of_migrations()}"
         self.file = folder / f"{self.name}.sqlite3"
-        self._held: sqlite3.Connection | None = None  # a database in memory lives as long as somebody is connected
+        # a database in memory lives as long as somebody is connected
+        self._held: sqlite3.Connection | None = None
 
     def lay(self) -> None:
         """Let the test database begin as the copy, if there is one."""
@@ -82,7 +94,9 @@ class Migrated:
         connection.connection.backup(copy)
         copy.close()
         unfinished.replace(self.file)
-        for old in sorted(self.folder.glob(f"{PREFIX}*"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
+        for old in sorted(self.folder.glob(f"{PREFIX}*"), key=lambda file: file.stat().st_mtime)[
+            :-KEPT
+        ]:
             old.unlink(missing_ok=True)
 
     def _keep_database(self) -> None:
@@ -91,7 +105,8 @@ class Migrated:
         with connection._nodb_cursor() as cursor:
             try:
                 cursor.execute(f'CREATE DATABASE "{self.name}" TEMPLATE "{source}"')
-            except DatabaseError:  # another worker was first, or somebody looks at our database: the next run copies
+            # another worker was first, or somebody looks at our database: the next run copies
+            except DatabaseError:
                 return
             for old in self._kept_databases()[KEPT:]:
                 cursor.execute(f'DROP DATABASE IF EXISTS "{old}"')
@@ -99,7 +114,10 @@ class Migrated:
     def _kept_databases(self) -> list[str]:
         """The newest first."""
         with connection._nodb_cursor() as cursor:
-            cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY oid DESC", [PREFIX])
+            cursor.execute(
+                "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY oid DESC",
+                [PREFIX],
+            )
             return [name for (name,) in cursor.fetchall()]
 
     def close(self) -> None:

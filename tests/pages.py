@@ -21,6 +21,8 @@ def signed_in_now(client: Client, user: User, *, ago_secs: float = -86_400) -> N
     """By the password: a moment ago, for as long as a test may take, or some time before."""
     client.force_login(user, backend="tenants.access.EmailBackend")
     session = client.session
-    session["account_authentication_methods"] = [{"method": "password", "at": time.time() - ago_secs}]
+    session["account_authentication_methods"] = [
+        {"method": "password", "at": time.time() - ago_secs}
+    ]
     session["account_authentication_methods_user"] = str(user.pk)
     session.save()

@@ -1,4 +1,5 @@
-"""What stories and engine tests share: people with phones, a campaign, and the sandbox's log beside the ledger."""
+"""What stories and engine tests share: people with phones, a campaign, and the sandbox's log
+beside the ledger."""
 
 from __future__ import annotations
 
@@ -18,9 +19,14 @@ NAMES = ("Asha", "Ravi", "Meera", "Kabir", "Isha")
 
 
 def add_people(
-    workspace: Workspace, count: int, *, tokens: Sequence[str] | None = None, platform: str = "android"
+    workspace: Workspace,
+    count: int,
+    *,
+    tokens: Sequence[str] | None = None,
+    platform: str = "android",
 ) -> list[Contact]:
-    """Contacts with one sandbox phone each; `tokens` names the phones (see the sandbox's device grammar)."""
+    """Contacts with one sandbox phone each; `tokens` names the phones (see the sandbox's device
+    grammar)."""
     with scope(workspace):
         first = Contact.objects.count()
         contacts = Contact.objects.bulk_create(
@@ -33,7 +39,9 @@ def add_people(
             ],
             batch_size=5000,
         )  # fmt: skip
-        phones = tokens or [f"sbx_ok_{workspace.slug}_{contact.external_id}" for contact in contacts]
+        phones = tokens or [
+            f"sbx_ok_{workspace.slug}_{contact.external_id}" for contact in contacts
+        ]
         Endpoint.objects.bulk_create(
             [
                 Endpoint(workspace=workspace, contact=contact, value=value, platform=platform)
@@ -45,8 +53,15 @@ def add_people(
 
 
 def write_campaign(workspace: Workspace, **fields: object) -> Campaign:
-    text = {"title": "Hello {{ first_name | default: 'you' }}", "body": "Twenty per cent off today."}
-    said = {name: fields.pop(name) for name in ("title", "body", "image_url", "deep_link", "options") if name in fields}
+    text = {
+        "title": "Hello {{ first_name | default: 'you' }}",
+        "body": "Twenty per cent off today.",
+    }
+    said = {
+        name: fields.pop(name)
+        for name in ("title", "body", "image_url", "deep_link", "options")
+        if name in fields
+    }
     with scope(workspace):
         campaign = Campaign.objects.create(workspace=workspace, **{"name": "Weekend", **fields})
         Content.objects.create(workspace=workspace, campaign=campaign, **content_of(text, said))
@@ -54,7 +69,8 @@ def write_campaign(workspace: Workspace, **fields: object) -> Campaign:
 
 
 def content_of(*parts: dict[str, Any]) -> dict[str, Any]:
-    """The columns of a Content from flat parts, the last of which win; what stands under `options` is flat too."""
+    """The columns of a Content from flat parts, the last of which win; what stands under
+    `options` is flat too."""
     flat = {name: value for part in parts for name, value in part.items()}
     flat |= flat.pop("options", {})
     columns = {name: flat.pop(name) for name in ("language", "variant", "tone") if name in flat}

@@ -1,4 +1,5 @@
-"""An authenticator app: the six digits of a secret, by RFC 6238 and not by the library under test."""
+"""An authenticator app: the six digits of a secret, by RFC 6238 and not by the library under
+test."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import time
 
 
 def code_of(secret: str) -> str:
-    """What the app shows now for a base32 secret. Just before it changes the next is waited for, as a person would."""
+    """What the app shows now for a base32 secret. Just before it changes the next is waited for,
+    as a person would."""
     left_secs = 30 - time.time() % 30
     if left_secs < 3:
         time.sleep(left_secs)

@@ -1,4 +1,5 @@
-"""Forms made of forms: each part knows one subject, and the whole is posted, judged and saved as one."""
+"""Forms made of forms: each part knows one subject, and the whole is posted, judged and saved as
+one."""
 
 from __future__ import annotations
 
@@ -18,9 +19,15 @@ SWITCH = "_channel"
 
 
 def channel_choices(shown: Channel) -> list[dict[str, Any]]:
-    """The radios of the channels. `reloads`: the page with the part of `shown` has to be made anew for that channel."""
+    """The radios of the channels. `reloads`: the page with the part of `shown` has to be made
+    anew for that channel."""
     return [
-        {"value": one.key, "label": one.label, "icon": one.icon, "reloads": _part_of(one) != _part_of(shown)}
+        {
+            "value": one.key,
+            "label": one.label,
+            "icon": one.icon,
+            "reloads": _part_of(one) != _part_of(shown),
+        }
         for one in registry.CHANNELS.values()
     ]
 
@@ -34,23 +41,32 @@ def _part_of(channel: Channel) -> tuple[Any, ...]:
 
 
 class FormOfParts(CheckedForm):
-    """Errors, values, changes and initial values are those of the form and of all its parts, whose inputs have
-    different names. A subclass sets `parts` once they are made, with the same data."""
+    """Errors, values, changes and initial values are those of the form and of all its parts,
+    whose inputs have different names. A subclass sets `parts` once they are made, with the same
+    data."""
 
     parts: tuple[forms.Form, ...] = ()
 
     @property
     def is_switching(self) -> bool:
-        """Whether another channel was chosen, whose part has other inputs: the page is shown again with all that was
-        entered, neither judged nor saved."""
+        """Whether another channel was chosen, whose part has other inputs: the page is shown
+        again with all that was entered, neither judged nor saved."""
         return self.is_bound and SWITCH in self.data
 
     @property
     def carried(self) -> list[tuple[str, str]]:
         """(input, value) of what was entered for another channel, so that going back finds it."""
         channels = registry.CHANNELS.values()
-        known = {name for one in channels for name in (*form_of(one, stored={}).fields, *_keys(one.broadcasts))}
-        return [(name, str(self.data[name])) for name in sorted(known - self.input_names) if self.data.get(name)]
+        known = {
+            name
+            for one in channels
+            for name in (*form_of(one, stored={}).fields, *_keys(one.broadcasts))
+        }
+        return [
+            (name, str(self.data[name]))
+            for name in sorted(known - self.input_names)
+            if self.data.get(name)
+        ]
 
     def is_valid(self) -> bool:
         return not self.is_switching and super().is_valid()
@@ -88,7 +104,8 @@ class FormOfParts(CheckedForm):
             self.errors.update(part.errors)
 
     def put(self, name: str, value: str) -> None:
-        """The bound form shows this value of a field of its own instead of the one that was sent."""
+        """The bound form shows this value of a field of its own instead of the one that was
+        sent."""
         data: Any = self.data
         self.data = data = data.copy()
         data[name] = value

@@ -1,4 +1,5 @@
-"""Slots on the pages of this layer: upper layers fill them, the root wiring (pushpilot.sites) says with what."""
+"""Slots on the pages of this layer: upper layers fill them, the root wiring (pushpilot.sites)
+says with what."""
 
 from __future__ import annotations
 

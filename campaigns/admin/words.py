@@ -1,4 +1,5 @@
-"""Phrases of the console about campaigns: audiences, moments and schedules as a marketer would say them."""
+"""Phrases of the console about campaigns: audiences, moments and schedules as a marketer would
+say them."""
 
 from __future__ import annotations
 
@@ -26,12 +27,17 @@ def audience_words(rule: Rule) -> str:
 
 
 def whom_words(sent: Campaign | Run) -> str:
-    """ "Everyone", "People whose city is Pune", "Everyone subscribed to “news” and (“pune” or “mumbai”)"."""
+    """ "Everyone", "People whose city is Pune", "Everyone subscribed to “news” and (“pune” or
+    “mumbai”)"."""
     if not sent.is_broadcast:
         return audience_words(sent.audience_rule)
     channel = registry.CHANNELS.get(sent.channel)
     broadcast = channel.broadcast(sent.target_kind) if channel else None
-    return broadcast.describe(sent.target) if broadcast else f"Everyone subscribed to “{sent.target}”"
+    return (
+        broadcast.describe(sent.target)
+        if broadcast
+        else (f"Everyone subscribed to “{sent.target}”")
+    )
 
 
 def both_clocks(at: datetime, campaign: Campaign, now: datetime) -> str:
@@ -60,7 +66,9 @@ def next_dates(campaign: Campaign, now: datetime) -> tuple[list[str], bool]:
         found = list(islice(campaign.dates(after=now), NEXT_SHOWN + 1))
     except clock.RecurrenceError:
         return [], False
-    return [planned_moment(at, campaign.zone, now) for at in found[:NEXT_SHOWN]], len(found) <= NEXT_SHOWN
+    return [planned_moment(at, campaign.zone, now) for at in found[:NEXT_SHOWN]], len(
+        found
+    ) <= NEXT_SHOWN
 
 
 def schedule_words(campaign: Campaign, now: datetime) -> str:
@@ -81,7 +89,8 @@ def schedule_words(campaign: Campaign, now: datetime) -> str:
 
 
 def sending_words(campaign: Campaign) -> str:
-    """What was chosen about the sending, "" if all is as usual: "At most 50 messages per second. …"."""
+    """What was chosen about the sending, "" if all is as usual: "At most 50 messages per second.
+    …"."""
     words = []
     if campaign.per_second and not campaign.is_broadcast:
         words.append(f"At most {counted(campaign.per_second, 'message')} per second.")

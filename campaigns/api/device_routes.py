@@ -48,36 +48,52 @@ class PostedConsent(Struct, forbid_unknown_fields=True):
     """What a person said about being written to."""
 
     opted_in: Annotated[bool, Meta(description="Yes or no.")]
-    at: Annotated[datetime, Meta(description="When they said so, with time zone. A newer word, from anywhere, stays.")]
+    at: Annotated[
+        datetime,
+        Meta(description="When they said so, with time zone. A newer word, from anywhere, stays."),
+    ]
     channel: Annotated[
         Literal["", "app_push", "web_push", "sms", "email", "whatsapp", "all"],
-        Meta(description="`all` are all channels, those of later too. Default: the channel of the device."),
+        Meta(
+            description="`all` are all channels, those of later too. Default: the channel of the "
+            "device."
+        ),
     ] = ""
 
 
 class PostedDevice(Struct, forbid_unknown_fields=True):
     """One device, as your app registered it with Firebase."""
 
-    external_user_id: Annotated[str, Meta(description="The person's id in your system, 1 to 200 characters.")]
-    token: Annotated[str, Meta(description="FCM's registration token, or the Firebase installation id, of the app.")]
-    platform: Annotated[
-        Literal["android", "ios", "web"], Meta(description="`web` is reached by web push, the others by app push.")
+    external_user_id: Annotated[
+        str, Meta(description="The person's id in your system, 1 to 200 characters.")
     ]
-    kind: Annotated[Literal["token", "fid"], Meta(description="What `token` is: a token or an installation id.")] = (
-        "token"
-    )
+    token: Annotated[
+        str,
+        Meta(description="FCM's registration token, or the Firebase installation id, of the app."),
+    ]
+    platform: Annotated[
+        Literal["android", "ios", "web"],
+        Meta(description="`web` is reached by web push, the others by app push."),
+    ]
+    kind: Annotated[
+        Literal["token", "fid"], Meta(description="What `token` is: a token or an installation id.")
+    ] = "token"
     opted_in: Annotated[
         bool | None,
-        Meta(description="The device's own permission: does it show notifications? Left out: as before, at first yes."),
+        Meta(
+            description="The device's own permission: does it show notifications? Left out: as "
+            "before, at first yes."
+        ),
     ] = None
     consent: Annotated[
-        PostedConsent | None, Meta(description="What the person has said, if you know. Left out: as before.")
+        PostedConsent | None,
+        Meta(description="What the person has said, if you know. Left out: as before."),
     ] = None
     last_seen_at: Annotated[
         datetime | None,
         Meta(
-            description="When your app last registered it, with time zone. Default: now. A device that was seen or "
-            "retired later is left as it is."
+            description="When your app last registered it, with time zone. Default: now. A device "
+            "that was seen or retired later is left as it is."
         ),
     ] = None
 
@@ -106,7 +122,9 @@ class Registered(Struct):
     refreshed: int
     moved: Annotated[int, Meta(description="It was another person's device.")]
     returned: Annotated[int, Meta(description="It was retired, and is reached again.")]
-    outdated: Annotated[int, Meta(description="Seen or retired after your `last_seen_at`: left as it is.")]
+    outdated: Annotated[
+        int, Meta(description="Seen or retired after your `last_seen_at`: left as it is.")
+    ]
     rejected: list[Rejection]
 
 
@@ -139,43 +157,65 @@ _PROBLEMS = {
 
 def _documented(body: type[Struct], answer: type[Struct]) -> dict[str, Any]:
     return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema_of(body)}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of(body)}},
+        },
         "responses": {
-            200: {"description": "Stored.", "content": {"application/json": {"schema": schema_of(answer)}}},
+            200: {
+                "description": "Stored.",
+                "content": {"application/json": {"schema": schema_of(answer)}},
+            },
             **{status: {"description": words} for status, words in _PROBLEMS.items()},
         },
     }
 
 
 @router.post(
-    "/devices", auth=DeviceWriter(), summary="Register devices", openapi_extra=_documented(PostedDevices, Registered)
+    "/devices",
+    auth=DeviceWriter(),
+    summary="Register devices",
+    openapi_extra=_documented(PostedDevices, Registered),
 )
 def register_devices(request: HttpRequest) -> HttpResponse:
-    """Register up to 500 devices of people, whenever your app hands you a token: a device that was retired comes back,
-    one of somebody else moves, a person whom nobody knew is created. Sending it again changes nothing."""
+    """Register up to 500 devices of people, whenever your app hands you a token: a device that
+    was retired comes back, one of somebody else moves, a person whom nobody knew is created.
+    Sending it again changes nothing."""
     now = timezone.now()
     with _inside(request) as workspace:
         by = _name_of(caller_of(request))
-        taken, rejected = _judge(request, PostedDevice, lambda device: _registration(device, by, now))
+        taken, rejected = _judge(
+            request, PostedDevice, lambda device: _registration(device, by, now)
+        )
         last = {said.address: index for index, said in taken.items()}
         for index, said in taken.items():
             if last[said.address] != index:
-                detail = f"The same device stands again at index {last[said.address]}; only that one counts."
+                detail = (
+                    f"The same device stands again at index {last[said.address]}; only that "
+                    "one counts."
+                )
                 rejected.append(Rejection(index, "repeated", detail))
         changes: Counter[str] = Counter()
         with _storing():
-            changes = endpoints.register_all(workspace, [taken[index] for index in last.values()], now)
+            changes = endpoints.register_all(
+                workspace, [taken[index] for index in last.values()], now
+            )
     names = ("created", "refreshed", "moved", "returned", "outdated")
     rejected.sort(key=lambda one: one.index)
-    return _answer(Registered(changes.total(), **{name: changes[name] for name in names}, rejected=rejected))
+    return _answer(
+        Registered(changes.total(), **{name: changes[name] for name in names}, rejected=rejected)
+    )
 
 
 @router.post(
-    "/devices/unregister", auth=DeviceWriter(), summary="Unregister devices",
+    "/devices/unregister",
+    auth=DeviceWriter(),
+    summary="Unregister devices",
     openapi_extra=_documented(GoneDevices, Unregistered),
-)  # fmt: skip
+)
 def unregister_devices(request: HttpRequest) -> HttpResponse:
-    """Somebody signed out of your app: these devices get no more pushes until they are registered again."""
+    """Somebody signed out of your app: these devices get no more pushes until they are
+    registered again."""
     now = timezone.now()
     with _inside(request) as workspace:
         taken, rejected = _judge(request, GoneDevice, lambda device: _token(device.token))
@@ -193,14 +233,18 @@ def _name_of(caller: Caller) -> str:
 
 @contextmanager
 def _inside(request: HttpRequest) -> Iterator[Workspace]:
-    """The scope of the workspace whose contacts the caller may change. Raises Problem 403, 404 or 429."""
+    """The scope of the workspace whose contacts the caller may change. Raises Problem 403, 404
+    or 429."""
     caller, workspace = caller_of(request), workspace_meant(request)
     if caller.user is not None and not roles.can(caller.user, roles.EDIT, workspace):
         words = roles.CAPABILITIES[roles.EDIT].lower()
         raise Problem(403, "forbidden", f"Your role in {workspace} does not allow this: {words}.")
     wait_secs = _limiter.hit(str(workspace.pk), REQUESTS_PER_MINUTE)
     if wait_secs:
-        detail = f"More than {REQUESTS_PER_MINUTE} requests about devices in a minute; send up to 500 devices in each."
+        detail = (
+            f"More than {REQUESTS_PER_MINUTE} requests about devices in a minute; send up to "
+            "500 devices in each."
+        )
         raise Problem(429, "too_many_requests", detail, headers={"Retry-After": str(wait_secs)})
     with scope(workspace):
         yield workspace
@@ -219,9 +263,12 @@ def _answer(told: Struct) -> HttpResponse:
     return HttpResponse(_encoder.encode(told), content_type="application/json")
 
 
-# --- hostile input -----------------------------------------------------------------------------------------------
-def _judge(request: HttpRequest, shape: type[P], read: Callable[[P], T]) -> tuple[dict[int, T], list[Rejection]]:
-    """{index: what was read}, and what is wrong with the others. Raises Problem if nothing can be taken."""
+# --- hostile input --------------------------------------------------------------------------------
+def _judge(
+    request: HttpRequest, shape: type[P], read: Callable[[P], T]
+) -> tuple[dict[int, T], list[Rejection]]:
+    """{index: what was read}, and what is wrong with the others. Raises Problem if nothing can
+    be taken."""
     decoder = msgspec.json.Decoder(shape)
     taken: dict[int, T] = {}
     rejected = []
@@ -231,7 +278,10 @@ def _judge(request: HttpRequest, shape: type[P], read: Callable[[P], T]) -> tupl
         except OutOfBounds as error:
             rejected.append(Rejection(index, error.code, error.detail))
     if not taken:
-        detail = f"None of the devices can be taken; `rejected` says why. The first: {rejected[0].detail}"
+        detail = (
+            "None of the devices can be taken; `rejected` says why. The first: "
+            f"{rejected[0].detail}"
+        )
         raise Problem(422, "no_device_acceptable", detail, rejected=msgspec.to_builtins(rejected))
     return taken, rejected
 
@@ -245,7 +295,9 @@ def _open(request: HttpRequest) -> list[Raw]:
     except msgspec.ValidationError as error:
         raise Problem(422, "invalid", WANTED) from error
     except (ValueError, RecursionError) as error:
-        raise Problem(400, "malformed_json", f"The body is not valid JSON: {error}."[:300]) from error
+        raise Problem(
+            400, "malformed_json", f"The body is not valid JSON: {error}."[:300]
+        ) from error
     if items is None:
         raise Problem(422, "invalid", WANTED)
     unknown = members.keys() - {_MEMBER}
@@ -253,7 +305,11 @@ def _open(request: HttpRequest) -> list[Raw]:
         named = sorted(unknown)[0][:50].encode("utf-8", "replace").decode()
         raise Problem(422, "invalid", f"There is no such field: “{named}”; take it out.")
     if len(items) > DEVICES_LIMIT:
-        raise Problem(413, "too_many_devices", f"At most {DEVICES_LIMIT} devices; this body has {len(items):,}.")
+        raise Problem(
+            413,
+            "too_many_devices",
+            f"At most {DEVICES_LIMIT} devices; this body has {len(items):,}.",
+        )
     if not items:
         raise Problem(422, "invalid", f"`{_MEMBER}` is empty.")
     return items
@@ -277,7 +333,14 @@ def _registration(device: PostedDevice, by: str, now: datetime) -> Registration:
         at = _moment(said.at, "consent.at", now)
         word = Word(said.channel or channel, said.opted_in, "api", by, at, external_id=contact)
     return Registration(
-        contact, channel, device.kind, _token(device.token), device.platform, seen_at, device.opted_in, word
+        contact,
+        channel,
+        device.kind,
+        _token(device.token),
+        device.platform,
+        seen_at,
+        device.opted_in,
+        word,
     )
 
 
@@ -285,7 +348,10 @@ def _moment(at: datetime, field: str, now: datetime) -> datetime:
     """The moment, not after now. Raises OutOfBounds."""
     check_zoned(at, field)
     if at < EARLIEST or at > now + CLOCKS_APART:
-        raise OutOfBounds("time_out_of_range", f"{field} lies before the year 2000 or in the future; set it right.")
+        raise OutOfBounds(
+            "time_out_of_range",
+            f"{field} lies before the year 2000 or in the future; set it right.",
+        )
     return min(at, now)
 
 

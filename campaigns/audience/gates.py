@@ -1,8 +1,10 @@
-"""The gates: everything that keeps a recipient from being sent to, each once, in the order in which they are asked.
+"""The gates: everything that keeps a recipient from being sent to, each once, in the order in
+which they are asked.
 
-The forecast and the preparation of a run ask them of contacts (audience.selection); the last look before the send asks
-them of the ledger's rows (delivery.engine.dispatch). The first gate that stops a recipient gives the reason. A new gate
-is a line in GATES, and a Reason if none fits.
+The forecast and the preparation of a run ask them of contacts (audience.selection); the last
+look before the send asks them of the ledger's rows (delivery.engine.dispatch). The first gate
+that stops a recipient gives the reason. A new gate is a line in GATES, and a Reason if none
+fits.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from campaigns.contacts import consent
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a query of recipients looks like to a gate. The relation `reached` is the recipient's endpoint on the
-    channel, NULL without one."""
+    """What a query of recipients looks like to a gate. The relation `reached` is the recipient's
+    endpoint on the channel, NULL without one."""
 
     channel: str
-    contact: str = ""  # before a field of the contact: "" in a query of contacts, "contact__" in one of the ledger
+    # before a field of the contact: "" in a query of contacts, "contact__" in one of the ledger
+    contact: str = ""
 
     def of_contact(self, field: str) -> str:
         """The path to a field of the contact."""
@@ -58,7 +61,8 @@ def _is_not_opted_in(asked: Asked) -> Q:
 GATES: tuple[Gate, ...] = (
     Gate(Reason.UNSUBSCRIBED, _unsubscribed),
     Gate(Reason.NO_ENDPOINT, _has_no_endpoint, at_dispatch=False),
-    # A recipient of the ledger had an endpoint when the audience was fixed; since then it was deleted or moved.
+    # A recipient of the ledger had an endpoint when the audience was fixed; since then it was
+    # deleted or moved.
     Gate(Reason.LEFT_AUDIENCE, _has_no_endpoint, at_launch=False),
     Gate(Reason.ENDPOINT_INACTIVE, _is_inactive),
     Gate(Reason.NOT_OPTED_IN, _is_not_opted_in),
@@ -66,12 +70,14 @@ GATES: tuple[Gate, ...] = (
 
 
 def at_launch(channel: str) -> Case:
-    """For a query of contacts: the reason of the first gate that stops the recipient, PENDING if none does."""
+    """For a query of contacts: the reason of the first gate that stops the recipient, PENDING if
+    none does."""
     return _first_stop(Asked(channel), (gate for gate in GATES if gate.at_launch))
 
 
 def at_dispatch(channel: str) -> Case:
-    """The same for a query of rows with a `contact`, such as the ledger, immediately before the send."""
+    """The same for a query of rows with a `contact`, such as the ledger, immediately before the
+    send."""
     return _first_stop(Asked(channel, "contact__"), (gate for gate in GATES if gate.at_dispatch))
 
 

@@ -1,8 +1,8 @@
 """Rule trees: which contacts belong. One JSON tree compiles to one query; there is no raw SQL.
 
-{}                                                     everyone
-{"field": "country", "op": "is", "value": "IN"}        one rule on a column or on `attributes.<name>`
-{"all": [rule, …]}  {"any": [rule, …]}  {"not": rule}  nested up to MAX_DEPTH
+{}                                                     everyone {"field": "country", "op": "is",
+"value": "IN"}        one rule on a column or on `attributes.<name>` {"all": [rule, …]}  {"any":
+[rule, …]}  {"not": rule}  nested up to MAX_DEPTH
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from pushpilot.lib.spelling import fold
 MAX_DEPTH = 8
 MAX_RULES = 100
 
-COLUMNS = {"external_id": "External id", "language": "Language", "country": "Country", "time_zone": "Time zone"}
+COLUMNS = {
+    "external_id": "External id",
+    "language": "Language",
+    "country": "Country",
+    "time_zone": "Time zone",
+}
 _ATTRIBUTE = re.compile(r"attributes\.([^\x00-\x1f.\"\\\ud800-\udfff]{1,64})")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's JSON holds neither
 _NUMBER_LIMIT = 2**53  # beyond, JSON readers differ
@@ -36,7 +41,9 @@ class RuleError(ValueError):
 class Operator:
     """One comparison: its words, what value it takes and the lookup it compiles to."""
 
-    def __init__(self, words: str, takes: type | tuple[type, ...] | None, lookup: str, negated: bool = False) -> None:
+    def __init__(
+        self, words: str, takes: type | tuple[type, ...] | None, lookup: str, negated: bool = False
+    ) -> None:
         self.words, self.takes, self.lookup, self.negated = words, takes, lookup, negated
 
     @property
@@ -67,7 +74,8 @@ def compile_rule(rule: Rule) -> Q:
 
 
 def validate(rule: Any) -> None:
-    """Raises RuleError unless the tree is well formed, at most MAX_DEPTH deep and MAX_RULES large."""
+    """Raises RuleError unless the tree is well formed, at most MAX_DEPTH deep and MAX_RULES
+    large."""
     count = _validate(rule, depth=1) if rule != {} else 0
     if count > MAX_RULES:
         raise RuleError(f"The audience has {count} rules; {MAX_RULES} are allowed.")
@@ -86,7 +94,9 @@ def _validate(rule: Any, depth: int) -> int:
     for word in ("all", "any"):
         if word in rule:
             if set(rule) != {word} or not isinstance(rule[word], list) or not rule[word]:
-                raise RuleError(f"“{word}” needs a list with at least one rule and nothing beside it.")
+                raise RuleError(
+                    f"“{word}” needs a list with at least one rule and nothing beside it."
+                )
             return sum(_validate(part, depth + 1) for part in rule[word])
     if "not" in rule:
         if set(rule) != {"not"}:
@@ -99,14 +109,18 @@ def _validate(rule: Any, depth: int) -> int:
 def _validate_leaf(rule: Rule) -> None:
     field, op = rule.get("field"), rule.get("op")
     if not isinstance(field, str) or not (field in COLUMNS or _ATTRIBUTE.fullmatch(field)):
-        raise RuleError(f"“{str(field)[:100]}” is no field. Use {', '.join(COLUMNS)} or attributes.<name>.")
+        raise RuleError(
+            f"“{str(field)[:100]}” is no field. Use {', '.join(COLUMNS)} or attributes.<name>."
+        )
     if not isinstance(op, str) or op not in OPERATORS:
         raise RuleError(f"“{str(op)[:100]}” is no comparison. Use one of {', '.join(OPERATORS)}.")
     if not set(rule) <= {"field", "op", "value"}:
         raise RuleError("A rule has a field, an op and a value, nothing else.")
     if field not in COLUMNS and _is_number(_name(field)):
         # Django reads such a key as the index of an array, on PostgreSQL then nothing ever matches.
-        raise RuleError(f"An attribute whose name is a number (“{_name(field)}”) cannot be used in a rule.")
+        raise RuleError(
+            f"An attribute whose name is a number (“{_name(field)}”) cannot be used in a rule."
+        )
     operator, value = OPERATORS[op], rule.get("value")
     if operator.takes is not None:
         _validate_value(field, operator, value)
@@ -123,9 +137,13 @@ def _validate_value(field: str, op: Operator, value: Any) -> None:
         raise RuleError(f"“{name} {op.words}” needs 1 to 1,000 plain values.")
     for one in values:
         if isinstance(one, str) and (len(one) > 500 or _UNSTORABLE.search(one)):
-            raise RuleError(f"The value of “{name}” is longer than 500 characters or holds a broken character.")
+            raise RuleError(
+                f"The value of “{name}” is longer than 500 characters or holds a broken character."
+            )
         if isinstance(one, int | float) and not (math.isfinite(one) and abs(one) <= _NUMBER_LIMIT):
-            raise RuleError(f"The value of “{name}” is not a number between ±{format_number(_NUMBER_LIMIT)}.")
+            raise RuleError(
+                f"The value of “{name}” is not a number between ±{format_number(_NUMBER_LIMIT)}."
+            )
 
 
 def _is_number(name: str) -> bool:
@@ -162,26 +180,40 @@ def _on_column(column: str, op: Operator, value: Any) -> Q:
         empty = Q(**{column: ""})
         return ~empty if op.negated else empty
     one_spelling = fold if column == "external_id" and op.lookup in ("exact", "in") else str
-    value = [one_spelling(str(v)) for v in value] if isinstance(value, list) else one_spelling(str(value))
+    value = (
+        [one_spelling(str(v)) for v in value]
+        if isinstance(value, list)
+        else one_spelling(str(value))
+    )
     found = Q(**{f"{column}__{op.lookup}": value})
     return ~found if op.negated else found
 
 
 # How PostgreSQL and SQLite name the type of a JSON value.
 _NUMBERS = ("number", "integer", "real")
-_KINDS = {str: ("string", "text"), bool: ("boolean", "true", "false"), int: _NUMBERS, float: _NUMBERS}
+_KINDS = {
+    str: ("string", "text"),
+    bool: ("boolean", "true", "false"),
+    int: _NUMBERS,
+    float: _NUMBERS,
+}
 
 
 class _Kind(KeyTransform):
-    """The JSON type of an attribute in the database's own words; "null" also when the contact does not have it."""
+    """The JSON type of an attribute in the database's own words; "null" also when the contact
+    does not have it."""
 
     output_field = CharField()
 
-    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+    def as_sqlite(
+        self, compiler: Any, connection: Any, **extra: Any
+    ) -> tuple[str, tuple[Any, ...]]:
         lhs, params, keys = self.preprocess_lhs(compiler, connection)
         return f"COALESCE(JSON_TYPE({lhs}, %s), 'null')", (*params, compile_json_path(keys))
 
-    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+    def as_postgresql(
+        self, compiler: Any, connection: Any, **extra: Any
+    ) -> tuple[str, tuple[Any, ...]]:
         lhs, params = super().as_postgresql(compiler, connection)
         return f"COALESCE(JSONB_TYPEOF({lhs}), 'null')", tuple(params)
 
@@ -190,8 +222,9 @@ class _Kind(KeyTransform):
 
 
 class _Test:
-    """One lookup on an attribute, built when its query resolves it: only then is the lookup told that it compares
-    JSON. (`Q(attributes__<name>=…)` would read a double underscore in a workspace's own name as a lookup.)
+    """One lookup on an attribute, built when its query resolves it: only then is the lookup told
+    that it compares JSON. (`Q(attributes__<name>=…)` would read a double underscore in a
+    workspace's own name as a lookup.)
     """
 
     conditional = True
@@ -200,27 +233,35 @@ class _Test:
         self.transform, self.name, self.lookup, self.value = transform, name, lookup, value
 
     def resolve_expression(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-        key: Any = self.transform(self.name, F("attributes").resolve_expression(query, *args, **kwargs))
+        key: Any = self.transform(
+            self.name, F("attributes").resolve_expression(query, *args, **kwargs)
+        )
         return key.get_lookup(self.lookup)(key, self.value)
 
 
 def _on_attribute(name: str, op: Operator, value: Any) -> Q:
-    # Every comparison is anded with this, so it is never unknown to SQL and can be negated: who has no city does
-    # not live in Pune either.
+    # Every comparison is anded with this, so it is never unknown to SQL and can be negated: who has
+    # no city does not live in Pune either.
     present = ~Q(_Test(_Kind, name, "exact", "null"))
     if op.lookup == "isnull":
         known = present & ~Q(_Test(KeyTransform, name, "exact", ""))
         return known if op.negated else ~known
     if op.compares_numbers or op.lookup in ("exact", "in"):
-        # SQLite sorts every text above every number, PostgreSQL every boolean; to SQLite "true" equals true.
-        kinds = {kind for one in (value if isinstance(value, list) else [value]) for kind in _KINDS[type(one)]}
+        # SQLite sorts every text above every number, PostgreSQL every boolean; to SQLite "true"
+        # equals true.
+        kinds = {
+            kind
+            for one in (value if isinstance(value, list) else [value])
+            for kind in _KINDS[type(one)]
+        }
         present &= Q(_Test(_Kind, name, "in", sorted(kinds)))
     found = Q(_Test(KeyTransform, name, op.lookup, value)) & present
     return ~found if op.negated else found
 
 
 def matches_attribute(name: str, expression: str) -> Q:
-    """Contacts with a text in this attribute that the regular expression matches, on both databases."""
+    """Contacts with a text in this attribute that the regular expression matches, on both
+    databases."""
     try:
         validate({"field": f"attributes.{name}", "op": "is_set"})
     except RuleError:  # a name that no attribute can have
@@ -235,7 +276,9 @@ def _name(field: str) -> str:
 
 def _describe(rule: Rule) -> str:
     if "all" in rule:
-        return " and ".join(f"({_describe(r)})" if "any" in r else _describe(r) for r in rule["all"])
+        return " and ".join(
+            f"({_describe(r)})" if "any" in r else _describe(r) for r in rule["all"]
+        )
     if "any" in rule:
         return " or ".join(f"({_describe(r)})" if "all" in r else _describe(r) for r in rule["any"])
     if "not" in rule:

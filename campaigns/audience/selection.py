@@ -1,7 +1,7 @@
 """The recipients of a campaign with the gate that stops each, as one query.
 
-The same query forecasts (count by reason) and fixes the audience (INSERT … SELECT in delivery.engine.pipeline), so what
-was shown before is what happens.
+The same query forecasts (count by reason) and fixes the audience (INSERT … SELECT in
+delivery.engine.pipeline), so what was shown before is what happens.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from tenants.models import Workspace
 
 
 def recipients(workspace: Workspace, channel: str, rule: Rule) -> QuerySet[Any, Any]:
-    """Rows {contact_id, endpoint_id | None, reason}: one per contact and endpoint of the channel, one for a contact
-    without any. `reason` is PENDING for a recipient who will be sent to, else that of the first gate that stops them.
+    """Rows {contact_id, endpoint_id | None, reason}: one per contact and endpoint of the
+    channel, one for a contact without any. `reason` is PENDING for a recipient who will be sent
+    to, else that of the first gate that stops them.
     """
     return (
         Contact.objects.filter(compile_rule(rule), workspace=workspace)
@@ -42,6 +43,7 @@ def platforms(workspace: Workspace, channel: str, rule: Rule) -> set[str]:
 
 
 def known_platforms(workspace: Workspace) -> set[str]:
-    """The platforms of all the workspace's devices: all of them may have subscribed to a broadcast."""
+    """The platforms of all the workspace's devices: all of them may have subscribed to a
+    broadcast."""
     devices = Endpoint.objects.filter(workspace=workspace, is_active=True).order_by()
     return set(devices.values_list("platform", flat=True).distinct()) - {""}

@@ -1,1 +1,2 @@
-"""What can be said on a channel: content, limits, addresses, personalisation, preview. No models, no queries."""
+"""What can be said on a channel: content, limits, addresses, personalisation, preview. No
+models, no queries."""

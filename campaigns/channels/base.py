@@ -1,8 +1,9 @@
 """What a channel is: one language in which a company can speak to a person.
 
-A channel knows what can be said (its fields and their limits), what is wrong with it, what some of the receiving
-programs leave out, and how one content becomes a message that waits for a recipient's values. It knows no database,
-and no provider: several providers may carry the same channel.
+A channel knows what can be said (its fields and their limits), what is wrong with it, what some
+of the receiving programs leave out, and how one content becomes a message that waits for a
+recipient's values. It knows no database, and no provider: several providers may carry the same
+channel.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ REFERENCE = "message_ref"
 
 
 def overwritten(message: Message, texts: Mapping[str, str]) -> dict[str, Any]:
-    """The message with these texts. An empty one leaves no trace, unless the field has been filled before."""
+    """The message with these texts. An empty one leaves no trace, unless the field has been
+    filled before."""
     return {**message, **{name: text for name, text in texts.items() if text or name in message}}
 
 
 class Fault(str):
-    """A sentence on a value: what is wrong with it (`text`), and what to do about it (`remedy`). Empty: nothing is."""
+    """A sentence on a value: what is wrong with it (`text`), and what to do about it (`remedy`).
+    Empty: nothing is."""
 
     text: str
     remedy: str
@@ -48,18 +51,24 @@ class Fault(str):
 
 
 def control_problem(label: str, text: str) -> Fault:
-    """What is wrong with a text that holds a control character: no phone shows it, and no file carries it."""
+    """What is wrong with a text that holds a control character: no phone shows it, and no file
+    carries it."""
     if control := control_character(text):
-        return Fault(f"The {label} contains the control character {control}.", "Delete it, or type the text again.")
+        return Fault(
+            f"The {label} contains the control character {control}.",
+            "Delete it, or type the text again.",
+        )
     return Fault()
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a channel's content. `is_personal`: Liquid in it is filled in for each recipient. `is_required`: no
-    template is without it, while a campaign may leave it out. `has_lines`: it may have several lines.
+    """One field of a channel's content. `is_personal`: Liquid in it is filled in for each
+    recipient. `is_required`: no template is without it, while a campaign may leave it out.
+    `has_lines`: it may have several lines.
 
-    In a file of templates it is a column of this name, or of one of the `aliases`; `explained` is read beside it.
+    In a file of templates it is a column of this name, or of one of the `aliases`; `explained`
+    is read beside it.
     """
 
     name: str
@@ -76,8 +85,9 @@ class Field:
 class Broadcast:
     """A send to subscribers, for example those of a topic: the provider knows them, we do not.
 
-    `check` returns the address tidied, or raises ValueError with a sentence. `describe` names its subscribers. The
-    editor asks for the address in an input that is named like the broadcast; `reach` tells there who gets the message.
+    `check` returns the address tidied, or raises ValueError with a sentence. `describe` names
+    its subscribers. The editor asks for the address in an input that is named like the
+    broadcast; `reach` tells there who gets the message.
     """
 
     key: str
@@ -95,8 +105,8 @@ class Broadcast:
 class Compiled:
     """One content, compiled once a run; preview, test and real send personalise through it.
 
-    `static`: the fields with one value for every recipient. `personal`: the names of the other fields; `values` fills
-    them. `zone` is the workspace's. Raises RenderError with its `field`.
+    `static`: the fields with one value for every recipient. `personal`: the names of the other
+    fields; `values` fills them. `zone` is the workspace's. Raises RenderError with its `field`.
     """
 
     def __init__(self, message: Message, personal: Iterable[str], zone: tzinfo) -> None:
@@ -123,7 +133,8 @@ class Compiled:
         return {**self.static, **{name: slot(name) for name in (*self._renderers, REFERENCE)}}
 
     def values(self, variables: Mapping[str, Any]) -> dict[str, str]:
-        """The personal fields for one recipient (render.contact_variables). Raises RenderError with its `field`."""
+        """The personal fields for one recipient (render.contact_variables). Raises RenderError
+        with its `field`."""
         rendered = {}
         for field, renderer in self._renderers.items():
             try:
@@ -135,8 +146,9 @@ class Compiled:
 
 
 class ReasonWords(NamedTuple):
-    """What people read about a reason of the ledger. `one` and `many` continue a number in a sentence about a coming
-    send, “1 has no address”: a reason that a gate gives at the launch needs them."""
+    """What people read about a reason of the ledger. `one` and `many` continue a number in a
+    sentence about a coming send, “1 has no address”: a reason that a gate gives at the launch
+    needs them."""
 
     label: str
     explanation: str
@@ -161,28 +173,34 @@ class Channel:
     address_words: ClassVar[tuple[str, str]] = ("address", "addresses")
     """What people call one address, and several: devices, mailboxes."""
     address_kinds: ClassVar[Mapping[str, str]] = {}
-    """{key: label} of what an address may be, where the provider must be told; the first is the default."""
+    """{key: label} of what an address may be, where the provider must be told; the first is the
+    default."""
     platforms: ClassVar[Mapping[str, str]] = {}
-    """{key: label} of the kinds of programs that show a message, where the channel tells them apart."""
+    """{key: label} of the kinds of programs that show a message, where the channel tells them
+    apart."""
     limit_bytes: ClassVar[int]
     """How large a message to one address may be, as `size` counts."""
     stale_after: ClassVar[timedelta | None] = None
-    """An address that was not seen for so long counts as silent for good; None: silence says nothing about it."""
+    """An address that was not seen for so long counts as silent for good; None: silence says
+    nothing about it."""
     retired_words: ClassVar[Mapping[str, str]] = {}
     """Why an address is retired, in words: {the provider's code, or ours: words}."""
     reason_words: ClassVar[Mapping[str, ReasonWords]] = {}
-    """{slug of a campaigns.audience.reasons.Reason: words}, where the words for every channel say too little."""
+    """{slug of a campaigns.audience.reasons.Reason: words}, where the words for every channel
+    say too little."""
     address_limit: ClassVar[int] = 512
     """Characters; the column takes no more."""
 
     content_form: ClassVar[type[ContentForm] | None] = None
-    """Its part of the editor; None: one input for each field (campaigns.channels.editor.form_of)."""
+    """Its part of the editor; None: one input for each field
+    (campaigns.channels.editor.form_of)."""
 
     empty_words: ClassVar[str] = "The message is empty: write a text."
     """What an empty message (`is_empty`) is told, at `title_field`."""
 
     template_examples: ClassVar[tuple[Mapping[str, str], ...]] = ()
-    """Rows of the sample file: {column: cell}, those of the fields and name, language, category and tone."""
+    """Rows of the sample file: {column: cell}, those of the fields and name, language, category
+    and tone."""
 
     preview_template: ClassVar[str] = "preview.html"
     """Below templates/channels/; scripts and styles below static/channels/."""
@@ -190,11 +208,13 @@ class Channel:
     preview_styles: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        """Raises TypeError if no field has the name `title_field`: titles in lists would be empty."""
+        """Raises TypeError if no field has the name `title_field`: titles in lists would be
+        empty."""
         fields = getattr(cls, "fields", None)
         if fields is not None and cls.title_field not in {field.name for field in fields}:
             raise TypeError(
-                f"{cls.__name__} has no field “{cls.title_field}”: set title_field to the one that lists show."
+                f"{cls.__name__} has no field “{cls.title_field}”: set title_field to the one that "
+                "lists show."
             )
 
     @cached_property
@@ -215,20 +235,29 @@ class Channel:
         return broadcast.limit_bytes if broadcast else self.limit_bytes
 
     def check_address(self, value: str) -> str:
-        """The address as it is stored and compared; whatever takes addresses for the channel asks it. Raises ValueError
-        with what is wrong and what to do."""
+        """The address as it is stored and compared; whatever takes addresses for the channel
+        asks it. Raises ValueError with what is wrong and what to do."""
         if not value or len(value) > self.address_limit:
             raise ValueError(f"must have 1 to {self.address_limit} characters.")
         if not value.isprintable() or " " in value:
-            raise ValueError("contains a blank or an invisible character; send it as you received it.")
+            raise ValueError(
+                "contains a blank or an invisible character; send it as you received it."
+            )
         return value
 
     def problems(self, message: Message) -> Iterator[Remark]:
-        """What stops a message, through whichever door it came, by the input that cures it; buttons and the like are
-        numbered as the message lists them. Not that it is empty, which a draft may be; lint judges personalisation."""
+        """What stops a message, through whichever door it came, by the input that cures it;
+        buttons and the like are numbered as the message lists them. Not that it is empty, which
+        a draft may be; lint judges personalisation."""
         for field in self.fields:
             if len(str(message.get(field.name) or "")) > field.limit_characters:
-                yield field.name, f"{field.label} can have at most {format_number(field.limit_characters)} characters."
+                yield (
+                    field.name,
+                    (
+                        f"{field.label} can have at most "
+                        f"{format_number(field.limit_characters)} characters."
+                    ),
+                )
 
     def warnings(self, message: Message) -> Iterator[Remark]:
         """What is probably not meant."""
@@ -239,7 +268,8 @@ class Channel:
         return []
 
     def hidden_fields(self, *, is_broadcast: bool) -> frozenset[str]:
-        """Fields that this channel's editor does not show; they keep what another channel stored in them."""
+        """Fields that this channel's editor does not show; they keep what another channel stored
+        in them."""
         return frozenset()
 
     def is_empty(self, message: Message) -> bool:
@@ -260,4 +290,7 @@ class Channel:
 
     def size(self, message: Message) -> int:
         """The bytes of a filled message that count towards the limit."""
-        return sum(len(str(message.get(field.name) or "").encode("utf-8", "replace")) for field in self.fields)
+        return sum(
+            len(str(message.get(field.name) or "").encode("utf-8", "replace"))
+            for field in self.fields
+        )

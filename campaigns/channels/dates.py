@@ -1,7 +1,8 @@
 """Dates in personalised texts: what a value means, and on whose clock it is shown.
 
-Moments (“now”, seconds since 1970, 2026-12-01T04:30:00Z) are shown in the reader's zone. A date, or a time without a
-zone, is shown as it is written. A date that can be read in two ways (03/04/2026) is never guessed.
+Moments (“now”, seconds since 1970, 2026-12-01T04:30:00Z) are shown in the reader's zone. A date,
+or a time without a zone, is shown as it is written. A date that can be read in two ways
+(03/04/2026) is never guessed.
 """
 
 from __future__ import annotations
@@ -16,19 +17,25 @@ from dateutil import parser
 
 __all__ = ["AMBIGUOUS", "REMEDY", "as_moment", "is_ambiguous", "zone_named"]
 
-# Day and month as numbers without the year in front; one rule for 03/04/2026 and 13/04/2026, whose writer has the same
-# habit. Both databases and Python read this expression.
-AMBIGUOUS = r"\A\s*[0-9]{1,2}[/.\-][0-9]{1,2}([/.\-]([0-9]{2}|[0-9]{4}))?([ T,][0-9: ,TZ+.APMapm\-]*)?\Z"
+# Day and month as numbers without the year in front; one rule for 03/04/2026 and 13/04/2026, whose
+# writer has the same habit. Both databases and Python read this expression.
+AMBIGUOUS = (
+    r"\A\s*[0-9]{1,2}[/.\-][0-9]{1,2}([/.\-]([0-9]{2}|[0-9]{4}))?([ T,][0-9: "
+    r",TZ+.APMapm\-]*)?\Z"
+)
 REMEDY = "Store dates in the form 2026-04-03, or with a time 2026-04-03T09:00:00+02:00 (ISO 8601)."
 _AMBIGUOUS = re.compile(AMBIGUOUS)
 _YEAR_FIRST = re.compile(r"(\d{4})[/.\-](\d{1,2})[/.\-](\d{1,2})(?:[ T]+(\S.*))?")
 _DAY = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-_IN_WORDS = re.compile(r"(?=.*\b\d{4}\b)(?=.*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))", re.IGNORECASE)
+_IN_WORDS = re.compile(
+    r"(?=.*\b\d{4}\b)(?=.*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))", re.IGNORECASE
+)
 # What a text leaves out is read differently by each.
 _DEFAULTS = [datetime.combine(day, time.min) for day in (date(2000, 1, 1), date(2004, 2, 2))]
 _TEXT_LIMIT = 64
 _FEWEST_SECONDS = 100_000_000  # the year 1973
-_MILLISECONDS = 100_000_000_000  # from here on a number counts milliseconds: as seconds it would be the year 5138
+# from here on a number counts milliseconds: as seconds it would be the year 5138
+_MILLISECONDS = 100_000_000_000
 
 
 def is_ambiguous(value: object) -> bool:
@@ -74,11 +81,14 @@ def _of_text(text: str) -> datetime | None:
 
 
 def _of_number(number: float) -> datetime | None:
-    """Seconds since 1970, or milliseconds as JavaScript counts. A small number is a year or a count, no moment."""
+    """Seconds since 1970, or milliseconds as JavaScript counts. A small number is a year or a
+    count, no moment."""
     if abs(number) < _FEWEST_SECONDS:
         return None
     try:
-        return datetime.fromtimestamp(number / 1000 if abs(number) >= _MILLISECONDS else number, UTC)
+        return datetime.fromtimestamp(
+            number / 1000 if abs(number) >= _MILLISECONDS else number, UTC
+        )
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -97,5 +107,6 @@ def zone_named(name: str) -> ZoneInfo | None:
     """The time zone of this name, None if there is none."""
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder of zones an OSError
+    # ZoneInfoNotFoundError is a KeyError; a folder of zones an OSError
+    except (ValueError, OSError, KeyError):
         return None

@@ -1,5 +1,5 @@
-"""A channel's part of the editor: the form of its message, with a template of its own where one input for each field
-is not enough."""
+"""A channel's part of the editor: the form of its message, with a template of its own where one
+input for each field is not enough."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from campaigns.channels.render import RenderError, compile_text
 
 
 class ContentForm(CheckedForm):
-    """One input for each field of the channel, unless a subclass declares its own. `stored` is what is edited."""
+    """One input for each field of the channel, unless a subclass declares its own. `stored` is
+    what is edited."""
 
     template: ClassVar[str] = "editor.html"
     folded: ClassVar[frozenset[str]] = frozenset()
@@ -28,7 +29,9 @@ class ContentForm(CheckedForm):
                     label=field.label,
                     max_length=field.limit_characters,
                     required=False,
-                    widget=UnfoldAdminTextareaWidget() if field.has_lines else UnfoldAdminTextInputWidget(),
+                    widget=UnfoldAdminTextareaWidget()
+                    if field.has_lines
+                    else UnfoldAdminTextInputWidget(),
                 )
 
     def shown(self, message: Message) -> dict[str, Any]:
@@ -41,7 +44,9 @@ class ContentForm(CheckedForm):
             if name in cleaned and name not in self.errors:
                 self._check_liquid(name, str(cleaned[name]))
         # An input that gets an error is no part of the message any more, so all are placed before.
-        found = [(self.input_of(field), text) for field, text in self.channel.problems(self.message())]
+        found = [
+            (self.input_of(field), text) for field, text in self.channel.problems(self.message())
+        ]
         for name, text in found:
             if name in self.fields and name not in self.errors:
                 self.add_error(name, text)
@@ -58,8 +63,11 @@ class ContentForm(CheckedForm):
             self.add_error(name, f"The personalisation cannot be read: {error}.")
 
     def message(self) -> dict[str, Any]:
-        """The message with whatever of the bound form is valid. Fields that only another channel knows are kept."""
-        return overwritten(self.stored, {field.name: self._text(field.name) for field in self.channel.fields})
+        """The message with whatever of the bound form is valid. Fields that only another channel
+        knows are kept."""
+        return overwritten(
+            self.stored, {field.name: self._text(field.name) for field in self.channel.fields}
+        )
 
     def _text(self, name: str) -> str:
         return str(self.cleaned_data.get(name, self.data.get(name, "")))
@@ -67,7 +75,10 @@ class ContentForm(CheckedForm):
     @property
     def is_open(self) -> bool:
         """Whether the folded part holds something to look at."""
-        return any(self.errors.get(name) or self.initial.get(name) not in (None, "", False) for name in self.folded)
+        return any(
+            self.errors.get(name) or self.initial.get(name) not in (None, "", False)
+            for name in self.folded
+        )
 
     @property
     def plain_inputs(self) -> list[tuple[Any, Any]]:

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from campaigns.channels.base import control_problem
 from pushpilot.lib.spelling import unix_lines
@@ -18,7 +22,9 @@ class CheckedForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         for name, value in list(cleaned.items()):
-            if isinstance(value, str) and (problem := control_problem(str(self.fields[name].label), value)):
+            if isinstance(value, str) and (
+                problem := control_problem(str(self.fields[name].label), value)
+            ):
                 self.add_error(name, problem)
         return cleaned
 
@@ -28,18 +34,23 @@ class NumberInput(UnfoldAdminTextInputWidget):
 
 
 class CountedField(forms.CharField):
-    """A text with a counter, which counts as this does: characters, and one for a new line. (A browser's maxlength
-    counts an emoji twice and stops the typing; it posts a new line as two.)"""
+    """A text with a counter, which counts as this does: characters, and one for a new line. (A
+    browser's maxlength counts an emoji twice and stops the typing; it posts a new line as two.)"""
 
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        return {name: value for name, value in super().widget_attrs(widget).items() if name != "maxlength"}
+        return {
+            name: value
+            for name, value in super().widget_attrs(widget).items()
+            if name != "maxlength"
+        }
 
     def to_python(self, value: Any) -> str:
         return unix_lines(str(super().to_python(value)))
 
 
 class Choice(forms.TypedChoiceField):
-    """A select of numbers; a stored number that is none of the choices becomes one, so that saving keeps it."""
+    """A select of numbers; a stored number that is none of the choices becomes one, so that
+    saving keeps it."""
 
     def __init__(
         self,
@@ -51,7 +62,9 @@ class Choice(forms.TypedChoiceField):
     ) -> None:
         self.words, self.values, self.empty = words, values, empty
         options = {"required": False, "coerce": int, "empty_value": None, **options}
-        super().__init__(label=label, choices=self._pairs(None), widget=UnfoldAdminSelectWidget(), **options)
+        super().__init__(
+            label=label, choices=self._pairs(None), widget=UnfoldAdminSelectWidget(), **options
+        )
 
     def _pairs(self, stored: int | None) -> list[tuple[str, str]]:
         values = sorted({*self.values, *([] if stored is None else [stored])})
@@ -63,9 +76,13 @@ class Choice(forms.TypedChoiceField):
             self.choices = self._pairs(stored)
 
 
-def text_field(label: str, limit: int, placeholder: str = "", help_text: str = "") -> forms.CharField:
+def text_field(
+    label: str, limit: int, placeholder: str = "", help_text: str = ""
+) -> forms.CharField:
     widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
-    return forms.CharField(label=label, max_length=limit, required=False, widget=widget, help_text=help_text)
+    return forms.CharField(
+        label=label, max_length=limit, required=False, widget=widget, help_text=help_text
+    )
 
 
 def select_field(label: str, choices: Any, **options: Any) -> forms.ChoiceField:
@@ -74,4 +91,6 @@ def select_field(label: str, choices: Any, **options: Any) -> forms.ChoiceField:
 
 
 def switch(label: str, help_text: str) -> forms.BooleanField:
-    return forms.BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget(), help_text=help_text)
+    return forms.BooleanField(
+        label=label, required=False, widget=UnfoldBooleanSwitchWidget(), help_text=help_text
+    )

@@ -9,8 +9,8 @@ import msgspec
 
 Json = dict[str, Any]
 
-# NUL delimits a slot because no text that was ever stored can hold one: PostgreSQL refuses it and so do
-# Django's form fields. So a customer's own words can never be taken for a slot.
+# NUL delimits a slot because no text that was ever stored can hold one: PostgreSQL refuses it and
+# so do Django's form fields. So a customer's own words can never be taken for a slot.
 _SLOT = re.compile("\x00([a-z][a-z0-9_]*)\x00")
 
 
@@ -31,7 +31,8 @@ def has_slot(text: str) -> bool:
 
 
 class PayloadTemplate:
-    """JSON with holes: encoded once per content, filled per recipient (1.1 ms per 1,000, dict + dump 4.5)."""
+    """JSON with holes: encoded once per content, filled per recipient (1.1 ms per 1,000, dict +
+    dump 4.5)."""
 
     __slots__ = ("_holes", "_message", "_names", "_pieces")
 
@@ -43,15 +44,19 @@ class PayloadTemplate:
 
     @classmethod
     def compile(cls, message: Json, slots: Iterable[str]) -> "PayloadTemplate":
-        """Encode `message` and remember where its slots lie. Only string values may hold slots, never keys.
+        """Encode `message` and remember where its slots lie. Only string values may hold slots,
+        never keys.
 
-        Raises ValueError when the message holds a slot that is not in `slots`; a declared slot may stay unused.
+        Raises ValueError when the message holds a slot that is not in `slots`; a declared slot
+        may stay unused.
         """
         known = frozenset(slots)
-        # A random word stands for the delimiter while encoding, so that JSON's own escapes cannot hide a slot
-        # nor make one.
+        # A random word stands for the delimiter while encoding, so that JSON's own escapes cannot
+        # hide a slot nor make one.
         word = secrets.token_hex(12)
-        text = msgspec.json.encode(_map_strings(message, lambda text: _SLOT.sub(rf"{word}\g<1>{word}", text))).decode()
+        text = msgspec.json.encode(
+            _map_strings(message, lambda text: _SLOT.sub(rf"{word}\g<1>{word}", text))
+        ).decode()
         pieces: list[bytes] = []
         holes: list[tuple[int, str]] = []
         for index, part in enumerate(text.split(word)):
@@ -69,7 +74,8 @@ class PayloadTemplate:
         return self._names
 
     def fill(self, values: Mapping[str, str]) -> bytes:
-        """Return the JSON of the message with `values` in its slots. Raises KeyError when a used slot has no value.
+        """Return the JSON of the message with `values` in its slots. Raises KeyError when a used
+        slot has no value.
 
         Lone surrogates, which no JSON in UTF-8 can carry, become U+FFFD.
         """
@@ -82,7 +88,9 @@ class PayloadTemplate:
     def as_dict(self, values: Mapping[str, str]) -> Json:
         """Return what `fill` encodes, as a dict (previews, tests)."""
         clean = {name: _without_surrogates(values[name]) for name in self._names}
-        filled: Json = _map_strings(self._message, lambda text: _SLOT.sub(lambda found: clean[found[1]], text))
+        filled: Json = _map_strings(
+            self._message, lambda text: _SLOT.sub(lambda found: clean[found[1]], text)
+        )
         return filled
 
 
@@ -98,7 +106,8 @@ def _without_surrogates(value: str) -> str:
 
 
 def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
-    """Return `node` with `change` applied to each string value (never to keys), lone surrogates removed."""
+    """Return `node` with `change` applied to each string value (never to keys), lone surrogates
+    removed."""
     if isinstance(node, str):
         return change(_without_surrogates(node))
     if isinstance(node, dict):

@@ -22,7 +22,8 @@ def channel_of(key: str) -> Channel:
 
 
 def alike(key: str) -> list[str]:
-    """The channels whose messages have the same fields as this one's: a template of one serves them all."""
+    """The channels whose messages have the same fields as this one's: a template of one serves
+    them all."""
     fields = channel_of(key).fields
     return [channel.key for channel in CHANNELS.values() if channel.fields == fields]
 
@@ -34,17 +35,25 @@ def choices() -> list[tuple[str, str]]:
 
 def address_kinds() -> list[tuple[str, str]]:
     """(key, label) of the kinds of addresses of all channels."""
-    return list({kind: label for one in CHANNELS.values() for kind, label in one.address_kinds.items()}.items())
+    return list(
+        {
+            kind: label for one in CHANNELS.values() for kind, label in one.address_kinds.items()
+        }.items()
+    )
 
 
 def platforms() -> list[tuple[str, str]]:
     """(key, label) of the platforms of all channels."""
-    return list({key: label for one in CHANNELS.values() for key, label in one.platforms.items()}.items())
+    return list(
+        {key: label for one in CHANNELS.values() for key, label in one.platforms.items()}.items()
+    )
 
 
 def broadcasts() -> list[tuple[str, str]]:
     """(key, label) of the broadcasts of all channels."""
-    return list({one.key: one.label for channel in CHANNELS.values() for one in channel.broadcasts}.items())
+    return list(
+        {one.key: one.label for channel in CHANNELS.values() for one in channel.broadcasts}.items()
+    )
 
 
 def label_of(key: str) -> str:

@@ -1,7 +1,8 @@
-"""Personalisation: Liquid on plain dicts, compiled once per content, with limits. Preview, test and send share it.
+"""Personalisation: Liquid on plain dicts, compiled once per content, with limits. Preview, test
+and send share it.
 
-Static text and plain `{{ name | default: "x" }}` run as prepared pieces (0.2 ms per 1,000 texts); everything else runs
-python-liquid (14.5 ms; parsing each time would be 92).
+Static text and plain `{{ name | default: "x" }}` run as prepared pieces (0.2 ms per 1,000
+texts); everything else runs python-liquid (14.5 ms; parsing each time would be 92).
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ Renderer = Callable[[Mapping[str, Any]], str]
 
 
 class RenderError(Exception):
-    """A text cannot be personalised; the message says why in a marketer's words, `field` in which text."""
+    """A text cannot be personalised; the message says why in a marketer's words, `field` in
+    which text."""
 
     field = ""
 
@@ -77,7 +79,8 @@ class _Environment(liquid.Environment):
 def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
     """The filter, refusing huge arguments and results.
 
-    Without this `(1..30000000) | join` takes 2.3 GB before any limit of the output stream is looked at.
+    Without this `(1..30000000) | join` takes 2.3 GB before any limit of the output stream is
+    looked at.
     """
 
     @functools.wraps(function)
@@ -108,7 +111,8 @@ def _refuse_huge(value: Any) -> int:
 
 
 class _Budget(threading.local):
-    """How much may still be touched for the text in hand; loops around sorts would take seconds otherwise."""
+    """How much may still be touched for the text in hand; loops around sorts would take seconds
+    otherwise."""
 
     left = WORK_LIMIT
     characters = 0  # of the text in hand
@@ -133,7 +137,8 @@ _clock = _Clock()
 
 
 def _date(value: Any, form: Any) -> Any:
-    """Liquid's `date`: moments on the reader's clock. An ambiguous date is as good as none, like an undefined value."""
+    """Liquid's `date`: moments on the reader's clock. An ambiguous date is as good as none, like
+    an undefined value."""
     if value is None or is_undefined(value) or dates.is_ambiguous(value):
         return ""
     moment = dates.as_moment(value, timezone.now())
@@ -149,7 +154,9 @@ def _in_zone(value: Any, name: Any) -> Any:
     """`in_zone: "Europe/Berlin"`: the moment on the clocks there, for `date` behind it."""
     zone = dates.zone_named(str(name))
     if zone is None:
-        raise RenderError(f"“{str(name)[:40]}” is no time zone; write a name such as Europe/Berlin.")
+        raise RenderError(
+            f"“{str(name)[:40]}” is no time zone; write a name such as Europe/Berlin."
+        )
     if value is None or is_undefined(value) or dates.is_ambiguous(value):
         return ""
     moment = dates.as_moment(value, timezone.now())
@@ -159,7 +166,9 @@ def _in_zone(value: Any, name: Any) -> Any:
 def _environment() -> liquid.Environment:
     environment = _Environment()
     environment.filters |= {"date": _date, "in_zone": _in_zone}
-    environment.filters = {name: _bounded(function) for name, function in environment.filters.items()}
+    environment.filters = {
+        name: _bounded(function) for name, function in environment.filters.items()
+    }
     for tag in ("include", "render"):
         environment.tags.pop(tag, None)
     return environment
@@ -206,7 +215,8 @@ def is_dynamic(source: str) -> bool:
 def variables_of(source: str) -> dict[str, bool]:
     """{variable: whether the text copes without it} of a text; unparsable text has none.
 
-    It copes if each `{{ … }}` that shows the variable has a default, or if a tag such as `{% if name %}` asks for it.
+    It copes if each `{{ … }}` that shows the variable has a default, or if a tag such as `{% if
+    name %}` asks for it.
     """
     try:
         names = _ENVIRONMENT.from_string(source).global_variables()
@@ -223,8 +233,12 @@ def variables_of(source: str) -> dict[str, bool]:
 
 def dated_variables(source: str) -> list[str]:
     """The variables of a text that it shows as dates."""
-    shown = [part for part in (*_OUTPUT.findall(source), *_TAG.findall(source)) if _AS_DATE.search(part)]
-    return [name for name in variables_of(source) if any(_word(name).search(part) for part in shown)]
+    shown = [
+        part for part in (*_OUTPUT.findall(source), *_TAG.findall(source)) if _AS_DATE.search(part)
+    ]
+    return [
+        name for name in variables_of(source) if any(_word(name).search(part) for part in shown)
+    ]
 
 
 def dated_literals(source: str) -> list[str]:
@@ -246,7 +260,8 @@ def contact_variables(contact: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _simple_pieces(source: str) -> list[_Piece] | None:
-    """The pieces of a source that has nothing but plain outputs, or None if it needs the interpreter."""
+    """The pieces of a source that has nothing but plain outputs, or None if it needs the
+    interpreter."""
     if "{%" in source or "{{{" in source or _TRIM.search(source):
         return None
     pieces: list[_Piece] = []
@@ -268,7 +283,8 @@ def _join(pieces: list[_Piece], variables: Mapping[str, Any]) -> str:
         out.append(text)
         if name is not None:
             value = variables.get(name)
-            # Liquid's default replaces nothing, false and what is empty; not 0, which Python takes for false.
+            # Liquid's default replaces nothing, false and what is empty; not 0, which Python takes
+            # for false.
             is_missing = value is None or value is False or value in ("", [], {})
             out.append(default if is_missing and default is not None else _text(value))
     result = "".join(out)
@@ -295,7 +311,8 @@ def _run(template: Any, characters: int, zone: tzinfo, variables: Mapping[str, A
         raise RenderError(_sentence(error)) from error
     except RenderError:
         raise
-    except Exception as error:  # filters meet whatever an attribute holds: `compact` raised KeyError and IndexError
+    # filters meet whatever an attribute holds: `compact` raised KeyError and IndexError
+    except Exception as error:
         raise RenderError(f"The text cannot be personalised: {error}") from error
 
 

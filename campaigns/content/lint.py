@@ -1,5 +1,5 @@
-"""What is wrong with a campaign before it goes out: errors stop a launch, warnings are shown, and so is what some of
-the audience's devices leave out."""
+"""What is wrong with a campaign before it goes out: errors stop a launch, warnings are shown,
+and so is what some of the audience's devices leave out."""
 
 from __future__ import annotations
 
@@ -55,21 +55,31 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
 
 
 def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
-    """The findings about these contents of the campaign, saved or not, alone: errors first, notes last."""
+    """The findings about these contents of the campaign, saved or not, alone: errors first,
+    notes last."""
     if campaign.channel not in registry.CHANNELS:
         return []  # `_channel` says so
     personal = registry.channel_of(campaign.channel).personal
-    is_personal = any(render.is_dynamic(content.text(field)) for content in contents for field in personal)
+    is_personal = any(
+        render.is_dynamic(content.text(field)) for content in contents for field in personal
+    )
     people = _people(campaign) if is_personal else [{}]
     findings = [finding for content in contents for finding in _content(campaign, content, people)]
-    findings += [*_variants(registry.channel_of(campaign.channel), contents), *_ignored(campaign, contents)]
+    findings += [
+        *_variants(registry.channel_of(campaign.channel), contents),
+        *_ignored(campaign, contents),
+    ]
     return sorted(findings, key=lambda finding: finding.severity)
 
 
 def _channel(campaign: Campaign) -> list[Finding]:
     if campaign.channel not in registry.CHANNELS:
         return [
-            Finding(ERROR, "channel", f"This installation has no channel “{campaign.channel}”. Choose another one.")
+            Finding(
+                ERROR,
+                "channel",
+                f"This installation has no channel “{campaign.channel}”. Choose another one.",
+            )
         ]
     connection = campaign.connection_in_use()
     if connection is None:
@@ -85,7 +95,10 @@ def _channel(campaign: Campaign) -> list[Finding]:
 
 def no_connection(channel: str) -> str:
     """Why nothing can be sent on this channel, and the remedy."""
-    return f"{registry.label_of(channel)} has no connection in use. Add one under Settings → Connections."
+    return (
+        f"{registry.label_of(channel)} has no connection in use. Add one under Settings → "
+        "Connections."
+    )
 
 
 def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
@@ -95,7 +108,11 @@ def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
         return [Finding(ERROR, "scheduled_at", "Choose the date and time of the send.")]
     if campaign.schedule_type == Campaign.Schedule.AT:
         passed = campaign.scheduled_at <= now
-        return [Finding(ERROR, "scheduled_at", "The chosen time has passed; choose a later one.")] if passed else []
+        return (
+            [Finding(ERROR, "scheduled_at", "The chosen time has passed; choose a later one.")]
+            if passed
+            else []
+        )
     try:
         first_two = list(islice(campaign.dates(after=now), 2))
     except clock.RecurrenceError as error:
@@ -115,7 +132,9 @@ def _audience(campaign: Campaign) -> list[Finding]:
     if not expected:
         return [Finding(ERROR, "audience", "Nobody matches this audience.")]
     if not expected.get(Reason.PENDING):
-        return [Finding(ERROR, "audience", "Nobody in this audience can be reached on this channel.")]
+        return [
+            Finding(ERROR, "audience", "Nobody in this audience can be reached on this channel.")
+        ]
     return []
 
 
@@ -126,28 +145,40 @@ def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
         return []  # `_channel` says so
     broadcast = channel.broadcast(campaign.target_kind)
     if broadcast is None:
-        return [Finding(ERROR, "audience", f"{channel.label} reaches people only. Choose another audience.")]
+        return [
+            Finding(
+                ERROR, "audience", f"{channel.label} reaches people only. Choose another audience."
+            )
+        ]
     findings = []
     try:
         broadcast.check(campaign.target)
     except ValueError as error:
         findings.append(Finding(ERROR, broadcast.key, str(error)))
     if len({content.language for content in contents}) > 1:
-        text = "A broadcast is one message for everybody: keep one language, or make a broadcast for each."
+        text = (
+            "A broadcast is one message for everybody: keep one language, or make a broadcast "
+            "for each."
+        )
         findings.append(Finding(ERROR, channel.title_field, text))
     return findings
 
 
 def _people(campaign: Campaign) -> list[Mapping[str, Any]]:
-    """The variables of a few people of the audience, and last those of a person without any data."""
+    """The variables of a few people of the audience, and last those of a person without any
+    data."""
     nobody: Mapping[str, Any] = {}
     if campaign.is_broadcast:
         return [nobody]
     try:
-        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+        members = Contact.objects.filter(
+            compile_rule(campaign.audience_rule), workspace=campaign.workspace
+        )
     except RuleError:
         return [nobody]
-    rows = members.order_by("pk").values("external_id", "language", "country", "time_zone", "attributes")
+    rows = members.order_by("pk").values(
+        "external_id", "language", "country", "time_zone", "attributes"
+    )
     return [*(_variables_of(row) for row in rows[:PEOPLE_TRIED]), nobody]
 
 
@@ -156,9 +187,15 @@ def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return render.contact_variables({**row, "attributes": attributes})
 
 
-def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any]]) -> list[Finding]:
+def _content(
+    campaign: Campaign, content: Content, people: list[Mapping[str, Any]]
+) -> list[Finding]:
     channel, message = registry.channel_of(campaign.channel), content.snapshot()
-    findings = [Finding(ERROR, channel.title_field, channel.empty_words)] if channel.is_empty(message) else []
+    findings = (
+        [Finding(ERROR, channel.title_field, channel.empty_words)]
+        if channel.is_empty(message)
+        else []
+    )
     findings += [Finding(ERROR, *remark) for remark in channel.problems(message)]
     findings += [Finding(WARNING, *remark) for remark in channel.warnings(message)]
     tried: list[dict[str, str]] = [{} for _ in people]
@@ -180,10 +217,13 @@ def _content(campaign: Campaign, content: Content, people: list[Mapping[str, Any
 
 
 def _trial(
-    field: Field, renderer: render.Renderer, people: list[Mapping[str, Any]], tried: list[dict[str, str]]
+    field: Field,
+    renderer: render.Renderer,
+    people: list[Mapping[str, Any]],
+    tried: list[dict[str, str]],
 ) -> list[Finding]:
-    """Fill the text in for each of them, into `tried`. What compiles may still fail: for everybody, which stops a
-    send, or for some."""
+    """Fill the text in for each of them, into `tried`. What compiles may still fail: for
+    everybody, which stops a send, or for some."""
     failed: dict[int, str] = {}
     for number, person in enumerate(people):
         try:
@@ -194,11 +234,17 @@ def _trial(
         return []
     known, why = len(people) - 1, next(iter(failed.values()))
     if known and len(failed) == len(people):
-        return [Finding(ERROR, field.name, f"“{field.label}” cannot be personalised for anybody: {why}.")]
+        return [
+            Finding(
+                ERROR, field.name, f"“{field.label}” cannot be personalised for anybody: {why}."
+            )
+        ]
     without = "somebody of whom nothing is known"
     of_known = len(failed) - (known in failed)
     sample = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
-    return [Finding(WARNING, field.name, f"“{field.label}” cannot be personalised for {sample}: {why}.")]
+    return [
+        Finding(WARNING, field.name, f"“{field.label}” cannot be personalised for {sample}: {why}.")
+    ]
 
 
 def _variants(channel: Channel, contents: list[Content]) -> list[Finding]:
@@ -207,8 +253,8 @@ def _variants(channel: Channel, contents: list[Content]) -> list[Finding]:
     for content in sorted(contents, key=lambda content: content.variant):
         if content.language in written:
             text = (
-                f"Variant {content.variant} in {content.language} cannot be sent: a campaign sends one variant in each "
-                "language. Put its text into a campaign of its own."
+                f"Variant {content.variant} in {content.language} cannot be sent: a campaign sends "
+                f"one variant in each language. Put its text into a campaign of its own."
             )
             findings.append(Finding(ERROR, channel.title_field, text))
         written.add(content.language)
@@ -216,16 +262,20 @@ def _variants(channel: Channel, contents: list[Content]) -> list[Finding]:
 
 
 def _ignored(campaign: Campaign, contents: list[Content]) -> list[Finding]:
-    """What some of the audience's devices leave out of the message. An option that the form hides cannot be cured."""
+    """What some of the audience's devices leave out of the message. An option that the form
+    hides cannot be cured."""
     channel = registry.channel_of(campaign.channel)
     hidden = channel.hidden_fields(is_broadcast=campaign.is_broadcast)
     messages = [
-        {name: value for name, value in content.snapshot().items() if name not in hidden} for content in contents
+        {name: value for name, value in content.snapshot().items() if name not in hidden}
+        for content in contents
     ]
     if not any(channel.ignored(message) for message in messages):
         return []  # the usual case: no need to ask which devices there are
     devices = platforms(campaign)
-    found = dict.fromkeys(remark for message in messages for remark in channel.ignored(message, devices))
+    found = dict.fromkeys(
+        remark for message in messages for remark in channel.ignored(message, devices)
+    )
     return [Finding(NOTE, *remark) for remark in found]
 
 
@@ -249,18 +299,33 @@ def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> 
     sizes = [channel.size({**message, **texts}) for texts in tried]
     limit = channel.limit_of(campaign.target_kind)
     longest = max(channel.fields, key=lambda field: len(content.text(field.name))).name
-    takes = f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {format_number(limit)}"
+    takes = (
+        f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {format_number(limit)}"
+    )
     if min(sizes) > limit:
-        return [Finding(ERROR, longest, f"The message has {format_number(max(sizes))} bytes; {takes}. Shorten it.")]
-    if max(sizes) > limit:
-        sample = f"{sum(size > limit for size in sizes)} of {counted(len(sizes) - 1, 'person', 'people')} tried"
         return [
-            Finding(WARNING, longest, f"For {sample} the message has up to {format_number(max(sizes))} bytes; {takes}.")
+            Finding(
+                ERROR,
+                longest,
+                f"The message has {format_number(max(sizes))} bytes; {takes}. Shorten it.",
+            )
+        ]
+    if max(sizes) > limit:
+        sample = (
+            f"{sum(size > limit for size in sizes)} of "
+            f"{counted(len(sizes) - 1, 'person', 'people')} tried"
+        )
+        return [
+            Finding(
+                WARNING,
+                longest,
+                f"For {sample} the message has up to {format_number(max(sizes))} bytes; {takes}.",
+            )
         ]
     if max(sizes) > 0.9 * limit:
         text = (
-            f"The message has {format_number(max(sizes))} of {format_number(limit)} bytes; a long name may make it "
-            "too large."
+            f"The message has {format_number(max(sizes))} of {format_number(limit)} bytes; a long "
+            f"name may make it too large."
         )
         return [Finding(WARNING, longest, text)]
     return []
@@ -269,7 +334,9 @@ def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> 
 def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
     """ "first_name is missing for 13 % of this audience and has no default"."""
     try:
-        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+        members = Contact.objects.filter(
+            compile_rule(campaign.audience_rule), workspace=campaign.workspace
+        )
     except RuleError:
         return []
     needed = [name for name, copes in render.variables_of(source).items() if not copes]
@@ -278,25 +345,42 @@ def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
     for name in needed if total else ():
         missing = members.filter(_is_missing(name)).count()
         if missing == total:
-            findings.append(Finding(WARNING, field, f"{name} is known of nobody in this audience and has no default."))
+            findings.append(
+                Finding(
+                    WARNING,
+                    field,
+                    f"{name} is known of nobody in this audience and has no default.",
+                )
+            )
         elif missing:
             share = max(1, round(100 * missing / total))
             findings.append(
-                Finding(WARNING, field, f"{name} is missing for {share} % of this audience and has no default.")
+                Finding(
+                    WARNING,
+                    field,
+                    f"{name} is missing for {share} % of this audience and has no default.",
+                )
             )
     return findings
 
 
 def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
-    """ "due holds dates such as 03/04/2026 for 3 of 10 people": nobody can tell the day from the month."""
+    """ "due holds dates such as 03/04/2026 for 3 of 10 people": nobody can tell the day from the
+    month."""
     findings = [
-        Finding(ERROR, field, f"The date {text} can be read in two ways. Write it in the form 2026-04-03.")
+        Finding(
+            ERROR,
+            field,
+            f"The date {text} can be read in two ways. Write it in the form 2026-04-03.",
+        )
         for text in render.dated_literals(source)
         if dates.is_ambiguous(text)
     ]
     names = render.dated_variables(source)
     try:
-        members = Contact.objects.filter(compile_rule(campaign.audience_rule), workspace=campaign.workspace)
+        members = Contact.objects.filter(
+            compile_rule(campaign.audience_rule), workspace=campaign.workspace
+        )
     except RuleError:
         return findings
     total = members.count() if names else 0
@@ -306,14 +390,18 @@ def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
             text = (
                 f"{name} holds dates such as 03/04/2026 for {format_number(concerned)} of "
                 f"{counted(total, 'person', 'people')} in"
-                " this audience. They can be read in two ways, so the text shows no date to these people."
+                " this audience. They can be read in two ways, so the text shows no date to these "
+                "people."
             )
-            findings.append(Finding(ERROR if concerned == total else WARNING, field, f"{text} {dates.REMEDY}"))
+            findings.append(
+                Finding(ERROR if concerned == total else WARNING, field, f"{text} {dates.REMEDY}")
+            )
     return findings
 
 
 def _is_missing(name: str) -> Q:
-    """Contacts without a value for the variable: an attribute fills it, and so does a column of the same name."""
+    """Contacts without a value for the variable: an attribute fills it, and so does a column of
+    the same name."""
     try:
         missing = compile_rule({"field": f"attributes.{name}", "op": "is_not_set"})
     except RuleError:  # a name that no attribute can have

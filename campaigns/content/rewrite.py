@@ -1,4 +1,5 @@
-"""The text of a campaign on its way is changed: who has the old one keeps it, everybody else gets the new one."""
+"""The text of a campaign on its way is changed: who has the old one keeps it, everybody else
+gets the new one."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class ChangedMeanwhile(Exception):
 
 
 def open_runs(campaign: Campaign) -> list[Run]:
-    """The runs that a new text would reach, those under way first. Empty while the campaign is edited as a draft."""
+    """The runs that a new text would reach, those under way first. Empty while the campaign is
+    edited as a draft."""
     if campaign.is_editable:
         return []
     return list(campaign.runs.filter(state__in=OPEN).order_by(_UNDER_WAY_FIRST, "intended_at"))
@@ -31,14 +33,18 @@ def open_runs(campaign: Campaign) -> list[Run]:
 
 @transaction.atomic
 def rewrite(campaign: Campaign, content: Content, *, seen: str, by: User) -> list[Run]:
-    """Write the content and pin it for the campaign's open runs; returns those whose text changed, none if it is the
-    same as before. `seen`: the digest (plan.contents_of) of the contents that the change was made on.
+    """Write the content and pin it for the campaign's open runs; returns those whose text
+    changed, none if it is the same as before. `seen`: the digest (plan.contents_of) of the
+    contents that the change was made on.
 
     Raises Ended or ChangedMeanwhile; then nothing is written.
     """
     # Runs before the campaign, as every other verb does; what moves a run waits for its row.
     held = list(
-        campaign.runs.select_for_update().filter(state__in=OPEN).order_by(_UNDER_WAY_FIRST, "pk").values_list("pk")
+        campaign.runs.select_for_update()
+        .filter(state__in=OPEN)
+        .order_by(_UNDER_WAY_FIRST, "pk")
+        .values_list("pk")
     )
     locked = Campaign.objects.select_for_update().select_related("workspace").get(pk=campaign.pk)
     runs = open_runs(locked)

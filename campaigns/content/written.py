@@ -14,12 +14,15 @@ from pushpilot.lib.spelling import name_key
 
 def searched() -> list[str]:
     """Lookups of the texts that a search over templates reads."""
-    names = dict.fromkeys(name for channel in registry.CHANNELS.values() for name in channel.personal)
+    names = dict.fromkeys(
+        name for channel in registry.CHANNELS.values() for name in channel.personal
+    )
     return [f"fields__{name}" for name in names]
 
 
 class TitleField(models.CharField):
-    """The column that lists show: what `fields` holds as the channel's title. Nothing else writes it."""
+    """The column that lists show: what `fields` holds as the channel's title. Nothing else
+    writes it."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
         row: Any = model_instance
@@ -43,7 +46,8 @@ class NameKeyField(models.CharField):
 
 
 class Written(models.Model):
-    """`fields` is flat: {name of the channel's schema: text, number, list or object}. What it lacks is empty."""
+    """`fields` is flat: {name of the channel's schema: text, number, list or object}. What it
+    lacks is empty."""
 
     channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     language = LanguageField(default="en")

@@ -1,1 +1,2 @@
-"""Bulk import: files.py reads any file into a table, cells.py knows the columns, templates.py judges each row."""
+"""Bulk import: files.py reads any file into a table, cells.py knows the columns, templates.py
+judges each row."""

@@ -1,6 +1,8 @@
-"""The columns of a template file: their names in the wild, how a cell is tidied, what is wrong with it.
+"""The columns of a template file: their names in the wild, how a cell is tidied, what is wrong
+with it.
 
-The admin's form asks the same questions, so that a template gets the same sentences wherever it is written.
+The admin's form asks the same questions, so that a template gets the same sentences wherever it
+is written.
 """
 
 from __future__ import annotations
@@ -30,10 +32,16 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "category": ("template category",),
     "tone": ("voice", "tone of voice", "mood"),
 }
-_LIMITS = {field.name: field.max_length or 0 for field in Template._meta.fields if field.name in COMMON}
-_CHOICES: dict[str, dict[str, str]] = {"category": dict(Template.Category.choices), "tone": dict(Tone.choices)}
+_LIMITS = {
+    field.name: field.max_length or 0 for field in Template._meta.fields if field.name in COMMON
+}
+_CHOICES: dict[str, dict[str, str]] = {
+    "category": dict(Template.Category.choices),
+    "tone": dict(Tone.choices),
+}
 _EXPLAINED = {
-    "name": "What you find the template by. With the channel and the language it identifies the template.",
+    "name": "What you find the template by. With the channel and the language it identifies the "
+    "template.",
     "language": "A code such as en, hi or pt-BR. Empty: your workspace's language.",
 }
 
@@ -49,7 +57,7 @@ class CellError(ValidationError):
         self.text, self.remedy = text, remedy
 
 
-# --- the heading ---------------------------------------------------------------------------------------
+# --- the heading ----------------------------------------------------------------------------------
 def heading_key(heading: str) -> str:
     """ "Image URL", "image_url" and "IMAGE-URL " are one heading."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", heading).casefold())
@@ -80,8 +88,8 @@ def choices_of(column: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ColumnHelp:
-    """What a page says about a column; `limit` None: nothing to count. `only_for`: the channels that have it, if not
-    all do."""
+    """What a page says about a column; `limit` None: nothing to count. `only_for`: the channels
+    that have it, if not all do."""
 
     name: str
     is_required: bool
@@ -110,7 +118,12 @@ def column_helps() -> list[ColumnHelp]:
         only_for = "" if len(having) == len(registry.CHANNELS) else ", ".join(having)
         helps.append(
             ColumnHelp(
-                name, field.is_required, field.aliases, field.explained, limit=field.limit_characters, only_for=only_for
+                name,
+                field.is_required,
+                field.aliases,
+                field.explained,
+                limit=field.limit_characters,
+                only_for=only_for,
             )
         )
     return helps
@@ -125,24 +138,33 @@ def field_of(channel: Channel, column: str) -> Field | None:
 
 
 def _headings(channels: list[Channel]) -> dict[str, str]:
-    """{heading_key: column}. A column's own name goes before an alias, an earlier channel's alias before a later's."""
+    """{heading_key: column}. A column's own name goes before an alias, an earlier channel's
+    alias before a later's."""
     own = {field.name: field.aliases for channel in reversed(channels) for field in channel.fields}
     known: dict[str, str] = {}
     for column in (*COMMON, *own):
         known.setdefault(heading_key(column), column)
-    for column, aliases in (*_ALIASES.items(), *((one.name, one.aliases) for each in channels for one in each.fields)):
+    for column, aliases in (
+        *_ALIASES.items(),
+        *((one.name, one.aliases) for each in channels for one in each.fields),
+    ):
         for alias in aliases:
             known.setdefault(heading_key(alias), column)
     return known
 
 
 def map_header(header: Row) -> tuple[dict[str, int], list[str]]:
-    """({column: position}, headings that mean nothing to us). Raises FileProblem for missing and doubled columns.
+    """({column: position}, headings that mean nothing to us). Raises FileProblem for missing and
+    doubled columns.
 
-    A file without a column for the channel holds templates of the standard one, and only its columns mean anything.
+    A file without a column for the channel holds templates of the standard one, and only its
+    columns mean anything.
     """
     standard = registry.channel_of(registry.DEFAULT)
-    known, required = _headings([standard]), [field.name for field in standard.fields if field.is_required]
+    known, required = (
+        _headings([standard]),
+        [field.name for field in standard.fields if field.is_required],
+    )
     if any(known.get(heading_key(heading)) == "channel" for heading in header.cells):
         known, required = _headings(list(registry.CHANNELS.values())), []
     found: dict[str, int] = {}
@@ -153,8 +175,8 @@ def map_header(header: Row) -> tuple[dict[str, int], list[str]]:
             unknown += [heading] if heading else []
         elif column in found:
             raise FileProblem(
-                f"Row {header.number}: the columns “{header.cells[found[column]]}” and “{heading}” both mean {column}."
-                " Delete or rename one of them."
+                f"Row {header.number}: the columns “{header.cells[found[column]]}” and “{heading}” "
+                f"both mean {column}. Delete or rename one of them."
             )
         else:
             found[column] = position
@@ -178,7 +200,7 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
-# --- a template's cells --------------------------------------------------------------------------------
+# --- a template's cells ---------------------------------------------------------------------------
 def cell_of(template: Template, column: str) -> str:
     """Empty for a column that the template's channel does not have."""
     if column in COMMON:
@@ -194,9 +216,10 @@ def put_cell(template: Template, column: str, value: str) -> None:
         template.put({column: value})
 
 
-# --- a cell --------------------------------------------------------------------------------------------
+# --- a cell ---------------------------------------------------------------------------------------
 def tidy(column: str, cell: str) -> str:
-    """The value that a cell means. What is not understood comes back as it is; `cell_errors` says so."""
+    """The value that a cell means. What is not understood comes back as it is; `cell_errors`
+    says so."""
     cell = trim(unix_lines(cell))
     field = fields().get(column)
     if field is None or not field.has_lines:
@@ -207,7 +230,11 @@ def tidy(column: str, cell: str) -> str:
         return languages.tidy(cell)
     if known := choices_of(column):
         word = cell.casefold()
-        return word if word in known else next((key for key in known if known[key].casefold() == word), cell)
+        return (
+            word
+            if word in known
+            else next((key for key in known if known[key].casefold() == word), cell)
+        )
     return cell
 
 
@@ -222,7 +249,11 @@ def cell_errors(values: Mapping[str, str], channel: str = registry.DEFAULT) -> d
     found = {column: _error(column, value, known) for column, value in values.items()}
     errors = {column: error for column, error in found.items() if error is not None}
     if known is not None:
-        texts = {column: value for column, value in values.items() if field_of(known, column) and column not in errors}
+        texts = {
+            column: value
+            for column, value in values.items()
+            if field_of(known, column) and column not in errors
+        }
         for column, text in known.problems(texts):
             if column in texts:
                 fault = text if isinstance(text, Fault) else Fault(text)
@@ -234,7 +265,11 @@ def _error(column: str, value: str, channel: Channel | None) -> CellError | None
     field = field_of(channel, column) if channel else None
     if not value:
         is_required = field.is_required if field else column in _REQUIRED
-        return CellError(f"The {column} is empty.", _remedy_for_empty(column, field)) if is_required else None
+        return (
+            CellError(f"The {column} is empty.", _remedy_for_empty(column, field))
+            if is_required
+            else None
+        )
     if field is None and column not in COMMON:
         return _not_of_the_channel(column, channel) if channel else None
     if control := control_problem(column, value):
@@ -253,7 +288,10 @@ def _error(column: str, value: str, channel: Channel | None) -> CellError | None
 
 def _not_of_the_channel(column: str, channel: Channel) -> CellError:
     own = ", ".join(field.name for field in channel.fields)
-    return CellError(f"{channel.label} has no {column}.", f"Empty this cell; the texts of {channel.label} are: {own}.")
+    return CellError(
+        f"{channel.label} has no {column}.",
+        f"Empty this cell; the texts of {channel.label} are: {own}.",
+    )
 
 
 def _remedy_for_empty(column: str, field: Field | None) -> str:
@@ -268,7 +306,9 @@ def _remedy_for_empty(column: str, field: Field | None) -> str:
 def _no_choice(column: str, value: str, allowed: list[str]) -> CellError:
     near = difflib.get_close_matches(value.casefold(), allowed, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
-    return CellError(f"“{value[:40]}” is not a valid {column}.", f"{hint}Use one of: {', '.join(allowed)}.")
+    return CellError(
+        f"“{value[:40]}” is not a valid {column}.", f"{hint}Use one of: {', '.join(allowed)}."
+    )
 
 
 def _unparsable(value: str) -> CellError | None:
@@ -277,6 +317,8 @@ def _unparsable(value: str) -> CellError | None:
         render.compile_text(value)
     except render.RenderError as error:
         if _CURLY_QUOTES.search(value):
-            return CellError("The personalisation has curly quotation marks (“ ”), which cannot be read.", remedy)
+            return CellError(
+                "The personalisation has curly quotation marks (“ ”), which cannot be read.", remedy
+            )
         return CellError(f"The personalisation cannot be read: {str(error).rstrip('.')}.", remedy)
     return None

@@ -1,6 +1,8 @@
-"""Text out of bytes: what a file says of itself, else UTF-8, else the most probable of the encodings in use.
+"""Text out of bytes: what a file says of itself, else UTF-8, else the most probable of the
+encodings in use.
 
-An encoding that was only assumed is named, so that a person can look at a sample and choose another one.
+An encoding that was only assumed is named, so that a person can look at a sample and choose
+another one.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DETECTABLE = [name for name in ENCODINGS if not name.startswith("utf")]
-# What the rows' own language column says about their encoding; a short text alone is often ambiguous.
+# What the rows' own language column says about their encoding; a short text alone is often
+# ambiguous.
 _OF_LANGUAGE = {
     "ja": ("cp932", "euc_jp"),
     "ko": ("cp949",),
@@ -96,7 +99,8 @@ def decode(data: bytes, chosen: str = "") -> tuple[str, str]:
 
 
 def samples_of(text: str) -> list[str]:
-    """Some cells with letters beyond ASCII: by these a person sees whether the encoding is right."""
+    """Some cells with letters beyond ASCII: by these a person sees whether the encoding is
+    right."""
     cells = (cell.strip() for cell in re.split(r'[,;\t|"\r\n]+', text[: 1024 * 1024]))
     telling = dict.fromkeys(cell[:SAMPLE_LENGTH] for cell in cells if not cell.isascii())
     return list(telling)[:SAMPLES]
@@ -112,19 +116,35 @@ def _wide(data: bytes) -> str:
 
 def _candidates(data: bytes) -> Iterable[str]:
     """Encodings that these bytes may be in, the most probable first."""
-    sample = data if len(data) <= _DETECTED_BYTES else data[: data.rfind(b"\n", 0, _DETECTED_BYTES) + 1]
-    matches = [match for match in from_bytes(sample, cp_isolation=_DETECTABLE) if match.chaos <= _TOO_MESSY]
+    sample = (
+        data if len(data) <= _DETECTED_BYTES else data[: data.rfind(b"\n", 0, _DETECTED_BYTES) + 1]
+    )
+    matches = [
+        match for match in from_bytes(sample, cp_isolation=_DETECTABLE) if match.chaos <= _TOO_MESSY
+    ]
     # Western before the others whose letters are the same here.
-    found = {name: match for match in matches for name in match.could_be_from_charset if name in ENCODINGS}
+    found = {
+        name: match
+        for match in matches
+        for name in match.could_be_from_charset
+        if name in ENCODINGS
+    }
     hinted = _hinted(sample)
 
     def doubt(name: str) -> tuple[bool, float, float, bool]:
-        return name not in hinted, round(found[name].chaos, 2), -found[name].coherence, name != "cp1252"
+        return (
+            name not in hinted,
+            round(found[name].chaos, 2),
+            -found[name].coherence,
+            name != "cp1252",
+        )
 
     return sorted(found, key=doubt)
 
 
 def _hinted(sample: bytes) -> tuple[str, ...]:
     languages = Counter(found.decode() for found in _LANGUAGE_CELL.findall(sample))
-    common = next((language for language, _ in languages.most_common() if language in _OF_LANGUAGE), "")
+    common = next(
+        (language for language, _ in languages.most_common() if language in _OF_LANGUAGE), ""
+    )
     return _OF_LANGUAGE.get(common, ())

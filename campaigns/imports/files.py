@@ -1,7 +1,7 @@
 """Tables out of the files that people really have: CSV in any dress, and XLSX.
 
-What a file is, is decided by its bytes, not by its name. Whatever cannot be read ends in one sentence that says what
-to do about it.
+What a file is, is decided by its bytes, not by its name. Whatever cannot be read ends in one
+sentence that says what to do about it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,20 @@ _OLE = b"\xd0\xcf\x11\xe0"
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'\A"?sep=([,;\t|])"?(?:\r\n|\r|\n)', re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x80-\x84\x86-\x9f]")
-BINARY_SHARE = 0.05  # of control characters: no table has so many, pictures and programs have at least twice as many
+# of control characters: no table has so many, pictures and programs have at least twice as many
+BINARY_SHARE = 0.05
 
-# Python's own limit of 131,072 ends in a complaint about quotation marks; what a column may hold, its own limit says.
+# Python's own limit of 131,072 ends in a complaint about quotation marks; what a column may hold,
+# its own limit says.
 csv.field_size_limit(FILE_LIMIT)
 
-NOT_A_TABLE = "This is no table we can read. Save it as “CSV UTF-8” or as an Excel workbook (.xlsx) and try again."
+NOT_A_TABLE = (
+    "This is no table we can read. Save it as “CSV UTF-8” or as an Excel workbook "
+    "(.xlsx) and try again."
+)
 OLD_EXCEL = (
-    "This is an old (.xls) or password-protected Excel file. Open it in Excel, remove the password and save it as"
-    " an Excel workbook (.xlsx) or as “CSV UTF-8”."
+    "This is an old (.xls) or password-protected Excel file. Open it in Excel, remove the password "
+    "and save it as an Excel workbook (.xlsx) or as “CSV UTF-8”."
 )
 WRONG_ENCODING = "The file cannot be read in this encoding. Choose another one."
 EMPTY = "The file is empty. Fill in the sample file and try again."
@@ -49,7 +54,8 @@ class FileProblem(Exception):
 
 
 class Refused(str):
-    """A cell that holds no text for a message: what is wrong with it (`text`), and what to do (`remedy`)."""
+    """A cell that holds no text for a message: what is wrong with it (`text`), and what to do
+    (`remedy`)."""
 
     text: str
     remedy: str
@@ -71,7 +77,8 @@ class CellFault:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row with content. `number` is the one a spreadsheet shows beside it; the heading is usually row 1."""
+    """One row with content. `number` is the one a spreadsheet shows beside it; the heading is
+    usually row 1."""
 
     number: int
     cells: list[str]
@@ -80,8 +87,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Assumed:
-    """The encoding that a file was read in because nothing in it says which one is right: texts to look at, and the
-    file itself (base64), to be read in another one."""
+    """The encoding that a file was read in because nothing in it says which one is right: texts
+    to look at, and the file itself (base64), to be read in another one."""
 
     encoding: str
     samples: list[str]
@@ -99,7 +106,8 @@ class Assumed:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`width` counts the heading's cells with the empty ones at its end: a row with more has a separator too many."""
+    """`width` counts the heading's cells with the empty ones at its end: a row with more has a
+    separator too many."""
 
     header: Row
     rows: list[Row]
@@ -108,7 +116,8 @@ class Table:
     assumed: Assumed | None = None
 
     def dump(self, file_name: str) -> bytes:
-        """For the temporary storage between preview and confirmation: a hostile file is parsed only once."""
+        """For the temporary storage between preview and confirmation: a hostile file is parsed
+        only once."""
         return json.dumps({"file": file_name, **asdict(self)}, separators=(",", ":")).encode()
 
     @classmethod
@@ -117,7 +126,9 @@ class Table:
         content = json.loads(dumped)
         rows = [_loaded(row) for row in content["rows"]]
         assumed = Assumed(**content["assumed"]) if content["assumed"] else None
-        return content["file"], cls(_loaded(content["header"]), rows, content["width"], content["notes"], assumed)
+        return content["file"], cls(
+            _loaded(content["header"]), rows, content["width"], content["notes"], assumed
+        )
 
 
 def _loaded(row: dict[str, Any]) -> Row:
@@ -125,7 +136,8 @@ def _loaded(row: dict[str, Any]) -> Row:
 
 
 def read_table(data: bytes, encoding: str = "") -> Table:
-    """The table in a file's bytes; `encoding` is a person's word, one of decoding.ENCODINGS. Raises FileProblem."""
+    """The table in a file's bytes; `encoding` is a person's word, one of decoding.ENCODINGS.
+    Raises FileProblem."""
     if len(data) > FILE_LIMIT:
         raise too_large(len(data))
     if not data.strip():
@@ -150,7 +162,8 @@ def too_large(size_bytes: int) -> FileProblem:
 
 
 def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
-    """The first row with content is the heading. Raises FileProblem when there is none, or too much."""
+    """The first row with content is the heading. Raises FileProblem when there is none, or too
+    much."""
     header: Row | None = None
     found: list[Row] = []
     width = 0
@@ -180,7 +193,8 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
 
 
 def trimmed(raw: list[str]) -> list[str]:
-    """Cells without the white space around them (NBSP and zero-width marks too), trailing empty ones dropped."""
+    """Cells without the white space around them (NBSP and zero-width marks too), trailing empty
+    ones dropped."""
     cells = [trim(unix_lines(cell)) for cell in raw]
     while cells and not cells[-1]:
         cells.pop()
@@ -201,7 +215,7 @@ def _checked_header(header: Row) -> Row:
     return header
 
 
-# --- CSV -----------------------------------------------------------------------------------------------
+# --- CSV ------------------------------------------------------------------------------------------
 def _csv_rows(data: bytes, encoding: str) -> tuple[Iterator[list[str]], Assumed | None]:
     try:
         text, assumed = decode(data, encoding)
@@ -211,7 +225,8 @@ def _csv_rows(data: bytes, encoding: str) -> tuple[Iterator[list[str]], Assumed 
         raise FileProblem(NOT_A_TABLE)
     guess = Assumed(assumed, samples_of(text), b64encode(data).decode()) if assumed else None
     text = text.removesuffix("\x1a")  # the end of a DOS file
-    separator = _SEPARATOR_LINE.match(text)  # Excel's own first line; Excel does not show it, so it is no row
+    # Excel's own first line; Excel does not show it, so it is no row
+    separator = _SEPARATOR_LINE.match(text)
     if separator:
         return _records(text[separator.end() :], separator[1]), guess
     return _records(text, _delimiter_of(text)), guess
@@ -223,7 +238,9 @@ def _delimiter_of(text: str) -> str:
     def columns(delimiter: str) -> int:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         try:
-            return next((len(record) for record in reader if any(cell.strip() for cell in record)), 0)
+            return next(
+                (len(record) for record in reader if any(cell.strip() for cell in record)), 0
+            )
         except csv.Error:
             return 0
 
@@ -231,7 +248,8 @@ def _delimiter_of(text: str) -> str:
 
 
 def _records(text: str, delimiter: str) -> Iterator[list[str]]:
-    """Strict about quotation marks: a forgiving reader swallows the rest of the file after one that is not closed."""
+    """Strict about quotation marks: a forgiving reader swallows the rest of the file after one
+    that is not closed."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 0
     try:

@@ -1,7 +1,8 @@
-"""What a spreadsheet shows for a number: number formats as ECMA-376 (18.8.31) describes them, in English.
+"""What a spreadsheet shows for a number: number formats as ECMA-376 (18.8.31) describes them, in
+English.
 
-Colours, fills and the width of blanks are left out. What depends on the machine of the reader (the short date) comes
-out as ISO 8601.
+Colours, fills and the width of blanks are left out. What depends on the machine of the reader
+(the short date) comes out as ISO 8601.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ __all__ = ["NotShown", "shown_number", "shown_text"]
 
 GENERAL = "General"
 FORMAT_LIMIT = 255  # characters; a sheet's own limit
-_SYSTEM = {"mm-dd-yy": "yyyy-mm-dd", "m/d/yy h:mm": "yyyy-mm-dd hh:mm"}  # formats 14 and 22: the reader's locale
+# formats 14 and 22: the reader's locale
+_SYSTEM = {"mm-dd-yy": "yyyy-mm-dd", "m/d/yy h:mm": "yyyy-mm-dd hh:mm"}
 _MONTHS, _DAYS = list(calendar.month_name)[1:], list(calendar.day_name)
 _TOKEN = re.compile(
     r"""
@@ -73,7 +75,8 @@ def shown_number(value: float, code: str, *, from_1904: bool = False) -> str:
     if section.has("general") or section.holds("@"):
         plain = general(number)
         return "".join(
-            plain if token.kind == "general" or token.text == "@" else token.text for token in section.tokens
+            plain if token.kind == "general" or token.text == "@" else token.text
+            for token in section.tokens
         )
     if not section.has("digit"):
         return "".join(token.text for token in section.tokens)
@@ -88,7 +91,9 @@ def shown_number(value: float, code: str, *, from_1904: bool = False) -> str:
 
 def general(number: Decimal) -> str:
     """A number as a cell without a format shows it; whole ones in full."""
-    rounded = +number if number == number.to_integral_value() else Decimal(format(float(number), ".15g"))
+    rounded = (
+        +number if number == number.to_integral_value() else Decimal(format(float(number), ".15g"))
+    )
     return format(rounded.normalize(), "f") if rounded else "0"
 
 
@@ -112,7 +117,8 @@ def _sections(code: str) -> tuple[_Section, ...]:
 def _section(tokens: list[_Token]) -> _Section:
     condition = next((token.text for token in tokens if token.kind == "condition"), "")
     kept = [token for token in tokens if token.kind != "condition"]
-    if not any(token.kind in ("date", "elapsed") for token in kept):  # then E, d or m is a letter like any other
+    # then E, d or m is a letter like any other
+    if not any(token.kind in ("date", "elapsed") for token in kept):
         kept = [_Token("literal", token.text) if token.kind == "half" else token for token in kept]
     return _Section(tuple(kept), condition)
 
@@ -146,7 +152,7 @@ def _holds(condition: str, number: Decimal) -> bool:
     }.get(operator, False)
 
 
-# --- numbers ------------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 def _decimal(section: _Section, number: Decimal) -> str:
     comma = _Token("sign", ",")
     last = max(at for at, token in enumerate(section.tokens) if token.kind == "digit")
@@ -154,7 +160,9 @@ def _decimal(section: _Section, number: Decimal) -> str:
     number /= 1000 ** section.tokens[last:].count(comma)
     number *= 100 ** section.tokens.count(_Token("sign", "%"))
     tokens = [token for token in section.tokens if token != comma]
-    point = next((at for at, token in enumerate(tokens) if token == _Token("sign", ".")), len(tokens))
+    point = next(
+        (at for at, token in enumerate(tokens) if token == _Token("sign", ".")), len(tokens)
+    )
     whole, rest = tokens[:point], tokens[point:]
     places = sum(token.kind == "digit" for token in rest)
     rounded = number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
@@ -163,7 +171,8 @@ def _decimal(section: _Section, number: Decimal) -> str:
 
 
 def _whole(tokens: list[_Token], digits: str, is_grouped: bool) -> str:
-    """The part before the point: digits fill the placeholders from the right, the first one takes all that are left."""
+    """The part before the point: digits fill the placeholders from the right, the first one
+    takes all that are left."""
     first = next((at for at, token in enumerate(tokens) if token.kind == "digit"), -1)
     if first < 0:
         return "".join(token.text for token in tokens) + digits
@@ -209,7 +218,8 @@ def _scientific(section: _Section, number: Decimal) -> str:
         power += step
         mantissa = number.scaleb(-power).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     sign = "-" if power < 0 else "+" if tokens[at].text.endswith("+") else ""
-    return f"{_decimal(_Section(tuple(before)), mantissa)}E{sign}{_whole(behind, str(abs(power)).lstrip('0'), False)}"
+    exponent = _whole(behind, str(abs(power)).lstrip("0"), False)
+    return f"{_decimal(_Section(tuple(before)), mantissa)}E{sign}{exponent}"
 
 
 def _fraction(section: _Section, number: Decimal) -> str:
@@ -221,7 +231,11 @@ def _fraction(section: _Section, number: Decimal) -> str:
     below = found["below"]
     most = int(below) if below.strip("0#?") else 10 ** len(below) - 1
     exact = Fraction(number)
-    best = Fraction(round(exact * most), most) if below.strip("0#?") else exact.limit_denominator(max(1, most))
+    best = (
+        Fraction(round(exact * most), most)
+        if below.strip("0#?")
+        else exact.limit_denominator(max(1, most))
+    )
     whole = int(best) if found["whole"] else 0
     rest = best - whole
     shown = f"{rest.numerator}/{rest.denominator}" if rest or not found["whole"] else ""
@@ -229,17 +243,22 @@ def _fraction(section: _Section, number: Decimal) -> str:
     return code[: found.start()] + filled + code[found.end() :]
 
 
-# --- dates and times ----------------------------------------------------------------------------------------
+# --- dates and times ------------------------------------------------------------------------------
 def _moment(section: _Section, serial: float) -> str:
     tokens = list(section.tokens)
     if serial < 0:
         raise NotShown("a date before 1900")
     places = _second_places(tokens)
-    ticks = round(serial * 86400 * 10**places)  # of the smallest unit shown, so that 8:59:59.9999 is 9:00
+    # of the smallest unit shown, so that 8:59:59.9999 is 9:00
+    ticks = round(serial * 86400 * 10**places)
     secs, fraction = divmod(ticks, 10**places)
     days, of_day = divmod(secs, 86400)
     # 1900 was no leap year, but sheets count its 29 February.
-    day = date(1899, 12, 30 if days >= 60 else 31) + timedelta(days=days) if days <= 2_958_465 else None
+    day = (
+        date(1899, 12, 30 if days >= 60 else 31) + timedelta(days=days)
+        if days <= 2_958_465
+        else None
+    )
     if day is None:
         raise NotShown("a date after 9999")
     hour, minute, second = of_day // 3600, of_day // 60 % 60, of_day % 60
@@ -262,7 +281,9 @@ def _moment(section: _Section, serial: float) -> str:
             out.append(("AM" if hour < 12 else "PM")[: 2 if "/" in text[2:3] else 1])
         elif token.kind == "digit":
             out.append("")  # the places of the seconds, written with their point
-        elif token == _Token("sign", ".") and at + 1 < len(tokens) and tokens[at + 1].kind == "digit":
+        elif (
+            token == _Token("sign", ".") and at + 1 < len(tokens) and tokens[at + 1].kind == "digit"
+        ):
             out.append(f".{fraction:0{places}}")
         else:
             out.append(token.text)
@@ -273,7 +294,9 @@ def _second_places(tokens: list[_Token]) -> int:
     """How many places of a second are shown: 3 for ss.000."""
     places = 0
     for at, token in enumerate(tokens):
-        follows_point = at > 0 and (tokens[at - 1] == _Token("sign", ".") or tokens[at - 1].kind == "digit")
+        follows_point = at > 0 and (
+            tokens[at - 1] == _Token("sign", ".") or tokens[at - 1].kind == "digit"
+        )
         places += token.kind == "digit" and follows_point
     return min(places, 3)
 

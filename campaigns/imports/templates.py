@@ -1,7 +1,8 @@
 """Template files: what importing each row would do, and writing them in one transaction.
 
-Three doors (the console, the command line, `make demo`) call `preview` and `commit`; both run the same
-TemplateResource, so a row has the same status at each. The workspace comes from the caller, never from the file.
+Three doors (the console, the command line, `make demo`) call `preview` and `commit`; both run
+the same TemplateResource, so a row has the same status at each. The workspace comes from the
+caller, never from the file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ from import_export.fields import Field as Column
 from import_export.results import Result, RowResult
 
 from campaigns.channels import registry
-from campaigns.imports.cells import COMMON, CellError, cell_errors, cell_of, columns, key_of, map_header, put_cell, tidy
+from campaigns.imports.cells import (
+    COMMON,
+    CellError,
+    cell_errors,
+    cell_of,
+    columns,
+    key_of,
+    map_header,
+    put_cell,
+    tidy,
+)
 from campaigns.imports.files import Table
 from campaigns.models import Template
 from pushpilot.lib import spreadsheets
@@ -35,7 +46,10 @@ BATCH_ROWS = 1_000
 _NUMBER, _OVERFLOW, _FAULTS = "#row", "#overflow", "#faults"
 _STORED = (*COMMON, "name_key", "fields", "title", "updated_at")
 REFUSED_BECAUSE = "refused because"  # the heading of a column of ours, in a file of refused rows
-MEANWHILE = "Somebody changed these templates at the same moment, so nothing was imported. Check the file once more."
+MEANWHILE = (
+    "Somebody changed these templates at the same moment, so nothing was imported. Check "
+    "the file once more."
+)
 
 
 class RowStatus(StrEnum):
@@ -71,7 +85,8 @@ class RowReport:
 
 @dataclass(slots=True)
 class Report:
-    """What an import would do, or did. With one error nothing is written; `failure` concerns no single row."""
+    """What an import would do, or did. With one error nothing is written; `failure` concerns no
+    single row."""
 
     rows: list[RowReport]
     notes: list[str]
@@ -79,7 +94,9 @@ class Report:
     counts: dict[RowStatus, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.counts = {status: sum(row.status == status for row in self.rows) for status in RowStatus}
+        self.counts = {
+            status: sum(row.status == status for row in self.rows) for status in RowStatus
+        }
 
     @property
     def has_errors(self) -> bool:
@@ -92,12 +109,14 @@ class Report:
     def summary(self) -> str:
         """ "12 new, 3 changed, 2 unchanged"."""
         return ", ".join(
-            f"{self.counts[status]:,} {status}" for status in (RowStatus.NEW, RowStatus.CHANGED, RowStatus.UNCHANGED)
+            f"{self.counts[status]:,} {status}"
+            for status in (RowStatus.NEW, RowStatus.CHANGED, RowStatus.UNCHANGED)
         )
 
 
 def preview(table: Table, workspace: Workspace | None) -> Report:
-    """What importing would do; writes nothing and takes no lock. Raises FileProblem for a heading without meaning.
+    """What importing would do; writes nothing and takes no lock. Raises FileProblem for a
+    heading without meaning.
 
     `workspace` None is the global library, which only code outside of any workspace may write.
     """
@@ -110,9 +129,15 @@ def check_header(table: Table) -> None:
 
 
 def commit(
-    table: Table, workspace: Workspace | None, *, by: User | None, source: str, good_only: bool = False
+    table: Table,
+    workspace: Workspace | None,
+    *,
+    by: User | None,
+    source: str,
+    good_only: bool = False,
 ) -> Report:
-    """Import everything, or nothing when the report has an error; with `good_only` the rows without an error.
+    """Import everything, or nothing when the report has an error; with `good_only` the rows
+    without an error.
 
     The audit entry is part of the transaction.
     """
@@ -121,7 +146,8 @@ def commit(
         is_written = not report.failure and (good_only or not report.has_errors)
         if workspace is not None and report.to_write and is_written:
             counts = {
-                str(status): report.counts[status] for status in (RowStatus.NEW, RowStatus.CHANGED, RowStatus.UNCHANGED)
+                str(status): report.counts[status]
+                for status in (RowStatus.NEW, RowStatus.CHANGED, RowStatus.UNCHANGED)
             }
             if refused := report.counts[RowStatus.ERROR]:
                 counts["refused"] = refused
@@ -130,7 +156,8 @@ def commit(
 
 
 def refused_rows(table: Table, report: Report) -> list[list[str]]:
-    """The rows with errors as a table to correct and import again: the file's own columns, and what is wrong."""
+    """The rows with errors as a table to correct and import again: the file's own columns, and
+    what is wrong."""
     errors = {row.number: row.errors for row in report.rows if row.status == RowStatus.ERROR}
     width = max(len(row.cells) for row in (table.header, *table.rows))
     lines = [[*table.header.cells, *[""] * (width - len(table.header.cells)), REFUSED_BECAUSE]]
@@ -141,15 +168,22 @@ def refused_rows(table: Table, report: Report) -> list[list[str]]:
     return lines
 
 
-def _run(table: Table, workspace: Workspace | None, *, dry_run: bool, good_only: bool = False) -> Report:
+def _run(
+    table: Table, workspace: Workspace | None, *, dry_run: bool, good_only: bool = False
+) -> Report:
     dataset, notes = _dataset(table, workspace)
     resource = TemplateResource(workspace=workspace)
     if dry_run:
-        # import_data would open a transaction, which on SQLite holds the write lock that sends need.
+        # import_data would open a transaction, which on SQLite holds the write lock that sends
+        # need.
         result = resource.import_data_inner(dataset, True, False, False, False)
     else:
-        result = resource.import_data(dataset, use_transactions=True, rollback_on_validation_errors=not good_only)
-    return Report([_row_report(row) for row in result.rows], [*table.notes, *notes], _failure(result))
+        result = resource.import_data(
+            dataset, use_transactions=True, rollback_on_validation_errors=not good_only
+        )
+    return Report(
+        [_row_report(row) for row in result.rows], [*table.notes, *notes], _failure(result)
+    )
 
 
 def _failure(result: Result) -> str:
@@ -162,12 +196,20 @@ def _failure(result: Result) -> str:
 
 
 def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset, list[str]]:
-    """The table under our column names, every cell tidied; a row that names no language or channel has the default."""
+    """The table under our column names, every cell tidied; a row that names no language or
+    channel has the default."""
     positions, unknown = map_header(table.header)
     unknown = [heading for heading in unknown if heading != REFUSED_BECAUSE]
-    defaults = {"language": workspace.default_language if workspace else "en", "channel": registry.DEFAULT}
+    defaults = {
+        "language": workspace.default_language if workspace else "en",
+        "channel": registry.DEFAULT,
+    }
     named_columns = [column for column in columns() if column in positions or column in defaults]
-    unnamed = [at for at in range(table.width) if at >= len(table.header.cells) or not table.header.cells[at]]
+    unnamed = [
+        at
+        for at in range(table.width)
+        if at >= len(table.header.cells) or not table.header.cells[at]
+    ]
     has_unnamed = False
     is_ours = REFUSED_BECAUSE in table.header.cells
     dataset = tablib.Dataset(headers=[_NUMBER, _OVERFLOW, _FAULTS, *named_columns])
@@ -185,7 +227,8 @@ def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset,
 
 
 def _without_guard(cell: str) -> str:
-    """The cell of a file of refused rows, without the apostrophe that kept it from being a formula."""
+    """The cell of a file of refused rows, without the apostrophe that kept it from being a
+    formula."""
     return cell[1:] if cell.startswith("'") and spreadsheets.safe(cell[1:]) == cell else cell
 
 
@@ -199,17 +242,22 @@ def _notes_on(unknown: list[str], has_unnamed: bool) -> list[str]:
 
 
 def _row_report(result: TemplateRow) -> RowReport:
-    values = {column: value for column, value in result.row_values.items() if not column.startswith("#")}
+    values = {
+        column: value for column, value in result.row_values.items() if not column.startswith("#")
+    }
     number = result.row_values[_NUMBER]
     if result.errors:  # no fault of the file: ours
         raise result.errors[0].error
     if result.validation_error is not None:
         errors = _row_errors(result.validation_error, values)
         return RowReport(number, RowStatus.ERROR, values, [], errors)
-    status = {RowResult.IMPORT_TYPE_NEW: RowStatus.NEW, RowResult.IMPORT_TYPE_UPDATE: RowStatus.CHANGED}.get(
-        result.import_type, RowStatus.UNCHANGED
+    status = {
+        RowResult.IMPORT_TYPE_NEW: RowStatus.NEW,
+        RowResult.IMPORT_TYPE_UPDATE: RowStatus.CHANGED,
+    }.get(result.import_type, RowStatus.UNCHANGED)
+    return RowReport(
+        number, status, values, result.changes if status == RowStatus.CHANGED else [], []
     )
-    return RowReport(number, status, values, result.changes if status == RowStatus.CHANGED else [], [])
 
 
 def _row_errors(error: ValidationError, values: Mapping[str, str]) -> list[RowError]:
@@ -235,7 +283,8 @@ class TemplateRow(RowResult):
 
 
 class _ByKey(instance_loaders.BaseInstanceLoader):
-    """All templates of the workspace in one query; import-export's own cache knows only one-column keys."""
+    """All templates of the workspace in one query; import-export's own cache knows only
+    one-column keys."""
 
     def __init__(self, resource: TemplateResource, dataset: tablib.Dataset | None = None) -> None:
         super().__init__(resource, dataset)
@@ -243,7 +292,9 @@ class _ByKey(instance_loaders.BaseInstanceLoader):
         self.exported: dict[tuple[str, str, str], Template] = {}
         for template in resource.get_queryset().order_by("-pk"):
             self.known[template.name_key, template.language, template.channel] = template
-            self.exported[key_of(spreadsheets.safe(template.name), template.language, template.channel)] = template
+            self.exported[
+                key_of(spreadsheets.safe(template.name), template.language, template.channel)
+            ] = template
 
     def get_instance(self, row: Mapping[str, Any]) -> Template | None:
         key = _key_of_row(row)
@@ -251,7 +302,8 @@ class _ByKey(instance_loaders.BaseInstanceLoader):
 
 
 class TemplateResource(resources.ModelResource):
-    """Templates of one workspace, or with None the global library. Key: name in any case, language, channel."""
+    """Templates of one workspace, or with None the global library. Key: name in any case,
+    language, channel."""
 
     class Meta:
         model = Template
@@ -262,7 +314,8 @@ class TemplateResource(resources.ModelResource):
         use_bulk = True
         batch_size = BATCH_ROWS
         skip_unchanged = report_skipped = True
-        skip_diff = skip_html_diff = True  # a deep copy per row; the changes are found field by field instead
+        # a deep copy per row; the changes are found field by field instead
+        skip_diff = skip_html_diff = True
         store_row_values = True
         name = "Templates"
 
@@ -283,25 +336,33 @@ class TemplateResource(resources.ModelResource):
     def init_instance(self, row: Any = None) -> Template:
         return Template(workspace=self.workspace)
 
-    # --- one row --------------------------------------------------------------------------------------------
+    # --- one row ----------------------------------------------------------------------------------
     def before_import(self, dataset: tablib.Dataset, **kwargs: Any) -> None:
         for row in dataset.dict:
             if row["name"]:
                 self._first_row.setdefault(_key_of_row(row), row[_NUMBER])
 
     def import_instance(self, instance: Template, row: Mapping[str, Any], **kwargs: Any) -> None:
-        """Puts the row's cells on the instance. Raises ValidationError with a CellError per bad column."""
+        """Puts the row's cells on the instance. Raises ValidationError with a CellError per bad
+        column."""
         before = {column: cell_of(instance, column) for column in columns() if column in row}
         values = {column: _meant(column, row[column], before[column]) for column in before}
         self._changes = [
-            Change(column, before[column], value) for column, value in values.items() if before[column] != value
+            Change(column, before[column], value)
+            for column, value in values.items()
+            if before[column] != value
         ]
         for change in self._changes:
             put_cell(instance, change.column, change.after)
-        # What a template holds already is none of the file's faults: older versions took what is refused today.
+        # What a template holds already is none of the file's faults: older versions took what is
+        # refused today.
         if instance._state.adding:
             known = registry.CHANNELS.get(row["channel"])
-            said = {field.name: "" for field in known.fields if field.is_required} | values if known else values
+            said = (
+                {field.name: "" for field in known.fields if field.is_required} | values
+                if known
+                else values
+            )
         else:
             said = {change.column: change.after for change in self._changes}
         errors: dict[str, Any] = {**cell_errors(said, row["channel"]), **row[_FAULTS]}
@@ -313,14 +374,17 @@ class TemplateResource(resources.ModelResource):
         if errors:
             raise ValidationError(errors)
 
-    def skip_row(self, instance: Template, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
+    def skip_row(
+        self, instance: Template, original: Any, row: Any, import_validation_errors: Any = None
+    ) -> bool:
         return instance.pk is not None and not self._changes and not import_validation_errors
 
     def validate_instance(
         self, instance: Template, import_validation_errors: Any = None, validate_unique: bool = True
     ) -> None:
-        """Without full_clean's questions to the database, four a row (5,000 rows: 1.1 s instead of 11): the loader has
-        settled the key, the caller the workspace, and the table's constraint stands behind both."""
+        """Without full_clean's questions to the database, four a row (5,000 rows: 1.1 s instead
+        of 11): the loader has settled the key, the caller the workspace, and the table's
+        constraint stands behind both."""
         errors = dict(import_validation_errors or {})
         try:
             instance.clean_fields(exclude={"workspace", *errors})
@@ -332,11 +396,17 @@ class TemplateResource(resources.ModelResource):
     def after_import_row(self, row: Any, row_result: TemplateRow, **kwargs: Any) -> None:
         row_result.changes = self._changes
 
-    # --- writing --------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------
     def bulk_update(
-        self, using_transactions: bool, dry_run: bool, raise_errors: bool, batch_size: Any = None, result: Any = None
+        self,
+        using_transactions: bool,
+        dry_run: bool,
+        raise_errors: bool,
+        batch_size: Any = None,
+        result: Any = None,
     ) -> None:
-        """By upsert on the primary key: Django's bulk_update takes 7.6 s for 5,000 rows, this 0.2 s."""
+        """By upsert on the primary key: Django's bulk_update takes 7.6 s for 5,000 rows, this
+        0.2 s."""
         if not self.update_instances or dry_run:
             return
         now = timezone.now()
@@ -358,7 +428,7 @@ class TemplateResource(resources.ModelResource):
     def after_import(self, dataset: tablib.Dataset, result: Result, **kwargs: Any) -> None:
         """Keys always come from the database, so its sequences need no reset."""
 
-    # --- export ---------------------------------------------------------------------------------------------
+    # --- export -----------------------------------------------------------------------------------
     def export_field(self, field: Any, instance: Template, **kwargs: Any) -> str:
         return spreadsheets.safe(cell_of(instance, field.column_name))
 
@@ -370,12 +440,14 @@ def _key_of_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
 def _meant(column: str, cell: str, before: str) -> str:
     """What a tidied cell says: the stored value, if that is what a file makes of it.
 
-    So line breaks of Windows change nothing, nor does the apostrophe that our export puts before a formula. Any other
-    apostrophe is part of the text.
+    So line breaks of Windows change nothing, nor does the apostrophe that our export puts before
+    a formula. Any other apostrophe is part of the text.
     """
     if not before or cell == before:
         return cell
-    return before if cell in (tidy(column, before), tidy(column, spreadsheets.safe(before))) else cell
+    return (
+        before if cell in (tidy(column, before), tidy(column, spreadsheets.safe(before))) else cell
+    )
 
 
 def _overflow(cells: str) -> CellError:

@@ -1,7 +1,8 @@
 """XLSX, opened only after its zip directory has been looked at.
 
-A 4.6 kB workbook hangs a stock reader for more than 40 s: entities that expand, parts that inflate to gigabytes, one
-cell at XFD1048576. Every part is counted first, the sheet is streamed, rows × columns are capped.
+A 4.6 kB workbook hangs a stock reader for more than 40 s: entities that expand, parts that
+inflate to gigabytes, one cell at XFD1048576. Every part is counted first, the sheet is streamed,
+rows × columns are capped.
 """
 
 from __future__ import annotations
@@ -19,12 +20,20 @@ import openpyxl
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, to_excel
 
 from campaigns.imports import numberformat
-from campaigns.imports.files import COLUMN_LIMIT, LINE_LIMIT, NOT_A_TABLE, OLD_EXCEL, FileProblem, Refused
+from campaigns.imports.files import (
+    COLUMN_LIMIT,
+    LINE_LIMIT,
+    NOT_A_TABLE,
+    OLD_EXCEL,
+    FileProblem,
+    Refused,
+)
 from pushpilot.lib.compat.openpyxl import keep_numbers
 
 PART_LIMIT = 1_000
 INFLATED_LIMIT = 64 * 1024 * 1024  # bytes of all parts together
-MARKUP_LIMIT = 1_500_000  # "<" of all parts: at most 8 s of openpyxl's work; a full table of ours has 1.3 M
+# "<" of all parts: at most 8 s of openpyxl's work; a full table of ours has 1.3 M
+MARKUP_LIMIT = 1_500_000
 
 EXACT_LIMIT = 10**15  # a sheet keeps 15 digits of a number
 TOO_LONG = "The number has more than 15 digits; a sheet keeps only 15 of them."
@@ -32,18 +41,25 @@ TOO_LONG = "The number has more than 15 digits; a sheet keeps only 15 of them."
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _CHUNK = 1024 * 1024
 _PROLOG = 64 * 1024
-BROKEN = "This Excel file is damaged. Open it in Excel, save it again as a workbook (.xlsx) and try again."
+BROKEN = (
+    "This Excel file is damaged. Open it in Excel, save it again as a workbook (.xlsx) and "
+    "try again."
+)
 INFLATES = (
     "This Excel file unpacks to far more than a table needs."
-    " Copy only the rows to import into a new workbook, or save the sheet as “CSV UTF-8”, and try again."
+    " Copy only the rows to import into a new workbook, or save the sheet as “CSV UTF-8”, and try "
+    "again."
 )
 
 
 def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
-    """(rows of the first sheet as text, notes). Raises FileProblem, also while the rows are read."""
+    """(rows of the first sheet as text, notes). Raises FileProblem, also while the rows are
+    read."""
     _inspect(data)
     try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+        book = openpyxl.load_workbook(
+            io.BytesIO(data), read_only=True, data_only=True, keep_links=False
+        )
     except Exception as error:  # openpyxl meets a damaged workbook with any exception there is
         raise FileProblem(BROKEN) from error
     if not book.worksheets:
@@ -52,17 +68,25 @@ def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
     sheet = book.worksheets[0]
     notes = []
     if len(book.worksheets) > 1:
-        notes.append(f"The workbook has {len(book.worksheets)} sheets; only the first, “{sheet.title}”, was read.")
+        notes.append(
+            f"The workbook has {len(book.worksheets)} sheets; only the first, "
+            f"“{sheet.title}”, was read."
+        )
     return _rows(sheet), notes
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:
-    # A sheet may claim any size for itself; without the caps openpyxl pads rows and columns up to it.
+    # A sheet may claim any size for itself; without the caps openpyxl pads rows and columns up to
+    # it.
     sheet.reset_dimensions()
     from_1904 = sheet.parent.epoch == CALENDAR_MAC_1904
     try:
         for row in sheet.iter_rows(max_row=LINE_LIMIT + 1, max_col=COLUMN_LIMIT + 1):
-            yield [] if all(cell.value is None for cell in row) else [_text(cell, from_1904) for cell in row]
+            yield (
+                []
+                if all(cell.value is None for cell in row)
+                else [_text(cell, from_1904) for cell in row]
+            )
     except FileProblem:
         raise
     except Exception as error:
@@ -75,7 +99,9 @@ def _text(cell: Any, from_1904: bool) -> str:
     if value is None:
         return ""
     if cell.data_type == "e":
-        return Refused(str(value), f"The cell shows the error {value}.", "Correct its formula in the sheet.")
+        return Refused(
+            str(value), f"The cell shows the error {value}.", "Correct its formula in the sheet."
+        )
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, str):
@@ -87,23 +113,29 @@ def _text(cell: Any, from_1904: bool) -> str:
 
 def _number(value: float, code: str, from_1904: bool) -> str:
     if not math.isfinite(value):
-        return Refused(str(value), "The cell holds no number that can be shown.", "Correct it in the sheet.")
+        return Refused(
+            str(value), "The cell holds no number that can be shown.", "Correct it in the sheet."
+        )
     if abs(value) >= EXACT_LIMIT and "E" not in code.upper().replace("GENERAL", ""):
         return Refused(str(value), TOO_LONG, "Format the column as text and type the number again.")
     try:
         return numberformat.shown_number(value, code, from_1904=from_1904)
     except numberformat.NotShown:
-        return Refused(str(value), "The cell shows #####: it holds no date.", "Correct it in the sheet.")
+        return Refused(
+            str(value), "The cell shows #####: it holds no date.", "Correct it in the sheet."
+        )
     except (ArithmeticError, ValueError, IndexError):  # a format that is no format
         return numberformat.general(Decimal(repr(value)))
 
 
 def _unescaped(text: str) -> str:
-    """Workbooks write characters that XML cannot hold as _x000D_. Half of a surrogate pair is no character: no
-    database and no page could hold it, so such a text stays as it is written."""
+    """Workbooks write characters that XML cannot hold as _x000D_. Half of a surrogate pair is no
+    character: no database and no page could hold it, so such a text stays as it is written."""
     if "_x" not in text:
         return text
-    units = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).encode("utf-16", "surrogatepass")
+    units = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).encode(
+        "utf-16", "surrogatepass"
+    )
     try:
         return units.decode("utf-16")
     except UnicodeDecodeError:
@@ -111,12 +143,15 @@ def _unescaped(text: str) -> str:
 
 
 def _inspect(data: bytes) -> None:
-    """Raises FileProblem unless this is a workbook whose parts are few, small and free of document types."""
+    """Raises FileProblem unless this is a workbook whose parts are few, small and free of
+    document types."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
             names = {part.filename for part in parts}
-            if "[Content_Types].xml" not in names or not any(name.startswith("xl/") for name in names):
+            if "[Content_Types].xml" not in names or not any(
+                name.startswith("xl/") for name in names
+            ):
                 raise FileProblem(NOT_A_TABLE)
             if len(parts) > PART_LIMIT or sum(part.file_size for part in parts) > INFLATED_LIMIT:
                 raise FileProblem(INFLATES)
@@ -125,12 +160,14 @@ def _inspect(data: bytes) -> None:
             _count_markup(archive, parts)
     except FileProblem:
         raise
-    except Exception as error:  # zipfile's own, zlib.error, RuntimeError, OSError: whatever a broken file makes of it
+    # zipfile's own, zlib.error, RuntimeError, OSError: whatever a broken file makes of it
+    except Exception as error:
         raise FileProblem(BROKEN) from error
 
 
 def _count_markup(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> None:
-    """Streams every part once: 64 MB in about 0.3 s. zipfile never inflates a part beyond the size it declares.
+    """Streams every part once: 64 MB in about 0.3 s. zipfile never inflates a part beyond the
+    size it declares.
 
     Every part, whatever its name: a workbook may call its sheet anything.
     """
@@ -138,7 +175,8 @@ def _count_markup(archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Non
     for part in parts:
         with archive.open(part) as stream:
             head = stream.read(_PROLOG)
-            # A workbook has no document type; entities of one could still inflate what was counted here.
+            # A workbook has no document type; entities of one could still inflate what was counted
+            # here.
             if b"<!DOCTYPE" in head.replace(b"\x00", b"").upper():
                 raise FileProblem(INFLATES)
             markup += head.count(b"<")

@@ -1,4 +1,5 @@
-"""Campaigns with their audience, schedule and pace, their contents, and a revision of the contents for each send."""
+"""Campaigns with their audience, schedule and pace, their contents, and a revision of the
+contents for each send."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def is_broadcast(target_kind: str) -> bool:
 
 
 class Targeted(TenantModel):
-    """What goes on one channel to the people that a rule matches, or as a broadcast to subscribers."""
+    """What goes on one channel to the people that a rule matches, or as a broadcast to
+    subscribers."""
 
     channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     # A rule tree of campaigns.audience.segments; {} is everyone.
@@ -71,23 +73,37 @@ class Campaign(Targeted, Timed):
 
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=2000, blank=True)
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False)
+    status = models.CharField(
+        max_length=16, choices=Status.choices, default=Status.DRAFT, editable=False
+    )
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     # How late a send may start; later it is missed, and a person is asked.
     start_within_mins = models.PositiveIntegerField("start at most this late (minutes)", default=60)
     # When an occurrence ends whatever is left; None: never.
-    expires_after_mins = models.PositiveIntegerField("stop sending after (minutes)", null=True, blank=True)
+    expires_after_mins = models.PositiveIntegerField(
+        "stop sending after (minutes)", null=True, blank=True
+    )
     per_second = models.PositiveIntegerField("messages per second", null=True, blank=True)
     avoid_quarter_hours = models.BooleanField("avoid the quarter hours", default=False)
     ambiguity_policy = models.CharField(
         "after a crash", max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD
     )
-    template = models.ForeignKey(Template, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    template = models.ForeignKey(
+        Template, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
     )
     updated_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -106,7 +122,12 @@ class Campaign(Targeted, Timed):
 
     @property
     def is_editable(self) -> bool:
-        return self.status in (self.Status.DRAFT, self.Status.COMPLETED, self.Status.CANCELLED, self.Status.FAILED)
+        return self.status in (
+            self.Status.DRAFT,
+            self.Status.COMPLETED,
+            self.Status.CANCELLED,
+            self.Status.FAILED,
+        )
 
 
 class Content(Written, TenantModel):
@@ -121,7 +142,8 @@ class Content(Written, TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["campaign", "language", "variant"], name="content_once_per_language_and_variant"
+                fields=["campaign", "language", "variant"],
+                name="content_once_per_language_and_variant",
             )
         ]
 
@@ -134,19 +156,24 @@ class Content(Written, TenantModel):
 
 
 class Revision(TenantModel):
-    """The contents of a campaign as they were at one moment. Never changed: a run points at what it sends."""
+    """The contents of a campaign as they were at one moment. Never changed: a run points at what
+    it sends."""
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
     contents = models.JSONField()
     digest = models.CharField(max_length=64)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     capabilities = roles.READ_ONLY
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["campaign", "number"], name="revision_number")]
+        constraints = [
+            models.UniqueConstraint(fields=["campaign", "number"], name="revision_number")
+        ]
 
     def __str__(self) -> str:
         return f"revision {self.number}"

@@ -12,7 +12,8 @@ from tenants.scope import TenantModel
 
 ALL_CHANNELS = "all"  # in words of consent: every channel, those of later too
 
-# People also speak about channels that are not sent on yet: those words must hold on the day that one is added.
+# People also speak about channels that are not sent on yet: those words must hold on the day that
+# one is added.
 _KNOWN_CHANNELS = {"sms": "SMS", "email": "E-mail", "whatsapp": "WhatsApp"}
 
 
@@ -22,7 +23,8 @@ def consent_channels() -> dict[str, str]:
 
 
 class Contact(TenantModel):
-    """A person. `attributes` holds the workspace's own fields, e.g. {"first_name": "Asha", "orders": 3}."""
+    """A person. `attributes` holds the workspace's own fields, e.g. {"first_name": "Asha",
+    "orders": 3}."""
 
     external_id = models.CharField(max_length=200, help_text="The person's id in your own system.")
     language = LanguageField(blank=True)
@@ -36,7 +38,9 @@ class Contact(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["workspace", "external_id"], name="contact_once_per_workspace"),
+            models.UniqueConstraint(
+                fields=["workspace", "external_id"], name="contact_once_per_workspace"
+            ),
         ]
         # Audiences walk a workspace's contacts in key order.
         indexes = [models.Index(fields=["workspace", "id"], name="contact_keyset")]
@@ -65,7 +69,9 @@ class Endpoint(TenantModel):
     class Meta:
         # An address belongs to one contact; registering it again moves it.
         constraints = [
-            models.UniqueConstraint(fields=["workspace", "channel", "value"], name="endpoint_belongs_to_one_contact")
+            models.UniqueConstraint(
+                fields=["workspace", "channel", "value"], name="endpoint_belongs_to_one_contact"
+            )
         ]
 
     def __str__(self) -> str:
@@ -73,7 +79,8 @@ class Endpoint(TenantModel):
 
 
 class EndpointMove(TenantModel):
-    """An address went from one contact to another: somebody else signed in on the device. The contact's page tells."""
+    """An address went from one contact to another: somebody else signed in on the device. The
+    contact's page tells."""
 
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="moves")
     # External ids, so that the move can still be told when either contact was deleted.
@@ -95,8 +102,8 @@ class EndpointMove(TenantModel):
 
 
 class Consent(TenantModel):
-    """What a contact said last about a channel and topic ("" = all of the channel), with source, time and proof.
-    Written by campaigns.contacts.consent, which also says what holds."""
+    """What a contact said last about a channel and topic ("" = all of the channel), with source,
+    time and proof. Written by campaigns.contacts.consent, which also says what holds."""
 
     class Status(models.TextChoices):
         OPTED_IN = "opted_in", "Opted in"
@@ -114,7 +121,9 @@ class Consent(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["contact", "channel", "topic"], name="consent_latest_per_channel_topic")
+            models.UniqueConstraint(
+                fields=["contact", "channel", "topic"], name="consent_latest_per_channel_topic"
+            )
         ]
 
     def __str__(self) -> str:
@@ -138,7 +147,8 @@ class WaitingConsent(TenantModel):
         # The newest word per person, channel and topic; looked up by external ids.
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace", "external_id", "channel", "topic"], name="waiting_consent_latest"
+                fields=["workspace", "external_id", "channel", "topic"],
+                name="waiting_consent_latest",
             )
         ]
 

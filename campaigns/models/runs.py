@@ -19,8 +19,8 @@ from tenants.models import Connection
 class Run(Targeted):
     """One occurrence of a campaign. Written by campaigns.plan, moved by delivery.engine.pipeline.
 
-    planned → preparing → running ⇄ paused → finishing → completed | cancelled | missed | failed, each step a
-    conditional update on (state, epoch).
+    planned → preparing → running ⇄ paused → finishing → completed | cancelled | missed | failed,
+    each step a conditional update on (state, epoch).
     """
 
     class State(models.TextChoices):
@@ -39,25 +39,35 @@ class Run(Targeted):
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="runs")
     revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="runs")
-    connection = models.ForeignKey(Connection, null=True, on_delete=models.SET_NULL, related_name="+")
+    connection = models.ForeignKey(
+        Connection, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     intended_at = models.DateTimeField()
-    occurrence_at = models.DateTimeField(null=True)  # the moment of its series that it was moved from
+    # the moment of its series that it was moved from
+    occurrence_at = models.DateTimeField(null=True)
     not_after = models.DateTimeField()  # it starts by then or is missed
     ends_at = models.DateTimeField(null=True)  # who was not sent to by then is expired
     state = models.CharField(max_length=16, choices=State.choices, default=State.PLANNED)
     epoch = models.PositiveIntegerField(default=0)
-    ambiguity_policy = models.CharField(max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD)
+    ambiguity_policy = models.CharField(
+        max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD
+    )
     per_second = models.PositiveIntegerField(null=True)
     avoid_quarter_hours = models.BooleanField(default=False)
-    # What the circuit breaker paused it for, and the causes that a person has resumed it in spite of.
+    # What the circuit breaker paused it for, and the causes that a person has resumed it in spite
+    # of.
     tripped = models.CharField(max_length=16, blank=True)
     waived = models.JSONField(default=list)
-    last_outcomes = models.CharField(max_length=200, blank=True)  # the memory of delivery.engine.breaker
+    # the memory of delivery.engine.breaker
+    last_outcomes = models.CharField(max_length=200, blank=True)
     audience_size = models.PositiveIntegerField(null=True)
-    # {reason slug: rows}: what preparation skipped while it runs, the whole account once the run has ended.
+    # {reason slug: rows}: what preparation skipped while it runs, the whole account once the run
+    # has ended.
     tally = models.JSONField(default=dict)
-    retired = models.PositiveIntegerField(default=0)  # devices that it retired and nobody has revived
-    audience_to = models.BigIntegerField(null=True)  # the newest contact when the audience began to be fixed
+    # devices that it retired and nobody has revived
+    retired = models.PositiveIntegerField(default=0)
+    # the newest contact when the audience began to be fixed
+    audience_to = models.BigIntegerField(null=True)
     prepared_to = models.BigIntegerField(default=0)  # contacts up to this id are in the ledger
     attempts = models.PositiveIntegerField(default=0)
     last_error = models.CharField(max_length=500, blank=True)
@@ -65,7 +75,9 @@ class Run(Targeted):
     lease_until = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    planned_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    planned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     capabilities = {**roles.READ_ONLY, "send": roles.SEND}
@@ -73,7 +85,9 @@ class Run(Targeted):
     class Meta:
         constraints = [
             # The same occurrence is never launched twice.
-            models.UniqueConstraint(fields=["campaign", "intended_at"], name="run_once_per_occurrence")
+            models.UniqueConstraint(
+                fields=["campaign", "intended_at"], name="run_once_per_occurrence"
+            )
         ]
         indexes = [
             # The tick's question: what is due, what is under way?

@@ -21,7 +21,8 @@ class Tone(models.TextChoices):
 
 
 class _TemplateManager(models.Manager["Template"]):
-    """Own templates and the global library; like every scoped manager it refuses to work outside a scope."""
+    """Own templates and the global library; like every scoped manager it refuses to work outside
+    a scope."""
 
     def get_queryset(self) -> models.QuerySet[Template]:
         active = get_scope()
@@ -36,7 +37,8 @@ class _TemplateManager(models.Manager["Template"]):
 
 
 class Template(Written):
-    """A reusable message. Without a workspace it belongs to the global library, read-only in workspaces."""
+    """A reusable message. Without a workspace it belongs to the global library, read-only in
+    workspaces."""
 
     class Category(models.TextChoices):
         FESTIVE = "festive", "Festive"
@@ -52,7 +54,8 @@ class Template(Written):
         Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+", editable=False
     )
     name = models.CharField(max_length=100)
-    name_key = NameKeyField(max_length=300, editable=False)  # folding case may make a name three times as long
+    # folding case may make a name three times as long
+    name_key = NameKeyField(max_length=300, editable=False)
     category = models.CharField(max_length=32, choices=Category.choices)
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -67,7 +70,8 @@ class Template(Written):
             models.UniqueConstraint(
                 fields=["workspace", "name_key", "language", "channel"],
                 name="template_key",
-                violation_error_message="This workspace has a template with this name, language and channel.",
+                violation_error_message="This workspace has a template with this name, language "
+                "and channel.",
             ),
             models.UniqueConstraint(
                 fields=["name_key", "language", "channel"],

@@ -1,7 +1,7 @@
 """What a person does to a schedule that is under way: move one send, change the rhythm, end it.
 
-Skipping one is `plan.skip`. Every verb locks the open runs and then the campaign, as a launch does, and moves
-a run only as it was read.
+Skipping one is `plan.skip`. Every verb locks the open runs and then the campaign, as a launch
+does, and moves a run only as it was read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class ChangedMeanwhile(CannotPlan):
 
 @transaction.atomic
 def move(run: Run, to: datetime, *, by: User, now: datetime) -> None:
-    """Send this planned occurrence at another moment; the rhythm of its series stays. Raises CannotPlan."""
+    """Send this planned occurrence at another moment; the rhythm of its series stays. Raises
+    CannotPlan."""
     campaign = plan.lock(run.campaign)
     if to <= now:
         raise CannotPlan("Choose a time that is still to come.")
@@ -53,15 +54,18 @@ def move(run: Run, to: datetime, *, by: User, now: datetime) -> None:
 
 @transaction.atomic
 def reschedule(campaign: Campaign, *, by: User, now: datetime, seen: str = "") -> Run | None:
-    """Write the schedule as it stands in `campaign`, and plan its next send by it: the planned run moves, what is being
-    sent goes on. None if that changes nothing. `seen`: the `version` that the change was made on.
+    """Write the schedule as it stands in `campaign`, and plan its next send by it: the planned
+    run moves, what is being sent goes on. None if that changes nothing. `seen`: the `version`
+    that the change was made on.
 
-    Raises CannotPlan if it gives no time, ChangedMeanwhile if the campaign is not what was read; then nothing is
-    written.
+    Raises CannotPlan if it gives no time, ChangedMeanwhile if the campaign is not what was read;
+    then nothing is written.
     """
     stored = plan.lock(campaign)
     run = planned_run(stored)
-    if stored.schedule_type != campaign.schedule_type or not can_reschedule(stored, has_planned=run is not None):
+    if stored.schedule_type != campaign.schedule_type or not can_reschedule(
+        stored, has_planned=run is not None
+    ):
         raise ChangedMeanwhile(MEANWHILE)
     if seen not in ("", version(stored, run)):
         raise ChangedMeanwhile(MEANWHILE)
@@ -85,18 +89,23 @@ def reschedule(campaign: Campaign, *, by: User, now: datetime, seen: str = "") -
         raise ChangedMeanwhile(MEANWHILE)
     plan.settle_status(stored, stored.status)
     detail = {"run": run.pk, "intended_at": at.isoformat()}
-    audit.record(stored.workspace, "campaign schedule changed", stored, by=by, detail=detail, changes=changed)
+    audit.record(
+        stored.workspace, "campaign schedule changed", stored, by=by, detail=detail, changes=changed
+    )
     return Run.objects.get(pk=run.pk)
 
 
 def planned_run(campaign: Campaign) -> Run | None:
     """The next send of the campaign that has not started."""
-    runs = Run.objects.select_related("campaign", "workspace").filter(campaign=campaign, state=State.PLANNED)
+    runs = Run.objects.select_related("campaign", "workspace").filter(
+        campaign=campaign, state=State.PLANNED
+    )
     return runs.order_by("intended_at").last()
 
 
 def can_reschedule(campaign: Campaign, *, has_planned: bool) -> bool:
-    """Whether its schedule can change: that of a series until it has ended, that of a single send until it starts."""
+    """Whether its schedule can change: that of a series until it has ended, that of a single
+    send until it starts."""
     if campaign.status not in ON_ITS_WAY or campaign.ended_at is not None:
         return False
     return campaign.is_series or (campaign.schedule_type == Campaign.Schedule.AT and has_planned)
@@ -111,7 +120,8 @@ def version(campaign: Campaign, planned: Run | None) -> str:
 
 @transaction.atomic
 def end(campaign: Campaign, *, by: User, now: datetime, at_once: bool) -> bool:
-    """Nothing of the series is sent any more; what is being sent goes on, unless `at_once`. False if it has ended."""
+    """Nothing of the series is sent any more; what is being sent goes on, unless `at_once`.
+    False if it has ended."""
     stored = plan.lock(campaign)
     if not stored.is_series or stored.is_editable or stored.ended_at is not None:
         return False

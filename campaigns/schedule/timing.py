@@ -14,7 +14,8 @@ from tenants.validators import validate_time_zone
 
 
 class Timed(models.Model):
-    """The schedule of a campaign. A series has its own zone and wall clock: nothing else moves it."""
+    """The schedule of a campaign. A series has its own zone and wall clock: nothing else moves
+    it."""
 
     class Schedule(models.TextChoices):
         NOW = "send_now", "Now"
@@ -23,9 +24,12 @@ class Timed(models.Model):
 
     workspace: Any
 
-    schedule_type = models.CharField("send", max_length=16, choices=Schedule.choices, default=Schedule.NOW)
-    # What the clocks of `time_zone` show when it (first) goes out, "2026-12-07T09:00:00". Not a moment in UTC: that
-    # moves with another zone of the workspace and with new DST rules, and out of a start inside a gap.
+    schedule_type = models.CharField(
+        "send", max_length=16, choices=Schedule.choices, default=Schedule.NOW
+    )
+    # What the clocks of `time_zone` show when it (first) goes out, "2026-12-07T09:00:00". Not a
+    # moment in UTC: that moves with another zone of the workspace and with new DST rules, and out
+    # of a start inside a gap.
     wall_clock = models.CharField(max_length=19, blank=True, editable=False)
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
     recurrence_rule = models.CharField(max_length=512, blank=True)
@@ -43,7 +47,8 @@ class Timed(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        """On whose clocks it goes out: those that its schedule was written by, else the workspace's."""
+        """On whose clocks it goes out: those that its schedule was written by, else the
+        workspace's."""
         return ZoneInfo(self.time_zone or self.workspace.time_zone)
 
     @property

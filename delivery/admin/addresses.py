@@ -1,4 +1,5 @@
-"""Addresses of this layer's pages, for campaigns (campaigns.admin.slots.UpperPages) and upper layers."""
+"""Addresses of this layer's pages, for campaigns (campaigns.admin.slots.UpperPages) and upper
+layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""“Check with the provider”: the provider itself looks at the compiled message of each content; nothing is sent."""
+"""“Check with the provider”: the provider itself looks at the compiled message of each content;
+nothing is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ CONTENTS_CHECKED = 10
 
 
 def check_message(request: HttpRequest) -> HttpResponseBase:
-    """POST, the fields of `preview`: {ok, lines: [sentences]}. What the form refuses is said without asking.
+    """POST, the fields of `preview`: {ok, lines: [sentences]}. What the form refuses is said
+    without asking.
 
     The provider may take up to 20 s for each content.
     """
@@ -43,18 +45,27 @@ def check_message(request: HttpRequest) -> HttpResponseBase:
     channel = registry.channel_of(asked.channel)
     if all(channel.is_empty(snapshot) for snapshot in asked.snapshots):
         return _said(False, channel.empty_words)
-    found = [_checked(workspace, asked, snapshot, provider, account) for snapshot in asked.snapshots[:CONTENTS_CHECKED]]
+    found = [
+        _checked(workspace, asked, snapshot, provider, account)
+        for snapshot in asked.snapshots[:CONTENTS_CHECKED]
+    ]
     return _said(all(ok for ok, _ in found), *dict.fromkeys(line for _, line in found))
 
 
 def _checked(
-    workspace: Workspace, asked: Asked, snapshot: dict[str, Any], provider: Provider[Any], account: Any
+    workspace: Workspace,
+    asked: Asked,
+    snapshot: dict[str, Any],
+    provider: Provider[Any],
+    account: Any,
 ) -> tuple[bool, str]:
     message, problems = composed(workspace, registry.channel_of(asked.channel), snapshot, None)
     lead = f"{snapshot.get('language')}: " if len(asked.snapshots) > 1 else ""
     for field, problem in problems.items():
         return False, f"{lead}{field.replace('_', ' ')}: {problem}"
-    result = provider.check_message(account, message, (asked.target_kind, asked.target) if asked.target else None)
+    result = provider.check_message(
+        account, message, (asked.target_kind, asked.target) if asked.target else None
+    )
     return result.ok, f"{lead}{result.message}"
 
 

@@ -1,4 +1,5 @@
-"""The connections of a workspace: add, test, switch, replace credentials. The private key is never shown again."""
+"""The connections of a workspace: add, test, switch, replace credentials. The private key is
+never shown again."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ MASK = "••••"
 
 
 class ConnectionForm(forms.ModelForm):
-    """Name and pace; `form_for` adds the provider's own fields. `cleaned_data["secret"]`: new credentials, or ""."""
+    """Name and pace; `form_for` adds the provider's own fields. `cleaned_data["secret"]`: new
+    credentials, or ""."""
 
     provider: ClassVar[Provider[Any]]
 
@@ -59,13 +61,17 @@ class ConnectionForm(forms.ModelForm):
                 cleaned["secret"] = self._secret(self)
             except ValueError as error:
                 said = str(error)
-                is_field = "_" in said.split(" ", 1)[0]  # the name of a field stays as the provider spells it
-                field = self.secret_field() or next(iter(self.provider.credentials_form.base_fields))
+                # the name of a field stays as the provider spells it
+                is_field = "_" in said.split(" ", 1)[0]
+                field = self.secret_field() or next(
+                    iter(self.provider.credentials_form.base_fields)
+                )
                 self.add_error(field, said if is_field else f"{said[0].upper()}{said[1:]}")
         return cleaned
 
     def _secret(self, credentials: CredentialsForm) -> str:
-        """The new credentials, checked; "" if none were given for a connection that has some. Raises ValueError."""
+        """The new credentials, checked; "" if none were given for a connection that has some.
+        Raises ValueError."""
         secret = credentials.secret()
         if secret:
             self.provider.read(secret)
@@ -76,7 +82,11 @@ class ConnectionForm(forms.ModelForm):
 
 def form_for(provider: Provider[Any]) -> type[ConnectionForm]:
     """The sandbox makes its own keys; there is nothing to enter."""
-    bases = (ConnectionForm,) if isinstance(provider, Sandbox) else (ConnectionForm, provider.credentials_form)
+    bases = (
+        (ConnectionForm,)
+        if isinstance(provider, Sandbox)
+        else (ConnectionForm, provider.credentials_form)
+    )
     return type("ConnectionForm", bases, {"provider": provider})
 
 
@@ -95,7 +105,7 @@ class ConnectionAdmin(WorkspaceAdmin):
     class Media:
         css = {"all": ("delivery/connections.css",)}
 
-    # --- the list ---------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     @display(description="Connection", header=True)
     def title(self, connection: Connection) -> list[str]:
         provider = provider_of(connection.provider)
@@ -110,7 +120,11 @@ class ConnectionAdmin(WorkspaceAdmin):
         lines = provider_of(connection.provider).describe(connection.settings) or [("", "–")]
         (first, value), *others = lines
         rest = ", ".join([*(f"{label.lower()} {text}" for label, text in others), f"key {MASK}"])
-        return format_html('<span class="connection-two">{}<small>{}</small></span>', f"{first} {value}".strip(), rest)
+        return format_html(
+            '<span class="connection-two">{}<small>{}</small></span>',
+            f"{first} {value}".strip(),
+            rest,
+        )
 
     @display(description="Last test")
     def last_check(self, connection: Connection) -> SafeString:
@@ -125,22 +139,35 @@ class ConnectionAdmin(WorkspaceAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         form = form_for(self._provider(request, obj))
-        return ("name", *(name for name in form.base_fields if name not in ("name", "per_second")), "per_second")
+        return (
+            "name",
+            *(name for name in form.base_fields if name not in ("name", "per_second")),
+            "per_second",
+        )
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **{"form": form_for(self._provider(request, obj)), **kwargs})
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        return super().get_form(
+            request, obj, change, **{"form": form_for(self._provider(request, obj)), **kwargs}
+        )
 
     @staticmethod
     def _provider(request: HttpRequest, connection: Connection | None = None) -> Provider[Any]:
-        """That of the connection; of a new one the first that `?provider=` names, else the first that is no sandbox."""
+        """That of the connection; of a new one the first that `?provider=` names, else the first
+        that is no sandbox."""
         if connection is not None:
             return provider_of(connection.provider)
         offered = _offered()
         return offered.get(request.GET.get("provider", "")) or next(iter(offered.values()))
 
-    # --- the forms --------------------------------------------------------------------------------------
+    # --- the forms --------------------------------------------------------------------------------
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> Any:
         context: dict[str, Any] = {"title": "Connect a provider"} if object_id is None else {}
         connection = self.get_object(request, object_id) if object_id is not None else None
@@ -166,7 +193,11 @@ class ConnectionAdmin(WorkspaceAdmin):
         request._saved = (obj, secret, change) if secret else ()  # type: ignore[attr-defined]
 
     def _try_out(
-        self, request: HttpRequest, obj: Connection | None = None, secret: str = "", change: bool = False
+        self,
+        request: HttpRequest,
+        obj: Connection | None = None,
+        secret: str = "",
+        change: bool = False,
     ) -> None:
         """Test the credentials that were just given; only what works is used."""
         if obj is None:
@@ -182,10 +213,15 @@ class ConnectionAdmin(WorkspaceAdmin):
         if result.ok:
             messages.success(request, f"The new credentials of “{obj}” work.")
         elif was_in_use:
-            text = f"The new credentials were not stored, and “{obj}” goes on with its former ones. {result.message}"
+            text = (
+                f"The new credentials were not stored, and “{obj}” goes on with its former "
+                f"ones. {result.message}"
+            )
             messages.error(request, text)
         else:
-            messages.error(request, f"The new credentials are stored, but their test failed. {result.message}")
+            messages.error(
+                request, f"The new credentials are stored, but their test failed. {result.message}"
+            )
 
     def _use(self, request: HttpRequest, connection: Connection) -> None:
         result, paused = connections.put_in_use(connection)
@@ -193,18 +229,26 @@ class ConnectionAdmin(WorkspaceAdmin):
             self.audit(request, "connection switched on", connection)
             messages.success(request, f"“{connection}” works and is used from now on.")
         else:
-            others = Connection.objects.filter(workspace=connection.workspace, is_active=True).exclude(pk=connection.pk)
+            others = Connection.objects.filter(
+                workspace=connection.workspace, is_active=True
+            ).exclude(pk=connection.pk)
             in_use = others.filter(service=connection.service).first()
             stays = f" “{in_use}” stays in use." if in_use else ""
-            messages.error(request, f"“{connection}” is not used: its test failed. {result.message}{stays}")
+            messages.error(
+                request, f"“{connection}” is not used: its test failed. {result.message}{stays}"
+            )
         self._tell_paused(request, paused)
 
     @staticmethod
     def _tell_paused(request: HttpRequest, paused: int) -> None:
         if paused:
-            messages.warning(request, f"{counted(paused, 'run')} under way paused; resume each on its own page.")
+            messages.warning(
+                request, f"{counted(paused, 'run')} under way paused; resume each on its own page."
+            )
 
-    def response_add(self, request: HttpRequest, obj: Connection, post_url_continue: str | None = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Connection, post_url_continue: str | None = None
+    ) -> HttpResponse:
         return redirect(self._page(obj))
 
     def response_change(self, request: HttpRequest, obj: Connection) -> HttpResponse:
@@ -212,16 +256,24 @@ class ConnectionAdmin(WorkspaceAdmin):
         return redirect(self._page(obj))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """A connection stays while a run needs it: a run without one could only stop in the middle."""
+        """A connection stays while a run needs it: a run without one could only stop in the
+        middle."""
         connection = self.get_object(request, object_id)
         open_states = (Run.State.PLANNED, *Run.ACTIVE_STATES)
-        count = Run.objects.filter(connection=connection, state__in=open_states).count() if connection else 0
+        count = (
+            Run.objects.filter(connection=connection, state__in=open_states).count()
+            if connection
+            else 0
+        )
         if count:
-            messages.error(request, f"{counted(count, 'run')} still need this connection. Finish or cancel them first.")
+            messages.error(
+                request,
+                f"{counted(count, 'run')} still need this connection. Finish or cancel them first.",
+            )
             return redirect("admin:tenants_connection_change", object_id)
         return super().delete_view(request, object_id, extra_context)
 
-    # --- the buttons ------------------------------------------------------------------------------------
+    # --- the buttons ------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
         def post(view: Any) -> Any:
             return self.admin_site.admin_view(require_POST(view))
@@ -241,7 +293,10 @@ class ConnectionAdmin(WorkspaceAdmin):
         except (connections.SandboxUnreachable, ValueError) as error:
             messages.error(request, str(error))
             return redirect("admin:tenants_connection_changelist")
-        messages.success(request, "The sandbox is connected: campaigns go to it, and nothing leaves this installation.")
+        messages.success(
+            request,
+            "The sandbox is connected: campaigns go to it, and nothing leaves this installation.",
+        )
         return redirect(self._page(connection))
 
     def test(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -252,8 +307,8 @@ class ConnectionAdmin(WorkspaceAdmin):
         return redirect(self._page(connection))
 
     def switch(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Test the connection and use it from now on, or stop using it. A planned run takes the one in use when it
-        starts."""
+        """Test the connection and use it from now on, or stop using it. A planned run takes the
+        one in use when it starts."""
         connection = self._own(request, pk)
         if "on" in request.POST:
             self._use(request, connection)
@@ -263,7 +318,10 @@ class ConnectionAdmin(WorkspaceAdmin):
             self.audit(request, "connection switched off", connection)
             labels = [one.label for one in CHANNELS.values() if one.service == connection.service]
             channels = ", ".join(labels) or connection.service
-            text = f"“{connection}” is off. Nothing can be sent on {channels} until a connection is in use."
+            text = (
+                f"“{connection}” is off. Nothing can be sent on {channels} until a connection "
+                "is in use."
+            )
             messages.warning(request, text)
             self._tell_paused(request, paused)
         return redirect(self._page(connection))
@@ -283,12 +341,18 @@ class ConnectionAdmin(WorkspaceAdmin):
         has_sandbox = set(own.filter(provider__endswith=SANDBOX).values_list("service", flat=True))
         provider = self._provider(request)
         offer = {
-            "sandboxes": [(one, in_use.get(one.service)) for one in sandboxes() if one.service not in has_sandbox],
+            "sandboxes": [
+                (one, in_use.get(one.service))
+                for one in sandboxes()
+                if one.service not in has_sandbox
+            ],
             "in_use": in_use.get(provider.service),
             "provider": provider,
             "others": [one for one in _offered().values() if one is not provider],
         }
-        response: TemplateResponse = super().add_view(request, form_url, {**offer, **(extra_context or {})})
+        response: TemplateResponse = super().add_view(
+            request, form_url, {**offer, **(extra_context or {})}
+        )
         return response
 
 
@@ -298,7 +362,8 @@ def _offered() -> dict[str, Provider[Any]]:
 
 
 def head(connection: Connection) -> dict[str, Any]:
-    """What the page shows of a stored account: never more than whose key it is and its id's last four characters."""
+    """What the page shows of a stored account: never more than whose key it is and its id's last
+    four characters."""
     provider = provider_of(connection.provider)
     problem, tail = "", ""
     try:
@@ -322,4 +387,6 @@ def check_chip(connection: Connection) -> SafeString:
         return format_html('<span class="connection-check">{}</span>', "Not tested yet")
     word, tone = ("Works", "ok") if connection.check_ok else ("Failed", "bad")
     when = ago(connection.checked_at, timezone.now())
-    return format_html('<span class="connection-check is-{}">{}<small>{}</small></span>', tone, word, when)
+    return format_html(
+        '<span class="connection-check is-{}">{}<small>{}</small></span>', tone, word, when
+    )

@@ -1,7 +1,8 @@
 """The reference of a message, where a developer copies it to try out an event.
 
-Shown to people who may send, on the console's pages and in no export: with a public write key a reference changes the
-consent of its person, and people who may send can reach that person anyway.
+Shown to people who may send, on the console's pages and in no export: with a public write key a
+reference changes the consent of its person, and people who may send can reach that person
+anyway.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ def reference_of(message: Message, run: Run) -> str:
 
 
 def newest_of(request: HttpRequest, contact: Contact) -> SafeString:
-    """A panel of the contact's page: the newest message that was accepted, "" without one among the latest runs.
+    """A panel of the contact's page: the newest message that was accepted, "" without one among
+    the latest runs.
 
-    No index knows a contact's messages: the ledger's begins with the run, so some runs are asked for the contact.
+    No index knows a contact's messages: the ledger's begins with the run, so some runs are asked
+    for the contact.
     """
     workspace = workspace_of(request)
     if not roles.can(request.user, roles.SEND, workspace):
         return SafeString("")
-    latest = Run.objects.filter(workspace=workspace, started_at__isnull=False).order_by("-started_at", "-pk")
+    latest = Run.objects.filter(workspace=workspace, started_at__isnull=False).order_by(
+        "-started_at", "-pk"
+    )
     runs = {run.pk: run for run in latest.select_related("campaign")[:RUNS_LOOKED_AT]}
     sent = Message.objects.filter(run__in=list(runs), contact=contact, reason=Reason.ACCEPTED)
     newest = max(sent, key=lambda message: message.pk, default=None)

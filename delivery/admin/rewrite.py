@@ -1,4 +1,5 @@
-"""The page “Edit the message” of a campaign on its way: what it sends to those whom it has not sent to yet."""
+"""The page “Edit the message” of a campaign on its way: what it sends to those whom it has not
+sent to yet."""
 
 from __future__ import annotations
 
@@ -46,7 +47,10 @@ def _sentence(run: Run) -> str:
         return f"Planned for {when}: everybody gets the new text."
     account = figures.run_account(run, list(Shard.objects.filter(run=run)))
     if account is None:
-        return "The audience is being put together and nobody has got anything yet: everybody gets the new text."
+        return (
+            "The audience is being put together and nobody has got anything yet: everybody "
+            "gets the new text."
+        )
     if run.is_broadcast:
         return "The provider has not taken it yet: everyone subscribed gets the new text."
     have, flying = account.count("accepted"), account.count_of(figures.IN_FLIGHT)
@@ -55,16 +59,23 @@ def _sentence(run: Run) -> str:
     parts = []
     if have:
         parts.append(
-            f"{format_number(have)} of {counted(account.audience, 'recipient')} already {_has(have)} the old text and "
-            "keep it"
+            f"{format_number(have)} of {counted(account.audience, 'recipient')} already "
+            f"{_has(have)} the old text and keep it"
         )
     if flying:
-        parts.append(f"{format_number(flying)} {'is' if flying == 1 else 'are'} getting the old text at this moment")
+        parts.append(
+            f"{format_number(flying)} {'is' if flying == 1 else 'are'} getting the old "
+            "text at this moment"
+        )
     if unsure:
         parts.append(f"{format_number(unsure)} may have got the old text")
-    parts.append(f"{format_number(waiting)} not sent to yet {'gets' if waiting == 1 else 'get'} the new one")
+    parts.append(
+        f"{format_number(waiting)} not sent to yet {'gets' if waiting == 1 else 'get'} the new one"
+    )
     if others := account.audience - have - flying - unsure - waiting:
-        parts.append(f"{format_number(others)} others get neither" if others > 1 else "1 other gets neither")
+        parts.append(
+            f"{format_number(others)} others get neither" if others > 1 else "1 other gets neither"
+        )
     return "; ".join(parts) + "."
 
 
@@ -97,21 +108,27 @@ def page(admin: WorkspaceAdmin, request: HttpRequest, pk: int) -> HttpResponse:
         return _ended(request, run)
     except ChangedMeanwhile:
         form.put("seen", plan.contents_of(campaign)[1])
-        return _shown(admin, request, run, runs, form, stored=MessageForm(campaign, workspace).content)
+        return _shown(
+            admin, request, run, runs, form, stored=MessageForm(campaign, workspace).content
+        )
     _say(request, moved)
     return redirect("admin:campaigns_run_change", pk)
 
 
 def _checked(form: MessageForm) -> list[lint.Finding]:
-    """Lint's errors go to their fields. Its warnings are returned, unless the page has shown them for this text."""
+    """Lint's errors go to their fields. Its warnings are returned, unless the page has shown
+    them for this text."""
     campaign, edited = form.campaign, form.written()
     contents = [
-        edited if content.pk == edited.pk else content for content in campaign.contents.order_by("language", "variant")
+        edited if content.pk == edited.pk else content
+        for content in campaign.contents.order_by("language", "variant")
     ]
     findings = lint.lint_message(campaign, contents or [edited])
     for finding in findings:
         if finding.severity == lint.ERROR:
-            form.add_error(finding.field if finding.field in form.input_names else None, finding.text)
+            form.add_error(
+                finding.field if finding.field in form.input_names else None, finding.text
+            )
     text = plan.digest_of([content.snapshot() for content in contents])
     if form.cleaned_data.get("accepted") == text:
         return []
@@ -149,7 +166,10 @@ def _shown(
 def _ended(request: HttpRequest, run: Run) -> HttpResponse:
     run.refresh_from_db(fields=["state"])
     state = run.get_state_display().lower()
-    messages.error(request, f"Nothing was saved: the run is {state}, and everybody keeps the text that they got.")
+    messages.error(
+        request,
+        f"Nothing was saved: the run is {state}, and everybody keeps the text that they got.",
+    )
     return redirect("admin:campaigns_run_change", run.pk)
 
 

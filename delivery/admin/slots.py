@@ -12,7 +12,8 @@ from campaigns.models import Run
 # A panel of the run page: its HTML, "" for none.
 RUN_PANELS: list[Callable[[HttpRequest, Run], SafeString]] = []
 
-# What became of messages after the provider took them, in words: {message id: ["delivered", "opened"]}.
+# What became of messages after the provider took them, in words: {message id: ["delivered",
+# "opened"]}.
 MESSAGE_STATES: list[Callable[[list[int]], dict[int, list[str]]]] = []
 
 

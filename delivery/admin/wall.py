@@ -1,4 +1,5 @@
-"""The phone wall: the sandbox's phones of a workspace, live. Tapping a notification posts what an SDK would post."""
+"""The phone wall: the sandbox's phones of a workspace, live. Tapping a notification posts what
+an SDK would post."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> TemplateResponse:
     workspace = require(request, roles.VIEW)
     connection = _sandbox(workspace)
     active = connection or Connection.objects.filter(workspace=workspace, is_active=True).first()
-    context: dict[str, Any] = {"may_connect": roles.can(request.user, roles.CONNECTIONS, workspace), "live": active}
+    context: dict[str, Any] = {
+        "may_connect": roles.can(request.user, roles.CONNECTIONS, workspace),
+        "live": active,
+    }
     if connection is not None:
         context |= {"idle": _idle_phones(connection), "config": _config(request, workspace)}
     return admin.page(request, "delivery/wall.html", "Phone wall", connection=connection, **context)
@@ -47,11 +51,14 @@ def _config(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
 
 
 def received(request: HttpRequest) -> HttpResponseBase:
-    """JSON: what the phones received after `?after=`; 409 without a sandbox, 503 with a sentence if it is silent."""
+    """JSON: what the phones received after `?after=`; 409 without a sandbox, 503 with a sentence
+    if it is silent."""
     workspace = require(request, roles.VIEW)
     connection = _sandbox(workspace)
     if connection is None:
-        return JsonResponse({"problem": "The connection in use is no sandbox; reload this page."}, status=409)
+        return JsonResponse(
+            {"problem": "The connection in use is no sandbox; reload this page."}, status=409
+        )
     after = request.GET.get("after", "")
     place = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
     try:
@@ -62,7 +69,9 @@ def received(request: HttpRequest) -> HttpResponseBase:
     may_tap = roles.can(request.user, roles.SEND, workspace)
     session = request.session.session_key or ""
     answer = {
-        "messages": [_as_json(one, owners.get(one.token), session, may_tap) for one in found.messages],
+        "messages": [
+            _as_json(one, owners.get(one.token), session, may_tap) for one in found.messages
+        ],
         "last": found.last,
         "more": found.is_full,
     }
@@ -70,23 +79,31 @@ def received(request: HttpRequest) -> HttpResponseBase:
 
 
 def key(request: HttpRequest) -> HttpResponseBase:
-    """JSON: the write key with which an open wall posts events. Nothing is stored: it ends with the person's right."""
+    """JSON: the write key with which an open wall posts events. Nothing is stored: it ends with
+    the person's right."""
     workspace = require(request, roles.SEND)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     assert isinstance(request.user, User)
-    return JsonResponse({"key": keys.page_key(request.user, workspace)}, headers={"Cache-Control": "no-store"})
+    return JsonResponse(
+        {"key": keys.page_key(request.user, workspace)}, headers={"Cache-Control": "no-store"}
+    )
 
 
 def _sandbox(workspace: Workspace) -> Connection | None:
-    """The sandbox that messages go through now; of several services the one that was connected first."""
+    """The sandbox that messages go through now; of several services the one that was connected
+    first."""
     in_use = Connection.objects.filter(workspace=workspace, is_active=True).order_by("pk")
     return next((connection for connection in in_use if connection.is_sandbox), None)
 
 
 def _devices(connection: Connection) -> Any:
     """The endpoints of the channels that the connection carries."""
-    channels = [channel.key for channel in registry.CHANNELS.values() if channel.service == connection.service]
+    channels = [
+        channel.key
+        for channel in registry.CHANNELS.values()
+        if channel.service == connection.service
+    ]
     own = Endpoint.objects.filter(workspace=connection.workspace_id, channel__in=channels)
     return own.select_related("contact")
 
@@ -100,17 +117,23 @@ def _idle_phones(connection: Connection) -> list[dict[str, Any]]:
 def _owners(connection: Connection, addresses: set[str]) -> dict[str, Endpoint]:
     if not addresses:
         return {}
-    return {endpoint.value: endpoint for endpoint in _devices(connection).filter(value__in=addresses)}
+    return {
+        endpoint.value: endpoint for endpoint in _devices(connection).filter(value__in=addresses)
+    }
 
 
 def _phone(endpoint: Endpoint) -> dict[str, Any]:
     return {"id": endpoint.pk, "platform": endpoint.platform, "name": str(endpoint.contact)}
 
 
-def _as_json(message: Received, endpoint: Endpoint | None, session: str, may_tap: bool) -> dict[str, Any]:
-    """`id` tells messages apart within one browser session. The `ref` needs the right to send: with a public write key
-    it changes the consent of its person."""
-    known_as = salted_hmac("delivery.wall", f"{session} {message.ref}", algorithm="sha256").hexdigest()[:32]
+def _as_json(
+    message: Received, endpoint: Endpoint | None, session: str, may_tap: bool
+) -> dict[str, Any]:
+    """`id` tells messages apart within one browser session. The `ref` needs the right to send:
+    with a public write key it changes the consent of its person."""
+    known_as = salted_hmac(
+        "delivery.wall", f"{session} {message.ref}", algorithm="sha256"
+    ).hexdigest()[:32]
     return {
         "seq": message.seq,
         "at": message.at,
@@ -121,6 +144,8 @@ def _as_json(message: Received, endpoint: Endpoint | None, session: str, may_tap
         "body": message.body,
         "image": message.image if message.image.startswith("https://") else "",
         "link": message.link,
-        "buttons": [{"id": number, "text": text, "url": url} for number, text, url in message.buttons],
+        "buttons": [
+            {"id": number, "text": text, "url": url} for number, text, url in message.buttons
+        ],
         "silent": message.is_silent,
     }

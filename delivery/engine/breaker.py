@@ -8,19 +8,24 @@ from collections.abc import Iterable, Mapping
 from delivery.providers.base import Outcome, Verdict
 
 OF_LAST = 200
-LEAST = 10  # so many messages of a cause are borne, whatever their share: a run to three people never trips
+# so many messages of a cause are borne, whatever their share: a run to three people never trips
+LEAST = 10
 HANDFUL = 5  # answers that speak against our own account, before it has ever been taken
-TROUBLE_MOST = 40  # answers 500 and 503 of OF_LAST: the provider needs a break, no person needs to decide
-# Cause: (share of the last messages that is still borne beyond LEAST, what the owner reads). Old lists lose a third of
-# their addresses between two sends, so gone addresses alone are no alarm: with these limits a third of them trips one
-# run in twenty thousand, and 19 of 19 trip at once.
+# answers 500 and 503 of OF_LAST: the provider needs a break, no person needs to decide
+TROUBLE_MOST = 40
+# Cause: (share of the last messages that is still borne beyond LEAST, what the owner reads). Old
+# lists lose a third of their addresses between two sends, so gone addresses alone are no alarm:
+# with these limits a third of them trips one run in twenty thousand, and 19 of 19 trip at once.
 CAUSES = {
-    "ambiguous": (0.15, "nobody knows whether the provider got them: the network or the provider is in trouble"),
+    "ambiguous": (
+        0.15,
+        "nobody knows whether the provider got them: the network or the provider is in trouble",
+    ),
     "refused": (0.15, "the provider refused them for good"),
     "mismatch": (
         0.45,
-        "they belong to another sender than this connection's. None was retired. Connect the right account under "
-        "Connections, then resume, and send again to the rejected",
+        "they belong to another sender than this connection's. None was retired. Connect the right "
+        "account under Connections, then resume, and send again to the rejected",
     ),
     "gone": (0.45, "the addresses are gone; is this the right account?"),
 }
@@ -35,13 +40,19 @@ _CAUSE_OF = {
 
 
 class Breaker:
-    """Watches one worker's outcomes of a run. `waived`: causes that a person has resumed the run in spite of; `last`:
-    the `memory` of whoever handed a shard of the run back before: a slow run changes hands every few messages.
-    `words`: the provider's own for a cause. `is_proven`: the provider has taken messages of this account for single
-    addresses; until then a HANDFUL of addresses that belong to another sender trips."""
+    """Watches one worker's outcomes of a run. `waived`: causes that a person has resumed the run
+    in spite of; `last`: the `memory` of whoever handed a shard of the run back before: a slow
+    run changes hands every few messages. `words`: the provider's own for a cause. `is_proven`:
+    the provider has taken messages of this account for single addresses; until then a HANDFUL of
+    addresses that belong to another sender trips."""
 
     def __init__(
-        self, waived: Iterable[str], last: str = "", words: Mapping[str, str] | None = None, *, is_proven: bool = True
+        self,
+        waived: Iterable[str],
+        last: str = "",
+        words: Mapping[str, str] | None = None,
+        *,
+        is_proven: bool = True,
     ) -> None:
         self._words = {**{cause: said for cause, (_, said) in CAUSES.items()}, **(words or {})}
         self._causes = CAUSES.keys() - set(waived)
@@ -74,7 +85,10 @@ class Breaker:
         return "".join(self._last)
 
     def sentence(self, cause: str) -> str:
-        return f"{self._counts[_letter(cause)]} of the last {len(self._last)} messages: {self._words[cause]}."
+        return (
+            f"{self._counts[_letter(cause)]} of the last {len(self._last)} messages: "
+            f"{self._words[cause]}."
+        )
 
 
 def _letter(cause: str) -> str:

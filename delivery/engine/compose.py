@@ -54,18 +54,22 @@ class _Compiled:
 
 
 class Composer:
-    """Composes request bodies for one run of a workspace with this language and time zone. Raises RenderError at once
-    if a content does not compile."""
+    """Composes request bodies for one run of a workspace with this language and time zone.
+    Raises RenderError at once if a content does not compile."""
 
-    def __init__(self, run: Run, provider: Provider[Any], default_language: str, zone: tzinfo) -> None:
+    def __init__(
+        self, run: Run, provider: Provider[Any], default_language: str, zone: tzinfo
+    ) -> None:
         self.run, self.default_language, self.revision = run, default_language, run.revision.number
         self.channel = registry.channel_of(run.channel)
-        # {language: {variant: content}}, the first variant first. Of two that an old revision holds in two spellings of
-        # one tag the first one counts.
+        # {language: {variant: content}}, the first variant first. Of two that an old revision holds
+        # in two spellings of one tag the first one counts.
         self.by_language: dict[str, dict[str, _Compiled]] = {}
         for content in sorted(run.revision.contents, key=_variant):
             variants = self.by_language.setdefault(languages.tidy(content["language"]), {})
-            variants.setdefault(_variant(content), _Compiled(self.channel.compile(content, zone), provider))
+            variants.setdefault(
+                _variant(content), _Compiled(self.channel.compile(content, zone), provider)
+            )
 
     @cached_property
     def fallback(self) -> _Compiled:
@@ -82,7 +86,9 @@ class Composer:
             values = compiled.content.values(contact_variables(recipient.contact))
         except RenderError as error:
             raise NotComposable(Reason.RENDER_ERROR, str(error)) from error
-        reference = sign_reference(self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id)
+        reference = sign_reference(
+            self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id
+        )
         values |= {REFERENCE: reference, ADDRESS: recipient.value}
         body = compiled.request(recipient.kind).fill(values)
         # The body holds more than what counts: only a long one needs counting.
@@ -97,7 +103,8 @@ class Composer:
         return self._in(language) or self.fallback
 
     def _in(self, language: str) -> _Compiled | None:
-        """The first variant, as the review and the preview show it: lint stops a campaign with more of them."""
+        """The first variant, as the review and the preview show it: lint stops a campaign with
+        more of them."""
         found = (self.by_language.get(tag) for tag in languages.fallbacks(language))
         return next((_first(variants) for variants in found if variants), None)
 

@@ -1,5 +1,6 @@
-"""The last look at recipients before they are sent to: the gates that campaigns.audience.gates asks again, with consent
-and endpoints as they are now, not as they were when the audience was fixed."""
+"""The last look at recipients before they are sent to: the gates that campaigns.audience.gates
+asks again, with consent and endpoints as they are now, not as they were when the audience was
+fixed."""
 
 from __future__ import annotations
 
@@ -26,10 +27,21 @@ Group = list[tuple[Recipient, bytes]]
 COMPOSE_SECS = 2.0
 
 _COLUMNS = (
-    "pk", "retries", "possible_duplicate", "contact_id", "endpoint_id", "reached__kind", "reached__value",
-    "reached__platform", "contact__external_id", "contact__language", "contact__country", "contact__time_zone",
-    "contact__attributes", "stopped",
-)  # fmt: skip
+    "pk",
+    "retries",
+    "possible_duplicate",
+    "contact_id",
+    "endpoint_id",
+    "reached__kind",
+    "reached__value",
+    "reached__platform",
+    "contact__external_id",
+    "contact__language",
+    "contact__country",
+    "contact__time_zone",
+    "contact__attributes",
+    "stopped",
+)
 _IDS = object()  # stands in a compiled statement for the ids that it is executed with
 _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
 
@@ -37,8 +49,9 @@ _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "a
 def compose(
     run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]
 ) -> tuple[Group, list[Result], list[int]]:
-    """Return (recipients with their bodies, results of skipped rows, ids not reached). Stops after COMPOSE_SECS, so
-    that a slow template cannot outlast the lease. `held`: platforms that nothing is sent to, except for the probe."""
+    """Return (recipients with their bodies, results of skipped rows, ids not reached). Stops
+    after COMPOSE_SECS, so that a slow template cannot outlast the lease. `held`: platforms that
+    nothing is sent to, except for the probe."""
     group: Group = []
     skipped: list[Result] = []
     until = time.monotonic() + COMPOSE_SECS
@@ -73,26 +86,33 @@ def batches(group: Group, manners: Manners) -> Iterator[Group]:
 
 
 class _IsAsked(Func):
-    """Whether a row's key is one of _IDS. By ids that were read once per shard: with a range and a LIMIT instead,
-    PostgreSQL joined all that was left of the shard before it sorted and cut (13 ms a group)."""
+    """Whether a row's key is one of _IDS. By ids that were read once per shard: with a range and
+    a LIMIT instead, PostgreSQL joined all that was left of the shard before it sorted and cut
+    (13 ms a group)."""
 
     output_field = BooleanField()
     template, arg_joiner = "%(expressions)s)", " = ANY("
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         among = " IN (SELECT value FROM json_each("
-        return self.as_sql(compiler, connection, template="%(expressions)s))", arg_joiner=among, **extra)
+        return self.as_sql(
+            compiler, connection, template="%(expressions)s))", arg_joiner=among, **extra
+        )
 
 
 @cache
 def _statement(channel: str) -> tuple[str, list[Any], int]:
-    """The SQL that reads rows with the gate that stops each, its values, and the place of the ids among the values.
-    Compiled once in a process, so it names no workspace."""
+    """The SQL that reads rows with the gate that stops each, its values, and the place of the
+    ids among the values. Compiled once in a process, so it names no workspace."""
     own = Q(endpoint__channel=channel, endpoint__contact=F("contact"))
     with every_workspace():
         waiting = Message.objects.filter(_IsAsked(F("pk"), Value(_IDS)), reason=Reason.PENDING)
         joined = waiting.annotate(reached=FilteredRelation("endpoint", condition=own))
-        rows = joined.annotate(stopped=gates.at_dispatch(channel)).order_by("pk").values_list(*_COLUMNS)
+        rows = (
+            joined.annotate(stopped=gates.at_dispatch(channel))
+            .order_by("pk")
+            .values_list(*_COLUMNS)
+        )
         sql, values = rows.query.sql_with_params()
     return sql, list(values), list(values).index(_IDS)
 
@@ -116,9 +136,12 @@ def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
         raise NotComposable(Reason(stopped), "")
     external_id, language, country, time_zone, attributes = contact
     known = {
-        "external_id": external_id, "language": language, "country": country, "time_zone": time_zone,
+        "external_id": external_id,
+        "language": language,
+        "country": country,
+        "time_zone": time_zone,
         "attributes": _decoded(attributes),
-    }  # fmt: skip
+    }
     return Recipient(pk, endpoint_id, kind, value, retries, known, duplicates, platform)
 
 
@@ -127,6 +150,7 @@ def _decoded(attributes: Any) -> dict[str, Any]:
         return dict(attributes)
     try:
         found: dict[str, Any] = msgspec.json.decode(attributes)
-    except (msgspec.DecodeError, UnicodeError):  # SQLite keeps lone surrogates, which only Python's decoder takes
+    # SQLite keeps lone surrogates, which only Python's decoder takes
+    except (msgspec.DecodeError, UnicodeError):
         found = json.loads(attributes)
     return found

@@ -5,9 +5,9 @@
 * A database that slept for hours wakes up with runs half done: what is left of them is late.
 * A clock that is wrong sends at the wrong time.
 
-The machine's own memory is a small file in DATA_DIR, with one entry per database: a folder may work with one database
-today and with another one tomorrow. Without a lasting file a restored backup goes unnoticed. Machines that share a
-database are told its name by INSTANCE_ID.
+The machine's own memory is a small file in DATA_DIR, with one entry per database: a folder may
+work with one database today and with another one tomorrow. Without a lasting file a restored
+backup goes unnoticed. Machines that share a database are told its name by INSTANCE_ID.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class _Memory(msgspec.Struct):
 
 
 class _File(_Memory):
-    """All that it remembers: {fingerprint: memory}. The fields of its own are those of a machine that knew one database
-    and no fingerprints."""
+    """All that it remembers: {fingerprint: memory}. The fields of its own are those of a machine
+    that knew one database and no fingerprints."""
 
     databases: dict[str, _Memory] = {}
 
@@ -62,7 +62,8 @@ def locked_because() -> str:
 
 
 def check_in(now: datetime) -> str:
-    """Call before taking any work. Returns `locked_because`, and pauses the runs that an outage made late."""
+    """Call before taking any work. Returns `locked_because`, and pauses the runs that an outage
+    made late."""
     row, memory = _look()
     if row is None:
         row = _create_installation()
@@ -81,8 +82,9 @@ def check_in(now: datetime) -> str:
 
 @transaction.atomic
 def adopt(*, by: str) -> int:
-    """Take the database as the right one for this machine, on a person's word. Runs under way are paused: recipients
-    may have got the message since the copy was made. Returns how many runs were paused."""
+    """Take the database as the right one for this machine, on a person's word. Runs under way
+    are paused: recipients may have got the message since the copy was made. Returns how many
+    runs were paused."""
     row = Installation.objects.select_for_update().first() or _create_installation()
     memory = _read()
     row.name = settings.INSTANCE_ID or memory.name or secrets.token_hex(8)
@@ -90,14 +92,18 @@ def adopt(*, by: str) -> int:
     row.ticked_at = timezone.now()
     row.save()
     copied = f"The database was restored or moved ({by} confirmed it)."
-    why = f"{copied} Recipients that still wait here may have got the message since the copy was made."
+    why = (
+        f"{copied} Recipients that still wait here may have got the message since the copy was "
+        "made."
+    )
     paused = _pause_late(timedelta(), why)
     transaction.on_commit(lambda: _remember(row))
     return paused
 
 
 def _look() -> tuple[Installation | None, _Memory]:
-    """Read the machine's memory before the database, which only moves on: a tick in between never makes it look old."""
+    """Read the machine's memory before the database, which only moves on: a tick in between
+    never makes it look old."""
     databases = _read_file().databases
     own = Fingerprint.objects.values("value")[:1]
     row = Installation.objects.annotate(fingerprint=Subquery(own)).first()
@@ -105,9 +111,9 @@ def _look() -> tuple[Installation | None, _Memory]:
 
 
 def _create_installation() -> Installation:
-    """Name a new database. The machine remembers the name first: killed in between, it would not know its own
-    database. One without runs stands in for one that was thrown away and counts on; one with runs that the machine
-    remembers is a backup from before it had a name."""
+    """Name a new database. The machine remembers the name first: killed in between, it would not
+    know its own database. One without runs stands in for one that was thrown away and counts on;
+    one with runs that the machine remembers is a backup from before it had a name."""
     if not _read().name:
         _write(_Memory(settings.INSTANCE_ID or secrets.token_hex(8)), is_first=True)
     memory = _read()
@@ -121,18 +127,26 @@ def _create_installation() -> Installation:
 def _strange(row: Installation, memory: _Memory) -> str:
     ours = settings.INSTANCE_ID or memory.name
     if ours != row.name:
-        whose = f"installation {row.name!r}" if ours else f"installation {row.name!r}, which this machine does not know"
+        whose = (
+            f"installation {row.name!r}"
+            if ours
+            else (f"installation {row.name!r}, which this machine does not know")
+        )
         return (
-            f"Sending is locked: the database belongs to {whose}. If this machine should send for it, set "
-            f"INSTANCE_ID={row.name}; if it is a copy that should send by itself, run manage.py adopt."
+            f"Sending is locked: the database belongs to {whose}. If this machine should send for "
+            f"it, set INSTANCE_ID={row.name}; if it is a copy that should send by itself, run "
+            "manage.py adopt."
         )
     if row.locked or not _is_behind(row, memory):
         return row.locked
-    was, until = (f"{at:%d %b %Y %H:%M:%S} UTC" if at else "an early day" for at in (row.ticked_at, memory.ticked_at))
+    was, until = (
+        f"{at:%d %b %Y %H:%M:%S} UTC" if at else "an early day"
+        for at in (row.ticked_at, memory.ticked_at)
+    )
     return (
-        f"Sending is locked: the database is as of {was}, but the machine {socket.gethostname()} worked with it until "
-        f"{until}. It was restored from a backup, and does not know what was sent since: look at the runs, then run "
-        "manage.py adopt."
+        f"Sending is locked: the database is as of {was}, but the machine {socket.gethostname()} "
+        f"worked with it until {until}. It was restored from a backup, and does not know what was "
+        f"sent since: look at the runs, then run manage.py adopt."
     )
 
 
@@ -146,12 +160,16 @@ def _wrong_clock() -> str:
     off = abs(statements.run("SELECT clock_timestamp()", [])[0][0] - timezone.now())
     if off <= CLOCK_LIMIT:
         return ""
-    return f"Sending is locked: the clocks of this machine and the database differ by {off.total_seconds():.0f} s."
+    return (
+        "Sending is locked: the clocks of this machine and the database differ by "
+        f"{off.total_seconds():.0f} s."
+    )
 
 
 @transaction.atomic
 def _tick(row: Installation, now: datetime) -> None:
-    """Count a tick. After an outage only one process pauses what is late: the one whose update counts."""
+    """Count a tick. After an outage only one process pauses what is late: the one whose update
+    counts."""
     before, row.ticked_at, row.ticks = row.ticked_at, now, row.ticks + 1
     same = Installation.objects.filter(pk=row.pk, ticks=row.ticks - 1)
     moved = same.update(ticks=row.ticks, ticked_at=now)
@@ -160,14 +178,21 @@ def _tick(row: Installation, now: datetime) -> None:
     if not moved or before is None or now - before < SLEPT_LEAST:
         return
     slept = now - before
-    _pause_late(slept, f"No worker was running for {int(slept.total_seconds() // 60)} minutes; what is left is late.")
+    _pause_late(
+        slept,
+        f"No worker was running for {int(slept.total_seconds() // 60)} minutes; "
+        "what is left is late.",
+    )
 
 
 def _pause_late(late: timedelta, why: str) -> int:
-    """Pause runs under way that are later than their own limit for starting; a person decides and resumes."""
+    """Pause runs under way that are later than their own limit for starting; a person decides
+    and resumes."""
     paused = 0
     with every_workspace():
-        for run in Run.objects.filter(state__in=plan.STARTED).select_related("workspace", "campaign"):
+        for run in Run.objects.filter(state__in=plan.STARTED).select_related(
+            "workspace", "campaign"
+        ):
             if late and late < run.not_after - run.intended_at:
                 continue
             paused += plan.pause_for_cause(run, why)
@@ -189,7 +214,8 @@ def _fingerprint() -> str:
 
 
 def _memory_of(databases: dict[str, _Memory], fingerprint: str) -> _Memory:
-    """A database without a fingerprint may be a backup of any: compare it with the one used last."""
+    """A database without a fingerprint may be a backup of any: compare it with the one used
+    last."""
     if fingerprint or fingerprint in databases:
         return databases.get(fingerprint, _Memory())
     return max(databases.values(), key=lambda known: known.ticked_at or _NEVER, default=_Memory())
@@ -210,8 +236,8 @@ def _remember(row: Installation) -> None:
 
 
 def _write(memory: _Memory, *, is_first: bool = False) -> None:
-    """Whole or not at all; `is_first`: unless another process was faster. Without a place to write, the machine only
-    does not remember."""
+    """Whole or not at all; `is_first`: unless another process was faster. Without a place to
+    write, the machine only does not remember."""
     fingerprint, path = _fingerprint(), _file()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +250,8 @@ def _write(memory: _Memory, *, is_first: bool = False) -> None:
             with draft.open("wb") as file:
                 file.write(msgspec.json.encode({"databases": databases}))
                 file.flush()
-                os.fsync(file.fileno())  # with an empty file after a power cut it would not know its database
+                # with an empty file after a power cut it would not know its database
+                os.fsync(file.fileno())
             draft.replace(path)
 
 

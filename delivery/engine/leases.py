@@ -1,4 +1,5 @@
-"""Leases on shards: which worker has which shard, the fence before every send, the window of a dead worker."""
+"""Leases on shards: which worker has which shard, the fence before every send, the window of a
+dead worker."""
 
 from __future__ import annotations
 
@@ -32,13 +33,15 @@ def worker_name() -> str:
 
 @dataclass
 class Lease:
-    """A shard that belongs to this worker until `release`, or until the worker is silent for LEASE."""
+    """A shard that belongs to this worker until `release`, or until the worker is silent for
+    LEASE."""
 
     shard: Shard
     owner: str
     epoch: int
     tally: Tally = field(default_factory=dict)
-    is_stale: bool = False  # a commit failed and may have happened nevertheless: read the row's tally again
+    # a commit failed and may have happened nevertheless: read the row's tally again
+    is_stale: bool = False
 
     def fence(self, window: Window, finished: Tally) -> bool:
         """Move the window in the database. Only if this returns True may its messages be sent.
@@ -46,23 +49,28 @@ class Lease:
         False if the lease was lost, or if the run was paused, cancelled or edited since the claim.
         """
         sending = (
-            f" AND lease_until > {statements.database_now()} AND EXISTS (SELECT 1 FROM campaigns_run r "  # noqa: S608
+            f" AND lease_until > {statements.database_now()} "  # noqa: S608
+            "AND EXISTS (SELECT 1 FROM campaigns_run r "
             "WHERE r.id = delivery_shard.run_id AND r.state = 'running' AND r.epoch = %s)"
         )
         return self._move(window, finished, sending, [self.epoch])
 
     def renew(self, window: Window, finished: Tally) -> bool:
-        """Move the window for outcomes alone, also after the run has stopped. False if the lease was lost."""
+        """Move the window for outcomes alone, also after the run has stopped. False if the lease
+        was lost."""
         return self._move(window, finished, "", [])
 
     def is_current(self) -> bool:
         """Whether the run still sends what it sent at the claim."""
-        return Run.objects.filter(pk=self.shard.run_id, state=Run.State.RUNNING, epoch=self.epoch).exists()
+        return Run.objects.filter(
+            pk=self.shard.run_id, state=Run.State.RUNNING, epoch=self.epoch
+        ).exists()
 
     def _move(self, window: Window, finished: Tally, also: str, values: list[int]) -> bool:
         tally = self._tally_with(finished)
         moved = statements.run(
-            "UPDATE delivery_shard SET window_from = %s, window_to = %s, tally = %s, "  # noqa: S608 - SQL of ours
+            "UPDATE delivery_shard "  # noqa: S608 - SQL of ours
+            "SET window_from = %s, window_to = %s, tally = %s, "
             f"lease_until = {statements.database_now(LEASE)} "
             f"WHERE id = %s AND state = 'leased' AND owner = %s{also} RETURNING id",
             [*window, msgspec.json.encode(tally).decode(), self.shard.pk, self.owner, *values],
@@ -95,13 +103,20 @@ class Lease:
 
 
 def claim(now: datetime) -> Lease | None:
-    """Lease one shard of a running run: an open one, or one whose worker died. None if there is nothing to do.
+    """Lease one shard of a running run: an open one, or one whose worker died. None if there is
+    nothing to do.
 
     Call with every workspace visible; a dead worker's window is settled in the same transaction.
     """
-    free = Q(state=Shard.State.OPEN, not_before__lte=now) | Q(state=Shard.State.LEASED, lease_until__lt=Now())
+    free = Q(state=Shard.State.OPEN, not_before__lte=now) | Q(
+        state=Shard.State.LEASED, lease_until__lt=Now()
+    )
     for run_id in _in_turn(free):
-        for shard in Shard.objects.filter(free, run_id=run_id).select_related("run").order_by("not_before", "pk")[:8]:
+        for shard in (
+            Shard.objects.filter(free, run_id=run_id)
+            .select_related("run")
+            .order_by("not_before", "pk")[:8]
+        ):
             lease = _take(shard, now)
             if lease is not None:
                 return lease
@@ -109,8 +124,8 @@ def claim(now: datetime) -> Lease | None:
 
 
 def next_moment() -> datetime | None:
-    """When the next shard can be claimed at the latest: an open one, or a leased one whose worker may have died. None
-    if nothing is being sent. Call with every workspace visible."""
+    """When the next shard can be claimed at the latest: an open one, or a leased one whose
+    worker may have died. None if nothing is being sent. Call with every workspace visible."""
     left = Shard.objects.filter(run__state=Run.State.RUNNING)
     found = left.aggregate(
         open=Min("not_before", filter=Q(state=Shard.State.OPEN)),
@@ -120,16 +135,25 @@ def next_moment() -> datetime | None:
 
 
 def _in_turn(free: Q) -> list[int]:
-    """Running runs with a free shard: first those of the workspace with the fewest workers, then the one that waits the
-    longest. So a campaign to a thousand never waits behind one to a million."""
+    """Running runs with a free shard: first those of the workspace with the fewest workers, then
+    the one that waits the longest. So a campaign to a thousand never waits behind one to a
+    million."""
     shards = Shard.objects.order_by()
-    busy = shards.filter(workspace=OuterRef("workspace"), state=Shard.State.LEASED, lease_until__gte=Now())
+    busy = shards.filter(
+        workspace=OuterRef("workspace"), state=Shard.State.LEASED, lease_until__gte=Now()
+    )
     served = shards.filter(run=OuterRef("pk")).values("run").annotate(last=Max("leased_at"))
-    runs = Run.objects.filter(Exists(shards.filter(free, run=OuterRef("pk"))), state=Run.State.RUNNING).annotate(
+    runs = Run.objects.filter(
+        Exists(shards.filter(free, run=OuterRef("pk"))), state=Run.State.RUNNING
+    ).annotate(
         busy=Coalesce(Subquery(busy.values("workspace").annotate(n=Count("pk")).values("n")), 0),
         served=Subquery(served.values("last")),
     )
-    return list(runs.order_by("busy", F("served").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:20])
+    return list(
+        runs.order_by("busy", F("served").asc(nulls_first=True), "pk").values_list("pk", flat=True)[
+            :20
+        ]
+    )
 
 
 @transaction.atomic
@@ -139,9 +163,12 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
     if shard.state == Shard.State.LEASED:
         seen = seen.filter(lease_until__lt=Now())
     taken = seen.update(
-        state=Shard.State.LEASED, owner=owner, lease_until=Now() + LEASE, leased_at=now,
+        state=Shard.State.LEASED,
+        owner=owner,
+        lease_until=Now() + LEASE,
+        leased_at=now,
         attempts=F("attempts") + (1 if shard.state == Shard.State.LEASED else 0),
-    )  # fmt: skip
+    )
     if not taken:
         return None
     shard.refresh_from_db()
@@ -154,13 +181,17 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
 
 
 def settle_window(shard: Shard, now: datetime) -> Tally:
-    """Settle what a dead worker had in flight: unknown, or waiting again and flagged, as the policy says."""
-    return record.mark_window(shard, now, is_resend=shard.run.ambiguity_policy == AmbiguityPolicy.RESEND)
+    """Settle what a dead worker had in flight: unknown, or waiting again and flagged, as the
+    policy says."""
+    return record.mark_window(
+        shard, now, is_resend=shard.run.ambiguity_policy == AmbiguityPolicy.RESEND
+    )
 
 
 @transaction.atomic
 def settle_orphan(shard: Shard, now: datetime) -> bool:
-    """Settle a shard whose worker is gone, of a run that sends no more. False if the worker lives."""
+    """Settle a shard whose worker is gone, of a run that sends no more. False if the worker
+    lives."""
     owner = f"{worker_name()}:settled"
     orphan = Shard.objects.filter(pk=shard.pk, state=Shard.State.LEASED, lease_until__lt=Now())
     if not orphan.update(owner=owner, lease_until=Now() + LEASE):

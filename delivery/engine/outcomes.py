@@ -26,8 +26,9 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Demands:
-    """What outcomes ask of the run and of the connection. The transaction that writes the outcomes writes their
-    demands, too, and they are cleared after its commit: a failed transaction loses none of them."""
+    """What outcomes ask of the run and of the connection. The transaction that writes the
+    outcomes writes their demands, too, and they are cleared after its commit: a failed
+    transaction loses none of them."""
 
     pause_because: str = ""  # the run is to be paused
     tripped: str = ""  # the breaker's cause for the pause
@@ -60,19 +61,26 @@ class Demands:
 
 
 class OutcomeReader:
-    """Reads one worker's outcomes of a run. `known`: what the connection's credentials have proven before."""
+    """Reads one worker's outcomes of a run. `known`: what the connection's credentials have
+    proven before."""
 
     def __init__(self, run: Run, provider: Provider[Any], known: Mapping[str, Reach]) -> None:
         self.run, self.provider, self.manners = run, provider, provider.manners
         self.demands = Demands()
-        self.held = {platform: one for platform, one in known.items() if one.held_since}  # nothing is sent to them now
+        # nothing is sent to them now
+        self.held = {platform: one for platform, one in known.items() if one.held_since}
         self.proven = {platform for platform, one in known.items() if one.proven_at}
-        self.breaker = Breaker(run.waived, run.last_outcomes, provider.alarms, is_proven=bool(self.proven))
-        self.gone: dict[int, tuple[str, str]] = {}  # endpoint → its platform and the provider's code
-        self._faults: Counter[str] = Counter()  # of a platform's push service, since its last success
+        self.breaker = Breaker(
+            run.waived, run.last_outcomes, provider.alarms, is_proven=bool(self.proven)
+        )
+        # endpoint → its platform and the provider's code
+        self.gone: dict[int, tuple[str, str]] = {}
+        # of a platform's push service, since its last success
+        self._faults: Counter[str] = Counter()
 
     def read(self, recipient: Recipient, outcome: Outcome, now: datetime, at: str) -> Result:
-        """Return what the outcome means for its row; collect what else it demands. `at` is `now` as it is written."""
+        """Return what the outcome means for its row; collect what else it demands. `at` is `now`
+        as it is written."""
         result = Result(recipient.message_id, Reason.REJECTED, attempted=1, attempted_at=at)
         if outcome.verdict is Verdict.ACCEPTED:
             result.reason = Reason.ACCEPTED
@@ -110,8 +118,9 @@ class OutcomeReader:
             self.demands.ask_for_break(now + max(self.manners.trouble_wait, asked))
 
     def _retry(self, result: Result, recipient: Recipient, outcome: Outcome, now: datetime) -> None:
-        """Schedule a retry. A message that certainly never arrived counts no attempt. One that may have arrived waits
-        twice as long each time, jittered, and is rejected with the provider's last code after `retries_most` tries."""
+        """Schedule a retry. A message that certainly never arrived counts no attempt. One that
+        may have arrived waits twice as long each time, jittered, and is rejected with the
+        provider's last code after `retries_most` tries."""
         wait_secs = outcome.retry_after_secs or self.manners.retry_wait_secs
         if outcome.verdict in (Verdict.LATER, Verdict.ROW_LATER):
             due = now + min(timedelta(seconds=wait_secs), pace.LONGEST_BREAK)
@@ -129,24 +138,29 @@ class OutcomeReader:
 
     def _pause(self, result: Result, outcome: Outcome, at: str) -> None:
         """Pause the run: the connection or the content is wrong for every recipient."""
-        if outcome.verdict is Verdict.BROKEN:  # not this message's fault: it goes out after the resume
+        # not this message's fault: it goes out after the resume
+        if outcome.verdict is Verdict.BROKEN:
             result.reason, result.due_at, result.attempted = Reason.RETRY_SCHEDULED, at, 0
         self.demands.pause(f"{outcome.code}: {outcome.detail}")
 
     def _prove(self, recipient: Recipient) -> None:
-        """Note that the provider accepted a message for an address: the account is right, the platform is reached."""
+        """Note that the provider accepted a message for an address: the account is right, the
+        platform is reached."""
         platform = recipient.platform
         if self._faults:
             del self._faults[platform]
-        if recipient.endpoint_id is not None and (platform not in self.proven or platform in self.held):
+        if recipient.endpoint_id is not None and (
+            platform not in self.proven or platform in self.held
+        ):
             self.proven.add(platform)
             self.held.pop(platform, None)
             self.breaker.is_proven = True
             self.demands.news[platform] = None
 
     def _hold_platform(self, recipient: Recipient, result: Result, outcome: Outcome) -> None:
-        """Defer the row, because the platform's own push service refuses the provider. On a proven platform only a
-        HANDFUL of refusals in a row counts: fewer may be one app without a key."""
+        """Defer the row, because the platform's own push service refuses the provider. On a
+        proven platform only a HANDFUL of refusals in a row counts: fewer may be one app without
+        a key."""
         platform = recipient.platform
         if platform not in self.provider.remedies:
             return

@@ -1,5 +1,5 @@
-"""How fast a run may send: token buckets, one per connection and one per run that has a limit of its own, shared by all
-workers. They are rows, so they survive a restart."""
+"""How fast a run may send: token buckets, one per connection and one per run that has a limit of
+its own, shared by all workers. They are rows, so they survive a restart."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ QUARTER_SECS = 15 * 60
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing may go before `until`. `why`: asked (the provider said Retry-After), quarter_hour, connection or run
-    (its limit of messages a second)."""
+    """Nothing may go before `until`. `why`: asked (the provider said Retry-After), quarter_hour,
+    connection or run (its limit of messages a second)."""
 
     until: datetime
     why: str
@@ -43,7 +43,8 @@ class _Limit(NamedTuple):
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket as its row says; `refill` brings it to a moment. The only reading of such a row."""
+    """A token bucket as its row says; `refill` brings it to a moment. The only reading of such a
+    row."""
 
     whose: str  # connection or run
     per_second: int
@@ -56,7 +57,8 @@ class Bucket:
     manners: Manners  # of the connection's provider
 
     def share(self, now: datetime) -> float:
-        """How much of the full rate is allowed: from `ramp_base` it grows to all of it within the provider's ramp."""
+        """How much of the full rate is allowed: from `ramp_base` it grows to all of it within
+        the provider's ramp."""
         ramp = self.manners.ramp
         grown = min(1.0, max(0.0, (now - self.ramp_from) / ramp)) if ramp else 1.0
         return self.ramp_base + (1 - self.ramp_base) * grown
@@ -67,8 +69,11 @@ class Bucket:
         return until if self.ramp_base < 1 and until > now else None
 
     def is_throttled(self, now: datetime) -> bool:
-        """Whether the provider said 429: a ramp begins when its break ends, mostly lower than a first send's."""
-        is_lower = self.ramp_from > now or self.ramp_base < first_share(self.manners, self.per_second)
+        """Whether the provider said 429: a ramp begins when its break ends, mostly lower than a
+        first send's."""
+        is_lower = self.ramp_from > now or self.ramp_base < first_share(
+            self.manners, self.per_second
+        )
         return is_lower and self.full_at(now) is not None
 
     def closed(self, now: datetime) -> datetime | None:
@@ -81,12 +86,14 @@ class Bucket:
             # A long break after a 429 is no rest: the rate that it asked for comes after it.
             self.ramp_base = min(first_share(self.manners, self.per_second), self.share(now))
             self.ramp_from = now
-        if self.refilled_at - now > 2 * CLOCK_LIMIT:  # by a clock that was wrong: nothing would be refilled until then
+        # by a clock that was wrong: nothing would be refilled until then
+        if self.refilled_at - now > 2 * CLOCK_LIMIT:
             self.refilled_at = self.ramp_from = now
         rate = self.per_second * self.share(now)
         elapsed_secs = max(0.0, (now - self.refilled_at).total_seconds())
         self.tokens = min(rate * BURST.total_seconds(), self.tokens + elapsed_secs * rate)
-        # A worker whose clock is behind must not turn the bucket's clock back: the same second would fill it twice.
+        # A worker whose clock is behind must not turn the bucket's clock back: the same second
+        # would fill it twice.
         self.refilled_at = max(now, self.refilled_at)
 
     def missing(self, wanted: int, now: datetime) -> timedelta:
@@ -106,8 +113,8 @@ def manners_of(connection: Connection) -> Manners:
 
 
 def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
-    """How many of `wanted` messages may go now. Call inside the transaction that moves the fence: it locks the buckets
-    until that commits."""
+    """How many of `wanted` messages may go now. Call inside the transaction that moves the
+    fence: it locks the buckets until that commits."""
     if wanted <= 0 or (run.avoid_quarter_hours and quarter_hour_until(connection, now)):
         return 0
     buckets = buckets_of(run, connection, now, is_taking=True)
@@ -123,12 +130,15 @@ def take(run: Run, connection: Connection, wanted: int, now: datetime) -> int:
     for bucket in buckets:
         # Over, or of a wrong clock: it must not come true hours later.
         if bucket.closed_until and not bucket.per_second:
-            Pace.objects.filter(pk=bucket.pk, closed_until=bucket.closed_until).update(closed_until=None)
+            Pace.objects.filter(pk=bucket.pk, closed_until=bucket.closed_until).update(
+                closed_until=None
+            )
     return granted
 
 
 def wait_needed(run: Run, connection: Connection, wanted: int, now: datetime) -> Wait | None:
-    """How long `wanted` messages (at most a second's worth) must wait, and why; None if they may go. Locks nothing."""
+    """How long `wanted` messages (at most a second's worth) must wait, and why; None if they may
+    go. Locks nothing."""
     waits = []
     if run.avoid_quarter_hours and (quarter := quarter_hour_until(connection, now)):
         waits.append(Wait(quarter, "quarter_hour"))
@@ -143,7 +153,8 @@ def wait_needed(run: Run, connection: Connection, wanted: int, now: datetime) ->
 
 
 def quarter_hour_until(connection: Connection, now: datetime) -> datetime | None:
-    """When the time around a quarter of the hour that the provider wants to be spared is over; None outside of it."""
+    """When the time around a quarter of the hour that the provider wants to be spared is over;
+    None outside of it."""
     around = int(manners_of(connection).quarter_hours.total_seconds())
     into = (now.minute * 60 + now.second + around) % QUARTER_SECS
     if into >= 2 * around:
@@ -152,8 +163,8 @@ def quarter_hour_until(connection: Connection, now: datetime) -> datetime | None
 
 
 def close(connection: Connection, until: datetime, now: datetime, *, is_throttled: bool) -> None:
-    """Close the connection until `until`. `is_throttled`: the provider said 429, so the rate begins again at half of
-    what it was. Answers to one burst count once."""
+    """Close the connection until `until`. `is_throttled`: the provider said 429, so the rate
+    begins again at half of what it was. Answers to one burst count once."""
     until = min(until, now + LONGEST_BREAK)
     limit = _Limit("connection", connection.pk, connection.per_second, manners_of(connection))
     bucket = _bucket(limit, now, is_locked=False)
@@ -162,13 +173,19 @@ def close(connection: Connection, until: datetime, now: datetime, *, is_throttle
         return
     changes: dict[str, object] = {"closed_until": until}
     if is_throttled:
-        changes |= {"ramp_from": until, "ramp_base": max(SLOWEST, bucket.share(now) / 2), "tokens": 0.0}
+        changes |= {
+            "ramp_from": until,
+            "ramp_base": max(SLOWEST, bucket.share(now) / 2),
+            "tokens": 0.0,
+        }
     Pace.objects.filter(pk=bucket.pk).update(**changes)
 
 
-def buckets_of(run: Run, connection: Connection, now: datetime, *, is_taking: bool = False) -> list[Bucket]:
-    """The buckets that limit the run. `is_taking` makes and locks their rows, the connection's before the run's: in one
-    order workers never deadlock."""
+def buckets_of(
+    run: Run, connection: Connection, now: datetime, *, is_taking: bool = False
+) -> list[Bucket]:
+    """The buckets that limit the run. `is_taking` makes and locks their rows, the connection's
+    before the run's: in one order workers never deadlock."""
     manners = manners_of(connection)
     limits = [_Limit("connection", connection.pk, connection.per_second, manners)]
     if run.per_second:
@@ -199,21 +216,32 @@ def _bucket(limit: _Limit, now: datetime, *, is_locked: bool) -> Bucket:
 
 def _read(limit: _Limit, *, is_locked: bool) -> Bucket | None:
     sql = (
-        "SELECT id, tokens, refilled_at, ramp_from, ramp_base, closed_until FROM delivery_pace "  # noqa: S608
-        f"WHERE {limit.whose}_id = %s{' FOR UPDATE' if is_locked and statements.is_postgresql() else ''}"
+        "SELECT id, tokens, refilled_at, ramp_from, ramp_base, closed_until "  # noqa: S608
+        f"FROM delivery_pace WHERE {limit.whose}_id = %s"
+        f"{' FOR UPDATE' if is_locked and statements.is_postgresql() else ''}"
     )
-    for pk, tokens, refilled_at, ramp_from, ramp_base, closed_until in statements.run(sql, [limit.key]):
+    for pk, tokens, refilled_at, ramp_from, ramp_base, closed_until in statements.run(
+        sql, [limit.key]
+    ):
         times = (statements.moment(refilled_at), statements.moment(ramp_from))
         closed = statements.moment(closed_until) if closed_until else None
-        return Bucket(limit.whose, limit.per_second, pk, tokens, *times, ramp_base, closed, limit.manners)
+        return Bucket(
+            limit.whose, limit.per_second, pk, tokens, *times, ramp_base, closed, limit.manners
+        )
     return None
 
 
 def _store(bucket: Bucket) -> None:
     statements.run(
-        "UPDATE delivery_pace SET tokens = %s, refilled_at = %s, ramp_from = %s, ramp_base = %s, closed_until = NULL "
-        "WHERE id = %s",
-        [bucket.tokens, stamp(bucket.refilled_at), stamp(bucket.ramp_from), bucket.ramp_base, bucket.pk],
+        "UPDATE delivery_pace SET tokens = %s, refilled_at = %s, ramp_from = %s, ramp_base = %s, "
+        "closed_until = NULL WHERE id = %s",
+        [
+            bucket.tokens,
+            stamp(bucket.refilled_at),
+            stamp(bucket.ramp_from),
+            bucket.ramp_base,
+            bucket.pk,
+        ],
     )
 
 

@@ -1,5 +1,6 @@
-"""Which platforms a connection reaches: proven ones took a message with its credentials; held ones wait, because their
-own push service refuses the provider. Both are rows, so that all workers and the next campaigns know."""
+"""Which platforms a connection reaches: proven ones took a message with its credentials; held
+ones wait, because their own push service refuses the provider. Both are rows, so that all
+workers and the next campaigns know."""
 
 from __future__ import annotations
 
@@ -38,8 +39,9 @@ def forget(connection: Connection) -> None:
 
 
 def learn(connection: Connection, news: News, now: datetime) -> None:
-    """Write what answers have shown about the connection, unless it was changed since it was read. Call inside the
-    transaction that writes the answers, before it locks a run: saving a connection locks it before its runs."""
+    """Write what answers have shown about the connection, unless it was changed since it was
+    read. Call inside the transaction that writes the answers, before it locks a run: saving a
+    connection locks it before its runs."""
     same = Connection.objects.filter(pk=connection.pk, updated_at=connection.updated_at)
     if not same.select_for_update(no_key=True).values_list("pk").first():
         return
@@ -49,26 +51,37 @@ def learn(connection: Connection, news: News, now: datetime) -> None:
         )
         row = Reach.objects.filter(pk=known.pk)
         if fault is None:
-            row.update(proven_at=now, held_since=None, code="", detail="", probe=None, probe_at=None)
+            row.update(
+                proven_at=now, held_since=None, code="", detail="", probe=None, probe_at=None
+            )
             wake.ring("tick")
             continue
         code, detail = record.plain(fault.code, 64), record.plain(fault.detail, 500)
         # Each worker finds out by itself; the first one holds it, and the next try stays as it is.
         free = row.filter(held_since=None)
-        if free.update(held_since=now, code=code, detail=detail, probe=None, probe_at=now + PROBE_EVERY):
+        if free.update(
+            held_since=now, code=code, detail=detail, probe=None, probe_at=now + PROBE_EVERY
+        ):
             audit.record(
-                connection.workspace, "platform held", connection, by=None, detail={"platform": platform, "code": code}
+                connection.workspace,
+                "platform held",
+                connection,
+                by=None,
+                detail={"platform": platform, "code": code},
             )
 
 
 def settle(now: datetime) -> None:
-    """Move shards that wait for a platform: open a shard of a released platform, let one message through if a probe is
-    due, give up a shard that waited for HELD_MOST. Call with every workspace visible."""
+    """Move shards that wait for a platform: open a shard of a released platform, let one message
+    through if a probe is due, give up a shard that waited for HELD_MOST. Call with every
+    workspace visible."""
     waiting = Shard.objects.filter(state=Shard.State.HELD, run__state=Run.State.RUNNING)
     shards = list(waiting.select_related("run", "run__workspace").order_by("-pk"))
     if not shards:
         return
-    holds = {(one.connection_id, one.platform): one for one in Reach.objects.exclude(held_since=None)}
+    holds = {
+        (one.connection_id, one.platform): one for one in Reach.objects.exclude(held_since=None)
+    }
     opened = False
     for shard in shards:
         found = [holds.get((shard.run.connection_id or 0, platform)) for platform in shard.held]
@@ -87,7 +100,9 @@ def settle(now: datetime) -> None:
 
 
 def _open(shard: Shard, now: datetime) -> int:
-    return Shard.objects.filter(pk=shard.pk, state=Shard.State.HELD).update(state=Shard.State.OPEN, not_before=now)
+    return Shard.objects.filter(pk=shard.pk, state=Shard.State.HELD).update(
+        state=Shard.State.OPEN, not_before=now
+    )
 
 
 @transaction.atomic
@@ -104,7 +119,8 @@ def _probe(shard: Shard, hold: Reach, now: datetime) -> bool:
 
 @transaction.atomic
 def give_up(shard: Shard) -> int:
-    """Reject the shard's deferred rows with the provider's code; a person can send them again. Returns how many."""
+    """Reject the shard's deferred rows with the provider's code; a person can send them again.
+    Returns how many."""
     if not Shard.objects.filter(pk=shard.pk, state=Shard.State.HELD).update(state=Shard.State.DONE):
         return 0
     return record.reject_deferred(shard)

@@ -1,4 +1,5 @@
-"""The only writer of Message. Every write is one statement for many rows: bulk_update cost 35 to 75 times as much."""
+"""The only writer of Message. Every write is one statement for many rows: bulk_update cost 35 to
+75 times as much."""
 
 from __future__ import annotations
 
@@ -20,8 +21,10 @@ from delivery.models import Message, Shard
 
 Tally = dict[str, int]
 CHUNK = 50_000
-MOST_COPIES = 4  # policy resend: a recipient who may have got so many copies becomes unknown instead
-LATE_TICK = timedelta(minutes=1)  # a run may end by the clock of a tick that began before its last worker was done
+# policy resend: a recipient who may have got so many copies becomes unknown instead
+MOST_COPIES = 4
+# a run may end by the clock of a tick that began before its last worker was done
+LATE_TICK = timedelta(minutes=1)
 REGISTERED_SINCE = timedelta(seconds=30)  # longer than an answer may take
 
 _INSERT = """
@@ -37,22 +40,35 @@ _SET = """
         possible_duplicate = delivery_message.possible_duplicate + o.duplicate,
         attempted_at = COALESCE(o.attempted_at, delivery_message.attempted_at), due_at = o.due_at,
         retries = delivery_message.retries + o.retried,
-        revision = CASE WHEN o.attempted + o.duplicate > 0 THEN %s ELSE delivery_message.revision END,
+        revision = CASE WHEN o.attempted + o.duplicate > 0 THEN %s
+            ELSE delivery_message.revision END,
         provider_id = o.provider_id, error_code = o.error_code
     FROM {outcomes}
     WHERE delivery_message.id = o.id AND delivery_message.reason = 0
     RETURNING delivery_message.reason"""
-_OUTCOMES_POSTGRESQL = """json_to_recordset(%s::json) AS o(id bigint, reason smallint, attempted smallint,
-        duplicate smallint, retried smallint, attempted_at timestamptz, due_at timestamptz, provider_id text,
-        error_code text)"""
-_FIELDS = ("id", "reason", "attempted", "duplicate", "retried", "attempted_at", "due_at", "provider_id", "error_code")
+_OUTCOMES_POSTGRESQL = """json_to_recordset(%s::json) AS o(
+        id bigint, reason smallint, attempted smallint, duplicate smallint, retried smallint,
+        attempted_at timestamptz, due_at timestamptz, provider_id text, error_code text)"""
+_FIELDS = (
+    "id",
+    "reason",
+    "attempted",
+    "duplicate",
+    "retried",
+    "attempted_at",
+    "due_at",
+    "provider_id",
+    "error_code",
+)
 _COLUMNS = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in _FIELDS)
 _OUTCOMES_SQLITE = f"(SELECT {_COLUMNS} FROM json_each(%s)) AS o"  # noqa: S608 - names of ours
-_SET_POSTGRESQL, _SET_SQLITE = _SET.format(outcomes=_OUTCOMES_POSTGRESQL), _SET.format(outcomes=_OUTCOMES_SQLITE)
+_SET_POSTGRESQL = _SET.format(outcomes=_OUTCOMES_POSTGRESQL)
+_SET_SQLITE = _SET.format(outcomes=_OUTCOMES_SQLITE)
 
 
 class Result(msgspec.Struct, gc=False):
-    """What is to be written about one message. `attempted`, `duplicate` and `retried` are added to the row's counts."""
+    """What is to be written about one message. `attempted`, `duplicate` and `retried` are added
+    to the row's counts."""
 
     id: int
     reason: int
@@ -66,7 +82,8 @@ class Result(msgspec.Struct, gc=False):
 
 
 def fix_audience(run: Run, recipients: QuerySet[Any, Any]) -> None:
-    """Write one row per recipient of the query (audience.selection.recipients); running it again adds nothing."""
+    """Write one row per recipient of the query (audience.selection.recipients); running it again
+    adds nothing."""
     sql, parameters = recipients.query.sql_with_params()
     with database.cursor() as cursor:
         cursor.execute(_INSERT.format(audience=sql), [*parameters, run.workspace_id, run.pk])
@@ -78,20 +95,24 @@ def fix_broadcast(run: Run) -> None:
 
 
 def results(found: Sequence[Result], revision: int) -> Tally:
-    """Write outcomes of pending rows, of content revision `revision`; a row that has one already keeps it.
+    """Write outcomes of pending rows, of content revision `revision`; a row that has one already
+    keeps it.
 
-    Returns {reason slug: rows settled}: rows that wait for a retry are not settled, else they would count again.
+    Returns {reason slug: rows settled}: rows that wait for a retry are not settled, else they
+    would count again.
     """
     if not found:
         return {}
     sql = _SET_POSTGRESQL if statements.is_postgresql() else _SET_SQLITE
-    written = Counter(row[0] for row in statements.run(sql, [revision, msgspec.json.encode(found).decode()]))
+    written = Counter(
+        row[0] for row in statements.run(sql, [revision, msgspec.json.encode(found).decode()])
+    )
     return as_tally({reason: n for reason, n in written.items() if not Reason(reason).is_waiting})
 
 
 def retire(gone: dict[int, str], now: datetime) -> int:
-    """Retire endpoints, {endpoint id: the provider's code}, so that later runs skip them. An endpoint that was
-    registered again since the send stays. Returns how many."""
+    """Retire endpoints, {endpoint id: the provider's code}, so that later runs skip them. An
+    endpoint that was registered again since the send stays. Returns how many."""
     if not gone:
         return 0
     rows = Endpoint.objects.filter(pk__in=gone)
@@ -108,30 +129,52 @@ def retire(gone: dict[int, str], now: datetime) -> int:
 
 @transaction.atomic
 def revive(shard: Shard) -> Counter[str]:
-    """Take endpoints into use again that the shard's run retired; returns {the code they were retired for: how many}.
-    An endpoint that was registered again since, or retired again later, stays as it is."""
+    """Take endpoints into use again that the shard's run retired; returns {the code they were
+    retired for: how many}. An endpoint that was registered again since, or retired again later,
+    stays as it is."""
     ended_at = shard.run.finished_at
     retired_by = ended_at + LATE_TICK if ended_at else timezone.now()
-    gone = _of(shard).filter(reason=Reason.ENDPOINT_GONE).values_list("endpoint_id", "error_code", "attempted_at")
-    said = {endpoint: (code, at) for endpoint, code, at in gone if endpoint is not None and at is not None}
-    retired = Endpoint.objects.filter(pk__in=said, is_active=False, retired_at__lte=retired_by).order_by("pk")
+    gone = (
+        _of(shard)
+        .filter(reason=Reason.ENDPOINT_GONE)
+        .values_list("endpoint_id", "error_code", "attempted_at")
+    )
+    said = {
+        endpoint: (code, at)
+        for endpoint, code, at in gone
+        if endpoint is not None and at is not None
+    }
+    retired = Endpoint.objects.filter(
+        pk__in=said, is_active=False, retired_at__lte=retired_by
+    ).order_by("pk")
     revived: dict[int, str] = {}
     for one in retired.select_for_update(no_key=True):
         code, tried_at = said[one.pk]
         was_silent = one.last_seen_at is None or one.last_seen_at <= tried_at
-        if one.retired_reason == code and was_silent and one.retired_at is not None and one.retired_at >= tried_at:
+        if (
+            one.retired_reason == code
+            and was_silent
+            and one.retired_at is not None
+            and one.retired_at >= tried_at
+        ):
             revived[one.pk] = code
-    Endpoint.objects.filter(pk__in=revived).update(is_active=True, retired_at=None, retired_reason="")
+    Endpoint.objects.filter(pk__in=revived).update(
+        is_active=True, retired_at=None, retired_reason=""
+    )
     return Counter(revived.values())
 
 
 def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
-    """Settle the rows without outcome in a dead worker's window; each of them was possibly sent. They become unknown,
-    or wait again as possible duplicates. Returns their tally."""
+    """Settle the rows without outcome in a dead worker's window; each of them was possibly sent.
+    They become unknown, or wait again as possible duplicates. Returns their tally."""
     if shard.window_from is None or shard.window_to is None:
         return {}
     lost = _between(shard.run, shard.window_from, shard.window_to).filter(reason=Reason.PENDING)
-    attempt: dict[str, Any] = {"attempts": F("attempts") + 1, "attempted_at": now, "revision": shard.revision}
+    attempt: dict[str, Any] = {
+        "attempts": F("attempts") + 1,
+        "attempted_at": now,
+        "revision": shard.revision,
+    }
     given_up = lost.filter(possible_duplicate__gte=MOST_COPIES) if is_resend else lost
     count = given_up.update(reason=Reason.UNKNOWN, error_code="WORKER_DIED", **attempt)
     if is_resend:
@@ -140,9 +183,11 @@ def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
 
 
 def reopen(run: Run, reason: Reason, *, to: Reason) -> int:
-    """Let rows that ended with `reason` wait again, or end with `to`; their shards' tallies follow. Returns how many.
+    """Let rows that ended with `reason` wait again, or end with `to`; their shards' tallies
+    follow. Returns how many.
 
-    Call with the run locked and no shard leased. Unknown ones that wait again are possible duplicates.
+    Call with the run locked and no shard leased. Unknown ones that wait again are possible
+    duplicates.
     """
     moved = 0
     for shard in Shard.objects.filter(run=run):
@@ -152,11 +197,17 @@ def reopen(run: Run, reason: Reason, *, to: Reason) -> int:
         changes: dict[str, Any] = {"reason": to}
         if to == Reason.PENDING:
             flag = 1 if reason == Reason.UNKNOWN else 0
-            changes |= {"retries": 0, "due_at": None, "possible_duplicate": F("possible_duplicate") + flag}
+            changes |= {
+                "retries": 0,
+                "due_at": None,
+                "possible_duplicate": F("possible_duplicate") + flag,
+            }
         count = own.update(**changes)
         # Rows that the end of the run made unknown stand in no shard's tally.
         known = min(count, shard.tally.get(reason.slug, 0))
-        left = add(shard.tally, {reason.slug: -known}, {} if to == Reason.PENDING else {to.slug: known})
+        left = add(
+            shard.tally, {reason.slug: -known}, {} if to == Reason.PENDING else {to.slug: known}
+        )
         state = Shard.State.OPEN if to == Reason.PENDING and count else shard.state
         Shard.objects.filter(pk=shard.pk).update(tally=left, state=state, not_before=timezone.now())
         moved += count
@@ -193,7 +244,8 @@ def deferred(shard: Shard) -> dict[str, int]:
 
 
 def requeue_deferred(shard: Shard, held: Collection[str]) -> int:
-    """Let deferred rows wait for a worker, except those of platforms that are still `held`; returns how many."""
+    """Let deferred rows wait for a worker, except those of platforms that are still `held`;
+    returns how many."""
     rows = _of(shard).filter(reason=Reason.DEFERRED).exclude(endpoint__platform__in=held)
     return rows.update(reason=Reason.PENDING)
 
@@ -211,7 +263,8 @@ def requeue(message_id: int) -> None:
 
 
 def reject_deferred(shard: Shard) -> int:
-    """Reject the deferred rows with the code that they have; returns how many. Call with the shard locked."""
+    """Reject the deferred rows with the code that they have; returns how many. Call with the
+    shard locked."""
     count = _of(shard).filter(reason=Reason.DEFERRED).update(reason=Reason.REJECTED)
     before = Shard.objects.values_list("tally", flat=True).get(pk=shard.pk)
     changes = {"tally": add(before, {Reason.REJECTED.slug: count}), "held": {}, "held_until": None}
@@ -220,8 +273,9 @@ def reject_deferred(shard: Shard) -> int:
 
 
 def close_waiting(run: Run, reason: Reason) -> bool:
-    """End the next chunk of the waiting rows with this reason; a possible duplicate becomes unknown instead. False if
-    none was left. A million in one statement would lock SQLite for seconds."""
+    """End the next chunk of the waiting rows with this reason; a possible duplicate becomes
+    unknown instead. False if none was left. A million in one statement would lock SQLite for
+    seconds."""
     waiting = Message.objects.filter(run=run, reason__lt=100)
     first = waiting.order_by("pk").values_list("pk", flat=True).first()
     if first is None:
@@ -258,8 +312,9 @@ def add(left: Tally, *others: Tally) -> Tally:
 def pending_ids(run: Run, every: int) -> list[int]:
     """The id of every `every`-th waiting row, in order, beginning with the first: where to cut."""
     sql = (
-        "SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM delivery_message "
-        "WHERE run_id = %s AND reason = 0) AS waiting WHERE place %% %s = 0 ORDER BY id"
+        "SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM "
+        "delivery_message WHERE run_id = %s AND reason = 0) AS waiting WHERE place %% %s = 0 ORDER "
+        "BY id"
     )
     return [row[0] for row in statements.run(sql, [run.pk, every])]
 
@@ -269,18 +324,19 @@ def _of(shard: Shard) -> QuerySet[Message, Message]:
 
 
 def _between(run: Run, first: int, last: int) -> QuerySet[Message, Message]:
-    """By the primary key. `+ 0` hides the run's index, by which SQLite read all of a run for each of its shards: 65 to
-    120 ms at a million rows, now 3."""
+    """By the primary key. `+ 0` hides the run's index, by which SQLite read all of a run for
+    each of its shards: 65 to 120 ms at a million rows, now 3."""
     rows = Message.objects.alias(of=F("run_id") + 0)
     return rows.filter(of=run.pk, pk__gte=first, pk__lte=last)
 
 
 def live_tally(run: Run, shards: Iterable[Shard] | None = None) -> Tally:
-    """The run's tally at this moment, from counters alone: outcomes, and `pending` for everyone else.
+    """The run's tally at this moment, from counters alone: outcomes, and `pending` for everyone
+    else.
 
-    While a run is under way its tally holds what preparation skipped and each shard's what it has settled; afterwards
-    the run's holds all. Equal to `tally(run)` but for rows waiting for a retry, which count as pending here.
-    `shards` spares the query to who has them.
+    While a run is under way its tally holds what preparation skipped and each shard's what it
+    has settled; afterwards the run's holds all. Equal to `tally(run)` but for rows waiting for a
+    retry, which count as pending here. `shards` spares the query to who has them.
     """
     if run.is_ended and run.finished_at:
         return dict(run.tally)

@@ -1,8 +1,10 @@
-"""The few statements that run for every group of messages: written by hand, or compiled once by Django (dispatch).
+"""The few statements that run for every group of messages: written by hand, or compiled once by
+Django (dispatch).
 
-Django builds the SQL of a query anew each time and sends its values inside the text, so PostgreSQL plans each anew.
-Here a statement is prepared once per session. With `by_index` that brought a thousand messages from 266 ms CPU in this
-process and 177 in PostgreSQL to 205 and 72, measured within the same hour.
+Django builds the SQL of a query anew each time and sends its values inside the text, so
+PostgreSQL plans each anew. Here a statement is prepared once per session. With `by_index` that
+brought a thousand messages from 266 ms CPU in this process and 177 in PostgreSQL to 205 and 72,
+measured within the same hour.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ def run(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
 
     The same transaction, scope (row-level security) and errors as Django's own cursors.
     """
-    with database.cursor() as cursor:  # on PostgreSQL it carries the scope and opens a lost connection again
+    # on PostgreSQL it carries the scope and opens a lost connection again
+    with database.cursor() as cursor:
         if database.vendor != "postgresql":
             cursor.execute(sql, values)
             return list(cursor.fetchall()) if cursor.description else []
         import psycopg
 
         session = database.connection
-        if session.prepare_threshold is None:  # Django's own cursors bind on the client: this does not concern them
+        # Django's own cursors bind on the client: this does not concern them
+        if session.prepare_threshold is None:
             session.prepare_threshold = 5
         with database.wrap_database_errors, psycopg.Cursor(session) as prepared:
             prepared.execute(sql, values, prepare=True)
@@ -37,16 +41,17 @@ def run(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 @contextlib.contextmanager
 def by_index() -> Iterator[None]:
-    """A transaction in which PostgreSQL finds rows by their keys, whatever it believes about the tables.
+    """A transaction in which PostgreSQL finds rows by their keys, whatever it believes about the
+    tables.
 
-    A ledger that was just filled has no statistics, and a prepared plan is kept while a table grows: it read all of
-    20,000 rows for each group of 128 (41 ms), and would read a million.
+    A ledger that was just filled has no statistics, and a prepared plan is kept while a table
+    grows: it read all of 20,000 rows for each group of 128 (41 ms), and would read a million.
     """
     with transaction.atomic():
         if is_postgresql():
             run(
-                "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), "
-                "set_config('enable_mergejoin', 'off', true)",
+                "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', "
+                "'off', true), set_config('enable_mergejoin', 'off', true)",
                 [],
             )
         yield

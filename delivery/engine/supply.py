@@ -17,9 +17,12 @@ FRESH = timedelta(seconds=5)
 
 
 class Supply:
-    """`ids`: the rows to send, in order. `held`: platforms that nothing is sent to now; OutcomeReader changes it."""
+    """`ids`: the rows to send, in order. `held`: platforms that nothing is sent to now;
+    OutcomeReader changes it."""
 
-    def __init__(self, run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]) -> None:
+    def __init__(
+        self, run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]
+    ) -> None:
         self.run, self.composer, self.held = run, composer, held
         self.todo = ids[::-1]  # the next one last
         self.ready: Group = []  # in no window yet
@@ -32,8 +35,8 @@ class Supply:
         return len(self.ready) + len(self.todo)
 
     def make_ready(self, room: int, now: datetime) -> None:
-        """Compose messages until `room` are ready. Call outside of any transaction: a heavy template must not hold
-        locks."""
+        """Compose messages until `room` are ready. Call outside of any transaction: a heavy
+        template must not hold locks."""
         if self.ready and now - self.ready_at > FRESH:  # consent may have changed since
             self.todo += [recipient.message_id for recipient, _ in reversed(self.ready)]
             self.ready = []

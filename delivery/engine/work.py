@@ -1,4 +1,5 @@
-"""Works one shard: the loop of docs/engine.md. At most WINDOW messages are in flight or unrecorded at any moment."""
+"""Works one shard: the loop of docs/engine.md. At most WINDOW messages are in flight or
+unrecorded at any moment."""
 
 from __future__ import annotations
 
@@ -34,15 +35,18 @@ WINDOW = 256
 GROUP_LEAST = 128  # a transaction for fewer costs more than waiting for a few answers
 POLL_SECS = 0.25
 PATIENCE_SECS = 0.25
-BREATH = timedelta(milliseconds=50)  # a limited pace gives a few tokens at a time; not each is worth a transaction
+# a limited pace gives a few tokens at a time; not each is worth a transaction
+BREATH = timedelta(milliseconds=50)
 # Tried again for about as long as the lease lasts: after it another worker has taken over.
 DATABASE_PAUSES_SECS = (0.2, 1.0, 3.0, 5.0, 8.0)
 DATABASE_GONE = (OperationalError, InterfaceError)
-SHARD_WORTH = 10_000  # a shard that waits for its pace is taken again when a second's worth may go, if it is less
+# a shard that waits for its pace is taken again when a second's worth may go, if it is less
+SHARD_WORTH = 10_000
 
 
 def work_shard(lease: Lease, run: Run, until: datetime) -> None:
-    """Send the shard's waiting rows until none is left, the slice ends or the run stops; then hand it back."""
+    """Send the shard's waiting rows until none is left, the slice ends or the run stops; then
+    hand it back."""
     try:
         worker = ShardWorker(lease, run, until)
     except (SecretUnreadable, ValueError, RenderError) as error:
@@ -53,8 +57,8 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
 
 
 class ShardWorker:
-    """One worker on one shard. Invariant: every message that was sent and has no written outcome is in `flying` or
-    `finished`, and inside the window that the last fence wrote."""
+    """One worker on one shard. Invariant: every message that was sent and has no written outcome
+    is in `flying` or `finished`, and inside the window that the last fence wrote."""
 
     def __init__(self, lease: Lease, run: Run, until: datetime) -> None:
         """Raises ValueError, SecretUnreadable or RenderError if the run cannot be sent."""
@@ -64,7 +68,9 @@ class ShardWorker:
             raise ValueError("its connection is switched off.")
         self.lease, self.run, self.until, self.connection = lease, run, until, run.connection
         self.provider = provider_of(run.connection.provider)
-        self.composer = Composer(run, self.provider, run.workspace.default_language, run.workspace.zone)
+        self.composer = Composer(
+            run, self.provider, run.workspace.default_language, run.workspace.zone
+        )
         self.sender = sender_for(run.connection)
         self.reader = OutcomeReader(run, self.provider, reach.of(run.connection))
         self.demands = self.reader.demands
@@ -98,8 +104,8 @@ class ShardWorker:
             self.hand_back()
 
     def advance(self) -> Group:
-        """Write results, choose the next group and move the window over it, if that is worth a transaction. Returns the
-        group to send."""
+        """Write results, choose the next group and move the window over it, if that is worth a
+        transaction. Returns the group to send."""
         now = timezone.now()
         self.is_stopped = self.is_stopped or now >= self.until or heartbeat.is_stopping()
         must_wait = self.is_stopped or (now < self.paced_until and self.flying)
@@ -110,14 +116,17 @@ class ShardWorker:
         return self.commit(room, now)
 
     def commit(self, room: int, now: datetime) -> Group:
-        """Write results and move the window over a group of at most `room`. Tries again for a while if the database
-        fails (busy SQLite, a restart, a deadlock): outcomes that are not written become unknown."""
+        """Write results and move the window over a group of at most `room`. Tries again for a
+        while if the database fails (busy SQLite, a restart, a deadlock): outcomes that are not
+        written become unknown."""
         for pause_secs in DATABASE_PAUSES_SECS:
             try:
                 self.supply.make_ready(room, now)
                 return self.try_commit(room, now)
             except DATABASE_GONE:
-                logger.warning("the database did not take a transaction; trying again", exc_info=True)
+                logger.warning(
+                    "the database did not take a transaction; trying again", exc_info=True
+                )
                 self.lease.is_stale = True
                 connection.close()
                 self._bridge(pause_secs)
@@ -131,12 +140,16 @@ class ShardWorker:
             if demands.news:
                 reach.learn(self.connection, demands.news, now)
             if demands.pause_because:
-                plan.pause_for_cause(self.run, demands.pause_because, tripped=demands.tripped, epoch=self.lease.epoch)
+                plan.pause_for_cause(
+                    self.run, demands.pause_because, tripped=demands.tripped, epoch=self.lease.epoch
+                )
             if supply.skipped and not self.lease.is_current():
                 self.is_stopped, supply.skipped = True, []
             written = record.results([*self.finished, *supply.skipped], self.composer.revision)
             if demands.break_until:
-                pace.close(self.connection, demands.break_until, now, is_throttled=demands.is_throttled)
+                pace.close(
+                    self.connection, demands.break_until, now, is_throttled=demands.is_throttled
+                )
             wanted = min(room, len(supply.ready))
             granted = pace.take(self.run, self.connection, wanted, now)
             group = supply.ready[:granted]
@@ -184,8 +197,11 @@ class ShardWorker:
         now = timezone.now()
         at = stamp(now)
         for outcome in answered:
-            self.finished.append(self.reader.read(self.flying[outcome.message_id], outcome, now, at))
-            del self.flying[outcome.message_id]  # not before its result is there: the window is over both
+            self.finished.append(
+                self.reader.read(self.flying[outcome.message_id], outcome, now, at)
+            )
+            # not before its result is there: the window is over both
+            del self.flying[outcome.message_id]
         self.is_stopped = self.is_stopped or self.demands.is_paused
 
     def pause(self, why: str) -> None:
@@ -195,11 +211,13 @@ class ShardWorker:
 
     @transaction.atomic
     def retire(self) -> None:
-        """Retire the addresses that are gone, on proven platforms only: elsewhere the fault may be ours. None is
-        retired if the run was paused because too many are gone."""
+        """Retire the addresses that are gone, on proven platforms only: elsewhere the fault may
+        be ours. None is retired if the run was paused because too many are gone."""
         found = self.reader.gone
         proven = reach.proven(self.connection) if found else set()
-        gone = {endpoint: code for endpoint, (platform, code) in found.items() if platform in proven}
+        gone = {
+            endpoint: code for endpoint, (platform, code) in found.items() if platform in proven
+        }
         if not gone or Run.objects.filter(pk=self.run.pk, tripped="gone").exists():
             return
         if retired := record.retire(gone, timezone.now()):
@@ -207,7 +225,8 @@ class ShardWorker:
 
     @transaction.atomic
     def hand_back(self) -> None:
-        """Release the shard: done if all its rows have an outcome, else open for the next slice or retry."""
+        """Release the shard: done if all its rows have an outcome, else open for the next slice
+        or retry."""
         shard, now = self.lease.shard, timezone.now()
         self.lease.count_held(now + reach.HELD_MOST)
         memory = self.reader.breaker.memory
@@ -220,7 +239,8 @@ class ShardWorker:
         else:
             again_at = record.next_retry(shard)
         self.lease.release(done=again_at is None, not_before=again_at or now)
-        if not self.reader.held.keys() >= shard.held.keys():  # a platform that has come back meanwhile
+        # a platform that has come back meanwhile
+        if not self.reader.held.keys() >= shard.held.keys():
             wake.ring("tick")
         if again_at is not None and again_at > now:  # else this process takes the next shard anyway
             wake.ring("work", at=again_at)
@@ -234,7 +254,9 @@ class ShardWorker:
                 return
             self.collect()
             if self.flying and not self.sender.in_flight:
-                raise RuntimeError(f"the client knows nothing of {len(self.flying)} messages that it was given")
+                raise RuntimeError(
+                    f"the client knows nothing of {len(self.flying)} messages that it was given"
+                )
 
     def _is_at_its_end(self) -> bool:
         if self.flying or self.unwritten or self.demands.is_urgent:
@@ -249,8 +271,9 @@ class ShardWorker:
         return room >= GROUP_LEAST or 0 < self.supply.left <= room
 
     def _stop_short(self, why: str) -> None:
-        """Pause the run after an unexpected error, so that it does not hit every shard. Outcomes of messages in flight
-        are still awaited and written; a message without one becomes unknown when the lease ends."""
+        """Pause the run after an unexpected error, so that it does not hit every shard. Outcomes
+        of messages in flight are still awaited and written; a message without one becomes
+        unknown when the lease ends."""
         self.pause(why)
         until = time.monotonic() + self.provider.manners.answer_secs
         try:
@@ -268,8 +291,8 @@ class ShardWorker:
         self.is_lost |= bool(self.flying)
 
     def _bridge(self, secs: float) -> None:
-        """Wait, and take answers meanwhile: libcurl checks the time-out before it reads, so an answer that lay unread
-        for too long counts as none."""
+        """Wait, and take answers meanwhile: libcurl checks the time-out before it reads, so an
+        answer that lay unread for too long counts as none."""
         until = time.monotonic() + secs
         while (left_secs := until - time.monotonic()) > 0:
             if self.sender.in_flight:
@@ -285,11 +308,14 @@ class ShardWorker:
         """Let the rows of an unsent group wait again. No attempt is counted."""
         for recipient, _ in group:
             del self.flying[recipient.message_id]
-            result = Result(recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due), error_code=code)
+            result = Result(
+                recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due), error_code=code
+            )
             self.finished.append(result)
 
     def _wait_for_pace(self) -> None:
-        """Sleep a moment. If that is not enough, stop: a slow connection must not occupy the worker."""
+        """Sleep a moment. If that is not enough, stop: a slow connection must not occupy the
+        worker."""
         now = timezone.now()
         wait = pace.wait_needed(self.run, self.connection, WINDOW, now)
         if wait is None:

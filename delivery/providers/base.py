@@ -1,5 +1,6 @@
-"""What a provider is: one carrier that takes the messages of a channel. It knows its credentials, its requests, what
-its answers mean and how it wants to be treated; all book-keeping is the engine's.
+"""What a provider is: one carrier that takes the messages of a channel. It knows its
+credentials, its requests, what its answers mean and how it wants to be treated; all book-keeping
+is the engine's.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ class Verdict(enum.Enum):
     ACCEPTED = "accepted"  # the provider took it (not: delivered)
     GONE = "gone"  # the address is dead: retire it
     WRONG_SENDER = (
-        "wrong_sender"  # the address belongs to another sender, and ours may be the wrong one: retire nothing
+        # the address belongs to another sender, and ours may be the wrong one: retire nothing
+        "wrong_sender"
     )
-    PLATFORM_BROKEN = "platform_broken"  # the provider cannot send to the address's platform: hold that platform
+    # the provider cannot send to the address's platform: hold that platform
+    PLATFORM_BROKEN = "platform_broken"
     REFUSED = "refused"  # this message never again; the address may live
     PAYLOAD_WRONG = "payload_wrong"  # the content is wrong for everybody: stop the run
     BROKEN = "broken"  # the connection is broken: pause and tell the owner
-    ROW_LATER = "row_later"  # this message later, nobody else waits; certain that it was not delivered
+    # this message later, nobody else waits; certain that it was not delivered
+    ROW_LATER = "row_later"
     LATER = "later"  # everybody later; certain that nothing was delivered
     MAYBE_LATER = "maybe_later"  # try again after >= 10 s; count it as a possible duplicate
     AMBIGUOUS = "ambiguous"  # bytes were written and no answer came: policy decides
@@ -52,7 +56,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True, frozen=True)
 class CheckResult:
-    """The answer of "test connection": one sentence for the owner, and the provider's code if it gave one."""
+    """The answer of "test connection": one sentence for the owner, and the provider's code if it
+    gave one."""
 
     ok: bool
     message: str
@@ -60,7 +65,8 @@ class CheckResult:
 
 
 class CredentialsRefused(Exception):
-    """The provider refuses our credentials: pause the connection and show the owner this sentence."""
+    """The provider refuses our credentials: pause the connection and show the owner this
+    sentence."""
 
 
 class ProviderUnreachable(Exception):
@@ -71,8 +77,8 @@ class Request(Protocol):
     """One content for one kind of address, ready to be filled in."""
 
     def fill(self, values: Mapping[str, str]) -> bytes:
-        """The body of the request. `values` has the personal fields, the reference (channels.base.REFERENCE) and
-        ADDRESS."""
+        """The body of the request. `values` has the personal fields, the reference
+        (channels.base.REFERENCE) and ADDRESS."""
 
 
 class Sender(Protocol):
@@ -85,37 +91,39 @@ class Sender(Protocol):
     def send(self, batch: Iterable[tuple[int, bytes]]) -> None:
         """Start sending (message id, body) pairs; returns without waiting for answers.
 
-        Raises CredentialsRefused (the owner must act) or ProviderUnreachable (try later): then nothing was sent.
+        Raises CredentialsRefused (the owner must act) or ProviderUnreachable (try later): then
+        nothing was sent.
         """
 
     def poll(self, wait_secs: float) -> list[Outcome]:
-        """What became of messages since the last poll; waits at most `wait_secs` for the first answer."""
+        """What became of messages since the last poll; waits at most `wait_secs` for the first
+        answer."""
 
     def close(self) -> None:
         """Drop the connections; messages in flight get no outcome from here."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Manners:
     """How a provider wants to be treated, and how long it may take."""
 
-    per_second: int
+    per_second: int = 100
     """What a new connection starts with."""
-    ramp_floor: int
+    ramp_floor: int = 100
     """A faster rate begins at this many messages a second …"""
-    ramp: timedelta
+    ramp: timedelta = timedelta()
     """… and grows for so long; none: it begins at its full rate."""
-    quarter_hours: timedelta
+    quarter_hours: timedelta = timedelta()
     """How long around :00, :15, :30 and :45 big sends rest, where a campaign asks for it."""
-    answer_secs: float
+    answer_secs: float = 20.0
     """Longer than the transport waits for an answer."""
-    retries_most: int
+    retries_most: int = 8
     """Tries after which a message that may have arrived is given up."""
-    retry_wait_secs: float
+    retry_wait_secs: float = 10.0
     """Before the first of them; each next wait is twice as long."""
-    trouble_wait: timedelta
+    trouble_wait: timedelta = timedelta(seconds=30)
     """The break of a provider that answers with errors of its own."""
-    unreachable_wait: timedelta
+    unreachable_wait: timedelta = timedelta(seconds=15)
     """Before a provider that could not be reached at all is asked again."""
     batch: int | None = None
     """The most messages that one `Sender.send` gets; None: any number."""
@@ -130,8 +138,8 @@ class CredentialsForm(forms.Form):
     """The error of a new connection without any."""
 
     def secret(self) -> str:
-        """The credentials that were entered, as one string for `Provider.read`; "" for none. Raises ValueError with a
-        sentence."""
+        """The credentials that were entered, as one string for `Provider.read`; "" for none.
+        Raises ValueError with a sentence."""
         return ""
 
     def secret_field(self) -> str:
@@ -168,23 +176,27 @@ class Provider(ABC, Generic[A]):
     final_codes: ClassVar[Mapping[str, str]] = {}
     """The same for messages that ended with the code: nothing tries them again by itself."""
     remedies: ClassVar[Mapping[str, str]] = {}
-    """{platform: what to do if the platform's own push service refuses the provider}; others are never held."""
+    """{platform: what to do if the platform's own push service refuses the provider}; others are
+    never held."""
     alarms: ClassVar[Mapping[str, str]] = {}
     """Words of its own for causes of the circuit breaker (delivery.engine.breaker.CAUSES)."""
     credentials_form: ClassVar[type[CredentialsForm]]
 
     @abstractmethod
     def read(self, credentials: str) -> A:
-        """The account of what `CredentialsForm.secret` or `Sandbox.create_account` returned. Raises ValueError with a
-        sentence for the owner, which names the field and the remedy; pages begin it with a capital, except a first
-        word with an underscore."""
+        """The account of what `CredentialsForm.secret` or `Sandbox.create_account` returned.
+        Raises ValueError with a sentence for the owner, which names the field and the remedy;
+        pages begin it with a capital, except a first word with an underscore."""
 
     @abstractmethod
     def check(self, account: A) -> CheckResult:
         """Ask the provider whether it takes the credentials. May take 20 seconds; never raises."""
 
-    def check_message(self, account: A, message: Message, broadcast: tuple[str, str] | None) -> CheckResult:
-        """Let the provider look at a filled message, if it can, and send nothing. May take 20 seconds; never raises."""
+    def check_message(
+        self, account: A, message: Message, broadcast: tuple[str, str] | None
+    ) -> CheckResult:
+        """Let the provider look at a filled message, if it can, and send nothing. May take 20
+        seconds; never raises."""
         return CheckResult(False, "This provider cannot look at a message without sending it.")
 
     @abstractmethod
@@ -193,12 +205,14 @@ class Provider(ABC, Generic[A]):
 
     @abstractmethod
     def request(self, content: Compiled, kind: str) -> Request:
-        """The request of a content for this kind of address (Endpoint.kind; "" where the channel has no kinds) or
-        broadcast (its key). Its fixed texts are `content.static`, the names of those to fill in `content.personal`;
-        `content.with_slots` has them all, ready for a PayloadTemplate with the slots REFERENCE and ADDRESS."""
+        """The request of a content for this kind of address (Endpoint.kind; "" where the channel
+        has no kinds) or broadcast (its key). Its fixed texts are `content.static`, the names of
+        those to fill in `content.personal`; `content.with_slots` has them all, ready for a
+        PayloadTemplate with the slots REFERENCE and ADDRESS."""
 
     def key_id(self, account: A) -> str:
-        """What tells the key from the owner's other ones and is no secret: pages show its end. "": nothing does."""
+        """What tells the key from the owner's other ones and is no secret: pages show its end.
+        "": nothing does."""
         return ""
 
     def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -207,17 +221,21 @@ class Provider(ABC, Generic[A]):
 
 
 class Missing(Provider[Any]):
-    """In the place of a provider that this installation does not have (any more): pages show it, nothing is sent."""
+    """In the place of a provider that this installation does not have (any more): pages show it,
+    nothing is sent."""
 
     label, mark, summary, service = "Provider not installed", "?", "Reaches nobody.", ""
-    manners = Manners(0, 0, timedelta(), timedelta(), 0.0, 0, 0.0, timedelta(), timedelta())
+    manners = Manners(per_second=0)
     credentials_form = CredentialsForm
 
     def __init__(self, key: str) -> None:
         self.name = key
 
     def read(self, credentials: str) -> Any:
-        raise ValueError(f"this installation has no provider “{self.name}”. Install it, or connect another provider.")
+        raise ValueError(
+            f"this installation has no provider “{self.name}”. Install it, or connect "
+            "another provider."
+        )
 
     def check(self, account: Any) -> CheckResult:
         raise AssertionError("no account was read")
@@ -235,8 +253,9 @@ class SandboxSilent(Exception):
 
 @dataclass(slots=True, frozen=True)
 class Received:
-    """One message as a device of a sandbox got it, for the phone wall; what the channel does not have is empty. `token`
-    is the address, `at` in epoch seconds; buttons are (number, text, url)."""
+    """One message as a device of a sandbox got it, for the phone wall; what the channel does not
+    have is empty. `token` is the address, `at` in epoch seconds; buttons are (number, text,
+    url)."""
 
     seq: int
     at: float
@@ -267,9 +286,10 @@ class Sandbox(Provider[A]):
 
     @abstractmethod
     def create_account(self, name: str) -> str:
-        """New credentials for `read`. `name` tells workspaces apart. Raises ProviderUnreachable with a sentence."""
+        """New credentials for `read`. `name` tells workspaces apart. Raises ProviderUnreachable
+        with a sentence."""
 
     @abstractmethod
     def received(self, account: A, *, after: int | None, limit: int) -> LogPage:
-        """What devices got after a place in the log, a `Received.seq`; without one, about the newest `limit`. Raises
-        SandboxSilent."""
+        """What devices got after a place in the log, a `Received.seq`; without one, about the
+        newest `limit`. Raises SandboxSilent."""

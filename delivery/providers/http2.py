@@ -1,6 +1,8 @@
-"""The seam to the network: `submit` requests, `poll` answers. Here on libcurl: HTTP/2, few connections, many streams.
+"""The seam to the network: `submit` requests, `poll` answers. Here on libcurl: HTTP/2, few
+connections, many streams.
 
-Measured: 69 ms CPU per 1,000 messages over 10 connections, against 1,404 for httpx and 220 for aiohttp.
+Measured: 69 ms CPU per 1,000 messages over 10 connections, against 1,404 for httpx and 220 for
+aiohttp.
 """
 
 import enum
@@ -19,10 +21,11 @@ BODY_LIMIT_BYTES = 64 * 1024
 _CONNECT_TIMEOUT_SECS = 10
 _LONGEST_WAIT_SECS = 1.0
 _GATHER_SECS = 0.025
-"""libcurl looks at every transfer of a connection when there is news on it, so answers are gathered first. Measured
-with 256 in flight at 50-100 ms latency, CPU of the pipeline per 1,000, medians of one run: 8 ms: 82; 16 ms: 72; 25 ms:
-66, at the same rate. In an earlier one curl_multi_perform, which looks at every transfer of every connection, took 108
-where this took 96 to 99, and 206 without gathering."""
+"""libcurl looks at every transfer of a connection when there is news on it, so answers are
+gathered first. Measured with 256 in flight at 50-100 ms latency, CPU of the pipeline per 1,000,
+medians of one run: 8 ms: 82; 16 ms: 72; 25 ms: 66, at the same rate. In an earlier one
+curl_multi_perform, which looks at every transfer of every connection, took 108 where this took
+96 to 99, and 206 without gathering."""
 _GATHER_FROM = 32
 
 
@@ -34,7 +37,8 @@ class Failure(enum.Enum):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One POST. `key` comes back in the answer; `headers` are whole lines; `body` must not be empty."""
+    """One POST. `key` comes back in the answer; `headers` are whole lines; `body` must not be
+    empty."""
 
     key: int
     url: str
@@ -43,7 +47,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What came back. With a `failure`, `status` is 0 and `detail` is the transport's own sentence."""
+    """What came back. With a `failure`, `status` is 0 and `detail` is the transport's own
+    sentence."""
 
     key: int
     status: int
@@ -75,7 +80,8 @@ class Transport(Protocol):
 
 
 class _Exchange:
-    """One easy handle and its request on the way. The handle is set up once and used again and again."""
+    """One easy handle and its request on the way. The handle is set up once and used again and
+    again."""
 
     __slots__ = ("answer_body", "body", "curl", "headers", "key", "offset", "url")
 
@@ -91,11 +97,12 @@ class _Exchange:
     def _new_handle(self, timeout_secs: float) -> Any:
         curl = pycurl.Curl()
         curl.setopt(pycurl.POST, 1)
-        # The body goes through READFUNCTION without a SEEKFUNCTION on purpose, never POSTFIELDS: when a reused
-        # connection dies before the first byte of an answer, libcurl sends the request again by itself, up to 5
-        # times, POST included (Curl_retry_request). It must rewind the body to do so; it cannot, and fails with
-        # E_SEND_FAIL_REWIND instead of making a copy that nobody counts. `offset` is also the proof that nothing
-        # was sent: body bytes that libcurl never asked for cannot have left.
+        # The body goes through READFUNCTION without a SEEKFUNCTION on purpose, never POSTFIELDS:
+        # when a reused connection dies before the first byte of an answer, libcurl sends the
+        # request again by itself, up to 5 times, POST included (Curl_retry_request). It must rewind
+        # the body to do so; it cannot, and fails with E_SEND_FAIL_REWIND instead of making a copy
+        # that nobody counts. `offset` is also the proof that nothing was sent: body bytes that
+        # libcurl never asked for cannot have left.
         curl.setopt(pycurl.READFUNCTION, self._read)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -110,13 +117,19 @@ class _Exchange:
         return curl
 
     def load(self, request: Request) -> Any:
-        """Put a request on the handle and return the handle; only what differs from the last one is set."""
+        """Put a request on the handle and return the handle; only what differs from the last one
+        is set."""
         curl = self.curl
         if request.url != self.url:
             curl.setopt(pycurl.URL, request.url)
             is_plain = request.url.startswith("http://")
-            # Plain http is the sandbox on loopback: HTTP/2 by prior knowledge, and no proxy between.
-            version = pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE if is_plain else pycurl.CURL_HTTP_VERSION_2TLS
+            # Plain http is the sandbox on loopback: HTTP/2 by prior knowledge, and no proxy
+            # between.
+            version = (
+                pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
+                if is_plain
+                else pycurl.CURL_HTTP_VERSION_2TLS
+            )
             curl.setopt(pycurl.HTTP_VERSION, version)
             if is_plain:
                 curl.setopt(pycurl.NOPROXY, "*")
@@ -156,20 +169,27 @@ class _Exchange:
     def failed(self, code: int, message: str) -> Answer:
         """The answer of a transfer that broke."""
         failure = Failure.AMBIGUOUS if self.offset else Failure.NOT_SENT
-        return Answer(self.key, 0, b"", failure=failure, detail=f"{message or 'transfer failed'} (curl {code})")
+        return Answer(
+            self.key,
+            0,
+            b"",
+            failure=failure,
+            detail=f"{message or 'transfer failed'} (curl {code})",
+        )
 
 
 class CurlTransport:
     """Transport on one libcurl multi handle. Not thread-safe: one worker, one transport.
 
-    `timeout_secs` counts from submit, so it includes the wait for a free stream (10 connections carry
-    1,000 streams at FCM).
+    `timeout_secs` counts from submit, so it includes the wait for a free stream (10 connections
+    carry 1,000 streams at FCM).
     """
 
     def __init__(self, max_connections: int = 10, timeout_secs: float = 15.0) -> None:
         self._timeout_secs = timeout_secs
         self._sockets = selectors.DefaultSelector()
-        self._timer: float | None = None  # when libcurl wants to be woken without any news, on the monotonic clock
+        # when libcurl wants to be woken without any news, on the monotonic clock
+        self._timer: float | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, max_connections)
@@ -184,7 +204,8 @@ class CurlTransport:
         return len(self._busy)
 
     def submit(self, requests: Iterable[Request]) -> None:
-        """Start the requests; returns at once. Raises ValueError for an empty body or a URL that is not http(s)."""
+        """Start the requests; returns at once. Raises ValueError for an empty body or a URL that
+        is not http(s)."""
         for request in requests:
             if not request.body or not request.url.startswith(("https://", "http://")):
                 raise ValueError("a request needs a body and an http(s) address")
@@ -216,7 +237,8 @@ class CurlTransport:
         self._sockets.close()
 
     def _wait(self, left_secs: float) -> None:
-        """Wait for news, gather some more of it, and let libcurl work on the connections that have some."""
+        """Wait for news, gather some more of it, and let libcurl work on the connections that
+        have some."""
         bound_secs = min(left_secs, _LONGEST_WAIT_SECS)
         if self._timer is not None:
             bound_secs = min(bound_secs, max(0.0, self._timer - time.monotonic()))
@@ -233,7 +255,8 @@ class CurlTransport:
             self._multi.socket_action(key.fd, has)
 
     def _watch(self, event: int, fd: int, multi: object, data: object) -> None:
-        """libcurl says which sockets matter. CURL_POLL_IN, OUT and REMOVE; a number is used again at once."""
+        """libcurl says which sockets matter. CURL_POLL_IN, OUT and REMOVE; a number is used
+        again at once."""
         wanted = selectors.EVENT_READ if event & pycurl.POLL_IN else 0
         wanted |= selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
         if fd in self._sockets.get_map():

@@ -17,7 +17,8 @@ PROVIDERS: dict[str, Provider[Any]] = {
 
 
 def provider_of(key: str) -> Provider[Any]:
-    """The provider; for a connection whose provider was taken out of this installation, one that reads no account."""
+    """The provider; for a connection whose provider was taken out of this installation, one that
+    reads no account."""
     return PROVIDERS.get(key) or Missing(key)
 
 

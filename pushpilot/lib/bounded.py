@@ -1,7 +1,8 @@
 """Bounds that every value from outside must keep before it reaches a database.
 
-Plain JSON decoding lets through what databases refuse or what breaks later readers: NUL, lone surrogates, integers
-beyond 64 bits, NaN, the years 0 and 9999, nesting without end. Each was seen to turn a request into a 500.
+Plain JSON decoding lets through what databases refuse or what breaks later readers: NUL, lone
+surrogates, integers beyond 64 bits, NaN, the years 0 and 9999, nesting without end. Each was
+seen to turn a request into a 500.
 """
 
 from __future__ import annotations
@@ -29,47 +30,67 @@ class OutOfBounds(ValueError):
 
 
 def check_text(value: str, field: str, limit: int, *, least: int = 0) -> str:
-    """The text, unchanged. Raises OutOfBounds if it is too short, too long or no text that a database can hold."""
+    """The text, unchanged. Raises OutOfBounds if it is too short, too long or no text that a
+    database can hold."""
     if len(value) > limit:
-        raise OutOfBounds("text_too_long", f"{field} has {len(value):,} characters; at most {limit:,} are kept.")
+        raise OutOfBounds(
+            "text_too_long", f"{field} has {len(value):,} characters; at most {limit:,} are kept."
+        )
     if len(value) < least:
-        raise OutOfBounds("text_missing", f"{field} is empty; send at least {least} character{'s'[: least != 1]}.")
+        raise OutOfBounds(
+            "text_missing", f"{field} is empty; send at least {least} character{'s'[: least != 1]}."
+        )
     if "\0" in value:
         raise OutOfBounds("bad_text", f"{field} contains a NUL character; remove it.")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise OutOfBounds("bad_text", f"{field} contains half of a surrogate pair; send valid Unicode.") from error
+        raise OutOfBounds(
+            "bad_text", f"{field} contains half of a surrogate pair; send valid Unicode."
+        ) from error
     return value
 
 
 def check_id(value: str, field: str, limit: int, *, least: int = 0) -> str:
-    """The id in its one spelling (spelling.fold). Raises OutOfBounds as check_text does, and for control characters."""
+    """The id in its one spelling (spelling.fold). Raises OutOfBounds as check_text does, and for
+    control characters."""
     check_text(value, field, limit)
     return check_text(spelling.fold(check_line(value, field)), field, limit, least=least)
 
 
 def check_line(value: str, field: str) -> str:
-    """The text, unchanged. Raises OutOfBounds if it holds a line break or another control character."""
+    """The text, unchanged. Raises OutOfBounds if it holds a line break or another control
+    character."""
     if control := spelling.control_character(value, one_line=True):
-        raise OutOfBounds("bad_text", f"{field} contains the control character {control}; remove it.")
+        raise OutOfBounds(
+            "bad_text", f"{field} contains the control character {control}; remove it."
+        )
     return value
 
 
 def check_json(value: Any, field: str, *, text_limit: int, depth: int = DEPTH_LIMIT) -> None:
-    """Raises OutOfBounds unless every text, number and level of a decoded JSON value can be kept."""
+    """Raises OutOfBounds unless every text, number and level of a decoded JSON value can be
+    kept."""
     if value is None or value is True or value is False:
         return
     if isinstance(value, str):
         check_text(value, field, text_limit)
     elif isinstance(value, int):
         if not -INTEGER_LIMIT <= value <= INTEGER_LIMIT:
-            raise OutOfBounds("number_out_of_range", f"{field} contains an integer beyond 64 bits; send it as text.")
+            raise OutOfBounds(
+                "number_out_of_range",
+                f"{field} contains an integer beyond 64 bits; send it as text.",
+            )
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise OutOfBounds("number_out_of_range", f"{field} contains a number that is not finite.")
+            raise OutOfBounds(
+                "number_out_of_range", f"{field} contains a number that is not finite."
+            )
     elif depth <= 0:
-        raise OutOfBounds("nested_too_deeply", f"{field} is nested more than {DEPTH_LIMIT} levels deep; flatten it.")
+        raise OutOfBounds(
+            "nested_too_deeply",
+            f"{field} is nested more than {DEPTH_LIMIT} levels deep; flatten it.",
+        )
     elif isinstance(value, dict):
         for key, inner in value.items():
             check_text(key, f"a key of {field}", KEY_LIMIT)
@@ -82,45 +103,64 @@ def check_json(value: Any, field: str, *, text_limit: int, depth: int = DEPTH_LI
 
 
 def read_json(body: bytes) -> Any:
-    """The decoded body of a route that takes a few fields. Raises OutOfBounds if it is no JSON, deep or wide."""
+    """The decoded body of a route that takes a few fields. Raises OutOfBounds if it is no JSON,
+    deep or wide."""
     try:
         value = json.loads(body)
     except RecursionError as error:
-        raise OutOfBounds("nested_too_deeply", "The body is nested too deeply to be read; flatten it.") from error
+        raise OutOfBounds(
+            "nested_too_deeply", "The body is nested too deeply to be read; flatten it."
+        ) from error
     except ValueError as error:
-        raise OutOfBounds("malformed_json", f"The body is not valid JSON: {error}."[:300]) from error
+        raise OutOfBounds(
+            "malformed_json", f"The body is not valid JSON: {error}."[:300]
+        ) from error
     seen, level = 0, [value]
     for _ in range(DEPTH_LIMIT):
         inner = [one for one in level if isinstance(one, dict | list)]
         level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
         seen += len(level)
         if seen > VALUES_LIMIT:
-            detail = f"The body has more than {VALUES_LIMIT} values; /api/v1/docs lists the fields of each address."
+            detail = (
+                f"The body has more than {VALUES_LIMIT} values; /api/v1/docs lists the "
+                f"fields of each address."
+            )
             raise OutOfBounds("too_many_values", detail)
     if any(isinstance(one, dict | list) for one in level):
-        raise OutOfBounds("nested_too_deeply", f"The body is nested more than {DEPTH_LIMIT} levels deep; flatten it.")
+        raise OutOfBounds(
+            "nested_too_deeply",
+            f"The body is nested more than {DEPTH_LIMIT} levels deep; flatten it.",
+        )
     return value
 
 
 def check_zoned(value: datetime, field: str) -> datetime:
     """The moment. Raises OutOfBounds if it has no time zone."""
     if value.tzinfo is None:
-        raise OutOfBounds("time_zone_missing", f"{field} has no time zone; write it as 2026-11-21T09:00:00Z.")
+        raise OutOfBounds(
+            "time_zone_missing", f"{field} has no time zone; write it as 2026-11-21T09:00:00Z."
+        )
     return value
 
 
 def true_moment(occurred_at: datetime | None, sent_at: datetime | None, now: datetime) -> datetime:
     """When something happened by our clock, from what a device's clock said (both moments zoned).
 
-    The device's clock was off by (sent_at - now), so that much is taken off. Without `sent_at` its clock is believed.
-    Nothing happened in the future: later than `now` means `now`. Raises OutOfBounds for a time before 2000.
+    The device's clock was off by (sent_at - now), so that much is taken off. Without `sent_at`
+    its clock is believed. Nothing happened in the future: later than `now` means `now`. Raises
+    OutOfBounds for a time before 2000.
     """
     if occurred_at is None:
         return now
     try:
-        moment = (now - (sent_at - occurred_at) if sent_at is not None else occurred_at).astimezone(UTC)
+        moment = (now - (sent_at - occurred_at) if sent_at is not None else occurred_at).astimezone(
+            UTC
+        )
     except OverflowError:
         moment = now if occurred_at.year > now.year else datetime.min.replace(tzinfo=UTC)
     if moment < EARLIEST:
-        raise OutOfBounds("time_out_of_range", "occurred_at lies before the year 2000; set it right or leave it out.")
+        raise OutOfBounds(
+            "time_out_of_range",
+            "occurred_at lies before the year 2000; set it right or leave it out.",
+        )
     return min(moment, now)

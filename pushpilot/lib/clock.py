@@ -14,21 +14,27 @@ from pushpilot.lib import display
 RRULE_LIMIT = 512
 _UNITS = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
 _WEEKDAYS = {
-    "MO": "Monday", "TU": "Tuesday", "WE": "Wednesday", "TH": "Thursday", "FR": "Friday", "SA": "Saturday",
+    "MO": "Monday",
+    "TU": "Tuesday",
+    "WE": "Wednesday",
+    "TH": "Thursday",
+    "FR": "Friday",
+    "SA": "Saturday",
     "SU": "Sunday",
-}  # fmt: skip
+}
 _CODES = tuple(_WEEKDAYS)
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
-# A rule like 30 February never occurs. The calendar repeats after 400 years, so a rule without a day in that many of
-# its own periods has none at all, whatever its INTERVAL.
+# A rule like 30 February never occurs. The calendar repeats after 400 years, so a rule without a
+# day in that many of its own periods has none at all, whatever its INTERVAL.
 _CYCLE = {"YEARLY": 400, "MONTHLY": 400 * 12, "WEEKLY": 146_097 // 7, "DAILY": 146_097}
 _LAST_DAY = date(9998, 12, 31)  # a year before the end of datetime, so that no sum below overflows
+_WEEKDAY = r"(?:[+-]?[1-5])?(?:MO|TU|WE|TH|FR|SA|SU)"
 _PARTS = {
     "FREQ": r"DAILY|WEEKLY|MONTHLY|YEARLY",
     "INTERVAL": r"[1-9]\d{0,2}",
     "COUNT": r"[1-9]\d{0,3}",
     "UNTIL": r"\d{8}T\d{6}Z",
-    "BYDAY": r"(?:[+-]?[1-5])?(?:MO|TU|WE|TH|FR|SA|SU)(?:,(?:[+-]?[1-5])?(?:MO|TU|WE|TH|FR|SA|SU)){0,20}",
+    "BYDAY": rf"{_WEEKDAY}(?:,{_WEEKDAY}){{0,20}}",
     "BYMONTHDAY": r"-?(?:[1-9]|[12]\d|3[01])(?:,-?(?:[1-9]|[12]\d|3[01])){0,30}",
     "BYMONTH": r"(?:[1-9]|1[0-2])(?:,(?:[1-9]|1[0-2])){0,11}",
     "BYSETPOS": r"-?[1-9]\d{0,1}",
@@ -47,7 +53,9 @@ def parse_rrule(text: str) -> str:
     """The rule, normalised. Raises RecurrenceError."""
     rule = text.strip().upper().removeprefix("RRULE:").rstrip(";")
     if not rule or len(rule) > RRULE_LIMIT:
-        raise RecurrenceError(f"A recurrence rule has 1 to {RRULE_LIMIT} characters, e.g. FREQ=WEEKLY;BYDAY=MO.")
+        raise RecurrenceError(
+            f"A recurrence rule has 1 to {RRULE_LIMIT} characters, e.g. FREQ=WEEKLY;BYDAY=MO."
+        )
     parts: dict[str, str] = {}
     for part in rule.split(";"):
         name, _, value = part.partition("=")
@@ -59,7 +67,9 @@ def parse_rrule(text: str) -> str:
             raise RecurrenceError(f"“{value}” is no value for {name}.")
         parts[name] = value
     if "FREQ" not in parts:
-        raise RecurrenceError(f"FREQ is missing. Write one of {', '.join(f'FREQ={f}' for f in FREQUENCIES)}.")
+        raise RecurrenceError(
+            f"FREQ is missing. Write one of {', '.join(f'FREQ={f}' for f in FREQUENCIES)}."
+        )
     if "COUNT" in parts and "UNTIL" in parts:
         raise RecurrenceError("Give COUNT or UNTIL, not both.")
     if "UNTIL" in parts:
@@ -74,16 +84,19 @@ def parse_rrule(text: str) -> str:
 def occurrences(
     rule: str, start: datetime, zone: ZoneInfo, *, after: datetime, skip: Collection[date] = ()
 ) -> Iterator[datetime]:
-    """The moments (UTC) of a parsed rule later than `after`, counted from `start` at its wall-clock time in `zone`.
+    """The moments (UTC) of a parsed rule later than `after`, counted from `start` at its
+    wall-clock time in `zone`.
 
-    `start` is a wall clock (naive) or a moment. `skip`: days, on the clock of the zone, on which nothing happens; they
-    count (RFC 5545, EXDATE). A time that a DST change skips moves to the first valid instant after the gap; of an hour
-    that happens twice the first counts. Ends only where the rule ends, or with the year 9998; a start outside of 1970
-    to 2999 has no moments.
+    `start` is a wall clock (naive) or a moment. `skip`: days, on the clock of the zone, on which
+    nothing happens; they count (RFC 5545, EXDATE). A time that a DST change skips moves to the
+    first valid instant after the gap; of an hour that happens twice the first counts. Ends only
+    where the rule ends, or with the year 9998; a start outside of 1970 to 2999 has no moments.
     """
     if not 1970 <= start.year < 3000:
         return
-    wall = (start if start.tzinfo is None else start.astimezone(zone)).replace(tzinfo=None, microsecond=0)
+    wall = (start if start.tzinfo is None else start.astimezone(zone)).replace(
+        tzinfo=None, microsecond=0
+    )
     parts = dict(part.split("=") for part in rule.split(";"))
     count = int(parts.pop("COUNT", 0)) or None
     until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
@@ -99,18 +112,23 @@ def occurrences(
 
 
 def _days(parts: dict[str, str], start: date, last: date) -> Iterator[date]:
-    """The rule's days from `start` to `last`, walked period by period; a full cycle without any is the end.
+    """The rule's days from `start` to `last`, walked period by period; a full cycle without any
+    is the end.
 
-    Not dateutil: it looks at its UNTIL only when a day matches, so FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30 walks to the
-    year 9999 (4.7 s). The tests compare the two.
+    Not dateutil: it looks at its UNTIL only when a day matches, so
+    FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30 walks to the year 9999 (4.7 s). The tests compare the two.
     """
     frequency, holds = _holds(parts, start)
     positions = [int(position) for position in parts.get("BYSETPOS", "").split(",") if position]
     barren = 0
-    for period in _periods(frequency, int(parts.get("INTERVAL", "1")), start, last, parts.get("WKST", "MO")):
+    for period in _periods(
+        frequency, int(parts.get("INTERVAL", "1")), start, last, parts.get("WKST", "MO")
+    ):
         days = [day for day in period if holds(day)]
         if positions:
-            picked = {position - 1 if position > 0 else len(days) + position for position in positions}
+            picked = {
+                position - 1 if position > 0 else len(days) + position for position in positions
+            }
             days = [day for index, day in enumerate(days) if index in picked]
         yield from (day for day in days if start <= day <= last)
         barren = 0 if days else barren + 1
@@ -138,7 +156,8 @@ def _holds(parts: dict[str, str], start: date) -> tuple[str, Callable[[date], bo
 
 
 def _filters(parts: dict[str, str], start: date) -> tuple[str, set[int], set[int], set[str]]:
-    """(frequency, months, days of the month, weekdays); what the rule leaves open comes from its start."""
+    """(frequency, months, days of the month, weekdays); what the rule leaves open comes from its
+    start."""
     frequency = parts["FREQ"]
     months = {int(month) for month in parts.get("BYMONTH", "").split(",") if month}
     month_days = {int(day) for day in parts.get("BYMONTHDAY", "").split(",") if day}
@@ -165,13 +184,17 @@ def _week_day_names(day: date, by_year: bool) -> tuple[str, str, str]:
     return code, f"{(index - 1) // 7 + 1}{code}", f"-{(length - index) // 7 + 1}{code}"
 
 
-def _periods(frequency: str, interval: int, start: date, last: date, week_start: str) -> Iterator[Iterable[date]]:
+def _periods(
+    frequency: str, interval: int, start: date, last: date, week_start: str
+) -> Iterator[Iterable[date]]:
     """The days of every interval-th day, week, month or year, the first being that of `start`."""
     if frequency == "YEARLY":
         for year in range(start.year, last.year + 1, interval):
             yield _span(date(year, 1, 1), 365 + isleap(year))
     elif frequency == "MONTHLY":
-        for month in range(start.year * 12 + start.month - 1, last.year * 12 + last.month, interval):
+        for month in range(
+            start.year * 12 + start.month - 1, last.year * 12 + last.month, interval
+        ):
             first = date(month // 12, month % 12 + 1, 1)
             yield _span(first, monthrange(first.year, first.month)[1])
     else:
@@ -186,7 +209,8 @@ def _span(first: date, length: int) -> Iterable[date]:
 
 
 def in_words(rule: str) -> str:
-    """A parsed rule for people: "every 2 weeks on Monday and Friday"; the rule itself where words would mislead."""
+    """A parsed rule for people: "every 2 weeks on Monday and Friday"; the rule itself where
+    words would mislead."""
     parts = dict(part.split("=") for part in rule.split(";"))
     every, unit = int(parts.pop("INTERVAL", "1")), _UNITS[parts.pop("FREQ")]
     said = f"every {every} {unit}s" if every > 1 else f"every {unit}"
@@ -220,12 +244,18 @@ def _until(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
-        raise RecurrenceError(f"UNTIL={text} is no date. Write UTC as in UNTIL=20271231T235959Z.") from error
+        raise RecurrenceError(
+            f"UNTIL={text} is no date. Write UTC as in UNTIL=20271231T235959Z."
+        ) from error
 
 
 def _ordinal(day: int) -> str:
     if day < 0:
-        return "the last day" if day == -1 else f"the {_ordinal(-day).removeprefix('the ')} day from the end"
+        return (
+            "the last day"
+            if day == -1
+            else (f"the {_ordinal(-day).removeprefix('the ')} day from the end")
+        )
     suffix = "th" if 11 <= day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
     return f"the {day}{suffix}"
 
@@ -242,11 +272,13 @@ def next_occurrence(
 
 
 def resolve(wall: datetime, zone: ZoneInfo) -> datetime:
-    """A naive wall-clock time of a zone as UTC. DST gap: first valid instant after it; fold: the first."""
+    """A naive wall-clock time of a zone as UTC. DST gap: first valid instant after it; fold: the
+    first."""
     at = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if at.astimezone(zone).replace(tzinfo=None) == wall:
         return at
-    # In a gap: PEP 495 reads it with the offset before the gap, which lands after it by as much as wall is inside.
+    # In a gap: PEP 495 reads it with the offset before the gap, which lands after it by as much as
+    # wall is inside.
     offset_before = wall.replace(tzinfo=zone, fold=0).utcoffset() or timedelta()
     offset_after = wall.replace(tzinfo=zone, fold=1).utcoffset() or timedelta()
     low, high = at - abs(offset_after - offset_before), at

@@ -18,5 +18,7 @@ class EmailBackend(console.EmailBackend):
             message = copy.copy(message)
             message.body = without_secrets(message.body)
             parts = getattr(message, "alternatives", [])
-            message.alternatives = [part._replace(content=without_secrets(part.content)) for part in parts]
+            message.alternatives = [
+                part._replace(content=without_secrets(part.content)) for part in parts
+            ]
         super().write_message(message)

@@ -1,8 +1,9 @@
 """Dates, times, numbers, spans of time and sizes as people read them, in the locale of the reader.
 
-The words are those of the active translation. The order of a date, the clock (18:05 or 6:05 pm) and the
-separators of a number are those of the region that the reader's browser asks for; without a reader (a mail, a
-command) those of DEFAULT. Data for programs (CSV, JSON, logs) do not come from here.
+The words are those of the active translation. The order of a date, the clock (18:05 or 6:05 pm)
+and the separators of a number are those of the region that the reader's browser asks for;
+without a reader (a mail, a command) those of DEFAULT. Data for programs (CSV, JSON, logs) do not
+come from here.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class ReaderLocale:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        found = locale_for(request.headers.get("Accept-Language", ""), get_language() or DEFAULT.language)
+        found = locale_for(
+            request.headers.get("Accept-Language", ""), get_language() or DEFAULT.language
+        )
         token = _reader.set(found)
         try:
             return self.get_response(request)
@@ -44,7 +47,8 @@ class ReaderLocale:
 
 
 def locale_for(accepted: str, language: str) -> Locale:
-    """The page's language in the first region of an Accept-Language header that it is written in."""
+    """The page's language in the first region of an Accept-Language header that it is written
+    in."""
     for tag, _quality in parse_accept_lang_header(accepted.lower()):
         region = tag.rpartition("-")[2].upper()
         try:
@@ -57,12 +61,14 @@ def locale_for(accepted: str, language: str) -> Locale:
         return DEFAULT
 
 
-# --- dates and times ------------------------------------------------------------------------------------
+# --- dates and times ------------------------------------------------------------------------------
 
 
 def day(at: date | None, zone: tzinfo | None = None) -> str:
     """ "24 Nov 2026"; a datetime needs its zone."""
-    return NOTHING if at is None else format_skeleton("yMMMd", _local(at, zone), locale=_reader.get())
+    return (
+        NOTHING if at is None else format_skeleton("yMMMd", _local(at, zone), locale=_reader.get())
+    )
 
 
 def short_day(at: date, zone: tzinfo | None = None) -> str:
@@ -140,7 +146,7 @@ def age(span: timedelta) -> str:
     return _("%(span)s ago") % {"span": how_long(span)}
 
 
-# --- spans ------------------------------------------------------------------------------------------------
+# --- spans ----------------------------------------------------------------------------------------
 
 
 def how_long(span: timedelta) -> str:
@@ -187,7 +193,7 @@ def exact_span(secs: int) -> str:
     return " ".join(words % {"count": format_number(count)} for count, words in parts if count)
 
 
-# --- numbers ----------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def format_number(value: float) -> str:
@@ -196,7 +202,8 @@ def format_number(value: float) -> str:
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """ "1 worker", "1,200 workers". For commands and logs; pages use ngettext with `format_number`."""
+    """ "1 worker", "1,200 workers". For commands and logs; pages use ngettext with
+    `format_number`."""
     return f"{format_number(count)} {noun if count == 1 else plural or f'{noun}s'}"
 
 
@@ -214,18 +221,22 @@ def size(size_bytes: float) -> str:
 
 
 def percent(value: float | None) -> str:
-    """ "95.2 %", "100 %", "0 %"; what exists is never shown as nothing, nor what is missing as all; "–" for None."""
+    """ "95.2 %", "100 %", "0 %"; what exists is never shown as nothing, nor what is missing as
+    all; "–" for None."""
     return NOTHING if value is None else _percent(round(10 * value), value)
 
 
 def shares(counts: Mapping[str, int]) -> dict[str, str]:
-    """The percentage of each part of one account. They add to 100 %: largest remainders round up, in an order that
-    depends on nothing but the counts and the keys, so that every page shows the same."""
+    """The percentage of each part of one account. They add to 100 %: largest remainders round
+    up, in an order that depends on nothing but the counts and the keys, so that every page shows
+    the same."""
     whole = sum(counts.values())
     if not whole:
         return dict.fromkeys(counts, NOTHING)
     tenths = {key: 1000 * count // whole for key, count in counts.items()}
-    by_remainder = sorted(counts, key=lambda key: (-(1000 * counts[key] % whole), -counts[key], key))
+    by_remainder = sorted(
+        counts, key=lambda key: (-(1000 * counts[key] % whole), -counts[key], key)
+    )
     for key in by_remainder[: 1000 - sum(tenths.values())]:
         tenths[key] += 1
     return {key: _percent(tenths[key], 100 * count / whole) for key, count in counts.items()}

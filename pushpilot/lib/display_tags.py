@@ -1,6 +1,7 @@
 """`pushpilot.lib.display` for templates: filters of every template, without a load.
 
-{{ count|number }} · {{ at|moment:workspace.zone }} · {{ at|day:workspace.zone }} · {{ at|ago }}; without a zone, UTC.
+{{ count|number }} · {{ at|moment:workspace.zone }} · {{ at|day:workspace.zone }} · {{ at|ago }};
+without a zone, UTC.
 """
 
 from __future__ import annotations

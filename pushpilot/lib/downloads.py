@@ -1,4 +1,5 @@
-"""Files to take away: CSV of any length, made while it is sent, which cannot break off and still look whole."""
+"""Files to take away: CSV of any length, made while it is sent, which cannot break off and still
+look whole."""
 
 from __future__ import annotations
 
@@ -26,12 +27,16 @@ _GZIP_WINDOW = 31  # what zlib calls 15 bits with a gzip header
 _DAMAGE = b"\xff" * 16  # a kind of block that deflate does not have
 
 
-def csv_answer(request: HttpRequest, name: str, rows: Iterable[Iterable[object]]) -> HttpResponseBase:
-    """The rows, the heading first, as a CSV file to download. They are asked for as the file is read.
+def csv_answer(
+    request: HttpRequest, name: str, rows: Iterable[Iterable[object]]
+) -> HttpResponseBase:
+    """The rows, the heading first, as a CSV file to download. They are asked for as the file is
+    read.
 
-    An error in the first 256 KB is raised here. A later one fails the download: granian ends the body of an iterator
-    that raises as if it were whole, so long files go out compressed, and a damaged block makes every browser and
-    client give up. Clients that take no gzip wait for the whole file, and get it with its length or an error page.
+    An error in the first 256 KB is raised here. A later one fails the download: granian ends the
+    body of an iterator that raises as if it were whole, so long files go out compressed, and a
+    damaged block makes every browser and client give up. Clients that take no gzip wait for the
+    whole file, and get it with its length or an error page.
     """
     parts = (line.encode() for line in chain([BOM], map(csv_line, rows)))
     head, is_whole = _head(parts)
@@ -40,7 +45,9 @@ def csv_answer(request: HttpRequest, name: str, rows: Iterable[Iterable[object]]
         answer = HttpResponse(head, content_type=TYPE)
     elif _TAKES_GZIP.search(request.headers.get("Accept-Encoding", "").lower()):
         packed = _packed(chain(head, parts))
-        answer = StreamingHttpResponse(packed, content_type=TYPE, headers={"Content-Encoding": "gzip"})
+        answer = StreamingHttpResponse(
+            packed, content_type=TYPE, headers={"Content-Encoding": "gzip"}
+        )
     else:
         answer = _from_disk(chain(head, parts))
     answer.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"

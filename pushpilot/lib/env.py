@@ -1,4 +1,5 @@
-"""Typed reading of environment variables. A wrong value stops the start with a sentence that names it."""
+"""Typed reading of environment variables. A wrong value stops the start with a sentence that
+names it."""
 
 from __future__ import annotations
 
@@ -27,15 +28,19 @@ _known: set[str] = set()  # the variables that were asked for
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable, or the content of the file that `NAME_FILE` points at (Docker and Kubernetes secrets)."""
+    """The variable, or the content of the file that `NAME_FILE` points at (Docker and Kubernetes
+    secrets)."""
     _known.update((name, f"{name}_FILE"))
     path = os.environ.get(f"{name}_FILE")
     if path:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise ImproperlyConfigured(f"{name}_FILE={path!r} cannot be read: {error.strerror}.") from error
-    return os.environ.get(name, "").strip() or default  # set but empty is unset: compose files pass such
+            raise ImproperlyConfigured(
+                f"{name}_FILE={path!r} cannot be read: {error.strerror}."
+            ) from error
+    # set but empty is unset: compose files pass such
+    return os.environ.get(name, "").strip() or default
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -80,7 +85,8 @@ def secrets_list(name: str) -> list[str]:
 def _long_enough(name: str, given: str) -> str:
     if len(given) < LEAST_SECRET_CHARS:
         raise ImproperlyConfigured(
-            f"{name} has a secret of {len(given)} characters; at least {LEAST_SECRET_CHARS} are needed."
+            f"{name} has a secret of {len(given)} characters; at least {LEAST_SECRET_CHARS} are "
+            "needed."
         )
     return given
 
@@ -97,7 +103,8 @@ def _split(name: str, url: str) -> tuple[SplitResult, int | None]:
 
 
 def secret(name: str, kept_in: Path) -> str:
-    """The variable, or a random secret made on the first run and kept in a file that only its owner reads."""
+    """The variable, or a random secret made on the first run and kept in a file that only its
+    owner reads."""
     given = text(name)
     if given:
         return _long_enough(name, given)
@@ -106,16 +113,21 @@ def secret(name: str, kept_in: Path) -> str:
             _keep_secret(kept_in)
         kept = kept_in.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ImproperlyConfigured(f"The file {kept_in}, which keeps {name}, cannot be used: {error}.") from error
+        raise ImproperlyConfigured(
+            f"The file {kept_in}, which keeps {name}, cannot be used: {error}."
+        ) from error
     return _long_enough(f"The file {kept_in}, which keeps {name},", kept)
 
 
 def _keep_secret(kept_in: Path) -> None:
-    """Whole or not at all: of processes that start at once one makes the secret, the others read it."""
+    """Whole or not at all: of processes that start at once one makes the secret, the others read
+    it."""
     kept_in.parent.mkdir(parents=True, exist_ok=True)
     draft = kept_in.with_name(f".{kept_in.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii"
+        ) as file:
             file.write(secrets.token_urlsafe(48))
         with contextlib.suppress(FileExistsError):
             os.link(draft, kept_in)
@@ -134,14 +146,18 @@ def _make_folder(name: str, path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImproperlyConfigured(f"{name}: the folder {path} cannot be made: {error.strerror}.") from error
+        raise ImproperlyConfigured(
+            f"{name}: the folder {path} cannot be made: {error.strerror}."
+        ) from error
 
 
 def label(name: str, *, most: int) -> str:
     """One line of at most so many characters; "" if the variable is not set."""
     given = text(name)
     if len(given) > most or not given.isprintable():
-        raise ImproperlyConfigured(f"{name}={given[: most + 20]!r} is not one line of at most {most} characters.")
+        raise ImproperlyConfigured(
+            f"{name}={given[: most + 20]!r} is not one line of at most {most} characters."
+        )
     return given
 
 
@@ -150,16 +166,22 @@ def hosts(name: str, default: list[str]) -> list[str]:
     found = words(name, [])
     for host in found:
         if not re.fullmatch(r"\*|\.?[\w.-]+|\[[0-9A-Fa-f:.]+\]", host):
-            raise ImproperlyConfigured(f"{name}: {host!r} is no host name. Write it without scheme, port and path.")
+            raise ImproperlyConfigured(
+                f"{name}: {host!r} is no host name. Write it without scheme, port and path."
+            )
     return found or default
 
 
 def name_misspelt() -> None:
-    """Say on stderr which variables were probably meant to be ours. Call when all settings are read."""
+    """Say on stderr which variables were probably meant to be ours. Call when all settings are
+    read."""
     for name in sorted(os.environ):
         meant = _meant(name)
         if meant:
-            sys.stderr.write(f"Warning: {name} is no setting of PushPilot and is ignored. Did you mean {meant}?\n")
+            sys.stderr.write(
+                f"Warning: {name} is no setting of PushPilot and is ignored. Did you "
+                f"mean {meant}?\n"
+            )
 
 
 def _meant(name: str) -> str:
@@ -178,36 +200,52 @@ def public_url(name: str, default: str) -> str:
     parts, _ = _split(name, url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise ImproperlyConfigured(
-            f"{name}={url!r} is not an address such as https://push.example.com (scheme and host, no path)."
+            f"{name}={url!r} is not an address such as https://push.example.com (scheme and host, "
+            "no path)."
         )
     return url
 
 
 def redis(name: str) -> str:
-    """`redis[s]://[:password@]host[:port]/[number of the database]`; "" if the variable is not set."""
+    """`redis[s]://[:password@]host[:port]/[number of the database]`; "" if the variable is not
+    set."""
     url = text(name)
     if not url:
         return ""
     parts, _ = _split(name, url)
     number = parts.path.strip("/")
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname or not (number.isdecimal() or not number):
-        raise ImproperlyConfigured(f"{name}={_without_password(url)!r} is no address such as redis://cache:6379/0.")
+    if (
+        parts.scheme not in ("redis", "rediss")
+        or not parts.hostname
+        or not (number.isdecimal() or not number)
+    ):
+        raise ImproperlyConfigured(
+            f"{name}={_without_password(url)!r} is no address such as redis://cache:6379/0."
+        )
     return url
 
 
-def database(name: str, default: str, *, base: Path, guard: tuple[str, str] | None = None) -> dict[str, Any]:
-    """Django's settings of one database from `sqlite:///path` or `postgres://user:password@host:port/name`.
+def database(
+    name: str, default: str, *, base: Path, guard: tuple[str, str] | None = None
+) -> dict[str, Any]:
+    """Django's settings of one database from `sqlite:///path` or
+    `postgres://user:password@host:port/name`.
 
-    `guard` is (the variable that asks for it, the backend that PostgreSQL is then spoken to through).
+    `guard` is (the variable that asks for it, the backend that PostgreSQL is then spoken to
+    through).
     """
     url = text(name, default)
     parts, port = _split(name, url)
     if guard and parts.scheme not in ("postgres", "postgresql"):
-        raise ImproperlyConfigured(f"{guard[0]} needs PostgreSQL; {name} names {parts.scheme!r}. Unset one of them.")
+        raise ImproperlyConfigured(
+            f"{guard[0]} needs PostgreSQL; {name} names {parts.scheme!r}. Unset one of them."
+        )
     if parts.scheme == "sqlite":
         path = parts.path.removeprefix("/")
         if not path:
-            raise ImproperlyConfigured(f"{name}={url!r} names no file. Write sqlite:///var/pushpilot.sqlite3.")
+            raise ImproperlyConfigured(
+                f"{name}={url!r} names no file. Write sqlite:///var/pushpilot.sqlite3."
+            )
         file = Path(path) if path.startswith("/") else base / path
         _make_folder(name, file.parent)
         return {
@@ -216,21 +254,24 @@ def database(name: str, default: str, *, base: Path, guard: tuple[str, str] | No
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=134217728;"
-                " PRAGMA cache_size=-16000;",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
+                "mmap_size=134217728; PRAGMA cache_size=-16000;",
             },
         }
     if parts.scheme in ("postgres", "postgresql"):
         backend = guard[1] if guard else "django.db.backends.postgresql"
         return {"ENGINE": backend, **_postgresql(name, url, parts, port)}
     raise ImproperlyConfigured(
-        f"{name}={_without_password(url)!r} has the scheme {parts.scheme!r}; sqlite or postgres is needed."
+        f"{name}={_without_password(url)!r} has the scheme {parts.scheme!r}; sqlite or postgres is "
+        "needed."
     )
 
 
 def _postgresql(name: str, url: str, parts: SplitResult, port: int | None) -> dict[str, Any]:
     if not parts.path.strip("/"):
-        raise ImproperlyConfigured(f"{name}={_without_password(url)!r} names no database after the host.")
+        raise ImproperlyConfigured(
+            f"{name}={_without_password(url)!r} names no database after the host."
+        )
     options: dict[str, Any] = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     return {
         "NAME": unquote(parts.path.strip("/")),
@@ -245,7 +286,8 @@ def _postgresql(name: str, url: str, parts: SplitResult, port: int | None) -> di
 
 
 def email(name: str, default: str) -> dict[str, Any]:
-    """Django's EMAIL_* settings from `console://`, `file:///folder` or `smtp[s|+tls]://user:password@host:port`."""
+    """Django's EMAIL_* settings from `console://`, `file:///folder` or
+    `smtp[s|+tls]://user:password@host:port`."""
     url = text(name, default)
     parts, port = _split(name, url)
     if parts.scheme == "console":
@@ -267,10 +309,12 @@ def email(name: str, default: str) -> dict[str, Any]:
             "EMAIL_TIMEOUT": 10,
         }
     raise ImproperlyConfigured(
-        f"{name}={_without_password(url)!r} is none of console://, file:///folder, smtp+tls://user:password@host:587."
+        f"{name}={_without_password(url)!r} is none of console://, file:///folder, "
+        "smtp+tls://user:password@host:587."
     )
 
 
 def _without_password(url: str) -> str:
-    """The address as an error may show it. Not by urlsplit: what it cannot read is just what is shown."""
+    """The address as an error may show it. Not by urlsplit: what it cannot read is just what is
+    shown."""
     return re.sub(r":[^:/@]*@", ":…@", url)

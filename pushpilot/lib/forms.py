@@ -8,9 +8,11 @@ from django.forms.renderers import DjangoTemplates
 
 
 class AsWritten(DjangoTemplates):
-    """Draws what a person writes as it is written: never cut, and in the direction of its own language.
+    """Draws what a person writes as it is written: never cut, and in the direction of its own
+    language.
 
-    No maxlength: a browser cuts a longer paste there without a word. The form itself says what is too long.
+    No maxlength: a browser cuts a longer paste there without a word. The form itself says what
+    is too long.
     """
 
     def render(self, template_name: str, context: dict[str, Any], request: Any = None) -> str:

@@ -1,4 +1,5 @@
-"""What a health check answers: one line, in words that say what to do. Each layer checks what it knows."""
+"""What a health check answers: one line, in words that say what to do. Each layer checks what it
+knows."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`says` is a sentence for operators, `todo` the remedy; nothing in them belongs to a tenant."""
+    """`says` is a sentence for operators, `todo` the remedy; nothing in them belongs to a
+    tenant."""
 
     title: str
     status: Status

@@ -1,8 +1,9 @@
 """The one door through which the product asks other servers.
 
-`ask` is a question of our own, also to an address that somebody gave us. `Session` is for libraries that want a
-requests.Session and bring their provider's address. Neither follows a redirect, repeats a question or waits for ever.
-Messages leave by a transport of their own, delivery.providers.http2.
+`ask` is a question of our own, also to an address that somebody gave us. `Session` is for
+libraries that want a requests.Session and bring their provider's address. Neither follows a
+redirect, repeats a question or waits for ever. Messages leave by a transport of their own,
+delivery.providers.http2.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ TIMEOUT_SECS = 10.0
 LONGEST_ANSWER_BYTES = 1024 * 1024
 RequestFailed = requests.RequestException  # what a Session raises
 
-# Addresses of the public Internet, by what they are and not by what they are not. IPv6 has one block of them; IPv4 in
-# its other clothes (mapped, NAT64) lies outside of that block, 6to4 and Teredo are taken out of it.
+# Addresses of the public Internet, by what they are and not by what they are not. IPv6 has one
+# block of them; IPv4 in its other clothes (mapped, NAT64) lies outside of that block, 6to4 and
+# Teredo are taken out of it.
 _PUBLIC_IPV6 = ip_network("2000::/3")
 _NOT_PUBLIC = tuple(
     ip_network(block)
     for block in (
-        *("192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4"),  # Python 3.11 calls parts of them global
+        # Python 3.11 calls parts of them global
+        *("192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4"),
         *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
     )
 )
@@ -70,11 +73,13 @@ def ask(
     timeout_secs: float = TIMEOUT_SECS,
     most_bytes: int = LONGEST_ANSWER_BYTES,
 ) -> Answer:
-    """GET, or POST `body`. `is_ours`: the address is this installation's own configuration, so it may lead anywhere;
-    any other address may lead to public machines alone. No proxy is asked. Raises NoAnswer, or NotPublic.
+    """GET, or POST `body`. `is_ours`: the address is this installation's own configuration, so
+    it may lead anywhere; any other address may lead to public machines alone. No proxy is asked.
+    Raises NoAnswer, or NotPublic.
 
-    The guard looks at the very address that is connected to, so a name that resolves to another one the second time
-    gains nothing, and however an address is written (octal, one number) it is judged by what it means.
+    The guard looks at the very address that is connected to, so a name that resolves to another
+    one the second time gains nothing, and however an address is written (octal, one number) it
+    is judged by what it means.
     """
     received, refused = bytearray(), list[str]()
 
@@ -97,9 +102,12 @@ def ask(
         curl.setopt(pycurl.PROXY, "")  # a proxy would resolve the name once more
         curl.setopt(pycurl.OPENSOCKETFUNCTION, open_socket)
         curl.setopt(pycurl.WRITEFUNCTION, receive)
-        curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in (headers or {}).items()])
+        curl.setopt(
+            pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in (headers or {}).items()]
+        )
         curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_secs * 1000)))  # of all of it, names and headers too
+        # of all of it, names and headers too
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_secs * 1000)))
         trust(curl)
         if body is not None:
             curl.setopt(pycurl.POSTFIELDS, body)
@@ -109,7 +117,9 @@ def ask(
         raise NoAnswer("The address holds characters that no address has.") from error
     except pycurl.error as error:
         if refused:
-            raise NotPublic(f"The address leads to {refused[0]}, which is not on the public Internet.") from error
+            raise NotPublic(
+                f"The address leads to {refused[0]}, which is not on the public Internet."
+            ) from error
         raise NoAnswer(error.args[1]) from error
     finally:
         curl.close()
@@ -123,13 +133,17 @@ def is_public(address: str) -> bool:
 
 
 def trust(curl: Any) -> None:
-    """Believe the certificates that requests believes; pycurl's wheel reads no variable, not even SSL_CERT_FILE."""
-    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    """Believe the certificates that requests believes; pycurl's wheel reads no variable, not
+    even SSL_CERT_FILE."""
+    trusted = (
+        os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    )
     curl.setopt(pycurl.CAPATH if os.path.isdir(trusted) else pycurl.CAINFO, trusted)
 
 
 class Session(requests.Session):
-    """For libraries whose address is fixed: the provider's, or with `is_ours` this installation's own."""
+    """For libraries whose address is fixed: the provider's, or with `is_ours` this
+    installation's own."""
 
     def __init__(self, *, is_ours: bool, timeout_secs: float = TIMEOUT_SECS) -> None:
         super().__init__()
@@ -137,11 +151,14 @@ class Session(requests.Session):
         once(self, is_ours=is_ours)
 
     def request(self, *args: Any, **options: Any) -> requests.Response:
-        return super().request(*args, **{**options, "allow_redirects": False, "timeout": self._timeout_secs})
+        return super().request(
+            *args, **{**options, "allow_redirects": False, "timeout": self._timeout_secs}
+        )
 
 
 def once(session: requests.Session, *, is_ours: bool) -> None:
-    """Let a session ask once, whatever its library set up, and go through a proxy to the provider alone."""
+    """Let a session ask once, whatever its library set up, and go through a proxy to the
+    provider alone."""
     session.trust_env = not is_ours
     session.adapters.clear()
     for scheme in ("https://", "http://"):

@@ -1,6 +1,7 @@
 """Language tags in one spelling: pt_BR, pt-br and PT-BR are all pt-BR, cased as BCP 47 recommends.
 
-A tag names a language, and a script and a region if they matter: the part of BCP 47 that says what somebody reads.
+A tag names a language, and a script and a region if they matter: the part of BCP 47 that says
+what somebody reads.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def tidy(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def fallbacks(tag: str) -> tuple[str, ...]:
-    """Tags that a reader of `tag` reads, the best first: zh-Hant-TW, zh-Hant, zh. A tag with more parts than ours
-    (en-US-u-fw-mon, as Android writes it) loses them one by one."""
+    """Tags that a reader of `tag` reads, the best first: zh-Hant-TW, zh-Hant, zh. A tag with
+    more parts than ours (en-US-u-fw-mon, as Android writes it) loses them one by one."""
     parts = tag.replace("_", "-").split("-")
     return tuple(tidy("-".join(parts[:count])) for count in range(len(parts), 0, -1))
 
@@ -55,7 +56,8 @@ def validate_language(value: str) -> None:
 
 
 class LanguageField(models.CharField):
-    """A language tag. Whatever door writes or looks for one, the table holds one spelling and is asked for that one."""
+    """A language tag. Whatever door writes or looks for one, the table holds one spelling and is
+    asked for that one."""
 
     default_validators = [validate_language]
 

@@ -1,7 +1,7 @@
 """How often somebody may call: a counter per minute in the shared cache.
 
-ninja's own throttles keep their state on one instance that all threads share, so a client's hit was booked on
-another client (reproduced with 1.7).
+ninja's own throttles keep their state on one instance that all threads share, so a client's hit
+was booked on another client (reproduced with 1.7).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from django.core.cache import cache
 logger = logging.getLogger(__name__)
 
 PERIOD_SECS = 60
-# A process buys hits from the shared counter in blocks of this part of the limit, so that the cache is asked a few
-# hundred times a minute at most: one look-up in the file cache costs as much as the rest of a small request.
+# A process buys hits from the shared counter in blocks of this part of the limit, so that the cache
+# is asked a few hundred times a minute at most: one look-up in the file cache costs as much as the
+# rest of a small request.
 _BLOCKS = 200
 _KEYS_KEPT = 10_000
 
@@ -25,8 +26,8 @@ _KEYS_KEPT = 10_000
 class Limiter:
     """At most `per_minute` hits per key and clock minute, over all processes that share the cache.
 
-    What a process bought and did not use is lost at the end of the minute: the limit errs on the strict side by at
-    most one block (0.5 %) a process.
+    What a process bought and did not use is lost at the end of the minute: the limit errs on the
+    strict side by at most one block (0.5 %) a process.
     """
 
     def __init__(self, name: str) -> None:
@@ -59,11 +60,13 @@ class Limiter:
 
     @staticmethod
     def _buy(counter: str, block: int) -> int:
-        """The counter after adding a block to it; 0, which lets the caller in, while the cache is out of reach."""
+        """The counter after adding a block to it; 0, which lets the caller in, while the cache
+        is out of reach."""
         try:
             if cache.add(counter, block, timeout=2 * PERIOD_SECS):
                 return block
             return cache.incr(counter, block)
-        except Exception:  # each cache has errors of its own; a limiter that fails must not refuse real events
+        # each cache has errors of its own; a limiter that fails must not refuse real events
+        except Exception:
             logger.warning("the cache does not answer; calls are not limited", exc_info=True)
             return 0

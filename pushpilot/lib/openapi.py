@@ -8,7 +8,8 @@ import msgspec
 
 
 def schema_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    """The JSON schema of a msgspec struct with every reference put in place: an operation has nowhere to keep them.
+    """The JSON schema of a msgspec struct with every reference put in place: an operation has
+    nowhere to keep them.
 
     Structs that contain themselves cannot be written like this.
     """

@@ -1,7 +1,8 @@
 """Reading django-q2's pickles without running what is in them.
 
-A pickle may call any function that it names. This reader names none but the parts of a moment: what a task of ours is
-made of are strings, numbers and the time of its creation (pushpilot.lib.wake).
+A pickle may call any function that it names. This reader names none but the parts of a moment:
+what a task of ours is made of are strings, numbers and the time of its creation
+(pushpilot.lib.wake).
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import io
 import pickle
 from typing import Any
 
-ALLOWED = {"datetime": datetime.datetime, "timezone": datetime.timezone, "timedelta": datetime.timedelta}
+ALLOWED = {
+    "datetime": datetime.datetime,
+    "timezone": datetime.timezone,
+    "timedelta": datetime.timedelta,
+}
 
 
 class _Reader(pickle.Unpickler):
@@ -22,7 +27,8 @@ class _Reader(pickle.Unpickler):
 
 
 def read_plain(data: bytes) -> object:
-    """The value of a pickle of plain values. Raises ValueError for everything else, damaged pickles too."""
+    """The value of a pickle of plain values. Raises ValueError for everything else, damaged
+    pickles too."""
     try:
         return _Reader(io.BytesIO(data)).load()
     except Exception as error:  # a damaged pickle raises whatever its bytes lead to

@@ -12,30 +12,50 @@ from django.http import HttpResponse, JsonResponse
 CONTENT_TYPE = "application/problem+json"
 LISTED_ERRORS = 20
 FIELD_CHARS = 100
-BUSY = ("busy", "The database did not answer in time. Look whether it was written, and send it again.")
+BUSY = (
+    "busy",
+    "The database did not answer in time. Look whether it was written, and send it again.",
+)
 
 
 class Problem(Exception):
     """Answered as application/problem+json with this status, machine-readable code and sentence."""
 
     def __init__(
-        self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **extra: Any,
     ) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail, self.headers, self.extra = status, code, detail, headers, extra
+        self.status, self.code, self.detail, self.headers, self.extra = (
+            status,
+            code,
+            detail,
+            headers,
+            extra,
+        )
 
 
 def invalid(errors: list[dict[str, str]]) -> Problem:
-    """422 for fields: [{"field", "code", "detail"}, …], of which the first is the sentence. The answer lists the first
-    twenty, and how many `more` there are: it must not grow with what was sent."""
+    """422 for fields: [{"field", "code", "detail"}, …], of which the first is the sentence. The
+    answer lists the first twenty, and how many `more` there are: it must not grow with what was
+    sent."""
     listed = [{**error, "field": error["field"][:FIELD_CHARS]} for error in errors[:LISTED_ERRORS]]
     more: dict[str, Any] = {"more": len(errors) - len(listed)} if len(errors) > len(listed) else {}
-    return Problem(422, "invalid", f"{listed[0]['field']}: {listed[0]['detail']}", errors=listed, **more)
+    return Problem(
+        422, "invalid", f"{listed[0]['field']}: {listed[0]['detail']}", errors=listed, **more
+    )
 
 
 def too_many_attempts(wait_secs: float) -> Problem:
     detail = "Too many attempts. Please wait and try again."
-    return Problem(429, "too_many_attempts", detail, headers={"Retry-After": str(math.ceil(wait_secs))})
+    return Problem(
+        429, "too_many_attempts", detail, headers={"Retry-After": str(math.ceil(wait_secs))}
+    )
 
 
 def invalid_fields(found: Mapping[str, Iterable[ValidationError]]) -> Problem:
@@ -49,7 +69,19 @@ def invalid_fields(found: Mapping[str, Iterable[ValidationError]]) -> Problem:
     )
 
 
-def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> HttpResponse:
+def problem(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
+) -> HttpResponse:
     """The answer itself."""
-    body = {"type": f"about:blank#{code}", "title": code.replace("_", " "), "status": status, "code": code}
-    return JsonResponse({**body, "detail": detail, **extra}, status=status, headers=headers, content_type=CONTENT_TYPE)
+    body = {
+        "type": f"about:blank#{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+    }
+    return JsonResponse(
+        {**body, "detail": detail, **extra},
+        status=status,
+        headers=headers,
+        content_type=CONTENT_TYPE,
+    )

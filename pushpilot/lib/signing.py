@@ -18,7 +18,9 @@ _LIKE_A_MESSAGE = re.compile(r"(?<![\w.])\d{1,18}(?:\.\d{1,18}){3}\.[\w-]{12}(?!
 
 @lru_cache(maxsize=8)
 def _key(secret: str) -> hmac.HMAC:
-    return hmac.new(hashlib.sha256(b"pushpilot.ref" + force_bytes(secret)).digest(), digestmod=hashlib.sha256)
+    return hmac.new(
+        hashlib.sha256(b"pushpilot.ref" + force_bytes(secret)).digest(), digestmod=hashlib.sha256
+    )
 
 
 def _mac(secret: str, body: str) -> str:
@@ -39,10 +41,13 @@ def sample_reference(workspace_id: int) -> str:
 
 
 def read_reference(reference: str, count: int) -> tuple[int, ...] | None:
-    """The numbers of a reference made by `sign_reference`, or None if it is not ours or not `count` numbers."""
+    """The numbers of a reference made by `sign_reference`, or None if it is not ours or not
+    `count` numbers."""
     body, _, mac = reference.rpartition(".")
     parts = body.split(".")
-    if len(parts) != count or not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in parts):
+    if len(parts) != count or not all(
+        part.isascii() and part.isdecimal() and len(part) < 19 for part in parts
+    ):
         return None
     for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         if hmac.compare_digest(_mac(secret, body).encode(), mac.encode("utf-8", "replace")):
@@ -51,5 +56,8 @@ def read_reference(reference: str, count: int) -> tuple[int, ...] | None:
 
 
 def hide_references(text: str) -> str:
-    """The text without the references of messages in it: with a public write key each changes its person's consent."""
-    return _LIKE_A_MESSAGE.sub(lambda found: "(ref)" if read_reference(found[0], 4) else found[0], text)
+    """The text without the references of messages in it: with a public write key each changes
+    its person's consent."""
+    return _LIKE_A_MESSAGE.sub(
+        lambda found: "(ref)" if read_reference(found[0], 4) else found[0], text
+    )

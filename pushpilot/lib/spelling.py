@@ -10,14 +10,22 @@ import unicodedata
 
 __all__ = ["BLANK", "control_character", "fold", "name_key", "trim", "unix_lines"]
 
-# White space without the control characters that Python and `\s` count among it: those are refused, not trimmed away.
+# White space without the control characters that Python and `\s` count among it: those are refused,
+# not trimmed away.
 BLANK = r"[^\S\x0b\x0c\x1c-\x1f\x85]"
-# They show nothing and mean nothing inside a key. Joiners are not among them: Hindi, Persian and emoji need them.
-_INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+# They show nothing and mean nothing inside a key. Joiners are not among them: Hindi, Persian and
+# emoji need them.
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+)
 _JOINERS = "\u200c\u200d"
 _BLANKS = re.compile(f"{BLANK}+")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]+")
-_WHITE = " \t\n\r\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+_WHITE = (
+    " \t\n\r\u00a0\u1680"
+    + "".join(map(chr, range(0x2000, 0x200B)))
+    + "\u2028\u2029\u202f\u205f\u3000"
+)
 _BREAKS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _NOT_IN_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
@@ -33,7 +41,8 @@ _C0 = [" ".join(name.split()) for name in _C0_NAMES.split(",")]
 
 
 def fold(text: str) -> str:
-    """The one spelling of a name or id: composed (NFC), without invisible characters, without blanks around it.
+    """The one spelling of a name or id: composed (NFC), without invisible characters, without
+    blanks around it.
 
     Case stays: “carol” and “Carol” are two ids.
     """
@@ -43,12 +52,14 @@ def fold(text: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """The same for names that people take for one: whatever their case, their blanks and how they are composed."""
+    """The same for names that people take for one: whatever their case, their blanks and how
+    they are composed."""
     return fold(fold(_BLANKS.sub(" ", name)).casefold())
 
 
 def trim(text: str) -> str:
-    """The text without the white space around it: NBSP and zero-width marks too, control characters not."""
+    """The text without the white space around it: NBSP and zero-width marks too, control
+    characters not."""
     return text.strip(f"{_WHITE}\u200b\u2060\ufeff")
 
 

@@ -1,8 +1,8 @@
 """CSV and cells for people who open them in a spreadsheet: no cell is run as a formula.
 
-The rule of every export of ours: a cell that could be taken for a formula gets one apostrophe before it, and every
-other text stays as it is. An import keeps leading apostrophes; only where a row's cell is what our export makes of the
-stored value (`safe`), the row is unchanged.
+The rule of every export of ours: a cell that could be taken for a formula gets one apostrophe
+before it, and every other text stays as it is. An import keeps leading apostrophes; only where a
+row's cell is what our export makes of the stored value (`safe`), the row is unchanged.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def safe(value: object) -> str:
 
 
 def _looks_like_formula(text: str) -> bool:
-    """Whether its first visible character starts a formula, in any width: spreadsheets pass over blanks, and what they
-    drop or fold is not the same in each."""
+    """Whether its first visible character starts a formula, in any width: spreadsheets pass over
+    blanks, and what they drop or fold is not the same in each."""
     if text.startswith(_CELL_BREAKS):
         return True
     for letter in text:

@@ -1,4 +1,5 @@
-"""Bells: hints that there is work. A lost bell costs seconds (the sweep finds the work), never correctness."""
+"""Bells: hints that there is work. A lost bell costs seconds (the sweep finds the work), never
+correctness."""
 
 from __future__ import annotations
 
@@ -16,8 +17,9 @@ from django_q.tasks import async_task
 
 logger = logging.getLogger(__name__)
 
-# One queued task does the work of all of its kind: it looks for everything there is, and rings again for what is left.
-# A run at 60 a second rang 1.2 times a second, two busy processes took 0.1, and every tick waited behind them.
+# One queued task does the work of all of its kind: it looks for everything there is, and rings
+# again for what is left. A run at 60 a second rang 1.2 times a second, two busy processes took 0.1,
+# and every tick waited behind them.
 MERGED = ("work",)
 CROWD = 2 * settings.WORKERS
 _READ = 50  # of the newest bells; each costs 0.05 ms
@@ -38,9 +40,11 @@ class _At(ORM):
 
 
 def ring(bell: str, *args: int | str, at: datetime | None = None) -> None:
-    """Queue the task that `settings.BELLS[bell]` names, after the current transaction commits, for `at` or now.
+    """Queue the task that `settings.BELLS[bell]` names, after the current transaction commits,
+    for `at` or now.
 
-    A task of MERGED is not queued while CROWD of its kind are due, nor for later if an earlier one is queued.
+    A task of MERGED is not queued while CROWD of its kind are due, nor for later if an earlier
+    one is queued.
 
     Queue payloads are pickles, so only integers and strings travel.
     """
@@ -54,7 +58,9 @@ def ring(bell: str, *args: int | str, at: datetime | None = None) -> None:
                 return
             async_task(settings.BELLS[bell], *args, q_options=options)
         except DatabaseError:
-            logger.warning("the bell %r could not be rung; the next sweep finds the work", bell, exc_info=True)
+            logger.warning(
+                "the bell %r could not be rung; the next sweep finds the work", bell, exc_info=True
+            )
 
     transaction.on_commit(enqueue)
 

@@ -29,7 +29,8 @@ def mail_fate(context: Context) -> str:
 
 @register.simple_tag(takes_context=True)
 def crumbs(context: Context) -> list[dict[str, str]]:
-    """Where the page is: [{"title", "link"}], e.g. Engage › Campaigns › Diwali. Empty where the sidebar has no part."""
+    """Where the page is: [{"title", "link"}], e.g. Engage › Campaigns › Diwali. Empty where the
+    sidebar has no part."""
     for group in context.get("sidebar_navigation") or []:
         for item in group["items"]:
             if item["active"]:

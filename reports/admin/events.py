@@ -1,4 +1,5 @@
-"""The page "Events": what happened to messages, newest first. And the live figures that report panels ask for."""
+"""The page "Events": what happened to messages, newest first. And the live figures that report
+panels ask for."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ LABELS = {
 
 
 class EventAdmin(ReadOnlyAdmin):
-    """Made for millions of rows: no count(*), no filter whose choices are read from the table, no joins but two keyed
-    look-ups for the rows shown."""
+    """Made for millions of rows: no count(*), no filter whose choices are read from the table,
+    no joins but two keyed look-ups for the rows shown."""
 
     list_display = ["type_label", "who", "campaign_link", "happened_cell", "shown_id"]
     list_filter = [("type", ChoicesDropdownFilter)]
@@ -51,9 +52,16 @@ class EventAdmin(ReadOnlyAdmin):
     sortable_by: list[str] = []
     empty_title = gettext_lazy("No events yet")
     empty_text = gettext_lazy(
-        "Apps report deliveries, opens and clicks here. Create a write key under API keys and add it to your app."
+        "Apps report deliveries, opens and clicks here. Create a write key under API keys and add "
+        "it to your app."
     )
-    fields = [("event_type", "event_name"), ("happened", "received"), ("who", "campaign_link"), "shown_id", "details"]
+    fields = [
+        ("event_type", "event_name"),
+        ("happened", "received"),
+        ("who", "campaign_link"),
+        "shown_id",
+        "details",
+    ]
     readonly_fields = [
         "event_type",
         "event_name",
@@ -69,7 +77,8 @@ class EventAdmin(ReadOnlyAdmin):
         campaign = Campaign.objects.filter(pk=OuterRef("campaign_id")).values("name")[:1]
         contact = Contact.objects.filter(pk=OuterRef("contact_id")).values("external_id")[:1]
         events = super().get_queryset(request)
-        # People who may not send see no reference of a message: SDKs, and the sandbox's phones, put it into their ids.
+        # People who may not send see no reference of a message: SDKs, and the sandbox's phones, put
+        # it into their ids.
         may_send = roles.can(request.user, roles.SEND, workspace_of(request))
         found: QuerySet[Any] = events.annotate(
             campaign_name=Subquery(campaign),
@@ -127,18 +136,25 @@ class EventAdmin(ReadOnlyAdmin):
         if not event.metadata:
             return _("Nothing more")
         told = event.metadata.items()
-        lines = ((key, _visible(event, value if isinstance(value, str) else json.dumps(value))) for key, value in told)
+        lines = (
+            (key, _visible(event, value if isinstance(value, str) else json.dumps(value)))
+            for key, value in told
+        )
         return format_html_join(mark_safe("<br>"), "{}: {}", lines)
 
     @staticmethod
     def _local(event: Event, at: datetime) -> str:
         return exact_moment(at, event.workspace.zone)
 
-    # --- live figures -------------------------------------------------------------------------------------------------
+    # --- live figures -----------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
         guard = self.admin_site.admin_view
         return [
-            path("campaign/<int:pk>/funnel/", guard(self.campaign_funnel), name="reports_campaign_funnel"),
+            path(
+                "campaign/<int:pk>/funnel/",
+                guard(self.campaign_funnel),
+                name="reports_campaign_funnel",
+            ),
             path("run/<int:pk>/funnel/", guard(self.run_funnel), name="reports_run_funnel"),
             path("run/<int:pk>/figures/", guard(self.run_figures), name="reports_run_figures"),
             *super().get_urls(),

@@ -17,15 +17,17 @@ from pushpilot.lib.compat.django import pages_of
 class AskedForOnly(AutocompleteJsonView):
     """Answers for the fields that the user's forms and filters complete, and for nothing else.
 
-    Django's own view follows whatever relation the address names, of any model and from either side, and so lists
-    rows through a page that never asked for them.
+    Django's own view follows whatever relation the address names, of any model and from either
+    side, and so lists rows through a page that never asked for them.
     """
 
     admin_site: Any
 
     def process_request(self, request: HttpRequest) -> Any:
         """Raises PermissionDenied for a field that nothing which the user may fill in asks for."""
-        given = tuple(request.GET.get(name, "") for name in ("app_label", "model_name", "field_name"))
+        given = tuple(
+            request.GET.get(name, "") for name in ("app_label", "model_name", "field_name")
+        )
         if given not in set(self._completed(request)):
             raise PermissionDenied("No form of yours asks for this.")
         return super().process_request(request)

@@ -43,7 +43,8 @@ def require(request: HttpRequest, capability: str) -> Workspace:
     workspace = workspace_of(request)
     if not roles.can(request.user, capability, workspace):
         raise PermissionDenied(
-            _("Your role may not do this: %(capability)s.") % {"capability": _(roles.CAPABILITIES[capability]).lower()}
+            _("Your role may not do this: %(capability)s.")
+            % {"capability": _(roles.CAPABILITIES[capability]).lower()}
         )
     return workspace
 
@@ -56,18 +57,27 @@ def moment(at: datetime | None, workspace: Workspace | None) -> str:
 
 
 def reads_only(action: _Action) -> _Action:
-    """Marks a list, row or detail action that changes nothing, so that it needs no dialog: a link to a page."""
+    """Marks a list, row or detail action that changes nothing, so that it needs no dialog: a
+    link to a page."""
     action.reads_only = True  # type: ignore[attr-defined]
     return action
 
 
 def after_dialog(request: HttpRequest, url: str) -> HttpResponse:
-    """Leads on from a dialog's POST. htmx posts it and would follow a plain redirect inside the dialog."""
-    return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)
+    """Leads on from a dialog's POST. htmx posts it and would follow a plain redirect inside the
+    dialog."""
+    return (
+        HttpResponse(headers={"HX-Redirect": url})
+        if "HX-Request" in request.headers
+        else redirect(url)
+    )
 
 
-def answer(request: HttpRequest, verb: Callable[[], object], done: str, back_to: str) -> HttpResponse:
-    """Do it and say it; a verb that refuses raises ValidationError: its sentence is shown instead."""
+def answer(
+    request: HttpRequest, verb: Callable[[], object], done: str, back_to: str
+) -> HttpResponse:
+    """Do it and say it; a verb that refuses raises ValidationError: its sentence is shown
+    instead."""
     try:
         verb()
     except ValidationError as error:
@@ -78,14 +88,19 @@ def answer(request: HttpRequest, verb: Callable[[], object], done: str, back_to:
 
 
 class _WorkspaceForm:
-    """Makes a ModelForm check uniqueness within the workspace, which is no field of it; else the database would."""
+    """Makes a ModelForm check uniqueness within the workspace, which is no field of it; else the
+    database would."""
 
     workspace: Workspace
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         instance: Any = self.instance  # type: ignore[attr-defined]
-        if instance.pk is None and hasattr(instance, "workspace_id") and instance.workspace_id is None:
+        if (
+            instance.pk is None
+            and hasattr(instance, "workspace_id")
+            and instance.workspace_id is None
+        ):
             instance.workspace = self.workspace
 
     def validate_unique(self) -> None:
@@ -102,15 +117,20 @@ class _WorkspaceForm:
 
 
 class WorkspaceRows:
-    """Rights from the model's `capabilities`, rows from the request's workspace: for pages and for inlines."""
+    """Rights from the model's `capabilities`, rows from the request's workspace: for pages and
+    for inlines."""
 
     model: type[models.Model]
 
-    # --- rights -----------------------------------------------------------------------------------------
+    # --- rights -----------------------------------------------------------------------------------
     def allows(self, request: HttpRequest, action: str, obj: models.Model | None = None) -> bool:
         workspace: Workspace | None = getattr(request, "workspace", None)
         capability = getattr(self.model, "capabilities", {}).get(action)
-        if workspace is None or capability is None or not roles.can(request.user, capability, workspace):
+        if (
+            workspace is None
+            or capability is None
+            or not roles.can(request.user, capability, workspace)
+        ):
             return False
         return obj is None or self.owns(workspace, obj, action)
 
@@ -132,7 +152,7 @@ class WorkspaceRows:
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return self.allows(request, "delete", obj)
 
-    # --- rows -------------------------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         queryset: models.QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
         return queryset.filter(workspace=workspace_of(request))
@@ -140,10 +160,13 @@ class WorkspaceRows:
     def get_field_queryset(
         self, db: str | None, db_field: models.Field[Any, Any], request: HttpRequest
     ) -> models.QuerySet[Any]:
-        """One hook for selects, autocomplete and validation: only rows of this workspace can be chosen."""
+        """One hook for selects, autocomplete and validation: only rows of this workspace can be
+        chosen."""
         queryset: Any = super().get_field_queryset(db, db_field, request)  # type: ignore[misc]
         related: Any = db_field.remote_field
-        rows: models.QuerySet[Any] = related.model._default_manager.all() if queryset is None else queryset
+        rows: models.QuerySet[Any] = (
+            related.model._default_manager.all() if queryset is None else queryset
+        )
         if issubclass(rows.model, User):
             return rows.filter(memberships__workspace=workspace_of(request))
         try:
@@ -152,7 +175,9 @@ class WorkspaceRows:
             return rows.none()
         return rows.filter(workspace=workspace_of(request))
 
-    def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_dbfield(
+        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
         """Without Django's add, change, delete and view links beside every foreign key."""
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
@@ -162,7 +187,8 @@ class WorkspaceRows:
 
 
 class WorkspaceInline(WorkspaceRows, TabularInline):
-    """The only kind of inline that a WorkspaceAdmin takes; its parent's save_formset sets the workspace."""
+    """The only kind of inline that a WorkspaceAdmin takes; its parent's save_formset sets the
+    workspace."""
 
     extra = 0
 
@@ -189,15 +215,19 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
     empty_text: str | Promise = ""
     empty_icon = "inbox"
 
-    # --- addresses --------------------------------------------------------------------------------------
+    # --- addresses --------------------------------------------------------------------------------
     def check_row(self, request: HttpRequest, object_id: str) -> None:
         if getattr(request, "workspace", None) is not None:
             self.found(request, object_id)
 
-    # --- forms ------------------------------------------------------------------------------------------
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    # --- forms ------------------------------------------------------------------------------------
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form)(form.__name__, (_WorkspaceForm, form), {"workspace": workspace_of(request)})
+        return type(form)(
+            form.__name__, (_WorkspaceForm, form), {"workspace": workspace_of(request)}
+        )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         workspace = workspace_of(request)
@@ -216,27 +246,39 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
                 raise PermissionDenied("This row belongs to another workspace.")
         super().save_formset(request, form, formset, change)
 
-    # --- our words instead of Django's --------------------------------------------------------------------
+    # --- our words instead of Django's ------------------------------------------------------------
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         title = capfirst(self.model._meta.verbose_name_plural)
-        response: HttpResponse = super().changelist_view(request, {"title": title, **(extra_context or {})})
+        response: HttpResponse = super().changelist_view(
+            request, {"title": title, **(extra_context or {})}
+        )
         return response
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> Any:
         noun = self._noun()
         title = capfirst(noun) if object_id else _("New %(noun)s") % {"noun": noun}
-        return super().changeform_view(request, object_id, form_url, {"title": title, **(extra_context or {})})
+        return super().changeform_view(
+            request, object_id, form_url, {"title": title, **(extra_context or {})}
+        )
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         """One save button."""
         context.setdefault("show_save_and_add_another", False)
         context.setdefault("show_save_and_continue", False)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
         if request.POST.keys() & {"_continue", "_addanother", "_saveasnew", IS_POPUP_VAR}:
             response: HttpResponse = super().response_add(request, obj, post_url_continue)
             return response
@@ -252,7 +294,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         answer: HttpResponse = self.response_post_save_change(request, obj)
         return answer
 
-    # --- deleting -----------------------------------------------------------------------------------------
+    # --- deleting ---------------------------------------------------------------------------------
     def get_deleted_objects(self, objs: Iterable[models.Model], request: HttpRequest) -> Any:
         """Refuses, without naming them, when rows of another workspace would go too."""
         collector = NestedObjects(using=router.db_for_write(self.model))
@@ -267,9 +309,14 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
             return [], {}, {"rows of another workspace"}, []
         return super().get_deleted_objects(objs, request)
 
-    # --- the audit trail instead of Django's log ---------------------------------------------------------
+    # --- the audit trail instead of Django's log --------------------------------------------------
     def audit(
-        self, request: HttpRequest, action: str, obj: object, changes: change_diff.Changes | None = None, **detail: Any
+        self,
+        request: HttpRequest,
+        action: str,
+        obj: object,
+        changes: change_diff.Changes | None = None,
+        **detail: Any,
     ) -> None:
         user: Any = request.user
         audit.record(workspace_of(request), action, obj, by=user, detail=detail, changes=changes)
@@ -277,8 +324,11 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
     def _noun(self) -> str:
         return str(self.model._meta.verbose_name)
 
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        """{field: (before, after)} instead of Django's list of field names; it reaches log_addition and log_change."""
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """{field: (before, after)} instead of Django's list of field names; it reaches
+        log_addition and log_change."""
         return change_diff.of_forms(form, formsets or [], add=add)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
@@ -295,16 +345,22 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise Http404("the audit trail is the history")
 
-    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> Any:
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> Any:
         """404, the same for a row that never was and one of another workspace."""
         raise Http404("no such row in this workspace")
 
-    # --- pages of our own ---------------------------------------------------------------------------------
-    def page(self, request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:
+    # --- pages of our own -------------------------------------------------------------------------
+    def page(
+        self, request: HttpRequest, template: str, title: str, **context: Any
+    ) -> TemplateResponse:
         """A page in the console's frame."""
         request.current_app = self.admin_site.name
         frame = self.admin_site.each_context(request)
-        return TemplateResponse(request, template, {**frame, "opts": self.model._meta, "title": title, **context})
+        return TemplateResponse(
+            request, template, {**frame, "opts": self.model._meta, "title": title, **context}
+        )
 
 
 class ReadOnlyAdmin(WorkspaceAdmin):

@@ -15,7 +15,8 @@ Changes = dict[str, tuple[Any, Any]]
 
 
 def of_forms(form: forms.ModelForm[Any], formsets: Iterable[Any], *, add: bool) -> Changes:
-    """{field: (before, after)} of a form and its inlines; an inline's fields carry the name of their row."""
+    """{field: (before, after)} of a form and its inlines; an inline's fields carry the name of
+    their row."""
     changes = _of_form(form, add=add)
     for formset in formsets:
         for row in formset.forms:
@@ -23,15 +24,25 @@ def of_forms(form: forms.ModelForm[Any], formsets: Iterable[Any], *, add: bool) 
             if is_marked_for_deletion(formset, row):
                 changes[f"{noun} {row.instance}"] = (str(row.instance), None)
             elif row.has_changed():
-                found = _of_form(row, add=row.initial.get("id") is None and row.instance._state.adding)
-                changes |= {f"{noun} {row.instance}: {field}": values for field, values in found.items()}
+                found = _of_form(
+                    row, add=row.initial.get("id") is None and row.instance._state.adding
+                )
+                changes |= {
+                    f"{noun} {row.instance}: {field}": values for field, values in found.items()
+                }
     return changes
 
 
 def of_deletion(row: models.Model) -> Changes:
     """{field: (value, None)} of what a person had written into the row."""
-    fields = [f for f in row._meta.concrete_fields if f.editable and not f.primary_key and _may_show(f)]
-    return {f.name: (f.value_from_object(row), None) for f in fields if f.value_from_object(row) not in ("", None)}
+    fields = [
+        f for f in row._meta.concrete_fields if f.editable and not f.primary_key and _may_show(f)
+    ]
+    return {
+        f.name: (f.value_from_object(row), None)
+        for f in fields
+        if f.value_from_object(row) not in ("", None)
+    }
 
 
 def _of_form(form: forms.ModelForm[Any], *, add: bool) -> Changes:
@@ -42,7 +53,9 @@ def _of_form(form: forms.ModelForm[Any], *, add: bool) -> Changes:
     for name in form.changed_data:
         if name not in parts and name in fields and _may_show(fields[name]):
             found[name] = _value(form, fields[name])
-    changes = {name: (None if add else form.initial.get(name), value) for name, value in found.items()}
+    changes = {
+        name: (None if add else form.initial.get(name), value) for name, value in found.items()
+    }
     return {name: (before, after) for name, (before, after) in changes.items() if before != after}
 
 

@@ -1,4 +1,5 @@
-"""What a page of the console may not do, refused at start. Each rule is a hole that was seen in other admins.
+"""What a page of the console may not do, refused at start. Each rule is a hole that was seen in
+other admins.
 
 tenants.E001  raw_id_fields shows and accepts rows of every workspace
 tenants.E002  an inline without WorkspaceInline's rights and rows
@@ -32,12 +33,16 @@ class WorkspaceAdminChecks(UnfoldModelAdminChecks):
 
 
 def _error(page: Any, number: int, sentence: str, hint: str) -> Error:
-    return Error(f"{type(page).__name__}: {sentence}", hint=hint, obj=type(page), id=f"tenants.E{number:03}")
+    return Error(
+        f"{type(page).__name__}: {sentence}", hint=hint, obj=type(page), id=f"tenants.E{number:03}"
+    )
 
 
 def _raw_ids(page: Any) -> Iterator[Error]:
     if page.raw_id_fields:
-        yield _error(page, 1, "raw_id_fields shows rows of every workspace.", "Use autocomplete_fields.")
+        yield _error(
+            page, 1, "raw_id_fields shows rows of every workspace.", "Use autocomplete_fields."
+        )
 
 
 def _inlines(page: Any) -> Iterator[Error]:
@@ -45,7 +50,9 @@ def _inlines(page: Any) -> Iterator[Error]:
 
     for inline in page.inlines:
         if not issubclass(inline, WorkspaceRows):
-            yield _error(page, 2, f"{inline.__name__} is not scoped.", "Let it inherit from WorkspaceInline.")
+            yield _error(
+                page, 2, f"{inline.__name__} is not scoped.", "Let it inherit from WorkspaceInline."
+            )
 
 
 def _actions(page: Any) -> Iterator[Error]:
@@ -53,13 +60,24 @@ def _actions(page: Any) -> Iterator[Error]:
         for action in actions:
             name = getattr(action.method, "original_function_name", action.action_name)
             if not getattr(action.method, "allowed_permissions", None):
-                yield _error(page, 3, f"anybody may call the {place} action {name}.", "Give it permissions=[…].")
-            if place != "submit line" and not action.dialog and not getattr(action.method, "reads_only", False):
+                yield _error(
+                    page,
+                    3,
+                    f"anybody may call the {place} action {name}.",
+                    "Give it permissions=[…].",
+                )
+            if (
+                place != "submit line"
+                and not action.dialog
+                and not getattr(action.method, "reads_only", False)
+            ):
                 hint = "Give it dialog={…}; mark one that only links with @reads_only."
                 yield _error(page, 4, f"the {place} action {name} runs on GET.", hint)
     for function, name, _ in bulk_actions_of(page):
         if not getattr(function, "allowed_permissions", None):
-            yield _error(page, 3, f"anybody may call the action {name}.", "Give it permissions=[…].")
+            yield _error(
+                page, 3, f"anybody may call the action {name}.", "Give it permissions=[…]."
+            )
 
 
 def _resources(page: Any) -> Iterator[Error]:
@@ -67,7 +85,12 @@ def _resources(page: Any) -> Iterator[Error]:
         return
     classes = page.resource_classes or ([page.resource_class] if page.resource_class else [])
     if not classes:
-        yield _error(page, 5, "the default resource reads and writes every workspace.", "Set resource_classes.")
+        yield _error(
+            page,
+            5,
+            "the default resource reads and writes every workspace.",
+            "Set resource_classes.",
+        )
     for resource in classes:
         if "workspace" not in inspect.signature(resource.__init__).parameters:
             hint = "Let its __init__ take workspace, and use it for every row."
@@ -75,4 +98,9 @@ def _resources(page: Any) -> Iterator[Error]:
     for hook in ("get_resource_kwargs", "has_import_permission", "has_export_permission"):
         theirs = getattr(type(page), hook, None)
         if theirs is not None and theirs.__module__.startswith("import_export."):
-            yield _error(page, 5, f"{hook} is import-export's own, which lets everybody in.", f"Override {hook}.")
+            yield _error(
+                page,
+                5,
+                f"{hook} is import-export's own, which lets everybody in.",
+                f"Override {hook}.",
+            )

@@ -1,4 +1,5 @@
-"""The lists of both sites: filtered by their own filters, and by nothing that somebody wrote into the address."""
+"""The lists of both sites: filtered by their own filters, and by nothing that somebody wrote
+into the address."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from unfold.views import ChangeList
 
 
 class FilteredList(ChangeList):
-    """Django's list takes any lookup on any field, through relations too: what no filter offers is 400 here.
+    """Django's list takes any lookup on any field, through relations too: what no filter offers
+    is 400 here.
 
-    Else `password__startswith=` tells a secret letter by letter, and `created_at__year=99999999` is a 500.
+    Else `password__startswith=` tells a secret letter by letter, and `created_at__year=99999999`
+    is a 500.
     """
 
     own_links: ClassVar[frozenset[str]] = frozenset()  # lookups of links on the page itself
@@ -22,11 +25,15 @@ class FilteredList(ChangeList):
         found = super().get_filters(request)
         unknown = set(found[2]) - self.own_links
         if unknown:
-            raise DisallowedModelAdminLookup(f"This list has no filter {', '.join(sorted(unknown))}.")
+            raise DisallowedModelAdminLookup(
+                f"This list has no filter {', '.join(sorted(unknown))}."
+            )
         return found
 
     def get_results(self, request: HttpRequest) -> None:
         try:
             super().get_results(request)
         except (DataError, OverflowError, ValueError) as error:
-            raise DisallowedModelAdminLookup("A filter has a value that no row can have.") from error
+            raise DisallowedModelAdminLookup(
+                "A filter has a value that no row can have."
+            ) from error

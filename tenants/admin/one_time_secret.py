@@ -1,4 +1,5 @@
-"""Secrets that are shown once: they wait, encrypted, in the session of the person who made them, for one view."""
+"""Secrets that are shown once: they wait, encrypted, in the session of the person who made them,
+for one view."""
 
 from __future__ import annotations
 
@@ -18,11 +19,16 @@ def keep(request: HttpRequest, slot: str, shown: Any) -> None:
 
 
 def take(request: HttpRequest, slot: str) -> Any:
-    """What was kept, for the last time; None if there is nothing, or it was kept in another workspace."""
+    """What was kept, for the last time; None if there is nothing, or it was kept in another
+    workspace."""
     token = request.session.pop(slot, None)
     if token is None:
         return None
     try:
-        return json.loads(secrets.unseal(secrets.decrypt(token), workspace_id=workspace_of(request).pk, field=slot))
+        return json.loads(
+            secrets.unseal(
+                secrets.decrypt(token), workspace_id=workspace_of(request).pk, field=slot
+            )
+        )
     except secrets.SecretUnreadable:
         return None

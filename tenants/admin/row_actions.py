@@ -16,7 +16,8 @@ from tenants.admin.lists import FilteredList
 class RowActions(ModelAdmin):
     """Row and detail actions get an id from the address, and a dialog's form before our code does.
 
-    `check_row` makes sure first that it is one of a row that the page shows; without one of its own a page has none.
+    `check_row` makes sure first that it is one of a row that the page shows; without one of its
+    own a page has none.
     """
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -34,7 +35,10 @@ class RowActions(ModelAdmin):
         return row
 
     def get_urls(self) -> list[Any]:
-        actions = {action.action_name for action in (*self._get_base_actions_row(), *self._get_base_actions_detail())}
+        actions = {
+            action.action_name
+            for action in (*self._get_base_actions_row(), *self._get_base_actions_detail())
+        }
         urls: list[Any] = super().get_urls()
         for url in urls:
             if url.name in actions:

@@ -32,7 +32,13 @@ from unfold.widgets import (
 from tenants import brand, roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.models import Logo, Membership, User, Workspace
-from tenants.workspaces import ask_deletion, change_settings, check_slug, planned_sends, transfer_ownership
+from tenants.workspaces import (
+    ask_deletion,
+    change_settings,
+    check_slug,
+    planned_sends,
+    transfer_ownership,
+)
 
 SENDS_SHOWN = 200  # one by one; the rest is answered as a whole
 
@@ -40,9 +46,13 @@ SENDS_SHOWN = 200  # one by one; the rest is answered as a whole
 def time_zone_choices(now: datetime) -> list[tuple[str, str]]:
     """(name, "Asia/Kolkata (UTC+05:30)") of every place with a clock, by name."""
     names = sorted(
-        n for n in zoneinfo.available_timezones() if "/" in n and not n.startswith(("Etc/", "posix", "right"))
+        n
+        for n in zoneinfo.available_timezones()
+        if "/" in n and not n.startswith(("Etc/", "posix", "right"))
     )
-    return [(name, f"{name.replace('_', ' ')} (UTC{_offset(name, now)})") for name in ["UTC", *names]]
+    return [
+        (name, f"{name.replace('_', ' ')} (UTC{_offset(name, now)})") for name in ["UTC", *names]
+    ]
 
 
 def _offset(name: str, now: datetime) -> str:
@@ -55,21 +65,31 @@ def _chosen(request: HttpRequest) -> list[int] | None:
     everything = request.POST.get("all", "keep")
     if everything == "move":
         return None
-    sends = {name.removeprefix("send-"): value for name, value in request.POST.items() if name.startswith("send-")}
-    moved = [pk for pk, value in sends.items() if value == "move" and pk.isdecimal() and len(pk) < 18]
+    sends = {
+        name.removeprefix("send-"): value
+        for name, value in request.POST.items()
+        if name.startswith("send-")
+    }
+    moved = [
+        pk for pk, value in sends.items() if value == "move" and pk.isdecimal() and len(pk) < 18
+    ]
     return [int(pk) for pk in moved] if everything == "each" else []
 
 
 class WorkspaceForm(forms.ModelForm):
     has_colour = forms.BooleanField(
-        label=gettext_lazy("Use our own colour"), required=False, widget=UnfoldBooleanSwitchWidget,
+        label=gettext_lazy("Use our own colour"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
         help_text=gettext_lazy("For buttons and links in this console. Off: PushPilot's blue."),
-    )  # fmt: skip
+    )
     new_logo = forms.FileField(
         label=gettext_lazy("Logo"),
         required=False,
         widget=UnfoldAdminFileFieldWidget({"accept": "image/png,image/jpeg,image/gif,image/webp"}),
-        help_text=gettext_lazy("PNG, JPEG, GIF or WebP, at most 256 kB, best square. Shown at the top of the sidebar."),
+        help_text=gettext_lazy(
+            "PNG, JPEG, GIF or WebP, at most 256 kB, best square. Shown at the top of the sidebar."
+        ),
     )
     remove_logo = forms.BooleanField(
         label=gettext_lazy("Remove the logo"), required=False, widget=UnfoldBooleanSwitchWidget
@@ -81,12 +101,19 @@ class WorkspaceForm(forms.ModelForm):
         labels = {"slug": gettext_lazy("Web address"), "brand_colour": gettext_lazy("Colour")}
         help_texts = {
             "slug": gettext_lazy(
-                "The part after /w/ in the address of this console. Links to the old address stop working."
+                "The part after /w/ in the address of this console. Links to the old address stop "
+                "working."
             ),
             "time_zone": gettext_lazy("Send times use this time zone."),
-            "default_language": gettext_lazy("The language of new messages and templates, e.g. en, hi or pt-BR."),
+            "default_language": gettext_lazy(
+                "The language of new messages and templates, e.g. en, hi or pt-BR."
+            ),
         }
-        error_messages = {"slug": {"unique": gettext_lazy("Another workspace has this address. Choose another one.")}}
+        error_messages = {
+            "slug": {
+                "unique": gettext_lazy("Another workspace has this address. Choose another one.")
+            }
+        }
         widgets = {"brand_colour": UnfoldAdminColorInputWidget}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -96,7 +123,9 @@ class WorkspaceForm(forms.ModelForm):
             if self.instance.time_zone not in dict(choices):
                 choices.insert(0, (self.instance.time_zone, self.instance.time_zone))
             self.fields["time_zone"] = forms.ChoiceField(
-                choices=choices, widget=UnfoldAdminSelect2Widget, help_text=self.fields["time_zone"].help_text
+                choices=choices,
+                widget=UnfoldAdminSelect2Widget,
+                help_text=self.fields["time_zone"].help_text,
             )
         self.initial["has_colour"] = bool(self.instance.brand_colour)
         if not self.instance.logo_version:
@@ -130,19 +159,23 @@ class TransferForm(BaseDialogForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         others = Membership.objects.exclude(user=self.request.user.pk)
-        self.fields["to"].queryset = User.objects.filter(pk__in=others.values("user"), is_active=True)
+        self.fields["to"].queryset = User.objects.filter(
+            pk__in=others.values("user"), is_active=True
+        )
 
 
 class DeleteForm(BaseDialogForm):
     typed = forms.CharField(
-        label=gettext_lazy("Type the workspace's name to confirm"), widget=UnfoldAdminTextInputWidget
+        label=gettext_lazy("Type the workspace's name to confirm"),
+        widget=UnfoldAdminTextInputWidget,
     )
 
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"]
         if typed.strip() != self.request.workspace.name:
             raise ValidationError(
-                _("The name does not match. Type “%(name)s” exactly.") % {"name": self.request.workspace.name}
+                _("The name does not match. Type “%(name)s” exactly.")
+                % {"name": self.request.workspace.name}
             )
         return typed
 
@@ -153,7 +186,10 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
     form = WorkspaceForm
     fieldsets = (
         (None, {"fields": ("name", "slug", "time_zone", "default_language")}),
-        (gettext_lazy("Branding"), {"fields": ("has_colour", "brand_colour", "new_logo", "remove_logo")}),
+        (
+            gettext_lazy("Branding"),
+            {"fields": ("has_colour", "brand_colour", "new_logo", "remove_logo")},
+        ),
     )
     conditional_fields = {"brand_colour": "has_colour == true"}
     actions = None
@@ -179,42 +215,74 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         )
         return queryset
 
-    # --- the form -----------------------------------------------------------------------------------------
+    # --- the form ---------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
-        logo = path("logo/", self.admin_site.admin_view(self.logo_view), name="tenants_workspace_logo")
-        zone = path("time-zone/", self.admin_site.admin_view(self.zone_view), name="tenants_workspace_time_zone")
+        logo = path(
+            "logo/", self.admin_site.admin_view(self.logo_view), name="tenants_workspace_logo"
+        )
+        zone = path(
+            "time-zone/",
+            self.admin_site.admin_view(self.zone_view),
+            name="tenants_workspace_time_zone",
+        )
         return [logo, zone, *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and obj.logo_version:
             return self.fieldsets
         general, (title, options) = self.fieldsets
-        return general, (title, {"fields": [name for name in options["fields"] if name != "remove_logo"]})
+        return general, (
+            title,
+            {"fields": [name for name in options["fields"] if name != "remove_logo"]},
+        )
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return redirect("admin:tenants_workspace_change", require(request, roles.MEMBERS).pk)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """A time zone that would read planned sends on another clock waits for an answer to what happens to them."""
+        """A time zone that would read planned sends on another clock waits for an answer to what
+        happens to them."""
         user: Any = request.user
         was, zone = form.initial["time_zone"], obj.time_zone
         if zone != was and planned_sends(obj, zone, timezone.now()):
             request._asks_zone, obj.time_zone = zone, was  # type: ignore[attr-defined]
-        obj.save(update_fields=["name", "slug", "time_zone", "default_language", "brand_colour", "updated_at"])
+        obj.save(
+            update_fields=[
+                "name",
+                "slug",
+                "time_zone",
+                "default_language",
+                "brand_colour",
+                "updated_at",
+            ]
+        )
         if form.cleaned_data.get("new_logo"):
             brand.set_logo(obj, form.cleaned_data["new_logo"], by=user)
         elif form.cleaned_data.get("remove_logo"):
             brand.remove_logo(obj, by=user)
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> Any:
-        extra = {"title": _("Workspace settings"), "show_back_button": False, **(extra_context or {})}
+        extra = {
+            "title": _("Workspace settings"),
+            "show_back_button": False,
+            **(extra_context or {}),
+        }
         try:
             return super().changeform_view(request, object_id, form_url, extra)
-        except IntegrityError:  # the form asked whether the web address is free, and somebody was faster
+        # the form asked whether the web address is free, and somebody was faster
+        except IntegrityError:
             messages.error(
-                request, _("Another workspace has just taken this web address. Nothing was saved; try another.")
+                request,
+                _(
+                    "Another workspace has just taken this web address. Nothing was saved; "
+                    "try another."
+                ),
             )
             return redirect("admin:tenants_workspace_change", workspace_of(request).pk)
 
@@ -239,7 +307,8 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         return f"{workspace.console_path}{inside}"
 
     def zone_view(self, request: HttpRequest) -> HttpResponse:
-        """What happens to each planned send and series when the time zone becomes `to`; POST changes it."""
+        """What happens to each planned send and series when the time zone becomes `to`; POST
+        changes it."""
         workspace = require(request, roles.MEMBERS)
         settings = reverse("admin:tenants_workspace_change", args=[workspace.pk])
         to = (request.POST if request.method == "POST" else request.GET).get("to", "")
@@ -252,9 +321,18 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
             return redirect(settings)
         sends = planned_sends(workspace, to, timezone.now())
         hidden = max(0, len(sends) - SENDS_SHOWN)
-        context = {"workspace": workspace, "to": to, "sends": sends[:SENDS_SHOWN], "hidden": hidden, "back": settings}
+        context = {
+            "workspace": workspace,
+            "to": to,
+            "sends": sends[:SENDS_SHOWN],
+            "hidden": hidden,
+            "back": settings,
+        }
         return self.page(
-            request, "tenants/zone_change.html", _("Change the time zone to %(zone)s?") % {"zone": to}, **context
+            request,
+            "tenants/zone_change.html",
+            _("Change the time zone to %(zone)s?") % {"zone": to},
+            **context,
         )
 
     def logo_view(self, request: HttpRequest) -> HttpResponse:
@@ -264,12 +342,13 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         if logo is None:
             raise Http404("no logo")
         headers = {
-            "Cache-Control": "private, max-age=31536000", "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, max-age=31536000",
+            "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'",
-        }  # fmt: skip
+        }
         return HttpResponse(bytes(logo.content), content_type=logo.media_type, headers=headers)
 
-    # --- handing over, deleting ---------------------------------------------------------------------------
+    # --- handing over, deleting -------------------------------------------------------------------
     @action(
         description=gettext_lazy("Hand over"),
         icon="swap_horiz",
@@ -277,7 +356,8 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         dialog={
             "title": gettext_lazy("Hand this workspace over?"),
             "description": gettext_lazy(
-                "The member you choose becomes its owner, with the right to delete it. You become an admin."
+                "The member you choose becomes its owner, with the right to delete it. You become "
+                "an admin."
             ),
             "form_class": TransferForm,
             "form_submit_text": gettext_lazy("Hand over"),
@@ -300,14 +380,17 @@ class WorkspaceSettingsAdmin(WorkspaceAdmin):
         dialog={
             "title": gettext_lazy("Delete this workspace?"),
             "description": gettext_lazy(
-                "It closes at once: running sends pause, planned sends do not start, nobody can open it, and "
-                "its keys stop working. An owner can undo this for 7 days; then everything in it is deleted for good."
+                "It closes at once: running sends pause, planned sends do not start, nobody can "
+                "open it, and its keys stop working. An owner can undo this for 7 days; then "
+                "everything in it is deleted for good."
             ),
             "form_class": DeleteForm,
             "form_submit_text": gettext_lazy("Delete workspace"),
         },
     )
-    def delete_workspace(self, request: HttpRequest, form: DeleteForm, object_id: str) -> HttpResponse:
+    def delete_workspace(
+        self, request: HttpRequest, form: DeleteForm, object_id: str
+    ) -> HttpResponse:
         workspace = require(request, roles.DELETE_WORKSPACE)
         try:
             due = ask_deletion(workspace, by=request.user, now=timezone.now())  # type: ignore[arg-type]

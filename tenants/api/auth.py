@@ -39,7 +39,8 @@ WAIT_SECS = 60
 
 
 class PerClient(BaseThrottle):
-    """allauth's limit of an action for the client's address. ninja asks before it reads the body."""
+    """allauth's limit of an action for the client's address. ninja asks before it reads the
+    body."""
 
     def __init__(self, action: str) -> None:
         self.action = action
@@ -54,10 +55,11 @@ class PerClient(BaseThrottle):
 SIGN_INS = PerClient("login")
 
 CHECK_MAIL = {
-    "sent": "We have mailed a link to this address. Open it to confirm the address, then sign in. If the address has "
-    "an account already, the mail says so instead.",
-    "kept": "This server has no mail server: the mail with the link is kept on the server, in its log or in the folder "
-    "that EMAIL_URL names. The link confirms the address; then the person can sign in.",
+    "sent": "We have mailed a link to this address. Open it to confirm the address, then sign in. "
+    "If the address has an account already, the mail says so instead.",
+    "kept": "This server has no mail server: the mail with the link is kept on the server, in its "
+    "log or in the folder that EMAIL_URL names. The link confirms the address; then the person can "
+    "sign in.",
 }
 
 
@@ -68,7 +70,9 @@ class RegisterInput(OncePerAddress, SignupInput):
         cleaned: dict[str, Any] = super().clean()
         if cleaned.get("password"):
             try:
-                get_account_adapter().clean_password(cleaned["password"], user=User(email=cleaned.get("email", "")))
+                get_account_adapter().clean_password(
+                    cleaned["password"], user=User(email=cleaned.get("email", ""))
+                )
             except ValidationError as error:
                 self.add_error("password", error)
         return cleaned
@@ -78,10 +82,13 @@ class RegisterInput(OncePerAddress, SignupInput):
         return password
 
 
-# --- up ------------------------------------------------------------------------------------------------------------
-@router.post("/register", response={202: schemas.Registered}, throttle=PerClient("signup"), summary="Sign up")
+# --- up -------------------------------------------------------------------------------------------
+@router.post(
+    "/register", response={202: schemas.Registered}, throttle=PerClient("signup"), summary="Sign up"
+)
 def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, Any]]:
-    """Always the same answer, whether the address has an account or not: its owner learns it by mail."""
+    """Always the same answer, whether the address has an account or not: its owner learns it by
+    mail."""
     with tokens.allauth_session(request):
         if not get_account_adapter().is_open_for_signup(request):
             raise _closed()
@@ -99,10 +106,13 @@ def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, A
     return Status(202, {"detail": CHECK_MAIL[fate], "mailed": fate == "sent"})
 
 
-# --- in ------------------------------------------------------------------------------------------------------------
-@router.post("/login", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in by e-mail and password")
+# --- in -------------------------------------------------------------------------------------------
+@router.post(
+    "/login", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in by e-mail and password"
+)
 def login(request: HttpRequest, body: schemas.Login) -> dict[str, Any]:
-    """With two-factor sign-in the answer is 401 `second_factor_required`: send it again with `code`."""
+    """With two-factor sign-in the answer is 401 `second_factor_required`: send it again with
+    `code`."""
     with tokens.allauth_session(request):
         form = LoginInput({"email": body.email, "password": body.password})
         if not form.is_valid():
@@ -123,15 +133,23 @@ def second_factor(request: HttpRequest, body: schemas.SecondFactor) -> dict[str,
         return _signed_in(request, body.code)
 
 
-@router.post("/google", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in with Google's id_token")
+@router.post(
+    "/google",
+    response=schemas.SignedIn,
+    throttle=SIGN_INS,
+    summary="Sign in with Google's id_token",
+)
 def google(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
     """What the Google SDK of an app or a web page hands out. A new person gets an account."""
     return _by_provider(request, "google", body)
 
 
-@router.post("/apple", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in with Apple's id_token")
+@router.post(
+    "/apple", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in with Apple's id_token"
+)
 def apple(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
-    """What ASAuthorization hands out, with the name that it tells the app once. A new person gets an account."""
+    """What ASAuthorization hands out, with the name that it tells the app once. A new person
+    gets an account."""
     return _by_provider(request, "apple", body)
 
 
@@ -141,7 +159,9 @@ def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> 
             provider = get_social_adapter().get_provider(request, name)
             sociallogin = provider.verify_token(request, body.model_dump(exclude={"code"}))
         except SignInNotSetUp as error:
-            raise Problem(404, "provider_not_set_up", f"Sign-in with {name.title()} is not set up here.") from error
+            raise Problem(
+                404, "provider_not_set_up", f"Sign-in with {name.title()} is not set up here."
+            ) from error
         except ValidationError as error:
             raise _token_refused(provider.name, error) from error
         sociallogin.state["process"] = AuthProcess.LOGIN
@@ -159,8 +179,8 @@ def _token_refused(name: str, error: ValidationError) -> Problem:
         return Problem(503, "provider_unreachable", detail, headers={"Retry-After": "30"})
     return tokens.refusal(
         "id_token_refused",
-        f"This id_token is not one that {name} signed for this server, or it has expired, was used before or was made "
-        "for another nonce. Get a fresh one from the SDK.",
+        f"This id_token is not one that {name} signed for this server, or it has expired, was used "
+        f"before or was made for another nonce. Get a fresh one from the SDK.",
     )
 
 
@@ -172,27 +192,35 @@ def _signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
     user: Any = request.user
     if user.is_authenticated:
         return {**tokens.issue(request), "user": user}
-    problem = Problem(403, "account_inactive", "This account is deactivated. Ask the person who runs this server.")
+    problem = Problem(
+        403, "account_inactive", "This account is deactivated. Ask the person who runs this server."
+    )
     if AuthenticationStatus(request).has_pending_signup:
-        problem = Problem(422, "email_missing", "The id_token names no e-mail address. Ask for the scope `email`.")
+        problem = Problem(
+            422, "email_missing", "The id_token names no e-mail address. Ask for the scope `email`."
+        )
     elif stage is not None and stage.key == LoginStageKey.VERIFY_EMAIL:
         problem = Problem(
-            403, "email_not_verified", f"This address is not confirmed yet. {CHECK_MAIL[mailing.fate(request)]}"
+            403,
+            "email_not_verified",
+            f"This address is not confirmed yet. {CHECK_MAIL[mailing.fate(request)]}",
         )
     request.session.flush()
     raise problem
 
 
 def _check_code(request: HttpRequest, stage: Any, code: str | None) -> None:
-    """Finishes a sign-in that waits for its second factor. Raises Problem 401, with the token to go on with, or 429."""
+    """Finishes a sign-in that waits for its second factor. Raises Problem 401, with the token to
+    go on with, or 429."""
     user = stage.login.user
     methods = sorted(set(Authenticator.objects.filter(user=user).values_list("type", flat=True)))
     go_on = {"methods": methods, "second_factor_token": tokens.second_factor_token(request)}
     if code is None:
         raise tokens.refusal(
             "second_factor_required",
-            "This account has two-factor sign-in. Send the code of the authenticator app, or a recovery code, as "
-            "`code`: with the same request, or to /api/v1/auth/second-factor. A passkey works in the browser only.",
+            "This account has two-factor sign-in. Send the code of the authenticator app, or a "
+            "recovery code, as `code`: with the same request, or to /api/v1/auth/second-factor. A "
+            "passkey works in the browser only.",
             **go_on,
         )
     form = AuthenticateInput({"code": code}, user=user)
@@ -202,7 +230,7 @@ def _check_code(request: HttpRequest, stage: Any, code: str | None) -> None:
     stage.exit()
 
 
-# --- on and out ----------------------------------------------------------------------------------------------------
+# --- on and out -----------------------------------------------------------------------------------
 @router.post("/refresh", response=schemas.Tokens, summary="New tokens for a refresh token")
 def refresh(request: HttpRequest, body: schemas.Refresh) -> dict[str, Any]:
     """A refresh token works once. Using it again ends the session: somebody else may have it."""
@@ -216,7 +244,7 @@ def logout(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-# --- errors --------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 def _closed() -> Problem:
     return Problem(403, "signup_closed", "New accounts are not taken on this server at the moment.")
 

@@ -1,4 +1,5 @@
-"""What the routes of this layer take and give. A body with a field that is not named here is refused."""
+"""What the routes of this layer take and give. A body with a field that is not named here is
+refused."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ class Plain(GroupedMetadata):
     strip: bool = True
 
     def __iter__(self) -> Iterator[Any]:
-        yield from StringConstraints(min_length=self.least, max_length=self.limit, strip_whitespace=self.strip)
+        yield from StringConstraints(
+            min_length=self.least, max_length=self.limit, strip_whitespace=self.strip
+        )
         yield AfterValidator(lambda value: check_text(value, "It", self.limit))
 
 
@@ -64,7 +67,7 @@ class Body(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
-# --- signing in ----------------------------------------------------------------------------------------------------
+# --- signing in -----------------------------------------------------------------------------------
 class Register(Body):
     email: Email
     password: Password
@@ -118,7 +121,7 @@ class SignedIn(Tokens):
     user: Person
 
 
-# --- workspaces ----------------------------------------------------------------------------------------------------
+# --- workspaces -----------------------------------------------------------------------------------
 class NewWorkspace(Body):
     name: Annotated[str, Plain(100, 2), _checked(validate_name)]
     time_zone: TimeZone = "UTC"
@@ -128,7 +131,8 @@ class NewWorkspace(Body):
 class WorkspaceChanges(Body):
     """Only the fields that are sent are changed."""
 
-    # With time_zone: planned sends and series keep the clock that was shown, or all of them are read on the new one.
+    # With time_zone: planned sends and series keep the clock that was shown, or all of them are
+    # read on the new one.
     planned_sends: Literal["keep", "move"] = "keep"
     name: Annotated[str, Plain(100), _checked(validate_name)] = ""
     slug: Annotated[str, Plain(60)] = ""

@@ -1,4 +1,5 @@
-"""Who calls the API, and in which workspace. Other routers use `AccessToken`, `AccessTokenOrKey` and `inside`."""
+"""Who calls the API, and in which workspace. Other routers use `AccessToken`, `AccessTokenOrKey`
+and `inside`."""
 
 from __future__ import annotations
 
@@ -39,11 +40,14 @@ class Caller:
 
 
 def _person_needed() -> Problem:
-    return Problem(403, "person_needed", "An API key cannot do this. Sign in and send your access token.")
+    return Problem(
+        403, "person_needed", "An API key cannot do this. Sign in and send your access token."
+    )
 
 
 class AccessToken(AuthBase):
-    """A signed-in person. Cookies are not looked at, so no page of another site can act for somebody."""
+    """A signed-in person. Cookies are not looked at, so no page of another site can act for
+    somebody."""
 
     openapi_type = "http"
     openapi_scheme = "bearer"
@@ -54,7 +58,9 @@ class AccessToken(AuthBase):
             return self.program(header)
         scheme, _, token = header.strip().partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise tokens.refusal("unauthenticated", "Send your access token as `Authorization: Bearer <token>`.")
+            raise tokens.refusal(
+                "unauthenticated", "Send your access token as `Authorization: Bearer <token>`."
+            )
         user, session_key = tokens.person_of(token.strip())
         return Caller(user=user, session_key=session_key)
 
@@ -75,15 +81,20 @@ def caller_of(request: HttpRequest) -> Caller:
     return caller
 
 
-# --- in which workspace --------------------------------------------------------------------------------------------
+# --- in which workspace ---------------------------------------------------------------------------
 def workspace_named(name: str, caller: Caller) -> Workspace:
-    """The caller's workspace with this id, else with this slug. Raises Problem 404, the same for those of others."""
+    """The caller's workspace with this id, else with this slug. Raises Problem 404, the same for
+    those of others."""
     if _NAME.fullmatch(name):
         match = Q(slug=name) | Q(pk=int(name)) if _ID.fullmatch(name) else Q(slug=name)
-        for workspace in sorted(Workspace.objects.filter(match), key=lambda found: str(found.pk) != name):
+        for workspace in sorted(
+            Workspace.objects.filter(match), key=lambda found: str(found.pk) != name
+        ):
             if _is_theirs(workspace, caller):
                 return workspace
-    raise Problem(404, "workspace_not_found", f"There is no workspace “{name[:60]}”, or you are not in it.")
+    raise Problem(
+        404, "workspace_not_found", f"There is no workspace “{name[:60]}”, or you are not in it."
+    )
 
 
 def _is_theirs(workspace: Workspace, caller: Caller) -> bool:
@@ -93,7 +104,8 @@ def _is_theirs(workspace: Workspace, caller: Caller) -> bool:
 
 
 def workspace_meant(request: HttpRequest) -> Workspace:
-    """The workspace of X-Workspace-ID, which takes its id or slug; of the key; else the only one that the person has.
+    """The workspace of X-Workspace-ID, which takes its id or slug; of the key; else the only one
+    that the person has.
 
     Raises Problem 404 for what the caller is not in, 400 if it takes the header to know.
     """
@@ -104,16 +116,24 @@ def workspace_meant(request: HttpRequest) -> Workspace:
         return workspace_named(str(caller.key.workspace_id), caller)
     own = caller.person.workspaces()
     if not own:
-        raise Problem(400, "workspace_missing", f"You are in no workspace yet. Create one, then name it in {HEADER}.")
+        raise Problem(
+            400,
+            "workspace_missing",
+            f"You are in no workspace yet. Create one, then name it in {HEADER}.",
+        )
     if len(own) > 1:
-        detail = f"You are in {len(own)} workspaces: say which one in the header {HEADER}, by its id or slug."
+        detail = (
+            f"You are in {len(own)} workspaces: say which one in the header {HEADER}, by its "
+            "id or slug."
+        )
         raise Problem(400, "workspace_missing", detail)
     return own[0]
 
 
 @contextmanager
 def inside(request: HttpRequest, name: str, capability: str = roles.VIEW) -> Iterator[Workspace]:
-    """The scope of the caller's workspace with this id or slug. Raises Problem 404, or 403 without the capability."""
+    """The scope of the caller's workspace with this id or slug. Raises Problem 404, or 403
+    without the capability."""
     workspace = workspace_named(name, caller_of(request))
     require(request, capability, workspace)
     with scope(workspace):
@@ -123,7 +143,11 @@ def inside(request: HttpRequest, name: str, capability: str = roles.VIEW) -> Ite
 def require(request: HttpRequest, capability: str, workspace: Workspace) -> None:
     """Raises Problem 403. A key that got this far may read, and nothing else."""
     caller = caller_of(request)
-    may = capability == roles.VIEW if caller.user is None else roles.can(caller.user, capability, workspace)
+    may = (
+        capability == roles.VIEW
+        if caller.user is None
+        else roles.can(caller.user, capability, workspace)
+    )
     if not may:
         words = roles.CAPABILITIES[capability].lower()
         raise Problem(403, "forbidden", f"Your role in {workspace} does not allow this: {words}.")

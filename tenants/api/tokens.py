@@ -1,8 +1,9 @@
 """The tokens of a person's session: allauth's JWT strategy, stricter.
 
-A session of the API is a Django session like a browser's, so every way to end one (logout, the page of sessions, a new
-password, an operator) ends its tokens at once. The access token carries the session's id encrypted, so that nobody can
-put it into a cookie; no cookie and no X-Session-Token is ever read here.
+A session of the API is a Django session like a browser's, so every way to end one (logout, the
+page of sessions, a new password, an operator) ends its tokens at once. The access token carries
+the session's id encrypted, so that nobody can put it into a cookie; no cookie and no
+X-Session-Token is ever read here.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from pushpilot.lib.problems import Problem
 from tenants import sessions
 from tenants.models import User
 
-# How long somebody may take to type the code of their authenticator app; allauth forgets the sign-in then too.
+# How long somebody may take to type the code of their authenticator app; allauth forgets the
+# sign-in then too.
 SECOND_FACTOR_SECS = 15 * 60
 
 
 class TokenStrategy(JWTTokenStrategy):
-    """Allauth's, without its way to bring a session along: each sign-in starts with an empty one."""
+    """Allauth's, without its way to bring a session along: each sign-in starts with an empty
+    one."""
 
     def get_session_token(self, request: HttpRequest) -> None:
         return None
@@ -46,7 +49,8 @@ _strategy = TokenStrategy()
 
 @contextmanager
 def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]:
-    """Allauth's flows run in here as for an app: on the given session, else on an empty one; never on the cookie's.
+    """Allauth's flows run in here as for an app: on the given session, else on an empty one;
+    never on the cookie's.
 
     Raises Problem 503 if a flow has to mail somebody and cannot.
     """
@@ -60,7 +64,10 @@ def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]
         except (SMTPException, ConnectionError, TimeoutError, socket.gaierror) as error:
             request.session.flush()
             raise Problem(
-                503, "mail_not_sent", "The mail could not be sent; try again later.", headers={"Retry-After": "60"}
+                503,
+                "mail_not_sent",
+                "The mail could not be sent; try again later.",
+                headers={"Retry-After": "60"},
             ) from error
 
 
@@ -73,7 +80,7 @@ def ended_meanwhile() -> Iterator[None]:
         raise refusal("session_ended", "This session has ended. Sign in again.") from error
 
 
-# --- making them ---------------------------------------------------------------------------------------------------
+# --- making them ----------------------------------------------------------------------------------
 def issue(request: HttpRequest) -> dict[str, Any]:
     """The tokens of the session that allauth has just signed in."""
     pair = _strategy.create_access_token_payload(request)
@@ -82,16 +89,20 @@ def issue(request: HttpRequest) -> dict[str, Any]:
 
 def answer(access_token: str, refresh_token: str) -> dict[str, Any]:
     return {
-        "access_token": access_token, "refresh_token": refresh_token, "token_type": "Bearer",
+        "access_token": access_token,
+        "refresh_token": refresh_token,
+        "token_type": "Bearer",
         "expires_in": settings.HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN,
-    }  # fmt: skip
+    }
 
 
 def second_factor_token(request: HttpRequest) -> str:
     """Stands for a sign-in that waits for its second factor."""
     request.session.save()
     sid = internal.session_key_to_sid(request.session.session_key)
-    return str(internal.create_token("second_factor", sub="", sid=sid, expires_in=SECOND_FACTOR_SECS)[0])
+    return str(
+        internal.create_token("second_factor", sub="", sid=sid, expires_in=SECOND_FACTOR_SECS)[0]
+    )
 
 
 def waiting_session(token: str) -> Any:
@@ -113,24 +124,27 @@ def refresh(token: str) -> dict[str, Any]:
         # Of two requests with the same token the second waits here, and then is a reuse.
         held = UserSession.objects.select_for_update().filter(session_key=key).first()
         session = lookup_session(key) if held else None
-        is_reused = session is not None and claims["jti"] not in internal.get_refresh_token_state(session)
+        is_reused = session is not None and claims["jti"] not in internal.get_refresh_token_state(
+            session
+        )
         pair = None if session is None or is_reused else _strategy.refresh_token(token)
         if is_reused:
             sessions.end_stolen(held)
     if is_reused:
         raise refusal(
             "refresh_token_reused",
-            "This refresh token was used before, so its session has ended. Sign in again; if it was not your app that "
-            "used it twice, change your password.",
+            "This refresh token was used before, so its session has ended. Sign in again; if it "
+            "was not your app that used it twice, change your password.",
         )
     if pair is None:
         raise refusal("session_ended", "This session has ended. Sign in again.")
     return answer(*pair)
 
 
-# --- reading them --------------------------------------------------------------------------------------------------
+# --- reading them ---------------------------------------------------------------------------------
 def person_of(token: str) -> tuple[User, str]:
-    """(who, their session's key) of an access token. Raises Problem 401 that says what is wrong with it."""
+    """(who, their session's key) of an access token. Raises Problem 401 that says what is wrong
+    with it."""
     claims = claims_of(token, "access")
     session = internal.get_token_session(claims)
     user = internal.validate_token_user(claims, session) if session is not None else None
@@ -146,13 +160,17 @@ def claims_of(token: str, use: str) -> dict[str, Any]:
     if _is_only_late(token, use):
         words = {"access": "Get a new one at /api/v1/auth/refresh."}.get(use, "Sign in again.")
         raise refusal("token_expired", f"This {use.replace('_', ' ')} token has expired. {words}")
-    raise refusal("token_invalid", f"This is no {use.replace('_', ' ')} token of this server. Sign in again.")
+    raise refusal(
+        "token_invalid", f"This is no {use.replace('_', ' ')} token of this server. Sign in again."
+    )
 
 
 def _is_only_late(token: str, use: str) -> bool:
     options: Any = {"verify_exp": False}
     try:
-        found = jwt.decode(token, settings.HEADLESS_JWT_PRIVATE_KEY, [settings.HEADLESS_JWT_ALGORITHM], options)
+        found = jwt.decode(
+            token, settings.HEADLESS_JWT_PRIVATE_KEY, [settings.HEADLESS_JWT_ALGORITHM], options
+        )
     except jwt.PyJWTError:
         return False
     is_late = isinstance(found.get("exp"), int) and found["exp"] <= time.time()
@@ -161,6 +179,9 @@ def _is_only_late(token: str, use: str) -> bool:
 
 def refusal(code: str, detail: str, **extra: Any) -> Problem:
     return Problem(
-        401, code, detail,
-        headers={"WWW-Authenticate": 'Bearer realm="PushPilot", error="invalid_token"'}, **extra,
-    )  # fmt: skip
+        401,
+        code,
+        detail,
+        headers={"WWW-Authenticate": 'Bearer realm="PushPilot", error="invalid_token"'},
+        **extra,
+    )

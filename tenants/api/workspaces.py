@@ -16,7 +16,14 @@ from ninja import Query, Router, Status
 from pushpilot.lib.problems import Problem, invalid_fields
 from tenants import invitations, limits, roles, workspaces
 from tenants.api import schemas
-from tenants.api.security import AccessToken, AccessTokenOrKey, Caller, caller_of, inside, workspace_meant
+from tenants.api.security import (
+    AccessToken,
+    AccessTokenOrKey,
+    Caller,
+    caller_of,
+    inside,
+    workspace_meant,
+)
 from tenants.models import Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 
@@ -28,8 +35,8 @@ Offset = Annotated[int, Query(0, ge=0, le=1_000_000)]
 
 @contextmanager
 def _by_the_rules() -> Iterator[None]:
-    """What a verb refuses: 422 for what is wrong with a field, 409 for what a rule of the workspace forbids, 429 for
-    what was enough for today."""
+    """What a verb refuses: 422 for what is wrong with a field, 409 for what a rule of the
+    workspace forbids, 429 for what was enough for today."""
     try:
         yield
     except Membership.DoesNotExist as error:  # removed in the same moment
@@ -47,11 +54,13 @@ def _missing(noun: str) -> Problem:
     return Problem(404, f"{noun}_not_found", f"There is no such {noun} in this workspace.")
 
 
-def _page(rows: QuerySet[Any], limit: int, offset: int, tell: Callable[[Any], Any] = lambda row: row) -> dict[str, Any]:
+def _page(
+    rows: QuerySet[Any], limit: int, offset: int, tell: Callable[[Any], Any] = lambda row: row
+) -> dict[str, Any]:
     return {"items": [tell(row) for row in rows[offset : offset + limit]], "count": rows.count()}
 
 
-# --- workspaces ----------------------------------------------------------------------------------------------------
+# --- workspaces -----------------------------------------------------------------------------------
 def _told(workspace: Workspace, role: str | None) -> dict[str, Any]:
     fields = [name for name in schemas.WorkspaceOut.model_fields if name != "role"]
     return {**{name: getattr(workspace, name) for name in fields}, "role": role}
@@ -70,61 +79,97 @@ def list_workspaces(request: HttpRequest, limit: Limit = 100, offset: Offset = 0
     own = caller.user.workspaces()
     with every_workspace():
         held = dict(Membership.objects.filter(user=caller.user).values_list("workspace_id", "role"))
-    return {"items": [_told(one, held[one.pk]) for one in own[offset : offset + limit]], "count": len(own)}
+    return {
+        "items": [_told(one, held[one.pk]) for one in own[offset : offset + limit]],
+        "count": len(own),
+    }
 
 
-@router.post("/workspaces", response={201: schemas.WorkspaceOut}, auth=PERSON, summary="Create a workspace")
+@router.post(
+    "/workspaces", response={201: schemas.WorkspaceOut}, auth=PERSON, summary="Create a workspace"
+)
 def create_workspace(request: HttpRequest, body: schemas.NewWorkspace) -> Status[dict[str, Any]]:
     """You become its owner."""
     caller = caller_of(request)
     with _by_the_rules():
-        created = workspaces.create_workspace_for(caller.person, now=timezone.now(), **body.model_dump())
+        created = workspaces.create_workspace_for(
+            caller.person, now=timezone.now(), **body.model_dump()
+        )
     return Status(201, _told_to(caller, created))
 
 
-@router.get("/workspace", response=schemas.WorkspaceOut, auth=ANYONE, summary="The workspace you work in")
+@router.get(
+    "/workspace", response=schemas.WorkspaceOut, auth=ANYONE, summary="The workspace you work in"
+)
 def current_workspace(request: HttpRequest) -> dict[str, Any]:
     """That of X-Workspace-ID or of the API key; without the header the only one that you are in."""
     return _told_to(caller_of(request), workspace_meant(request))
 
 
-@router.get("/workspaces/{workspace}", response=schemas.WorkspaceOut, auth=ANYONE, summary="One workspace")
+@router.get(
+    "/workspaces/{workspace}", response=schemas.WorkspaceOut, auth=ANYONE, summary="One workspace"
+)
 def get_workspace(request: HttpRequest, workspace: str) -> dict[str, Any]:
     with inside(request, workspace) as found:
         return _told_to(caller_of(request), found)
 
 
-@router.patch("/workspaces/{workspace}", response=schemas.WorkspaceOut, auth=PERSON, summary="Change its settings")
-def change_workspace(request: HttpRequest, workspace: str, body: schemas.WorkspaceChanges) -> dict[str, Any]:
+@router.patch(
+    "/workspaces/{workspace}",
+    response=schemas.WorkspaceOut,
+    auth=PERSON,
+    summary="Change its settings",
+)
+def change_workspace(
+    request: HttpRequest, workspace: str, body: schemas.WorkspaceChanges
+) -> dict[str, Any]:
     caller = caller_of(request)
     with inside(request, workspace, roles.MEMBERS) as found, _by_the_rules():
         changes = body.model_dump(exclude_unset=True)
         moved = None if changes.pop("planned_sends", "keep") == "move" else ()
-        return _told_to(caller, workspaces.change_settings(found, changes, by=caller.person, moved=moved))
+        return _told_to(
+            caller, workspaces.change_settings(found, changes, by=caller.person, moved=moved)
+        )
 
 
-# --- members -------------------------------------------------------------------------------------------------------
-@router.get("/workspaces/{workspace}/members", response=schemas.Members, auth=ANYONE, summary="Its members")
+# --- members --------------------------------------------------------------------------------------
+@router.get(
+    "/workspaces/{workspace}/members", response=schemas.Members, auth=ANYONE, summary="Its members"
+)
 def list_members(
-    request: HttpRequest, workspace: str, role: roles.Role | None = None, limit: Limit = 100, offset: Offset = 0
+    request: HttpRequest,
+    workspace: str,
+    role: roles.Role | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> dict[str, Any]:
     """By name; `role` shows those of one role."""
     with inside(request, workspace):
-        rows = Membership.objects.select_related("user").order_by("user__full_name", "user__email", "pk")
+        rows = Membership.objects.select_related("user").order_by(
+            "user__full_name", "user__email", "pk"
+        )
         return _page(rows.filter(role=role) if role else rows, limit, offset)
 
 
 @router.patch(
-    "/workspaces/{workspace}/members/{int:member}", response=schemas.MemberOut, auth=PERSON, summary="Change a role"
+    "/workspaces/{workspace}/members/{int:member}",
+    response=schemas.MemberOut,
+    auth=PERSON,
+    summary="Change a role",
 )
-def change_member(request: HttpRequest, workspace: str, member: int, body: schemas.RoleChange) -> Membership:
+def change_member(
+    request: HttpRequest, workspace: str, member: int, body: schemas.RoleChange
+) -> Membership:
     with inside(request, workspace, roles.MEMBERS), _by_the_rules():
         workspaces.change_member(_membership(member), body.role, by=caller_of(request).person)
         return _membership(member)
 
 
 @router.delete(
-    "/workspaces/{workspace}/members/{int:member}", response={204: None}, auth=PERSON, summary="Remove a member"
+    "/workspaces/{workspace}/members/{int:member}",
+    response={204: None},
+    auth=PERSON,
+    summary="Remove a member",
 )
 def remove_member(request: HttpRequest, workspace: str, member: int) -> HttpResponse:
     """Their rights and secret keys in this workspace end at once."""
@@ -137,9 +182,16 @@ def _membership(pk: int) -> Membership:
     return Membership.objects.select_related("user").get(pk=pk)
 
 
-# --- invitations ---------------------------------------------------------------------------------------------------
-@router.get("/workspaces/{workspace}/invitations", response=schemas.Invitations, auth=PERSON, summary="Invitations")
-def list_invitations(request: HttpRequest, workspace: str, limit: Limit = 100, offset: Offset = 0) -> dict[str, Any]:
+# --- invitations ----------------------------------------------------------------------------------
+@router.get(
+    "/workspaces/{workspace}/invitations",
+    response=schemas.Invitations,
+    auth=PERSON,
+    summary="Invitations",
+)
+def list_invitations(
+    request: HttpRequest, workspace: str, limit: Limit = 100, offset: Offset = 0
+) -> dict[str, Any]:
     """The newest first, with what became of each."""
     now = timezone.now()
     with inside(request, workspace, roles.MEMBERS):
@@ -149,37 +201,55 @@ def list_invitations(request: HttpRequest, workspace: str, limit: Limit = 100, o
 
 def _invitation(invitation: Invitation, now: datetime) -> dict[str, Any]:
     return {
-        "id": invitation.pk, "email": invitation.email, "role": invitation.role, "state": invitation.state(now).lower(),
-        "invited_by": str(invitation.invited_by or ""), "invited_at": invitation.invited_at,
+        "id": invitation.pk,
+        "email": invitation.email,
+        "role": invitation.role,
+        "state": invitation.state(now).lower(),
+        "invited_by": str(invitation.invited_by or ""),
+        "invited_at": invitation.invited_at,
         "expires_at": invitation.expires_at,
-    }  # fmt: skip
+    }
 
 
 @router.post(
-    "/workspaces/{workspace}/invitations", response={201: schemas.InvitationSent}, auth=PERSON, summary="Invite"
+    "/workspaces/{workspace}/invitations",
+    response={201: schemas.InvitationSent},
+    auth=PERSON,
+    summary="Invite",
 )
-def invite(request: HttpRequest, workspace: str, body: schemas.NewInvitation) -> Status[dict[str, Any]]:
-    """Mails a link that is good for a week. Without a mail server `mailed` is false: pass the `link` on yourself. An
-    address that is invited already gets a fresh one."""
+def invite(
+    request: HttpRequest, workspace: str, body: schemas.NewInvitation
+) -> Status[dict[str, Any]]:
+    """Mails a link that is good for a week. Without a mail server `mailed` is false: pass the
+    `link` on yourself. An address that is invited already gets a fresh one."""
     now = timezone.now()
     with inside(request, workspace, roles.MEMBERS) as found, _by_the_rules():
         by = caller_of(request).person
-        return Status(201, _sent(invitations.invite(found, body.email, body.role, by=by, now=now), now))
+        return Status(
+            201, _sent(invitations.invite(found, body.email, body.role, by=by, now=now), now)
+        )
 
 
 @router.post(
     "/workspaces/{workspace}/invitations/{int:invitation}/resend",
-    response=schemas.InvitationSent, auth=PERSON, summary="Send a fresh link",
-)  # fmt: skip
+    response=schemas.InvitationSent,
+    auth=PERSON,
+    summary="Send a fresh link",
+)
 def resend_invitation(request: HttpRequest, workspace: str, invitation: int) -> dict[str, Any]:
     """The link that was mailed before stops working."""
     now = timezone.now()
     with inside(request, workspace, roles.MEMBERS), _by_the_rules():
-        return _sent(invitations.resend(_invited(invitation), by=caller_of(request).person, now=now), now)
+        return _sent(
+            invitations.resend(_invited(invitation), by=caller_of(request).person, now=now), now
+        )
 
 
 @router.delete(
-    "/workspaces/{workspace}/invitations/{int:invitation}", response={204: None}, auth=PERSON, summary="Withdraw"
+    "/workspaces/{workspace}/invitations/{int:invitation}",
+    response={204: None},
+    auth=PERSON,
+    summary="Withdraw",
 )
 def revoke_invitation(request: HttpRequest, workspace: str, invitation: int) -> HttpResponse:
     with inside(request, workspace, roles.MEMBERS), _by_the_rules():

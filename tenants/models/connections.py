@@ -15,22 +15,26 @@ SANDBOX = "_sandbox"
 
 
 class ConnectionManager(TenantManager["Connection"]):
-    """Leaves the credentials out of every list: they are read, and decrypted, only where they are used."""
+    """Leaves the credentials out of every list: they are read, and decrypted, only where they
+    are used."""
 
     def get_queryset(self) -> models.QuerySet[Connection]:
         return super().get_queryset().defer("sealed")
 
 
 class Connection(TenantModel):
-    """A provider account of a workspace. Credentials are encrypted at rest; `settings` may be shown.
+    """A provider account of a workspace. Credentials are encrypted at rest; `settings` may be
+    shown.
 
-    `service` and `provider` are keys of registries in layers above: which kind of messages, and who carries them.
+    `service` and `provider` are keys of registries in layers above: which kind of messages, and
+    who carries them.
     """
 
     name = models.CharField(max_length=100)
     service = models.CharField(max_length=16, default="push", editable=False)
     provider = models.CharField(max_length=32, editable=False)
-    settings = models.JSONField(default=dict, editable=False)  # of the account: whose it is, never a secret
+    # of the account: whose it is, never a secret
+    settings = models.JSONField(default=dict, editable=False)
     sealed: models.Field[str, str] = secrets.SealedTextField(blank=True, default="", editable=False)
     is_active = models.BooleanField("active", default=True)
     per_second = models.PositiveIntegerField(
@@ -73,8 +77,11 @@ class Connection(TenantModel):
 
     @property
     def credentials(self) -> str:
-        """The service-account JSON. Raises SecretUnreadable under a wrong key or for a ciphertext moved here."""
-        return secrets.unseal(self.sealed or "", workspace_id=self.workspace_id, field="credentials")
+        """The service-account JSON. Raises SecretUnreadable under a wrong key or for a
+        ciphertext moved here."""
+        return secrets.unseal(
+            self.sealed or "", workspace_id=self.workspace_id, field="credentials"
+        )
 
     @credentials.setter
     def credentials(self, secret: str) -> None:

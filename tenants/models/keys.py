@@ -14,10 +14,14 @@ from tenants.scope import TenantModel
 
 
 class ApiKey(TenantModel):
-    """A key of a program. Its secret is shown once; only its SHA-256 is kept. tenants.keys has its verbs."""
+    """A key of a program. Its secret is shown once; only its SHA-256 is kept. tenants.keys has
+    its verbs."""
 
     class Kind(models.TextChoices):
-        WRITE = "write", gettext_lazy("Public write key: for apps and websites; may write events, nothing else")
+        WRITE = (
+            "write",
+            gettext_lazy("Public write key: for apps and websites; may write events, nothing else"),
+        )
         SECRET = "secret", gettext_lazy("Secret key: for your servers; may do what you tick")
 
     class Mode(models.TextChoices):
@@ -29,14 +33,19 @@ class ApiKey(TenantModel):
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.LIVE)
     scopes = models.JSONField(default=list)  # keys of tenants.keys.SCOPES
     prefix = models.CharField(max_length=16, editable=False)
-    digest = models.CharField(max_length=64, unique=True, editable=False)  # looked up by every API request
-    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    # looked up by every API request
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)
     # The key that takes this one's place; both work until this one expires.
-    replaced_by = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    replaced_by = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
 
     capabilities = {
         "view": roles.CONNECTIONS,
@@ -59,14 +68,21 @@ class ApiKey(TenantModel):
 
 
 class IdentitySecret(TenantModel):
-    """The workspace's secret of identity verification, two during a rotation. tenants.identity has its verbs."""
+    """The workspace's secret of identity verification, two during a rotation. tenants.identity
+    has its verbs."""
 
     sealed: models.Field[str, str] = secrets.SealedTextField(editable=False)
-    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, editable=False)
 
-    capabilities = {"view": roles.CONNECTIONS, "add": roles.CONNECTIONS, "change": roles.CONNECTIONS}
+    capabilities = {
+        "view": roles.CONNECTIONS,
+        "add": roles.CONNECTIONS,
+        "change": roles.CONNECTIONS,
+    }
 
     def __str__(self) -> str:
         return f"identity secret {self.pk}"

@@ -18,19 +18,31 @@ from tenants.validators import validate_address
 
 
 class Membership(TenantModel):
-    """A person is in a workspace, with a role. Somebody who has not accepted yet is an Invitation."""
+    """A person is in a workspace, with a role. Somebody who has not accepted yet is an
+    Invitation."""
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships", editable=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="memberships", editable=False
+    )
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
     invited_at = models.DateTimeField(null=True, editable=False)  # None: created the workspace
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    capabilities = {"view": roles.VIEW, "add": roles.MEMBERS, "change": roles.MEMBERS, "delete": roles.MEMBERS}
+    capabilities = {
+        "view": roles.VIEW,
+        "add": roles.MEMBERS,
+        "change": roles.MEMBERS,
+        "delete": roles.MEMBERS,
+    }
 
     class Meta:
         verbose_name = "member"
-        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once_per_workspace")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "user"], name="membership_once_per_workspace"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} ({self.get_role_display()})"
@@ -53,16 +65,26 @@ class Invitation(TenantModel):
 
     email = models.EmailField(validators=[validate_address])
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
-    digest = models.CharField(max_length=64, unique=True, editable=False)  # looked up by who opens the link
-    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    # looked up by who opens the link
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     invited_at = models.DateTimeField(default=timezone.now, editable=False)
     sent_at = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(editable=False)
     accepted_at = models.DateTimeField(null=True, editable=False)
-    accepted_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    accepted_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     revoked_at = models.DateTimeField(null=True, editable=False)
 
-    capabilities = {"view": roles.MEMBERS, "add": roles.MEMBERS, "change": roles.MEMBERS, "delete": roles.MEMBERS}
+    capabilities = {
+        "view": roles.MEMBERS,
+        "add": roles.MEMBERS,
+        "change": roles.MEMBERS,
+        "delete": roles.MEMBERS,
+    }
 
     class Meta:
         constraints = [

@@ -39,7 +39,8 @@ class AuditEntry(TenantModel):
 
     actor = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     actor_label = models.CharField(max_length=254)  # what they called themselves then
-    actor_email = models.EmailField(blank=True, default="")  # "" for PushPilot itself and for nobody else
+    # "" for PushPilot itself and for nobody else
+    actor_email = models.EmailField(blank=True, default="")
     action = models.CharField(max_length=64)
     target = models.CharField(max_length=200)
     changes = models.JSONField(default=dict)  # {field: [before, after]}
@@ -54,8 +55,8 @@ class AuditEntry(TenantModel):
 
     class Meta:
         verbose_name_plural = "audit trail"
-        # The page shows the newest of a filter's rows and the export walks all of them, among millions: every filter
-        # has an index that ends in this order.
+        # The page shows the newest of a filter's rows and the export walks all of them, among
+        # millions: every filter has an index that ends in this order.
         indexes = [
             models.Index(fields=["workspace", "-at", "-id"], name="audit_newest"),
             *(
@@ -69,7 +70,8 @@ class AuditEntry(TenantModel):
 
     @property
     def who(self) -> str:
-        """The name with the address that no other account has: everybody may call themselves what they like."""
+        """The name with the address that no other account has: everybody may call themselves
+        what they like."""
         return f"{self.actor_label} ({self.actor_email})" if self.actor_email else self.actor_label
 
     def save(self, *args: Any, **kwargs: Any) -> None:

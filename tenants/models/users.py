@@ -29,7 +29,8 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """An operator. Their address counts as verified: who may run commands needs no confirmation mail."""
+        """An operator. Their address counts as verified: who may run commands needs no
+        confirmation mail."""
         from allauth.account.models import EmailAddress
 
         with transaction.atomic(using=self._db):
@@ -46,9 +47,12 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     email = models.EmailField(unique=True, validators=[validate_address])
     full_name = models.CharField(max_length=150, blank=True, validators=[validate_name])
-    auth_provider = models.CharField(max_length=16, choices=AuthProvider.choices, default=AuthProvider.EMAIL)
+    auth_provider = models.CharField(
+        max_length=16, choices=AuthProvider.choices, default=AuthProvider.EMAIL
+    )
     is_active = models.BooleanField(default=True)
-    # secure_admin_login and the command palette ask for is_staff; rights come from workspace grants alone.
+    # secure_admin_login and the command palette ask for is_staff; rights come from workspace grants
+    # alone.
     is_staff = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -66,7 +70,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def get_short_name(self) -> str:
         return self.full_name.split(" ")[0] if self.full_name else self.email.split("@")[0]
 
-    # --- an operator's rights end where workspaces begin: there membership alone answers ---------------------------
+    # --- an operator's rights end where workspaces begin: there membership alone answers ----------
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         if not self.is_superuser or not self.is_active or _is_outside_of_workspaces(perm, obj):
             return super().has_perm(perm, obj)
@@ -84,11 +88,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         return await sync_to_async(self.has_module_perms)(app_label)
 
     def workspaces(self) -> list[Workspace]:
-        """The workspaces that the user is a member of, by name; without those that are being deleted."""
+        """The workspaces that the user is a member of, by name; without those that are being
+        deleted."""
         from tenants.models.workspaces import Workspace
 
         with every_workspace():
-            return list(Workspace.objects.filter(memberships__user=self, deletion_due_at=None).order_by("name"))
+            return list(
+                Workspace.objects.filter(memberships__user=self, deletion_due_at=None).order_by(
+                    "name"
+                )
+            )
 
 
 def _apps_of_workspaces() -> set[str]:
@@ -96,7 +105,8 @@ def _apps_of_workspaces() -> set[str]:
 
 
 def _is_outside_of_workspaces(perm: str, obj: Any) -> bool:
-    """Whether a permission is about nothing of a workspace. One of our apps that names no model there is about all."""
+    """Whether a permission is about nothing of a workspace. One of our apps that names no model
+    there is about all."""
     if obj is not None and belongs_to_workspace(type(obj)):
         return False
     label, _, codename = perm.partition(".")

@@ -29,10 +29,13 @@ class Workspace(models.Model):
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     default_language = LanguageField(default="en")
     brand_colour = models.CharField(
-        max_length=7, blank=True, validators=[RegexValidator(r"^#[0-9a-fA-F]{6}\Z", "Write a colour such as #155dfc.")]
+        max_length=7,
+        blank=True,
+        validators=[RegexValidator(r"^#[0-9a-fA-F]{6}\Z", "Write a colour such as #155dfc.")],
     )
     logo_version = models.CharField(max_length=16, blank=True, editable=False)  # "" without a Logo
-    # From here on nobody can open it and nothing is sent; when the day has come, its rows are deleted.
+    # From here on nobody can open it and nothing is sent; when the day has come, its rows are
+    # deleted.
     deletion_due_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -55,7 +58,8 @@ class Workspace(models.Model):
 
 
 class WorkspaceUserObjectPermission(UserObjectPermissionBase):
-    """Guardian's rows with a direct foreign key: 2,750 of them instead of 330,000 at 10,000 campaigns."""
+    """Guardian's rows with a direct foreign key: 2,750 of them instead of 330,000 at 10,000
+    campaigns."""
 
     content_object = models.ForeignKey(Workspace, on_delete=models.CASCADE)
 
@@ -66,9 +70,12 @@ class WorkspaceUserObjectPermission(UserObjectPermissionBase):
 
 
 class Logo(TenantModel):
-    """The workspace's logo, in the database: every web server has it, a backup contains it. At most 256 kB."""
+    """The workspace's logo, in the database: every web server has it, a backup contains it. At
+    most 256 kB."""
 
-    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, related_name="logo", editable=False)
+    workspace = models.OneToOneField(
+        Workspace, on_delete=models.CASCADE, related_name="logo", editable=False
+    )
     content = models.BinaryField()
     media_type = models.CharField(max_length=32)
 

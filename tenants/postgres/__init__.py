@@ -1,1 +1,2 @@
-"""Django's PostgreSQL backend, carrying the active scope into every connection: ENGINE "tenants.postgres"."""
+"""Django's PostgreSQL backend, carrying the active scope into every connection: ENGINE
+"tenants.postgres"."""

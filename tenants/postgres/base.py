@@ -1,9 +1,11 @@
 """The connection's side of the third tenant wall: `pushpilot.workspace` is always the active scope.
 
-The policies of tenants.rowsecurity read that setting. It is written before a statement, and only when it differs from
-the last one written: a page of the console pays for four SETs, a worker's slice for two per run.
+The policies of tenants.rowsecurity read that setting. It is written before a statement, and only
+when it differs from the last one written: a page of the console pays for four SETs, a worker's
+slice for two per run.
 
-Poolers that give a session to somebody else between transactions (pgbouncer's pool_mode=transaction) break this.
+Poolers that give a session to somebody else between transactions (pgbouncer's
+pool_mode=transaction) break this.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 
 def scope_key() -> str:
-    """The active scope as the policies read it: a workspace's id, "*" for every workspace, "" outside of any."""
+    """The active scope as the policies read it: a workspace's id, "*" for every workspace, ""
+    outside of any."""
     active = get_scope()
     if not active.get("_enabled", True):
         return "*"
@@ -41,13 +44,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._carried: str | None = None  # None: unknown
         self.execute_wrappers.append(self._execute_in_scope)
 
-    def _execute_in_scope(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+    def _execute_in_scope(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
         """Again at each statement: a cursor can outlive the scope that it was made in."""
         self.carry_scope()
         return execute(sql, params, many, context)
 
     def create_cursor(self, name: str | None = None) -> Any:
-        """COPY and procedures pass no execute wrapper: they run in the scope that their cursor was made in."""
+        """COPY and procedures pass no execute wrapper: they run in the scope that their cursor
+        was made in."""
         self.carry_scope()
         return super().create_cursor(name)
 
@@ -57,7 +63,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if wanted == self._carried or self._has_failed():
             return
         with self.wrap_database_errors, self.connection.cursor() as cursor:
-            # SET and not set_config(): a SELECT would come too late before SET TRANSACTION ISOLATION LEVEL.
+            # SET and not set_config(): a SELECT would come too late before SET TRANSACTION
+            # ISOLATION LEVEL.
             cursor.execute(f"SET pushpilot.workspace = '{wanted}'")
         self._carried = wanted
 

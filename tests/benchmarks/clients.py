@@ -1,4 +1,5 @@
-"""The send step alone: one client after the other sends distinct messages of about 1 kB to the same sandbox."""
+"""The send step alone: one client after the other sends distinct messages of about 1 kB to the
+same sandbox."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def message(token: str, number: int) -> Any:
     from firebase_admin import messaging
 
     made = messaging.Message(
-        notification=messaging.Notification(title=f"Hello {number}", body=FILLING), data={"pp_ref": f"usual.{number}"}
+        notification=messaging.Notification(title=f"Hello {number}", body=FILLING),
+        data={"pp_ref": f"usual.{number}"},
     )
     made.token = token
     return made
@@ -38,8 +40,9 @@ def message(token: str, number: int) -> Any:
 
 @contextlib.contextmanager
 def sdk(account: Any) -> Iterator[tuple[Any, asyncio.Runner]]:
-    """A firebase-admin app for the sandbox, and an event loop for it. `send_each` gets as many connections as it has
-    threads (with ten it would reconnect all the time), `send_each_async` HTTP/2 as at Google, without TLS's talks."""
+    """A firebase-admin app for the sandbox, and an event loop for it. `send_each` gets as many
+    connections as it has threads (with ten it would reconnect all the time), `send_each_async`
+    HTTP/2 as at Google, without TLS's talks."""
     import httpx
     from firebase_admin import _http_client, messaging
     from requests.adapters import HTTPAdapter
@@ -50,7 +53,9 @@ def sdk(account: Any) -> Iterator[tuple[Any, asyncio.Runner]]:
     whole = mock.patch.object(_http_client, "HttpxAsyncClient", google.ASYNC_CLIENT)
     with whole, _sdk_app(account, account.mint().value) as app, asyncio.Runner() as loop:
         service = messaging._get_messaging_service(app)
-        service._client.session.mount("http://", HTTPAdapter(pool_connections=BATCH, pool_maxsize=BATCH))
+        service._client.session.mount(
+            "http://", HTTPAdapter(pool_connections=BATCH, pool_maxsize=BATCH)
+        )
         plain = service._async_client
         retry = _http_client.HttpxRetryTransport(retry=plain._retry_config, http1=False, http2=True)
         plain._async_client = httpx.AsyncClient(
@@ -58,7 +63,8 @@ def sdk(account: Any) -> Iterator[tuple[Any, asyncio.Runner]]:
             mounts={"http://": retry, "https://": retry},
         )  # fmt: skip
         yield app, loop
-        loop.run(plain.aclose())  # before its loop ends: the SDK itself closes it in another one, which fails
+        # before its loop ends: the SDK itself closes it in another one, which fails
+        loop.run(plain.aclose())
 
 
 def send_each(account: Any, tokens: Sequence[str]) -> Measured:
@@ -76,7 +82,9 @@ def send_each_async(account: Any, tokens: Sequence[str]) -> Measured:
 
     with sdk(account) as (app, loop), Meter() as meter:
         for batch in batches(iter(enumerate(tokens))):
-            answers = loop.run(messaging.send_each_async([message(token, n) for n, token in batch], app=app))
+            answers = loop.run(
+                messaging.send_each_async([message(token, n) for n, token in batch], app=app)
+            )
             assert not answers.failure_count, answers.responses[0].exception
     return meter.measured("firebase-admin send_each_async", len(tokens))
 
@@ -100,7 +108,12 @@ def send_step(account: Any, tokens: Sequence[str]) -> Measured:
             room = min(WINDOW - sender.in_flight, len(tokens) - next_one)
             if room >= min(GROUP_LEAST, len(tokens) - next_one) and room:
                 sender.send(
-                    (n, payload.fill({"title": f"Hello {n}", "ref": f"ours.{n}", "target": tokens[n]}))
+                    (
+                        n,
+                        payload.fill(
+                            {"title": f"Hello {n}", "ref": f"ours.{n}", "target": tokens[n]}
+                        ),
+                    )
                     for n in range(next_one, next_one + room)
                 )
                 next_one += room
@@ -112,7 +125,8 @@ def send_step(account: Any, tokens: Sequence[str]) -> Measured:
 
 
 def send_with_node(account: Any, tokens: Sequence[str]) -> Measured:
-    """firebase-admin for Node, four sendEach of 500 at a time; installed by npm into a folder of its own."""
+    """firebase-admin for Node, four sendEach of 500 at a time; installed by npm into a folder of
+    its own."""
     with tempfile.TemporaryDirectory() as folder:
         install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "firebase-admin@13"]
         subprocess.run(install, cwd=folder, check=True)
@@ -126,4 +140,6 @@ def send_with_node(account: Any, tokens: Sequence[str]) -> Measured:
         )  # fmt: skip
     said = json.loads(done.stdout)
     assert said["accepted"] == len(tokens), said
-    return Measured("Node firebase-admin sendEach ×4", len(tokens), said["seconds"], said["cpu_secs"])
+    return Measured(
+        "Node firebase-admin sendEach ×4", len(tokens), said["seconds"], said["cpu_secs"]
+    )

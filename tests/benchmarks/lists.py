@@ -1,12 +1,13 @@
-"""`python -m tests.benchmarks.lists`: the campaign list of one of many workspaces beside a plain workspace filter.
+"""`python -m tests.benchmarks.lists`: the campaign list of one of many workspaces beside a plain
+workspace filter.
 
 product    a member's GET of /w/…/admin/campaigns/campaign/: sign-in, workspace, capabilities, both walls, tabs, sidebar
 plain      a superuser's GET of the same columns: Unfold's ModelAdmin with get_queryset().filter(workspace=…), no more
 
-CPU is that of the web process and, on PostgreSQL, of its database session. The two take turns, and each round counts
-once: medians over the rounds. "queries alone" runs the SELECTs of one such page again, without Django around them.
-With --database postgres://… also the third wall: the product's page through a role that owns nothing, with
-ROW_SECURITY, beside the owner's without.
+CPU is that of the web process and, on PostgreSQL, of its database session. The two take turns,
+and each round counts once: medians over the rounds. "queries alone" runs the SELECTs of one such
+page again, without Django around them. With --database postgres://… also the third wall: the
+product's page through a role that owns nothing, with ROW_SECURITY, beside the owner's without.
 """
 
 from __future__ import annotations
@@ -30,8 +31,18 @@ MOST = 2.5  # what a page may cost beside the plain filter
 class Side:
     """One of the things that are compared: `act` once is one page."""
 
-    def __init__(self, name: str, act: Callable[[], object], around: Callable[[], AbstractContextManager[Any]]) -> None:
-        self.name, self.act, self.around, self.costs = name, act, around, list[tuple[float, float]]()
+    def __init__(
+        self,
+        name: str,
+        act: Callable[[], object],
+        around: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.name, self.act, self.around, self.costs = (
+            name,
+            act,
+            around,
+            list[tuple[float, float]](),
+        )
 
     def measure(self, times: int) -> None:
         with self.around():
@@ -48,9 +59,7 @@ class Side:
 
     def line(self, beside: Side) -> str:
         own, database = (statistics.median(costs) for costs in zip(*self.costs, strict=True))
-        return (
-            f"    {self.name:<44}{own:>11.2f}{database:>10.2f}{self.cpu_ms:>9.2f}{self.cpu_ms / beside.cpu_ms:>8.2f}×"
-        )
+        return f"    {self.name:<44}{own:>11.2f}{database:>10.2f}{self.cpu_ms:>9.2f}{self.cpu_ms / beside.cpu_ms:>8.2f}×"
 
 
 def compare(sides: list[Side], rounds: int, times: int) -> None:
@@ -61,9 +70,10 @@ def compare(sides: list[Side], rounds: int, times: int) -> None:
         print(side.line(sides[0]))
 
 
-# --- the data ------------------------------------------------------------------------------------------------------
+# --- the data -------------------------------------------------------------------------------------
 def fill(workspaces: int, campaigns: int) -> Any:
-    """So many workspaces, each with its share of the campaigns; every second was sent. Returns a member of one."""
+    """So many workspaces, each with its share of the campaigns; every second was sent. Returns a
+    member of one."""
     from tenants.models import User
     from tenants.roles import Role
     from tenants.workspaces import add_member, create_workspace
@@ -74,7 +84,9 @@ def fill(workspaces: int, campaigns: int) -> Any:
         workspace = create_workspace(f"Workspace {number}", owner=owner)
         _campaigns_in(workspace, campaigns // workspaces)
         if number == workspaces // 2:
-            member = add_member(workspace, User.objects.create_user("member@benchmarks.test"), Role.MEMBER)
+            member = add_member(
+                workspace, User.objects.create_user("member@benchmarks.test"), Role.MEMBER
+            )
     return member
 
 
@@ -88,10 +100,15 @@ def _campaigns_in(workspace: Any, count: int) -> None:
     now, statuses = timezone.now(), list(Campaign.Status)
     with scope(workspace):
         made = Campaign.objects.bulk_create(
-            Campaign(workspace=workspace, name=f"Offer {n}", status=statuses[n % len(statuses)]) for n in range(count)
+            Campaign(workspace=workspace, name=f"Offer {n}", status=statuses[n % len(statuses)])
+            for n in range(count)
         )
         Content.objects.bulk_create(
-            Content(workspace=workspace, campaign=campaign, fields={"title": "20% off", "body": "Until Sunday."})
+            Content(
+                workspace=workspace,
+                campaign=campaign,
+                fields={"title": "20% off", "body": "Until Sunday."},
+            )
             for campaign in made
         )
         pinned = Revision.objects.bulk_create(
@@ -108,21 +125,24 @@ def _campaigns_in(workspace: Any, count: int) -> None:
         )  # fmt: skip
 
 
-# --- the pages -----------------------------------------------------------------------------------------------------
+# --- the pages ------------------------------------------------------------------------------------
 def plain_site(workspace: Any) -> Any:
-    """An admin site with the campaign list as Unfold's tutorial would write it, with our columns."""
+    """An admin site with the campaign list as Unfold's tutorial would write it, with our
+    columns."""
     from django.db.models import OuterRef, Subquery
     from unfold.admin import ModelAdmin
     from unfold.sites import UnfoldAdminSite
 
-    from campaigns.admin.campaign.page import CampaignAdmin, CampaignList
+    from campaigns.admin.campaign.list import CampaignList
+    from campaigns.admin.campaign.page import CampaignAdmin
     from campaigns.models import Campaign, Run
 
     class PlainCampaigns(ModelAdmin):
         list_display = CampaignAdmin.list_display
         list_display_links, search_fields, ordering, sortable_by = None, ("name",), ("-id",), ()
         list_per_page, show_full_result_count, actions = CampaignAdmin.list_per_page, False, None
-        # No role is asked: a superuser's rights end where workspaces begin, and the plain way has no such end.
+        # No role is asked: a superuser's rights end where workspaces begin, and the plain way has
+        # no such end.
         has_module_permission = has_view_permission = has_add_permission = lambda *asked: True
         has_change_permission = has_delete_permission = has_view_permission
 
@@ -130,7 +150,9 @@ def plain_site(workspace: Any) -> Any:
             request.workspace = workspace  # the columns ask for its clock
             runs = Run._base_manager.filter(campaign=OuterRef("pk"))
             last = runs.exclude(started_at=None).order_by("-intended_at").values("pk")[:1]
-            following = runs.filter(state=Run.State.PLANNED).order_by("intended_at").values("pk")[:1]
+            following = (
+                runs.filter(state=Run.State.PLANNED).order_by("intended_at").values("pk")[:1]
+            )
             rows = Campaign._base_manager.filter(workspace=workspace).prefetch_related("contents")
             return rows.annotate(last_run_id=Subquery(last), next_run_id=Subquery(following))
 
@@ -159,7 +181,9 @@ def pages_of(member: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
     clear_url_caches()
     product, plain = Client(), Client()
     product.force_login(member.user, backend="tenants.access.EmailBackend")
-    plain.force_login(User.objects.create_superuser("root@benchmarks.test"), backend="tenants.access.EmailBackend")
+    plain.force_login(
+        User.objects.create_superuser("root@benchmarks.test"), backend="tenants.access.EmailBackend"
+    )
 
     def get(client: Any, url: str) -> Any:
         response = client.get(url)
@@ -200,7 +224,8 @@ def nothing() -> Any:
 
 
 def behind_the_wall() -> Callable[[], AbstractContextManager[None]]:
-    """Opens a block in which everything goes through a role that owns nothing, with the backend of ROW_SECURITY=1."""
+    """Opens a block in which everything goes through a role that owns nothing, with the backend
+    of ROW_SECURITY=1."""
     from django.db import connection, connections
 
     from tenants.postgres.base import DatabaseWrapper
@@ -235,12 +260,21 @@ def run(chosen: argparse.Namespace) -> bool:
         cursor.execute("ANALYZE")
     product, plain = pages_of(member)
     head = f"{chosen.campaigns:,} campaigns in {chosen.workspaces} workspaces; CPU in ms per page"
-    print(f"{connection.vendor}, {head}\n\n    {'':<52}{'process':>9}{'database':>10}{'both':>9}{'ratio':>9}")
-    pages = [Side("plain workspace filter, whole page", plain, nothing), Side("campaign list", product, nothing)]
+    print(
+        f"{connection.vendor}, {head}\n\n    "
+        f"{'':<52}{'process':>9}{'database':>10}{'both':>9}{'ratio':>9}"
+    )
+    pages = [
+        Side("plain workspace filter, whole page", plain, nothing),
+        Side("campaign list", product, nothing),
+    ]
     compare(pages, chosen.rounds, chosen.pages)
     selects = [queries_of(plain), queries_of(product)]
     names = ("plain workspace filter, queries alone", "campaign list, queries alone")
-    again = [Side(f"{name} ({act.__doc__})", act, nothing) for name, act in zip(names, selects, strict=True)]
+    again = [
+        Side(f"{name} ({act.__doc__})", act, nothing)
+        for name, act in zip(names, selects, strict=True)
+    ]
     compare(again, chosen.rounds, chosen.pages * 5)
     if connection.vendor == "postgresql":
         wall = behind_the_wall()
@@ -256,12 +290,16 @@ def run(chosen: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--campaigns", type=int, default=10_000, help="in all workspaces together")
     parser.add_argument("--workspaces", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--pages", type=int, default=20, help="per round")
-    parser.add_argument("--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server")
+    parser.add_argument(
+        "--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server"
+    )
     chosen = parser.parse_args()
     with laboratory.empty_product(chosen.database):
         is_held = run(chosen)

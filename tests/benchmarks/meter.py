@@ -1,4 +1,5 @@
-"""What benchmarks of sending share: CPU of processes and of database sessions, and the lines of a table."""
+"""What benchmarks of sending share: CPU of processes and of database sessions, and the lines of
+a table."""
 
 from __future__ import annotations
 
@@ -39,11 +40,16 @@ HEADER = f"{'':<46}{'messages':>9}{'a second':>11}{'CPU client':>11}{'database':
 
 
 class Meter:
-    """CPU of this process and of its PostgreSQL session between start and end. SQLite works inside this process."""
+    """CPU of this process and of its PostgreSQL session between start and end. SQLite works
+    inside this process."""
 
     def __enter__(self) -> Meter:
         self._session = self._backend()
-        self._own, self._database, self._clock = self._own_cpu(), cpu_secs_of(self._session), time.monotonic()
+        self._own, self._database, self._clock = (
+            self._own_cpu(),
+            cpu_secs_of(self._session),
+            time.monotonic(),
+        )
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -51,7 +57,9 @@ class Meter:
         self.cpu_secs = self._own_cpu() - self._own
         self.database_cpu_secs = cpu_secs_of(self._session) - self._database
         if self._backend() != self._session:
-            raise RuntimeError("The session was lost on the way, and with it what it had used: measure again.")
+            raise RuntimeError(
+                "The session was lost on the way, and with it what it had used: measure again."
+            )
 
     def measured(self, name: str, messages: int) -> Measured:
         return Measured(name, messages, self.seconds, self.cpu_secs, self.database_cpu_secs)
@@ -71,7 +79,8 @@ class Meter:
 
 
 def cpu_secs_of(pids: Iterable[int]) -> float:
-    """User and system seconds that these processes have used; a process that has ended counts nothing."""
+    """User and system seconds that these processes have used; a process that has ended counts
+    nothing."""
     return sum(_own_and_childrens(pid)[0] for pid in pids)
 
 

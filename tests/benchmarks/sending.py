@@ -1,11 +1,13 @@
-"""`python -m tests.benchmarks.sending`: what sending costs, beside the usual ways, on the same sandbox in one run.
+"""`python -m tests.benchmarks.sending`: what sending costs, beside the usual ways, on the same
+sandbox in one run.
 
 send step  one process, messages ready to be addressed → answers read: firebase-admin's clients and ours
 pipeline   audience → gates → shards → render → fence → send → record, one worker process, beside what a Django project
            does: ORM query → send_each_async in batches of 500 → bulk_create
 
-CPU is that of the sending process and, on PostgreSQL, of its database session; the sandbox's is not counted. Ratios of
-one run count; absolute figures drift with the machine. With --node also firebase-admin for Node, installed by npm.
+CPU is that of the sending process and, on PostgreSQL, of its database session; the sandbox's is
+not counted. Ratios of one run count; absolute figures drift with the machine. With --node also
+firebase-admin for Node, installed by npm.
 """
 
 from __future__ import annotations
@@ -66,12 +68,15 @@ def send_the_usual_way(workspace, owner, recipients: int) -> Measured:
         account = account_of(Connection.objects.get())
         with clients.sdk(account) as (app, loop), Meter() as meter:
             run = plan.schedule(campaign, by=owner, now=timezone.now())
-            Run.objects.filter(pk=run.pk).update(state=Run.State.COMPLETED)  # the product must not send it, too
+            # the product must not send it, too
+            Run.objects.filter(pk=run.pk).update(state=Run.State.COMPLETED)
             phones = Endpoint.objects.select_related("contact").order_by("pk")[:recipients]
             for batch in clients.batches(phones.iterator(clients.BATCH)):
                 made = [clients.message(phone.value, phone.pk) for phone in batch]
                 for one, phone in zip(made, batch, strict=True):
-                    one.notification.title = f"Hello {phone.contact.attributes.get('first_name', 'you')}"
+                    one.notification.title = (
+                        f"Hello {phone.contact.attributes.get('first_name', 'you')}"
+                    )
                 answers = loop.run(messaging.send_each_async(made, app=app)).responses
                 Message.objects.bulk_create(
                     Message(
@@ -86,13 +91,19 @@ def send_the_usual_way(workspace, owner, recipients: int) -> Measured:
     return meter.measured("ORM + send_each_async + bulk_create", recipients)
 
 
-def send_to_the_standin(chosen: argparse.Namespace, workspace, owner, account, folder: Path) -> Iterator[Measured]:
-    """The send step, and the pipeline in as many processes as `WORKERS` would give it: without TLS and with it."""
+def send_to_the_standin(
+    chosen: argparse.Namespace, workspace, owner, account, folder: Path
+) -> Iterator[Measured]:
+    """The send step, and the pipeline in as many processes as `WORKERS` would give it: without
+    TLS and with it."""
     from delivery.providers.fcm.account import AccessToken, FcmAccount
 
     granted = AccessToken("stand-in", time.time() + 36_000)  # it grants none itself
     tokens = [f"bench_{n}" for n in range(chosen.recipients)]
-    with running_standin(folder / "nginx") as urls, mock.patch.object(FcmAccount, "mint", return_value=granted):
+    with (
+        running_standin(folder / "nginx") as urls,
+        mock.patch.object(FcmAccount, "mint", return_value=granted),
+    ):
         for way, url in urls.items():
             step = clients.send_step(replace(account, base_url=url), tokens)
             yield replace(step, name=f"{step.name}, nginx, {way}")
@@ -136,19 +147,32 @@ def send_with_processes(workspace, owner, recipients: int, url: str, processes: 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--recipients", type=int, default=20_000)
     parser.add_argument("--baseline-recipients", type=int, default=3_000)
     parser.add_argument("--latency-ms", type=int, nargs=2, default=(50, 100))
-    parser.add_argument("--node", action="store_true", help="also firebase-admin for Node (needs node and npm)")
     parser.add_argument(
-        "--stand-in", type=int, default=0, metavar="N", help="also N processes, and TLS; nginx answers (standin.py)"
+        "--node", action="store_true", help="also firebase-admin for Node (needs node and npm)"
     )
-    parser.add_argument("--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server")
+    parser.add_argument(
+        "--stand-in",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also N processes, and TLS; nginx answers (standin.py)",
+    )
+    parser.add_argument(
+        "--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server"
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with running_sandbox(folder / "sandbox") as sandbox, laboratory.fresh_database(chosen.database, folder) as url:
+        with (
+            running_sandbox(folder / "sandbox") as sandbox,
+            laboratory.fresh_database(chosen.database, folder) as url,
+        ):
             laboratory.prepare_environment(folder, url, sandbox.url)
             import django
 
@@ -176,13 +200,18 @@ def compare(chosen: argparse.Namespace, sandbox: Sandbox, folder: Path) -> None:
         account = account_of(Connection.objects.get())
     sandbox.settings(latency_ms=list(chosen.latency_ms))
     low, high = chosen.latency_ms
-    print(f"{connection.vendor}, sandbox latency {low}–{high} ms, one process sends; CPU in ms per 1,000 messages\n")
+    print(
+        f"{connection.vendor}, sandbox latency {low}–{high} ms, one process sends; CPU in ms per "
+        "1,000 messages\n"
+    )
     print(HEADER)
     tokens = [f"sbx_ok_bench_{n}" for n in range(chosen.recipients)]
     few = tokens[: chosen.baseline_recipients]
     baseline = clients.send_each_async(account, few)
     ours = clients.send_step(account, tokens)
-    others = [clients.send_each(account, few)] + ([clients.send_with_node(account, tokens)] if chosen.node else [])
+    others = [clients.send_each(account, few)] + (
+        [clients.send_with_node(account, tokens)] if chosen.node else []
+    )
     for measured in (baseline, *others, ours):
         print(measured.line(baseline))
     add_people(workspace, chosen.recipients)

@@ -1,7 +1,8 @@
-"""nginx as a stand-in for FCM that is faster than anything that looks at what it gets: it accepts every message after
-50, 75 or 100 ms. It grants no tokens, and accepts only what comes over HTTP/2, which under TLS ALPN must have chosen.
-For the rate that the product reaches on a machine; what it says of correctness is nothing. Needs nginx and its echo
-module (Debian: nginx-light, libnginx-mod-http-echo).
+"""nginx as a stand-in for FCM that is faster than anything that looks at what it gets: it
+accepts every message after 50, 75 or 100 ms. It grants no tokens, and accepts only what comes
+over HTTP/2, which under TLS ALPN must have chosen. For the rate that the product reaches on a
+machine; what it says of correctness is nothing. Needs nginx and its echo module (Debian:
+nginx-light, libnginx-mod-http-echo).
 """
 
 from __future__ import annotations
@@ -43,18 +44,24 @@ http {{
 
 @contextlib.contextmanager
 def running_standin(folder: Path) -> Iterator[dict[str, str]]:
-    """The addresses that take messages, by their name. Until it ends, its certificate is the only one trusted."""
+    """The addresses that take messages, by their name. Until it ends, its certificate is the
+    only one trusted."""
     folder.mkdir(parents=True, exist_ok=True)
     plain, tls = free_port(), free_port()
     certificate, key = self_signed(folder)
     config = folder / "nginx.conf"
     config.write_text(
-        CONFIG.format(module=MODULE, folder=folder, plain=plain, tls=tls, certificate=certificate, key=key)
+        CONFIG.format(
+            module=MODULE, folder=folder, plain=plain, tls=tls, certificate=certificate, key=key
+        )
     )
     process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder)])
     try:
         for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", plain), timeout=1):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", plain), timeout=1),
+            ):
                 break
             time.sleep(0.05)
         with mock.patch.dict(os.environ, REQUESTS_CA_BUNDLE=str(certificate)):

@@ -26,7 +26,11 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if chromium is None:
         pytest.fail("Chromium is missing: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -37,17 +41,27 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def sign_in(browser: Browser, product: Product) -> Iterator[SignIn]:
-    """sign_in("priya@biddano.test", width=…, theme="dark") → a page in the console. Errors on a page fail the test."""
+    """sign_in("priya@biddano.test", width=…, theme="dark") → a page in the console. Errors on a
+    page fail the test."""
     contexts = []
     faults: list[str] = []
 
-    def open_page(email: str, *, width: int = 1440, height: int = 900, theme: str = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, base_url=product.url)
+    def open_page(
+        email: str, *, width: int = 1440, height: int = 900, theme: str = "light"
+    ) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, base_url=product.url
+        )
         context.add_init_script(f"localStorage.setItem('adminTheme', JSON.stringify('{theme}'))")
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
-        page.on("console", lambda said: faults.append(f"{page.url}: {said.text}") if said.type == "error" else None)
+        page.on(
+            "console",
+            lambda said: (
+                faults.append(f"{page.url}: {said.text}") if said.type == "error" else None
+            ),
+        )
         page.goto("/accounts/login/")
         page.get_by_label("Email").fill(email)
         page.get_by_label("Password").fill(product.password)

@@ -37,9 +37,15 @@ class Product:
     environment: dict[str, str] = field(default_factory=dict)
 
     def add_person(self, name: str, email: str) -> None:
-        """One more member of the demo workspace, for a test that changes how that person signs in."""
+        """One more member of the demo workspace, for a test that changes how that person signs
+        in."""
         code = ADD_PERSON.format(email=email, name=name, password=self.password)
-        subprocess.run([sys.executable, "manage.py", "shell", "-c", code], cwd=ROOT, env=self.environment, check=True)
+        subprocess.run(
+            [sys.executable, "manage.py", "shell", "-c", code],
+            cwd=ROOT,
+            env=self.environment,
+            check=True,
+        )
 
     @property
     def output(self) -> str:
@@ -48,9 +54,14 @@ class Product:
 
 @contextlib.contextmanager
 def running_product(folder: Path, **environment: str) -> Iterator[Product]:
-    """`manage.py demo` until the block ends; raises AssertionError with its output if it does not come up."""
+    """`manage.py demo` until the block ends; raises AssertionError with its output if it does
+    not come up."""
     port, sandbox_port = free_port(), free_port()
-    known = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    known = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "REDIS_URL")
+    }
     process = subprocess.Popen(
         [sys.executable, "manage.py", "demo", "--port", str(port), "--sandbox-port", str(sandbox_port)],
         cwd=ROOT, env=(used := {**known, "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1", **environment}),

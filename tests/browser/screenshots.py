@@ -14,7 +14,13 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.accounts import prove, sign_out, type_password
-from tests.browser.pages import ACCOUNT_PAGES, ENTRANCE_PAGES, MORE_PAGES, PLATFORM_PAGES, README_PAGES
+from tests.browser.pages import (
+    ACCOUNT_PAGES,
+    ENTRANCE_PAGES,
+    MORE_PAGES,
+    PLATFORM_PAGES,
+    README_PAGES,
+)
 from tests.browser.product import ROOT, Product, running_product
 
 LOOKS = {"light": ("light", 1440), "dark": ("dark", 1440), "narrow": ("light", 390)}
@@ -26,13 +32,21 @@ def main() -> None:
     parser.add_argument("--all", action="store_true")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, running_product(Path(name)) as product, sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running_product(Path(name)) as product,
+        sync_playwright() as playwright,
+    ):
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         for look, (theme, width) in LOOKS.items() if chosen.all else {"": ("light", 1440)}.items():
-            context = browser.new_context(viewport={"width": width, "height": 900}, base_url=product.url)
-            context.add_init_script(f"localStorage.setItem('adminTheme', JSON.stringify('{theme}'))")
+            context = browser.new_context(
+                viewport={"width": width, "height": 900}, base_url=product.url
+            )
+            context.add_init_script(
+                f"localStorage.setItem('adminTheme', JSON.stringify('{theme}'))"
+            )
             page = context.new_page()
             camera = Camera(page, chosen.folder, look, full_page=chosen.all)
             if chosen.all:
@@ -77,7 +91,8 @@ def prove_once(page: Page, product: Product) -> None:
 
 
 def use_the_phones(page: Page, product: Product) -> None:
-    """Let the phones report what an SDK would, so that the figures are those of a used workspace."""
+    """Let the phones report what an SDK would, so that the figures are those of a used
+    workspace."""
     page.goto(f"{product.console}campaigns/run/phone-wall/")
     page.wait_for_timeout(3000)
     for _ in range(2):

@@ -19,7 +19,14 @@ from tests.browser.accounts import (
 )
 from tests.totp import code_of
 
-ENTRANCE = ["login/", "signup/", "password/reset/", "confirm-email/", "confirm-email/bad/", "inactive/"]
+ENTRANCE = [
+    "login/",
+    "signup/",
+    "password/reset/",
+    "confirm-email/",
+    "confirm-email/bad/",
+    "inactive/",
+]
 # Asked for by one who is signed in, with an authenticator app and a passkey.
 MANAGE = [
     "profile/", "email/", "password/change/", "reauthenticate/", "2fa/", "2fa/reauthenticate/", "2fa/webauthn/",

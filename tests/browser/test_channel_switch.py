@@ -1,5 +1,5 @@
-"""Choosing a channel whose part of the form has other inputs, in a real browser. The toy channel is no part of the
-product, so that a server of this process answers."""
+"""Choosing a channel whose part of the form has other inputs, in a real browser. The toy channel
+is no part of the product, so that a server of this process answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Open = Callable[[str], Page]
 
 @pytest.fixture(scope="session", autouse=True)
 def database_beside_the_browser() -> Iterator[None]:
-    """Playwright runs an event loop in this thread, where Django else refuses to ask the database."""
+    """Playwright runs an event loop in this thread, where Django else refuses to ask the
+    database."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield
@@ -31,17 +32,24 @@ def database_beside_the_browser() -> Iterator[None]:
 
 @pytest.fixture
 def workspace(transactional_db) -> Workspace:
-    """Without the triggers that keep the audit trail: they would refuse to empty the database after the test."""
+    """Without the triggers that keep the audit trail: they would refuse to empty the database
+    after the test."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'tenants_auditentry'")
+        cursor.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = "
+            "'tenants_auditentry'"
+        )
         for (name,) in cursor.fetchall():
             cursor.execute(f'DROP TRIGGER "{name}"')
-    return create_workspace("Night", owner=User.objects.create_user("owner@night.test", "correct horse"))
+    return create_workspace(
+        "Night", owner=User.objects.create_user("owner@night.test", "correct horse")
+    )
 
 
 @pytest.fixture
 def open_page(workspace, live_server, browser: Browser, monkeypatch) -> Iterator[Open]:
-    """open_page("campaigns/campaign/add/") → the page, as the owner, on a console with the pager."""
+    """open_page("campaigns/campaign/add/") → the page, as the owner, on a console with the
+    pager."""
     monkeypatch.setitem(registry.CHANNELS, Pager.key, Pager())
     signed_in_now(client := Client(), workspace.owner)
     cookie = client.cookies["sessionid"].value
@@ -60,7 +68,9 @@ def open_page(workspace, live_server, browser: Browser, monkeypatch) -> Iterator
     assert faults == []
 
 
-def test_another_channel_shows_its_inputs_and_keeps_name_audience_and_schedule(workspace, open_page: Open) -> None:
+def test_another_channel_shows_its_inputs_and_keeps_name_audience_and_schedule(
+    workspace, open_page: Open
+) -> None:
     page = open_page("campaigns/campaign/add/")
     page.get_by_label("Name").fill("Night shift")
     page.locator("#id_title").fill("Only on push")
@@ -69,7 +79,8 @@ def test_another_channel_shows_its_inputs_and_keeps_name_audience_and_schedule(w
     page.get_by_text("At a time").click()
     page.locator("#id_scheduled_at").fill("2031-01-06T09:00")
     page.get_by_text("Web push").click()
-    expect(page.locator("#id_title")).to_have_value("Only on push")  # the same inputs: the page stays
+    # the same inputs: the page stays
+    expect(page.locator("#id_title")).to_have_value("Only on push")
 
     page.get_by_text("Pager").click()
     page.locator("#id_line").fill("Come in")
@@ -90,10 +101,16 @@ def test_another_channel_shows_its_inputs_and_keeps_name_audience_and_schedule(w
     page.wait_for_url("**/change/")
     with scope(workspace):
         made = Campaign.objects.get()
-        assert (made.name, made.channel, made.contents.get().fields) == ("Night shift", "pager", {"line": "Come in"})
+        assert (made.name, made.channel, made.contents.get().fields) == (
+            "Night shift",
+            "pager",
+            {"line": "Come in"},
+        )
 
 
-def test_enter_in_an_input_saves_a_template_of_the_channel_chosen(workspace, open_page: Open) -> None:
+def test_enter_in_an_input_saves_a_template_of_the_channel_chosen(
+    workspace, open_page: Open
+) -> None:
     page = open_page("campaigns/template/add/")
     page.get_by_label("Name").fill("Night shift")
     page.get_by_text("Pager").click()
@@ -103,4 +120,6 @@ def test_enter_in_an_input_saves_a_template_of_the_channel_chosen(workspace, ope
     page.locator("#id_line").press("Enter")
     page.wait_for_url("**/campaigns/template/")
     with scope(workspace):
-        assert list(Template.objects.values_list("channel", "fields")) == [("pager", {"line": "Come in"})]
+        assert list(Template.objects.values_list("channel", "fields")) == [
+            ("pager", {"line": "Come in"})
+        ]

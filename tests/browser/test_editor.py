@@ -39,7 +39,9 @@ def test_a_title_takes_as_many_emoji_as_its_counter_says(product, sign_in):
     title = page.get_by_label("Title", exact=True)
     title.press_sequentially("🎉" * 61)
     expect(page.locator("[data-count-for=id_title]")).to_have_text("61/120")
-    page.get_by_label("Name").evaluate("input => { input.value = 'a' + String.fromCharCode(0) + 'b'; }")
+    page.get_by_label("Name").evaluate(
+        "input => { input.value = 'a' + String.fromCharCode(0) + 'b'; }"
+    )
     page.get_by_role("button", name="Save draft").click()
     page.wait_for_url("**/change/")
     expect(page.get_by_label("Name")).to_have_value("ab")

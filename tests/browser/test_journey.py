@@ -1,4 +1,5 @@
-"""The main job in a real browser: sign in, import, write, preview, send, tap a phone, see the figures move."""
+"""The main job in a real browser: sign in, import, write, preview, send, tap a phone, see the
+figures move."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def test_a_campaign_goes_from_the_editor_to_a_phone_and_its_figures_move(product
     page.get_by_role("button", name="Start from a template").click()
     page.get_by_role("button", name=re.compile("Evening offer")).first.click()
     expect(page.get_by_label("Title", exact=True)).to_have_value(re.compile("tonight only"))
-    # Drawn from the compiled FCM payload that the server returns: the variable is filled for a real contact.
+    # Drawn from the compiled FCM payload that the server returns: the variable is filled for a real
+    # contact.
     phone = page.get_by_role("complementary", name="Preview")
     expect(phone).to_contain_text("tonight only")
     expect(phone).not_to_contain_text("{{")
@@ -62,7 +64,9 @@ def test_a_campaign_goes_from_the_editor_to_a_phone_and_its_figures_move(product
     wall.wait_for_timeout(1500)
 
     page.goto(run_url)
-    opened = page.locator("text=Opened").locator("xpath=ancestor::*[self::div or self::li][1]").first
+    opened = (
+        page.locator("text=Opened").locator("xpath=ancestor::*[self::div or self::li][1]").first
+    )
     for _ in range(20):
         if re.search(r"Opened\s*[1-9]", opened.inner_text().replace("\n", " ")):
             break
@@ -74,7 +78,9 @@ def test_a_campaign_goes_from_the_editor_to_a_phone_and_its_figures_move(product
 def test_opening_the_phone_wall_posts_nothing_and_a_tap_posts_one_opening(product, sign_in):
     page = sign_in("priya@biddano.test")
     posted: list[str] = []
-    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+    page.on(
+        "request", lambda request: posted.append(request.url) if request.method == "POST" else None
+    )
     page.goto(f"{product.console}campaigns/run/phone-wall/")
     note = page.locator(".note-open").first
     expect(note).to_be_visible(timeout=20_000)

@@ -1,4 +1,5 @@
-"""A message in a real browser: its direction, where a phone cuts it, and the preview on a small screen."""
+"""A message in a real browser: its direction, where a phone cuts it, and the preview on a small
+screen."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from playwright.sync_api import Locator, Page, expect
 
 ARABIC, HEBREW = "تخفيضات نهاية الأسبوع", "משלוח חינם עד יום ראשון"
 LONG = "Free delivery on every order until Sunday midnight, in all shops of the town. " * 8
-# Points of text across, of what a 393 pt iPhone and a 412 dp Android phone give it: 377 pt of note less icon and edges.
+# Points of text across, of what a 393 pt iPhone and a 412 dp Android phone give it: 377 pt of note
+# less icon and edges.
 IPHONE_TEXT, ANDROID_TEXT = 377 - 38 - 10 - 2 * 14, 380 - 24 - 12 - 2 * 16
 
 
@@ -16,7 +18,11 @@ def direction(locator: Locator) -> str:
 
 
 def lines(locator: Locator) -> int:
-    return round(locator.evaluate("node => node.clientHeight / parseFloat(getComputedStyle(node).lineHeight)"))
+    return round(
+        locator.evaluate(
+            "node => node.clientHeight / parseFloat(getComputedStyle(node).lineHeight)"
+        )
+    )
 
 
 @pytest.fixture
@@ -26,18 +32,29 @@ def page(product, sign_in) -> Page:
     return page
 
 
-def test_a_right_to_left_text_is_laid_out_right_to_left_where_it_is_written_and_shown(page, product):
+def test_a_right_to_left_text_is_laid_out_right_to_left_where_it_is_written_and_shown(
+    page, product
+):
     page.get_by_label("Name").fill(HEBREW)
     page.get_by_label("Title", exact=True).fill(ARABIC)
     page.locator("#id_body").fill(HEBREW)
     note = page.locator("[data-note]")
     expect(note).to_contain_text(ARABIC)
-    shown = ("#id_name", "#id_title", "#id_body", "[data-note] [data-title]", "[data-note] [data-body]")
+    shown = (
+        "#id_name",
+        "#id_title",
+        "#id_body",
+        "[data-note] [data-title]",
+        "[data-note] [data-body]",
+    )
     assert {place: direction(page.locator(place)) for place in shown} == dict.fromkeys(shown, "rtl")
 
     page.locator("#id_title").fill("Weekend sale")
     expect(note).to_contain_text("Weekend sale")
-    assert (direction(page.locator("#id_title")), direction(page.locator("[data-note] [data-title]"))) == ("ltr", "ltr")
+    assert (
+        direction(page.locator("#id_title")),
+        direction(page.locator("[data-note] [data-title]")),
+    ) == ("ltr", "ltr")
     page.locator("#id_title").fill(ARABIC)
     page.get_by_role("button", name="Save draft").click()
     page.wait_for_url("**/change/")
@@ -58,7 +75,9 @@ def test_the_preview_cuts_where_the_phone_cuts(page):
         return lines(title), lines(body)
 
     def points_across(size: int) -> float:
-        return body.evaluate(f"node => {size} * node.clientWidth / parseFloat(getComputedStyle(node).fontSize)")
+        return body.evaluate(
+            f"node => {size} * node.clientWidth / parseFloat(getComputedStyle(node).fontSize)"
+        )
 
     assert (seen("iPhone", "Lock screen"), seen("iPhone", "In use")) == ((1, 4), (1, 2))
     assert points_across(15) == pytest.approx(IPHONE_TEXT, abs=4)
@@ -68,7 +87,9 @@ def test_the_preview_cuts_where_the_phone_cuts(page):
     assert seen("Android", "Expanded") == (1, 8)
 
 
-@pytest.mark.parametrize("path", ["campaign/add/", "campaign/2/change/", "campaign/2/review/", "campaign/1/change/"])
+@pytest.mark.parametrize(
+    "path", ["campaign/add/", "campaign/2/change/", "campaign/2/review/", "campaign/1/change/"]
+)
 def test_on_a_phone_the_preview_is_one_tap_away(product, sign_in, path):
     page = sign_in("priya@biddano.test", width=390, height=844)
     page.goto(f"{product.console}campaigns/{path}")

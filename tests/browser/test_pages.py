@@ -1,11 +1,18 @@
-"""What holds for every page: it fits a phone, a wide table shows that it goes on, and each of its icons is one."""
+"""What holds for every page: it fits a phone, a wide table shows that it goes on, and each of
+its icons is one."""
 
 from __future__ import annotations
 
 from playwright.sync_api import Page
 
 from tests.browser.accounts import prove, sign_out, type_password
-from tests.browser.pages import ACCOUNT_PAGES, ENTRANCE_PAGES, MORE_PAGES, PLATFORM_PAGES, README_PAGES
+from tests.browser.pages import (
+    ACCOUNT_PAGES,
+    ENTRANCE_PAGES,
+    MORE_PAGES,
+    PLATFORM_PAGES,
+    README_PAGES,
+)
 
 # A name that the icon font does not know is drawn as letters, many times as wide as an icon.
 FAULTS = """() => {

@@ -84,7 +84,9 @@ def test_escape_empties_the_field_then_closes_and_the_next_opening_begins_anew(p
     expect(page).to_have_url(re.compile(r"/campaigns/campaign/add/$"))
 
 
-def test_ctrl_k_opens_the_palette_inside_a_text_field_too_and_a_second_time_changes_nothing(page, product):
+def test_ctrl_k_opens_the_palette_inside_a_text_field_too_and_a_second_time_changes_nothing(
+    page, product
+):
     page.goto(f"{product.console}campaigns/campaign/add/")
     page.get_by_label("Name").fill("Half written")
     page.get_by_label("Name").focus()

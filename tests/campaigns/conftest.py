@@ -11,7 +11,9 @@ from tenants.scope import every_workspace, scope
 def company(cast):
     """Ten people: eight with phones, one of those unsubscribed; and a connection."""
     with scope(cast.workspace):
-        Connection.objects.create(workspace=cast.workspace, name="Test account", provider="fcm_sandbox", is_active=True)
+        Connection.objects.create(
+            workspace=cast.workspace, name="Test account", provider="fcm_sandbox", is_active=True
+        )
         people = [
             Contact(
                 workspace=cast.workspace, external_id=f"user-{n}", country="IN" if n else "DE",
@@ -21,11 +23,20 @@ def company(cast):
         ]  # fmt: skip
         Contact.objects.bulk_create(people)
         Endpoint.objects.bulk_create(
-            Endpoint(workspace=cast.workspace, contact=person, value=f"token-of-{person.external_id}", platform="ios")
+            Endpoint(
+                workspace=cast.workspace,
+                contact=person,
+                value=f"token-of-{person.external_id}",
+                platform="ios",
+            )
             for person in people[:8]
         )
         Consent.objects.create(
-            workspace=cast.workspace, contact=people[7], channel="app_push", status="opted_out", source="app settings"
+            workspace=cast.workspace,
+            contact=people[7],
+            channel="app_push",
+            status="opted_out",
+            source="app settings",
         )
     return cast
 
@@ -35,7 +46,9 @@ def library(db) -> Template:
     """One template of the global library."""
     with every_workspace():
         return Template.objects.create(
-            name="Welcome", category="welcome", fields={"title": "Welcome, {{ n | default: 'you' }}", "body": "B"}
+            name="Welcome",
+            category="welcome",
+            fields={"title": "Welcome, {{ n | default: 'you' }}", "body": "B"},
         )
 
 
@@ -43,7 +56,10 @@ def library(db) -> Template:
 def own(cast) -> Template:
     with scope(cast.workspace):
         return Template.objects.create(
-            workspace=cast.workspace, name="Ours", category="offer", fields={"title": "T", "body": "A line of ours"}
+            workspace=cast.workspace,
+            name="Ours",
+            category="offer",
+            fields={"title": "T", "body": "A line of ours"},
         )
 
 

@@ -10,7 +10,8 @@ from tests.story import content_of
 
 LIST, ADD = "campaigns/campaign/", "campaigns/campaign/add/"
 FORM = {
-    "name": "Diwali refill", "channel": "app_push", "title": "Hi {{ first_name | default: 'there' }}",
+    "name": "Diwali refill", "channel": "app_push", "title": "Hi {{ first_name | default: 'there' "
+    "}}",
     "body": "20% off", "image_url": "", "deep_link": "biddano://offers", "audience": "everyone",
     "schedule_type": "send_now", "audience_op": "is",
 }  # fmt: skip
@@ -52,16 +53,28 @@ def saved(cast, who: str = "member", **fields: Any) -> Campaign:
 
 
 def errors_of(response) -> dict[str, list[str]]:
-    return {name: list(errors) for name, errors in response.context["adminform"].form.errors.items()}
+    return {
+        name: list(errors) for name, errors in response.context["adminform"].form.errors.items()
+    }
 
 
 def give_run(cast, campaign: Campaign, state: str, **fields: Any) -> Run:
     with scope(cast.workspace):
-        revision = Revision.objects.create(workspace=cast.workspace, campaign=campaign, number=1, contents=[])
+        revision = Revision.objects.create(
+            workspace=cast.workspace, campaign=campaign, number=1, contents=[]
+        )
         now = datetime.now(UTC)
-        times = {"intended_at": now, "not_after": now, "started_at": None if state == "planned" else now}
+        times = {
+            "intended_at": now,
+            "not_after": now,
+            "started_at": None if state == "planned" else now,
+        }
         return Run.objects.create(
-            workspace=cast.workspace, campaign=campaign, revision=revision, state=state, **{**times, **fields}
+            workspace=cast.workspace,
+            campaign=campaign,
+            revision=revision,
+            state=state,
+            **{**times, **fields},
         )
 
 
@@ -76,3 +89,11 @@ def preview(cast, who: str = "member", **fields: Any) -> Any:
 def template_names(workspace) -> set[str]:
     with every_workspace():
         return set(Template.objects.filter(workspace=workspace).values_list("name", flat=True))
+
+
+def refused(cast, **fields: Any) -> dict[str, list[str]]:
+    response = cast.client("member").post(cast.url(ADD), {**FORM, **fields, "_save": "1"})
+    assert response.status_code == 200
+    with scope(cast.workspace):
+        assert not Campaign.objects.exists()
+    return errors_of(response)

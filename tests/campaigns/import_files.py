@@ -1,4 +1,5 @@
-"""What the tests of the template import share: tables, workbooks, and what becomes of their rows."""
+"""What the tests of the template import share: tables, workbooks, and what becomes of their
+rows."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def workbook(*rows: tuple, sheets: int = 1) -> bytes:
     return stream.getvalue()
 
 
-def repacked(data: bytes, changes: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+def repacked(
+    data: bytes, changes: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     """The zip with some of its parts replaced or added."""
     source, stream = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as target:

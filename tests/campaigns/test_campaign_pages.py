@@ -8,14 +8,29 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Campaign, Content, Revision, Run
 from tenants.scope import scope
-from tests.campaigns.console import ADD, FORM, LIST, change, give_run, live, options_of, preview, review, written
+from tests.campaigns.console import (
+    ADD,
+    FORM,
+    LIST,
+    change,
+    give_run,
+    live,
+    options_of,
+    preview,
+    review,
+    written,
+)
 from tests.pages import YES
 
 
 def test_the_list_shows_message_audience_time_and_result(company):
-    campaign = written(company, status="completed", audience_rule={"field": "country", "op": "is", "value": "IN"})
+    campaign = written(
+        company, status="completed", audience_rule={"field": "country", "op": "is", "value": "IN"}
+    )
     with scope(company.workspace):
-        revision = Revision.objects.create(workspace=company.workspace, campaign=campaign, number=1, contents=[])
+        revision = Revision.objects.create(
+            workspace=company.workspace, campaign=campaign, number=1, contents=[]
+        )
         at = datetime.now(UTC).replace(month=1, day=2, hour=3, minute=4)
         Run.objects.create(
             workspace=company.workspace, campaign=campaign, revision=revision, state="completed", intended_at=at,
@@ -70,10 +85,15 @@ def test_the_tabs_filter_by_status_and_count(company):
 def test_search_finds_by_name_and_an_empty_list_invites(company):
     client = company.client("member")
     assert "Write your first campaign" in client.get(company.url(LIST)).content.decode()
-    assert "Write your first campaign" not in company.client("viewer").get(company.url(LIST)).content.decode()
+    assert (
+        "Write your first campaign"
+        not in company.client("viewer").get(company.url(LIST)).content.decode()
+    )
     written(company, name="Diwali")
     written(company, name="Holi")
-    assert [c.name for c in client.get(company.url(LIST) + "?q=diw").context["cl"].result_list] == ["Diwali"]
+    assert [c.name for c in client.get(company.url(LIST) + "?q=diw").context["cl"].result_list] == [
+        "Diwali"
+    ]
     assert "No campaign matches" in client.get(company.url(LIST) + "?q=xyz").content.decode()
 
 
@@ -90,7 +110,9 @@ def test_a_scheduled_campaign_opens_read_only_with_its_run(company):
 @pytest.mark.parametrize("status", ["scheduled", "running", "paused"])
 def test_a_post_to_a_campaign_that_goes_out_changes_nothing(company, status):
     campaign = written(company, status=status)
-    response = company.client("member").post(change(company, campaign), {**FORM, "_save": "1"}, follow=True)
+    response = company.client("member").post(
+        change(company, campaign), {**FORM, "_save": "1"}, follow=True
+    )
     assert "Nothing was saved" in response.content.decode()
     with scope(company.workspace):
         assert campaign.contents.get().title == "Sale"
@@ -101,10 +123,14 @@ def test_who_saves_after_somebody_else_scheduled_it_is_told(company, monkeypatch
     campaign = written(company)
     original = Campaign.is_editable.fget
     answers = iter([True])
-    monkeypatch.setattr(Campaign, "is_editable", property(lambda self: next(answers, None) or original(self)))
+    monkeypatch.setattr(
+        Campaign, "is_editable", property(lambda self: next(answers, None) or original(self))
+    )
     with scope(company.workspace):
         Campaign.objects.filter(pk=campaign.pk).update(status="scheduled")
-    response = company.client("member").post(change(company, campaign), {**FORM, "_save": "1"}, follow=True)
+    response = company.client("member").post(
+        change(company, campaign), {**FORM, "_save": "1"}, follow=True
+    )
     assert "Nothing was saved: the campaign is scheduled" in response.content.decode()
     with scope(company.workspace):
         assert campaign.contents.get().title == "Sale"
@@ -125,7 +151,9 @@ def test_a_completed_campaign_shows_its_runs_and_can_be_edited_into_a_draft(comp
 
 
 def test_panels_of_upper_layers_are_shown(company, monkeypatch):
-    monkeypatch.setattr("campaigns.admin.slots.CAMPAIGN_PANELS", [lambda request, campaign: f"panel of {campaign}"])
+    monkeypatch.setattr(
+        "campaigns.admin.slots.CAMPAIGN_PANELS", [lambda request, campaign: f"panel of {campaign}"]
+    )
     for campaign in (written(company, status="completed"), written(company, name="Draft one")):
         page = company.client("viewer").get(change(company, campaign)).content.decode()
         assert f"panel of {campaign}" in page
@@ -142,8 +170,16 @@ def test_a_viewer_sees_everything_and_changes_nothing(company):
     assert client.post(review(company, campaign)).status_code == 403
     assert client.get(company.url(ADD)).status_code == 403
     assert client.post(change(company, campaign), FORM).status_code == 403
-    assert client.post(company.url(f"campaigns/campaign/{campaign.pk}/duplicate/"), {}).status_code == 403
-    assert client.post(company.url(f"campaigns/campaign/{campaign.pk}/delete/"), {"post": "yes"}).status_code == 403
+    assert (
+        client.post(company.url(f"campaigns/campaign/{campaign.pk}/duplicate/"), {}).status_code
+        == 403
+    )
+    assert (
+        client.post(
+            company.url(f"campaigns/campaign/{campaign.pk}/delete/"), {"post": "yes"}
+        ).status_code
+        == 403
+    )
     assert live(company, "audience", "viewer").status_code == 403
     with scope(company.workspace):
         assert Campaign.objects.count() == 1
@@ -154,7 +190,9 @@ def test_a_campaign_of_another_workspace_does_not_exist(company):
     with scope(company.other_workspace):
         foreign = Campaign.objects.create(workspace=company.other_workspace, name="Theirs")
         Content.objects.create(
-            workspace=company.other_workspace, campaign=foreign, fields={"title": "Secret", "body": "Secret"}
+            workspace=company.other_workspace,
+            campaign=foreign,
+            fields={"title": "Secret", "body": "Secret"},
         )
     client = company.client("owner")
     for path in ("change/", "review/", "duplicate/", "delete/"):
@@ -181,7 +219,11 @@ def test_a_copy_is_a_draft_with_the_same_message(company):
     response = client.post(url, YES, headers={"HX-Request": "true"})
     with scope(company.workspace):
         copy = Campaign.objects.exclude(pk=campaign.pk).get()
-        assert (copy.name, copy.status, copy.audience_rule) == ("Weekend (copy)", "draft", campaign.audience_rule)
+        assert (copy.name, copy.status, copy.audience_rule) == (
+            "Weekend (copy)",
+            "draft",
+            campaign.audience_rule,
+        )
         assert options_of(copy) == {"badge": 1}
         assert campaign.contents.count() == 1
     assert response["HX-Redirect"].endswith(f"/{copy.pk}/change/")
@@ -194,6 +236,8 @@ def test_a_campaign_that_ran_is_kept(company):
     response = company.client("owner").post(url, {"post": "yes"}, follow=True)
     assert "is not deleted" in response.content.decode()
     draft = written(company, name="Never sent")
-    company.client("member").post(company.url(f"campaigns/campaign/{draft.pk}/delete/"), {"post": "yes"})
+    company.client("member").post(
+        company.url(f"campaigns/campaign/{draft.pk}/delete/"), {"post": "yes"}
+    )
     with scope(company.workspace):
         assert [campaign.name for campaign in Campaign.objects.all()] == ["Weekend"]

@@ -12,7 +12,15 @@ from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushpilot.lib.clock import RecurrenceError, _days, in_words, next_occurrence, occurrences, parse_rrule, resolve
+from pushpilot.lib.clock import (
+    RecurrenceError,
+    _days,
+    in_words,
+    next_occurrence,
+    occurrences,
+    parse_rrule,
+    resolve,
+)
 
 pytestmark = pytest.mark.once
 
@@ -26,7 +34,9 @@ def utc(*numbers: int) -> datetime:
     return datetime(*numbers, tzinfo=UTC)
 
 
-def first(count: int, rule: str, start: datetime, zone: ZoneInfo, after: datetime | None = None) -> list[str]:
+def first(
+    count: int, rule: str, start: datetime, zone: ZoneInfo, after: datetime | None = None
+) -> list[str]:
     found = occurrences(parse_rrule(rule), start, zone, after=after or start - timedelta(seconds=1))
     return [at.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z") for at in islice(found, count)]
 
@@ -35,7 +45,8 @@ def first(count: int, rule: str, start: datetime, zone: ZoneInfo, after: datetim
     ("wall", "zone", "expected"),
     [
         (datetime(2026, 11, 20, 18), KOLKATA, utc(2026, 11, 20, 12, 30)),
-        (datetime(2026, 3, 29, 2, 30), BERLIN, utc(2026, 3, 29, 1)),  # gap: 02:00 to 03:00 does not exist
+        # gap: 02:00 to 03:00 does not exist
+        (datetime(2026, 3, 29, 2, 30), BERLIN, utc(2026, 3, 29, 1)),
         (datetime(2026, 3, 29, 2), BERLIN, utc(2026, 3, 29, 1)),
         (datetime(2026, 3, 29, 2, 59, 59), BERLIN, utc(2026, 3, 29, 1)),
         (datetime(2026, 3, 29, 3), BERLIN, utc(2026, 3, 29, 1)),
@@ -44,14 +55,25 @@ def first(count: int, rule: str, start: datetime, zone: ZoneInfo, after: datetim
         (datetime(2011, 12, 30, 9), APIA, utc(2011, 12, 30, 10)),  # a day that never was
     ],
 )
-def test_a_wall_clock_time_that_does_not_exist_moves_and_one_that_exists_twice_is_the_first(wall, zone, expected):
+def test_a_wall_clock_time_that_does_not_exist_moves_and_one_that_exists_twice_is_the_first(
+    wall, zone, expected
+):
     assert resolve(wall, zone) == expected
 
 
 @settings(max_examples=200)
 @given(
     st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1)),
-    st.sampled_from([BERLIN, KOLKATA, APIA, LORD_HOWE, ZoneInfo("America/New_York"), ZoneInfo("Africa/Casablanca")]),
+    st.sampled_from(
+        [
+            BERLIN,
+            KOLKATA,
+            APIA,
+            LORD_HOWE,
+            ZoneInfo("America/New_York"),
+            ZoneInfo("Africa/Casablanca"),
+        ]
+    ),
 )
 def test_an_existing_wall_clock_time_survives_and_another_lands_right_after_its_gap(wall, zone):
     wall = wall.replace(microsecond=0)
@@ -73,7 +95,9 @@ def test_a_daily_send_keeps_its_wall_clock_time_over_both_changes():
 
 
 def test_a_day_that_a_zone_skips_gives_no_second_send_at_the_same_instant():
-    found = list(islice(occurrences("FREQ=DAILY", utc(2011, 12, 29, 10), APIA, after=utc(2011, 12, 1)), 4))
+    found = list(
+        islice(occurrences("FREQ=DAILY", utc(2011, 12, 29, 10), APIA, after=utc(2011, 12, 1)), 4)
+    )
     assert len(set(found)) == 4
 
 
@@ -91,10 +115,15 @@ def test_the_weekly_monthly_and_last_day_rules_fall_on_their_days():
 def test_count_is_counted_from_the_start_and_until_includes_its_moment():
     start = utc(2026, 11, 20, 12, 30)
     assert len(first(99, "FREQ=DAILY;COUNT=5", start, KOLKATA)) == 5
-    assert len(first(99, "FREQ=DAILY;COUNT=5", start, KOLKATA, after=start + timedelta(days=2))) == 2
+    assert (
+        len(first(99, "FREQ=DAILY;COUNT=5", start, KOLKATA, after=start + timedelta(days=2))) == 2
+    )
     assert len(first(99, "FREQ=DAILY;UNTIL=20261122T123000Z", start, KOLKATA)) == 3
     assert len(first(99, "FREQ=DAILY;UNTIL=20261122T122959Z", start, KOLKATA)) == 2
-    assert next_occurrence("FREQ=DAILY;COUNT=2", start, KOLKATA, after=start + timedelta(days=9)) is None
+    assert (
+        next_occurrence("FREQ=DAILY;COUNT=2", start, KOLKATA, after=start + timedelta(days=9))
+        is None
+    )
 
 
 SERIES = json.loads(Path(__file__).with_name("recurrences.json").read_text())
@@ -104,8 +133,12 @@ SERIES = json.loads(Path(__file__).with_name("recurrences.json").read_text())
 def test_a_series_has_exactly_its_dates(case):
     zone, start = ZoneInfo(case["zone"]), datetime.fromisoformat(case["start_wall"])
     skip = {date.fromisoformat(day) for day in case.get("exdates", ())}
-    found = occurrences(parse_rrule(case["rule"]), start, zone, after=resolve(start, zone) - timedelta(1), skip=skip)
-    assert [f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in islice(found, len(case["right"]))] == case["right"]
+    found = occurrences(
+        parse_rrule(case["rule"]), start, zone, after=resolve(start, zone) - timedelta(1), skip=skip
+    )
+    assert [
+        f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in islice(found, len(case["right"]))
+    ] == case["right"]
 
 
 @pytest.mark.parametrize(
@@ -131,13 +164,19 @@ def test_a_rule_with_a_step_of_many_years_finds_its_next_date(rule):
 def test_a_skipped_day_counts_and_is_a_day_on_the_clock_of_the_zone():
     start = datetime(2026, 12, 24, 2)  # still the 23rd in UTC
     found = occurrences(
-        "FREQ=DAILY;COUNT=3", start, KOLKATA, after=utc(2026, 12, 1), skip={date(2026, 12, 25), date(2026, 12, 23)}
+        "FREQ=DAILY;COUNT=3",
+        start,
+        KOLKATA,
+        after=utc(2026, 12, 1),
+        skip={date(2026, 12, 25), date(2026, 12, 23)},
     )
     assert list(found) == [utc(2026, 12, 23, 20, 30), utc(2026, 12, 25, 20, 30)]
 
 
 def test_a_start_inside_a_gap_keeps_its_wall_clock_time_on_the_other_days():
-    found = occurrences("FREQ=DAILY;COUNT=2", datetime(2026, 3, 29, 2, 30), BERLIN, after=utc(2026, 3, 1))
+    found = occurrences(
+        "FREQ=DAILY;COUNT=2", datetime(2026, 3, 29, 2, 30), BERLIN, after=utc(2026, 3, 1)
+    )
     assert [f"{at.astimezone(BERLIN):%d %H:%M}" for at in found] == ["29 03:00", "30 02:30"]
 
 
@@ -156,7 +195,10 @@ def test_a_start_inside_a_gap_keeps_its_wall_clock_time_on_the_other_days():
 )
 def test_a_rule_that_never_happens_says_so_at_once(rule):
     started = time.thread_time()
-    assert next_occurrence(parse_rrule(rule), utc(2026, 11, 20), KOLKATA, after=utc(2026, 11, 20)) is None
+    assert (
+        next_occurrence(parse_rrule(rule), utc(2026, 11, 20), KOLKATA, after=utc(2026, 11, 20))
+        is None
+    )
     assert time.thread_time() - started < 5  # a search without an end would take minutes
 
 
@@ -194,7 +236,9 @@ RULES = st.fixed_dictionaries(
     optional={
         "INTERVAL": st.integers(0, 1000),
         "COUNT": st.integers(0, 9999),
-        "UNTIL": st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(lambda at: f"{at:%Y%m%dT%H%M%SZ}"),
+        "UNTIL": st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(
+            lambda at: f"{at:%Y%m%dT%H%M%SZ}"
+        ),
         "BYDAY": st.lists(DAYS, min_size=1, max_size=3).map(",".join),
         "BYMONTHDAY": st.lists(st.integers(-31, 31).map(str), min_size=1, max_size=3).map(",".join),
         "BYMONTH": st.lists(st.integers(1, 12).map(str), min_size=1, max_size=3).map(",".join),
@@ -209,7 +253,9 @@ RULES = st.fixed_dictionaries(
     RULES, st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)), st.sampled_from([BERLIN, KOLKATA, APIA]),
     st.timedeltas(timedelta(-400), timedelta(4000)),
 )  # fmt: skip
-def test_every_accepted_rule_gives_rising_moments_after_the_asked_one_and_reads_as_words(rule, start, zone, offset):
+def test_every_accepted_rule_gives_rising_moments_after_the_asked_one_and_reads_as_words(
+    rule, start, zone, offset
+):
     try:
         parsed = parse_rrule(rule)
     except RecurrenceError:
@@ -251,7 +297,10 @@ def test_the_days_are_those_of_dateutil(rule, start):
         ("FREQ=WEEKLY;INTERVAL=2;BYDAY=FR,MO", "every 2 weeks on Monday and Friday"),
         ("FREQ=MONTHLY;BYMONTHDAY=1", "every month on the 1st"),
         ("FREQ=MONTHLY;BYMONTHDAY=12,23,-1", "every month on the 12th, the 23rd and the last day"),
-        ("FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=2;COUNT=3", "every year on the 2nd in November, 3 times"),
+        (
+            "FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=2;COUNT=3",
+            "every year on the 2nd in November, 3 times",
+        ),
         ("FREQ=DAILY;UNTIL=20271231T000000Z", "every day, until 31 Dec 2027"),
         ("FREQ=MONTHLY;BYDAY=1MO", "FREQ=MONTHLY;BYDAY=1MO"),
     ],

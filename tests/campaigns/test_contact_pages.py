@@ -17,14 +17,24 @@ def test_contacts_are_listed_and_found_by_the_beginning_of_their_id(company):
     assert "No device" in page.content.decode()
     for term, found in (("user-3", ["user-3"]), ("ser-3", []), ("user", 10)):
         rows = client.get(company.url(f"campaigns/contact/?q={term}")).context["cl"].result_list
-        assert len(rows) == found if isinstance(found, int) else [row.external_id for row in rows] == found
+        assert (
+            len(rows) == found
+            if isinstance(found, int)
+            else [row.external_id for row in rows] == found
+        )
 
 
 def test_a_contact_s_page_shows_devices_consents_and_attributes_and_hides_the_token(company):
     with scope(company.workspace):
         contact = Contact.objects.get(external_id="user-7")
-        Endpoint.objects.filter(contact=contact).update(is_active=False, retired_reason="UNREGISTERED")
-    page = company.client("viewer").get(company.url(f"campaigns/contact/{contact.pk}/change/")).content.decode()
+        Endpoint.objects.filter(contact=contact).update(
+            is_active=False, retired_reason="UNREGISTERED"
+        )
+    page = (
+        company.client("viewer")
+        .get(company.url(f"campaigns/contact/{contact.pk}/change/"))
+        .content.decode()
+    )
     retired = "Retired: App removed or token expired"
     for words in ("Name7", "user-7", retired, "Opted out", "app settings", "orders", "Pune"):
         assert words in page, words
@@ -32,7 +42,8 @@ def test_a_contact_s_page_shows_devices_consents_and_attributes_and_hides_the_to
 
 
 def test_a_contact_was_last_seen_when_the_app_reported_it_or_a_device_registered(company):
-    """Devices that were registered before a registration counted as a sign of life are counted too."""
+    """Devices that were registered before a registration counted as a sign of life are counted
+    too."""
     now = timezone.now()
     with scope(company.workspace):
         device = Endpoint.objects.get(value="token-of-user-3")
@@ -53,7 +64,9 @@ def say(company, who, contact, **post):
 def holds(company, contact) -> dict[str, tuple[str, str, bool]]:
     page = company.client("viewer").get(company.url(f"campaigns/contact/{contact.pk}/change/"))
     return {
-        line["channel"]: (line["row"].status, line["source"], line["by_all"]) if line["row"] else None
+        line["channel"]: (line["row"].status, line["source"], line["by_all"])
+        if line["row"]
+        else None
         for line in page.context["consents"]
     }
 
@@ -68,7 +81,11 @@ def test_a_member_brings_somebody_back_and_takes_them_out_of_all_channels(compan
     assert holds(company, contact)["app_push"] == ("opted_in", "Console", False)
     say(company, "member", contact, channel="all", answer="opted_out")
     out = ("opted_out", "Console", True)
-    assert holds(company, contact) == {"app_push": out, "web_push": out, "all": ("opted_out", "Console", False)}
+    assert holds(company, contact) == {
+        "app_push": out,
+        "web_push": out,
+        "all": ("opted_out", "Console", False),
+    }
     with scope(company.workspace):
         row = Consent.objects.get(channel="all")
         assert (row.source, row.proof) == ("console", company.member.email)
@@ -79,7 +96,9 @@ def test_a_member_brings_somebody_back_and_takes_them_out_of_all_channels(compan
         ]
 
 
-@pytest.mark.parametrize("post", [{}, {"channel": "fax", "answer": "opted_in"}, {"channel": "all", "answer": "maybe"}])
+@pytest.mark.parametrize(
+    "post", [{}, {"channel": "fax", "answer": "opted_in"}, {"channel": "all", "answer": "maybe"}]
+)
 def test_a_strange_answer_changes_nothing(company, post):
     with scope(company.workspace):
         contact = Contact.objects.get(external_id="user-7")
@@ -100,4 +119,7 @@ def test_contacts_cannot_be_changed_here(company):
     assert client.get(company.url("campaigns/contact/add/")).status_code == 403
     with scope(company.workspace):
         pk = Contact.objects.first().pk
-    assert client.post(company.url(f"campaigns/contact/{pk}/delete/"), {"post": "yes"}).status_code == 403
+    assert (
+        client.post(company.url(f"campaigns/contact/{pk}/delete/"), {"post": "yes"}).status_code
+        == 403
+    )

@@ -1,5 +1,5 @@
-"""The columns of push become the fields of a channel, and come back; and names of templates become unique. Rows, not
-only tables, survive."""
+"""The columns of push become the fields of a channel, and come back; and names of templates
+become unique. Rows, not only tables, survive."""
 
 from __future__ import annotations
 
@@ -21,8 +21,19 @@ pytestmark = [
 ]
 
 BEFORE, AFTER, NOW = "0015_channel_of_a_run", "0016_fields_of_the_channel", ""
-TEXTS = {"title": "Hi “Asha” 🎉", "body": "{{ name }}\nline", "image_url": "", "deep_link": "app://a?b='c'"}
-OPTIONS = {"badge": 0, "silent": True, "buttons": [{"text": "Go"}], "data": {"k": "v", "n": None}, "ttl_secs": 60}
+TEXTS = {
+    "title": "Hi “Asha” 🎉",
+    "body": "{{ name }}\nline",
+    "image_url": "",
+    "deep_link": "app://a?b='c'",
+}
+OPTIONS = {
+    "badge": 0,
+    "silent": True,
+    "buttons": [{"text": "Go"}],
+    "data": {"k": "v", "n": None},
+    "ttl_secs": 60,
+}
 
 
 @pytest.fixture
@@ -31,7 +42,9 @@ def tables_of() -> Iterator[Callable[[str], Any]]:
 
     def migrate(name: str) -> Any:
         executor = MigrationExecutor(connection)
-        executor.migrate(executor.loader.graph.leaf_nodes() if name == NOW else [("campaigns", name)])
+        executor.migrate(
+            executor.loader.graph.leaf_nodes() if name == NOW else [("campaigns", name)]
+        )
         return None if name == NOW else executor.loader.project_state([("campaigns", name)]).apps
 
     yield migrate
@@ -46,28 +59,57 @@ def test_columns_become_fields_and_a_pinned_text_keeps_its_digest(cast, tables_o
         )
         contents = old.get_model("campaigns", "Content")._base_manager
         contents.create(workspace_id=cast.workspace.pk, campaign=campaign, options=OPTIONS, **TEXTS)
-        contents.create(workspace_id=cast.workspace.pk, campaign=campaign, language="hi", title="", body="", options={})
-        old.get_model("campaigns", "Template")._base_manager.create(name="Sale", category="offer", **TEXTS)
+        contents.create(
+            workspace_id=cast.workspace.pk,
+            campaign=campaign,
+            language="hi",
+            title="",
+            body="",
+            options={},
+        )
+        old.get_model("campaigns", "Template")._base_manager.create(
+            name="Sale", category="offer", **TEXTS
+        )
     pinned = [
         {**OPTIONS, **TEXTS, "language": "en", "variant": "A"},
-        {"title": "", "body": "", "image_url": "", "deep_link": "", "language": "hi", "variant": "A"},
+        {
+            "title": "",
+            "body": "",
+            "image_url": "",
+            "deep_link": "",
+            "language": "hi",
+            "variant": "A",
+        },
     ]
     tables_of(NOW)
     with every_workspace():
         english, hindi = Content.objects.order_by("language")
-        assert (english.fields, english.title, english.channel) == ({**OPTIONS, **TEXTS}, TEXTS["title"], "web_push")
+        assert (english.fields, english.title, english.channel) == (
+            {**OPTIONS, **TEXTS},
+            TEXTS["title"],
+            "web_push",
+        )
         assert (hindi.text("body"), hindi.title) == ("", "")
         assert plan.contents_of(Campaign.objects.get()) == (pinned, plan.digest_of(pinned))
         template = Template.objects.get()
-        assert (template.fields, template.title, template.channel) == (TEXTS, TEXTS["title"], "app_push")
+        assert (template.fields, template.title, template.channel) == (
+            TEXTS,
+            TEXTS["title"],
+            "app_push",
+        )
 
 
 def test_fields_become_columns_again(cast, tables_of):
     with every_workspace():
         campaign = Campaign.objects.create(workspace=cast.workspace, name="Weekend")
-        Content.objects.create(workspace=cast.workspace, campaign=campaign, fields={**OPTIONS, **TEXTS})
         Content.objects.create(
-            workspace=cast.workspace, campaign=campaign, language="hi", fields={"title": "न" * 130, "sound": "x"}
+            workspace=cast.workspace, campaign=campaign, fields={**OPTIONS, **TEXTS}
+        )
+        Content.objects.create(
+            workspace=cast.workspace,
+            campaign=campaign,
+            language="hi",
+            fields={"title": "न" * 130, "sound": "x"},
         )
         Template.objects.create(name="Sale", category="offer", fields=TEXTS)
     old = tables_of(BEFORE)
@@ -89,7 +131,13 @@ def test_of_templates_with_one_name_the_newer_get_a_number(cast, tables_of):
     ]  # fmt: skip
     with every_workspace():
         for name, workspace, language in rows:
-            old.create(name=name, workspace_id=workspace, language=language, category="offer", fields={"title": name})
+            old.create(
+                name=name,
+                workspace_id=workspace,
+                language=language,
+                category="offer",
+                fields={"title": name},
+            )
     tables_of(NOW)
     with every_workspace():
         names = list(Template.objects.order_by("pk").values_list("name", flat=True))

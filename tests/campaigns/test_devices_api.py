@@ -1,4 +1,5 @@
-"""Devices by API: registered, moved, brought back and signed out, and every hostile body answered with what to do."""
+"""Devices by API: registered, moved, brought back and signed out, and every hostile body
+answered with what to do."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ def _nobody_called_before(monkeypatch):
 @pytest.fixture
 def server(cast) -> App:
     """A server with a secret key that may write devices."""
-    key = ApiKey(workspace=cast.workspace, name="Backend", kind=ApiKey.Kind.SECRET, scopes=[keys.DEVICES_WRITE])
+    key = ApiKey(
+        workspace=cast.workspace,
+        name="Backend",
+        kind=ApiKey.Kind.SECRET,
+        scopes=[keys.DEVICES_WRITE],
+    )
     with scope(cast.workspace):
         return App(f"Bearer {keys.create(key, by=cast.owner)}")
 
@@ -47,10 +53,19 @@ def device(cast, token="tok-1") -> Endpoint:
 
 
 def test_a_device_of_an_unknown_person_creates_both(cast, server):
-    answer = register(server, ASHA, {**ASHA, "token": "tok-2", "platform": "web", "kind": "fid", "opted_in": False})
+    answer = register(
+        server,
+        ASHA,
+        {**ASHA, "token": "tok-2", "platform": "web", "kind": "fid", "opted_in": False},
+    )
     assert (answer.status_code, answer.json()["created"], answer.json()["rejected"]) == (200, 2, [])
     phone, browser = device(cast), device(cast, "tok-2")
-    assert (phone.contact.external_id, phone.channel, phone.kind, phone.opted_in) == ("asha", "app_push", "token", True)
+    assert (phone.contact.external_id, phone.channel, phone.kind, phone.opted_in) == (
+        "asha",
+        "app_push",
+        "token",
+        True,
+    )
     assert (browser.contact, browser.channel, browser.kind, browser.opted_in) == (
         phone.contact, "web_push", "fid", False,
     )  # fmt: skip
@@ -79,7 +94,10 @@ def test_sending_it_again_only_notes_that_it_was_seen(cast, server):
     assert after.last_seen_at > before.last_seen_at
     assert (after.pk, after.opted_in) == (before.pk, False), "what is not said stays as it was"
     with scope(cast.workspace):
-        assert (Contact.objects.filter(external_id="asha").count(), EndpointMove.objects.count()) == (1, 0)
+        assert (
+            Contact.objects.filter(external_id="asha").count(),
+            EndpointMove.objects.count(),
+        ) == (1, 0)
 
 
 @pytest.mark.parametrize("reason", endpoints.retired_words())
@@ -97,7 +115,9 @@ def test_a_server_that_sends_its_whole_list_every_night_wakes_no_dead_device(cas
     seen = timezone.now() - timedelta(days=3)
     register(server, {**ASHA, "last_seen_at": seen.isoformat()})
     with scope(cast.workspace):
-        Endpoint.objects.update(is_active=False, retired_at=timezone.now(), retired_reason="UNREGISTERED")
+        Endpoint.objects.update(
+            is_active=False, retired_at=timezone.now(), retired_reason="UNREGISTERED"
+        )
     answer = register(server, {**ASHA, "last_seen_at": seen.isoformat()}).json()
     assert (answer["outdated"], answer["returned"]) == (1, 0)
     assert not device(cast).is_active
@@ -105,7 +125,10 @@ def test_a_server_that_sends_its_whole_list_every_night_wakes_no_dead_device(cas
 
 def consents(cast) -> dict[str, tuple[str, str]]:
     with scope(cast.workspace):
-        return {row.channel: (row.status, row.source) for row in Consent.objects.filter(contact__external_id="asha")}
+        return {
+            row.channel: (row.status, row.source)
+            for row in Consent.objects.filter(contact__external_id="asha")
+        }
 
 
 def test_a_device_brings_the_word_of_its_person_and_the_newest_word_stays(cast, server):
@@ -126,7 +149,8 @@ def test_a_device_brings_the_word_of_its_person_and_the_newest_word_stays(cast, 
 
 
 def test_the_permission_of_a_device_is_no_word_of_its_person(cast, server):
-    """An app sends its permission at every start: that must not bring back somebody who has unsubscribed."""
+    """An app sends its permission at every start: that must not bring back somebody who has
+    unsubscribed."""
     at = (timezone.now() - timedelta(hours=1)).isoformat()
     register(server, {**ASHA, "consent": {"opted_in": False, "at": at}})
     register(server, {**ASHA, "opted_in": True})
@@ -143,7 +167,9 @@ def test_the_permission_of_a_device_is_no_word_of_its_person(cast, server):
         ({"opted_in": "yes", "at": "2026-01-01T00:00:00Z"}, "invalid"),
     ],
 )
-def test_a_word_without_its_time_or_about_no_channel_is_refused_with_its_device(cast, server, said, code):
+def test_a_word_without_its_time_or_about_no_channel_is_refused_with_its_device(
+    cast, server, said, code
+):
     answer = register(server, {**ASHA, "consent": said}, {**ASHA, "token": "good"}).json()
     assert [(one["index"], one["code"]) for one in answer["rejected"]] == [(0, code)]
     assert answer["created"] == 1
@@ -165,16 +191,23 @@ def test_a_device_of_somebody_else_moves_and_both_pages_tell(cast, server):
     for name in ("asha", "ravi"):
         with scope(cast.workspace):
             pk = Contact.objects.get(external_id=name).pk
-        page = cast.client("viewer").get(cast.url(f"campaigns/contact/{pk}/change/")).content.decode()
+        page = (
+            cast.client("viewer").get(cast.url(f"campaigns/contact/{pk}/change/")).content.decode()
+        )
         assert "asha → ravi" in page
         assert "tok-1" not in page.replace("…tok-1", "")
 
 
 def test_signing_out_ends_pushes_until_the_device_registers_again(cast, server):
     register(server, ASHA)
-    gone = server.post("/devices/unregister", devices=[{"token": "tok-1"}, {"token": "nobody-knows"}]).json()
+    gone = server.post(
+        "/devices/unregister", devices=[{"token": "tok-1"}, {"token": "nobody-knows"}]
+    ).json()
     assert gone == {"accepted": 2, "retired": 1, "rejected": []}
-    assert (device(cast).is_active, device(cast).retired_reason) == (False, endpoints.REMOVED_REASON)
+    assert (device(cast).is_active, device(cast).retired_reason) == (
+        False,
+        endpoints.REMOVED_REASON,
+    )
     assert server.post("/devices/unregister", devices=[{"token": "tok-1"}]).json()["retired"] == 0
     assert register(server, ASHA).json()["returned"] == 1
 
@@ -186,14 +219,18 @@ def test_the_same_device_twice_in_a_request_counts_as_the_last_says(cast, server
     assert device(cast).contact.external_id == "ravi"
 
 
-def test_two_requests_about_a_new_device_leave_it_with_the_later_one_and_remember_the_move(cast, server, monkeypatch):
+def test_two_requests_about_a_new_device_leave_it_with_the_later_one_and_remember_the_move(
+    cast, server, monkeypatch
+):
     """The other request commits between our first look and our insert."""
     real, rival = endpoints._made, []
 
     def made(workspace, said, contacts, now):
         if not rival:
             rival.append(True)
-            endpoints.register(workspace, "rival", said.channel, said.kind, said.value, said.platform, now)
+            endpoints.register(
+                workspace, "rival", said.channel, said.kind, said.value, said.platform, now
+            )
         return real(workspace, said, contacts, now)
 
     monkeypatch.setattr(endpoints, "_made", made)
@@ -202,7 +239,9 @@ def test_two_requests_about_a_new_device_leave_it_with_the_later_one_and_remembe
     assert device(cast).contact.external_id == "asha"
 
 
-def test_five_hundred_devices_cost_as_many_queries_as_one(cast, server, django_assert_max_num_queries):
+def test_five_hundred_devices_cost_as_many_queries_as_one(
+    cast, server, django_assert_max_num_queries
+):
     many = [{**ASHA, "external_user_id": f"u-{i}", "token": f"t-{i}"} for i in range(500)]
     with django_assert_max_num_queries(24):  # SQLite inserts in parts
         assert register(server, *many).json()["created"] == 500
@@ -210,11 +249,15 @@ def test_five_hundred_devices_cost_as_many_queries_as_one(cast, server, django_a
         assert register(server, *many).json()["refreshed"] == 500
 
 
-# --- who may ---------------------------------------------------------------------------------------------------------
+# --- who may --------------------------------------------------------------------------------------
 def test_a_write_key_a_test_key_and_a_viewer_may_not(cast, server):
     def answer(**fields):
         with scope(cast.workspace):
-            return register(App(f"Bearer {keys.create(ApiKey(workspace=cast.workspace, name='k', **fields), by=None)}"))
+            return register(
+                App(
+                    f"Bearer {keys.create(ApiKey(workspace=cast.workspace, name='k', **fields), by=None)}"
+                )
+            )
 
     assert answer(kind="write").json()["code"] == "scope_missing"
     with pytest.raises(ValueError, match="live key"):
@@ -237,7 +280,7 @@ def test_when_the_database_cannot_store_it_the_answer_says_send_it_again(cast, s
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
-# --- hostile bodies --------------------------------------------------------------------------------------------------
+# --- hostile bodies -------------------------------------------------------------------------------
 BAD_DEVICES = {
     "no id": ({"external_user_id": ""}, "text_missing"),
     "a long id": ({"external_user_id": "x" * 201}, "text_too_long"),
@@ -305,7 +348,9 @@ def test_a_bad_body_gets_a_clear_answer(cast, server, case, path):
 
 
 def test_only_json_is_read(cast, server):
-    answer = server.client.post("/api/v1/devices", {"devices": "x"}, headers={"Authorization": server.authorization})
+    answer = server.client.post(
+        "/api/v1/devices", {"devices": "x"}, headers={"Authorization": server.authorization}
+    )
     assert answer.status_code == 415
 
 
@@ -313,7 +358,9 @@ _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from([*ASHA, "kind", "opted_in", "last_seen_at", "x"]), inner, max_size=6)
+        | st.dictionaries(
+            st.sampled_from([*ASHA, "kind", "opted_in", "last_seen_at", "x"]), inner, max_size=6
+        )
     ),
     max_leaves=12,
 )
@@ -342,7 +389,11 @@ def test_a_person_is_the_same_whatever_the_spelling_of_the_id(cast, server, writ
 
 @pytest.mark.parametrize(
     ("written", "words"),
-    [("a\x1bsha", "U+001B ESCAPE"), ("asha\n", "U+000A LINE FEED"), (" \u200b ", "external_user_id is empty")],
+    [
+        ("a\x1bsha", "U+001B ESCAPE"),
+        ("asha\n", "U+000A LINE FEED"),
+        (" \u200b ", "external_user_id is empty"),
+    ],
 )
 def test_an_id_with_a_control_character_or_of_blanks_alone_is_refused(server, written, words):
     answer = register(server, {**ASHA, "external_user_id": written})

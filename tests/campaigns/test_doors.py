@@ -1,4 +1,5 @@
-"""Import, template form, campaign form and lint judge links, images and characters by the same words."""
+"""Import, template form, campaign form and lint judge links, images and characters by the same
+words."""
 
 from __future__ import annotations
 
@@ -16,7 +17,14 @@ from tests.campaigns.console import ADD, FORM, errors_of
 pytestmark = pytest.mark.once
 
 FIELD = {"deep_link": "deep_link", "image_url": "image_url", "button": "button_1_url"}
-TEMPLATE = {"name": "A", "language": "en", "category": "offer", "tone": "", "title": "T", "body": "B"}
+TEMPLATE = {
+    "name": "A",
+    "language": "en",
+    "category": "offer",
+    "tone": "",
+    "title": "T",
+    "body": "B",
+}
 
 REFUSED_LINKS = [
     "javascript:alert(1)", "JavaScript:alert(1)", " java\tscript:alert(1)", "data:text/html,x", "vbscript:x",
@@ -37,15 +45,26 @@ GOOD_IMAGES = ["https://cdn.example/a.png", "https://cdn.example/{{ id }}.png", 
 def sentences(inside, field: str, value: str) -> dict[str, str]:
     """{door: what it says about the value, "" if it takes it}."""
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
-    options: dict[str, Any] = {"buttons": [{"text": "Go", "url": value}]} if field == "button" else {}
+    options: dict[str, Any] = (
+        {"buttons": [{"text": "Go", "url": value}]} if field == "button" else {}
+    )
     texts = {} if field == "button" else {field: value}
-    findings = lint_message(campaign, [Content(fields={"title": "T", "body": "B", **options, **texts})])
+    findings = lint_message(
+        campaign, [Content(fields={"title": "T", "body": "B", **options, **texts})]
+    )
     message = MessageForm(
-        campaign, inside.workspace, {"title": "T", "body": "B", "button_1_text": "Go", FIELD[field]: value}
+        campaign,
+        inside.workspace,
+        {"title": "T", "body": "B", "button_1_text": "Go", FIELD[field]: value},
     )
     said = {
         "lint": next(
-            (finding.text for finding in findings if finding.field == FIELD[field] and finding.severity == ERROR), ""
+            (
+                finding.text
+                for finding in findings
+                if finding.field == FIELD[field] and finding.severity == ERROR
+            ),
+            "",
         ),
         "campaign form": " ".join(message.errors.get(FIELD[field], [])),
     }
@@ -55,7 +74,9 @@ def sentences(inside, field: str, value: str) -> dict[str, str]:
     return {
         **said,
         "template form": " ".join(template.errors.get(field, [])),
-        "import": " ".join(f"{error.text} {error.remedy}" for error in cell_errors({field: value}).values()),
+        "import": " ".join(
+            f"{error.text} {error.remedy}" for error in cell_errors({field: value}).values()
+        ),
     }
 
 
@@ -92,11 +113,17 @@ def test_no_form_takes_a_control_character_that_the_import_refuses(inside, field
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
     message = MessageForm(campaign, inside.workspace, {"title": "T", "body": "B", field: value})
     template = TemplateForm({**TEMPLATE, field: value}, instance=None)
-    for errors in (message.errors[field], template.errors[field], [str(cell_errors({field: value})[field])]):
+    for errors in (
+        message.errors[field],
+        template.errors[field],
+        [str(cell_errors({field: value})[field])],
+    ):
         assert f"U+{ord(control):04X}" in " ".join(errors)
 
 
-@pytest.mark.parametrize("field", ["button_1_text", "sound", "android_channel", "collapse_key", "data_lines"])
+@pytest.mark.parametrize(
+    "field", ["button_1_text", "sound", "android_channel", "collapse_key", "data_lines"]
+)
 def test_no_option_of_a_message_takes_a_control_character(inside, field):
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
     value = "k=a\x1bb" if field == "data_lines" else "a\x1bb"
@@ -106,8 +133,15 @@ def test_no_option_of_a_message_takes_a_control_character(inside, field):
 
 @pytest.mark.parametrize("field", ["name", "audience_value"])
 def test_the_campaign_form_names_the_field_that_holds_a_control_character(cast, field):
-    rule = {"audience": "rule", "audience_field": "country", "audience_op": "is", "audience_value": "IN"}
-    answer = cast.client("member").post(cast.url(ADD), {**FORM, **rule, field: "a\x1bb", "_save": "1"})
+    rule = {
+        "audience": "rule",
+        "audience_field": "country",
+        "audience_op": "is",
+        "audience_value": "IN",
+    }
+    answer = cast.client("member").post(
+        cast.url(ADD), {**FORM, **rule, field: "a\x1bb", "_save": "1"}
+    )
     assert "U+001B ESCAPE" in " ".join(errors_of(answer)[field])
 
 

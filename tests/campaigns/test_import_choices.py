@@ -1,4 +1,5 @@
-"""What a person may choose on the preview of an import: the encoding, and whether the good rows alone are imported."""
+"""What a person may choose on the preview of an import: the encoding, and whether the good rows
+alone are imported."""
 
 from __future__ import annotations
 
@@ -27,14 +28,18 @@ def test_an_assumed_encoding_is_shown_with_a_sample_and_another_can_be_chosen(ca
     answer = client.post(start, {"upload": token, "encoding": "cp1251"})
     again = client.get(start + answer["Location"])
     assert again.context["assumed"].encoding == "cp1251"
-    assert again.context["report"].rows[0].values["title"] == "Распродажа".encode("koi8_r").decode("cp1251")
+    assert again.context["report"].rows[0].values["title"] == "Распродажа".encode("koi8_r").decode(
+        "cp1251"
+    )
     assert importing.GONE in client.get(start, {"upload": token}, follow=True).content.decode()
 
 
 @pytest.mark.parametrize("encoding", ["utf_8", "rot13", ""])
 def test_an_encoding_that_does_not_fit_leaves_the_preview_as_it_is(cast, encoding):
     client, _, token = preview(cast, KOI8)
-    answer = client.post(cast.url("campaigns/template/import/"), {"upload": token, "encoding": encoding}, follow=True)
+    answer = client.post(
+        cast.url("campaigns/template/import/"), {"upload": token, "encoding": encoding}, follow=True
+    )
     assert answer.status_code == 200
     assert answer.context["assumed"].encoding == "koi8_r"
 
@@ -53,7 +58,7 @@ def test_the_command_line_names_the_encoding_and_takes_another(cast, tmp_path, c
         assert Template.objects.get(workspace=cast.workspace).title == "Распродажа"
 
 
-# --- the good rows alone -------------------------------------------------------------------------------------
+# --- the good rows alone --------------------------------------------------------------------------
 def refused(client, cast, token: str) -> list[list[str]]:
     answer = client.get(cast.url("campaigns/template/import/refused/"), {"upload": token})
     assert answer["Content-Disposition"] == 'attachment; filename="refused-rows-of-templates.csv"'
@@ -62,7 +67,9 @@ def refused(client, cast, token: str) -> list[list[str]]:
 
 
 def imported(client, cast, token: str, **choice: str):
-    return client.post(cast.url("campaigns/template/process_import/"), {"upload": token, **choice}, follow=True)
+    return client.post(
+        cast.url("campaigns/template/process_import/"), {"upload": token, **choice}, follow=True
+    )
 
 
 def test_the_good_rows_are_imported_if_the_user_wants_that_and_the_refused_ones_are_a_file(cast):
@@ -93,7 +100,9 @@ def test_a_file_without_a_good_row_offers_no_import(cast):
 
 
 def test_a_corrected_file_of_refused_rows_imports_as_it_was_meant(cast):
-    client, _, token = preview(cast, f"{HEADING}\nA,en,ofer,,=5,'=6,,\nB,en,offer,,T,B,,\nC,en,offer,,T\x1b,B,,\n")
+    client, _, token = preview(
+        cast, f"{HEADING}\nA,en,ofer,,=5,'=6,,\nB,en,offer,,T,B,,\nC,en,offer,,T\x1b,B,,\n"
+    )
     imported(client, cast, token, good="1")
     corrected = io.StringIO(newline="")
     rows = [[cell.replace("ofer", "offer") for cell in row] for row in refused(client, cast, token)]
@@ -112,11 +121,16 @@ def test_good_rows_that_somebody_else_adds_meanwhile_fail_whole(cast, monkeypatc
     def somebody_is_faster(self, *args, **kwargs):
         if self.create_instances:
             Template.objects.create(
-                workspace=cast.workspace, name="Diwali", category="offer", fields={"title": "T", "body": "B"}
+                workspace=cast.workspace,
+                name="Diwali",
+                category="offer",
+                fields={"title": "T", "body": "B"},
             )
         return original(self, *args, **kwargs)
 
-    client, _, token = preview(cast, BAD.replace("Diwali,en", "First,en,offer,,T,B,,\nDiwali,en", 1))
+    client, _, token = preview(
+        cast, BAD.replace("Diwali,en", "First,en,offer,,T,B,,\nDiwali,en", 1)
+    )
     monkeypatch.setattr(templates.TemplateResource, "bulk_create", somebody_is_faster)
     assert templates.MEANWHILE in imported(client, cast, token, good="1").content.decode()
     assert template_names(cast.workspace) == set()
@@ -125,7 +139,9 @@ def test_good_rows_that_somebody_else_adds_meanwhile_fail_whole(cast, monkeypatc
 def test_the_command_line_writes_the_refused_rows_to_a_file(cast, tmp_path):
     file, rest = tmp_path / "bad.csv", tmp_path / "refused.csv"
     file.write_text(BAD)
-    call_command("import_templates", str(file), workspace=cast.workspace.slug, refused=rest, verbosity=0)
+    call_command(
+        "import_templates", str(file), workspace=cast.workspace.slug, refused=rest, verbosity=0
+    )
     assert template_names(cast.workspace) == {"Diwali"}
     rows = list(csv.reader(io.StringIO(rest.read_text(encoding="utf-8-sig"), newline="")))
     assert [row[0] for row in rows] == ["name", "Cart", "Diwali"]

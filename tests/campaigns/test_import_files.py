@@ -14,7 +14,7 @@ from tests.campaigns.import_files import HEADING, TEXT, repacked, table, workboo
 
 pytestmark = pytest.mark.once
 
-# --- files that are fine ---------------------------------------------------------------------------------
+# --- files that are fine --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,19 @@ pytestmark = pytest.mark.once
         (TEXT.replace(",", "|").encode(), False),
         (("sep=;\r\n" + TEXT.replace(",", ";")).encode(), False),
     ],
-    ids=["utf8", "bom", "utf16", "utf16be", "cp1252", "crlf", "cr", "semicolon", "tab", "pipe", "excel-sep"],
+    ids=[
+        "utf8",
+        "bom",
+        "utf16",
+        "utf16be",
+        "cp1252",
+        "crlf",
+        "cr",
+        "semicolon",
+        "tab",
+        "pipe",
+        "excel-sep",
+    ],
 )
 def test_any_dress_of_csv_is_the_same_table(data, note):
     read = read_table(data)
@@ -42,7 +54,9 @@ def test_any_dress_of_csv_is_the_same_table(data, note):
 
 
 def test_row_numbers_are_those_of_a_spreadsheet_with_blank_lines_and_quoted_newlines():
-    read = read_table(f'\n{HEADING}\n\nA,en,offer,,T,"two\r\nlines",,\n,,,,,,,\n\nB,en,offer,,T,B,,\n'.encode())
+    read = read_table(
+        f'\n{HEADING}\n\nA,en,offer,,T,"two\r\nlines",,\n,,,,,,,\n\nB,en,offer,,T,B,,\n'.encode()
+    )
     assert read.header.number == 2
     assert [row.number for row in read.rows] == [4, 7]
     assert read.rows[0].cells[5] == "two\nlines"
@@ -53,16 +67,22 @@ def test_nbsp_and_zero_width_marks_around_cells_are_white_space():
 
 
 def test_a_workbook_is_read_by_its_bytes_whatever_its_name():
-    read = read_table(workbook(tuple(HEADING.split(",")), (), ("Ünï", "en", "offer", None, 2024, 1.5, True), sheets=2))
+    read = read_table(
+        workbook(
+            tuple(HEADING.split(",")), (), ("Ünï", "en", "offer", None, 2024, 1.5, True), sheets=2
+        )
+    )
     assert read.rows == [Row(3, ["Ünï", "en", "offer", "", "2024", "1.5", "TRUE"])]
     assert "only the first, “Sheet”" in read.notes[0]
 
 
-# --- files that are not ------------------------------------------------------------------------------------
+# --- files that are not ---------------------------------------------------------------------------
 BOOK = workbook(tuple(HEADING.split(",")), ("A", "en", "offer", "", "T", "B"))
 SHEET = "xl/worksheets/sheet1.xml"
 XML = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>%s</sheetData></worksheet>'
-LAUGHS = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>' + XML % b""
+LAUGHS = (
+    b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
+) + XML % b""
 
 
 @pytest.mark.parametrize(
@@ -77,7 +97,8 @@ LAUGHS = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b 
         (b"\xff\xfe\x00\xd8\x00\xd8", "no table"),
         (b"<html><table><tr><td>name</td></tr></table></html>", "no table"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 99, "old (.xls) or password-protected"),
-        (f'{HEADING}\nA,en,offer,,T,B,,\nB,en,offer,,"never closed,B,,\nC'.encode(), "Row 3: the quotation marks"),
+        (f'{HEADING}\nA,en,offer,,T,B,,\nB,en,offer,,"never '
+        'closed,B,,\nC'.encode(), "Row 3: the quotation marks"),
         (f'{HEADING}\nA,en,offer,,"5" screen",B,,'.encode(), "Row 2: the quotation marks"),
         (f'{HEADING}\nA,en,offer,,T,"{"x" * 140_000}'.encode(), "Row 2: the quotation marks"),
         ((HEADING + "\n" + "A\n" * 20_001).encode(), "more than 20,000 rows"),
@@ -103,7 +124,10 @@ def test_a_file_that_is_no_table_gets_one_sentence_that_says_what_to_do(data, sa
     with pytest.raises(FileProblem) as caught:
         read_table(data)
     assert says in str(caught.value)
-    assert any(word in str(caught.value) for word in ("Save", "save", "Split", "split", "Delete", "Fill", "Add", "Put"))
+    assert any(
+        word in str(caught.value)
+        for word in ("Save", "save", "Split", "split", "Delete", "Fill", "Add", "Put")
+    )
 
 
 def test_a_zip_that_is_no_workbook_is_no_table():
@@ -128,7 +152,7 @@ def test_the_zip_guard_catches_what_it_checks(monkeypatch):
         read_table(BOOK)
 
 
-# --- encodings -----------------------------------------------------------------------------------------------
+# --- encodings ------------------------------------------------------------------------------------
 LANGUAGES = {
     "shift_jis": ("ja", "セール", "今週末は全品20%オフです。"),
     "euc_jp": ("ja", "週末セール", "全品20%オフ、日曜日まで"),
@@ -162,7 +186,10 @@ def test_a_file_in_another_encoding_is_read_and_the_encoding_named(encoding, row
     assert tuple(read.rows[-1].cells[at] for at in (1, 4, 5)) == LANGUAGES[encoding]
     assert read.assumed is not None
     assert read.assumed.words in decoding.ENCODINGS.values()
-    assert all(sample in LANGUAGES[encoding][1:] or sample in LANGUAGES[encoding][2] for sample in read.assumed.samples)
+    assert all(
+        sample in LANGUAGES[encoding][1:] or sample in LANGUAGES[encoding][2]
+        for sample in read.assumed.samples
+    )
 
 
 @pytest.mark.parametrize("encoding", ["shift_jis", "euc_kr", "gb18030", "cp1251", "cp1252"])
@@ -184,7 +211,12 @@ def test_a_person_may_choose_another_encoding_than_the_one_assumed():
 
 
 def test_what_a_file_says_of_itself_is_not_doubted():
-    for data in (TEXT.encode(), TEXT.encode("utf-8-sig"), TEXT.encode("utf-16"), TEXT.encode("utf-32")):
+    for data in (
+        TEXT.encode(),
+        TEXT.encode("utf-8-sig"),
+        TEXT.encode("utf-16"),
+        TEXT.encode("utf-32"),
+    ):
         assert read_table(data).assumed is None
 
 

@@ -1,4 +1,5 @@
-"""The import and the export of templates in the console: who may what, from the file to the saved rows."""
+"""The import and the export of templates in the console: who may what, from the file to the
+saved rows."""
 
 from __future__ import annotations
 
@@ -25,8 +26,14 @@ from tests.campaigns.console import template_names
 pytestmark = pytest.mark.once
 
 HEADING = "name,language,category,tone,title,body,image_url,deep_link"
-GOOD = f'{HEADING}\nDiwali,en,festive,cheerful,Happy Diwali,"20% off",,\nCart,en,retention,,You forgot me,Come back,,\n'
-BAD = f"{HEADING}\nDiwali,en,festive,,Happy Diwali,B,,\nCart,en,ofer,,=cmd|x,B,,\nDiwali,EN,offer,,T,B,,\n"
+GOOD = (
+    f'{HEADING}\nDiwali,en,festive,cheerful,Happy Diwali,"20% off",,\nCart,en,retention,,You '
+    "forgot me,Come back,,\n"
+)
+BAD = (
+    f"{HEADING}\nDiwali,en,festive,,Happy "
+    "Diwali,B,,\nCart,en,ofer,,=cmd|x,B,,\nDiwali,EN,offer,,T,B,,\n"
+)
 
 
 def upload(client: Client, url: str, content: str | bytes = GOOD, name: str = "templates.csv"):
@@ -47,12 +54,14 @@ def rows_of(page) -> list[tuple[int, str]]:
     """(row number, status) as a person reads them in the table."""
     html = page.content.decode()
     found = re.findall(
-        r'im-number"><span class="im-narrow">Row </span>(\d+)</td>\s*<td><span class="im-status im-(\w+)', html
+        r'im-number"><span class="im-narrow">Row </span>(\d+)</td>\s*<td><span class="im-status '
+        r"im-(\w+)",
+        html,
     )
     return [(int(number), status) for number, status in found]
 
 
-# --- the import -----------------------------------------------------------------------------------------------
+# --- the import -----------------------------------------------------------------------------------
 PAGES = ("import/", "import/sample/", "import/errors/?upload=x", "process_import/", "export/")
 
 
@@ -90,8 +99,12 @@ def test_a_good_file_is_previewed_confirmed_and_audited(cast):
     assert rows_of(page) == [(2, "new"), (3, "new")]
     assert "Import 2 templates" in page.content.decode()
     assert template_names(cast.workspace) == set()
-    answer = client.post(cast.url("campaigns/template/process_import/"), {"upload": token}, follow=True)
-    assert "Templates imported from templates.csv: 2 new, 0 changed, 0 unchanged." in answer.content.decode()
+    answer = client.post(
+        cast.url("campaigns/template/process_import/"), {"upload": token}, follow=True
+    )
+    assert (
+        "Templates imported from templates.csv: 2 new, 0 changed, 0 unchanged."
+    ) in answer.content.decode()
     assert template_names(cast.workspace) == {"Diwali", "Cart"}
     with scope(cast.workspace):
         entry = AuditEntry.objects.get(action="templates imported")
@@ -142,7 +155,9 @@ def test_the_chips_filter_the_rows(cast):
 
 def test_a_long_file_is_shown_in_part_and_imported_whole(cast, monkeypatch):
     monkeypatch.setattr(importing, "SHOWN_ROWS", 5)
-    client, page, token = preview(cast, HEADING + "".join(f"\nT{n},en,offer,,T,B,," for n in range(12)))
+    client, page, token = preview(
+        cast, HEADING + "".join(f"\nT{n},en,offer,,T,B,," for n in range(12))
+    )
     assert len(rows_of(page)) == 5
     assert "… and 7 more rows" in page.content.decode()
     client.post(cast.url("campaigns/template/process_import/"), {"upload": token})
@@ -162,9 +177,14 @@ def test_confirming_judges_again_what_has_changed_since_the_preview(cast):
     client, _, token = preview(cast)
     with scope(cast.workspace):
         Template.objects.create(
-            workspace=cast.workspace, name="Cart", category="offer", fields={"title": "T", "body": "B"}
+            workspace=cast.workspace,
+            name="Cart",
+            category="offer",
+            fields={"title": "T", "body": "B"},
         )
-    answer = client.post(cast.url("campaigns/template/process_import/"), {"upload": token}, follow=True)
+    answer = client.post(
+        cast.url("campaigns/template/process_import/"), {"upload": token}, follow=True
+    )
     assert "1 new, 1 changed, 0 unchanged" in answer.content.decode()
 
 
@@ -203,11 +223,14 @@ def test_a_confirmation_needs_the_token_against_forgery(cast):
     _, _, token = preview(cast)
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.member, backend="tenants.access.EmailBackend")
-    assert client.post(cast.url("campaigns/template/process_import/"), {"upload": token}).status_code == 403
+    assert (
+        client.post(cast.url("campaigns/template/process_import/"), {"upload": token}).status_code
+        == 403
+    )
     assert template_names(cast.workspace) == set()
 
 
-# --- the walls ------------------------------------------------------------------------------------------------
+# --- the walls ------------------------------------------------------------------------------------
 def test_an_upload_belongs_to_one_person_in_one_workspace(cast):
     _, _, token = preview(cast, who="member")
     add_member(cast.other_workspace, cast.member, Role.MEMBER)
@@ -266,17 +289,21 @@ def test_the_temporary_storage_works_across_processes(cast, settings, tmp_path):
     _, _, token = preview(cast)
     code = (
         "import django; from django.conf import settings;"
-        f"settings.configure(CACHES={settings.CACHES!r}, SECRET_KEY={settings.SECRET_KEY!r}); django.setup();"
-        "from django.core import signing; from import_export.tmp_storages import CacheStorage;"
-        f"name = signing.loads({token!r}, salt='campaigns.template_import:{cast.workspace.pk}:{cast.member.pk}');"
-        "print(CacheStorage(name=name).read().decode())"
+        f"settings.configure(CACHES={settings.CACHES!r}, SECRET_KEY={settings.SECRET_KEY!r}); "
+        "django.setup();from django.core import signing; from import_export.tmp_storages import "
+        f"CacheStorage;name = signing.loads({token!r}, "
+        f"salt='campaigns.template_import:{cast.workspace.pk}:{cast.member.pk}');print(CacheStorage(name=name).read().decode())"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert '"Diwali"' in out
 
 
-# --- both doors -------------------------------------------------------------------------------------------------
-def test_the_command_line_and_the_console_give_a_file_the_same_statuses(cast, own, tmp_path, capsys):
+# --- both doors -----------------------------------------------------------------------------------
+def test_the_command_line_and_the_console_give_a_file_the_same_statuses(
+    cast, own, tmp_path, capsys
+):
     mixed = f"{BAD}Ours,en,offer,,T,B,,\nLong,en,offer,loud,{'x' * 300},,x,\n"
     file = tmp_path / "mixed.csv"
     file.write_text(mixed)
@@ -286,11 +313,13 @@ def test_the_command_line_and_the_console_give_a_file_the_same_statuses(cast, ow
     client, _, token = preview(cast, mixed)
     answer = client.get(cast.url("campaigns/template/import/errors/"), {"upload": token})
     lines = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))[1:]
-    assert told == {f"row {row}, {column}: {text} {remedy}" for row, column, _, text, remedy in lines}
+    assert told == {
+        f"row {row}, {column}: {text} {remedy}" for row, column, _, text, remedy in lines
+    }
     assert len(told) == 6
 
 
-# --- the export -------------------------------------------------------------------------------------------------
+# --- the export -----------------------------------------------------------------------------------
 def exported(cast, fmt: int, query: str = "", who: str = "viewer") -> bytes:
     answer = cast.client(who).post(cast.url(f"campaigns/template/export/{query}"), {"format": fmt})
     assert answer.status_code == 200
@@ -301,8 +330,16 @@ def exported(cast, fmt: int, query: str = "", who: str = "viewer") -> bytes:
 def test_the_export_offers_csv_and_xlsx_and_nothing_else(cast, own, library):
     page = cast.client("viewer").get(cast.url("campaigns/template/export/"))
     assert "1 of your templates and 1 of the global library" in page.content.decode()
-    assert [title for value, title in page.context["form"].fields["format"].choices if value] == ["csv", "xlsx"]
-    assert cast.client("viewer").post(cast.url("campaigns/template/export/"), {"format": "2"}).status_code == 200
+    assert [title for value, title in page.context["form"].fields["format"].choices if value] == [
+        "csv",
+        "xlsx",
+    ]
+    assert (
+        cast.client("viewer")
+        .post(cast.url("campaigns/template/export/"), {"format": "2"})
+        .status_code
+        == 200
+    )
 
 
 def test_a_filter_that_the_list_does_not_have_is_left_out_of_the_export(cast):
@@ -313,10 +350,15 @@ def test_a_filter_that_the_list_does_not_have_is_left_out_of_the_export(cast):
 
 def test_the_export_holds_what_the_list_shows_without_formulae(cast, own, library, foreign):
     with scope(cast.workspace):
-        Template.objects.filter(pk=own.pk).update(fields={"title": "=HYPERLINK(1)", "body": "@x\x0b"})
+        Template.objects.filter(pk=own.pk).update(
+            fields={"title": "=HYPERLINK(1)", "body": "@x\x0b"}
+        )
     lines = list(csv.reader(io.StringIO(exported(cast, 0, "?library=own").decode("utf-8-sig"))))
     heading = ["name", "channel", *HEADING.split(",")[1:]]
-    assert lines == [heading, ["Ours", "app_push", "en", "offer", "", "'=HYPERLINK(1)", "'@x", "", ""]]
+    assert lines == [
+        heading,
+        ["Ours", "app_push", "en", "offer", "", "'=HYPERLINK(1)", "'@x", "", ""],
+    ]
     sheet = openpyxl.load_workbook(io.BytesIO(exported(cast, 1))).active
     assert [row[0].value for row in sheet.rows] == ["name", "Ours", "Welcome"]
     assert sheet["F2"].value == "'=HYPERLINK(1)"

@@ -1,4 +1,5 @@
-"""Language tags have one spelling: at every door, in the table, in rules, and when a run chooses a recipient's text."""
+"""Language tags have one spelling: at every door, in the table, in rules, and when a run chooses
+a recipient's text."""
 
 from __future__ import annotations
 
@@ -21,13 +22,20 @@ ONE_TAG = ("pt-BR", "pt_BR", "pt-br", "PT-BR", " Pt_bR\n")
 
 @pytest.mark.parametrize(
     ("written", "tag"),
-    [*((text, "pt-BR") for text in ONE_TAG), ("EN", "en"), ("zh_hant_tw", "zh-Hant-TW"), ("ES-419", "es-419")],
+    [
+        *((text, "pt-BR") for text in ONE_TAG),
+        ("EN", "en"),
+        ("zh_hant_tw", "zh-Hant-TW"),
+        ("ES-419", "es-419"),
+    ],
 )
 def test_one_tag_has_one_spelling(written, tag):
     assert normalize(written) == tidy(written) == tag
 
 
-@pytest.mark.parametrize("text", ["", "e", "english", "en-", "en US", "en-US-POSIX", "ｅｎ", "pt-BR; DROP"])
+@pytest.mark.parametrize(
+    "text", ["", "e", "english", "en-", "en US", "en-US-POSIX", "ｅｎ", "pt-BR; DROP"]
+)
 def test_what_is_no_tag_is_refused_and_left_alone(text):
     with pytest.raises(ValueError, match="pt-BR"):
         normalize(text)
@@ -47,11 +55,13 @@ def test_a_reader_of_a_region_reads_its_language(tag, chain):
     assert fallbacks(tag) == chain
 
 
-# --- the doors ----------------------------------------------------------------------------------------------
+# --- the doors ------------------------------------------------------------------------------------
 def test_the_table_holds_one_spelling_whoever_writes(inside):
     person = Contact.objects.create(workspace=inside.workspace, external_id="c", language="pt_br")
     assert person.language == "pt-BR"
-    Contact.objects.bulk_create([Contact(workspace=inside.workspace, external_id="d", language="PT_BR")])
+    Contact.objects.bulk_create(
+        [Contact(workspace=inside.workspace, external_id="d", language="PT_BR")]
+    )
     Contact.objects.filter(pk=person.pk).update(language="pT-br")
     assert set(Contact.objects.values_list("language", flat=True)) == {"pt-BR"}
 
@@ -72,14 +82,21 @@ def test_a_checked_row_has_a_tag_or_an_error(db, model):
 def test_a_rule_finds_the_language_in_any_spelling(inside, written):
     Contact.objects.create(workspace=inside.workspace, external_id="c", language="pt-BR")
     for op, value in (("is", written), ("in", [written])):
-        assert Contact.objects.filter(compile_rule({"field": "language", "op": op, "value": value})).count() == 1
+        assert (
+            Contact.objects.filter(
+                compile_rule({"field": "language", "op": op, "value": value})
+            ).count()
+            == 1
+        )
 
 
-# --- what was stored before ---------------------------------------------------------------------------------
+# --- what was stored before -----------------------------------------------------------------------
 def stored_as(row: Any, language: str, column: str = "language") -> None:
     """Write the tag past the field that would tidy it."""
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {row._meta.db_table} SET {column} = %s WHERE id = %s", [language, row.pk])
+        cursor.execute(
+            f"UPDATE {row._meta.db_table} SET {column} = %s WHERE id = %s", [language, row.pk]
+        )
 
 
 def tidy_stored(app: str) -> None:
@@ -90,7 +107,11 @@ def tidy_stored(app: str) -> None:
 
 def template(workspace: Workspace, name: str, language: str) -> Template:
     made = Template.objects.create(
-        workspace=workspace, name=name, language="xx", category="offer", fields={"title": "T", "body": "B"}
+        workspace=workspace,
+        name=name,
+        language="xx",
+        category="offer",
+        fields={"title": "T", "body": "B"},
     )
     stored_as(made, language)
     stored_as(made, str(made.pk), "name_key")  # of later
@@ -100,7 +121,10 @@ def template(workspace: Workspace, name: str, language: str) -> Template:
 def test_stored_tags_get_the_one_spelling(cast):
     stored_as(cast.workspace, "pt_br", "default_language")
     with scope(cast.workspace):
-        people = {text: Contact.objects.create(workspace=cast.workspace, external_id=text) for text in ("a", "b", "c")}
+        people = {
+            text: Contact.objects.create(workspace=cast.workspace, external_id=text)
+            for text in ("a", "b", "c")
+        }
         for person, text in zip(people.values(), ("pt_BR", "", "English, please"), strict=True):
             stored_as(person, text)
         template(cast.workspace, "Sale", "EN")
@@ -115,10 +139,17 @@ def test_stored_tags_get_the_one_spelling(cast):
 
 def test_of_two_rows_that_turn_out_to_be_in_one_language_both_stay(cast):
     with scope(cast.workspace):
-        for name, language in (("Sale", "pt-BR"), ("Sale", "pt_BR"), ("Sale (2)", "pt-BR"), ("Other", "pt_BR")):
+        for name, language in (
+            ("Sale", "pt-BR"),
+            ("Sale", "pt_BR"),
+            ("Sale (2)", "pt-BR"),
+            ("Other", "pt_BR"),
+        ):
             template(cast.workspace, name, language)
         campaign = Campaign.objects.create(workspace=cast.workspace, name="Weekend")
-        for number, (title, language) in enumerate((("First", "pt-BR"), ("Second", "pt_BR"), ("Third", "PT"))):
+        for number, (title, language) in enumerate(
+            (("First", "pt-BR"), ("Second", "pt_BR"), ("Third", "PT"))
+        ):
             content = Content.objects.create(
                 workspace=cast.workspace,
                 campaign=campaign,
@@ -130,5 +161,10 @@ def test_of_two_rows_that_turn_out_to_be_in_one_language_both_stay(cast):
     with scope(cast.workspace):
         templates = list(Template.objects.order_by("pk").values_list("name", "language"))
         contents = list(Content.objects.order_by("pk").values_list("title", "language", "variant"))
-    assert templates == [("Sale", "pt-BR"), ("Sale (3)", "pt-BR"), ("Sale (2)", "pt-BR"), ("Other", "pt-BR")]
+    assert templates == [
+        ("Sale", "pt-BR"),
+        ("Sale (3)", "pt-BR"),
+        ("Sale (2)", "pt-BR"),
+        ("Other", "pt-BR"),
+    ]
     assert contents == [("First", "pt-BR", "A"), ("Second", "pt-BR", "B"), ("Third", "pt", "A")]

@@ -24,7 +24,9 @@ FEW_ORDERS = {"field": "attributes.orders", "op": "lt", "value": 3}
 @pytest.fixture
 def company(inside):
     """A workspace with a connection and ten people with phones; three have no first name."""
-    Connection.objects.create(workspace=inside.workspace, name="Sandbox", provider="fcm_sandbox", is_active=True)
+    Connection.objects.create(
+        workspace=inside.workspace, name="Sandbox", provider="fcm_sandbox", is_active=True
+    )
     contacts = [
         Contact(
             workspace=inside.workspace, external_id=f"u{n}", country="IN",
@@ -34,7 +36,8 @@ def company(inside):
     ]  # fmt: skip
     Contact.objects.bulk_create(contacts)
     Endpoint.objects.bulk_create(
-        Endpoint(workspace=inside.workspace, contact=contact, value=contact.external_id) for contact in contacts
+        Endpoint(workspace=inside.workspace, contact=contact, value=contact.external_id)
+        for contact in contacts
     )
     return inside
 
@@ -110,16 +113,28 @@ def test_without_a_connection_or_a_reachable_device_nothing_goes_out(company):
 
 def test_everybody_unsubscribed_is_an_error(company):
     Consent.objects.bulk_create(
-        Consent(workspace=company.workspace, contact=contact, channel="app_push", status="opted_out", source="test")
+        Consent(
+            workspace=company.workspace,
+            contact=contact,
+            channel="app_push",
+            status="opted_out",
+            source="test",
+        )
         for contact in Contact.objects.all()
     )
-    assert [finding.text for finding in found(company)] == ["Nobody in this audience can be reached on this channel."]
+    assert [finding.text for finding in found(company)] == [
+        "Nobody in this audience can be reached on this channel."
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "rule", "words"),
     [
-        ("Hi {{ first_name }}", {}, "first_name is missing for 30 % of this audience and has no default."),
+        (
+            "Hi {{ first_name }}",
+            {},
+            "first_name is missing for 30 % of this audience and has no default.",
+        ),
         (
             "Hi {{ first_name }}",
             {"field": "attributes.orders", "op": "lt", "value": 3},
@@ -143,10 +158,12 @@ def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, 
 @pytest.mark.parametrize(
     ("content", "field", "words"),
     [
-        ({"body": "{{ 1 | divided_by: 0 }}"}, "body", "“Text” cannot be personalised for anybody: divided_by"),
+        ({"body": "{{ 1 | divided_by: 0 }}"}, "body", "“Text” cannot be personalised for anybody: "
+        "divided_by"),
         ({"title": "{% for i in (1..100000000) %}x{% endfor %}"}, "title", "for anybody: A value is longer than"),
         ({"image_url": "https://x.test/{{ 1 | modulo: 0 }}"}, "image_url", "“Image” cannot be personalised"),
-        ({"deep_link": "x://{{ 1 | divided_by: 0 }}"}, "deep_link", "“Link” cannot be personalised for anybody"),
+        ({"deep_link": "x://{{ 1 | divided_by: 0 }}"}, "deep_link", "“Link” cannot be personalised "
+        "for anybody"),
     ],
 )  # fmt: skip
 def test_a_text_that_can_be_filled_in_for_nobody_stops_a_send(company, content, field, words):
@@ -158,26 +175,46 @@ def test_a_text_that_can_be_filled_in_for_nobody_stops_a_send(company, content, 
 @pytest.mark.parametrize(
     ("rule", "text", "words"),
     [
-        ({}, "{{ 6 | divided_by: orders }}", "for 1 of 5 people tried: divided_by: can't divide by 0."),
+        (
+            {},
+            "{{ 6 | divided_by: orders }}",
+            "for 1 of 5 people tried: divided_by: can't divide by 0.",
+        ),
         (FEW_ORDERS, "{{ 6 | divided_by: orders }}", "for 1 of 3 people tried"),
-        ({"not": FEW_ORDERS}, "{{ 6 | divided_by: orders }}", "for somebody of whom nothing is known"),
+        (
+            {"not": FEW_ORDERS},
+            "{{ 6 | divided_by: orders }}",
+            "for somebody of whom nothing is known",
+        ),
     ],
 )
 def test_a_text_that_fails_for_some_is_worth_a_look(company, rule, text, words):
-    [finding] = [one for one in found(company, content={"body": text}, audience_rule=rule) if "divided" in one.text]
+    [finding] = [
+        one
+        for one in found(company, content={"body": text}, audience_rule=rule)
+        if "divided" in one.text
+    ]
     assert (finding.severity, finding.field) == (WARNING, "body")
     assert words in finding.text
 
 
 def test_filling_texts_in_costs_one_query_for_all_of_them(company, django_assert_num_queries):
-    words = {"title": "{{ 1 | plus: 1 }}", "body": "{{ 2 | plus: 1 }}", "deep_link": "https://x.test/{{ 1 | plus: 1 }}"}
+    words = {
+        "title": "{{ 1 | plus: 1 }}",
+        "body": "{{ 2 | plus: 1 }}",
+        "deep_link": "https://x.test/{{ 1 | plus: 1 }}",
+    }
     made = campaign(company, content=words)
     contents = list(made.contents.all())
     with django_assert_num_queries(1):
         assert lint_message(made, contents) == []
     made.target_kind, made.target = "topic", "news"
     with django_assert_num_queries(0):
-        assert {finding.field for finding in lint_message(made, contents)} == {"title", "body", "deep_link"}
+        assert {finding.field for finding in lint_message(made, contents)} == {
+            "title",
+            "body",
+            "deep_link",
+        }
 
 
 def test_a_column_counts_as_known_where_an_attribute_of_its_name_fills_it(company):
@@ -206,7 +243,9 @@ def test_what_is_worth_a_look(company, fields, field):
 def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company, filler, severity):
     made = campaign(company)
     content = made.contents.get()
-    empty = schema.payload_bytes({**content.snapshot(), "message_ref": sample_reference(made.workspace_id)})
+    empty = schema.payload_bytes(
+        {**content.snapshot(), "message_ref": sample_reference(made.workspace_id)}
+    )
     content.fields |= {"data": {"k": "x" * (filler - empty - 1)}}
     [finding] = lint_message(made, [content])
     assert (finding.severity, f"{filler:,}" in finding.text) == (severity, True)
@@ -214,26 +253,41 @@ def test_the_size_that_is_refused_is_the_size_that_push_services_refuse(company,
 
 def test_a_message_that_is_too_large_for_some_is_worth_a_look(company):
     Contact.objects.filter(external_id="u3").update(attributes={"note": "x" * 900})
-    content = {"title": "Hi", "body": "{{ note | default: 'hi' }}", "options": {"data": {"k": "x" * 3300}}}
+    content = {
+        "title": "Hi",
+        "body": "{{ note | default: 'hi' }}",
+        "options": {"data": {"k": "x" * 3300}},
+    }
     [finding] = found(company, content=content)
     assert (finding.severity, finding.field) == (WARNING, "body")
     assert finding.text.startswith("For 1 of 5 people tried the message has up to 4,")
 
 
 def test_a_silent_message_with_data_needs_no_text(company):
-    assert found(company, content={"title": "", "body": "", "options": {"silent": True, "data": {"a": "1"}}}) == []
+    assert (
+        found(
+            company,
+            content={"title": "", "body": "", "options": {"silent": True, "data": {"a": "1"}}},
+        )
+        == []
+    )
 
 
 def test_a_recurring_campaign_may_have_started_in_the_past(company):
     start = NOW - timedelta(days=40)
-    assert found(company, schedule_type="recurring", scheduled_at=start, recurrence_rule="FREQ=DAILY") == []
+    assert (
+        found(company, schedule_type="recurring", scheduled_at=start, recurrence_rule="FREQ=DAILY")
+        == []
+    )
 
 
 def test_a_connection_whose_last_test_failed_stops_the_launch(cast, connected):
     add_people(cast.workspace, 3)
     campaign = write_campaign(cast.workspace)
     with scope(cast.workspace):
-        Connection.objects.update(check_ok=False, check_message="Google refused the service account.")
+        Connection.objects.update(
+            check_ok=False, check_message="Google refused the service account."
+        )
         [finding] = [found for found in lint(campaign, timezone.now()) if found.field == "channel"]
         with pytest.raises(plan.CannotPlan):
             plan.schedule(campaign, by=cast.owner, now=timezone.now())
@@ -246,7 +300,10 @@ def test_a_topic_needs_no_audience_here_and_takes_one_language(company):
     assert found(company, target_kind="topic", target="news") == []
     both = campaign(company, target_kind="condition", target="'a' in topics || 'b' in topics")
     Content.objects.create(
-        workspace=company.workspace, campaign=both, fields={"title": "सेल", "body": "आज"}, language="hi"
+        workspace=company.workspace,
+        campaign=both,
+        fields={"title": "सेल", "body": "आज"},
+        language="hi",
     )
     [finding] = lint(both, NOW)
     assert (finding.severity, finding.field) == (ERROR, "title")
@@ -257,7 +314,9 @@ def test_a_broadcast_needs_a_channel_that_has_it(company, monkeypatch):
     absent = found(company, channel="carrier_pigeon", target_kind="topic", target="news")
     assert [(finding.field, finding.severity) for finding in absent] == [("channel", ERROR)]
     monkeypatch.setattr(AppPush, "broadcasts", ())
-    assert [finding.field for finding in found(company, target_kind="topic", target="news")] == ["audience"]
+    assert [finding.field for finding in found(company, target_kind="topic", target="news")] == [
+        "audience"
+    ]
 
 
 def test_a_second_variant_in_one_language_stops_the_send(company):
@@ -286,7 +345,9 @@ def test_what_devices_ignore_is_noted_only_for_the_platforms_of_the_audience(com
     assert found(company, audience_rule=without, content={"options": options}) == []
     Endpoint.objects.update(channel="web_push", platform="web")
     on_the_web = found(
-        company, channel="web_push", content={"options": {**options, "silent": True, "data": {"a": "1"}}}
+        company,
+        channel="web_push",
+        content={"options": {**options, "silent": True, "data": {"a": "1"}}},
     )
     assert {finding.field for finding in on_the_web} == {"silent"}
 
@@ -297,7 +358,12 @@ def test_an_option_left_from_another_channel_is_not_noted(company):
     assert found(company, channel="web_push", content={"options": left}) == []
     Endpoint.objects.update(channel="app_push", platform="ios")
     assert found(company, content={"options": {"icon_url": "https://x.test/i.png"}}) == []
-    in_a_topic = found(company, target_kind="topic", target="news", content={"options": {"icon_url": "https://x.y/i"}})
+    in_a_topic = found(
+        company,
+        target_kind="topic",
+        target="news",
+        content={"options": {"icon_url": "https://x.y/i"}},
+    )
     assert {finding.field for finding in in_a_topic} == {"icon_url"}
 
 
@@ -307,9 +373,16 @@ def test_any_device_of_the_workspace_may_have_subscribed_to_a_topic(company):
     assert [finding.text for finding in noted] == ["Browsers show no number."]
 
 
-@pytest.mark.parametrize(("rule", "warned"), [("FREQ=DAILY;COUNT=1", ["repeat"]), ("FREQ=YEARLY;INTERVAL=6", [])])
-def test_a_series_that_happens_once_says_so_and_one_with_a_step_of_six_years_goes_on(company, rule, warned):
+@pytest.mark.parametrize(
+    ("rule", "warned"), [("FREQ=DAILY;COUNT=1", ["repeat"]), ("FREQ=YEARLY;INTERVAL=6", [])]
+)
+def test_a_series_that_happens_once_says_so_and_one_with_a_step_of_six_years_goes_on(
+    company, rule, warned
+):
     start = NOW + timedelta(days=1)
     assert [
-        finding.field for finding in found(company, schedule_type="recurring", scheduled_at=start, recurrence_rule=rule)
+        finding.field
+        for finding in found(
+            company, schedule_type="recurring", scheduled_at=start, recurrence_rule=rule
+        )
     ] == warned

@@ -16,7 +16,11 @@ from tenants.scope import scope
 from tests.campaigns.console import FORM, change, saved
 
 DATA = Path(__file__).parent / "data"
-LISTED = next(case for case in json.loads((DATA / "same-or-not.json").read_text()) if case["kind"].startswith("is one"))
+LISTED = next(
+    case
+    for case in json.loads((DATA / "same-or-not.json").read_text())
+    if case["kind"].startswith("is one")
+)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,8 @@ def test_a_saved_list_of_values_is_shown_as_it_is_read(cast):
     form = cast.client("member").get(change(cast, made)).context["adminform"].form
     assert form.initial["audience_value"] == 'Pune, "Washington, DC"'
     again = cast.client("member").post(
-        change(cast, made), {**FORM, **rule, "audience_value": form.initial["audience_value"], "_save": "1"}
+        change(cast, made),
+        {**FORM, **rule, "audience_value": form.initial["audience_value"], "_save": "1"},
     )
     assert again.status_code == 302
     with scope(cast.workspace):

@@ -1,4 +1,5 @@
-"""The verbs of a campaign: each writes rows once, whoever presses first wins, nothing is planned twice."""
+"""The verbs of a campaign: each writes rows once, whoever presses first wins, nothing is planned
+twice."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +25,15 @@ FRIDAY_18 = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)  # in Kolkata
 def ready(inside):
     """A campaign that can go out; `inside.campaign`."""
     workspace = inside.workspace
-    Connection.objects.create(workspace=workspace, name="Sandbox", provider="fcm_sandbox", is_active=True)
+    Connection.objects.create(
+        workspace=workspace, name="Sandbox", provider="fcm_sandbox", is_active=True
+    )
     contact = Contact.objects.create(workspace=workspace, external_id="u1")
     Endpoint.objects.create(workspace=workspace, contact=contact, value="t1")
     inside.campaign = Campaign.objects.create(workspace=workspace, name="Weekend")
-    Content.objects.create(workspace=workspace, campaign=inside.campaign, fields={"title": "Sale", "body": "Today"})
+    Content.objects.create(
+        workspace=workspace, campaign=inside.campaign, fields={"title": "Sale", "body": "Today"}
+    )
     return inside
 
 
@@ -57,7 +62,10 @@ def test_a_send_now_waits_for_the_undo_time(ready, settings):
 
 def test_a_second_variant_is_not_planned(ready):
     Content.objects.create(
-        workspace=ready.workspace, campaign=ready.campaign, fields={"title": "B", "body": "B"}, variant="B"
+        workspace=ready.workspace,
+        campaign=ready.campaign,
+        fields={"title": "B", "body": "B"},
+        variant="B",
     )
     with pytest.raises(CannotPlan) as refused:
         schedule(ready)
@@ -70,7 +78,9 @@ def test_a_scheduled_send_keeps_its_time_and_a_series_starts_at_its_next_occurre
     run = schedule(ready)
     assert run.intended_at == FRIDAY_18
     plan.cancel(run, by=ready.member)
-    edit(ready, status="draft", schedule_type="recurring", recurrence_rule="FREQ=WEEKLY;BYDAY=MO,FR")
+    edit(
+        ready, status="draft", schedule_type="recurring", recurrence_rule="FREQ=WEEKLY;BYDAY=MO,FR"
+    )
     assert schedule(ready, now=FRIDAY_18).intended_at == FRIDAY_18 + timedelta(days=3)
 
 
@@ -161,7 +171,8 @@ def test_the_content_is_pinned_and_the_same_content_is_the_same_revision(ready):
 def test_the_next_occurrence_follows_the_later_of_run_and_now_and_is_written_once(ready):
     edit(ready, schedule_type="recurring", scheduled_at=FRIDAY_18, recurrence_rule="FREQ=DAILY")
     run = schedule(ready)
-    late = FRIDAY_18 + timedelta(days=3, hours=1)  # three days were missed: nothing is sent late by surprise
+    # three days were missed: nothing is sent late by surprise
+    late = FRIDAY_18 + timedelta(days=3, hours=1)
     planned = plan.plan_next(run, late)
     assert planned is not None
     assert planned.intended_at == FRIDAY_18 + timedelta(days=4)
@@ -169,7 +180,12 @@ def test_the_next_occurrence_follows_the_later_of_run_and_now_and_is_written_onc
 
 
 def test_a_series_that_is_over_has_no_next_run(ready):
-    edit(ready, schedule_type="recurring", scheduled_at=FRIDAY_18, recurrence_rule="FREQ=DAILY;COUNT=1")
+    edit(
+        ready,
+        schedule_type="recurring",
+        scheduled_at=FRIDAY_18,
+        recurrence_rule="FREQ=DAILY;COUNT=1",
+    )
     assert plan.plan_next(schedule(ready), FRIDAY_18) is None
 
 
@@ -211,6 +227,6 @@ def test_a_cancel_and_the_launch_of_the_next_occurrence_do_not_deadlock(ready):
 
 def somebody_waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity USING (pid) WHERE NOT granted "
-                       "AND datname = current_database()")  # fmt: skip
+        cursor.execute("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity USING (pid) WHERE "
+                       "NOT granted AND datname = current_database()")  # fmt: skip
         return bool(cursor.fetchone()[0])

@@ -25,9 +25,13 @@ def delete(cast, campaign, who="member") -> bool:
 
 @pytest.mark.parametrize("schedule", ["send_now", "scheduled"])
 def test_a_draft_can_be_deleted_after_an_undo(company, schedule):
-    campaign = written(company, schedule_type=schedule, scheduled_at=datetime.now(UTC) + timedelta(days=1))
+    campaign = written(
+        company, schedule_type=schedule, scheduled_at=datetime.now(UTC) + timedelta(days=1)
+    )
     with scope(company.workspace):
-        assert plan.cancel(plan.schedule(campaign, by=company.member, now=datetime.now(UTC)), by=company.member)
+        assert plan.cancel(
+            plan.schedule(campaign, by=company.member, now=datetime.now(UTC)), by=company.member
+        )
     assert company.client("member").get(change(company, campaign)).context["may_delete"]
     assert delete(company, campaign)
     with scope(company.workspace):
@@ -54,8 +58,16 @@ def test_a_run_that_was_cancelled_before_anybody_was_asked_goes_too(company):
     [
         ("scheduled", "planned", {}),
         ("cancelled", "cancelled", {}),  # its account is not closed yet
-        ("draft", "completed", {"tally": {"accepted": 1}, "finished_at": datetime(2026, 11, 1, tzinfo=UTC)}),
-        ("cancelled", "cancelled", {"tally": {"unknown": 1}, "finished_at": datetime(2026, 11, 1, tzinfo=UTC)}),
+        (
+            "draft",
+            "completed",
+            {"tally": {"accepted": 1}, "finished_at": datetime(2026, 11, 1, tzinfo=UTC)},
+        ),
+        (
+            "cancelled",
+            "cancelled",
+            {"tally": {"unknown": 1}, "finished_at": datetime(2026, 11, 1, tzinfo=UTC)},
+        ),
     ],
 )
 def test_what_was_sent_or_may_be_is_kept(company, status, state, fields):

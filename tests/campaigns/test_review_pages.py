@@ -21,7 +21,12 @@ def test_the_preview_is_the_provider_s_message_for_a_real_person(company):
     assert answer["limit"] == 4096
     following = preview(company, **FORM, after=answer["person"]["id"]).json()
     assert following["person"]["name"] == "Name1"
-    rule = {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gt", "audience_value": "8"}
+    rule = {
+        "audience": "rule",
+        "audience_field": "attributes.orders",
+        "audience_op": "gt",
+        "audience_value": "8",
+    }
     assert preview(company, **{**FORM, **rule}).json()["person"]["name"] == "Name9"
 
 
@@ -53,7 +58,14 @@ def test_the_review_gives_the_account_before_the_send(company):
     assert response.context["account_sentence"] == (
         "7 of 10 recipients will receive it; 2 have no device; 1 unsubscribed."
     )
-    for words in ("Send to 7 devices", "Everyone", "Right away", "Test account", "No real phones", "nothing to fix"):
+    for words in (
+        "Send to 7 devices",
+        "Everyone",
+        "Right away",
+        "Test account",
+        "No real phones",
+        "nothing to fix",
+    ):
         assert words in page, words
 
 
@@ -116,15 +128,25 @@ def test_the_run_page_is_where_the_console_expects_it(company):
     campaign = written(company)
     with scope(company.workspace):
         run = plan.schedule(campaign, by=company.member, now=datetime.now(UTC))
-    assert company.client("viewer").get(company.url(f"campaigns/run/{run.pk}/change/")).status_code == 200
+    assert (
+        company.client("viewer").get(company.url(f"campaigns/run/{run.pk}/change/")).status_code
+        == 200
+    )
     assert reverse("admin:campaigns_run_change", args=[run.pk])
 
 
 def test_the_review_of_a_topic_says_that_it_is_public_and_counts_nobody(company):
-    response = company.client("member").get(review(company, written(company, target_kind="topic", target="news")))
+    response = company.client("member").get(
+        review(company, written(company, target_kind="topic", target="news"))
+    )
     page = response.content.decode()
     assert response.context["lines"] == []
-    for words in ("Everyone subscribed to topic “news”", "Public", "only the provider knows", "Send to subscribers"):
+    for words in (
+        "Everyone subscribed to topic “news”",
+        "Public",
+        "only the provider knows",
+        "Send to subscribers",
+    ):
         assert words in page, words
     assert "recipients" not in page
 
@@ -133,13 +155,17 @@ def test_a_condition_is_read_out_in_words():
     condition = "'news' in topics && ('pune' in topics || 'mumbai' in topics)"
     words = whom_words(Campaign(target_kind="condition", target=condition))
     assert words == "Everyone subscribed to “news” and (“pune” or “mumbai”)"
-    assert whom_words(Campaign(target_kind="topic", target="news")) == "Everyone subscribed to topic “news”"
+    assert whom_words(Campaign(target_kind="topic", target="news")) == (
+        "Everyone subscribed to topic “news”"
+    )
     assert whom_words(Campaign(target_kind="topic")) == "No topic yet"
 
 
 def test_the_review_names_what_some_devices_leave_out_without_calling_it_a_problem(company):
     options = {"android_channel": "offers", "buttons": [{"text": "Go"}]}
-    response = company.client("member").get(review(company, written(company, content={"options": options})))
+    response = company.client("member").get(
+        review(company, written(company, content={"options": options}))
+    )
     assert {note["title"] for note in response.context["notes"]} == {"Android channel", "Buttons"}
     page = response.content.decode()
     assert "What some devices leave out" in page
@@ -147,11 +173,18 @@ def test_the_review_names_what_some_devices_leave_out_without_calling_it_a_probl
 
 
 def test_the_review_repeats_the_sending_options(company):
-    chosen = {"per_second": 1, "start_within_mins": 180, "expires_after_mins": 95, "ambiguity_policy": "resend"}
-    page = company.client("member").get(review(company, written(company, **chosen))).content.decode()
+    chosen = {
+        "per_second": 1,
+        "start_within_mins": 180,
+        "expires_after_mins": 95,
+        "ambiguity_policy": "resend",
+    }
+    page = (
+        company.client("member").get(review(company, written(company, **chosen))).content.decode()
+    )
     assert (
-        "At most 1 message per second. Starts at most 3 hours late. Ends 1 hour 35 minutes after its start. "
-        "Sends again what a crash left unclear."
+        "At most 1 message per second. Starts at most 3 hours late. Ends 1 hour 35 minutes after "
+        "its start. Sends again what a crash left unclear."
     ) in page
 
 
@@ -197,6 +230,8 @@ def test_the_review_of_a_plain_message_has_no_options_and_of_a_silent_one_says_s
 def test_options_that_differ_by_language_are_named_for_each(company):
     campaign = written(company, content={"options": {"ttl_secs": 0}})
     with scope(company.workspace):
-        campaign.contents.create(workspace=company.workspace, language="hi", fields={"title": "सेल", "sound": "x"})
+        campaign.contents.create(
+            workspace=company.workspace, language="hi", fields={"title": "सेल", "sound": "x"}
+        )
     options = company.client("member").get(review(company, campaign)).context["options"]
     assert options == [("Keep trying for (en)", "Now or never"), ("Sound (hi)", "x")]

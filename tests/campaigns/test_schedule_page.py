@@ -1,4 +1,5 @@
-"""The page “Change the schedule”: the time or the rhythm of a campaign on its way changes without cancelling it."""
+"""The page “Change the schedule”: the time or the rhythm of a campaign on its way changes
+without cancelling it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -79,7 +80,13 @@ def test_the_page_shows_the_schedule_and_saving_it_again_changes_nothing(company
 
 
 def test_a_series_gets_another_rhythm_end_and_skip_dates_without_being_cancelled(company, weekly):
-    given = {**WEEKLY, "weekdays": ["MO"], "ends": "date", "end_date": "2027-01-31", "skipped": "2026-12-07"}
+    given = {
+        **WEEKLY,
+        "weekdays": ["MO"],
+        "ends": "date",
+        "end_date": "2027-01-31",
+        "skipped": "2026-12-07",
+    }
     answer = post(company, weekly, **given, seen=opened(company, weekly))
     assert (answer.status_code, answer.url) == (302, change(company, weekly))
     assert planned(company) == [datetime(2026, 12, 14, 3, 30, tzinfo=UTC)]
@@ -98,7 +105,11 @@ def test_a_single_send_gets_another_time_and_another_zone(company, once):
     assert planned(company) == [datetime(2026, 12, 5, 9, tzinfo=UTC)]
     with scope(company.workspace):
         stored = Campaign.objects.get()
-        assert (stored.time_zone, stored.schedule_type, stored.recurrence_rule) == ("Europe/Berlin", "scheduled", "")
+        assert (stored.time_zone, stored.schedule_type, stored.recurrence_rule) == (
+            "Europe/Berlin",
+            "scheduled",
+            "",
+        )
 
 
 def test_the_send_under_way_of_a_series_goes_on_and_the_next_one_moves(company, weekly):
@@ -177,11 +188,15 @@ def test_another_text_meanwhile_is_no_reason_to_ask_again(company, weekly):
     with scope(company.workspace):
         campaign = Campaign.objects.get()
         campaign.contents.update(fields={"title": "Another"})
-        assert plan.revise(Run.objects.select_related("campaign", "workspace").get(), by=company.owner)
+        assert plan.revise(
+            Run.objects.select_related("campaign", "workspace").get(), by=company.owner
+        )
     assert post(company, weekly, **{**WEEKLY, "weekdays": ["MO"]}, seen=seen).status_code == 302
 
 
-def test_a_single_send_that_has_started_and_a_campaign_that_is_over_keep_their_schedule(company, once):
+def test_a_single_send_that_has_started_and_a_campaign_that_is_over_keep_their_schedule(
+    company, once
+):
     with scope(company.workspace):
         pipeline.launch(company.run, FRIDAY)
     answer = post(company, once, **{**ONCE, "scheduled_at": "2026-12-05T10:00"})
@@ -209,10 +224,13 @@ def test_a_draft_and_a_send_now_have_no_page_for_their_schedule(company):
     with scope(company.workspace):
         plan.schedule(draft, by=company.member, now=BEFORE)
     assert company.client("member").get(address(company, draft)).url == change(company, draft)
-    assert address(company, draft) not in company.client("member").get(change(company, draft)).content.decode()
+    assert (
+        address(company, draft)
+        not in company.client("member").get(change(company, draft)).content.decode()
+    )
 
 
-# --- while typing -----------------------------------------------------------------------------------------------
+# --- while typing ---------------------------------------------------------------------------------
 def live(company, campaign, **given):
     given = {**given, "schedule_type": campaign.schedule_type, "campaign": campaign.pk}
     return company.client("member").post(company.url("campaigns/campaign/dates/"), given).json()
@@ -226,7 +244,9 @@ def test_the_page_says_while_typing_where_the_next_send_moves(company, weekly):
 
 
 def test_the_next_send_of_a_single_campaign_is_told_on_both_clocks(company, once):
-    moved = live(company, once, scheduled_at="2026-12-05T10:00", time_zone="Europe/Berlin")["next_send"]
+    moved = live(company, once, scheduled_at="2026-12-05T10:00", time_zone="Europe/Berlin")[
+        "next_send"
+    ]
     assert moved.index("09:00 IST") < moved.index("10:00 CET")
     assert "error" in live(company, once, **{**ONCE, "scheduled_at": "2026-12-01T09:00"})
 

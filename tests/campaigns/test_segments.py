@@ -1,4 +1,5 @@
-"""Rule trees: what they mean is the same on SQLite and PostgreSQL, and every bad one is refused in a sentence."""
+"""Rule trees: what they mean is the same on SQLite and PostgreSQL, and every bad one is refused
+in a sentence."""
 
 import json
 from operator import ge, gt, le, lt
@@ -28,7 +29,13 @@ PEOPLE: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def people(inside):
     Contact.objects.bulk_create(
-        Contact(workspace=inside.workspace, external_id=name, attributes=attributes, country="IN", language="en")
+        Contact(
+            workspace=inside.workspace,
+            external_id=name,
+            attributes=attributes,
+            country="IN",
+            language="en",
+        )
         for name, attributes in PEOPLE.items()
     )
     Contact.objects.filter(external_id="esha").update(country="", language="")
@@ -71,7 +78,10 @@ def everyone_but(*names: str) -> set[str]:
         ({"field": "attributes.vip", "op": "is", "value": True}, {"asha"}),
         ({"field": "attributes.vip", "op": "is", "value": False}, {"ben"}),
         ({"field": "attributes.utm__source", "op": "is", "value": "mail"}, {"asha"}),
-        ({"field": "attributes.utm__source", "op": "is_not", "value": "mail"}, everyone_but("asha")),
+        (
+            {"field": "attributes.utm__source", "op": "is_not", "value": "mail"},
+            everyone_but("asha"),
+        ),
         ({"field": "attributes.utm__source__isnull", "op": "is_set"}, set()),
         ({"field": "attributes.prénom", "op": "is", "value": "Asha"}, {"asha"}),
         ({"field": "attributes.it's 100 %", "op": "is_set"}, set()),
@@ -111,12 +121,15 @@ def test_a_rule_and_its_negation_split_everybody(people, rule):
 
 
 def test_a_text_or_a_boolean_is_never_more_or_less_than_a_number(people):
-    """SQLite sorts texts above all numbers, PostgreSQL booleans; neither "7" nor true may match either way."""
+    """SQLite sorts texts above all numbers, PostgreSQL booleans; neither "7" nor true may match
+    either way."""
     assert not matching(orders("gte", 0)) & {"chitra", "dev"}
     assert not matching(orders("lte", 1000)) & {"chitra", "dev"}
 
 
-VALUES = st.one_of(st.integers(-3, 20), st.floats(-1e6, 1e6, width=32), st.text("aP ü'\"%_\\", max_size=3))
+VALUES = st.one_of(
+    st.integers(-3, 20), st.floats(-1e6, 1e6, width=32), st.text("aP ü'\"%_\\", max_size=3)
+)
 
 
 @settings(max_examples=60)
@@ -124,19 +137,26 @@ VALUES = st.one_of(st.integers(-3, 20), st.floats(-1e6, 1e6, width=32), st.text(
 def test_is_and_more_than_agree_with_python(inside, value, held):
     Contact.objects.all().delete()
     Contact.objects.bulk_create(
-        Contact(workspace=inside.workspace, external_id=str(n), attributes={"x": one}) for n, one in enumerate(held)
+        Contact(workspace=inside.workspace, external_id=str(n), attributes={"x": one})
+        for n, one in enumerate(held)
     )
 
     def found(op: str) -> set[str]:
         return matching({"field": "attributes.x", "op": op, "value": value})
 
     def same(one: Any) -> bool:
-        return isinstance(one, str) == isinstance(value, str) and not isinstance(one, bool) and one == value
+        return (
+            isinstance(one, str) == isinstance(value, str)
+            and not isinstance(one, bool)
+            and one == value
+        )
 
     assert found("is") == {str(n) for n, one in enumerate(held) if same(one)}
     if not isinstance(value, str):
         numbers = {
-            str(n): one for n, one in enumerate(held) if isinstance(one, int | float) and not isinstance(one, bool)
+            str(n): one
+            for n, one in enumerate(held)
+            if isinstance(one, int | float) and not isinstance(one, bool)
         }
         for op, holds in {"gt": gt, "gte": ge, "lt": lt, "lte": le}.items():
             assert found(op) == {n for n, one in numbers.items() if holds(one, value)}
@@ -211,7 +231,7 @@ def test_a_rule_reads_as_one_sentence(rule, sentence):
     assert describe(rule) == sentence
 
 
-# --- case, on both databases --------------------------------------------------------------------------------
+# --- case, on both databases ----------------------------------------------------------------------
 CASES = [case for case in json.loads((DATA / "same-or-not.json").read_text()) if "matches" in case]
 FOLDING = [
     *((case["values"], case["term"], case["matches"]) for case in CASES),
@@ -247,5 +267,7 @@ def test_a_search_in_the_console_folds_case_beyond_ascii(cast, term):
 
 def test_is_tells_capitals_apart_on_both_databases(inside):
     for n, value in enumerate(("Élan", "élan")):
-        Contact.objects.create(workspace=inside.workspace, external_id=str(n), attributes={"city": value})
+        Contact.objects.create(
+            workspace=inside.workspace, external_id=str(n), attributes={"city": value}
+        )
     assert matching(city("is", "élan")) == {"1"}

@@ -1,4 +1,5 @@
-"""A series: one occurrence is skipped, moved, stopped or missed, and the rhythm goes on until somebody ends it."""
+"""A series: one occurrence is skipped, moved, stopped or missed, and the rhythm goes on until
+somebody ends it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +30,12 @@ def _on_that_day(monkeypatch):
 @pytest.fixture
 def weekly(company):
     """A campaign of every Friday whose first send is planned, with the scope active."""
-    campaign = written(company, schedule_type="recurring", scheduled_at=FRIDAY, recurrence_rule="FREQ=WEEKLY;BYDAY=FR")
+    campaign = written(
+        company,
+        schedule_type="recurring",
+        scheduled_at=FRIDAY,
+        recurrence_rule="FREQ=WEEKLY;BYDAY=FR",
+    )
     with scope(company.workspace):
         company.run = plan.schedule(campaign, by=company.member, now=BEFORE)
         yield company
@@ -40,7 +46,11 @@ def fresh(run: Run) -> Run:
 
 
 def planned() -> list[datetime]:
-    return list(Run.objects.filter(state="planned").order_by("intended_at").values_list("intended_at", flat=True))
+    return list(
+        Run.objects.filter(state="planned")
+        .order_by("intended_at")
+        .values_list("intended_at", flat=True)
+    )
 
 
 def launch(run: Run, at: datetime | None = None) -> None:
@@ -51,7 +61,7 @@ def status() -> str:
     return Campaign.objects.get().status
 
 
-# --- skip -----------------------------------------------------------------------------------------------------
+# --- skip -----------------------------------------------------------------------------------------
 def test_a_skipped_send_leaves_the_series_going(weekly):
     following = plan.skip(weekly.run, by=weekly.member, now=BEFORE)
     assert following is not None
@@ -71,7 +81,11 @@ def test_cancelling_the_next_send_of_a_series_skips_it_and_no_more(weekly):
 def test_stopping_the_send_under_way_leaves_the_next_one_planned(weekly):
     launch(weekly.run)
     assert plan.cancel(fresh(weekly.run), by=weekly.member)
-    assert (fresh(weekly.run).state, planned(), status()) == (State.CANCELLED, [FRIDAY + WEEK], Status.SCHEDULED)
+    assert (fresh(weekly.run).state, planned(), status()) == (
+        State.CANCELLED,
+        [FRIDAY + WEEK],
+        Status.SCHEDULED,
+    )
 
 
 def test_skipping_the_last_send_ends_the_series(weekly):
@@ -100,12 +114,16 @@ def test_a_send_that_has_started_or_was_moved_meanwhile_is_not_skipped(weekly):
     assert Campaign.objects.get().skip_dates == []
 
 
-# --- move -----------------------------------------------------------------------------------------------------
+# --- move -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("by", [timedelta(days=-1), timedelta(hours=3), timedelta(days=6)])
 def test_a_moved_send_goes_out_once_and_the_rhythm_stays(weekly, by):
     series.move(weekly.run, FRIDAY + by, by=weekly.member, now=BEFORE)
     run = fresh(weekly.run)
-    assert (planned(), run.not_after, run.epoch) == ([FRIDAY + by], FRIDAY + by + timedelta(hours=1), 1)
+    assert (planned(), run.not_after, run.epoch) == (
+        [FRIDAY + by],
+        FRIDAY + by + timedelta(hours=1),
+        1,
+    )
     launch(run)
     assert planned() == [FRIDAY + WEEK]
     assert AuditEntry.objects.filter(action="campaign send moved").count() == 1
@@ -128,7 +146,12 @@ def test_sending_what_was_missed_plans_no_second_run_for_a_moved_one(weekly):
     run = fresh(weekly.run)
     pipeline.miss(run, FRIDAY + timedelta(hours=2))
     [following] = Run.objects.filter(state=State.PLANNED)
-    series.move(fresh(following), FRIDAY + timedelta(days=8), by=weekly.member, now=FRIDAY + timedelta(hours=2))
+    series.move(
+        fresh(following),
+        FRIDAY + timedelta(days=8),
+        by=weekly.member,
+        now=FRIDAY + timedelta(hours=2),
+    )
     again = plan.send_missed(fresh(run), by=weekly.member, now=FRIDAY + timedelta(hours=3))
     pipeline.launch(fresh(again), FRIDAY + timedelta(hours=3))
     assert planned() == [FRIDAY + timedelta(days=8)]
@@ -139,7 +162,9 @@ def test_a_moved_send_moves_with_the_zone_too(weekly, by):
     """Also one that goes out before its own day: that day is not sent to a second time."""
     series.move(weekly.run, FRIDAY + by, by=weekly.member, now=BEFORE)
     zone = {"time_zone": "America/New_York"}
-    change_settings(Workspace.objects.get(pk=weekly.workspace.pk), zone, by=weekly.owner, moved=None)
+    change_settings(
+        Workspace.objects.get(pk=weekly.workspace.pk), zone, by=weekly.owner, moved=None
+    )
     assert planned() == [datetime(2026, 12, 4, 14, tzinfo=UTC) + by]
     launch(weekly.run)
     assert planned() == [datetime(2026, 12, 11, 14, tzinfo=UTC)]
@@ -152,7 +177,7 @@ def test_a_single_send_moves_without_being_cancelled(weekly):
     assert status() == Status.SCHEDULED
 
 
-# --- another schedule -----------------------------------------------------------------------------------------
+# --- another schedule -----------------------------------------------------------------------------
 def test_another_schedule_replans_the_next_send_once(weekly):
     campaign = Campaign.objects.get()
     campaign.recurrence_rule, campaign.starts = "FREQ=DAILY", datetime(2026, 12, 4, 18)
@@ -186,7 +211,7 @@ def test_the_schedule_of_a_campaign_that_is_over_is_changed_in_the_editor(weekly
         series.reschedule(Campaign.objects.get(), by=weekly.member, now=BEFORE)
 
 
-# --- the end --------------------------------------------------------------------------------------------------
+# --- the end --------------------------------------------------------------------------------------
 def test_ending_a_series_lets_the_send_under_way_go_on(weekly):
     launch(weekly.run)
     assert series.end(Campaign.objects.get(), by=weekly.member, now=BEFORE, at_once=False)

@@ -1,4 +1,5 @@
-"""A cell of a workbook means what the sheet shows; a cell that shows no text is an error of its row."""
+"""A cell of a workbook means what the sheet shows; a cell that shows no text is an error of its
+row."""
 
 from __future__ import annotations
 
@@ -75,7 +76,10 @@ def test_each_cell_of_the_sheet_means_what_it_shows(inside):
     for case in CASES:
         row = rows[case["row"]]
         if "refused" in case:
-            assert (row.status, [found.column for found in row.errors]) == (RowStatus.ERROR, ["title"])
+            assert (row.status, [found.column for found in row.errors]) == (
+                RowStatus.ERROR,
+                ["title"],
+            )
         else:
             assert row.values["title"] == case["title"].split(" (two")[0].replace(" / ", " "), case
 
@@ -92,7 +96,11 @@ def test_a_text_of_two_lines_stays_two_lines_in_the_body(inside):
 
 @pytest.mark.parametrize(
     ("cell", "shown"),
-    [("_xD83D__xDE00_", "\U0001f600"), ("_xD800_ sale", "_xD800_ sale"), ("_xDE00__xD83D_", "_xDE00__xD83D_")],
+    [
+        ("_xD83D__xDE00_", "\U0001f600"),
+        ("_xD800_ sale", "_xD800_ sale"),
+        ("_xDE00__xD83D_", "_xDE00__xD83D_"),
+    ],
 )
 def test_half_of_a_character_is_no_character_and_breaks_no_import(inside, cell, shown):
     row = title(inside, cell)
@@ -100,7 +108,9 @@ def test_half_of_a_character_is_no_character_and_breaks_no_import(inside, cell, 
     assert row.values["title"].encode()
 
 
-@pytest.mark.parametrize("error", ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"])
+@pytest.mark.parametrize(
+    "error", ["#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"]
+)
 def test_an_error_of_the_sheet_is_an_error_of_its_row(inside, error):
     row = title(inside, error)
     ((column, text),) = [(found.column, found.text) for found in row.errors]
@@ -128,9 +138,17 @@ def test_a_cell_is_what_the_sheet_shows(inside, value, code, shown):
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [(12345678901234567890, "General"), (1e15, "0"), (-(10**16), "#,##0"), (-5, "d mmm yyyy"), (9e6, "yyyy-mm-dd")],
+    [
+        (12345678901234567890, "General"),
+        (1e15, "0"),
+        (-(10**16), "#,##0"),
+        (-5, "d mmm yyyy"),
+        (9e6, "yyyy-mm-dd"),
+    ],
 )
-def test_a_number_that_the_sheet_does_not_hold_exactly_is_refused_with_the_remedy(inside, value, code):
+def test_a_number_that_the_sheet_does_not_hold_exactly_is_refused_with_the_remedy(
+    inside, value, code
+):
     (found,) = title(inside, value, code).errors
     assert found.column == "title"
     assert found.remedy

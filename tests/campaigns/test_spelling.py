@@ -72,7 +72,7 @@ def test_tabs_and_line_breaks_are_control_characters_where_a_line_is_wanted():
     assert spelling.control_character("a\u2028b", one_line=True) == "U+2028 LINE SEPARATOR"
 
 
-# --- audiences --------------------------------------------------------------------------------------------
+# --- audiences ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("written", IDS["same"])
 def test_an_audience_rule_finds_the_person_whatever_the_spelling_of_the_id(inside, written):
     Contact.objects.create(workspace=inside.workspace, external_id="carol")
@@ -82,9 +82,13 @@ def test_an_audience_rule_finds_the_person_whatever_the_spelling_of_the_id(insid
         {"field": "external_id", "op": "is", "value": written},
         {"field": "external_id", "op": "in", "value": [written, "nobody"]},
     ):
-        assert [person.external_id for person in Contact.objects.filter(compile_rule(rule))] == ["carol"]
+        assert [person.external_id for person in Contact.objects.filter(compile_rule(rule))] == [
+            "carol"
+        ]
     without = {"field": "external_id", "op": "is_not", "value": written}
-    assert [person.external_id for person in Contact.objects.filter(compile_rule(without))] == ["Carol"]
+    assert [person.external_id for person in Contact.objects.filter(compile_rule(without))] == [
+        "Carol"
+    ]
 
 
 def test_a_search_for_a_contact_folds_what_was_pasted(cast):
@@ -94,7 +98,7 @@ def test_a_search_for_a_contact_folds_what_was_pasted(cast):
     assert [person.external_id for person in page.context["cl"].result_list] == ["zo\u00eb-1"]
 
 
-# --- what was stored before ---------------------------------------------------------------------------------
+# --- what was stored before -----------------------------------------------------------------------
 def fold_stored() -> None:
     import_module("campaigns.migrations.0006_one_spelling").fold_stored(apps, None)
 
@@ -104,7 +108,11 @@ def test_stored_ids_get_the_one_spelling_and_their_moves_with_them(cast):
         person = Contact.objects.create(workspace=cast.workspace, external_id="carol ")
         phone = Endpoint.objects.create(workspace=cast.workspace, contact=person, value="tok")
         EndpointMove.objects.create(
-            workspace=cast.workspace, endpoint=phone, from_contact="dan", to_contact="carol ", at=person.created_at
+            workspace=cast.workspace,
+            endpoint=phone,
+            from_contact="dan",
+            to_contact="carol ",
+            at=person.created_at,
         )
     fold_stored()
     with scope(cast.workspace):
@@ -120,17 +128,25 @@ def test_of_two_spellings_that_are_both_stored_neither_changes(cast):
         Contact.objects.create(workspace=cast.other_workspace, external_id="carol ")
     fold_stored()
     with every_workspace():
-        kept = Contact.objects.filter(workspace=cast.workspace).values_list("external_id", flat=True)
-        assert set(kept) == {"carol", "carol ", "dan", " dan"}  # the older of two without a clean one becomes it
+        kept = Contact.objects.filter(workspace=cast.workspace).values_list(
+            "external_id", flat=True
+        )
+        # the older of two without a clean one becomes it
+        assert set(kept) == {"carol", "carol ", "dan", " dan"}
         assert Contact.objects.get(workspace=cast.other_workspace).external_id == "carol"
 
 
 def test_stored_template_names_are_composed_unless_the_name_is_taken(cast):
     def template(name: str, **fields: Any) -> None:
         made = Template.objects.create(
-            workspace=cast.workspace, name=f"unlike {name}", category="offer", fields={"title": "T"}, **fields
+            workspace=cast.workspace,
+            name=f"unlike {name}",
+            category="offer",
+            fields={"title": "T"},
+            **fields,
         )
-        Template.objects.filter(pk=made.pk).update(name=name, name_key=str(made.pk))  # the key is of later
+        # the key is of later
+        Template.objects.filter(pk=made.pk).update(name=name, name_key=str(made.pk))
 
     with scope(cast.workspace):
         template("Cafe\u0301")
@@ -138,5 +154,9 @@ def test_stored_template_names_are_composed_unless_the_name_is_taken(cast):
         template("Caf\u00e9", language="hi")
     fold_stored()
     with scope(cast.workspace):
-        names = Template.objects.filter(workspace=cast.workspace).order_by("pk").values_list("name", flat=True)
+        names = (
+            Template.objects.filter(workspace=cast.workspace)
+            .order_by("pk")
+            .values_list("name", flat=True)
+        )
         assert list(names) == ["Caf\u00e9", "Cafe\u0301", "Caf\u00e9"]

@@ -1,4 +1,5 @@
-"""Files of any kind → a status for each row → all of them or nothing, by console and command line alike."""
+"""Files of any kind → a status for each row → all of them or nothing, by console and command
+line alike."""
 
 from __future__ import annotations
 
@@ -16,11 +17,12 @@ from tenants.scope import every_workspace, scope
 from tests.campaigns.import_files import DATA, GOOD, HEADING, TEXT, row_error, statuses, table
 
 
-# --- the heading -------------------------------------------------------------------------------------------
+# --- the heading ----------------------------------------------------------------------------------
 def test_headings_may_be_written_in_many_ways(inside):
     read = table(
         "A,EN,Offer,Urgent,T,B,https://e.com/x.png,app://x",
-        heading=" Template Name ,Lang,CATEGORY,Tone of voice,Headline,Sub-Title,Image URL,Deep-Link",
+        heading=" Template Name ,Lang,CATEGORY,Tone of voice,Headline,Sub-Title,Image "
+        "URL,Deep-Link",
     )
     (row,) = preview(read, inside.workspace).rows
     assert row.status == RowStatus.NEW
@@ -38,7 +40,9 @@ def test_the_body_has_aliases(alias):
 
 def test_missing_columns_are_named_with_what_was_read_instead(inside):
     with pytest.raises(
-        FileProblem, match=r"columns “category” and “body” are missing\. Row 1 .* read there: name, tit"
+        FileProblem,
+        match=r"columns “category” and “body” are missing\. Row 1 .* read there: "
+        r"name, tit",
     ):
         preview(table("A,T", heading="name,title"), inside.workspace)
     with pytest.raises(FileProblem, match="column “body” is missing"):
@@ -47,17 +51,21 @@ def test_missing_columns_are_named_with_what_was_read_instead(inside):
 
 def test_two_columns_that_mean_the_same_are_refused(inside):
     with pytest.raises(FileProblem, match="“body” and “Message” both mean body"):
-        preview(table("A,offer,T,B,C", heading="name,category,title,body,Message"), inside.workspace)
+        preview(
+            table("A,offer,T,B,C", heading="name,category,title,body,Message"), inside.workspace
+        )
 
 
 def test_unknown_columns_are_ignored_and_reported(inside):
     report = preview(table(f"{GOOD},Ana,x", heading=f"{HEADING},Owner,"), inside.workspace)
     assert statuses(report) == ["new"]
-    assert report.notes == ["Ignored columns that templates do not have: “Owner”, one without a heading."]
+    assert report.notes == [
+        "Ignored columns that templates do not have: “Owner”, one without a heading."
+    ]
     assert preview(table(f"{GOOD},,", heading=f"{HEADING},,"), inside.workspace).notes == []
 
 
-# --- rows ---------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("line", "column", "text", "remedy"),
     [
@@ -65,11 +73,13 @@ def test_unknown_columns_are_ignored_and_reported(inside):
         ("A,English,offer,,T,B,,", "language", "“English” is not a language code.", "en, hi or pt-BR"),
         ("A,en,,,T,B,,", "category", "The category is empty.", "festive, weekend, retention"),
         ("A,en,ofer,,T,B,,", "category", "“ofer” is not a valid category.", "Did you mean offer? Use one of: festive"),
-        ("A,en,offer,loud,T,B,,", "tone", "“loud” is not a valid tone.", "Use one of: cheerful, festive, formal"),
+        ("A,en,offer,loud,T,B,,", "tone", "“loud” is not a valid tone.", "Use one of: cheerful, "
+        "festive, formal"),
         ("A,en,offer,,,B,,", "title", "The title is empty.", "first line"),
         (f"A,en,offer,,{'x' * 300},B,,", "title", "The title has 300 characters; the limit is 120", "by 180"),
         ("A,en,offer,,T,,,", "body", "The body is empty.", "text of the message"),
-        (f"A,en,offer,,T,{'x' * 1001},,", "body", "The body has 1,001 characters; the limit is 1,000.", "by 1."),
+        (f"A,en,offer,,T,{'x' * 1001},,", "body", "The body has 1,001 characters; the limit is "
+        "1,000.", "by 1."),
         (f"{'x' * 101},en,offer,,T,B,,", "name", "The name has 101 characters; the limit is 100.", "by 1."),
         ("A,en,offer,,T,B,www.example.com/x.png,", "image_url", "no address of an image", "https://"),
         ("A,en,offer,,T,B,ftp://example.com/x.png,", "image_url", "no address of an image", "https://"),
@@ -91,14 +101,20 @@ def test_a_bad_cell_names_its_column_and_the_remedy(inside, line, column, text, 
 
 def test_a_control_character_refuses_its_row_alone_and_is_named(inside):
     report = preview(read_table((DATA / "control-character.csv").read_bytes()), inside.workspace)
-    assert [(row.number, row.status) for row in report.rows] == [(2, "new"), (3, "error"), (4, "new")]
+    assert [(row.number, row.status) for row in report.rows] == [
+        (2, "new"),
+        (3, "error"),
+        (4, "new"),
+    ]
     (found,) = report.rows[1].errors
     assert found.column == "title"
     assert "U+001B ESCAPE" in found.text
 
 
 @pytest.mark.parametrize("control", ["\x00", "\x01", "\x1a", "\x1f", "\x7f", "\x9b"])
-@pytest.mark.parametrize("column", ["name", "language", "category", "tone", "title", "body", "image_url", "deep_link"])
+@pytest.mark.parametrize(
+    "column", ["name", "language", "category", "tone", "title", "body", "image_url", "deep_link"]
+)
 def test_a_control_character_in_any_column_is_refused_wherever_it_stands(inside, column, control):
     good = dict(zip(HEADING.split(","), GOOD.split(","), strict=True))
     for bad in (control + good[column], good[column] + control):
@@ -121,7 +137,9 @@ def test_a_leading_apostrophe_stays(inside, text):
     commit(table(f"A,en,offer,,{text},{text},,"), inside.workspace, by=inside.owner, source="a.csv")
     template = Template.objects.get(workspace=inside.workspace)
     assert (template.title, template.text("body")) == (text, text)
-    assert statuses(preview(table(f"A,en,offer,,{text},{text},,"), inside.workspace)) == ["unchanged"]
+    assert statuses(preview(table(f"A,en,offer,,{text},{text},,"), inside.workspace)) == [
+        "unchanged"
+    ]
 
 
 def test_line_breaks_of_windows_and_of_unix_are_the_same_text(inside):
@@ -133,7 +151,9 @@ def test_line_breaks_of_windows_and_of_unix_are_the_same_text(inside):
         fields={"title": "T", "body": "one\r\ntwo\rthree"},
     )
     for body in ("one\ntwo\nthree", "one\r\ntwo\r\nthree", "one\x0btwo\u2028three"):
-        assert statuses(preview(table(f'Diwali,en,offer,,T,"{body}",,'), inside.workspace)) == ["unchanged"]
+        assert statuses(preview(table(f'Diwali,en,offer,,T,"{body}",,'), inside.workspace)) == [
+            "unchanged"
+        ]
 
 
 def test_what_a_template_holds_already_is_no_fault_of_the_file(inside):
@@ -154,7 +174,11 @@ def test_every_problem_of_a_row_is_told_at_once(inside):
 
 def test_choices_are_known_by_value_and_by_label_whatever_the_case(inside):
     (row,) = preview(table("A, PT_br ,OFFER,Cheerful,T,B,,"), inside.workspace).rows
-    assert (row.values["language"], row.values["category"], row.values["tone"]) == ("pt-BR", "offer", "cheerful")
+    assert (row.values["language"], row.values["category"], row.values["tone"]) == (
+        "pt-BR",
+        "offer",
+        "cheerful",
+    )
 
 
 def test_a_row_without_language_gets_the_workspaces(inside):
@@ -167,16 +191,24 @@ def test_a_row_without_language_gets_the_workspaces(inside):
 
 
 def test_a_key_that_occurs_twice_names_both_rows(inside):
-    report = preview(table("A,en,offer,,T,B,,", "", " a  ,EN,offer,,T,B,,", "A,hi,offer,,T,B,,"), inside.workspace)
+    report = preview(
+        table("A,en,offer,,T,B,,", "", " a  ,EN,offer,,T,B,,", "A,hi,offer,,T,B,,"),
+        inside.workspace,
+    )
     assert statuses(report) == ["new", "error", "new"]
     assert report.rows[1].errors[0].text == "Rows 2 and 4 both hold “a” in en."
     assert "Delete one of rows 2 and 4" in report.rows[1].errors[0].remedy
 
 
 def test_each_row_has_one_of_four_fates_and_a_change_is_shown_field_by_field(inside):
-    commit(table(GOOD, "Cart,en,retention,,T,B,,"), inside.workspace, by=inside.owner, source="a.csv")
+    commit(
+        table(GOOD, "Cart,en,retention,,T,B,,"), inside.workspace, by=inside.owner, source="a.csv"
+    )
     report = preview(
-        table(GOOD, "CART,en,retention,friendly,T2,B,,", "New,en,news,,T,B,,", "Bad,en,nope,,T,B,,"), inside.workspace
+        table(
+            GOOD, "CART,en,retention,friendly,T2,B,,", "New,en,news,,T,B,,", "Bad,en,nope,,T,B,,"
+        ),
+        inside.workspace,
     )
     assert statuses(report) == ["unchanged", "changed", "new", "error"]
     assert [(c.column, c.before, c.after) for c in report.rows[1].changes] == [
@@ -188,16 +220,24 @@ def test_each_row_has_one_of_four_fates_and_a_change_is_shown_field_by_field(ins
 
 def test_a_column_that_the_file_lacks_stays_as_it_is(inside):
     commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")
-    short = table("Diwali,en,festive,New title,20% off", heading="name,language,category,title,body")
+    short = table(
+        "Diwali,en,festive,New title,20% off", heading="name,language,category,title,body"
+    )
     commit(short, inside.workspace, by=inside.owner, source="b.csv")
     template = Template.objects.get(workspace=inside.workspace)
-    assert (template.title, template.tone, template.text("deep_link")) == ("New title", "cheerful", "app://diwali")
+    assert (template.title, template.tone, template.text("deep_link")) == (
+        "New title",
+        "cheerful",
+        "app://diwali",
+    )
 
 
 @pytest.mark.parametrize("name", ["cart", "CART", " Cart\u00a0", "STRASSE", "Cafe\u0301"])
 def test_a_name_is_taken_whatever_its_case_and_composition(inside, name):
     def write(name: str) -> None:
-        Template.objects.create(workspace=inside.workspace, name=name, category="offer", fields={"title": "T"})
+        Template.objects.create(
+            workspace=inside.workspace, name=name, category="offer", fields={"title": "T"}
+        )
 
     for taken in ("Cart", "straße", "Café"):
         write(taken)
@@ -205,16 +245,23 @@ def test_a_name_is_taken_whatever_its_case_and_composition(inside, name):
         write(name)
 
 
-# --- writing --------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 def test_commit_writes_new_and_changed_rows_and_one_audit_entry(inside):
     commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")
     before = Template.objects.get(workspace=inside.workspace)
     report = commit(
-        table(GOOD.replace("20%", "30%"), "B,en,offer,,T,B,,"), inside.workspace, by=inside.owner, source="b.csv"
+        table(GOOD.replace("20%", "30%"), "B,en,offer,,T,B,,"),
+        inside.workspace,
+        by=inside.owner,
+        source="b.csv",
     )
     assert statuses(report) == ["changed", "new"]
     after = Template.objects.get(workspace=inside.workspace, name="Diwali")
-    assert (after.pk, after.created_at, after.text("body")) == (before.pk, before.created_at, "30% off")
+    assert (after.pk, after.created_at, after.text("body")) == (
+        before.pk,
+        before.created_at,
+        "30% off",
+    )
     assert after.updated_at > before.updated_at
     entry = AuditEntry.objects.filter(action="templates imported").latest("id")
     assert (entry.target, entry.detail) == ("b.csv", {"new": 1, "changed": 1, "unchanged": 0})
@@ -222,23 +269,36 @@ def test_commit_writes_new_and_changed_rows_and_one_audit_entry(inside):
 
 
 def test_one_bad_row_and_nothing_is_written_not_even_an_audit_entry(inside, monkeypatch):
-    monkeypatch.setattr(templates.TemplateResource._meta, "batch_size", 2)  # rows before it reach the database
+    # rows before it reach the database
+    monkeypatch.setattr(templates.TemplateResource._meta, "batch_size", 2)
     commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")
-    lines = [GOOD.replace("20%", "30%"), *(f"T{n},en,offer,,T,B,,".strip() for n in range(5)), "Bad,en,nope,,T,B,,"]
+    lines = [
+        GOOD.replace("20%", "30%"),
+        *(f"T{n},en,offer,,T,B,,".strip() for n in range(5)),
+        "Bad,en,nope,,T,B,,",
+    ]
     report = commit(table(*lines), inside.workspace, by=inside.owner, source="b.csv")
     assert report.has_errors
-    assert [t.text("body") for t in Template.objects.filter(workspace=inside.workspace)] == ["20% off"]
+    assert [t.text("body") for t in Template.objects.filter(workspace=inside.workspace)] == [
+        "20% off"
+    ]
     assert AuditEntry.objects.filter(action="templates imported").count() == 1
 
 
 def test_nothing_new_is_nothing_audited(inside):
     commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")
-    assert statuses(commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")) == ["unchanged"]
+    assert statuses(commit(table(GOOD), inside.workspace, by=inside.owner, source="a.csv")) == [
+        "unchanged"
+    ]
     assert AuditEntry.objects.filter(action="templates imported").count() == 1
 
 
-def test_a_preview_writes_nothing_and_asks_one_question_whatever_the_number_of_rows(inside, django_assert_num_queries):
-    read = table(*(f"T{n},en,offer,,T {{{{ first_name | default: 'x' }}}},B,,".strip() for n in range(300)))
+def test_a_preview_writes_nothing_and_asks_one_question_whatever_the_number_of_rows(
+    inside, django_assert_num_queries
+):
+    read = table(
+        *(f"T{n},en,offer,,T {{{{ first_name | default: 'x' }}}},B,,".strip() for n in range(300))
+    )
     with django_assert_num_queries(1):
         assert preview(read, inside.workspace).counts[RowStatus.NEW] == 300
     assert not Template.objects.filter(workspace=inside.workspace).exists()
@@ -250,28 +310,38 @@ def test_a_concurrent_import_of_the_same_template_fails_whole_with_a_sentence(in
     def somebody_is_faster(self, *args, **kwargs):
         if self.create_instances:
             Template.objects.create(
-                workspace=inside.workspace, name="Diwali", category="offer", fields={"title": "T", "body": "B"}
+                workspace=inside.workspace,
+                name="Diwali",
+                category="offer",
+                fields={"title": "T", "body": "B"},
             )
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(templates.TemplateResource, "bulk_create", somebody_is_faster)
-    report = commit(table("First,en,offer,,T,B,,", GOOD), inside.workspace, by=inside.owner, source="a.csv")
+    report = commit(
+        table("First,en,offer,,T,B,,", GOOD), inside.workspace, by=inside.owner, source="a.csv"
+    )
     assert report.failure == templates.MEANWHILE
     assert report.has_errors
     assert not Template.objects.filter(workspace=inside.workspace).exists()
     assert connection.needs_rollback is False
 
 
-# --- the walls ------------------------------------------------------------------------------------------------
+# --- the walls ------------------------------------------------------------------------------------
 def test_a_workspace_column_writes_nowhere_else(cast):
     heading = f"workspace,workspace_id,id,pk,{HEADING}"
     with scope(cast.other_workspace):
         theirs = Template.objects.create(
-            workspace=cast.other_workspace, name="Diwali", category="offer", fields={"title": "Theirs", "body": "B"}
+            workspace=cast.other_workspace,
+            name="Diwali",
+            category="offer",
+            fields={"title": "Theirs", "body": "B"},
         )
     foreign = f"{cast.other_workspace.pk},{cast.other_workspace.pk},{theirs.pk},{theirs.pk},{GOOD}"
     with scope(cast.workspace):
-        report = commit(table(foreign, heading=heading), cast.workspace, by=cast.owner, source="a.csv")
+        report = commit(
+            table(foreign, heading=heading), cast.workspace, by=cast.owner, source="a.csv"
+        )
         assert statuses(report) == ["new"]
     with every_workspace():
         theirs.refresh_from_db()
@@ -285,7 +355,9 @@ def test_a_global_template_of_the_same_name_is_neither_matched_nor_changed(cast)
     with every_workspace():
         commit(table(GOOD), None, by=None, source="library.csv")
     with scope(cast.workspace):
-        report = commit(table(GOOD.replace("20%", "30%")), cast.workspace, by=cast.owner, source="a.csv")
+        report = commit(
+            table(GOOD.replace("20%", "30%")), cast.workspace, by=cast.owner, source="a.csv"
+        )
         assert statuses(report) == ["new"]
     with every_workspace():
         assert Template.objects.get(workspace=None).text("body") == "20% off"
@@ -297,7 +369,7 @@ def test_a_resource_without_a_workspace_cannot_be_made():
         templates.TemplateResource()
 
 
-# --- in and out -----------------------------------------------------------------------------------------------
+# --- in and out -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\x00=x"])
 def test_an_exported_cell_is_no_formula(value):
     safe = spreadsheets.safe(value)
@@ -306,7 +378,8 @@ def test_an_exported_cell_is_no_formula(value):
 
 
 @pytest.mark.parametrize(
-    "text", ["'=1", "''+1", "\uff1d1+1", "'\uff1d1", "'Tis the season", "=1", "\u200b=1", "-10 % today"]
+    "text",
+    ["'=1", "''+1", "\uff1d1+1", "'\uff1d1", "'Tis the season", "=1", "\u200b=1", "-10 % today"],
 )
 def test_a_text_comes_back_from_our_own_export_as_it_was(inside, text):
     row = {"name": text, "category": "offer", "fields": {"title": text, "body": f"{text}\nmore"}}
@@ -327,7 +400,10 @@ def test_what_is_exported_comes_back_unchanged(inside):
     )
     resource = templates.TemplateResource(workspace=inside.workspace)
     Template.objects.create(
-        workspace=inside.workspace, name="Ra", category="offer", fields={"title": "T\x1b", "body": "'=kept"}
+        workspace=inside.workspace,
+        name="Ra",
+        category="offer",
+        fields={"title": "T\x1b", "body": "'=kept"},
     )
     for kind in ("csv", "xlsx"):
         data = resource.export(resource.get_queryset()).export(kind)
@@ -341,9 +417,15 @@ def test_a_table_survives_the_temporary_storage():
     assert Table.load(read.dump("Übung.csv")) == ("Übung.csv", read)
 
 
-# --- the command line -------------------------------------------------------------------------------------------
+# --- the command line -----------------------------------------------------------------------------
 MIXED = "\n".join(
-    [HEADING, GOOD, "Cart,en,retention,loud,T,B,,", "Diwali,EN,offer,,T,B,,", f"Long,en,offer,,{'x' * 300},B,,"]
+    [
+        HEADING,
+        GOOD,
+        "Cart,en,retention,loud,T,B,,",
+        "Diwali,EN,offer,,T,B,,",
+        f"Long,en,offer,,{'x' * 300},B,,",
+    ]
 )
 
 
@@ -355,7 +437,10 @@ def test_the_command_imports_into_a_workspace_or_the_library(cast, tmp_path, cap
     call_command("import_templates", str(file), "--global", "--dry-run")
     assert "1 new, 0 changed, 0 unchanged" in capsys.readouterr().out
     with every_workspace():
-        assert set(Template.objects.values_list("workspace", flat=True)) == {cast.workspace.pk, None}
+        assert set(Template.objects.values_list("workspace", flat=True)) == {
+            cast.workspace.pk,
+            None,
+        }
         assert AuditEntry.objects.get(action="templates imported").actor_label == "PushPilot"
 
 
@@ -368,7 +453,9 @@ def test_the_command_prints_every_problem_with_its_row_and_writes_nothing(cast, 
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("row 3, tone: “loud” is not a valid tone. Use one of: cheerful")
     assert lines[1].startswith("row 4, name: Rows 2 and 4 both hold")
-    assert lines[2].startswith("row 5, title: The title has 300 characters; the limit is 120. Shorten it by 180.")
+    assert lines[2].startswith(
+        "row 5, title: The title has 300 characters; the limit is 120. Shorten it by 180."
+    )
     with every_workspace():
         assert not Template.objects.exists()
 

@@ -17,7 +17,7 @@ from tests.pages import YES
 pytestmark = pytest.mark.once
 
 
-# --- the list and one template ----------------------------------------------------------------------------
+# --- the list and one template --------------------------------------------------------------------
 def test_the_list_shows_own_and_global_templates_and_no_others(cast, own, library, foreign):
     html = cast.client("viewer").get(cast.url("campaigns/template/")).content.decode()
     assert "Ours" in html
@@ -42,11 +42,18 @@ def test_a_global_template_can_be_seen_but_neither_changed_nor_deleted(cast, lib
     page = client.get(url)
     assert "Welcome, you" in page.content.decode()
     assert 'name="title"' not in page.content.decode()
-    assert escape("Welcome, {{ n | default: 'you' }}") in page.content.decode(), "the text as it is written"
+    assert escape("Welcome, {{ n | default: 'you' }}") in page.content.decode(), (
+        "the text as it is written"
+    )
     form = {"name": "Mine", "language": "en", "category": "offer", "title": "T", "body": "B"}
     assert client.post(url, form).status_code == 403
     assert client.get(cast.url(f"campaigns/template/{library.pk}/delete/")).status_code == 403
-    assert client.post(cast.url(f"campaigns/template/{library.pk}/delete/"), {"post": "yes"}).status_code == 403
+    assert (
+        client.post(
+            cast.url(f"campaigns/template/{library.pk}/delete/"), {"post": "yes"}
+        ).status_code
+        == 403
+    )
     bulk = {"action": "delete_selected", "_selected_action": [library.pk], "post": "yes"}
     assert client.post(cast.url("campaigns/template/"), bulk).status_code == 403
     with scope(cast.workspace):
@@ -77,7 +84,10 @@ def test_a_member_writes_a_template_and_gets_the_sentences_of_the_import(cast, o
     assert (template.title, template.fields) == ("T", {"title": "T", "body": "B"})
     assert created.changes["body"] == [None, "B"]
     changed = {**good, "name": "New", "body": "Better", "deep_link": "app://offers"}
-    assert client.post(cast.url(f"campaigns/template/{template.pk}/change/"), changed).status_code == 302
+    assert (
+        client.post(cast.url(f"campaigns/template/{template.pk}/change/"), changed).status_code
+        == 302
+    )
     with scope(cast.workspace):
         template.refresh_from_db()
         entry = AuditEntry.objects.get(action="template changed")
@@ -122,7 +132,7 @@ def test_the_use_link_leads_to_a_new_campaign_for_those_who_may_write_one(cast, 
         assert link not in cast.client("viewer").get(cast.url(path)).content.decode()
 
 
-# --- copying ------------------------------------------------------------------------------------------------
+# --- copying --------------------------------------------------------------------------------------
 def copy_url(cast, template: Template) -> str:
     return cast.url(f"campaigns/template/{template.pk}/copy_to_workspace/")
 

@@ -11,7 +11,9 @@ from tests.pages import text
 def opened(cast, campaign: Campaign, who: str = "member") -> dict[str, Any]:
     """What the page of the draft would post if nobody typed anything."""
     form = cast.client(who).get(change(cast, campaign)).context["adminform"].form
-    return {name: value for name, value in inputs_of(form).items() if value not in (None, "", False)} | {"_save": "1"}
+    return {
+        name: value for name, value in inputs_of(form).items() if value not in (None, "", False)
+    } | {"_save": "1"}
 
 
 def title_of(cast, campaign: Campaign) -> str:
@@ -22,7 +24,12 @@ def title_of(cast, campaign: Campaign) -> str:
 def test_the_second_of_two_windows_is_told_and_keeps_what_was_typed(company):
     campaign = saved(company, title="First")
     first, second = opened(company, campaign, "admin"), opened(company, campaign)
-    assert company.client("admin").post(change(company, campaign), {**first, "title": "Theirs"}).status_code == 302
+    assert (
+        company.client("admin")
+        .post(change(company, campaign), {**first, "title": "Theirs"})
+        .status_code
+        == 302
+    )
     typed = {**second, "title": "Mine", "name": "My name", "ttl_secs": "3600"}
     response = company.client("member").post(change(company, campaign), typed)
     assert response.status_code == 200
@@ -30,7 +37,11 @@ def test_the_second_of_two_windows_is_told_and_keeps_what_was_typed(company):
     assert f"Nothing was saved: {company.admin} changed this campaign" in page
     assert "Its message is now “Theirs”" in page
     form = response.context["adminform"].form
-    assert (form.message["title"].value(), form["name"].value(), form.message["ttl_secs"].value()) == (
+    assert (
+        form.message["title"].value(),
+        form["name"].value(),
+        form.message["ttl_secs"].value(),
+    ) == (
         "Mine",
         "My name",
         "3600",
@@ -62,7 +73,11 @@ def test_a_second_click_on_save_is_no_second_window(company):
 def test_a_save_after_an_error_is_no_second_window(company):
     campaign = saved(company)
     page, client = opened(company, campaign), company.client("member")
-    form = client.post(change(company, campaign), {**page, "deep_link": "foo"}).context["adminform"].form
+    form = (
+        client.post(change(company, campaign), {**page, "deep_link": "foo"})
+        .context["adminform"]
+        .form
+    )
     assert list(form.errors) == ["deep_link"]
     fixed = {**page, "title": "Fixed", "seen": form["seen"].value()}
     assert client.post(change(company, campaign), fixed).status_code == 302
@@ -96,7 +111,9 @@ def test_an_add_page_undoes_nothing_that_somebody_else_saved_meanwhile(company):
     client.post(company.url(ADD), page)
     with scope(company.workspace):
         campaign = Campaign.objects.get()
-    company.client("admin").post(change(company, campaign), {**opened(company, campaign, "admin"), "title": "Theirs"})
+    company.client("admin").post(
+        change(company, campaign), {**opened(company, campaign, "admin"), "title": "Theirs"}
+    )
     again = client.post(company.url(ADD), {**page, "title": "Mine"})
     assert f"Nothing was saved: {company.admin} changed" in text(again)
     assert title_of(company, campaign) == "Theirs"

@@ -1,4 +1,5 @@
-"""Another time zone of the workspace: a series keeps its clock, or moves once, as somebody chose."""
+"""Another time zone of the workspace: a series keeps its clock, or moves once, as somebody
+chose."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -41,7 +42,12 @@ def launched(cast, run: Run) -> Run:
 
 def to_zone(cast, zone: str, moved=()) -> None:
     with scope(cast.workspace):
-        change_settings(Workspace.objects.get(pk=cast.workspace.pk), {"time_zone": zone}, by=cast.owner, moved=moved)
+        change_settings(
+            Workspace.objects.get(pk=cast.workspace.pk),
+            {"time_zone": zone},
+            by=cast.owner,
+            moved=moved,
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +63,10 @@ def test_a_series_goes_on_at_the_moments_that_were_shown(company, case):
     assert run.intended_at == datetime.fromisoformat(case["first_sent_utc"])
     to_zone(company, case["zone_is"])
     following = launched(company, run)
-    step = {"FREQ=WEEKLY;BYDAY=MO": datetime(2026, 12, 14, 9), "FREQ=MONTHLY;BYMONTHDAY=1": datetime(2027, 2, 1, 9)}
+    step = {
+        "FREQ=WEEKLY;BYDAY=MO": datetime(2026, 12, 14, 9),
+        "FREQ=MONTHLY;BYMONTHDAY=1": datetime(2027, 2, 1, 9),
+    }
     assert following.intended_at == step[case["rule"]].replace(tzinfo=zone)
 
 
@@ -81,7 +90,10 @@ def test_a_series_that_moves_is_planned_once_on_the_new_clock(company, case):
 
 
 def test_a_single_send_keeps_its_moment_or_moves_with_the_zone(company):
-    stays, moves = planned(company, schedule_type="scheduled"), planned(company, schedule_type="scheduled", name="B")
+    stays, moves = (
+        planned(company, schedule_type="scheduled"),
+        planned(company, schedule_type="scheduled", name="B"),
+    )
     to_zone(company, NY, moved=[moves.campaign_id])
     with scope(company.workspace):
         stays.refresh_from_db()
@@ -91,7 +103,9 @@ def test_a_single_send_keeps_its_moment_or_moves_with_the_zone(company):
     assert moves.intended_at == datetime(2026, 12, 7, 14, tzinfo=UTC) == campaign.scheduled_at
 
 
-def test_a_send_whose_time_has_passed_on_the_new_clock_stays_and_the_next_one_moves(company, monkeypatch):
+def test_a_send_whose_time_has_passed_on_the_new_clock_stays_and_the_next_one_moves(
+    company, monkeypatch
+):
     with scope(company.workspace):
         Workspace.objects.update(time_zone=NY)
         company.workspace.refresh_from_db()
@@ -120,7 +134,12 @@ def settings_of(cast) -> str:
 def test_whoever_changes_the_zone_is_asked_about_each_send_first(company):
     series, single = planned(company), planned(company, schedule_type="scheduled", name="Once")
     client = company.client("admin")
-    form = {"name": "Renamed", "slug": company.workspace.slug, "time_zone": NY, "default_language": "en"}
+    form = {
+        "name": "Renamed",
+        "slug": company.workspace.slug,
+        "time_zone": NY,
+        "default_language": "en",
+    }
     asked = client.post(settings_of(company), form)
     workspace = Workspace.objects.get(pk=company.workspace.pk)
     assert (workspace.name, workspace.time_zone) == ("Renamed", KOLKATA)
@@ -131,7 +150,12 @@ def test_whoever_changes_the_zone_is_asked_about_each_send_first(company):
     assert told.keys() == {series.campaign_id, single.campaign_id}
     assert "Mon 7 Dec, 09:00 IST = Sun 6 Dec, 22:30 EST" in told[series.campaign_id].stays
     assert told[single.campaign_id].moves == "Mon 7 Dec, 09:00 EST"
-    answer = {"to": NY, "all": "each", f"send-{series.campaign_id}": "keep", f"send-{single.campaign_id}": "move"}
+    answer = {
+        "to": NY,
+        "all": "each",
+        f"send-{series.campaign_id}": "keep",
+        f"send-{single.campaign_id}": "move",
+    }
     assert client.post(asked["Location"], answer).status_code == 302
     with scope(company.workspace):
         moments = {run.pk: run.intended_at for run in Run.objects.all()}
@@ -155,17 +179,29 @@ def test_nobody_is_asked_where_nothing_is_planned_or_a_zone_is_none(company):
     form = {"name": "B", "slug": company.workspace.slug, "time_zone": NY, "default_language": "en"}
     client.post(settings_of(company), form)
     assert Workspace.objects.get(pk=company.workspace.pk).time_zone == NY
-    assert client.get(company.url("tenants/workspace/time-zone/?to=Mars/Olympus")).status_code == 302
-    assert company.client("member").get(company.url(f"tenants/workspace/time-zone/?to={KOLKATA}")).status_code == 403
+    assert (
+        client.get(company.url("tenants/workspace/time-zone/?to=Mars/Olympus")).status_code == 302
+    )
+    assert (
+        company.client("member")
+        .get(company.url(f"tenants/workspace/time-zone/?to={KOLKATA}"))
+        .status_code
+        == 403
+    )
 
 
 def test_a_draft_keeps_the_clock_that_its_page_showed(company):
-    campaign = saved(company, schedule_type="recurring", scheduled_at="2026-12-07T09:00", repeat="daily")
+    campaign = saved(
+        company, schedule_type="recurring", scheduled_at="2026-12-07T09:00", repeat="daily"
+    )
     to_zone(company, NY)
     client = company.client("member")
     page = client.get(change(company, campaign))
     form = page.context["adminform"].form.schedule
-    assert (form["scheduled_at"].value(), form["time_zone"].value()) == ("2026-12-07T09:00", KOLKATA)
+    assert (form["scheduled_at"].value(), form["time_zone"].value()) == (
+        "2026-12-07T09:00",
+        KOLKATA,
+    )
     assert [value for value, _ in form.fields["time_zone"].choices] == [KOLKATA, NY]
     assert page.context["zone_name"] == KOLKATA
     assert "Mon 7 Dec, 09:00 IST" in client.get(review(company, campaign)).context["next_dates"][0]
@@ -175,15 +211,22 @@ def test_a_draft_keeps_the_clock_that_its_page_showed(company):
 
 
 def test_another_zone_can_be_chosen_for_a_draft_and_one_that_is_none_is_refused(company):
-    campaign = saved(company, schedule_type="scheduled", scheduled_at="2026-12-07T09:00", time_zone=NY)
-    assert (campaign.time_zone, campaign.scheduled_at) == (NY, datetime(2026, 12, 7, 14, tzinfo=UTC))
+    campaign = saved(
+        company, schedule_type="scheduled", scheduled_at="2026-12-07T09:00", time_zone=NY
+    )
+    assert (campaign.time_zone, campaign.scheduled_at) == (
+        NY,
+        datetime(2026, 12, 7, 14, tzinfo=UTC),
+    )
 
 
 def test_the_question_names_what_is_planned_only(company):
     planned(company, schedule_type="send_now", name="Now", scheduled_at=None)
     run = planned(company)
     with scope(company.workspace):
-        assert [send.pk for send in planned_sends(company.workspace, NY, BEFORE)] == [run.campaign_id]
+        assert [send.pk for send in planned_sends(company.workspace, NY, BEFORE)] == [
+            run.campaign_id
+        ]
         assert planned_sends(company.workspace, KOLKATA, BEFORE) == []
 
 
@@ -191,7 +234,8 @@ def test_the_question_names_what_is_planned_only(company):
 def test_the_migration_keeps_the_clock_of_each_workspace(company):
     before, after = [("campaigns", "0007_addresses_as_text")], [("campaigns", "0008_own_clock")]
     leaves = MigrationExecutor(connection).loader.graph.leaf_nodes()
-    role = connection.settings_dict["OPTIONS"].pop("assume_role", None)  # migrations run as the tables' owner
+    # migrations run as the tables' owner
+    role = connection.settings_dict["OPTIONS"].pop("assume_role", None)
     connection.close()
     try:
         old = MigrationExecutor(connection).migrate(before).apps.get_model("campaigns", "Campaign")
@@ -201,10 +245,20 @@ def test_the_migration_keeps_the_clock_of_each_workspace(company):
             for at in (MONDAY_9, None)
         ]
         new = MigrationExecutor(connection).migrate(after).apps.get_model("campaigns", "Campaign")
-        kept = list(new.objects.filter(pk__in=rows).order_by("pk").values_list("wall_clock", "time_zone"))
-        assert kept == [("2026-12-07T09:00:00", KOLKATA), ("", ""), ("2026-12-07T03:30:00", "UTC"), ("", "")]
+        kept = list(
+            new.objects.filter(pk__in=rows).order_by("pk").values_list("wall_clock", "time_zone")
+        )
+        assert kept == [
+            ("2026-12-07T09:00:00", KOLKATA),
+            ("", ""),
+            ("2026-12-07T03:30:00", "UTC"),
+            ("", ""),
+        ]
         back = MigrationExecutor(connection).migrate(before).apps.get_model("campaigns", "Campaign")
-        assert set(back.objects.filter(pk__in=rows).values_list("scheduled_at", flat=True)) == {MONDAY_9, None}
+        assert set(back.objects.filter(pk__in=rows).values_list("scheduled_at", flat=True)) == {
+            MONDAY_9,
+            None,
+        }
     finally:
         MigrationExecutor(connection).migrate(leaves)
         if role is not None:

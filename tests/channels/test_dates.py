@@ -25,8 +25,14 @@ from tests.delivery.test_compose import composer, message
 
 pytestmark = pytest.mark.once
 
-CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "dates-in-texts.json").read_text())
-KNOWN = [case for case in CASES if "due" not in case.get("attributes", {}) or "/" not in case["attributes"]["due"]]
+CASES: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "data" / "dates-in-texts.json").read_text()
+)
+KNOWN = [
+    case
+    for case in CASES
+    if "due" not in case.get("attributes", {}) or "/" not in case["attributes"]["due"]
+]
 NOW = datetime(2026, 11, 30, 0, 29, tzinfo=UTC)
 BERLIN, LOS_ANGELES = ZoneInfo("Europe/Berlin"), ZoneInfo("America/Los_Angeles")
 NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
@@ -38,16 +44,22 @@ def _now(monkeypatch):
 
 
 def shown(text: str, zone: Any = UTC, time_zone: str = "", **attributes: Any) -> str:
-    return compile_text(text, zone)(contact_variables({**NOBODY, "time_zone": time_zone, "attributes": attributes}))
+    return compile_text(text, zone)(
+        contact_variables({**NOBODY, "time_zone": time_zone, "attributes": attributes})
+    )
 
 
 @pytest.mark.parametrize("case", KNOWN, ids=lambda case: case["text"])
 @pytest.mark.parametrize("of", ["workspace", "person"])
 def test_a_date_is_shown_on_the_reader_s_clock(case, of, monkeypatch):
-    monkeypatch.setattr(timezone, "now", lambda: datetime.fromisoformat(case.get("now_utc", "2026-11-30T00:29:00Z")))
+    monkeypatch.setattr(
+        timezone, "now", lambda: datetime.fromisoformat(case.get("now_utc", "2026-11-30T00:29:00Z"))
+    )
     zone = ZoneInfo(case["zone"]) if of == "workspace" else UTC
     own = case["zone"] if of == "person" else ""
-    assert shown(case["text"], zone, own, **case.get("attributes", {})) == case["right"].split(" (")[0]
+    assert (
+        shown(case["text"], zone, own, **case.get("attributes", {})) == case["right"].split(" (")[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +103,10 @@ def test_a_person_s_zone_wins_over_the_workspace_s_and_a_broken_one_does_not_cou
 
 
 def test_another_zone_can_be_asked_for():
-    text = '{{ due | in_zone: "Europe/Berlin" | date: "%H:%M" }} {{ "now" | in_zone: "Asia/Kolkata" | date: "%H:%M" }}'
+    text = (
+        '{{ due | in_zone: "Europe/Berlin" | date: "%H:%M" }} {{ "now" | in_zone: '
+        '"Asia/Kolkata" | date: "%H:%M" }}'
+    )
     assert shown(text, LOS_ANGELES, "Asia/Tokyo", due="2026-12-01T04:30:00Z") == "05:30 05:59"
     assert shown(text, LOS_ANGELES, due="2026-12-01") == "00:00 05:59"
     with pytest.raises(RenderError, match="Europe/Berlinn"):
@@ -109,7 +124,7 @@ def test_a_date_that_can_be_read_in_two_ways_is_treated_as_undefined(due):
     assert shown("{{ due }}", due=due) == due
 
 
-# --- one renderer for all ----------------------------------------------------------------------------------
+# --- one renderer for all -------------------------------------------------------------------------
 TEXT = '{{ due | date: "%H:%M" }}'
 
 
@@ -118,25 +133,31 @@ def test_preview_and_send_show_the_same_time(inside):
     content = {"language": "en", "title": "T", "body": TEXT, "image_url": "", "deep_link": ""}
     for own, right in (("", "10:00"), ("Europe/Berlin", "05:30")):
         contact = {**NOBODY, "time_zone": own, "attributes": {"due": "2026-12-01T04:30:00Z"}}
-        sent = composer(content, zone=inside.workspace.zone).compose(Recipient(7, 9, "token", "tok", 0, contact))
+        sent = composer(content, zone=inside.workspace.zone).compose(
+            Recipient(7, 9, "token", "tok", 0, contact)
+        )
         person = Contact(workspace=inside.workspace, **contact)
         assert message(sent)["notification"]["body"] == right
         assert composed(inside.workspace, AppPush(), content, person)[0]["body"] == right
 
 
 def test_plain_variables_need_no_interpreter_and_no_clock():
-    content = Compiled({"title": "Hi {{ first_name | default: 'you' }}", "body": "Sale"}, ("title", "body"), BERLIN)
+    content = Compiled(
+        {"title": "Hi {{ first_name | default: 'you' }}", "body": "Sale"}, ("title", "body"), BERLIN
+    )
     started = time.perf_counter()
     for _ in range(2_000):
         content.values({"first_name": "Asha"})
     assert time.perf_counter() - started < 0.2
 
 
-# --- lint --------------------------------------------------------------------------------------------------
+# --- lint -----------------------------------------------------------------------------------------
 def findings(inside, body: str) -> list[tuple[bool, str]]:
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
     found = lint_message(campaign, [Content(fields={"title": "T", "body": body})])
-    return [(finding.severity == ERROR, finding.text) for finding in found if finding.field == "body"]
+    return [
+        (finding.severity == ERROR, finding.text) for finding in found if finding.field == "body"
+    ]
 
 
 @pytest.fixture
@@ -145,7 +166,9 @@ def people(inside):
     ambiguous = ["03/04/2026", "13/04/2026", "3.4.26 10:00"]
     clear = ["2026-04-03", "2026-04-03T10:00:00Z", "3 April 2026", 1796099400, "soon"]
     Contact.objects.bulk_create(
-        Contact(workspace=inside.workspace, external_id=str(n), attributes={"due": due, "name": "1/2"})
+        Contact(
+            workspace=inside.workspace, external_id=str(n), attributes={"due": due, "name": "1/2"}
+        )
         for n, due in enumerate([*ambiguous, *clear])
     )
     Contact.objects.create(workspace=inside.workspace, external_id="8", attributes={"due": None})
@@ -154,12 +177,18 @@ def people(inside):
 
 
 def test_lint_names_the_attribute_the_number_of_people_and_the_remedy(people):
-    (found,) = [text for _, text in findings(people, 'Due {{ due | date: "%d" | default: "soon" }}') if "due" in text]
+    (found,) = [
+        text
+        for _, text in findings(people, 'Due {{ due | date: "%d" | default: "soon" }}')
+        if "due" in text
+    ]
     assert "3 of 10 people" in found
     assert "2026-04-03" in found
 
 
-@pytest.mark.parametrize("body", ["{{ due | default: 'x' }}", "{{ 'now' | date: '%d' }} {{ name }}"])
+@pytest.mark.parametrize(
+    "body", ["{{ due | default: 'x' }}", "{{ 'now' | date: '%d' }} {{ name }}"]
+)
 def test_lint_says_nothing_of_dates_that_are_shown_as_they_are_stored(people, body):
     assert not [text for _, text in findings(people, body) if "dates" in text]
 
@@ -177,11 +206,27 @@ def test_an_ambiguous_date_in_the_text_itself_stops_a_send(people):
 
 
 def test_the_database_and_the_renderer_agree_on_what_is_ambiguous(inside):
-    ends = ["", "/2026", ".26", "-2026 10:00", "/2026T10:00", "/2026 10:00 AM", "/202", "/20261", " x", "\n"]
+    ends = [
+        "",
+        "/2026",
+        ".26",
+        "-2026 10:00",
+        "/2026T10:00",
+        "/2026 10:00 AM",
+        "/202",
+        "/20261",
+        " x",
+        "\n",
+    ]
     starts = [f"{a}{sep}{b}" for a in ("3", "13", "2026") for b in ("04", "4") for sep in "/.- "]
     values = [start + end for start in starts for end in ends]
     Contact.objects.bulk_create(
-        Contact(workspace=inside.workspace, external_id=str(n), attributes={"d": text}) for n, text in enumerate(values)
+        Contact(workspace=inside.workspace, external_id=str(n), attributes={"d": text})
+        for n, text in enumerate(values)
     )
-    found = Contact.objects.filter(matches_attribute("d", dates.AMBIGUOUS)).values_list("external_id", flat=True)
-    assert {values[int(n)] for n in found} == {value for value in values if dates.is_ambiguous(value)}
+    found = Contact.objects.filter(matches_attribute("d", dates.AMBIGUOUS)).values_list(
+        "external_id", flat=True
+    )
+    assert {values[int(n)] for n in found} == {
+        value for value in values if dates.is_ambiguous(value)
+    }

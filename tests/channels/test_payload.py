@@ -15,7 +15,8 @@ pytestmark = pytest.mark.once
 VALUES = st.dictionaries(
     st.sampled_from(["title", "body", "first_name", "ref"]),
     st.one_of(
-        st.text(max_size=40), st.sampled_from(['"', "\\", "\n\t", "\x00", "\x1f", "👩🏽‍🚀", "\\u0000title\\u0000", ""])
+        st.text(max_size=40),
+        st.sampled_from(['"', "\\", "\n\t", "\x00", "\x1f", "👩🏽‍🚀", "\\u0000title\\u0000", ""]),
     ),
 )
 NAMES = ["title", "body", "first_name", "ref"]
@@ -26,7 +27,9 @@ MESSAGES = st.dictionaries(
     KEYS,
     st.recursive(
         st.one_of(STRINGS, st.integers(-(2**53), 2**53), st.booleans(), st.none()),
-        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)
+        ),
         max_leaves=8,
     ),
     max_size=4,
@@ -54,7 +57,9 @@ def substituted(node: Any, values: dict[str, str]) -> Any:
 
 
 @given(MESSAGES, VALUES)
-def test_filling_equals_dumping_the_substituted_dict(message: dict[str, Any], values: dict[str, str]) -> None:
+def test_filling_equals_dumping_the_substituted_dict(
+    message: dict[str, Any], values: dict[str, str]
+) -> None:
     full = {name: values.get(name, f"no {name}") for name in NAMES}
     template = PayloadTemplate.compile(message, NAMES)
     expected = substituted(message, full)
@@ -71,7 +76,10 @@ def test_a_value_that_looks_like_a_slot_is_only_text() -> None:
 
 def test_one_template_serves_many_recipients() -> None:
     template = PayloadTemplate.compile({"t": f"Hi {slot('name')}!"}, ["name"])
-    assert [template.fill({"name": n}) for n in ("Ana", 'O"Hara')] == [b'{"t":"Hi Ana!"}', b'{"t":"Hi O\\"Hara!"}']
+    assert [template.fill({"name": n}) for n in ("Ana", 'O"Hara')] == [
+        b'{"t":"Hi Ana!"}',
+        b'{"t":"Hi O\\"Hara!"}',
+    ]
 
 
 def test_lone_surrogates_become_the_replacement_character() -> None:

@@ -63,18 +63,35 @@ def test_no_text_makes_the_condition_s_reader_fail_otherwise(text):
 
 
 def test_each_platform_is_told_only_what_concerns_it():
-    message = {"title": "a", "badge": 1, "sound": "x", "android_channel": "c", "buttons": [{"text": "Go"}]}
+    message = {
+        "title": "a",
+        "badge": 1,
+        "sound": "x",
+        "android_channel": "c",
+        "buttons": [{"text": "Go"}],
+    }
     fields = {
-        platform: {field for field, _ in platforms.ignored(message, [platform])} for platform in platforms.PLATFORMS
+        platform: {field for field, _ in platforms.ignored(message, [platform])}
+        for platform in platforms.PLATFORMS
     }
     assert fields["ios"] == {"android_channel", "button_1_text"}
     assert fields["android"] == {"sound", "button_1_text"}
     assert fields["web"] == {"badge", "sound", "android_channel", "button_1_text"}
-    assert platforms.ignored({"title": "a", "body": "b", "ttl_secs": 0, "priority": "high", "collapse_key": "k"}) == []
+    assert (
+        platforms.ignored(
+            {"title": "a", "body": "b", "ttl_secs": 0, "priority": "high", "collapse_key": "k"}
+        )
+        == []
+    )
 
 
 def test_a_silent_message_hides_what_would_be_shown_and_a_drawn_one_is_the_app_s_affair():
-    shown = {"badge": 1, "sound": "x", "buttons": [{"text": "Go"}], "image_url": "https://x.test/a.gif"}
+    shown = {
+        "badge": 1,
+        "sound": "x",
+        "buttons": [{"text": "Go"}],
+        "image_url": "https://x.test/a.gif",
+    }
     assert {field for field, _ in platforms.ignored({**shown, "silent": True})} == {"silent"}
     drawn = dict(platforms.ignored({**shown, "data_only": True}, ["android"]))
     assert set(drawn) == {"badge", "sound", "image_url"}
@@ -94,7 +111,9 @@ def test_a_silent_message_hides_what_would_be_shown_and_a_drawn_one_is_the_app_s
     ],
 )
 def test_the_format_of_the_picture_is_judged_by_its_address(address, platform, says):
-    texts = [text for _, text in platforms.ignored({"title": "a", "image_url": address}, [platform])]
+    texts = [
+        text for _, text in platforms.ignored({"title": "a", "image_url": address}, [platform])
+    ]
     assert any(says in text for text in texts) if says else not texts
 
 

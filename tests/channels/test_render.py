@@ -1,4 +1,5 @@
-"""Personalisation: the fast path says what Liquid says, hostile templates end at once, errors name their field."""
+"""Personalisation: the fast path says what Liquid says, hostile templates end at once, errors
+name their field."""
 
 import time
 from contextlib import suppress
@@ -44,12 +45,15 @@ OUTPUTS = st.sampled_from(
 
 @settings(max_examples=400)
 @given(
-    st.lists(OUTPUTS, max_size=6).map("".join), st.fixed_dictionaries({}, optional={"x": VALUES, "first-name": VALUES})
+    st.lists(OUTPUTS, max_size=6).map("".join),
+    st.fixed_dictionaries({}, optional={"x": VALUES, "first-name": VALUES}),
 )
 def test_the_fast_path_says_what_liquid_says(source, variables):
     if _simple_pieces(source) is None:
         return
-    assert compile_text(source)(variables) == _run(_ENVIRONMENT.from_string(source), len(source), UTC, variables)
+    assert compile_text(source)(variables) == _run(
+        _ENVIRONMENT.from_string(source), len(source), UTC, variables
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,10 +88,13 @@ HOSTILE = [
     "{% for i in (1..1000) %}{% for j in (1..1000) %}x{% endfor %}{% endfor %}",
     "{% tablerow i in (1..30000000) %}x{% endtablerow %}",
     "{% if (1..100000000) contains 'a' %}x{% endif %}",
-    "{% assign s = 'aaaaaaaaaaaaaaaaaaaa' %}{% for i in (1..900) %}{% assign s = s | append: s %}{% endfor %}",
+    "{% assign s = 'aaaaaaaaaaaaaaaaaaaa' %}{% for i in (1..900) %}{% assign s = s | append: s "
+    "%}{% endfor %}",
     "{% assign s = 9 %}{% for i in (1..900) %}{% assign s = s | times: s %}{% endfor %}",
-    "{% assign a = (1..10000) %}{% for i in (1..900) %}{% assign q = a | reverse | sort | sum %}{% endfor %}",
-    "{% assign a = (1..900) %}{% for i in (1..900) %}{% assign q = a | join | split: '' | uniq %}{% endfor %}",
+    "{% assign a = (1..10000) %}{% for i in (1..900) %}{% assign q = a | reverse | sort | sum %}{% "
+    "endfor %}",
+    "{% assign a = (1..900) %}{% for i in (1..900) %}{% assign q = a | join | split: '' | uniq "
+    "%}{% endfor %}",
     "{% for i in (1..900) %}{{ 'xxxxxxxxxxxxxxxxxxxxxxxxxxxx' }}{% endfor %}",
     "{{ long }}{{ long }}",
     "{{ long | upcase }}{{ long }}",
@@ -168,16 +175,28 @@ TEXTS = ("title", "body", "image_url", "deep_link")
 
 
 def snapshot(**fields: Any) -> dict[str, Any]:
-    return {"language": "en", "title": "Hi", "body": "Sale", "image_url": "", "deep_link": "", **fields}
+    return {
+        "language": "en",
+        "title": "Hi",
+        "body": "Sale",
+        "image_url": "",
+        "deep_link": "",
+        **fields,
+    }
 
 
 def test_a_content_is_static_but_for_its_personalised_texts():
     content = Compiled(
-        snapshot(body="Hi {{ name }}", deep_link="shop://{{ city | downcase }}", ttl_secs=60), TEXTS, UTC
+        snapshot(body="Hi {{ name }}", deep_link="shop://{{ city | downcase }}", ttl_secs=60),
+        TEXTS,
+        UTC,
     )
     assert content.personal == ("body", "deep_link")
     assert content.static == {"language": "en", "title": "Hi", "image_url": "", "ttl_secs": 60}
-    assert content.values({"name": "Asha", "city": "PUNE"}) == {"body": "Hi Asha", "deep_link": "shop://pune"}
+    assert content.values({"name": "Asha", "city": "PUNE"}) == {
+        "body": "Hi Asha",
+        "deep_link": "shop://pune",
+    }
 
 
 def test_a_content_without_personalisation_renders_nothing():

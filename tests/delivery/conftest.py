@@ -27,7 +27,8 @@ def launched(connected, cast, settings):
 
 @pytest.fixture
 def prepared(cast, launched):
-    """A function that gives a run to `count` new people whose audience is fixed and of which nothing is sent."""
+    """A function that gives a run to `count` new people whose audience is fixed and of which
+    nothing is sent."""
 
     def prepare(count: int = 30, **fields) -> Run:
         add_people(cast.workspace, count, tokens=fields.pop("tokens", None))

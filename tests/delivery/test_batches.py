@@ -20,7 +20,10 @@ from tests.story import add_people, received, run_to_the_end
 def cut(sizes, **limits):
     """The sizes of bodies, batch by batch."""
     group = [(Recipient(at, at, "token", "t", 0, {}), b"x" * size) for at, size in enumerate(sizes)]
-    return [[len(body) for _, body in batch] for batch in batches(group, replace(FcmSandbox.manners, **limits))]
+    return [
+        [len(body) for _, body in batch]
+        for batch in batches(group, replace(FcmSandbox.manners, **limits))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,8 @@ def test_an_empty_group_is_no_batch():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The sizes of the batches that the sender got; a batch that a test puts an error for raises it."""
+    """The sizes of the batches that the sender got; a batch that a test puts an error for raises
+    it."""
     monkeypatch.setattr(FcmSandbox, "manners", replace(FcmSandbox.manners, batch=4))
     sizes, errors = [], {}
     send = FcmSender.send
@@ -70,9 +74,14 @@ def test_the_sender_gets_no_larger_batch(cast, connected, sandbox, launched, cal
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(ProviderUnreachable("away"), "UNREACHABLE"), (CredentialsRefused("no"), "CREDENTIALS_REFUSED")],
+    [
+        (ProviderUnreachable("away"), "UNREACHABLE"),
+        (CredentialsRefused("no"), "CREDENTIALS_REFUSED"),
+    ],
 )
-def test_a_batch_that_was_not_sent_waits_with_those_after_it(cast, connected, sandbox, prepared, calls, error, code):
+def test_a_batch_that_was_not_sent_waits_with_those_after_it(
+    cast, connected, sandbox, prepared, calls, error, code
+):
     run = prepared(10)
     sizes, errors = calls
     errors[2] = error
@@ -80,5 +89,11 @@ def test_a_batch_that_was_not_sent_waits_with_those_after_it(cast, connected, sa
     assert sizes == [4, 4]
     assert len(received(sandbox, connected)) == 4
     with scope(cast.workspace):
-        rows = Message.objects.filter(run=run).order_by("pk").values_list("reason", "error_code", "attempts")
-        assert list(rows) == [(Reason.ACCEPTED, "", 1)] * 4 + [(Reason.RETRY_SCHEDULED, code, 0)] * 6
+        rows = (
+            Message.objects.filter(run=run)
+            .order_by("pk")
+            .values_list("reason", "error_code", "attempts")
+        )
+        assert (
+            list(rows) == [(Reason.ACCEPTED, "", 1)] * 4 + [(Reason.RETRY_SCHEDULED, code, 0)] * 6
+        )

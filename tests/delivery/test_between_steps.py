@@ -26,13 +26,16 @@ LONG_AGO = timedelta(minutes=5)
 
 
 def fresh(run: Run) -> Run:
-    return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=run.pk)
+    return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(
+        pk=run.pk
+    )
 
 
-# --- preparing --------------------------------------------------------------------------------------------------
+# --- preparing ------------------------------------------------------------------------------------
 @pytest.fixture
 def between_chunks(cast, launched, monkeypatch):
-    """A function that prepares a run to six people in chunks of two, and calls `act` once after the first chunk."""
+    """A function that prepares a run to six people in chunks of two, and calls `act` once after
+    the first chunk."""
     add_people(cast.workspace, 6)
     run, looks = launched(), []
 
@@ -54,7 +57,9 @@ def between_chunks(cast, launched, monkeypatch):
     return prepare
 
 
-def test_nobody_is_added_to_a_run_that_is_cancelled_between_two_chunks(cast, connected, between_chunks):
+def test_nobody_is_added_to_a_run_that_is_cancelled_between_two_chunks(
+    cast, connected, between_chunks
+):
     run = between_chunks(lambda run: plan.cancel(fresh(run), by=cast.owner))
     with scope(cast.workspace):
         assert (fresh(run).state, record.tally(run)) == (State.CANCELLED, {"pending": 2})
@@ -63,7 +68,9 @@ def test_nobody_is_added_to_a_run_that_is_cancelled_between_two_chunks(cast, con
         assert fresh(run).tally == {"cancelled": 2}
 
 
-def test_a_run_that_is_cancelled_as_it_fails_for_the_last_time_stays_cancelled(cast, connected, launched, monkeypatch):
+def test_a_run_that_is_cancelled_as_it_fails_for_the_last_time_stays_cancelled(
+    cast, connected, launched, monkeypatch
+):
     add_people(cast.workspace, 2)
     run, looks = launched(), []
 
@@ -84,7 +91,9 @@ def test_a_run_that_is_cancelled_as_it_fails_for_the_last_time_stays_cancelled(c
         assert (fresh(run).state, fresh(run).attempts) == (State.CANCELLED, pipeline.MAX_ATTEMPTS)
 
 
-def test_a_launch_that_failed_and_then_worked_leaves_no_trace(cast, connected, launched, monkeypatch):
+def test_a_launch_that_failed_and_then_worked_leaves_no_trace(
+    cast, connected, launched, monkeypatch
+):
     add_people(cast.workspace, 1)
     run = launched()
     with monkeypatch.context() as broken:
@@ -94,10 +103,16 @@ def test_a_launch_that_failed_and_then_worked_leaves_no_trace(cast, connected, l
         assert (fresh(run).state, fresh(run).attempts) == (State.PLANNED, 1)
     pipeline.tick(timezone.now())
     with scope(cast.workspace):
-        assert (fresh(run).state, fresh(run).attempts, fresh(run).last_error) == (State.PREPARING, 0, "")
+        assert (fresh(run).state, fresh(run).attempts, fresh(run).last_error) == (
+            State.PREPARING,
+            0,
+            "",
+        )
 
 
-def test_a_run_under_way_is_not_given_up_however_often_a_step_fails(cast, connected, prepared, monkeypatch):
+def test_a_run_under_way_is_not_given_up_however_often_a_step_fails(
+    cast, connected, prepared, monkeypatch
+):
     run = prepared(2)
     with scope(cast.workspace):
         Message.objects.update(reason=Reason.ACCEPTED)
@@ -114,7 +129,11 @@ def test_a_run_under_way_is_not_given_up_however_often_a_step_fails(cast, connec
 def test_a_worker_whose_run_another_one_prepares_adds_nobody(cast, connected, between_chunks):
     run = between_chunks(lambda run: Run.objects.filter(pk=run.pk).update(owner="another"))
     with scope(cast.workspace):
-        assert (fresh(run).state, fresh(run).owner, record.tally(run)) == (State.PREPARING, "another", {"pending": 2})
+        assert (fresh(run).state, fresh(run).owner, record.tally(run)) == (
+            State.PREPARING,
+            "another",
+            {"pending": 2},
+        )
         Run.objects.update(lease_until=timezone.now() - LONG_AGO)
     assert run_to_the_end(run).tally == {"accepted": 6}
 
@@ -138,7 +157,7 @@ def test_who_comes_after_the_launch_gets_nothing(cast, connected, launched):
     assert run_to_the_end(run).tally == {"accepted": 2}
 
 
-# --- a worker that is alive -------------------------------------------------------------------------------------
+# --- a worker that is alive -----------------------------------------------------------------------
 @pytest.fixture
 def at_work(cast, connected, prepared):
     """(a run to 10 people, the lease of a worker that has the first 4 in flight)."""
@@ -166,7 +185,9 @@ def test_a_cancelled_run_stays_open_until_its_worker_has_written_the_answers(cas
         assert fresh(run).tally == {"accepted": 4, "cancelled": 6}
 
 
-@pytest.mark.parametrize("verb", [decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown])
+@pytest.mark.parametrize(
+    "verb", [decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown]
+)
 def test_nobody_decides_about_a_run_while_a_worker_writes_answers_down(cast, at_work, verb):
     run, lease = at_work
     last = lease.shard.last_id
@@ -206,10 +227,15 @@ def test_a_worker_whose_shard_was_taken_over_writes_nothing_and_hands_nothing_ba
         assert not lease.fence((lease.shard.first_id, lease.shard.last_id), {})
         assert not lease.renew(leases.NOTHING, {})
         lease.release(done=True, not_before=timezone.now())
-        assert (Shard.objects.get().state, Shard.objects.get().owner) == (Shard.State.LEASED, other.owner)
+        assert (Shard.objects.get().state, Shard.objects.get().owner) == (
+            Shard.State.LEASED,
+            other.owner,
+        )
 
 
-def test_an_answer_that_comes_after_another_worker_has_settled_its_row_changes_nothing(cast, at_work):
+def test_an_answer_that_comes_after_another_worker_has_settled_its_row_changes_nothing(
+    cast, at_work
+):
     _, lease = at_work
     pk = lease.shard.first_id
     with scope(cast.workspace):
@@ -226,7 +252,9 @@ def test_a_worker_that_was_silent_for_too_long_sends_nothing_more(cast, at_work)
         assert not lease.fence((lease.shard.first_id, lease.shard.last_id), {})
 
 
-@pytest.mark.parametrize("changes", [{"epoch": F("epoch") + 1}, {"state": State.PAUSED}], ids=["epoch", "state"])
+@pytest.mark.parametrize(
+    "changes", [{"epoch": F("epoch") + 1}, {"state": State.PAUSED}], ids=["epoch", "state"]
+)
 def test_the_fence_of_a_stopped_run_fails_by_its_state_and_by_its_epoch(cast, at_work, changes):
     run, lease = at_work
     with every_workspace():
@@ -239,7 +267,8 @@ def test_the_fence_of_a_stopped_run_fails_by_its_state_and_by_its_epoch(cast, at
 def test_what_was_in_flight_at_a_death_is_never_sent_a_second_time(
     cast, connected, sandbox, prepared, monkeypatch, answered
 ):
-    """Answers come one by one and in another order, so each group is sent while others are in flight."""
+    """Answers come one by one and in another order, so each group is sent while others are in
+    flight."""
     run, held, sent, seen = prepared(40), {}, [], []
     monkeypatch.setattr(work, "WINDOW", 8)
     monkeypatch.setattr(work, "GROUP_LEAST", 2)
@@ -258,8 +287,12 @@ def test_what_was_in_flight_at_a_death_is_never_sent_a_second_time(
 
     with monkeypatch.context() as slow:
         slow.setattr(FcmSender, "poll", answer)
-        slow.setattr(FcmSender, "send", lambda sender, group: (sent.append(len(group)), send(sender, group)))
-        slow.setattr(FcmSender, "in_flight", property(lambda sender: in_flight.fget(sender) + len(held)))
+        slow.setattr(
+            FcmSender, "send", lambda sender, group: (sent.append(len(group)), send(sender, group))
+        )
+        slow.setattr(
+            FcmSender, "in_flight", property(lambda sender: in_flight.fget(sender) + len(held))
+        )
         with pytest.raises(Killed):
             pipeline.work(timezone.now())
     assert len(sent) > 3
@@ -272,14 +305,17 @@ def test_what_was_in_flight_at_a_death_is_never_sent_a_second_time(
     assert 0 < run.tally["unknown"] <= 2 * work.WINDOW
 
 
-# --- two at once ------------------------------------------------------------------------------------------------
+# --- two at once ----------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
 def test_workers_that_take_from_one_bucket_at_once_get_no_more_than_it_holds(cast):
     made, now, start = rows_of(cast.workspace), timezone.now(), Barrier(4)
     with scope(cast.workspace):
         Connection.objects.filter(pk=made[Connection].pk).update(per_second=100)
-        run, account = Run.objects.get(pk=made[Run].pk), Connection.objects.get(pk=made[Connection].pk)
+        run, account = (
+            Run.objects.get(pk=made[Run].pk),
+            Connection.objects.get(pk=made[Connection].pk),
+        )
         with transaction.atomic():
             assert pace.take(run, account, 1, now) == 1
 

@@ -47,7 +47,11 @@ def test_a_topic_gets_the_content_in_the_default_language() -> None:
 
 
 def test_a_language_is_one_however_the_app_and_the_marketer_write_it() -> None:
-    texts = composer({**SALE, "language": "pt", "title": "pt"}, {**SALE, "language": "pt_BR", "title": "pt-BR"}, SALE)
+    texts = composer(
+        {**SALE, "language": "pt", "title": "pt"},
+        {**SALE, "language": "pt_BR", "title": "pt-BR"},
+        SALE,
+    )
     for language, title in (
         ("pt_BR", "pt-BR"), ("pt-br", "pt-BR"), ("pt-BR", "pt-BR"), ("pt-PT", "pt"), ("pt_Latn_BR", "pt"),
         ("EN_us", "Sale"), ("fr", "Sale"), ("", "Sale"),
@@ -82,7 +86,10 @@ def test_a_topic_takes_half_the_bytes() -> None:
     for kind in ("topic", "condition"):
         with pytest.raises(NotComposable) as stopped:
             long.compose(to(kind, "news"))
-        assert (stopped.value.reason, "bytes" in stopped.value.code) == (Reason.PAYLOAD_TOO_LARGE, True)
+        assert (stopped.value.reason, "bytes" in stopped.value.code) == (
+            Reason.PAYLOAD_TOO_LARGE,
+            True,
+        )
 
 
 def test_the_end_of_life_on_ios_counts_from_each_send_not_from_the_compilation(monkeypatch) -> None:
@@ -90,5 +97,7 @@ def test_the_end_of_life_on_ios_counts_from_each_send_not_from_the_compilation(m
     ends = []
     for now in (1_000.0, 5_000.0):
         monkeypatch.setattr(time, "time", lambda now=now: now)
-        ends.append(message(long_run.compose(to("token", "t")))["apns"]["headers"]["apns-expiration"])
+        ends.append(
+            message(long_run.compose(to("token", "t")))["apns"]["headers"]["apns-expiration"]
+        )
     assert ends == ["1060", "5060"]

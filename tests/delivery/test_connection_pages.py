@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from campaigns.models import Run
 from delivery import connections
-from delivery.engine import pipeline
 from delivery.providers.base import CheckResult
 from delivery.providers.fcm import sdk
 from tenants.models import AuditEntry, Connection
@@ -30,7 +29,8 @@ def private_key():
 
 @pytest.fixture
 def key_file(private_key):
-    """A function that gives a service-account JSON as Google makes them; fields can be changed or removed (None)."""
+    """A function that gives a service-account JSON as Google makes them; fields can be changed
+    or removed (None)."""
 
     def make(**changes) -> str:
         fields = {
@@ -77,12 +77,15 @@ def url(cast, row, tail="change/"):
 
 
 def add(cast, who="owner", **fields):
-    return cast.client(who).post(cast.url(f"{LIST}add/"), {"name": "Live app", "per_second": "1000", **fields})
+    return cast.client(who).post(
+        cast.url(f"{LIST}add/"), {"name": "Live app", "per_second": "1000", **fields}
+    )
 
 
 @pytest.fixture
 def google(monkeypatch):
-    """A list of the accounts that Google was asked about; `google.answers(ok)` says what it answers."""
+    """A list of the accounts that Google was asked about; `google.answers(ok)` says what it
+    answers."""
 
     class Google(list):
         result = CheckResult(True, "Connected to Google.")
@@ -91,7 +94,9 @@ def google(monkeypatch):
             self.result = CheckResult(ok, message)
 
         def check(self, account):
-            assert len(database.savepoint_ids) == depth, "the provider may take 20 seconds: no lock is held meanwhile"
+            assert len(database.savepoint_ids) == depth, (
+                "the provider may take 20 seconds: no lock is held meanwhile"
+            )
             self.append(account.project_id)
             return self.result
 
@@ -110,7 +115,12 @@ def only(cast):
         return Connection.objects.get()
 
 
-# --- adding ----------------------------------------------------------------------------------------------
+def in_use(cast):
+    with scope(cast.workspace):
+        return list(Connection.objects.filter(is_active=True).values_list("name", flat=True))
+
+
+# --- adding ---------------------------------------------------------------------------------------
 def test_a_pasted_service_account_is_connected_tested_and_used(cast, key_file, google):
     answer = add(cast, key_text=key_file())
     row = only(cast)
@@ -143,7 +153,10 @@ def test_an_uploaded_file_does_the_same(cast, key_file, google):
         ("hello", "This is not JSON."),
         ("[1, 2]", "This JSON is not a key file."),
         ('{"server_key": "AAAAabc"}', "Google switched FCM&#x27;s legacy server keys off in 2024."),
-        ("AAAAabcdefg:APA91b" + "x" * 134, "Google switched FCM&#x27;s legacy server keys off in 2024."),
+        (
+            "AAAAabcdefg:APA91b" + "x" * 134,
+            "Google switched FCM&#x27;s legacy server keys off in 2024.",
+        ),
         ('{"type": "authorized_user"}', "Type must be"),
         ("{" * 2000, "This is not JSON."),
         ("x" * 20_000, "The key file is longer than 16 kB."),
@@ -169,10 +182,14 @@ def test_what_is_no_service_account_is_refused_at_its_field(cast, text, sentence
         ({"token_uri": "http://127.0.0.1:8765/token"}, "token_uri must be"),
     ],
 )
-def test_a_broken_service_account_names_the_field_and_is_not_sent_back(cast, key_file, no_leak, changes, field):
+def test_a_broken_service_account_names_the_field_and_is_not_sent_back(
+    cast, key_file, no_leak, changes, field
+):
     answer = add(cast, key_text=key_file(**changes))
     assert field in answer.content.decode()
-    assert "BEGIN PRIVATE KEY" not in answer.content.decode().replace("it starts with -----BEGIN", "")
+    assert "BEGIN PRIVATE KEY" not in answer.content.decode().replace(
+        "it starts with -----BEGIN", ""
+    )
     assert "gserviceaccount" not in answer.content.decode(), "nothing of what was pasted comes back"
 
 
@@ -201,7 +218,11 @@ def test_a_new_connection_whose_test_fails_is_saved_and_not_used(cast, fcm, key_
     assert in_use(cast) == ["Live app"]
     with scope(cast.workspace):
         second = Connection.objects.get(name="Second app")
-        assert (second.is_active, second.check_ok, second.settings["project_id"]) == (False, False, "other-app")
+        assert (second.is_active, second.check_ok, second.settings["project_id"]) == (
+            False,
+            False,
+            "other-app",
+        )
     assert answer["Location"] == url(cast, second)
     assert google.result.message in said(answer)
 
@@ -212,7 +233,9 @@ def test_a_first_connection_whose_test_fails_is_not_used_either(cast, key_file, 
     assert (in_use(cast), only(cast).check_ok) == ([], False)
 
 
-def test_a_connection_that_is_switched_on_is_tested_before_it_takes_over(cast, fcm, key_file, google):
+def test_a_connection_that_is_switched_on_is_tested_before_it_takes_over(
+    cast, fcm, key_file, google
+):
     google.answers(ok=False)
     add(cast, name="Second app", key_text=key_file(project_id="other-app"))
     with scope(cast.workspace):
@@ -226,7 +249,9 @@ def test_a_connection_that_is_switched_on_is_tested_before_it_takes_over(cast, f
     assert google == ["other-app"] * 3
 
 
-def test_credentials_that_change_while_they_are_tested_do_not_go_live(cast, fcm, key_file, google, monkeypatch):
+def test_credentials_that_change_while_they_are_tested_do_not_go_live(
+    cast, fcm, key_file, google, monkeypatch
+):
     cast.client("owner").post(url(cast, fcm, "switch/"), {"off": "1"})
 
     def somebody_else_acts(account):
@@ -239,12 +264,19 @@ def test_credentials_that_change_while_they_are_tested_do_not_go_live(cast, fcm,
     assert (in_use(cast), only(cast).settings["project_id"]) == ([], "another-app")
 
 
-def test_new_credentials_of_a_connection_in_use_replace_the_former_ones_only_if_they_work(cast, fcm, key_file, google):
+def test_new_credentials_of_a_connection_in_use_replace_the_former_ones_only_if_they_work(
+    cast, fcm, key_file, google
+):
     fields = {"name": "Renamed", "per_second": "50", "key_text": key_file(project_id="wrong-app")}
     google.answers(ok=False)
     answer = cast.client("admin").post(url(cast, fcm), fields)
     row = only(cast)
-    assert (row.name, row.per_second, row.is_active, row.settings["project_id"]) == ("Renamed", 50, True, "biddano-app")
+    assert (row.name, row.per_second, row.is_active, row.settings["project_id"]) == (
+        "Renamed",
+        50,
+        True,
+        "biddano-app",
+    )
     assert google.result.message in said(answer)
     with scope(cast.workspace):
         assert json.loads(row.credentials)["project_id"] == "biddano-app"
@@ -258,31 +290,12 @@ def test_new_credentials_of_a_connection_in_use_replace_the_former_ones_only_if_
     assert changed["project_id"] == ["biddano-app", "wrong-app"]
 
 
-def in_use(cast):
-    with scope(cast.workspace):
-        return list(Connection.objects.filter(is_active=True).values_list("name", flat=True))
-
-
-def test_a_provider_that_is_not_installed_breaks_no_page_and_pauses_the_send(cast, connected, prepared):
-    run = prepared(3)
-    with scope(cast.workspace):
-        Connection.objects.update(provider="carrier_pigeon", settings={})
-    owner = cast.client("owner")
-    pages = (LIST, f"{LIST}{connected.pk}/change/", f"campaigns/run/{run.pk}/change/", "")
-    assert [owner.get(cast.url(page)).status_code for page in pages] == [200] * 4
-    owner.post(cast.url(f"{LIST}{connected.pk}/test/"))
-    with scope(cast.workspace):
-        assert Connection.objects.get().check_ok is False
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        run.refresh_from_db()
-    assert (run.state, "carrier_pigeon" in run.last_error) == (Run.State.PAUSED, True)
-
-
 def test_the_sandbox_is_one_click(cast, sandbox):
     cast.workspace.slug = "one-click"
     cast.workspace.save()
-    assert "Connect the sandbox" in cast.client("owner").get(cast.url(f"{LIST}add/")).content.decode()
+    assert (
+        "Connect the sandbox" in cast.client("owner").get(cast.url(f"{LIST}add/")).content.decode()
+    )
     answer = cast.client("admin").post(cast.url(f"{LIST}connect-sandbox/"))
     row = only(cast)
     assert answer["Location"] == url(cast, row)
@@ -298,9 +311,11 @@ def test_a_sandbox_that_is_not_running_is_a_sentence(cast, settings):
     assert "does not answer. Start it with `manage.py sandbox`." in said(answer)
 
 
-# --- testing, switching, replacing ------------------------------------------------------------------------
+# --- testing, switching, replacing ----------------------------------------------------------------
 def test_test_connection_says_what_google_said(cast, fcm, monkeypatch):
-    verdict = CheckResult(False, "Google refused the service account: invalid_grant: Invalid JWT Signature.", "X")
+    verdict = CheckResult(
+        False, "Google refused the service account: invalid_grant: Invalid JWT Signature.", "X"
+    )
     monkeypatch.setattr(sdk, "check", lambda account: verdict)
     answer = cast.client("admin").post(url(cast, fcm, "test/"))
     assert said(answer) == verdict.message
@@ -312,7 +327,9 @@ def test_test_connection_says_what_google_said(cast, fcm, monkeypatch):
     assert (entry.actor, entry.detail) == (cast.admin, {"ok": False})
 
 
-def test_the_answer_about_an_account_that_was_replaced_during_the_test_is_not_kept(cast, fcm, key_file, monkeypatch):
+def test_the_answer_about_an_account_that_was_replaced_during_the_test_is_not_kept(
+    cast, fcm, key_file, monkeypatch
+):
     def replaced_meanwhile(account):
         with scope(cast.workspace):
             connections.store_account(Connection.objects.get(), key_file(project_id="other-app"))
@@ -332,7 +349,9 @@ def test_a_connection_is_switched_off_and_on(cast, fcm, google):
     client.post(url(cast, fcm, "switch/"), {"on": "1"})
     assert only(cast).is_active
     with scope(cast.workspace):
-        assert json.loads(only(cast).credentials)["project_id"] == "biddano-app", "switching keeps the credentials"
+        assert json.loads(only(cast).credentials)["project_id"] == "biddano-app", (
+            "switching keeps the credentials"
+        )
 
 
 def test_switching_one_on_switches_the_other_off(cast, fcm, key_file, google):
@@ -352,12 +371,15 @@ def test_credentials_are_kept_when_left_empty_and_replaced_when_given(cast, fcm,
         assert (row.name, row.per_second, row.check_ok) == ("Renamed", 50, True)
         assert json.loads(row.credentials)["private_key_id"] == "0123456789abcdef"
     client.post(
-        url(cast, fcm), {"name": "Renamed", "per_second": "50", "key_text": key_file(private_key_id="ffff9999")}
+        url(cast, fcm),
+        {"name": "Renamed", "per_second": "50", "key_text": key_file(private_key_id="ffff9999")},
     )
     row = only(cast)
     with scope(cast.workspace):
         assert json.loads(row.credentials)["private_key_id"] == "ffff9999"
-    assert (row.check_ok, row.check_message) == (True, google.result.message), "the test is of the new credentials"
+    assert (row.check_ok, row.check_message) == (True, google.result.message), (
+        "the test is of the new credentials"
+    )
 
 
 def test_a_connection_that_a_run_needs_is_not_deleted(cast, connected):
@@ -369,7 +391,9 @@ def test_a_connection_that_a_run_needs_is_not_deleted(cast, connected):
     with scope(cast.workspace):
         run = plan.schedule(campaign, by=cast.owner, now=timezone.now())
     client = cast.client("owner")
-    assert "Finish or cancel them first" in said(client.post(url(cast, connected, "delete/"), {"post": "yes"}))
+    assert "Finish or cancel them first" in said(
+        client.post(url(cast, connected, "delete/"), {"post": "yes"})
+    )
     with scope(cast.workspace):
         assert Connection.objects.exists()
         Run.objects.filter(pk=run.pk).update(state=Run.State.COMPLETED)
@@ -380,22 +404,34 @@ def test_a_connection_that_a_run_needs_is_not_deleted(cast, connected):
     assert run.connection_id is None
 
 
-# --- the secret stays one --------------------------------------------------------------------------------
-def test_the_private_key_is_in_no_answer_and_in_no_audit_entry(cast, key_file, private_key, no_leak, monkeypatch):
+# --- the secret stays one -------------------------------------------------------------------------
+def test_the_private_key_is_in_no_answer_and_in_no_audit_entry(
+    cast, key_file, private_key, no_leak, monkeypatch
+):
     monkeypatch.setattr(sdk, "check", lambda account: CheckResult(True, "Connected to Google."))
     client = cast.client("owner")
-    client.post(cast.url(f"{LIST}add/"), {"name": "Live", "per_second": "9", "key_text": key_file()})
+    client.post(
+        cast.url(f"{LIST}add/"), {"name": "Live", "per_second": "9", "key_text": key_file()}
+    )
     row = only(cast)
     for tail in ("change/", "delete/"):
         no_leak(client.get(url(cast, row, tail)))
     html = no_leak(client.get(cast.url(LIST)))
-    assert "service account firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com, key ••••" in html
+    assert (
+        "service account firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com, key ••••"
+    ) in html
     assert "••••cdef" in client.get(url(cast, row)).content.decode()
     no_leak(client.post(url(cast, row, "test/"), follow=True))
     no_leak(client.post(url(cast, row), {"name": "", "per_second": "9", "key_text": key_file()}))
-    no_leak(client.post(url(cast, row), {"name": "New", "per_second": "9", "key_text": key_file()}, follow=True))
+    no_leak(
+        client.post(
+            url(cast, row), {"name": "New", "per_second": "9", "key_text": key_file()}, follow=True
+        )
+    )
     with scope(cast.workspace):
-        trail = json.dumps(list(AuditEntry.objects.values("action", "target", "detail")), default=str)
+        trail = json.dumps(
+            list(AuditEntry.objects.values("action", "target", "detail")), default=str
+        )
     assert "connection changed" in trail
     assert private_key.splitlines()[1] not in trail
     assert "PRIVATE" not in trail
@@ -428,11 +464,13 @@ def test_credentials_sealed_for_another_workspace_are_not_used(cast, fcm):
             provider="fcm",
         )
         stolen = Connection.objects.get()
-    page = cast.client("other_owner").get(f"/w/{cast.other_workspace.slug}/admin/{LIST}{stolen.pk}/change/")
+    page = cast.client("other_owner").get(
+        f"/w/{cast.other_workspace.slug}/admin/{LIST}{stolen.pk}/change/"
+    )
     assert "encrypted for another workspace" in page.content.decode()
 
 
-# --- who may ---------------------------------------------------------------------------------------------
+# --- who may --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("who", ["member", "viewer"])
 def test_members_and_viewers_have_no_business_here(cast, fcm, who):
     client = cast.client(who)

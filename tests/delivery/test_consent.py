@@ -1,4 +1,5 @@
-"""The newest word decides, at the audience and once more before the send; of one channel and of all."""
+"""The newest word decides, at the audience and once more before the send; of one channel and of
+all."""
 
 from datetime import timedelta
 
@@ -30,17 +31,23 @@ HISTORIES = {
     "yes to all, then no": (((ALL_CHANNELS, True), ("app_push", False)), True),
     "no to all, then yes to another channel": (((ALL_CHANNELS, False), ("sms", True)), True),
     "no to all, yes, no": (((ALL_CHANNELS, False), ("app_push", True), ("app_push", False)), True),
-    "no, no to all, then yes": ((("app_push", False), (ALL_CHANNELS, False), ("app_push", True)), False),
+    "no, no to all, then yes": (
+        (("app_push", False), (ALL_CHANNELS, False), ("app_push", True)),
+        False,
+    ),
 }
 
 
 def tell(workspace, histories):
-    """Each of these people says what their history says, in the order of its times; the doors hear it backwards."""
+    """Each of these people says what their history says, in the order of its times; the doors
+    hear it backwards."""
     now = timezone.now()
     with scope(workspace):
         for person, said in histories.items():
             for age, (channel, is_yes) in enumerate(reversed(said)):
-                word = Word(channel, is_yes, "test", "", now - timedelta(minutes=age), contact_id=person.pk)
+                word = Word(
+                    channel, is_yes, "test", "", now - timedelta(minutes=age), contact_id=person.pk
+                )
                 consent.record(workspace, [word])
 
 
@@ -53,7 +60,11 @@ def stopped(workspace) -> set[str]:
 def histories(workspace):
     people = add_people(workspace, len(HISTORIES))
     told = {person: said for person, (said, _) in zip(people, HISTORIES.values(), strict=True)}
-    right = {person.external_id for person, (_, out) in zip(people, HISTORIES.values(), strict=True) if out}
+    right = {
+        person.external_id
+        for person, (_, out) in zip(people, HISTORIES.values(), strict=True)
+        if out
+    }
     return told, right
 
 
@@ -65,7 +76,8 @@ def test_the_audience_goes_by_the_newest_word_about_the_channel_or_about_all(cas
         held = {
             person.external_id
             for person in told
-            if (row := consent.holds(person.consents.all(), "app_push")) and row.status == "opted_out"
+            if (row := consent.holds(person.consents.all(), "app_push"))
+            and row.status == "opted_out"
         }
         assert held == right, "the contact's page says what the audience does"
 
@@ -86,15 +98,22 @@ def test_who_says_no_while_their_message_waits_for_its_turn_does_not_get_it(cast
     with every_workspace():
         lease = leases.claim(now)
     with scope(cast.workspace):
-        run = Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=run.pk)
+        run = Run.objects.select_related("workspace", "campaign", "revision", "connection").get(
+            pk=run.pk
+        )
         supply = ShardWorker(lease, run, now + timedelta(minutes=1)).supply
         supply.make_ready(2, now)
         first = Contact.objects.earliest("pk")
-        consent.record(cast.workspace, [Word("app_push", False, "test", "", now, contact_id=first.pk)])
+        consent.record(
+            cast.workspace, [Word("app_push", False, "test", "", now, contact_id=first.pk)]
+        )
         supply.make_ready(2, now + FRESH)
         assert (len(supply.ready), supply.skipped) == (2, [])
         supply.make_ready(2, now + FRESH + timedelta(milliseconds=1))
-        assert (len(supply.ready), [one.reason for one in supply.skipped]) == (1, [Reason.UNSUBSCRIBED])
+        assert (len(supply.ready), [one.reason for one in supply.skipped]) == (
+            1,
+            [Reason.UNSUBSCRIBED],
+        )
 
 
 def test_of_two_words_of_one_moment_the_no_counts(cast, prepared):
@@ -109,12 +128,18 @@ def test_of_two_words_of_one_moment_the_no_counts(cast, prepared):
     assert run_to_the_end(run).tally == {"accepted": 1, "unsubscribed": 1}
 
 
-def test_a_word_that_was_missed_while_its_person_was_created_is_heard_at_the_launch(cast, connected, launched):
+def test_a_word_that_was_missed_while_its_person_was_created_is_heard_at_the_launch(
+    cast, connected, launched
+):
     people = add_people(cast.workspace, 2)
     with scope(cast.workspace):
         consent._wait(
             cast.workspace,
-            {(people[0].external_id, ALL_CHANNELS, ""): Word(ALL_CHANNELS, False, "event", "", timezone.now())},
+            {
+                (people[0].external_id, ALL_CHANNELS, ""): Word(
+                    ALL_CHANNELS, False, "event", "", timezone.now()
+                )
+            },
         )
     assert run_to_the_end(launched()).tally == {"accepted": 1, "unsubscribed": 1}
 
@@ -126,6 +151,15 @@ def test_an_older_word_changes_nothing_whatever_it_says(cast, channel):
         for is_yes, age in ((False, 0), (True, 5)):
             consent.record(
                 cast.workspace,
-                [Word(channel, is_yes, f"{is_yes}", "", now - timedelta(minutes=age), contact_id=person.pk)],
+                [
+                    Word(
+                        channel,
+                        is_yes,
+                        f"{is_yes}",
+                        "",
+                        now - timedelta(minutes=age),
+                        contact_id=person.pk,
+                    )
+                ],
             )
         assert person.consents.get().source == "False"

@@ -1,4 +1,5 @@
-"""What people decide about a run under way or over: another text, the end of its time, who is sent to again."""
+"""What people decide about a run under way or over: another text, the end of its time, who is
+sent to again."""
 
 from datetime import timedelta
 
@@ -24,7 +25,8 @@ def fresh(run: Run) -> Run:
 
 
 def die_with(run: Run, count: int) -> None:
-    """A worker that fenced the first rows of the first shard and died before it wrote any outcome."""
+    """A worker that fenced the first rows of the first shard and died before it wrote any
+    outcome."""
     with scope(run.workspace):
         shard = Shard.objects.filter(run=run).order_by("pk").first()
         Shard.objects.filter(pk=shard.pk).update(
@@ -33,7 +35,7 @@ def die_with(run: Run, count: int) -> None:
         )  # fmt: skip
 
 
-# --- another text ---------------------------------------------------------------------------------------------
+# --- another text ---------------------------------------------------------------------------------
 def test_a_new_text_goes_only_to_whom_the_old_one_was_not_sent(cast, connected, sandbox, prepared):
     run = prepared(30)
     die_with(run, 10)
@@ -72,9 +74,11 @@ def test_a_text_that_did_not_change_or_comes_too_late_changes_nothing(cast, conn
         assert fresh(run).revision.number == 1
 
 
-# --- the end of its time --------------------------------------------------------------------------------------
+# --- the end of its time --------------------------------------------------------------------------
 @pytest.mark.parametrize("is_paused", [False, True])
-def test_who_was_not_sent_to_when_the_time_is_over_is_expired(cast, connected, sandbox, prepared, is_paused):
+def test_who_was_not_sent_to_when_the_time_is_over_is_expired(
+    cast, connected, sandbox, prepared, is_paused
+):
     run = prepared(30, expires_after_mins=30)
     assert run.ends_at == run.intended_at + timedelta(minutes=30)
     die_with(run, 5)
@@ -97,7 +101,9 @@ def test_a_campaign_says_how_late_it_may_start(cast, connected, launched):
     assert fresh(run).state == Run.State.MISSED
 
 
-def test_what_was_missed_is_sent_when_a_person_says_so_and_stays_in_the_history(cast, connected, launched):
+def test_what_was_missed_is_sent_when_a_person_says_so_and_stays_in_the_history(
+    cast, connected, launched
+):
     add_people(cast.workspace, 2)
     run = launched()
     pipeline.tick(run.not_after + timedelta(seconds=1))
@@ -110,7 +116,9 @@ def test_what_was_missed_is_sent_when_a_person_says_so_and_stays_in_the_history(
         plan.send_missed(run, by=cast.owner, now=timezone.now())
 
 
-def test_who_is_sent_to_again_is_not_expired_by_a_tick_that_looked_before(cast, connected, prepared):
+def test_who_is_sent_to_again_is_not_expired_by_a_tick_that_looked_before(
+    cast, connected, prepared
+):
     run = prepared(2, expires_after_mins=30, tokens=["sbx_ok_a", "sbx_mismatch_b"])
     with scope(cast.workspace):
         seen = Run.objects.get(pk=run.pk)
@@ -121,8 +129,10 @@ def test_who_is_sent_to_again_is_not_expired_by_a_tick_that_looked_before(cast, 
     assert run_to_the_end(run).tally == {"accepted": 1, "rejected": 1}
 
 
-# --- sent again -----------------------------------------------------------------------------------------------
-def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step(cast, connected, launched):
+# --- sent again -----------------------------------------------------------------------------------
+def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step(
+    cast, connected, launched
+):
     add_people(cast.workspace, 3)
     run = run_to_the_end(launched())
     with scope(cast.workspace):
@@ -132,7 +142,11 @@ def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step
         Run.objects.update(tally={"accepted": 2, "rejected": 1})
         assert decisions.retry_failed(fresh(run), by=cast.owner) == 1
         assert record.live_tally(fresh(run)) == {"accepted": 2, "pending": 1}
-        assert (run.state, run.finished_at, run.campaign.status) == (Run.State.RUNNING, None, "running")
+        assert (run.state, run.finished_at, run.campaign.status) == (
+            Run.State.RUNNING,
+            None,
+            "running",
+        )
     run = run_to_the_end(run)
     assert (run.state, run.tally) == (Run.State.COMPLETED, {"accepted": 3})
     with scope(cast.workspace):
@@ -141,7 +155,9 @@ def test_who_was_refused_is_sent_to_again_and_the_account_balances_at_every_step
             decisions.retry_failed(run, by=cast.owner)
 
 
-def test_who_is_sent_to_again_gets_all_tries_anew_over_the_connection_in_use(cast, connected, launched, monkeypatch):
+def test_who_is_sent_to_again_gets_all_tries_anew_over_the_connection_in_use(
+    cast, connected, launched, monkeypatch
+):
     add_people(cast.workspace, 1, tokens=["sbx_unavailable_a"])
     run, most = launched(), Fcm.manners.retries_most
     with scope(cast.workspace):
@@ -157,7 +173,10 @@ def test_who_is_sent_to_again_gets_all_tries_anew_over_the_connection_in_use(cas
         other.save(force_insert=True)
         assert decisions.retry_failed(fresh(run), by=cast.owner) == 1
         pipeline.work(timezone.now())
-        assert (Message.objects.get().reason, Message.objects.get().retries) == (Reason.RETRY_SCHEDULED, 1)
+        assert (Message.objects.get().reason, Message.objects.get().retries) == (
+            Reason.RETRY_SCHEDULED,
+            1,
+        )
         assert fresh(run).connection == other
 
 
@@ -218,10 +237,14 @@ def test_rows_that_the_end_made_unknown_can_be_sent_again(cast, connected, prepa
     assert run_to_the_end(run).tally == {"accepted": 1, "expired": 3}
 
 
-def test_on_a_paused_run_what_no_shard_has_counted_is_taken_from_the_account(cast, connected, prepared):
+def test_on_a_paused_run_what_no_shard_has_counted_is_taken_from_the_account(
+    cast, connected, prepared
+):
     run = prepared(4, expires_after_mins=1, ambiguity_policy=AmbiguityPolicy.RESEND)
     with scope(cast.workspace):
-        Message.objects.filter(pk__in=Message.objects.order_by("pk")[:2].values("pk")).update(possible_duplicate=1)
+        Message.objects.filter(pk__in=Message.objects.order_by("pk")[:2].values("pk")).update(
+            possible_duplicate=1
+        )
     for _ in range(2):
         pipeline.tick(run.ends_at)
     with scope(cast.workspace):
@@ -237,7 +260,9 @@ def test_on_a_paused_run_what_no_shard_has_counted_is_taken_from_the_account(cas
     assert run_to_the_end(run).tally == {"accepted": 1, "expired": 2, "unknown_closed": 1}
 
 
-def test_a_tick_that_is_late_does_not_close_what_a_person_has_opened_again(cast, connected, prepared):
+def test_a_tick_that_is_late_does_not_close_what_a_person_has_opened_again(
+    cast, connected, prepared
+):
     run = prepared(6)
     with scope(cast.workspace):
         Message.objects.update(reason=Reason.REJECTED)
@@ -252,7 +277,9 @@ def test_a_tick_that_is_late_does_not_close_what_a_person_has_opened_again(cast,
     assert run_to_the_end(run).tally == {"accepted": 6}
 
 
-def test_a_tick_that_is_late_with_its_last_step_does_not_close_it_either(cast, connected, prepared, monkeypatch):
+def test_a_tick_that_is_late_with_its_last_step_does_not_close_it_either(
+    cast, connected, prepared, monkeypatch
+):
     run, real, reopened = prepared(6), record.close_waiting, []
 
     def close(seen, reason):
@@ -273,7 +300,9 @@ def test_a_tick_that_is_late_with_its_last_step_does_not_close_it_either(cast, c
         assert (fresh(run).state, record.tally(run)) == (Run.State.RUNNING, {"pending": 6})
 
 
-def test_nobody_decides_about_a_cancelled_run_before_its_account_is_closed(cast, connected, prepared):
+def test_nobody_decides_about_a_cancelled_run_before_its_account_is_closed(
+    cast, connected, prepared
+):
     run = prepared(3)
     with scope(cast.workspace):
         Message.objects.filter(pk=Message.objects.earliest("pk").pk).update(reason=Reason.UNKNOWN)
@@ -294,11 +323,13 @@ def test_a_run_that_sends_is_left_alone(cast, connected, prepared):
                 verb(run, by=cast.owner)
 
 
-# --- in turn --------------------------------------------------------------------------------------------------
+# --- in turn --------------------------------------------------------------------------------------
 def test_a_small_campaign_does_not_wait_behind_a_big_one(cast, connected, prepared):
     big = prepared(1200)
     small = write_campaign(
-        cast.workspace, name="Small", audience_rule={"field": "external_id", "op": "is", "value": "user-1"}
+        cast.workspace,
+        name="Small",
+        audience_rule={"field": "external_id", "op": "is", "value": "user-1"},
     )
     with scope(cast.workspace):
         run = plan.schedule(small, by=cast.owner, now=timezone.now())
@@ -310,7 +341,7 @@ def test_a_small_campaign_does_not_wait_behind_a_big_one(cast, connected, prepar
     assert taken[1] == run.pk
 
 
-# --- topics ---------------------------------------------------------------------------------------------------
+# --- topics ---------------------------------------------------------------------------------------
 def test_a_topic_is_one_recipient_whom_only_the_provider_knows(cast, connected, sandbox, launched):
     add_people(cast.workspace, 5)
     run = run_to_the_end(launched(title="News for everybody", target_kind="topic", target="news"))

@@ -55,11 +55,16 @@ def sending(cast, prepared, process):
 
 
 def hold(run: Run, pid: int, **fields: object) -> None:
-    lease = {"owner": f"{socket.gethostname()[:40]}:{pid}:ab12", "lease_until": timezone.now() + timedelta(seconds=30)}
+    lease = {
+        "owner": f"{socket.gethostname()[:40]}:{pid}:ab12",
+        "lease_until": timezone.now() + timedelta(seconds=30),
+    }
     with scope(run.workspace):
         shard = Shard.objects.filter(run=run).earliest("pk")
         window = {"window_from": shard.first_id, "window_to": shard.first_id + 9}
-        Shard.objects.filter(pk=shard.pk).update(state=State.LEASED, **{**lease, **window, **fields})
+        Shard.objects.filter(pk=shard.pk).update(
+            state=State.LEASED, **{**lease, **window, **fields}
+        )
 
 
 def ask(run: Run, cast) -> bool:
@@ -88,7 +93,9 @@ def test_the_account_balances_after_it(cast, sending, process, settings):
     assert run.tally == {"accepted": 20, "unknown": 10}
 
 
-@pytest.mark.parametrize("reason", ["another group", "another host", "long ago", "another run", "paused since"])
+@pytest.mark.parametrize(
+    "reason", ["another group", "another host", "long ago", "another run", "paused since"]
+)
 def test_it_spares_everybody_else_and_lets_them_go_on(cast, sending, process, prepared, reason):
     group, now = process.pid, timezone.now()
     assert ask(sending, cast)
@@ -110,7 +117,9 @@ def test_it_spares_everybody_else_and_lets_them_go_on(cast, sending, process, pr
         assert not Drill.objects.exclude(killed_at=None).exists()
 
 
-@pytest.mark.parametrize("reason", ["real phones", "paused", "nobody works", "lease ran out", "asked already"])
+@pytest.mark.parametrize(
+    "reason", ["real phones", "paused", "nobody works", "lease ran out", "asked already"]
+)
 def test_it_is_refused(cast, sending, process, reason):
     with scope(cast.workspace):
         if reason == "real phones":
@@ -128,7 +137,7 @@ def test_it_is_refused(cast, sending, process, reason):
         assert Drill.objects.count() == (reason == "asked already")
 
 
-# --- the run page -------------------------------------------------------------------------------------------
+# --- the run page ---------------------------------------------------------------------------------
 
 
 def page(cast, run, who="owner"):
@@ -161,7 +170,10 @@ def test_the_button_is_offered_while_the_run_sends_to_the_sandbox(cast, sending)
 
 def test_the_page_tells_the_story_of_the_drill(cast, sending, process):
     answer, says = press(cast, sending)
-    assert (answer.status_code, says) == (302, "One worker that sends this is being killed. Watch the account.")
+    assert (answer.status_code, says) == (
+        302,
+        "One worker that sends this is being killed. Watch the account.",
+    )
     assert "is being killed" in told(cast, sending)
     drill.perform(process.pid, timezone.now())
     assert "is dead. Its lease ends in" in told(cast, sending)
@@ -170,7 +182,9 @@ def test_the_page_tells_the_story_of_the_drill(cast, sending, process):
     assert "then another worker takes over" in told(cast, sending)
     with every_workspace():
         assert leases.claim(timezone.now())
-    assert "was killed, another one took over. 10 recipients in flight are counted as “Unknown”" in told(cast, sending)
+    assert (
+        "was killed, another one took over. 10 recipients in flight are counted as “Unknown”"
+    ) in told(cast, sending)
 
 
 def test_a_worker_that_had_nothing_in_flight_leaves_nobody_unknown(cast, sending, process):
@@ -190,11 +204,16 @@ def test_it_counts_whom_the_kill_left_unknown_and_nobody_else(cast, sending, pro
         Shard.objects.filter(run=sending).update(lease_until=timezone.now() - timedelta(seconds=1))
     run = run_to_the_end(sending)
     with scope(cast.workspace):
-        other = Message.objects.filter(run=run, reason=Reason.ACCEPTED).order_by("pk").values("pk")[:3]
+        other = (
+            Message.objects.filter(run=run, reason=Reason.ACCEPTED).order_by("pk").values("pk")[:3]
+        )
         Message.objects.filter(pk__in=other).update(reason=Reason.UNKNOWN, error_code="NO_ANSWER")
         Run.objects.filter(pk=run.pk).update(tally={"accepted": 17, "unknown": 13})
     assert "10 recipients in flight are counted as “Unknown”: nobody is lost" in told(cast, run)
-    assert cast.client("owner").post(cast.url(f"campaigns/run/{run.pk}/close-unknown/")).status_code == 302
+    assert (
+        cast.client("owner").post(cast.url(f"campaigns/run/{run.pk}/close-unknown/")).status_code
+        == 302
+    )
     cache.clear()
     assert "10 recipients in flight are counted as “Unknown”: nobody is lost" in told(cast, run)
 
@@ -205,7 +224,10 @@ def test_whom_somebody_sent_to_again_is_not_unknown_any_more(cast, sending, proc
     with scope(cast.workspace):
         Shard.objects.filter(run=sending).update(lease_until=timezone.now() - timedelta(seconds=1))
     run = run_to_the_end(sending)
-    assert cast.client("owner").post(cast.url(f"campaigns/run/{run.pk}/resend-unknown/")).status_code == 302
+    assert (
+        cast.client("owner").post(cast.url(f"campaigns/run/{run.pk}/resend-unknown/")).status_code
+        == 302
+    )
     assert run_to_the_end(run).tally == {"accepted": 30}
     assert told(cast, run).endswith("Nobody is lost, and nobody is unknown because of it.")
 
@@ -222,8 +244,8 @@ def test_without_a_worker_that_sends_nobody_is_killed(cast, prepared):
     answer, says = press(cast, run)
     assert answer.status_code == 302
     assert says == (
-        "No living worker holds it at this instant: it waits for its pace, for the provider, or for the lease of "
-        "a dead one to end. Try again."
+        "No living worker holds it at this instant: it waits for its pace, for the provider, or "
+        "for the lease of a dead one to end. Try again."
     )
 
 

@@ -1,4 +1,5 @@
-"""The list of gates decides the same at the forecast, in the ledger and immediately before the send."""
+"""The list of gates decides the same at the forecast, in the ledger and immediately before the
+send."""
 
 from datetime import timedelta
 from itertools import product
@@ -32,7 +33,10 @@ WORDS = {
     "no, then yes to all": ((("app_push", "", NO), (ALL_CHANNELS, "", YES)), False),
     "yes, then no to all": ((("app_push", "", YES), (ALL_CHANNELS, "", NO)), True),
     "no, then yes to a topic": ((("app_push", "", NO), ("app_push", "offers", YES)), True),
-    "no to all, then yes to another channel": (((ALL_CHANNELS, "", NO), ("web_push", "", YES)), True),
+    "no to all, then yes to another channel": (
+        ((ALL_CHANNELS, "", NO), ("web_push", "", YES)),
+        True,
+    ),
 }
 # {what became of the endpoint since the audience was fixed: the gate that it meets}
 ENDPOINTS = {
@@ -66,7 +70,9 @@ def become(contact: Contact, words: str, endpoint: str, heir: Contact) -> None:
 
 def last_look(run) -> dict[int, Reason]:
     """{contact: the reason that dispatch gives now}."""
-    ids = dict(Message.objects.filter(run=run, reason=Reason.PENDING).values_list("pk", "contact_id"))
+    ids = dict(
+        Message.objects.filter(run=run, reason=Reason.PENDING).values_list("pk", "contact_id")
+    )
     composer = Composer(run, Fcm(), "en", run.workspace.zone)
     found, left = {}, sorted(ids)
     while left:
@@ -85,7 +91,9 @@ def test_the_audience_and_the_last_look_decide_the_same_in_every_state(cast, pre
             become(contact, words, endpoint, heir)
         gone = deleted.pk
         deleted.delete()
-        audience = dict(selection.recipients(cast.workspace, "app_push", {}).values_list("pk", "reason"))
+        audience = dict(
+            selection.recipients(cast.workspace, "app_push", {}).values_list("pk", "reason")
+        )
         dispatched = last_look(run)
     expected = {
         contact: Reason.UNSUBSCRIBED if WORDS[words][1] else ENDPOINTS[endpoint]
@@ -93,7 +101,10 @@ def test_the_audience_and_the_last_look_decide_the_same_in_every_state(cast, pre
     }
     assert {contact: audience[contact.pk] for contact in people} == expected
     # A recipient of the ledger had an endpoint; without it the contact has left the audience.
-    since = {contact: Reason.LEFT_AUDIENCE if one == Reason.NO_ENDPOINT else one for contact, one in expected.items()}
+    since = {
+        contact: Reason.LEFT_AUDIENCE if one == Reason.NO_ENDPOINT else one
+        for contact, one in expected.items()
+    }
     assert {contact: dispatched[contact.pk] for contact in people} == since
     assert (dispatched[heir.pk], dispatched[gone]) == (Reason.PENDING, Reason.LEFT_AUDIENCE)
 
@@ -106,11 +117,13 @@ def test_the_last_look_of_one_workspace_serves_the_next_one(cast, prepared):
     run = prepared(2)
     with scope(cast.workspace):
         first, second = Contact.objects.order_by("pk")
-        Consent.objects.create(workspace=cast.workspace, contact=first, channel="app_push", status=NO, source="test")
+        Consent.objects.create(
+            workspace=cast.workspace, contact=first, channel="app_push", status=NO, source="test"
+        )
         assert last_look(run) == {first.pk: Reason.UNSUBSCRIBED, second.pk: Reason.PENDING}
 
 
-# --- a new gate is a line in the list --------------------------------------------------------------------------------
+# --- a new gate is a line in the list -------------------------------------------------------------
 def odd_contacts(asked: gates.Asked) -> Q:
     return Q(Exact(F(asked.of_contact("pk")) % 2, 1))
 
@@ -120,7 +133,9 @@ def add_gate(monkeypatch):
     """A function that adds one line to the list, as a restart of the product would read it."""
 
     def add(**when) -> None:
-        monkeypatch.setattr(gates, "GATES", (*gates.GATES, Gate(Reason.HOLDOUT, odd_contacts, **when)))
+        monkeypatch.setattr(
+            gates, "GATES", (*gates.GATES, Gate(Reason.HOLDOUT, odd_contacts, **when))
+        )
         dispatch._statement.cache_clear()
 
     yield add
@@ -131,14 +146,19 @@ def test_a_new_gate_is_forecast_explained_and_written_down(cast, connected, laun
     add_people(cast.workspace, 4)
     add_gate()
     with scope(cast.workspace):
-        assert selection.forecast(cast.workspace, "app_push", {}) == {Reason.PENDING: 2, Reason.HOLDOUT: 2}
+        assert selection.forecast(cast.workspace, "app_push", {}) == {
+            Reason.PENDING: 2,
+            Reason.HOLDOUT: 2,
+        }
     draft = write_campaign(cast.workspace, name="Draft")
     review = cast.client("member").get(cast.url(f"campaigns/campaign/{draft.pk}/review/"))
     lines = {line.reason: (line.count, line.told) for line in review.context["lines"]}
     assert lines[Reason.HOLDOUT] == (2, words_of(Reason.HOLDOUT, "app_push"))
     run = run_to_the_end(launched())
     assert run.tally == {"accepted": 2, "holdout": 2}
-    page = cast.client("member").get(cast.url(f"campaigns/run/{run.pk}/recipients/"), {"reason": "holdout"})
+    page = cast.client("member").get(
+        cast.url(f"campaigns/run/{run.pk}/recipients/"), {"reason": "holdout"}
+    )
     assert [row["reason"] for row in page.context["rows"]] == [Reason.HOLDOUT] * 2
 
 

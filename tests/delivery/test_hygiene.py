@@ -28,7 +28,11 @@ TOKEN_IS_BAD = "The registration token is not a valid FCM registration token"
 
 
 def answer_of(status, code, field="", message=""):
-    details = [{"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}] if code else []
+    details = (
+        [{"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}]
+        if code
+        else []
+    )
     if field:
         details.append({"@type": "x", "fieldViolations": [{"field": field, "description": "bad"}]})
     body = {"error": {"status": code, "message": message, "details": details}}
@@ -41,11 +45,16 @@ def test_of_every_answer_only_two_kinds_mean_that_the_address_is_gone():
         for status, code, field in product(STATUSES, CODES, FIELDS)
         if answer_of(status, code, field).verdict is Verdict.GONE
     }
-    about_the_token = {(400, code, field) for code in CODES for field in ("message.token", "message.fid")}
+    about_the_token = {
+        (400, code, field) for code in CODES for field in ("message.token", "message.fid")
+    }
     dead = {(404, "UNREGISTERED", field) for field in FIELDS}
     assert gone == about_the_token | dead
     assert answer_of(400, "INVALID_ARGUMENT", message=TOKEN_IS_BAD).verdict is Verdict.GONE
-    assert answer_of(400, "INVALID_ARGUMENT", "message.android.ttl", TOKEN_IS_BAD).verdict is Verdict.PAYLOAD_WRONG
+    assert (
+        answer_of(400, "INVALID_ARGUMENT", "message.android.ttl", TOKEN_IS_BAD).verdict
+        is Verdict.PAYLOAD_WRONG
+    )
     assert {interpret(Answer(7, 0, b"", failure=failure)).verdict for failure in Failure} == {
         Verdict.LATER, Verdict.AMBIGUOUS,
     }  # fmt: skip
@@ -59,17 +68,25 @@ BEHAVIOURS = {
 
 
 def test_a_run_retires_the_dead_with_reason_and_time_and_nobody_else(cast, connected, launched):
-    add_people(cast.workspace, len(BEHAVIOURS), tokens=[f"sbx_{behaviour}_1" for behaviour in BEHAVIOURS])
+    add_people(
+        cast.workspace, len(BEHAVIOURS), tokens=[f"sbx_{behaviour}_1" for behaviour in BEHAVIOURS]
+    )
     before = timezone.now()
     launched()
     pipeline.tick(timezone.now())
     pipeline.work(timezone.now())
     with scope(cast.workspace):
         found = {endpoint.value.split("_")[1]: endpoint for endpoint in Endpoint.objects.all()}
-    assert {behaviour: endpoint.retired_reason or None for behaviour, endpoint in found.items()} == BEHAVIOURS
+    assert {
+        behaviour: endpoint.retired_reason or None for behaviour, endpoint in found.items()
+    } == BEHAVIOURS
     for behaviour, endpoint in found.items():
         assert endpoint.is_active is (BEHAVIOURS[behaviour] is None)
-        assert endpoint.retired_at is None if endpoint.is_active else before <= endpoint.retired_at <= timezone.now()
+        assert (
+            endpoint.retired_at is None
+            if endpoint.is_active
+            else before <= endpoint.retired_at <= timezone.now()
+        )
     no_run = {endpoints.STALE_REASON, endpoints.REMOVED_REASON, endpoints.MISMATCH_REASON}
     assert set(BEHAVIOURS.values()) - {None} == endpoints.retired_words().keys() - no_run
 
@@ -89,9 +106,18 @@ def test_a_device_that_comes_back_is_sent_to_again(cast, connected, launched):
     run_to_the_end(launched())
     with scope(cast.workspace):
         contact = Contact.objects.get(endpoints__value="sbx_unregistered_1").external_id
-        assert run_to_the_end(launched(name="Second")).tally == {"accepted": 1, "endpoint_inactive": 1}
+        assert run_to_the_end(launched(name="Second")).tally == {
+            "accepted": 1,
+            "endpoint_inactive": 1,
+        }
         endpoints.register(
-            cast.workspace, contact, "app_push", "token", "sbx_unregistered_1", "android", timezone.now()
+            cast.workspace,
+            contact,
+            "app_push",
+            "token",
+            "sbx_unregistered_1",
+            "android",
+            timezone.now(),
         )
     assert run_to_the_end(launched(name="Third")).tally == {"accepted": 1, "endpoint_gone": 1}
 

@@ -19,7 +19,9 @@ from tests.story import add_people, received, run_to_the_end
 
 def memory(settings) -> dict:
     """What the machine remembers of this database."""
-    return json.loads((settings.DATA_DIR / "installation.json").read_text())["databases"][fingerprint()]
+    return json.loads((settings.DATA_DIR / "installation.json").read_text())["databases"][
+        fingerprint()
+    ]
 
 
 def fingerprint() -> str:
@@ -81,7 +83,9 @@ def test_a_backup_from_before_installations_had_names_is_noticed(cast, connected
 
 
 @pytest.mark.parametrize("knows", ["", "prod"])
-def test_a_clone_on_another_machine_sends_nothing(cast, connected, sandbox, launched, settings, knows):
+def test_a_clone_on_another_machine_sends_nothing(
+    cast, connected, sandbox, launched, settings, knows
+):
     add_people(cast.workspace, 2)
     run = launched()
     Installation.objects.create(pk=1, name="live-database")
@@ -234,7 +238,9 @@ def test_a_backup_of_the_first_database_is_noticed_after_the_machine_worked_with
     assert "restored from a backup" in installation.check_in(now + timedelta(seconds=12))
 
 
-def test_a_clone_is_locked_on_a_machine_that_has_a_database_of_its_own(cast, django_capture_on_commit_callbacks):
+def test_a_clone_is_locked_on_a_machine_that_has_a_database_of_its_own(
+    cast, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks(execute=True):
         installation.check_in(timezone.now())
     use_a_new_database()
@@ -251,7 +257,8 @@ def test_two_databases_of_one_instance_id_are_not_compared(cast, settings, conne
 
 
 def test_what_a_machine_remembered_before_databases_had_fingerprints_still_counts(cast, settings):
-    """Their fingerprint is the name that they had, so that a backup from before the upgrade has the same."""
+    """Their fingerprint is the name that they had, so that a backup from before the upgrade has
+    the same."""
     now = timezone.now()
     Fingerprint.objects.all().delete()
     Fingerprint.objects.create(value="prod")
@@ -263,7 +270,9 @@ def test_what_a_machine_remembered_before_databases_had_fingerprints_still_count
     assert installation.check_in(now) == ""
 
 
-def test_a_backup_from_before_fingerprints_and_names_is_noticed_by_any_memory(cast, connected, prepared):
+def test_a_backup_from_before_fingerprints_and_names_is_noticed_by_any_memory(
+    cast, connected, prepared
+):
     prepared(1)
     installation._write(installation._Memory("here", 7, timezone.now() - timedelta(days=1)))
     Installation.objects.all().delete()
@@ -282,7 +291,9 @@ def test_the_memory_of_one_database_outlives_the_first_look_at_another(cast, set
     assert kept.keys() == {first, fingerprint()}
 
 
-def test_the_migration_gives_backups_from_before_it_the_fingerprint_of_what_they_are_a_copy_of(cast):
+def test_the_migration_gives_backups_from_before_it_the_fingerprint_of_what_they_are_a_copy_of(
+    cast,
+):
     migrate = importlib.import_module("delivery.migrations.0006_fingerprint").name_database
 
     def given() -> str:

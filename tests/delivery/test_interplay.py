@@ -1,4 +1,5 @@
-"""What people do to a run and a campaign while the engine is at it, and what misbehaves meanwhile."""
+"""What people do to a run and a campaign while the engine is at it, and what misbehaves
+meanwhile."""
 
 from datetime import timedelta
 
@@ -25,13 +26,17 @@ State, Status = Run.State, Campaign.Status
 
 def fresh(run: Run) -> Run:
     with scope(run.workspace):
-        return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=run.pk)
+        return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(
+            pk=run.pk
+        )
 
 
 def answers(monkeypatch, change) -> None:
     """The provider's outcomes, changed."""
     real = FcmSender.poll
-    monkeypatch.setattr(FcmSender, "poll", lambda sender, secs: [change(one) for one in real(sender, secs)])
+    monkeypatch.setattr(
+        FcmSender, "poll", lambda sender, secs: [change(one) for one in real(sender, secs)]
+    )
 
 
 def nobody_waits(run: Run) -> None:
@@ -50,7 +55,7 @@ def series(cast, connected, launched):
     return launched(**DAILY, scheduled_at=timezone.now() - timedelta(hours=1))
 
 
-# --- what was missed ------------------------------------------------------------------------------------------
+# --- what was missed ------------------------------------------------------------------------------
 @pytest.fixture
 def missed(cast, connected, launched):
     add_people(cast.workspace, 2)
@@ -60,7 +65,9 @@ def missed(cast, connected, launched):
     return run
 
 
-def test_what_was_missed_is_sent_once_however_often_it_is_asked_for(cast, missed, connected, sandbox):
+def test_what_was_missed_is_sent_once_however_often_it_is_asked_for(
+    cast, missed, connected, sandbox
+):
     with scope(cast.workspace):
         late = plan.send_missed(fresh(missed), by=cast.owner, now=timezone.now())
         with pytest.raises(plan.CannotPlan):
@@ -86,7 +93,9 @@ def test_what_was_missed_is_not_sent_again_to_those_of_a_cancelled_attempt(cast,
             plan.send_missed(fresh(missed), by=cast.owner, now=timezone.now())
 
 
-@pytest.mark.parametrize("edit", [{"target_kind": "topic", "target": "everybody"}, {"channel": "web_push"}])
+@pytest.mark.parametrize(
+    "edit", [{"target_kind": "topic", "target": "everybody"}, {"channel": "web_push"}]
+)
 def test_a_missed_run_goes_to_the_people_it_was_planned_for(cast, missed, edit):
     with scope(cast.workspace):
         Campaign.objects.update(**edit)
@@ -94,7 +103,7 @@ def test_a_missed_run_goes_to_the_people_it_was_planned_for(cast, missed, edit):
     assert run_to_the_end(late).tally == {"accepted": 2}
 
 
-# --- a campaign is what its runs are --------------------------------------------------------------------------
+# --- a campaign is what its runs are --------------------------------------------------------------
 def test_a_campaign_with_a_paused_run_is_not_over_when_the_next_one_ends(cast, series):
     with scope(cast.workspace):
         pipeline.launch(fresh(series), series.intended_at)
@@ -122,7 +131,9 @@ def run_to_the_end_after_resume(cast, run: Run) -> Run:
 def test_a_missed_run_leaves_its_campaign_planned_if_the_next_one_is(cast, series):
     pipeline.tick(series.not_after + timedelta(seconds=1))
     with scope(cast.workspace):
-        late = plan.send_missed(fresh(series), by=cast.owner, now=series.not_after + timedelta(hours=1))
+        late = plan.send_missed(
+            fresh(series), by=cast.owner, now=series.not_after + timedelta(hours=1)
+        )
     pipeline.tick(late.not_after + timedelta(seconds=1))
     assert fresh(late).state == State.MISSED
     assert fresh(late).campaign.status == Status.SCHEDULED
@@ -146,14 +157,18 @@ def test_consent_is_that_of_the_channel_that_it_goes_through(cast, connected, la
         Message.objects.update(reason=Reason.REJECTED)
         Shard.objects.update(tally={"rejected": 2})
         Consent.objects.create(
-            workspace=cast.workspace, contact=people[0], channel="app_push", status="opted_out", source="test"
+            workspace=cast.workspace,
+            contact=people[0],
+            channel="app_push",
+            status="opted_out",
+            source="test",
         )
         Campaign.objects.update(channel="web_push")
         decisions.retry_failed(fresh(run), by=cast.owner)
     assert run_to_the_end(run).tally == {"accepted": 1, "unsubscribed": 1}
 
 
-# --- connections ----------------------------------------------------------------------------------------------
+# --- connections ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("moment", ["planned", "under way"])
 def test_nothing_goes_through_a_connection_that_is_off(cast, connected, sandbox, launched, moment):
     add_people(cast.workspace, 3)
@@ -176,8 +191,10 @@ def test_nothing_goes_through_a_connection_that_is_off(cast, connected, sandbox,
     assert run_to_the_end(run).tally == {"accepted": 3}
 
 
-# --- people are faster than the engine ------------------------------------------------------------------------
-def test_a_topic_s_run_that_is_cancelled_as_it_is_prepared_gets_no_row(cast, connected, launched, monkeypatch):
+# --- people are faster than the engine ------------------------------------------------------------
+def test_a_topic_s_run_that_is_cancelled_as_it_is_prepared_gets_no_row(
+    cast, connected, launched, monkeypatch
+):
     run = launched(target_kind="topic", target="news", title="Hi", body="there")
 
     def cancelled(fields) -> None:  # after the claim
@@ -210,7 +227,9 @@ def test_a_pause_during_the_cut_and_a_resume_cost_no_time(cast, connected, launc
     assert run_to_the_end_after_resume(cast, run).tally == {"accepted": 3}
 
 
-def test_a_late_answer_does_not_pause_what_a_person_has_resumed(cast, connected, prepared, monkeypatch):
+def test_a_late_answer_does_not_pause_what_a_person_has_resumed(
+    cast, connected, prepared, monkeypatch
+):
     run, asked = prepared(3), []
 
     def broken(outcome: Outcome) -> Outcome:
@@ -243,7 +262,7 @@ def test_whom_the_old_text_could_not_reach_gets_the_new_one(cast, connected, pre
     assert run_to_the_end(run).tally == {"accepted": 3}
 
 
-# --- slow texts, slow providers, crashes again and again --------------------------------------------------------
+# --- slow texts, slow providers, crashes again and again ------------------------------------------
 def test_a_slow_text_is_sent_a_few_at_a_time(cast, connected, prepared, monkeypatch):
     run = prepared(5)
     monkeypatch.setattr(dispatch, "COMPOSE_SECS", 0)
@@ -259,7 +278,9 @@ def test_a_slow_text_is_sent_a_few_at_a_time(cast, connected, prepared, monkeypa
     assert seen == [(1, 4), (1, 3), (1, 2), (1, 1), (1, 0)]
 
 
-def test_nobody_gets_more_copies_than_the_most_by_crashes(cast, connected, sandbox, prepared, monkeypatch):
+def test_nobody_gets_more_copies_than_the_most_by_crashes(
+    cast, connected, sandbox, prepared, monkeypatch
+):
     run = prepared(3, ambiguity_policy=AmbiguityPolicy.RESEND)
 
     class Killed(BaseException):
@@ -280,14 +301,22 @@ def test_nobody_gets_more_copies_than_the_most_by_crashes(cast, connected, sandb
     assert set(received(sandbox, connected).values()) == {record.MOST_COPIES + 1}
 
 
-def test_nobody_gets_more_copies_than_the_most_by_lost_answers(cast, connected, sandbox, prepared, monkeypatch):
+def test_nobody_gets_more_copies_than_the_most_by_lost_answers(
+    cast, connected, sandbox, prepared, monkeypatch
+):
     run = prepared(1, ambiguity_policy=AmbiguityPolicy.RESEND)
-    answers(monkeypatch, lambda outcome: Outcome(outcome.message_id, Verdict.AMBIGUOUS, "NO_ANSWER"))
+    answers(
+        monkeypatch, lambda outcome: Outcome(outcome.message_id, Verdict.AMBIGUOUS, "NO_ANSWER")
+    )
     waits = []
     for _ in range(record.MOST_COPIES + 1):
         pipeline.work(timezone.now())
         with scope(cast.workspace):
-            waits += [due - timezone.now() for due in Message.objects.values_list("due_at", flat=True) if due]
+            waits += [
+                due - timezone.now()
+                for due in Message.objects.values_list("due_at", flat=True)
+                if due
+            ]
         nobody_waits(run)
     assert run_to_the_end(run).tally == {"unknown": 1}
     assert sum(received(sandbox, connected).values()) == record.MOST_COPIES + 1
@@ -298,7 +327,10 @@ def test_nobody_gets_more_copies_than_the_most_by_lost_answers(cast, connected, 
 @pytest.mark.parametrize("verdict", [Verdict.LATER, Verdict.MAYBE_LATER])
 def test_no_wait_is_longer_than_the_longest_break(cast, connected, prepared, monkeypatch, verdict):
     run = prepared(1)
-    answers(monkeypatch, lambda outcome: Outcome(outcome.message_id, verdict, "HTTP_503", retry_after_secs=21_600))
+    answers(
+        monkeypatch,
+        lambda outcome: Outcome(outcome.message_id, verdict, "HTTP_503", retry_after_secs=21_600),
+    )
     for _ in range(3):
         pipeline.work(timezone.now())
         with scope(cast.workspace):
@@ -307,7 +339,9 @@ def test_no_wait_is_longer_than_the_longest_break(cast, connected, prepared, mon
 
 
 @pytest.mark.parametrize("asked_secs", [None, 2])
-def test_a_retry_waits_at_least_as_long_as_the_provider_wants(cast, connected, prepared, monkeypatch, asked_secs):
+def test_a_retry_waits_at_least_as_long_as_the_provider_wants(
+    cast, connected, prepared, monkeypatch, asked_secs
+):
     prepared(1)
     answer = {"verdict": Verdict.MAYBE_LATER, "code": "HTTP_503", "retry_after_secs": asked_secs}
     answers(monkeypatch, lambda outcome: Outcome(outcome.message_id, **answer))
@@ -317,7 +351,9 @@ def test_a_retry_waits_at_least_as_long_as_the_provider_wants(cast, connected, p
     assert timedelta(seconds=10) <= message.due_at - message.attempted_at <= timedelta(seconds=13)
 
 
-def test_an_error_over_one_answer_keeps_its_message_in_the_window(cast, connected, prepared, monkeypatch):
+def test_an_error_over_one_answer_keeps_its_message_in_the_window(
+    cast, connected, prepared, monkeypatch
+):
     run, real = prepared(3), OutcomeReader.read
     first = []
 
@@ -339,7 +375,8 @@ def test_an_error_over_one_answer_keeps_its_message_in_the_window(cast, connecte
 def test_a_foreign_text_beside_a_fate_is_made_plain(cast, connected, launched, monkeypatch):
     add_people(cast.workspace, 1)
     monkeypatch.setattr(
-        "delivery.engine.compose.Composer.compose", lambda composer, recipient: not_composable("bad \ud83d \x00 name")
+        "delivery.engine.compose.Composer.compose",
+        lambda composer, recipient: not_composable("bad \ud83d \x00 name"),
     )
     run = run_to_the_end(launched())
     with scope(cast.workspace):
@@ -355,6 +392,10 @@ def test_devices_of_another_channel_take_no_consent_from_it(cast, connected, lau
     with scope(cast.workspace):
         Endpoint.objects.filter(contact=people[0]).update(channel="web_push")
         Consent.objects.create(
-            workspace=cast.workspace, contact=people[1], channel="web_push", status="opted_out", source="test"
+            workspace=cast.workspace,
+            contact=people[1],
+            channel="web_push",
+            status="opted_out",
+            source="test",
         )
     assert run_to_the_end(launched()).tally == {"accepted": 1, "no_endpoint": 1}

@@ -23,7 +23,9 @@ def limited(cast):
     def limit(connection: int, run: int | None = None, **fields) -> tuple[Run, Connection]:
         with scope(cast.workspace):
             Connection.objects.filter(pk=made[Connection].pk).update(per_second=connection)
-            Run.objects.filter(pk=made[Run].pk).update(connection=made[Connection], per_second=run, **fields)
+            Run.objects.filter(pk=made[Run].pk).update(
+                connection=made[Connection], per_second=run, **fields
+            )
             return Run.objects.get(pk=made[Run].pk), Connection.objects.get(pk=made[Connection].pk)
 
     return limit
@@ -68,7 +70,9 @@ def test_after_a_rest_the_ramp_begins_again(limited):
 
 
 def test_each_provider_has_manners_of_its_own(limited, monkeypatch):
-    slow = replace(Fcm.manners, ramp_floor=10, ramp=timedelta(seconds=20), quarter_hours=timedelta(minutes=1))
+    slow = replace(
+        Fcm.manners, ramp_floor=10, ramp=timedelta(seconds=20), quarter_hours=timedelta(minutes=1)
+    )
     monkeypatch.setattr(Fcm, "manners", slow)
     mine = limited(100, avoid_quarter_hours=True)
     assert take(mine, 250, NOON) == 10
@@ -123,7 +127,16 @@ def test_without_a_limit_only_the_providers_break_counts(limited):
 
 @pytest.mark.parametrize(
     ("minute", "second", "until"),
-    [(58, 0, 62), (59, 59, 62), (0, 0, 2), (1, 59, 2), (13, 0, 17), (16, 59, 17), (30, 1, 32), (43, 0, 47)],
+    [
+        (58, 0, 62),
+        (59, 59, 62),
+        (0, 0, 2),
+        (1, 59, 2),
+        (13, 0, 17),
+        (16, 59, 17),
+        (30, 1, 32),
+        (43, 0, 47),
+    ],
 )
 def test_around_the_quarter_hours_nothing_goes_if_so_chosen(limited, minute, second, until):
     mine = limited(1_000, avoid_quarter_hours=True)
@@ -192,7 +205,10 @@ def test_a_break_of_a_wrong_clock_does_not_come_true_later(limited):
 
 def test_two_clocks_as_far_apart_as_may_be_keep_to_the_limit(limited):
     mine, apart = limited(100), timedelta(seconds=29)
-    sent = sum(take(mine, 250, NOON + timedelta(seconds=n / 10) + (apart if n % 2 else -apart)) for n in range(100))
+    sent = sum(
+        take(mine, 250, NOON + timedelta(seconds=n / 10) + (apart if n % 2 else -apart))
+        for n in range(100)
+    )
     assert sent <= 1200
 
 

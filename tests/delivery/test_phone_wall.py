@@ -59,7 +59,9 @@ def test_the_wall_shows_what_the_phones_received(cast, send):
     send(
         deep_link="https://biddano.test/offers",
         image_url="https://biddano.test/sale.png",
-        options={"buttons": [{"text": "Shop now", "url": "https://biddano.test/shop"}, {"text": "Later"}]},
+        options={
+            "buttons": [{"text": "Shop now", "url": "https://biddano.test/shop"}, {"text": "Later"}]
+        },
     )
     answer = received(cast).json()
     assert len(answer["messages"]) == 4
@@ -77,14 +79,18 @@ def test_a_reference_is_handed_to_people_who_may_send_and_to_nobody_else(cast, s
     """With a public write key a reference changes the consent of its person."""
     add_people(cast.workspace, 2)
     send()
-    refs = {who: [one.get("ref") for one in received(cast, who).json()["messages"]] for who in ROLES}
+    refs = {
+        who: [one.get("ref") for one in received(cast, who).json()["messages"]] for who in ROLES
+    }
     assert all(read_reference(ref, 4) for who in ("owner", "admin", "member") for ref in refs[who])
     assert refs["viewer"] == [None, None]
     body = received(cast, "viewer").content.decode()
     assert not any(ref in body for ref in refs["member"])
 
 
-def test_a_viewer_s_wall_tells_messages_apart_by_an_id_that_is_worth_nothing_elsewhere(cast, send, client):
+def test_a_viewer_s_wall_tells_messages_apart_by_an_id_that_is_worth_nothing_elsewhere(
+    cast, send, client
+):
     add_people(cast.workspace, 2)
     send()
     first, again = received(cast).json()["messages"], received(cast).json()["messages"]
@@ -92,10 +98,17 @@ def test_a_viewer_s_wall_tells_messages_apart_by_an_id_that_is_worth_nothing_els
     assert len(set(ids)) == 2
     assert all(ids)
     mine = cast.client("viewer")
-    watched = [[one["id"] for one in mine.get(cast.url(RECEIVED)).json()["messages"]] for _ in range(2)]
+    watched = [
+        [one["id"] for one in mine.get(cast.url(RECEIVED)).json()["messages"]] for _ in range(2)
+    ]
     assert watched[0] == watched[1], "a second look finds the same notifications"
-    assert not set(watched[0]) & {one["id"] for one in again}, "another session knows them by other ids"
-    assert ask(wall_key(cast), client, {"event_id": "a", "type": "opened", "ref": ids[0]}).status_code == 422
+    assert not set(watched[0]) & {one["id"] for one in again}, (
+        "another session knows them by other ids"
+    )
+    assert (
+        ask(wall_key(cast), client, {"event_id": "a", "type": "opened", "ref": ids[0]}).status_code
+        == 422
+    )
 
 
 def test_the_wall_follows_the_log_from_where_it_was(cast, send):
@@ -148,17 +161,21 @@ def test_a_strange_place_is_the_newest(cast, connected, after):
 def test_an_access_token_is_minted_once_and_again_when_it_is_refused(cast, connected, monkeypatch):
     minted = []
     mint = sandbox_client.FcmAccount.mint
-    monkeypatch.setattr(sandbox_client.FcmAccount, "mint", lambda account: minted.append(1) or mint(account))
+    monkeypatch.setattr(
+        sandbox_client.FcmAccount, "mint", lambda account: minted.append(1) or mint(account)
+    )
     for _ in range(3):
         assert received(cast).status_code == 200
     assert len(minted) == 1
     ((key, held),) = sandbox_client._tokens.items()
-    sandbox_client._tokens[key] = sandbox_client.AccessToken("ya29.of-another-sandbox", held.expires_at)
+    sandbox_client._tokens[key] = sandbox_client.AccessToken(
+        "ya29.of-another-sandbox", held.expires_at
+    )
     assert received(cast).status_code == 200
     assert len(minted) == 2
 
 
-# --- without a sandbox -----------------------------------------------------------------------------------
+# --- without a sandbox ----------------------------------------------------------------------------
 def test_a_silent_sandbox_is_a_sentence_and_not_an_error_page(cast, connected, settings):
     settings.SANDBOX_URL = "http://127.0.0.1:9"
     answer = received(cast)
@@ -178,7 +195,9 @@ def test_a_page_in_the_sandboxs_place_is_a_silent_sandbox(cast, connected, setti
 
 
 def test_a_sandbox_that_lost_its_memory_says_what_to_do(cast, connected, sandbox):
-    stranger = sandbox.key_file("somebody-else").replace("somebody-else", connected.settings["project_id"])
+    stranger = sandbox.key_file("somebody-else").replace(
+        "somebody-else", connected.settings["project_id"]
+    )
     with scope(cast.workspace):
         connections.store_account(connected, stranger)
     answer = received(cast)
@@ -194,9 +213,14 @@ def test_without_an_active_sandbox_the_wall_explains_itself(cast, connected, cha
     assert "do not go through the sandbox" in html
     assert "wall.js" not in html
     assert received(cast).status_code == 409
-    assert "An owner or admin of the workspace can connect it" in wall_page(cast, "viewer").content.decode()
+    assert (
+        "An owner or admin of the workspace can connect it"
+        in wall_page(cast, "viewer").content.decode()
+    )
     offers = "connect-sandbox/" in html
-    assert offers == (change == {"is_active": False}), "one click here must not switch real phones off"
+    assert offers == (change == {"is_active": False}), (
+        "one click here must not switch real phones off"
+    )
 
 
 def test_unreadable_credentials_are_a_sentence(cast, connected):
@@ -207,7 +231,7 @@ def test_unreadable_credentials_are_a_sentence(cast, connected):
     assert "credentials cannot be used" in answer.json()["problem"]
 
 
-# --- the write key and the events ------------------------------------------------------------------------
+# --- the write key and the events -----------------------------------------------------------------
 def ask(key, client, *events):
     body = {"batch": list(events) or [{"event_id": "a", "type": "custom"}]}
     headers = {"Authorization": f"Bearer {key}"}
@@ -231,7 +255,9 @@ def test_an_open_wall_makes_no_key_and_leaves_no_trail(cast, connected):
 @pytest.mark.parametrize("end", ["removed", "deactivated", "viewer", "workspace closed", "an hour"])
 def test_the_walls_key_dies_with_its_members_right(cast, connected, client, end, monkeypatch):
     key = wall_key(cast)
-    assert ask(key, client).json()["code"] == "no_event_acceptable", "it opens the door, and no event is of the sandbox"
+    assert ask(key, client).json()["code"] == "no_event_acceptable", (
+        "it opens the door, and no event is of the sandbox"
+    )
     with scope(cast.workspace):
         membership = Membership.objects.get(user=cast.member)
         if end == "removed":
@@ -273,7 +299,12 @@ def test_the_keys_that_walls_made_before_are_revoked_and_no_others(cast):
 def test_the_walls_key_may_report_events_and_nothing_else(cast, connected, client):
     headers = {"Authorization": f"Bearer {wall_key(cast)}"}
     assert client.get("/api/v1/workspace", headers=headers).status_code == 403
-    assert client.post("/api/v1/devices", {}, content_type="application/json", headers=headers).status_code == 403
+    assert (
+        client.post(
+            "/api/v1/devices", {}, content_type="application/json", headers=headers
+        ).status_code
+        == 403
+    )
 
 
 def test_watching_is_for_everybody_and_tapping_for_members(cast, connected):
@@ -309,7 +340,10 @@ def test_a_tap_posts_what_an_sdk_posts_and_counts_once(cast, send, client):
     digest()
     with scope(cast.workspace):
         assert not InboxBatch.objects.exists()
-        assert sorted(Event.objects.values_list("type", "run_id")) == [("delivered", run.pk), ("opened", run.pk)]
+        assert sorted(Event.objects.values_list("type", "run_id")) == [
+            ("delivered", run.pk),
+            ("opened", run.pk),
+        ]
 
 
 def test_idle_phones_hang_on_the_wall_before_anything_arrives(cast, connected):
@@ -323,17 +357,21 @@ def test_idle_phones_hang_on_the_wall_before_anything_arrives(cast, connected):
 
 
 def test_what_a_message_says_cannot_leave_its_phone(cast, send):
-    """Texts travel as JSON and are drawn as text; an image that turns out to be no https address is left out."""
+    """Texts travel as JSON and are drawn as text; an image that turns out to be no https address
+    is left out."""
     add_people(cast.workspace, 1)
     with scope(cast.workspace):
         Contact.objects.update(attributes={"picture": "http://tracker.test/pixel.png"})
-    send(title="<script>alert(1)</script>", image_url="{{ picture | default: 'https://shop.test/a.png' }}")
+    send(
+        title="<script>alert(1)</script>",
+        image_url="{{ picture | default: 'https://shop.test/a.png' }}",
+    )
     answer = received(cast)
     assert answer["Content-Type"] == "application/json"
     assert answer.json()["messages"][0]["image"] == ""
 
 
-# --- references to try out --------------------------------------------------------------------------------
+# --- references to try out ------------------------------------------------------------------------
 def copied(html: str) -> list[str]:
     """The texts that the page's copy buttons copy."""
     marks = re.findall(r'data-copy="#(ref-\d+)"', html)
@@ -341,7 +379,9 @@ def copied(html: str) -> list[str]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_reference_to_try_out_is_copied_from_recipients_and_contact_by_people_who_may_send(cast, send, role):
+def test_a_reference_to_try_out_is_copied_from_recipients_and_contact_by_people_who_may_send(
+    cast, send, role
+):
     add_people(cast.workspace, 2, tokens=["sbx_ok_1", "sbx_unregistered_2"])
     send(name="Older")
     run = send()
@@ -355,8 +395,12 @@ def test_a_reference_to_try_out_is_copied_from_recipients_and_contact_by_people_
     assert copied(recipients.content.decode()) == expected, "one that was not accepted has none"
     contact = client.get(cast.url(f"campaigns/contact/{message.contact_id}/change/"))
     assert copied(contact.content.decode()) == expected, "of the newest message"
-    assert copied(client.get(cast.url(f"campaigns/contact/{other.pk}/change/")).content.decode()) == []
-    assert ('data-copy="#tapped-ref"' in wall_page(cast, role).content.decode()) is (role != "viewer")
+    assert (
+        copied(client.get(cast.url(f"campaigns/contact/{other.pk}/change/")).content.decode()) == []
+    )
+    assert ('data-copy="#tapped-ref"' in wall_page(cast, role).content.decode()) is (
+        role != "viewer"
+    )
 
 
 def test_no_export_holds_a_reference(cast, send):

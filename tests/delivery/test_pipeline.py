@@ -1,8 +1,5 @@
-import itertools
 from datetime import timedelta
 
-import pytest
-from django.db import OperationalError
 from django.utils import timezone
 
 from campaigns import plan
@@ -10,18 +7,18 @@ from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Campaign, Consent, Contact, Endpoint, Run
 from delivery import connections
-from delivery.engine import dispatch, pace, pipeline, record, statements, work
-from delivery.engine.statements import is_postgresql
-from delivery.models import Message, Pace, Shard
+from delivery.engine import pipeline, record
+from delivery.models import Message, Shard
 from delivery.providers.base import Outcome, Verdict
-from delivery.providers.fcm.sender import FcmSender
-from delivery.providers.http2 import CurlTransport
 from tenants.models import Connection
 from tenants.scope import scope
+from tests.delivery.broken import broken
 from tests.story import add_people, received, run_to_the_end
 
 
-def test_everyone_reachable_gets_it_once_and_the_account_balances(cast, connected, sandbox, launched):
+def test_everyone_reachable_gets_it_once_and_the_account_balances(
+    cast, connected, sandbox, launched
+):
     add_people(cast.workspace, 700)
     run = run_to_the_end(launched())
     assert run.state == Run.State.COMPLETED
@@ -39,7 +36,12 @@ def test_each_provider_answer_becomes_its_reason(cast, connected, launched):
     assert run.tally == {"accepted": 2, "endpoint_gone": 4, "rejected": 2}
     with scope(cast.workspace):
         retired = Endpoint.objects.filter(is_active=False).values_list("retired_reason", flat=True)
-        assert sorted(retired) == ["INVALID_ARGUMENT", "INVALID_ARGUMENT", "UNREGISTERED", "UNREGISTERED"]
+        assert sorted(retired) == [
+            "INVALID_ARGUMENT",
+            "INVALID_ARGUMENT",
+            "UNREGISTERED",
+            "UNREGISTERED",
+        ]
         assert run.retired == 4
 
 
@@ -50,11 +52,17 @@ def test_the_forecast_is_what_happens(cast, connected, launched):
         Endpoint.objects.filter(contact=people[1]).update(is_active=False)
         Endpoint.objects.filter(contact=people[2]).update(opted_in=False)
         Consent.objects.create(
-            workspace=cast.workspace, contact=people[3], channel="app_push", status="opted_out", source="test"
+            workspace=cast.workspace,
+            contact=people[3],
+            channel="app_push",
+            status="opted_out",
+            source="test",
         )
         forecast = selection.forecast(cast.workspace, "app_push", {})
     run = run_to_the_end(launched())
-    expected = {"accepted" if reason == Reason.PENDING else reason.slug: n for reason, n in forecast.items()}
+    expected = {
+        "accepted" if reason == Reason.PENDING else reason.slug: n for reason, n in forecast.items()
+    }
     assert run.tally == expected == {
         "accepted": 6, "no_endpoint": 1, "endpoint_inactive": 1, "not_opted_in": 1, "unsubscribed": 1,
     }  # fmt: skip
@@ -62,7 +70,9 @@ def test_the_forecast_is_what_happens(cast, connected, launched):
 
 def test_a_rule_limits_the_audience(cast, connected, launched):
     add_people(cast.workspace, 20)
-    run = run_to_the_end(launched(audience_rule={"field": "attributes.orders", "op": "gte", "value": 2}))
+    run = run_to_the_end(
+        launched(audience_rule={"field": "attributes.orders", "op": "gte", "value": 2})
+    )
     assert run.tally == {"accepted": 10}
 
 
@@ -71,14 +81,20 @@ def test_who_unsubscribes_after_the_audience_was_fixed_is_not_sent_to(cast, prep
     with scope(cast.workspace):
         people = list(Contact.objects.order_by("pk"))
         Consent.objects.create(
-            workspace=cast.workspace, contact=people[0], channel="app_push", status="opted_out", source="test"
+            workspace=cast.workspace,
+            contact=people[0],
+            channel="app_push",
+            status="opted_out",
+            source="test",
         )
         people[1].delete()
     run = run_to_the_end(run)
     assert run.tally == {"accepted": 3, "unsubscribed": 1, "left_audience": 1}
 
 
-def test_a_dead_workers_window_becomes_unknown_and_the_rest_is_sent(cast, connected, sandbox, prepared):
+def test_a_dead_workers_window_becomes_unknown_and_the_rest_is_sent(
+    cast, connected, sandbox, prepared
+):
     run = prepared(300)
     with scope(cast.workspace):
         shard = Shard.objects.order_by("pk").first()
@@ -145,17 +161,9 @@ def test_trouble_at_the_provider_is_retried_and_flagged(cast, connected, launche
         assert Message.objects.get(pk=waiting.pk).possible_duplicate == 1
 
 
-def broken(monkeypatch, every: int = 1) -> None:
-    """The provider refuses us for good, at every `every`-th message."""
-    real, count = FcmSender.poll, itertools.count()
-
-    def said(one: Outcome) -> Outcome:
-        return one if next(count) % every else Outcome(one.message_id, Verdict.BROKEN, "PERMISSION_DENIED")
-
-    monkeypatch.setattr(FcmSender, "poll", lambda sender, secs: [said(one) for one in real(sender, secs)])
-
-
-def test_a_broken_connection_pauses_with_its_reason_and_nobody_is_lost(cast, connected, launched, monkeypatch):
+def test_a_broken_connection_pauses_with_its_reason_and_nobody_is_lost(
+    cast, connected, launched, monkeypatch
+):
     add_people(cast.workspace, 3)
     broken(monkeypatch)
     run = launched()
@@ -168,7 +176,9 @@ def test_a_broken_connection_pauses_with_its_reason_and_nobody_is_lost(cast, con
         assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED).count() == 3
 
 
-def test_a_run_that_could_not_start_in_time_is_missed_and_nothing_is_sent(cast, connected, sandbox, launched):
+def test_a_run_that_could_not_start_in_time_is_missed_and_nothing_is_sent(
+    cast, connected, sandbox, launched
+):
     add_people(cast.workspace, 3)
     run = launched()
     pipeline.tick(timezone.now() + timedelta(hours=2))
@@ -181,7 +191,11 @@ def test_a_run_that_could_not_start_in_time_is_missed_and_nothing_is_sent(cast, 
 def test_a_recurring_campaign_plans_its_next_occurrence_when_one_starts(cast, connected, launched):
     add_people(cast.workspace, 3)
     start = timezone.now() + timedelta(seconds=1)
-    run = launched(schedule_type=Campaign.Schedule.RECURRING, scheduled_at=start, recurrence_rule="FREQ=DAILY;COUNT=2")
+    run = launched(
+        schedule_type=Campaign.Schedule.RECURRING,
+        scheduled_at=start,
+        recurrence_rule="FREQ=DAILY;COUNT=2",
+    )
     pipeline.tick(run.intended_at + timedelta(seconds=1))
     with scope(cast.workspace):
         following = Run.objects.get(state=Run.State.PLANNED)
@@ -218,7 +232,9 @@ def test_a_retry_counts_once_in_the_live_account(cast, connected, launched):
         assert record.live_tally(run) == {"accepted": 1, "pending": 1}
 
 
-def test_a_run_that_keeps_failing_ends_with_its_reason_and_a_balanced_account(cast, connected, launched, monkeypatch):
+def test_a_run_that_keeps_failing_ends_with_its_reason_and_a_balanced_account(
+    cast, connected, launched, monkeypatch
+):
     add_people(cast.workspace, 3)
     run = launched()
     pipeline.tick(timezone.now())
@@ -236,7 +252,9 @@ def test_a_run_that_keeps_failing_ends_with_its_reason_and_a_balanced_account(ca
         assert Campaign.objects.get().status == Campaign.Status.FAILED
 
 
-def test_a_device_that_moved_to_somebody_else_does_not_get_the_old_owners_message(cast, connected, sandbox, prepared):
+def test_a_device_that_moved_to_somebody_else_does_not_get_the_old_owners_message(
+    cast, connected, sandbox, prepared
+):
     run = prepared(3)
     with scope(cast.workspace):
         first, second = Contact.objects.order_by("pk")[:2]
@@ -264,188 +282,6 @@ def test_a_filter_that_breaks_on_one_persons_data_stops_nobody_else(cast, connec
     assert run.tally == {"accepted": 2, "render_error": 1}
 
 
-def test_an_unexpected_error_pauses_the_run_with_its_reason(cast, prepared, monkeypatch):
-    run = prepared(3)
-    monkeypatch.setattr("delivery.engine.work.Composer.compose", lambda *args: 1 / 0)
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        run.refresh_from_db()
-    assert run.state == Run.State.PAUSED
-    assert "ZeroDivisionError" in run.last_error
-
-
-def test_a_busy_database_is_tried_again_and_no_answer_is_lost(cast, connected, prepared, monkeypatch):
-    run = prepared(150)
-    tried = []
-
-    def once_locked(worker, room, now, real=work.ShardWorker.try_commit):
-        tried.append(room)
-        if len(tried) == 2:
-            raise OperationalError("database is locked")
-        return real(worker, room, now)
-
-    monkeypatch.setattr(work.ShardWorker, "try_commit", once_locked)
-    monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
-    run = run_to_the_end(run)
-    with scope(cast.workspace):
-        assert run.tally == record.add({}, *Shard.objects.values_list("tally", flat=True)) == {"accepted": 150}
-
-
-@pytest.mark.parametrize(("module", "name"), [(dispatch, "compose"), (pace, "close"), (plan, "pause_for_cause")])
-def test_a_database_that_hiccups_anywhere_costs_no_answer(
-    cast, connected, sandbox, prepared, monkeypatch, module, name
-):
-    run = prepared(900)
-    real, called = getattr(module, name), []
-
-    def once_gone(*values, **named):
-        called.append(name)
-        if len(called) == (2 if name == "compose" else 1):
-            raise OperationalError("the connection was closed")
-        return real(*values, **named)
-
-    monkeypatch.setattr(module, name, once_gone)
-    monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
-    if name == "close":
-        sandbox.settings(storms=[{"what": "QUOTA_EXCEEDED", "secs": 9, "share": 0.02, "retry_after_secs": 1}])
-    if name == "pause_for_cause":
-        broken(monkeypatch, every=50)
-    pipeline.work(timezone.now())
-    sandbox.settings(storms=[])
-    if name == "pause_for_cause":
-        monkeypatch.undo()
-    with scope(cast.workspace):
-        assert len(called) > 1
-        assert not Shard.objects.filter(state=Shard.State.LEASED).exists()
-        plan.resume(run, by=cast.owner)
-        Pace.objects.all().delete()
-        Shard.objects.update(not_before=timezone.now())
-        Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=timezone.now())
-    assert run_to_the_end(run).tally == {"accepted": 900}
-
-
-def test_an_error_in_the_middle_costs_no_answer_either(cast, connected, sandbox, prepared, monkeypatch):
-    run = prepared(900)
-    real, called = dispatch.compose, []
-
-    def once_broken(*values):
-        called.append(1)
-        return real(*values) if len(called) != 2 else 1 / 0
-
-    monkeypatch.setattr(dispatch, "compose", once_broken)
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        run.refresh_from_db()
-        assert (run.state, "ZeroDivisionError" in run.last_error) == (Run.State.PAUSED, True)
-        assert Message.objects.filter(reason=Reason.ACCEPTED).count() == len(received(sandbox, connected)) > 0
-        assert not Shard.objects.filter(state=Shard.State.LEASED).exists()
-        plan.resume(run, by=cast.owner)
-    assert run_to_the_end(run).tally == {"accepted": 900}
-
-
-def test_answers_are_taken_while_the_database_is_away(cast, connected, sandbox, prepared, monkeypatch):
-    """It is away for longer than the transport waits for an answer (all times a tenth of the real ones)."""
-    run = prepared(600)
-    monkeypatch.setattr("delivery.providers.fcm.provider.CurlTransport", lambda: CurlTransport(timeout_secs=1.5))
-    monkeypatch.setattr(work, "DATABASE_PAUSES_SECS", (0.02, 0.1, 0.3, 0.5, 0.9))
-    monkeypatch.setattr(work.connection, "close", lambda: None)  # the test's transaction lives on it
-    sandbox.settings(latency_ms=[50, 100])
-    real_send, real_commit, failed = work.ShardWorker.send, work.ShardWorker.try_commit, []
-
-    def send(worker, group):
-        real_send(worker, group)
-        worker.take_answers(0.02)  # the bodies leave
-        if not failed:
-            worker.demands.ask_for_break(timezone.now())  # so that it writes while all are on their way
-
-    def away(worker, room, now):
-        if (failed or worker.flying) and len(failed) < len(work.DATABASE_PAUSES_SECS):
-            failed.append(len(worker.flying))
-            raise OperationalError("the server is starting up")
-        return real_commit(worker, room, now)
-
-    monkeypatch.setattr(work.ShardWorker, "send", send)
-    monkeypatch.setattr(work.ShardWorker, "try_commit", away)
-    assert run_to_the_end(run).tally == {"accepted": 600}
-    assert len(failed) == len(work.DATABASE_PAUSES_SECS)
-
-
-def test_a_page_where_a_token_should_be_is_an_unreachable_provider(cast, connected, prepared, monkeypatch):
-    run = prepared(3)
-    monkeypatch.setattr(
-        "google.oauth2._client._token_endpoint_request_no_throw", lambda *args, **named: (True, "<html>", None)
-    )
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        run.refresh_from_db()
-        assert run.state == Run.State.RUNNING
-        assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED, attempts=0).count() == 3
-        assert not Shard.objects.filter(state=Shard.State.LEASED).exists()
-
-
-def test_a_client_that_loses_an_answer_leaves_it_unknown_and_ends(cast, connected, sandbox, prepared, monkeypatch):
-    run = prepared(30)
-    real = FcmSender.poll
-    monkeypatch.setattr(
-        FcmSender, "poll", lambda sender, wait_secs: [one for one in real(sender, wait_secs) if one.message_id % 30]
-    )
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        run.refresh_from_db()
-        assert (run.state, "knows nothing of 1 messages" in run.last_error) == (Run.State.PAUSED, True)
-        assert Message.objects.filter(reason=Reason.ACCEPTED).count() == 29
-        Shard.objects.update(lease_until=timezone.now())
-        plan.resume(run, by=cast.owner)
-    assert run_to_the_end(run).tally == {"accepted": 29, "unknown": 1}
-
-
-@pytest.mark.parametrize("is_on_its_way", [False, True])
-def test_an_error_in_the_client_pauses_and_ends(cast, connected, sandbox, prepared, monkeypatch, is_on_its_way):
-    run = prepared(300)
-    real = FcmSender.send
-
-    def broken(self, messages):
-        if is_on_its_way:
-            real(self, messages[:100])
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(FcmSender, "send", broken)
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        run.refresh_from_db()
-        assert (run.state, "ZeroDivisionError" in run.last_error) == (Run.State.PAUSED, True)
-        known = Message.objects.filter(reason=Reason.ACCEPTED).count()
-        assert known == len(received(sandbox, connected)) == (100 if is_on_its_way else 0)
-        shard = Shard.objects.exclude(window_to=None).get()  # the rest becomes unknown when the lease ends
-        assert shard.state == Shard.State.LEASED
-
-
-def test_a_nul_in_a_provider_s_sentence_costs_nothing(cast, connected, prepared, monkeypatch):
-    run = prepared(3)
-    monkeypatch.setattr(
-        "delivery.providers.fcm.sender.interpret",
-        lambda answer: Outcome(answer.key, Verdict.BROKEN, "WEIRD", detail="a\x00b\ud83d"),
-    )
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        run.refresh_from_db()
-        assert (run.state, run.last_error) == (Run.State.PAUSED, "WEIRD: ab?")
-        assert Message.objects.filter(reason=Reason.RETRY_SCHEDULED).count() == 3
-
-
-@pytest.mark.skipif(is_postgresql(), reason="PostgreSQL plans by its statistics")
-def test_the_rows_of_a_shard_are_found_by_their_keys(cast, prepared, django_assert_num_queries):
-    run = prepared(3)
-    with scope(cast.workspace), django_assert_num_queries(4) as queries:
-        shard = Shard.objects.select_related("run").get(run=run)
-        record.waiting_ids(shard)
-        record.waits(shard)
-        record.next_retry(shard)
-    for query in list(queries)[1:]:
-        plans = statements.run(f"EXPLAIN QUERY PLAN {query['sql']}", [])
-        assert "USING INTEGER PRIMARY KEY" in plans[0][3]
-
-
 def test_a_run_that_an_older_version_launched_reaches_everybody(cast, connected, launched):
     add_people(cast.workspace, 5)
     run = launched()
@@ -459,7 +295,9 @@ def test_a_row_that_may_have_gone_out_is_unknown_and_not_cancelled(cast, prepare
     run = prepared(2)
     with scope(cast.workspace):
         first = Message.objects.order_by("pk").first()
-        Message.objects.filter(pk=first.pk).update(reason=Reason.RETRY_SCHEDULED, possible_duplicate=1)
+        Message.objects.filter(pk=first.pk).update(
+            reason=Reason.RETRY_SCHEDULED, possible_duplicate=1
+        )
         plan.cancel(run, by=cast.owner)
     assert run_to_the_end(run).tally == {"cancelled": 1, "unknown": 1}
 

@@ -1,5 +1,5 @@
-"""Whatever people and crashes do to a run, in whatever order: its account balances, what has ended stays, counters are
-the rows, and the sandbox's log agrees."""
+"""Whatever people and crashes do to a run, in whatever order: its account balances, what has
+ended stays, counters are the rows, and the sandbox's log agrees."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class RunMachine(RuleBasedStateMachine):
         connect_sandbox(self.workspace, by=self.owner)
         tokens = [f"sbx_{kind}_{word}_{n}" for n, kind in enumerate(kinds)]
         add_people(self.workspace, len(kinds), tokens=tokens, platform=platform)
-        campaign = write_campaign(self.workspace, ambiguity_policy=policy, expires_after_mins=expires)
+        campaign = write_campaign(
+            self.workspace, ambiguity_policy=policy, expires_after_mins=expires
+        )
         with scope(self.workspace):
             self.run = plan.schedule(campaign, by=self.owner, now=timezone.now())
         self.settled: dict[int, int] = {}
@@ -67,7 +69,7 @@ class RunMachine(RuleBasedStateMachine):
             self.tick()
             self.prepare()
 
-    # --- the engine -----------------------------------------------------------------------------------------
+    # --- the engine -------------------------------------------------------------------------------
     @rule()
     def tick(self):
         pipeline.tick(timezone.now())
@@ -109,7 +111,9 @@ class RunMachine(RuleBasedStateMachine):
                 while worker.flying:
                     for outcome in worker.sender.poll(1):
                         worker.flying.pop(outcome.message_id)
-            Shard.objects.filter(pk=worker.lease.shard.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+            Shard.objects.filter(pk=worker.lease.shard.pk).update(
+                lease_until=timezone.now() - timedelta(seconds=1)
+            )
             self.killed += len(fenced)
 
     @rule(group=some.integers(1, 4))
@@ -120,7 +124,9 @@ class RunMachine(RuleBasedStateMachine):
         with scope(self.workspace):
             fenced = worker.advance()
             worker.send(fenced)
-            Shard.objects.filter(pk=worker.lease.shard.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+            Shard.objects.filter(pk=worker.lease.shard.pk).update(
+                lease_until=timezone.now() - timedelta(seconds=1)
+            )
         self.killed += len(fenced)
         with every_workspace():
             taken_over = leases.claim(timezone.now())
@@ -154,7 +160,9 @@ class RunMachine(RuleBasedStateMachine):
             Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=now)
             Shard.objects.exclude(state=Shard.State.LEASED).update(not_before=now)
             Pace.objects.filter(connection__workspace=self.workspace).update(closed_until=None)
-            Reach.objects.filter(connection__workspace=self.workspace, held_since__isnull=False).update(probe_at=now)
+            Reach.objects.filter(
+                connection__workspace=self.workspace, held_since__isnull=False
+            ).update(probe_at=now)
 
     @rule(chance=RARELY)
     def a_platform_is_given_up(self, chance):
@@ -185,7 +193,7 @@ class RunMachine(RuleBasedStateMachine):
         installation.adopt(by="test")
         assert self.fresh().state not in (State.PREPARING, State.RUNNING)
 
-    # --- people ---------------------------------------------------------------------------------------------
+    # --- people -----------------------------------------------------------------------------------
     @rule(verb=some.sampled_from([plan.pause, plan.resume, plan.resume]))
     def pause_or_resume(self, verb):
         with scope(self.workspace):
@@ -207,9 +215,15 @@ class RunMachine(RuleBasedStateMachine):
     @rule()
     def somebody_opts_out(self):
         with scope(self.workspace):
-            Endpoint.objects.filter(pk=Endpoint.objects.filter(opted_in=True).values("pk")[:1]).update(opted_in=False)
+            Endpoint.objects.filter(
+                pk=Endpoint.objects.filter(opted_in=True).values("pk")[:1]
+            ).update(opted_in=False)
 
-    @rule(verb=some.sampled_from([decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown]))
+    @rule(
+        verb=some.sampled_from(
+            [decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown]
+        )
+    )
     def decide(self, verb):
         reason = Reason.REJECTED if verb is decisions.retry_failed else Reason.UNKNOWN
         with scope(self.workspace):
@@ -225,10 +239,12 @@ class RunMachine(RuleBasedStateMachine):
         for pk in asked:
             self.settled.pop(pk, None)  # or settled a moment ago
 
-    # --- what always holds ----------------------------------------------------------------------------------
+    # --- what always holds ------------------------------------------------------------------------
     def fresh(self) -> Run:
         with scope(self.workspace):
-            return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=self.run.pk)
+            return Run.objects.select_related(
+                "workspace", "campaign", "revision", "connection"
+            ).get(pk=self.run.pk)
 
     def rows(self) -> dict[int, int]:
         with scope(self.workspace):
@@ -283,9 +299,16 @@ class RunMachine(RuleBasedStateMachine):
                 assert row.possible_duplicate, f"{pk} went out twice, unflagged"
         may_have_it = {Reason.ACCEPTED, Reason.UNKNOWN, Reason.UNKNOWN_CLOSED}
         for pk in sent:
-            # A possible duplicate that was refused or skipped the second time may have arrived the first time.
-            assert rows[pk].reason in may_have_it or rows[pk].possible_duplicate, f"{pk} is unaccounted"
-        died = [row for row in rows.values() if row.reason == Reason.UNKNOWN and row.error_code == "WORKER_DIED"]
+            # A possible duplicate that was refused or skipped the second time may have arrived the
+            # first time.
+            assert rows[pk].reason in may_have_it or rows[pk].possible_duplicate, (
+                f"{pk} is unaccounted"
+            )
+        died = [
+            row
+            for row in rows.values()
+            if row.reason == Reason.UNKNOWN and row.error_code == "WORKER_DIED"
+        ]
         assert len(died) <= self.killed
 
 
@@ -301,5 +324,6 @@ def test_no_order_of_events_unbalances_an_account(sandbox, settings, monkeypatch
 
 PROFILE = settings(
     max_examples=25, stateful_step_count=40, deadline=None, database=None, print_blob=True,
-    suppress_health_check=list(HealthCheck), phases=[Phase.generate],  # shrinking takes minutes; the blob reproduces
+    # shrinking takes minutes; the blob reproduces
+    suppress_health_check=list(HealthCheck), phases=[Phase.generate],
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Web push, broadcasts and the check with the provider as people meet them: preview, check, run page."""
+"""Web push, broadcasts and the check with the provider as people meet them: preview, check, run
+page."""
 
 from datetime import timedelta
 from typing import Any
@@ -34,9 +35,16 @@ def test_web_push_reaches_the_browsers_and_only_them(cast, connected, launched, 
     people = add_people(cast.workspace, 3)
     with scope(cast.workspace):
         Endpoint.objects.create(
-            workspace=cast.workspace, contact=people[0], channel="web_push", platform="web", value="sbx_ok_browser"
+            workspace=cast.workspace,
+            contact=people[0],
+            channel="web_push",
+            platform="web",
+            value="sbx_ok_browser",
         )
-    options = {"buttons": [{"text": "Shop", "url": "https://x.test/a"}], "icon_url": "https://x.test/i.png"}
+    options = {
+        "buttons": [{"text": "Shop", "url": "https://x.test/a"}],
+        "icon_url": "https://x.test/i.png",
+    }
     run = launched(channel="web_push", deep_link="https://x.test/sale", options=options)
     run_to_the_end(run)
     assert run.tally == {"accepted": 1, "no_endpoint": 2}
@@ -58,12 +66,24 @@ def test_the_preview_of_web_push_holds_what_the_browser_shows(cast):
     answer = preview(cast, **{**FORM, **web}).json()
     assert answer["channel"] == "web_push"
     shown = answer["message"]
-    assert (shown["site"], shown["buttons"], shown["is_silent"]) == ("https://x.test/sale", ["Shop"], False)
-    assert (shown["icon_url"], shown["image_url"]) == ("https://x.test/i.png", "https://x.test/a.png")
+    assert (shown["site"], shown["buttons"], shown["is_silent"]) == (
+        "https://x.test/sale",
+        ["Shop"],
+        False,
+    )
+    assert (shown["icon_url"], shown["image_url"]) == (
+        "https://x.test/i.png",
+        "https://x.test/a.png",
+    )
 
 
 def test_the_phones_of_the_sandbox_draw_a_data_message_as_an_app_would():
-    push = {"title": "Sale", "body": "Today", "image_url": "https://x.test/a.png", "data_only": True}
+    push = {
+        "title": "Sale",
+        "body": "Today",
+        "image_url": "https://x.test/a.png",
+        "data_only": True,
+    }
     message = build_message(push, target=("token", "sbx_ok_1"))
     drawn = sandbox_client._message({"seq": 1, "at": 0.0, "token": "sbx_ok_1", "message": message})
     assert (drawn.title, drawn.body, drawn.image) == ("Sale", "Today", "https://x.test/a.png")
@@ -80,10 +100,16 @@ def test_the_preview_of_a_topic_is_for_nobody_in_particular_and_half_as_long(cas
     assert preview(cast, campaign=campaign.pk).json()["limit"] == 2048
 
 
-@pytest.mark.parametrize(("kind", "target"), [("topic", "news"), ("condition", "'news' in topics && 'pune' in topics")])
-def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(cast, connected, launched, sandbox, kind, target):
+@pytest.mark.parametrize(
+    ("kind", "target"), [("topic", "news"), ("condition", "'news' in topics && 'pune' in topics")]
+)
+def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(
+    cast, connected, launched, sandbox, kind, target
+):
     add_people(cast.workspace, 3)
-    run = launched(target_kind=kind, target=target, title="Sale", body="Today", options={"ttl_secs": 3600})
+    run = launched(
+        target_kind=kind, target=target, title="Sale", body="Today", options={"ttl_secs": 3600}
+    )
     run_to_the_end(run)
     assert (run.state, run.audience_size, run.tally) == ("completed", 1, {"accepted": 1})
     with scope(cast.workspace):
@@ -108,10 +134,14 @@ def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(cast, connected, lau
         (STATES.CANCELLED, {"cancelled": 1}, "Cancelled before the provider took it"),
     ],
 )
-def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(cast, connected, state, tally, words):
+def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(
+    cast, connected, state, tally, words
+):
     campaign, now = written(cast, target_kind="topic", target="news"), timezone.now()
     with scope(cast.workspace):
-        revision = campaign.revisions.create(workspace=cast.workspace, number=1, contents=[{"title": "Sale"}])
+        revision = campaign.revisions.create(
+            workspace=cast.workspace, number=1, contents=[{"title": "Sale"}]
+        )
         run = Run.objects.create(
             workspace=cast.workspace, campaign=campaign, revision=revision, state=state, target_kind="topic",
             target="news", intended_at=now, not_after=now + timedelta(hours=1), started_at=now, audience_size=1,
@@ -128,8 +158,12 @@ def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(cast, connected, 
     listed = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
     assert "Subscribers" in listed
     with scope(cast.workspace):
-        Message.objects.create(workspace=cast.workspace, run=run, reason=Reason[next(iter(tally)).upper()])
-    rows = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients/")).content.decode()
+        Message.objects.create(
+            workspace=cast.workspace, run=run, reason=Reason[next(iter(tally)).upper()]
+        )
+    rows = (
+        cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients/")).content.decode()
+    )
     assert "Everyone subscribed" in rows
     assert "Deleted contact" not in rows
     export = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients.csv")).getvalue()
@@ -168,7 +202,11 @@ def test_what_the_form_refuses_is_not_approved(cast, connected, fields, line):
     answer = checked(cast, **{**FORM, **fields}).json()
     assert (answer["ok"], answer["lines"][0].startswith(line)) == (False, True), answer
     if fields.get("audience") is None:  # the page of a campaign on its way edits the message alone
-        message = {name: value for name, value in {**FORM, **fields}.items() if name not in ("channel", "name")}
+        message = {
+            name: value
+            for name, value in {**FORM, **fields}.items()
+            if name not in ("channel", "name")
+        }
         answer = checked(cast, **message, campaign=written(cast).pk).json()
         assert (answer["ok"], answer["lines"][0].startswith(line)) == (False, True), answer
 
@@ -181,7 +219,9 @@ def test_what_else_is_unfinished_does_not_stop_the_check_of_a_message(cast, conn
 def test_each_content_of_a_saved_campaign_is_checked_in_its_language(cast, connected):
     campaign = written(cast, content={"title": "Sale", "options": {"ttl_secs": 9_999_999}})
     with scope(cast.workspace):
-        campaign.contents.create(workspace=cast.workspace, language="hi", fields={"title": "सेल", "body": "आज"})
+        campaign.contents.create(
+            workspace=cast.workspace, language="hi", fields={"title": "सेल", "body": "आज"}
+        )
     answer = checked(cast, campaign=campaign.pk).json()
     assert not answer["ok"]
     assert answer["lines"][0].startswith("en: Google said: Invalid ttl")
@@ -192,7 +232,9 @@ def test_a_topic_is_checked_as_a_topic(cast, connected):
     campaign = written(cast, target_kind="topic", target="two words")
     answer = checked(cast, campaign=campaign.pk).json()
     assert (answer["ok"], "topic" in answer["lines"][0]) == (False, True)
-    long = written(cast, target_kind="topic", target="news", content={"options": {"data": {"k": "x" * 2100}}})
+    long = written(
+        cast, target_kind="topic", target="news", content={"options": {"data": {"k": "x" * 2100}}}
+    )
     assert checked(cast, campaign=long.pk).json()["lines"] == ["Google said: Message too big"]
 
 

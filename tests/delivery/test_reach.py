@@ -1,38 +1,36 @@
-"""A platform whose own push service refuses the provider is held; the others go on, and nobody is lost."""
+"""A platform whose own push service refuses the provider is held; the others go on, and nobody
+is lost."""
 
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from django.utils.timezone import now
 
 from campaigns import plan
 from campaigns.audience.reasons import Reason
-from campaigns.contacts import endpoints
 from campaigns.models import Endpoint, Run
-from delivery import connections, decisions
+from delivery import connections
 from delivery.engine import pipeline, reach, record
 from delivery.engine.breaker import HANDFUL
-from delivery.engine.compose import Recipient
-from delivery.engine.outcomes import OutcomeReader
 from delivery.models import Message, Reach, Shard
 from delivery.providers.base import Outcome, Verdict
 from delivery.providers.fcm.codes import REMEDIES
-from delivery.providers.fcm.provider import Fcm
 from delivery.providers.fcm.sender import FcmSender
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
-from tests.delivery.test_run_pages import lines, page, press, progress
+from tests.delivery.run_pages import lines, page, press, progress
 from tests.story import add_people, received, run_to_the_end
 
 State = Run.State
+
+
 REFUSED = "THIRD_PARTY_AUTH_ERROR"
 
 
 @pytest.fixture
 def keyless(monkeypatch):
-    """A function that takes the key of platforms away, and gives it back if it is called without any. The value is the
-    list of the platforms' devices that the provider was asked for."""
+    """A function that takes the key of platforms away, and gives it back if it is called without
+    any. The value is the list of the platforms' devices that the provider was asked for."""
     asked, without = [], set()
     real = FcmSender.poll
 
@@ -66,7 +64,9 @@ def go(run: Run, times: int = 3) -> Run:
         pipeline.tick(timezone.now())
         pipeline.work(timezone.now())
     with scope(run.workspace):
-        return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(pk=run.pk)
+        return Run.objects.select_related("workspace", "campaign", "revision", "connection").get(
+            pk=run.pk
+        )
 
 
 def tally(run: Run) -> dict[str, int]:
@@ -103,19 +103,26 @@ def test_one_iphone_without_a_key_waits_and_399_androids_go_on(cast, connected, 
         assert (row.error_code, row.attempts) == (REFUSED, 0)
         shard = Shard.objects.exclude(held={}).get()
         assert (shard.state, shard.held) == (Shard.State.HELD, {"ios": 1})
-        assert AuditEntry.objects.get(action="platform held").detail == {"platform": "ios", "code": REFUSED}
+        assert AuditEntry.objects.get(action="platform held").detail == {
+            "platform": "ios",
+            "code": REFUSED,
+        }
         assert Endpoint.objects.filter(is_active=True).count() == 400
     assert known()["ios"].held_since
     assert known()["android"].proven_at
 
 
-def test_a_tick_opens_no_transaction_for_shards_whose_next_try_is_not_due(one_iphone, django_assert_num_queries):
+def test_a_tick_opens_no_transaction_for_shards_whose_next_try_is_not_due(
+    one_iphone, django_assert_num_queries
+):
     go(one_iphone)
     with every_workspace(), django_assert_num_queries(2):
         reach.settle(timezone.now())
 
 
-def test_when_the_key_is_there_one_message_goes_first_and_the_rest_follows(cast, launched, connected, sandbox, keyless):
+def test_when_the_key_is_there_one_message_goes_first_and_the_rest_follows(
+    cast, launched, connected, sandbox, keyless
+):
     add_people(cast.workspace, 60, platform="ios")
     add_people(cast.workspace, 3)
     keyless("ios")
@@ -130,7 +137,9 @@ def test_when_the_key_is_there_one_message_goes_first_and_the_rest_follows(cast,
     assert [(one.held_since, bool(one.proven_at)) for one in known().values()] == [(None, True)] * 2
 
 
-def test_a_platform_that_is_still_refused_costs_one_message_at_a_time(cast, connected, launched, keyless):
+def test_a_platform_that_is_still_refused_costs_one_message_at_a_time(
+    cast, connected, launched, keyless
+):
     add_people(cast.workspace, 60, platform="ios")
     asked = keyless("ios")
     run = go(launched())
@@ -145,7 +154,9 @@ def test_a_platform_that_is_still_refused_costs_one_message_at_a_time(cast, conn
     assert len(tried) == 3, "another device each time"
 
 
-def test_the_next_campaign_of_the_connection_holds_the_platform_at_once(cast, connected, launched, keyless):
+def test_the_next_campaign_of_the_connection_holds_the_platform_at_once(
+    cast, connected, launched, keyless
+):
     add_people(cast.workspace, 300, platform="ios")
     add_people(cast.workspace, 3)
     asked = keyless("ios")
@@ -169,7 +180,9 @@ def test_two_platforms_are_held_and_released_each_by_itself(cast, connected, lau
         assert Shard.objects.get().held == {"web": 4}
 
 
-def test_a_platform_that_was_reached_is_not_held_for_one_app_without_a_key(cast, connected, launched, keyless):
+def test_a_platform_that_was_reached_is_not_held_for_one_app_without_a_key(
+    cast, connected, launched, keyless
+):
     tokens = ["sbx_ok_1", *(f"sbx_thirdparty_{n}" for n in range(HANDFUL - 1))]
     add_people(cast.workspace, 1, tokens=["sbx_ok_0"], platform="ios")
     run_to_the_end(launched(name="First"))
@@ -179,7 +192,9 @@ def test_a_platform_that_was_reached_is_not_held_for_one_app_without_a_key(cast,
     assert not any(one.held_since for one in known().values())
 
 
-def test_a_key_that_ends_holds_a_platform_that_was_reached_for_months(cast, connected, launched, keyless):
+def test_a_key_that_ends_holds_a_platform_that_was_reached_for_months(
+    cast, connected, launched, keyless
+):
     add_people(cast.workspace, 30, platform="ios")
     run_to_the_end(launched(name="First"))
     keyless("ios")
@@ -188,8 +203,12 @@ def test_a_key_that_ends_holds_a_platform_that_was_reached_for_months(cast, conn
 
 
 @pytest.mark.parametrize("platform", ["", "android"])
-def test_a_device_whose_platform_cannot_be_at_fault_is_rejected_alone(cast, connected, launched, platform):
-    add_people(cast.workspace, 3, tokens=[f"sbx_thirdparty_{n}" for n in range(3)], platform=platform)
+def test_a_device_whose_platform_cannot_be_at_fault_is_rejected_alone(
+    cast, connected, launched, platform
+):
+    add_people(
+        cast.workspace, 3, tokens=[f"sbx_thirdparty_{n}" for n in range(3)], platform=platform
+    )
     add_people(cast.workspace, 3, platform=platform)
     run = run_to_the_end(launched())
     assert run.tally == {"accepted": 3, "rejected": 3}
@@ -275,7 +294,9 @@ def test_several_workers_that_find_a_platform_refused_hold_it_once(cast, connect
 def test_a_worker_that_died_before_it_counted_loses_nobody(cast, connected, one_iphone, keyless):
     go(one_iphone)
     with scope(cast.workspace):
-        Shard.objects.filter(state=Shard.State.HELD).update(state=Shard.State.OPEN, held={}, held_until=None)
+        Shard.objects.filter(state=Shard.State.HELD).update(
+            state=Shard.State.OPEN, held={}, held_until=None
+        )
     go(one_iphone)
     keyless()
     due(one_iphone)
@@ -289,10 +310,13 @@ def test_who_opts_out_while_waiting_is_not_sent_to(cast, connected, sandbox, one
         Endpoint.objects.filter(platform="ios").update(opted_in=False)
     due(one_iphone)
     assert run_to_the_end(one_iphone).tally == {"accepted": 399, "not_opted_in": 1}
-    assert len(received(sandbox, connected)) == 400  # the first try was swallowed on its way back, see `keyless`
+    # the first try was swallowed on its way back, see `keyless`
+    assert len(received(sandbox, connected)) == 400
 
 
-def test_nothing_is_sent_to_a_held_platform_after_a_pause_and_a_resume(cast, connected, one_iphone, keyless):
+def test_nothing_is_sent_to_a_held_platform_after_a_pause_and_a_resume(
+    cast, connected, one_iphone, keyless
+):
     run = go(one_iphone)
     asked = keyless("ios")
     with scope(cast.workspace):
@@ -302,7 +326,7 @@ def test_nothing_is_sent_to_a_held_platform_after_a_pause_and_a_resume(cast, con
     assert asked == []
 
 
-# --- what people read and decide --------------------------------------------------------------------------------
+# --- what people read and decide ------------------------------------------------------------------
 def test_the_run_page_says_what_waits_why_and_what_to_do(cast, connected, one_iphone):
     run = go(one_iphone)
     where = progress(cast, run)
@@ -314,7 +338,11 @@ def test_the_run_page_says_what_waits_why_and_what_to_do(cast, connected, one_ip
     assert progress(cast, run, "viewer")["can"] == []
     html = page(cast, run).content.decode()
     assert 'data-verb="close-held" >' in html
-    connection = cast.client("owner").get(cast.url(f"tenants/connection/{connected.pk}/change/")).content.decode()
+    connection = (
+        cast.client("owner")
+        .get(cast.url(f"tenants/connection/{connected.pk}/change/"))
+        .content.decode()
+    )
     assert connection.count("data-held") == 1
 
 
@@ -334,13 +362,19 @@ def test_the_dashboard_says_in_one_line_what_waits_and_links_to_the_run_then_to_
     keyless("ios", "web")
     run = go(launched())
     held = held_on_the_dashboard(cast, "viewer")
-    assert (held["name"], held["href"]) == (run.campaign.name, cast.url(f"campaigns/run/{run.pk}/change/"))
+    assert (held["name"], held["href"]) == (
+        run.campaign.name,
+        cast.url(f"campaigns/run/{run.pk}/change/"),
+    )
     for word in ("iOS", REFUSED, REMEDIES["ios"], REMEDIES["web"]):
         assert word in held["text"]
     press(cast, run, "close-held")
     run_to_the_end(run)
     held = held_on_the_dashboard(cast)
-    assert (held["name"], held["href"]) == (connected.name, cast.url(f"tenants/connection/{connected.pk}/change/"))
+    assert (held["name"], held["href"]) == (
+        connected.name,
+        cast.url(f"tenants/connection/{connected.pk}/change/"),
+    )
     assert held_on_the_dashboard(cast, "viewer")["href"] == ""
     with scope(cast.workspace):
         type(connected).objects.update(is_active=False)
@@ -358,7 +392,9 @@ def test_a_person_tries_again_once_the_key_is_there(cast, connected, one_iphone,
         assert AuditEntry.objects.get(action="held platform tried again").detail["count"] == 1
 
 
-def test_a_person_ends_the_run_without_them_and_sends_again_later(cast, connected, one_iphone, keyless):
+def test_a_person_ends_the_run_without_them_and_sends_again_later(
+    cast, connected, one_iphone, keyless
+):
     run = go(one_iphone)
     press(cast, run, "close-held")
     run = run_to_the_end(run)
@@ -368,91 +404,3 @@ def test_a_person_ends_the_run_without_them_and_sends_again_later(cast, connecte
     go(run)
     due(run)
     assert run_to_the_end(run).tally == {"accepted": 400}
-
-
-# --- what a run retired is revived as a whole -------------------------------------------------------------------
-@pytest.fixture
-def retired(cast, connected, launched):
-    """A run that retired six devices: of three it was right, if nobody says otherwise."""
-    add_people(cast.workspace, 6, tokens=[f"sbx_unregistered_{n}" for n in range(6)])
-    add_people(cast.workspace, 2)
-    run = run_to_the_end(launched())
-    assert run.retired == 6
-    return run
-
-
-def test_what_a_run_retired_is_revived_but_what_happened_since_stays(cast, retired):
-    with scope(cast.workspace):
-        gone = list(Endpoint.objects.filter(is_active=False).order_by("pk"))
-        endpoints.register(
-            cast.workspace, gone[0].contact.external_id, "app_push", "token", gone[0].value, "ios", now()
-        )
-        endpoints.register(
-            cast.workspace, gone[1].contact.external_id, "app_push", "token", gone[1].value, "ios", now()
-        )
-        endpoints.unregister(cast.workspace, ["app_push"], [gone[1].value], now())
-        # Seen since, and found gone by a later run.
-        later = now() + timedelta(seconds=5)
-        Endpoint.objects.filter(pk=gone[2].pk).update(last_seen_at=later, retired_at=later)
-    assert progress(cast, retired)["counts"]["retired"] == 6
-    press(cast, retired, "revive")
-    with scope(cast.workspace):
-        left = dict(Endpoint.objects.filter(is_active=False).values_list("pk", "retired_reason"))
-        assert left == {gone[1].pk: endpoints.REMOVED_REASON, gone[2].pk: "UNREGISTERED"}
-        entry = AuditEntry.objects.get(action="devices revived")
-        assert (entry.detail["count"], entry.detail["retired_for"]) == (3, {"UNREGISTERED": 3})
-        assert Run.objects.get(pk=retired.pk).retired == 0
-        with pytest.raises(decisions.NotNow):
-            decisions.revive(retired, by=cast.owner)
-    assert "revive" not in progress(cast, retired)["can"]
-
-
-def test_reviving_one_run_leaves_alone_what_a_later_run_retired(cast, connected, retired, launched):
-    with scope(cast.workspace):
-        decisions.revive(retired, by=cast.owner)
-    second = run_to_the_end(launched(name="Second"))
-    assert second.retired == 6
-    with scope(cast.workspace):
-        Run.objects.filter(pk=retired.pk).update(retired=6, finished_at=now() - timedelta(hours=1))
-        with pytest.raises(decisions.NotNow):
-            decisions.revive(retired, by=cast.owner)
-        assert decisions.revive(second, by=cast.owner) == 6
-
-
-# --- a device list overrules what may have been our own fault ---------------------------------------------------
-@pytest.mark.parametrize(
-    ("reason", "seen_days_ago", "change"),
-    [
-        (endpoints.MISMATCH_REASON, 30, "returned"),  # when it was seen says nothing about whose it is
-        (endpoints.MISMATCH_REASON, 80, "outdated"),  # we know a later sighting
-        (endpoints.STALE_REASON, 30, "returned"),  # it was not silent for 270 days
-        ("UNREGISTERED", 30, "outdated"),
-        ("UNREGISTERED", 1, "returned"),
-        (endpoints.REMOVED_REASON, 30, "outdated"),
-    ],
-)
-def test_a_device_list_that_says_seen_revives_by_what_it_was_retired_for(cast, reason, seen_days_ago, change):
-    add_people(cast.workspace, 1)
-    with scope(cast.workspace):
-        Endpoint.objects.update(
-            is_active=False, retired_reason=reason, retired_at=now() - timedelta(days=2),
-            last_seen_at=now() - timedelta(days=60),
-        )  # fmt: skip
-        device = Endpoint.objects.select_related("contact").get()
-        seen = endpoints.Registration(
-            device.contact.external_id, device.channel, device.kind, device.value, "", now() - timedelta(seen_days_ago)
-        )
-        assert endpoints.register_all(cast.workspace, [seen], now()) == {change: 1}
-        assert Endpoint.objects.get().is_active is (change == "returned")
-
-
-def test_refusals_with_a_success_between_them_are_not_in_a_row():
-    """One app of several may lack its key: its few devices hold the platform for nobody."""
-    reader = OutcomeReader(Run(waived=[]), Fcm(), {"ios": Reach(platform="ios", proven_at=now())})
-    recipient = Recipient(1, 1, "token", "t", 0, {}, 0, "ios")
-    refused, taken = (Outcome(1, verdict, REFUSED) for verdict in (Verdict.PLATFORM_BROKEN, Verdict.ACCEPTED))
-    answers = [*[refused] * (HANDFUL - 1), taken] * 2 + [refused] * HANDFUL
-    reasons = [reader.read(recipient, answer, now(), "").reason for answer in answers]
-    assert [Reason(reason) for reason in reasons if reason != Reason.ACCEPTED] == [
-        *[Reason.REJECTED] * 3 * (HANDFUL - 1), Reason.DEFERRED,
-    ]  # fmt: skip

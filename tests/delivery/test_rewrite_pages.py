@@ -1,4 +1,5 @@
-"""“Edit the message” of a campaign on its way: the page, what it refuses, and which text everybody got."""
+"""“Edit the message” of a campaign on its way: the page, what it refuses, and which text
+everybody got."""
 
 import csv
 import io
@@ -65,7 +66,8 @@ def half_way(run, *, settled, flying=0):
         waiting = Message.objects.filter(run=run, reason=Reason.PENDING).order_by("pk")
         ids = list(waiting.values_list("pk", flat=True)[: settled + flying])
         accepted = [
-            Result(pk, Reason.ACCEPTED, attempted=1, attempted_at=stamp(timezone.now())) for pk in ids[:settled]
+            Result(pk, Reason.ACCEPTED, attempted=1, attempted_at=stamp(timezone.now()))
+            for pk in ids[:settled]
         ]
         tally = record.results(accepted, 1)
         shard = Shard.objects.filter(pk=lease.shard.pk)
@@ -75,14 +77,16 @@ def half_way(run, *, settled, flying=0):
             shard.update(tally=tally, state=Shard.State.OPEN, owner="", lease_until=None)
 
 
-# --- saving ---------------------------------------------------------------------------------------------------
-def test_the_page_says_before_saving_who_keeps_the_old_text_and_saving_says_it_again(cast, prepared):
+# --- saving ---------------------------------------------------------------------------------------
+def test_the_page_says_before_saving_who_keeps_the_old_text_and_saving_says_it_again(
+    cast, prepared
+):
     run = prepared(30)
     half_way(run, settled=12, flying=5)
     page = cast.client("member").get(url(cast, run)).content.decode()
     account = (
-        "12 of 30 recipients already have the old text and keep it; 5 are getting the old text at this moment; "
-        "13 not sent to yet get the new one."
+        "12 of 30 recipients already have the old text and keep it; 5 are getting the old text at "
+        "this moment; 13 not sent to yet get the new one."
     )
     assert account in page
     assert "It is being sent while you write" in page
@@ -95,10 +99,15 @@ def test_the_page_says_before_saving_who_keeps_the_old_text_and_saving_says_it_a
     assert (after.revision.contents[0]["title"], stored(run).title) == (NEW, NEW)
     assert after.revision.created_by == after.campaign.updated_by == cast.member
     with scope(cast.workspace):
-        assert AuditEntry.objects.filter(action="campaign text changed", actor=cast.member).count() == 1
+        assert (
+            AuditEntry.objects.filter(action="campaign text changed", actor=cast.member).count()
+            == 1
+        )
 
 
-def test_everybody_else_gets_the_new_text_and_the_pages_say_who_got_which(cast, connected, sandbox, prepared):
+def test_everybody_else_gets_the_new_text_and_the_pages_say_who_got_which(
+    cast, connected, sandbox, prepared
+):
     run = prepared(30)
     half_way(run, settled=12)
     save(cast, run, opened(cast, run))
@@ -128,15 +137,22 @@ def test_the_sentence_sums_to_the_audience(cast, prepared):
         shard = Shard.objects.filter(run=run, state=Shard.State.LEASED).get()
         Shard.objects.filter(pk=shard.pk).update(tally={**shard.tally, Reason.UNKNOWN.slug: 1})
     assert (
-        "12 of 35 recipients already have the old text and keep it; 4 are getting the old text at this moment; "
-        "1 may have got the old text; 13 not sent to yet get the new one; 5 others get neither."
+        "12 of 35 recipients already have the old text and keep it; 4 are getting the old text at "
+        "this moment; 1 may have got the old text; 13 not sent to yet get the new one; 5 others "
+        "get neither."
     ) in cast.client("owner").get(url(cast, run)).content.decode()
 
 
 def test_a_run_that_was_never_edited_says_nothing_about_texts(cast, connected, sandbox, prepared):
     run = run_to_the_end(prepared(3))
-    assert "Who got which text" not in cast.client("viewer").get(url(cast, run, "change/")).content.decode()
-    assert "<td>Text 1</td>" not in cast.client("viewer").get(url(cast, run, "recipients/")).content.decode()
+    assert (
+        "Who got which text"
+        not in cast.client("viewer").get(url(cast, run, "change/")).content.decode()
+    )
+    assert (
+        "<td>Text 1</td>"
+        not in cast.client("viewer").get(url(cast, run, "recipients/")).content.decode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,10 +175,15 @@ def test_every_run_that_has_somebody_left_can_get_a_new_text(cast, prepared, sta
     assert fresh(run).revision.number == 2
 
 
-def test_the_next_date_of_a_series_gets_the_new_text_with_the_run_under_way(cast, connected, prepared):
+def test_the_next_date_of_a_series_gets_the_new_text_with_the_run_under_way(
+    cast, connected, prepared
+):
     start = timezone.now() - timedelta(days=1, minutes=-1)
     run = prepared(
-        3, schedule_type=Campaign.Schedule.RECURRING, scheduled_at=start, recurrence_rule="FREQ=DAILY;INTERVAL=1"
+        3,
+        schedule_type=Campaign.Schedule.RECURRING,
+        scheduled_at=start,
+        recurrence_rule="FREQ=DAILY;INTERVAL=1",
     )
     page = cast.client("owner").get(url(cast, run)).content.decode()
     assert "3 not sent to yet get the new one" in page
@@ -173,10 +194,14 @@ def test_the_next_date_of_a_series_gets_the_new_text_with_the_run_under_way(cast
         assert set(Run.objects.values_list("revision__number", flat=True)) == {2}
 
 
-def test_a_send_to_a_topic_says_that_everyone_subscribed_gets_the_new_text(cast, connected, launched):
+def test_a_send_to_a_topic_says_that_everyone_subscribed_gets_the_new_text(
+    cast, connected, launched
+):
     run = launched(title="Hello", target_kind="topic", target="news", schedule_type="scheduled",
                    scheduled_at=timezone.now() + timedelta(hours=1))  # fmt: skip
-    assert "everybody gets the new text" in cast.client("owner").get(url(cast, run)).content.decode()
+    assert (
+        "everybody gets the new text" in cast.client("owner").get(url(cast, run)).content.decode()
+    )
     refused = save(cast, run, opened(cast, run) | {"title": "Hi {{ first_name }}"})
     assert "take the personalisation out" in refused.content.decode()
     assert fresh(run).revision.number == 1
@@ -190,7 +215,9 @@ def test_a_text_that_is_the_same_changes_nothing(cast, prepared):
     assert (fresh(run).epoch, fresh(run).revision.number) == (before.epoch, 1)
 
 
-def test_only_the_workspace_s_language_is_edited_and_what_the_form_does_not_know_is_kept(cast, prepared):
+def test_only_the_workspace_s_language_is_edited_and_what_the_form_does_not_know_is_kept(
+    cast, prepared
+):
     run = prepared(3, options={"ttl_secs": 77, "badge": 0, "from_elsewhere": "kept"})
     with scope(cast.workspace):
         Content.objects.create(
@@ -211,7 +238,7 @@ def test_only_the_workspace_s_language_is_edited_and_what_the_form_does_not_know
     }
 
 
-# --- what is refused ------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("wrong", "field", "words"),
     [
@@ -220,11 +247,17 @@ def test_only_the_workspace_s_language_is_edited_and_what_the_form_does_not_know
         ({"button_1_url": "https://shop.example/"}, "button_1_text", "button"),
         ({"title": " ", "body": ""}, "title", "The message is empty"),
         ({"body": "x" * 1001}, "body", "at most 1000 characters"),
-        ({"data_lines": "\n".join(f"key{n}={'x' * 190}" for n in range(20)), "body": "y" * 1000}, "body", "Shorten it"),
+        (
+            {"data_lines": "\n".join(f"key{n}={'x' * 190}" for n in range(20)), "body": "y" * 1000},
+            "body",
+            "Shorten it",
+        ),
         ({"ttl_secs": "soon"}, "ttl_secs", "valid choice"),
     ],
 )
-def test_what_the_editor_or_lint_refuses_is_said_beside_its_field_and_not_saved(cast, prepared, wrong, field, words):
+def test_what_the_editor_or_lint_refuses_is_said_beside_its_field_and_not_saved(
+    cast, prepared, wrong, field, words
+):
     run = prepared(3)
     before = fresh(run)
     answer = save(cast, run, opened(cast, run) | wrong)
@@ -246,7 +279,9 @@ def test_a_warning_is_shown_once_and_then_left_to_the_person(cast, prepared):
     assert fresh(run).revision.number == 1
     accepted = {"accepted": answer.context["form"]["accepted"].value()}
     other = save(cast, run, fields | accepted | {"title": "Hello {{ pet }}"})
-    assert "pet is known of nobody" in other.content.decode(), "what was accepted is that text and no other"
+    assert "pet is known of nobody" in other.content.decode(), (
+        "what was accepted is that text and no other"
+    )
     assert "Text 2 is saved" in said(save(cast, run, fields | accepted))
 
 
@@ -281,7 +316,9 @@ def test_a_run_that_ended_meanwhile_is_not_changed_and_the_page_says_so(cast, co
     fields = opened(cast, run)
     run = run_to_the_end(run)
     answer = save(cast, run, fields)
-    assert said(answer) == "Nothing was saved: the run is completed, and everybody keeps the text that they got."
+    assert said(answer) == (
+        "Nothing was saved: the run is completed, and everybody keeps the text that they got."
+    )
     assert answer.headers["Location"] == url(cast, run, "change/")
     assert stored(run).title != NEW
     assert cast.client("owner").get(url(cast, run)).status_code == 302
@@ -314,15 +351,19 @@ def test_a_run_that_began_in_that_moment_is_not_overlooked(cast, prepared, monke
         seen = plan.contents_of(run.campaign)[1]
         content = MessageForm(run.campaign, cast.workspace).content
         content.put({"title": NEW})
-        monkeypatch.setattr("campaigns.content.rewrite.open_runs", lambda campaign: [run, Run(pk=run.pk + 1)])
+        monkeypatch.setattr(
+            "campaigns.content.rewrite.open_runs", lambda campaign: [run, Run(pk=run.pk + 1)]
+        )
         with pytest.raises(ChangedMeanwhile):
             rewrite(run.campaign, content, seen=seen, by=cast.owner)
         assert Revision.objects.count() == 1
     assert stored(run).title != NEW
 
 
-# --- who, and where the links are -----------------------------------------------------------------------------
-@pytest.mark.parametrize(("who", "status"), [("viewer", 403), ("outsider", 404), ("other_owner", 404)])
+# --- who, and where the links are -----------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("who", "status"), [("viewer", 403), ("outsider", 404), ("other_owner", 404)]
+)
 def test_who_may_not_send_or_edit_neither_sees_nor_saves(cast, prepared, who, status):
     run = prepared(3)
     fields = opened(cast, run)
@@ -338,15 +379,22 @@ def test_both_rights_are_needed(cast, prepared, lacking, monkeypatch):
 
     run = prepared(3)
     fields = opened(cast, run)
-    monkeypatch.setitem(roles.ROLE_CAPABILITIES, "member", roles.ROLE_CAPABILITIES["member"] - {lacking})
+    monkeypatch.setitem(
+        roles.ROLE_CAPABILITIES, "member", roles.ROLE_CAPABILITIES["member"] - {lacking}
+    )
     roles.sync(cast.member, cast.workspace, "member")
     assert cast.client("member").get(url(cast, run)).status_code == 403
     assert save(cast, run, fields).status_code == 403
-    for page in (url(cast, run, "change/"), cast.url(f"campaigns/campaign/{run.campaign_id}/change/")):
+    for page in (
+        url(cast, run, "change/"),
+        cast.url(f"campaigns/campaign/{run.campaign_id}/change/"),
+    ):
         assert f"run/{run.pk}/rewrite/" not in cast.client("member").get(page).content.decode()
 
 
-def test_the_campaign_s_page_and_the_run_s_page_lead_to_it_while_it_is_on_its_way(cast, connected, prepared):
+def test_the_campaign_s_page_and_the_run_s_page_lead_to_it_while_it_is_on_its_way(
+    cast, connected, prepared
+):
     run = prepared(3)
     campaign = cast.url(f"campaigns/campaign/{run.campaign_id}/change/")
     member = cast.client("member")
@@ -364,12 +412,18 @@ def test_in_the_undo_time_the_editor_is_the_door(cast, connected, settings):
     campaign = write_campaign(cast.workspace)
     with scope(cast.workspace):
         run = plan.schedule(campaign, by=cast.owner, now=timezone.now())
-    assert cast.client("owner").get(url(cast, run, "progress/")).json()["can"] == ["undo", "send-now"]
+    assert cast.client("owner").get(url(cast, run, "progress/")).json()["can"] == [
+        "undo",
+        "send-now",
+    ]
 
 
 def test_the_phone_shows_the_text_that_is_being_typed(cast, prepared):
     run = prepared(3)
-    fields = opened(cast, run) | {"campaign": run.campaign_id, "title": "Typed for {{ first_name }}"}
+    fields = opened(cast, run) | {
+        "campaign": run.campaign_id,
+        "title": "Typed for {{ first_name }}",
+    }
     answer = cast.client("member").post(cast.url("preview/"), fields).json()
     assert answer["message"]["title"] == "Typed for Asha"
     assert (answer["channel"], answer["person"]["name"]) == ("app_push", "Asha")

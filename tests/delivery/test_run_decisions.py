@@ -1,4 +1,5 @@
-"""Buttons for what the engine leaves to a person: each asks with its count, and says what it did."""
+"""Buttons for what the engine leaves to a person: each asks with its count, and says what it
+did."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from delivery.engine import pipeline
 from delivery.models import Message, Shard
 from tenants.models import AuditEntry
 from tenants.scope import scope
-from tests.delivery.test_run_pages import lines, notices, page, press, progress, said
+from tests.delivery.run_pages import lines, notices, page, press, progress, said
 from tests.story import add_people, run_to_the_end
 
 DECISIONS = ("retry-failed", "resend-unknown", "close-unknown")
@@ -39,8 +40,12 @@ def undecided(cast, connected, launched):
 def test_the_page_offers_what_can_be_decided_and_asks_with_the_count(cast, undecided):
     assert progress(cast, undecided)["can"] == list(DECISIONS)
     html = " ".join(page(cast, undecided).content.decode().split())
-    assert 'Send again to <span data-bind="counts.rejected" data-number>2</span> who were refused?' in html
-    assert 'Send again to <span data-bind="counts.unknown" data-number>1</span> who may have got it?' in html
+    assert (
+        'Send again to <span data-bind="counts.rejected" data-number>2</span> who were refused?'
+    ) in html
+    assert (
+        'Send again to <span data-bind="counts.unknown" data-number>1</span> who may have got it?'
+    ) in html
     assert 'Leave <span data-bind="counts.unknown" data-number>1</span> as they are?' in html
     viewer = page(cast, undecided, who="viewer").content.decode()
     assert "Still to decide" not in viewer
@@ -54,7 +59,11 @@ def test_what_is_unknown_is_neither_sent_nor_failed_on_any_page(cast, undecided)
         shards = page(cast, undecided, "shards/").content.decode()
         assert re.findall(r'is-number">(\d+)<', shards)[:3] == ["3", "2", "1"]
         listed = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
-        assert re.findall(r"field-(?:accepted|failed|unknown)[^>]*>\s*(\d+)\s*<", listed) == ["3", "2", "1"]
+        assert re.findall(r"field-(?:accepted|failed|unknown)[^>]*>\s*(\d+)\s*<", listed) == [
+            "3",
+            "2",
+            "1",
+        ]
         if verb:
             press(cast, undecided, verb)
 
@@ -64,10 +73,14 @@ def test_a_run_whose_message_could_not_be_made_does_not_look_like_a_success(cast
         Run.objects.filter(pk=undecided.pk).update(tally={"render_error": 5, "no_endpoint": 1})
     where = progress(cast, undecided)
     assert (where["headline"], where["tone"]) == ("Nobody of 6 recipients got it", "danger")
-    assert "The message could not be made for 5 of 6 recipients, so it was not sent to them." in notices(where)
+    assert (
+        "The message could not be made for 5 of 6 recipients, so it was not sent to them."
+    ) in notices(where)
     assert where["counts"]["skipped"] == 6, "the provider was never asked"
     listed = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
-    campaign = cast.client("viewer").get(cast.url(f"campaigns/campaign/{undecided.campaign_id}/change/"))
+    campaign = cast.client("viewer").get(
+        cast.url(f"campaigns/campaign/{undecided.campaign_id}/change/")
+    )
     assert "Nobody got it: its run says why." in campaign.content.decode()
     assert "bg-red" in listed
     assert "bg-green" not in listed
@@ -91,7 +104,9 @@ def test_the_refused_are_sent_to_again(cast, undecided):
 
 
 def test_the_unknown_are_sent_to_again_flagged(cast, undecided):
-    assert "1 recipient will be sent to again, each flagged" in said(press(cast, undecided, "resend-unknown"))
+    assert "1 recipient will be sent to again, each flagged" in said(
+        press(cast, undecided, "resend-unknown")
+    )
     run_to_the_end(undecided)
     assert lines(progress(cast, undecided)) == {"accepted": 4, "rejected": 2}
     assert "possible duplicate" in page(cast, undecided, "recipients/").content.decode()
@@ -134,22 +149,35 @@ def test_a_missed_run_that_cannot_be_sent_says_why(cast, undecided):
     assert "nothing was sent again" in said(press(cast, undecided, "send-missed"))
 
 
-# --- recipients by code ------------------------------------------------------------------------------------------
+# --- recipients by code ---------------------------------------------------------------------------
 def test_recipients_are_found_by_the_provider_s_code(cast, undecided):
     html = page(cast, undecided, "recipients/", reason="rejected", code="MADE_UP").content.decode()
     assert html.count("MADE_UP</code>") == 2
     assert 'name="code" value="MADE_UP"' in html
-    assert page(cast, undecided, "recipients/", code="MADE_UP").content.decode().count("MADE_UP</code>") == 2
-    assert "Nobody is in this part" in page(cast, undecided, "recipients/", code="<x>").content.decode()
-    lines_of_csv = page(cast, undecided, "recipients.csv", code="MADE_UP").getvalue().decode().splitlines()
+    assert (
+        page(cast, undecided, "recipients/", code="MADE_UP")
+        .content.decode()
+        .count("MADE_UP</code>")
+        == 2
+    )
+    assert (
+        "Nobody is in this part"
+        in page(cast, undecided, "recipients/", code="<x>").content.decode()
+    )
+    lines_of_csv = (
+        page(cast, undecided, "recipients.csv", code="MADE_UP").getvalue().decode().splitlines()
+    )
     assert len(lines_of_csv) == 3
 
 
 def test_a_fate_is_found_page_by_page_wherever_its_shards_lie(cast, prepared):
-    """Rows of every third shard; the tallies point at them, and a page may end inside of a shard."""
+    """Rows of every third shard; the tallies point at them, and a page may end inside of a
+    shard."""
     run = prepared(300)
     with scope(cast.workspace):
-        rows = list(Message.objects.filter(run=run).order_by("pk").values_list("pk", "contact__external_id"))
+        rows = list(
+            Message.objects.filter(run=run).order_by("pk").values_list("pk", "contact__external_id")
+        )
         Shard.objects.filter(run=run).delete()
         wanted = [row for at, row in enumerate(rows) if at // 10 % 3 == 0]
         Message.objects.filter(pk__in=[pk for pk, _ in wanted]).update(reason=Reason.REJECTED)
@@ -168,7 +196,11 @@ def test_a_fate_is_found_page_by_page_wherever_its_shards_lie(cast, prepared):
     while query:
         context = page(cast, run, "recipients/", **query).context
         found += [row["contact"].external_id for row in context["rows"]]
-        query = dict(part.split("=") for part in context["following"].split("&")) if context["following"] else {}
+        query = (
+            dict(part.split("=") for part in context["following"].split("&"))
+            if context["following"]
+            else {}
+        )
     assert found == [name for _, name in wanted]
 
 
@@ -178,7 +210,9 @@ def test_a_fate_is_found_even_where_the_tallies_do_not_tell_of_it(cast, connecte
     with scope(cast.workspace):
         from campaigns.models import Endpoint
 
-        Endpoint.objects.filter(pk=Endpoint.objects.order_by("pk").first().pk).update(opted_in=False)
+        Endpoint.objects.filter(pk=Endpoint.objects.order_by("pk").first().pk).update(
+            opted_in=False
+        )
     run = run_to_the_end(launched())
     rows = page(cast, run, "recipients/", reason="not_opted_in").context["rows"]
     assert [row["reason"] for row in rows] == [Reason.NOT_OPTED_IN]

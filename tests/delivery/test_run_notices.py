@@ -18,7 +18,7 @@ from delivery.models import Heartbeat, Installation, Message, Pace, Shard
 from delivery.providers.fcm.provider import Fcm
 from tenants.models import Connection
 from tenants.scope import scope
-from tests.delivery.test_run_pages import notices, page, progress
+from tests.delivery.run_pages import notices, page, progress
 
 NOW = datetime(2026, 11, 21, 9, 7, tzinfo=UTC)  # far from a quarter of the hour
 
@@ -32,7 +32,7 @@ def worker(db):
     return Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
 
 
-# --- rate and end ------------------------------------------------------------------------------------------------
+# --- rate and end ---------------------------------------------------------------------------------
 def test_the_rate_is_that_of_the_last_seconds_not_of_the_whole_run():
     run = Run(pk=1, epoch=1)
     assert recent_rate(run, 1_000, NOW) is None, "one look tells no speed"
@@ -70,9 +70,12 @@ def test_without_a_cache_there_is_no_rate_and_no_error(monkeypatch):
         (Limit(100, "run"), 1_000, 98.0, 10),  # the limit holds it back
         (Limit(100, "run"), 1_000, 10.0, 100),  # it is slower by itself
         (Limit(100, "run", closed_until=after(30)), 1_000, None, 40),
-        (Limit(100, "run", share=0.5, full_at=after(60)), 1_500, 50.0, 20),  # all within the ramp: 75 on average
-        (Limit(100, "run", share=0.5, full_at=after(60)), 5_500, 50.0, 70),  # 4,500 in the ramp, then 100 a second
-        (Limit(100, "run", share=0.5, full_at=after(90), closed_until=after(30)), 5_500, None, 100),  # 30 s later
+        # all within the ramp: 75 on average
+        (Limit(100, "run", share=0.5, full_at=after(60)), 1_500, 50.0, 20),
+        # 4,500 in the ramp, then 100 a second
+        (Limit(100, "run", share=0.5, full_at=after(60)), 5_500, 50.0, 70),
+        # 30 s later
+        (Limit(100, "run", share=0.5, full_at=after(90), closed_until=after(30)), 5_500, None, 100),
     ],
 )
 def test_the_end_follows_from_the_rate_or_from_what_limits_it(limit, waiting, rate, secs):
@@ -85,7 +88,9 @@ def test_the_tightest_limit_counts(cast, connected, prepared):
         run = Run.objects.select_related("connection").get(pk=run.pk)
         run.connection.per_second, run.per_second = 10_000, 40
         assert limit_of(run, NOW) == Limit(40, "run")
-        Pace.objects.create(connection=connected, tokens=0, refilled_at=NOW, ramp_from=NOW, ramp_base=0.001)
+        Pace.objects.create(
+            connection=connected, tokens=0, refilled_at=NOW, ramp_from=NOW, ramp_base=0.001
+        )
         assert limit_of(run, NOW).whose == "connection", "10 a second while it begins"
         assert limit_of(run, after(30)).per_second == 40
         run.connection.per_second = 0
@@ -98,8 +103,12 @@ def test_the_page_reads_a_bucket_as_the_engine_does(cast, connected, prepared):
     with scope(cast.workspace):
         run = Run.objects.select_related("connection").get(pk=run.pk)
         run.connection.per_second = 10_000
-        assert (limit_of(run, NOW).now, limit_of(run, NOW).is_growing) == (1_000, False), "nothing was sent yet"
-        row = Pace.objects.create(connection=connected, tokens=0, refilled_at=NOW, ramp_from=NOW, ramp_base=0.1)
+        assert (limit_of(run, NOW).now, limit_of(run, NOW).is_growing) == (1_000, False), (
+            "nothing was sent yet"
+        )
+        row = Pace.objects.create(
+            connection=connected, tokens=0, refilled_at=NOW, ramp_from=NOW, ramp_base=0.1
+        )
         assert (limit_of(run, after(30)).now, limit_of(run, after(30)).is_growing) == (5_500, True)
         rested = NOW + timedelta(hours=1)
         assert limit_of(run, rested).now == 1_000, "after a rest it begins again"
@@ -110,7 +119,9 @@ def test_the_page_reads_a_bucket_as_the_engine_does(cast, connected, prepared):
         assert row.refilled_at == NOW, "looking changes nothing"
 
 
-def test_the_page_says_how_long_it_takes_at_least_and_what_limits_it(cast, connected, prepared, worker):
+def test_the_page_says_how_long_it_takes_at_least_and_what_limits_it(
+    cast, connected, prepared, worker
+):
     run = prepared(30)
     with scope(cast.workspace):
         Connection.objects.filter(pk=connected.pk).update(per_second=2)
@@ -119,7 +130,7 @@ def test_the_page_says_how_long_it_takes_at_least_and_what_limits_it(cast, conne
     assert found["limit"] == "the connection allows 2 a second"
 
 
-# --- why is it not moving? ---------------------------------------------------------------------------------------
+# --- why is it not moving? ------------------------------------------------------------------------
 def test_an_unreachable_provider_is_named_with_the_next_try(cast, connected, prepared, worker):
     run = prepared(3)
     until = timezone.now() + timedelta(minutes=1)
@@ -132,7 +143,9 @@ def test_an_unreachable_provider_is_named_with_the_next_try(cast, connected, pre
 
 def test_a_locked_installation_says_so_before_all_else(cast, prepared, monkeypatch):
     run = prepared(3)
-    monkeypatch.setattr(installation, "locked_because", lambda: "Sending is locked: it was restored.")
+    monkeypatch.setattr(
+        installation, "locked_because", lambda: "Sending is locked: it was restored."
+    )
     assert notices(progress(cast, run)) == "Sending is locked: it was restored."
 
 
@@ -142,15 +155,23 @@ def test_the_quarter_hour_that_is_avoided_is_named(cast, prepared, worker, monke
         Run.objects.update(avoid_quarter_hours=True)
     until = timezone.now() + timedelta(minutes=3)
     monkeypatch.setattr(pace, "quarter_hour_until", lambda connection, now: until)
-    assert f"everybody sends: on at {until.astimezone(cast.workspace.zone):%H:%M:%S}" in notices(progress(cast, run))
+    assert (f"everybody sends: on at {until.astimezone(cast.workspace.zone):%H:%M:%S}") in notices(
+        progress(cast, run)
+    )
 
 
-def test_a_ramp_says_how_far_it_is_and_whether_the_provider_asked_for_it(cast, connected, prepared, worker):
+def test_a_ramp_says_how_far_it_is_and_whether_the_provider_asked_for_it(
+    cast, connected, prepared, worker
+):
     run, now = prepared(3), timezone.now()
     with scope(cast.workspace):
         Connection.objects.filter(pk=connected.pk).update(per_second=10_000)
-        Pace.objects.create(connection=connected, tokens=0, refilled_at=now, ramp_from=now, ramp_base=0.1)
-        assert "Big sends start gently, as the provider asks: now at most 1,0" in notices(progress(cast, run))
+        Pace.objects.create(
+            connection=connected, tokens=0, refilled_at=now, ramp_from=now, ramp_base=0.1
+        )
+        assert ("Big sends start gently, as the provider asks: now at most 1,0") in notices(
+            progress(cast, run)
+        )
         Pace.objects.update(ramp_base=0.05, ramp_from=now)
     assert "Big sends start gently" not in notices(progress(cast, run))
     assert "The provider said that it went too fast" in notices(progress(cast, run))
@@ -176,13 +197,19 @@ def test_answers_that_do_not_come_are_named(cast, prepared, worker, monkeypatch)
 def test_what_the_circuit_breaker_stopped_says_what_resume_means(cast, prepared, worker):
     run = prepared(3)
     with scope(cast.workspace):
-        plan.pause_for_cause(run, "50 of the last 200 messages: the provider refused them for good.", tripped="refused")
+        plan.pause_for_cause(
+            run,
+            "50 of the last 200 messages: the provider refused them for good.",
+            tripped="refused",
+        )
     said = notices(progress(cast, run))
-    assert "PushPilot paused it. 50 of the last 200 messages: the provider refused them for good." in said
+    assert (
+        "PushPilot paused it. 50 of the last 200 messages: the provider refused them for good."
+    ) in said
     assert "the same cause does not stop this run again" in said
 
 
-# --- retries ---------------------------------------------------------------------------------------------------------
+# --- retries --------------------------------------------------------------------------------------
 def test_the_last_retry_is_foreseen_and_a_pause_offered_for_what_is_unknown(cast, prepared, worker):
     run, now = prepared(3), timezone.now()
     due = now + timedelta(seconds=40)
@@ -190,9 +217,14 @@ def test_the_last_retry_is_foreseen_and_a_pause_offered_for_what_is_unknown(cast
         Message.objects.update(reason=Reason.RETRY_SCHEDULED, due_at=due, retries=5)
         Shard.objects.update(not_before=due, tally={"unknown": 1})
     assert throughput.longest_wait(Fcm.manners, 5) == timedelta(seconds=1.15 * (320 + 640))
-    over = f"{(due + throughput.longest_wait(Fcm.manners, 5)).astimezone(cast.workspace.zone):%H:%M}"
+    over = (
+        f"{(due + throughput.longest_wait(Fcm.manners, 5)).astimezone(cast.workspace.zone):%H:%M}"
+    )
     said = notices(progress(cast, run))
-    assert f"Each is tried at most 8 times, until about {over}. Pause the run to decide about the unknown now." in said
+    assert (
+        f"Each is tried at most 8 times, until about {over}. Pause the run to decide about the "
+        "unknown now."
+    ) in said
 
 
 def test_tries_that_never_arrived_have_no_end_to_foresee(cast, prepared, worker):
@@ -204,10 +236,12 @@ def test_tries_that_never_arrived_have_no_end_to_foresee(cast, prepared, worker)
     assert "at most 8 times" not in notices(progress(cast, run))
 
 
-# --- shards ------------------------------------------------------------------------------------------------------
+# --- shards ---------------------------------------------------------------------------------------
 def test_the_shards_tell_who_works_on_what_since_when_and_how_it_stands(cast, prepared, worker):
     run, now = prepared(3), timezone.now()
-    assert "1 shard of the audience: 1 waiting, 0 done." in page(cast, run, "shards/").content.decode()
+    assert (
+        "1 shard of the audience: 1 waiting, 0 done." in page(cast, run, "shards/").content.decode()
+    )
     with scope(cast.workspace):
         leases.claim(now)
         Shard.objects.update(
@@ -234,20 +268,27 @@ def test_who_was_ruled_out_before_the_cut_is_named_beside_the_shards(cast, prepa
             tally = {"no_endpoint": 1_200, **settled}
             Run.objects.filter(pk=run.pk).update(tally=tally, audience_size=1_203, **fields)
             Shard.objects.update(
-                tally={"accepted": 2, "expired": 1}, not_before=timezone.now() + timedelta(seconds=0.8)
+                tally={"accepted": 2, "expired": 1},
+                not_before=timezone.now() + timedelta(seconds=0.8),
             )
         html = page(cast, run, "shards/").content.decode()
         assert "1,200 recipients were ruled out before the audience was cut, in no shard." in html
         assert "again in" not in html
 
 
-def test_of_thousands_of_shards_those_under_work_come_first(cast, prepared, worker, django_assert_max_num_queries):
+def test_of_thousands_of_shards_those_under_work_come_first(
+    cast, prepared, worker, django_assert_max_num_queries
+):
     run = prepared(3)
     with scope(cast.workspace):
         first = Shard.objects.get()
         Shard.objects.bulk_create(
             Shard(
-                workspace=cast.workspace, run=run, first_id=first.last_id + i, last_id=first.last_id + i, state="done"
+                workspace=cast.workspace,
+                run=run,
+                first_id=first.last_id + i,
+                last_id=first.last_id + i,
+                state="done",
             )
             for i in range(1, 300)
         )
@@ -259,7 +300,7 @@ def test_of_thousands_of_shards_those_under_work_come_first(cast, prepared, work
     assert "And 200 more" in html
 
 
-# --- whoever waits for a send that cannot move ---------------------------------------------------------------------
+# --- whoever waits for a send that cannot move ----------------------------------------------------
 def campaign_obstacles(cast, run) -> list[str]:
     page = cast.client("viewer").get(cast.url(f"campaigns/campaign/{run.campaign_id}/change/"))
     return page.context["obstacles"]
@@ -271,13 +312,19 @@ def dashboard_obstacle(cast) -> str:
 
 def test_the_campaign_and_the_dashboard_say_that_no_worker_runs_while_a_run_waits(cast, prepared):
     run = prepared(1)
-    assert campaign_obstacles(cast, run) == [dashboard_obstacle(cast)] == [stopped(timezone.now()).text]
+    assert (
+        campaign_obstacles(cast, run)
+        == [dashboard_obstacle(cast)]
+        == [stopped(timezone.now()).text]
+    )
     Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
     assert campaign_obstacles(cast, run) == []
     assert dashboard_obstacle(cast) == ""
 
 
-def test_the_campaign_and_the_dashboard_say_that_sending_is_locked_while_a_run_waits(cast, prepared, worker):
+def test_the_campaign_and_the_dashboard_say_that_sending_is_locked_while_a_run_waits(
+    cast, prepared, worker
+):
     run = prepared(1)
     assert dashboard_obstacle(cast) == ""
     Installation.objects.create(pk=1, name="live-database")

@@ -1,9 +1,6 @@
-import csv
-import io
 from datetime import timedelta
 
 import pytest
-from django.contrib.messages import get_messages
 from django.core.cache import cache
 from django.db import connection as database
 from django.utils import timezone
@@ -13,15 +10,13 @@ from campaigns import plan
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Run
 from delivery.admin import slots
-from delivery.admin.run import recipients
 from delivery.admin.run.actions import VERBS
-from delivery.admin.run.recipients import HEADER
 from delivery.engine import leases, pace, pipeline, record
 from delivery.engine.record import Result
 from delivery.engine.statements import stamp
 from delivery.models import Heartbeat, Message, Shard
-from tenants.models import AuditEntry
-from tenants.scope import current_workspace, scope
+from tenants.scope import scope
+from tests.delivery.run_pages import lines, notices, page, press, progress, said
 from tests.story import add_people, run_to_the_end
 
 State = Run.State
@@ -33,37 +28,13 @@ def worker(db):
     return Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
 
 
-def page(cast, run, tail="change/", who="owner", **query):
-    return cast.client(who).get(cast.url(f"campaigns/run/{run.pk}/{tail}"), query)
-
-
-def progress(cast, run, who="owner"):
-    answer = page(cast, run, "progress/", who).json()
-    assert answer["is_balanced"]
-    if answer["audience"] is not None:
-        assert sum(line["count"] for line in answer["lines"]) == answer["audience"]
-    return answer
-
-
-def lines(answer):
-    return {line["slug"]: line["count"] for line in answer["lines"]}
-
-
-def notices(answer):
-    return " ".join(notice["text"] for notice in answer["notices"])
-
-
-def press(cast, run, verb, who="owner"):
-    return cast.client(who).post(cast.url(f"campaigns/run/{run.pk}/{verb}/"))
-
-
-def said(answer):
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
-
-
-# --- the balanced account --------------------------------------------------------------------------------
+# --- the balanced account -------------------------------------------------------------------------
 def test_the_account_sums_to_the_audience_at_every_step_of_a_run(cast, connected, launched, worker):
-    add_people(cast.workspace, 40, tokens=[f"sbx_{'ok' if i % 4 else 'unregistered'}_{i}" for i in range(40)])
+    add_people(
+        cast.workspace,
+        40,
+        tokens=[f"sbx_{'ok' if i % 4 else 'unregistered'}_{i}" for i in range(40)],
+    )
     with scope(cast.workspace):
         Contact.objects.first().endpoints.all().delete()
     run = launched()
@@ -94,10 +65,15 @@ def test_what_is_in_flight_has_its_own_line(cast, prepared, worker):
 def half_way(run, *, settled, flying):
     """A worker that has `settled` answers written and `flying` messages on their way."""
     with scope(run.workspace):
-        ids = list(Message.objects.filter(run=run).order_by("pk").values_list("pk", flat=True)[: settled + flying])
+        ids = list(
+            Message.objects.filter(run=run)
+            .order_by("pk")
+            .values_list("pk", flat=True)[: settled + flying]
+        )
         lease = leases.claim(timezone.now())
         outcomes = [
-            Result(pk, Reason.ACCEPTED, attempted=1, attempted_at=stamp(timezone.now())) for pk in ids[:settled]
+            Result(pk, Reason.ACCEPTED, attempted=1, attempted_at=stamp(timezone.now()))
+            for pk in ids[:settled]
         ]
         Shard.objects.filter(pk=lease.shard.pk).update(
             window_from=ids[0], window_to=ids[-1], tally=record.results(outcomes, 1)
@@ -135,12 +111,19 @@ def test_a_run_that_failed_half_way_says_why_and_its_account_is_closed(cast, pre
     assert (failed["is_live"], notices(failed)) == (False, "work: the disk is full")
 
 
-def test_progress_costs_the_same_with_one_shard_and_with_many(cast, prepared, worker, django_assert_max_num_queries):
+def test_progress_costs_the_same_with_one_shard_and_with_many(
+    cast, prepared, worker, django_assert_max_num_queries
+):
     run = prepared(30)
     with scope(cast.workspace):
         first = Shard.objects.get()
         Shard.objects.bulk_create(
-            Shard(workspace=cast.workspace, run=run, first_id=first.last_id + i, last_id=first.last_id + i)
+            Shard(
+                workspace=cast.workspace,
+                run=run,
+                first_id=first.last_id + i,
+                last_id=first.last_id + i,
+            )
             for i in range(1, 40)
         )
     half_way(run, settled=3, flying=3)
@@ -150,12 +133,12 @@ def test_progress_costs_the_same_with_one_shard_and_with_many(cast, prepared, wo
         client.get(cast.url(f"campaigns/run/{run.pk}/progress/"))
 
 
-# --- why is it not moving? -------------------------------------------------------------------------------
+# --- why is it not moving? ------------------------------------------------------------------------
 def test_without_a_worker_the_page_says_how_to_start_one(cast, prepared):
     run = prepared(3)
-    assert "No worker is running: whoever runs PushPilot has to start one (manage.py worker)." in notices(
-        progress(cast, run)
-    )
+    assert (
+        "No worker is running: whoever runs PushPilot has to start one (manage.py worker)."
+    ) in notices(progress(cast, run))
     Heartbeat.objects.create(worker="gone:1", beat_at=timezone.now() - timedelta(seconds=70))
     assert "No worker is running" in notices(progress(cast, run))
     Heartbeat.objects.create(worker="here:1", beat_at=timezone.now())
@@ -169,7 +152,9 @@ def test_a_pause_says_who_or_why(cast, prepared, worker):
     press(cast, run, "resume")
     with scope(cast.workspace):
         plan.pause_for_cause(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")
-    assert "PushPilot paused it. THIRD_PARTY_AUTH_ERROR: Auth error from APNS." in notices(progress(cast, run))
+    assert ("PushPilot paused it. THIRD_PARTY_AUTH_ERROR: Auth error from APNS.") in notices(
+        progress(cast, run)
+    )
 
 
 def test_a_break_the_provider_asked_for_is_named_with_its_end(cast, connected, prepared, worker):
@@ -178,12 +163,17 @@ def test_a_break_the_provider_asked_for_is_named_with_its_end(cast, connected, p
     with scope(cast.workspace):
         pace.close(connected, until, timezone.now(), is_throttled=True)
     local = until.astimezone(cast.workspace.zone)
-    assert f"sending goes on at {local:%H:%M:%S}, at first at half the rate" in notices(progress(cast, run))
+    assert (f"sending goes on at {local:%H:%M:%S}, at first at half the rate") in notices(
+        progress(cast, run)
+    )
 
 
 def test_a_later_run_says_when(cast, connected, launched):
     add_people(cast.workspace, 3)
-    run = launched(schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2, minutes=5))
+    run = launched(
+        schedule_type=Campaign.Schedule.AT,
+        scheduled_at=timezone.now() + timedelta(days=2, minutes=5),
+    )
     found = progress(cast, run)
     assert "in 2\xa0days" in notices(found)
     assert (found["can"], found["undo_until"]) == (["cancel", "move", "rewrite"], None)
@@ -217,7 +207,7 @@ def test_lost_encryption_keys_pause_the_run_with_the_reason(cast, prepared, work
     assert "ENCRYPTION_KEYS" in notices(paused)
 
 
-# --- buttons ---------------------------------------------------------------------------------------------
+# --- buttons --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_viewer_sees_the_run_but_moves_nothing(cast, prepared, verb):
     run = prepared(3)
@@ -231,13 +221,17 @@ def test_a_viewer_sees_the_run_but_moves_nothing(cast, prepared, verb):
     assert run.state == State.RUNNING
 
 
-@pytest.mark.parametrize("tail", ["change/", "progress/", "errors/", "shards/", "recipients/", "recipients.csv"])
+@pytest.mark.parametrize(
+    "tail", ["change/", "progress/", "errors/", "shards/", "recipients/", "recipients.csv"]
+)
 def test_outsiders_see_nothing_and_strangers_sign_in(cast, prepared, tail):
     run = prepared(3)
     assert page(cast, run, tail, "outsider").status_code == 404
     assert page(cast, run, tail, "anonymous").status_code == 302
     other = f"/w/{cast.other_workspace.slug}/admin/campaigns/run/{run.pk}/{tail}"
-    assert cast.client("other_owner").get(other).status_code == 404, "another workspace's run by its number"
+    assert cast.client("other_owner").get(other).status_code == 404, (
+        "another workspace's run by its number"
+    )
 
 
 def test_an_outsider_cannot_pause_through_their_own_workspace(cast, prepared):
@@ -273,9 +267,13 @@ def test_cancelling_before_the_audience_is_known_counts_nobody(cast, connected, 
     shown = "<span data-no-account >Nobody has got it, and it will not go out.</span>"
     hidden = shown.replace(" >", " hidden>")
     add_people(cast.workspace, 2)
-    later = launched(schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2))
+    later = launched(
+        schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2)
+    )
     assert shown in page(cast, later).content.decode()
-    assert said(press(cast, later, "cancel")) == "Cancelled. Nobody has got it, and it will not go out."
+    assert said(press(cast, later, "cancel")) == (
+        "Cancelled. Nobody has got it, and it will not go out."
+    )
     known = prepared(3)
     assert hidden in page(cast, known).content.decode()
     assert "Who was not sent to yet" in said(press(cast, known, "cancel"))
@@ -314,15 +312,21 @@ def test_undo_never_cancels_a_run_that_has_started(cast, prepared):
     assert run.state == State.RUNNING
 
 
-# --- panels, errors, shards, list ------------------------------------------------------------------------
+# --- panels, errors, shards, list -----------------------------------------------------------------
 def test_an_upper_layer_fills_the_panel_slot(cast, prepared, monkeypatch):
     run = prepared(3)
-    monkeypatch.setattr(slots, "RUN_PANELS", [lambda request, run: mark_safe(f"<aside>report of {run.pk}</aside>")])
+    monkeypatch.setattr(
+        slots, "RUN_PANELS", [lambda request, run: mark_safe(f"<aside>report of {run.pk}</aside>")]
+    )
     assert f"<aside>report of {run.pk}</aside>" in page(cast, run).content.decode()
 
 
 def test_errors_are_grouped_by_code_with_examples(cast, launched):
-    add_people(cast.workspace, 6, tokens=[f"sbx_{kind}_{i}" for i in (1, 2, 3) for kind in ("ok", "unregistered")])
+    add_people(
+        cast.workspace,
+        6,
+        tokens=[f"sbx_{kind}_{i}" for i in (1, 2, 3) for kind in ("ok", "unregistered")],
+    )
     run = run_to_the_end(launched())
     html = page(cast, run, "errors/").content.decode()
     assert "UNREGISTERED" in html
@@ -331,16 +335,25 @@ def test_errors_are_grouped_by_code_with_examples(cast, launched):
     assert "Ravi</a> · Android …stered_1" in html
     with scope(cast.workspace):
         contact = Contact.objects.get(endpoints__value="sbx_unregistered_3")
-    assert f"campaigns/contact/{contact.pk}/change/" in html, "each of a handful of examples leads to its contact"
+    assert f"campaigns/contact/{contact.pk}/change/" in html, (
+        "each of a handful of examples leads to its contact"
+    )
     assert "?reason=endpoint_gone&amp;code=UNREGISTERED" in html
-    assert "Nothing went wrong" in page(cast, run_to_the_end(launched(name="Again")), "errors/").content.decode()
+    assert (
+        "Nothing went wrong"
+        in page(cast, run_to_the_end(launched(name="Again")), "errors/").content.decode()
+    )
 
 
 @pytest.mark.parametrize("code", ["INTERNAL", "UNAVAILABLE"])
 def test_a_code_promises_another_try_only_while_there_is_one(cast, launched, code):
     add_people(cast.workspace, 1)
     run = run_to_the_end(launched())
-    for reason, promised in ((Reason.RETRY_SCHEDULED, True), (Reason.REJECTED, False), (Reason.UNKNOWN, False)):
+    for reason, promised in (
+        (Reason.RETRY_SCHEDULED, True),
+        (Reason.REJECTED, False),
+        (Reason.UNKNOWN, False),
+    ):
         with scope(cast.workspace):
             Message.objects.update(reason=reason, error_code=code)
         cache.clear()
@@ -356,7 +369,11 @@ def test_the_list_shows_the_runs_of_this_workspace_only(cast, launched):
     html = cast.client("viewer").get(cast.url("campaigns/run/")).content.decode()
     assert "Weekend rush" in html
     assert "Completed" in html
-    other = cast.client("other_owner").get(f"/w/{cast.other_workspace.slug}/admin/campaigns/run/").content.decode()
+    other = (
+        cast.client("other_owner")
+        .get(f"/w/{cast.other_workspace.slug}/admin/campaigns/run/")
+        .content.decode()
+    )
     assert "Weekend rush" not in other
 
 
@@ -364,133 +381,9 @@ def test_a_run_cannot_be_edited_added_or_deleted(cast, prepared):
     run = prepared(3)
     client = cast.client("owner")
     assert client.get(cast.url("campaigns/run/add/")).status_code == 403
-    assert client.post(cast.url(f"campaigns/run/{run.pk}/delete/"), {"post": "yes"}).status_code == 403
+    assert (
+        client.post(cast.url(f"campaigns/run/{run.pk}/delete/"), {"post": "yes"}).status_code == 403
+    )
     assert client.get(cast.url("campaigns/run/99999/change/")).status_code == 404
     assert client.get(cast.url("campaigns/run/99999999999999999999/progress/")).status_code == 404
     assert client.get(cast.url("campaigns/run/abc/change/")).status_code == 404
-
-
-# --- recipients ------------------------------------------------------------------------------------------
-@pytest.fixture
-def sent(cast, launched):
-    """A run of 120 recipients: 80 accepted, 40 gone."""
-    add_people(cast.workspace, 120, tokens=[f"sbx_{'ok' if i % 3 else 'unregistered'}_{i}" for i in range(120)])
-    return run_to_the_end(launched())
-
-
-def test_pages_of_recipients_show_everybody_once(cast, sent):
-    seen, after = [], ""
-    for _ in range(5):
-        answer = page(cast, sent, "recipients/", "viewer", after=after)
-        seen += [row["message"].pk for row in answer.context["rows"]]
-        following = answer.context["following"]
-        if not following:
-            break
-        after = following.removeprefix("after=")
-    with scope(cast.workspace):
-        assert sorted(seen) == sorted(Message.objects.values_list("pk", flat=True))
-    assert len(seen) == len(set(seen)) == 120
-
-
-def test_a_contact_with_two_devices_is_not_lost_between_pages(cast, launched, monkeypatch):
-    from campaigns.models import Endpoint
-
-    people = add_people(cast.workspace, 5)
-    with scope(cast.workspace):
-        for n in range(3):
-            Endpoint.objects.create(workspace=cast.workspace, contact=people[1], value=f"sbx_ok_more{n}")
-    run = run_to_the_end(launched())
-    monkeypatch.setattr(recipients, "PAGE_ROWS", 2)
-    seen, after = [], ""
-    while True:
-        answer = page(cast, run, "recipients/", after=after)
-        seen += [row["message"].pk for row in answer.context["rows"]]
-        if not answer.context["following"]:
-            break
-        after = answer.context["following"].removeprefix("after=")
-    assert len(seen) == len(set(seen)) == 8
-
-
-def test_recipients_can_be_filtered_and_found(cast, sent):
-    gone = page(cast, sent, "recipients/", reason="endpoint_gone")
-    assert len(gone.context["rows"]) == 40
-    assert "UNREGISTERED" in gone.content.decode()
-    one = page(cast, sent, "recipients/", contact="user-7")
-    assert [row["contact"].external_id for row in one.context["rows"]] == ["user-7"]
-    longer = page(cast, sent, "recipients/", code="UNREGISTERED" + "x" * 64)
-    assert not longer.context["rows"]
-    nobody = page(cast, sent, "recipients/", contact="user-7' OR 1=1")
-    assert "has to match exactly" in nobody.content.decode()
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"after": "x"}, {"after": "1.2.3"}, {"after": "9" * 19 + ".1"}, {"after": "-1.-1"}, {"reason": "nonsense"},
-        {"contact": "x" * 5000}, {"after": "99999999999.1"},
-    ],
-)  # fmt: skip
-def test_a_strange_address_shows_a_page(cast, sent, query):
-    assert page(cast, sent, "recipients/", **query).status_code == 200
-
-
-def test_later_states_come_from_the_slot(cast, sent, monkeypatch):
-    asked = []
-
-    def states(ids):
-        asked.append(len(ids))
-        return {ids[0]: ["opened"]}
-
-    monkeypatch.setattr(slots, "MESSAGE_STATES", [states])
-    assert "opened" in page(cast, sent, "recipients/").content.decode()
-    assert asked == [50]
-
-
-def read_csv(answer):
-    return list(csv.reader(io.StringIO(answer.getvalue().decode("utf-8-sig"))))
-
-
-def test_the_export_has_every_recipient_and_leaves_a_trace(cast, sent, monkeypatch):
-    monkeypatch.setattr(recipients, "CSV_ROWS", 25)
-    monkeypatch.setattr(slots, "MESSAGE_STATES", [lambda ids: {key: ["delivered", "opened"] for key in ids}])
-    rows = read_csv(page(cast, sent, "recipients.csv", "admin"))
-    assert rows[0] == list(HEADER)
-    assert len(rows) == 121
-    assert len({row[0] for row in rows[1:]}) == 120
-    assert rows[1][-1] == "delivered; opened"
-    with scope(cast.workspace):
-        assert AuditEntry.objects.filter(action="recipients exported", actor=cast.admin).count() == 1
-    assert len(read_csv(page(cast, sent, "recipients.csv", reason="endpoint_gone"))) == 41
-
-
-def test_between_two_rows_of_an_export_the_thread_may_serve_another_workspace(cast, sent):
-    rows = recipients.csv_rows(sent, recipients.Wanted())
-    assert [next(rows)[0] for _ in range(3)] == ["contact", "user-0", "user-1"]
-    assert current_workspace() is None
-
-
-def test_an_export_of_thousands_has_every_recipient(cast, prepared):
-    rows = read_csv(page(cast, prepared(2_100), "recipients.csv"))
-    assert len({row[0] for row in rows[1:]}) == len({row[1] for row in rows[1:]}) == len(rows[1:]) == 2_100
-
-
-@pytest.mark.parametrize("who", ["member", "viewer"])
-def test_exporting_personal_data_needs_its_own_right(cast, sent, who):
-    assert page(cast, sent, "recipients.csv", who).status_code == 403
-    assert "recipients.csv" not in page(cast, sent, "recipients/", who).content.decode()
-
-
-@pytest.mark.parametrize("evil", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_no_cell_of_the_export_is_a_formula(cast, launched, evil):
-    people = add_people(cast.workspace, 1)
-    with scope(cast.workspace):
-        Contact.objects.filter(pk=people[0].pk).update(external_id=evil)
-    rows = read_csv(page(cast, run_to_the_end(launched()), "recipients.csv"))
-    assert rows[1][0] == f"'{evil}"
-
-
-def test_a_deleted_contact_stays_in_the_account(cast, sent):
-    with scope(cast.workspace):
-        Contact.objects.get(external_id="user-0").delete()
-    assert "Deleted contact" in page(cast, sent, "recipients/").content.decode()
-    assert "(deleted)" in {row[0] for row in read_csv(page(cast, sent, "recipients.csv"))}

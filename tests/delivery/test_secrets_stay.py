@@ -1,4 +1,5 @@
-"""Credentials are in no dump, log, error report and repr; and none can be moved to another workspace."""
+"""Credentials are in no dump, log, error report and repr; and none can be moved to another
+workspace."""
 
 from __future__ import annotations
 
@@ -44,15 +45,23 @@ def broken(*args, **kwargs):
     raise RuntimeError("something unforeseen")
 
 
-# --- dumps -----------------------------------------------------------------------------------------------------
-def test_a_dump_of_everything_holds_no_secret(cast, connected, secret, mailoutbox, django_capture_on_commit_callbacks):
+# --- dumps ----------------------------------------------------------------------------------------
+def test_a_dump_of_everything_holds_no_secret(
+    cast, connected, secret, mailoutbox, django_capture_on_commit_callbacks
+):
     with scope(cast.workspace):
-        key = ApiKey(workspace=cast.workspace, name="Server", kind="secret", scopes=["events:write"])
+        key = ApiKey(
+            workspace=cast.workspace, name="Server", kind="secret", scopes=["events:write"]
+        )
         secret.append(keys.create(key, by=cast.owner))
         with django_capture_on_commit_callbacks(execute=True):
-            invitations.invite(cast.workspace, "new@biddano.test", "member", by=cast.owner, now=timezone.now())
+            invitations.invite(
+                cast.workspace, "new@biddano.test", "member", by=cast.owner, now=timezone.now()
+            )
     secret.append(re.search(r"/([\w-]{43})\b", mailoutbox[-1].body)[1])
-    Authenticator.objects.create(user=cast.owner, type="totp", data={"secret": secrets.encrypt("JBSWY3DPEHPK3PXP")})
+    Authenticator.objects.create(
+        user=cast.owner, type="totp", data={"secret": secrets.encrypt("JBSWY3DPEHPK3PXP")}
+    )
     dump = StringIO()
     with every_workspace():
         call_command("dumpdata", "--all", stdout=dump)
@@ -61,7 +70,7 @@ def test_a_dump_of_everything_holds_no_secret(cast, connected, secret, mailoutbo
     assert (row["fields"]["sealed"], row["fields"]["settings"]) == ("", connected.settings)
 
 
-# --- error reports ---------------------------------------------------------------------------------------------
+# --- error reports --------------------------------------------------------------------------------
 def test_an_error_report_shows_no_credentials(cast, connected, secret, settings, monkeypatch):
     settings.DEBUG = True
     monkeypatch.setattr(account, "load_pem_private_key", broken)
@@ -72,17 +81,25 @@ def test_an_error_report_shows_no_credentials(cast, connected, secret, settings,
     assert answer.status_code == 500
     page = answer.content.decode()
     assert "something unforeseen" in page
-    assert shown([*secret, *django_settings.ENCRYPTION_KEYS, django_settings.SECRET_KEY], page) == []
+    assert (
+        shown([*secret, *django_settings.ENCRYPTION_KEYS, django_settings.SECRET_KEY], page) == []
+    )
 
 
-def test_an_error_report_shows_nothing_of_a_form_with_a_key_file(cast, secret, settings, monkeypatch):
+def test_an_error_report_shows_nothing_of_a_form_with_a_key_file(
+    cast, secret, settings, monkeypatch
+):
     settings.DEBUG = True
     monkeypatch.setattr(account, "load_pem_private_key", broken)
     monkeypatch.setattr(account, "_private_key", lambda pem: account.load_pem_private_key(pem))
     client = cast.client("owner")
     client.raise_request_exception = False
     with scope(cast.workspace):
-        form = {"name": "Live app", "per_second": "9", "key_text": Connection.objects.get().credentials}
+        form = {
+            "name": "Live app",
+            "per_second": "9",
+            "key_text": Connection.objects.get().credentials,
+        }
     page = client.post(cast.url("tenants/connection/add/"), form).content.decode()
     assert "something unforeseen" in page
     assert "Live app" in page
@@ -91,7 +108,9 @@ def test_an_error_report_shows_nothing_of_a_form_with_a_key_file(cast, secret, s
 
 def test_an_error_report_shows_no_password_of_a_form_or_an_address(settings):
     settings.CACHES = {"default": {"LOCATION": "redis://:hunter2@cache/0"}}
-    request = RequestFactory().post("/", {"password1": "hunter2", "full_name": "Noor", "x": "pp_live_" + "a" * 30})
+    request = RequestFactory().post(
+        "/", {"password1": "hunter2", "full_name": "Noor", "x": "pp_live_" + "a" * 30}
+    )
     request.META["EMAIL_URL"] = "smtp://root:hunter2@mail:25"
     hidden = SecretsHidden()
     assert dict(hidden.get_post_parameters(request).items()) == {
@@ -102,7 +121,11 @@ def test_an_error_report_shows_no_password_of_a_form_or_an_address(settings):
 
 
 @pytest.mark.parametrize(
-    "text", ["Bearer-less pp_identity_" + "hunter2-" * 5, "pp_test_page.eyJ1c2VyIjoxfQ:1w2x3y:hunter2-_" + "a" * 20]
+    "text",
+    [
+        "Bearer-less pp_identity_" + "hunter2-" * 5,
+        "pp_test_page.eyJ1c2VyIjoxfQ:1w2x3y:hunter2-_" + "a" * 20,
+    ],
 )
 def test_the_identity_secret_and_the_key_of_a_page_are_told_by_their_look(text):
     hidden = SecretsHidden()
@@ -111,8 +134,10 @@ def test_the_identity_secret_and_the_key_of_a_page_are_told_by_their_look(text):
     assert "hunter2" not in without_secrets(text)
 
 
-# --- logs ------------------------------------------------------------------------------------------------------
-def test_a_failing_send_and_a_failing_test_log_no_credentials(cast, connected, prepared, secret, monkeypatch, caplog):
+# --- logs -----------------------------------------------------------------------------------------
+def test_a_failing_send_and_a_failing_test_log_no_credentials(
+    cast, connected, prepared, secret, monkeypatch, caplog
+):
     """At the most talkative level, of every library."""
     caplog.set_level(logging.DEBUG)
     run = prepared(3)
@@ -135,15 +160,22 @@ def test_nothing_shows_credentials_as_its_repr(cast, secret):
         row = Connection.objects.get()
         opened = connections.account_of(row)
         assert row.credentials
-    assert shown(secret, f"{row!r} {row} {opened!r} {opened.mint()!r} {connections.sender_for(row)!r}") == []
+    assert (
+        shown(secret, f"{row!r} {row} {opened!r} {opened.mint()!r} {connections.sender_for(row)!r}")
+        == []
+    )
 
 
-# --- bound to their row ----------------------------------------------------------------------------------------
+# --- bound to their row ---------------------------------------------------------------------------
 def test_a_ciphertext_copied_to_another_workspace_does_not_decrypt_there(cast, connected):
     with scope(cast.other_workspace):
-        Connection.objects.create(workspace=cast.other_workspace, name="Stolen", provider="fcm_sandbox")
+        Connection.objects.create(
+            workspace=cast.other_workspace, name="Stolen", provider="fcm_sandbox"
+        )
     with every_workspace(), database.cursor() as cursor:
-        cursor.execute("UPDATE tenants_connection SET sealed = (SELECT max(sealed) FROM tenants_connection)")
+        cursor.execute(
+            "UPDATE tenants_connection SET sealed = (SELECT max(sealed) FROM tenants_connection)"
+        )
     with scope(cast.other_workspace):
         stolen = Connection.objects.get()
         with pytest.raises(secrets.SecretUnreadable, match="another workspace"):

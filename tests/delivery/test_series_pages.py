@@ -60,7 +60,9 @@ def test_a_send_moves_on_the_clock_of_its_campaign(cast, weekly):
     assert planned(cast) == [to.replace(second=0)]
 
 
-@pytest.mark.parametrize("to", ["", "soon", "2001-01-01T10:00", "2098-01-01T10:00", "9999-12-31T23:59"])
+@pytest.mark.parametrize(
+    "to", ["", "soon", "2001-01-01T10:00", "2098-01-01T10:00", "9999-12-31T23:59"]
+)
 def test_a_time_that_cannot_be_is_refused_with_a_sentence_and_nothing_moves(cast, weekly, to):
     [words] = press(cast, weekly, "move", to=to)
     assert words
@@ -68,7 +70,9 @@ def test_a_time_that_cannot_be_is_refused_with_a_sentence_and_nothing_moves(cast
 
 
 @pytest.mark.parametrize(("at_once", "state"), [("0", "preparing"), ("1", "cancelled")])
-def test_the_end_of_a_series_lets_the_send_under_way_go_on_or_stops_it(cast, weekly, at_once, state):
+def test_the_end_of_a_series_lets_the_send_under_way_go_on_or_stops_it(
+    cast, weekly, at_once, state
+):
     with scope(cast.workspace):
         pipeline.launch(weekly, weekly.intended_at)
     assert "end-series" in page(cast, weekly).context["progress"].can
@@ -88,7 +92,9 @@ def test_stopping_a_send_of_a_series_says_that_the_series_goes_on(cast, weekly):
     assert planned(cast) == [weekly.intended_at + WEEK]
 
 
-def test_a_series_whose_send_was_stopped_goes_out_next_time_to_everybody_once(cast, connected, sandbox, weekly):
+def test_a_series_whose_send_was_stopped_goes_out_next_time_to_everybody_once(
+    cast, connected, sandbox, weekly
+):
     with scope(cast.workspace):
         pipeline.launch(weekly, weekly.intended_at)
         plan.cancel(Run.objects.get(pk=weekly.pk), by=cast.owner)
@@ -99,7 +105,7 @@ def test_a_series_whose_send_was_stopped_goes_out_next_time_to_everybody_once(ca
         assert Campaign.objects.get().status == Campaign.Status.SCHEDULED
 
 
-# --- what never began -----------------------------------------------------------------------------------------
+# --- what never began -----------------------------------------------------------------------------
 @pytest.fixture
 def undone(cast, connected, launched):
     add_people(cast.workspace, 3)
@@ -130,10 +136,14 @@ def test_the_lists_show_no_zeros_for_a_run_that_never_began(cast, undone):
     admin = cast.client("member").get(cast.url("campaigns/run/")).context["cl"].model_admin
     with scope(cast.workspace):
         undone = Run.objects.select_related("workspace").get(pk=undone.pk)
-    assert [getattr(admin, name)(undone) for name in ("audience", "accepted", "failed", "unknown")] == [None] * 4
+    assert [
+        getattr(admin, name)(undone) for name in ("audience", "accepted", "failed", "unknown")
+    ] == [None] * 4
 
 
-def test_a_run_cancelled_while_its_audience_was_fixed_counts_nothing_before_it_is_closed(cast, connected, launched):
+def test_a_run_cancelled_while_its_audience_was_fixed_counts_nothing_before_it_is_closed(
+    cast, connected, launched
+):
     add_people(cast.workspace, 3)
     run = launched()
     with scope(cast.workspace):

@@ -16,7 +16,9 @@ from tests.story import add_people
 
 
 def press(cast, run: Run, verb: str) -> None:
-    assert cast.client("member").post(cast.url(f"campaigns/run/{run.pk}/{verb}/")).status_code == 302
+    assert (
+        cast.client("member").post(cast.url(f"campaigns/run/{run.pk}/{verb}/")).status_code == 302
+    )
 
 
 def decisions(cast) -> list[tuple[str, str]]:
@@ -27,7 +29,9 @@ def decisions(cast) -> list[tuple[str, str]]:
     return [(entry.action, entry.actor_label) for entry in entries]
 
 
-def test_a_send_that_is_undone_then_hurried_stopped_and_ended_leaves_each_step(cast, prepared, launched):
+def test_a_send_that_is_undone_then_hurried_stopped_and_ended_leaves_each_step(
+    cast, prepared, launched
+):
     add_people(cast.workspace, 1)
     undone = launched()
     press(cast, undone, "undo")

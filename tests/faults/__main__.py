@@ -1,8 +1,9 @@
-"""`python -m tests.faults --kills 200 --recipients 20000`: hurt a product that sends, compare the sandbox's log with
-the ledger, and see whether the account of each run balances.
+"""`python -m tests.faults --kills 200 --recipients 20000`: hurt a product that sends, compare
+the sandbox's log with the ledger, and see whether the account of each run balances.
 
-Each option names a kind of attack and how often it is done, in as many runs as that takes. Without any: a few of each.
-On SQLite in a folder of its own, or with --database postgres://… in a fresh database of that server.
+Each option names a kind of attack and how often it is done, in as many runs as that takes.
+Without any: a few of each. On SQLite in a folder of its own, or with --database postgres://… in
+a fresh database of that server.
 """
 
 from __future__ import annotations
@@ -38,27 +39,45 @@ ATTACKS: dict[str, tuple[type[Plain], int, str]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, (_, _, says) in ATTACKS.items():
         parser.add_argument(f"--{name}", type=int, default=0, metavar="N", help=says)
-    parser.add_argument("--policy", choices=("hold", "resend"), default="hold", help="for what is ambiguous")
+    parser.add_argument(
+        "--policy", choices=("hold", "resend"), default="hold", help="for what is ambiguous"
+    )
     parser.add_argument("--recipients", type=int, default=2000, help="of each run")
-    parser.add_argument("--per-second", type=int, default=0, help="pace of the connection; 0: 10,000, or 800 if short")
-    parser.add_argument("--workers", type=int, default=2, help="`manage.py worker`, of two processes each")
-    parser.add_argument("--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server")
+    parser.add_argument(
+        "--per-second",
+        type=int,
+        default=0,
+        help="pace of the connection; 0: 10,000, or 800 if short",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="`manage.py worker`, of two processes each"
+    )
+    parser.add_argument(
+        "--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     chosen = parser.parse_args()
     counts = {name: getattr(chosen, name.replace("-", "_")) for name in ATTACKS}
     is_short = not any(counts.values())
     if is_short:
         counts = {name: short for name, (_, short, _) in ATTACKS.items()}
-    print(f"seed {chosen.seed}, {chosen.database.partition(':')[0]}, policy {chosen.policy}", flush=True)
+    print(
+        f"seed {chosen.seed}, {chosen.database.partition(':')[0]}, policy {chosen.policy}",
+        flush=True,
+    )
     dice = random.Random(chosen.seed)
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: nohup ignores it
         signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="faults") as name:
         options = {"policy": chosen.policy, "recipients": chosen.recipients}
-        with laboratory.world(Path(name), chosen.database, chosen.workers, dice, **options) as world:
+        with laboratory.world(
+            Path(name), chosen.database, chosen.workers, dice, **options
+        ) as world:
             laboratory.populate(world, chosen.per_second or (800 if is_short else 10_000))
             is_clean = attack_all(world, {name: count for name, count in counts.items() if count})
     return 0 if is_clean else 1
@@ -73,7 +92,12 @@ def attack_all(world: World, counts: dict[str, int]) -> bool:
           f"{'unknown':>9}{'allowed':>9}{'twice':>7}{'unflagged':>11}{'silence':>9}")  # fmt: skip
     for title, reports in table:
         print(row(title, reports))
-    problems = [f"{title}: {problem}" for title, reports in table for one in reports for problem in one.problems()]
+    problems = [
+        f"{title}: {problem}"
+        for title, reports in table
+        for one in reports
+        for problem in one.problems()
+    ]
     print("\n" + ("\n".join(problems) or "Every account balances."))
     return not problems
 

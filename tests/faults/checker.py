@@ -18,7 +18,8 @@ SILENCE_MOST_SECS = 60  # "sending resumes within 60 s"
 
 
 class SandboxLog:
-    """What the sandbox accepted, read from its own file as it grows (written at most 0.1 s behind)."""
+    """What the sandbox accepted, read from its own file as it grows (written at most 0.1 s
+    behind)."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "sandbox.sqlite3"
@@ -30,7 +31,9 @@ class SandboxLog:
         from pushpilot.lib.signing import read_reference
 
         with sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=20) as log:
-            rows = log.execute("SELECT seq, ref, at FROM accepted WHERE seq > ? ORDER BY seq", (self._seq,)).fetchall()
+            rows = log.execute(
+                "SELECT seq, ref, at FROM accepted WHERE seq > ? ORDER BY seq", (self._seq,)
+            ).fetchall()
         log.close()
         for seq, ref, at in rows:
             _, _, run_id, message_id = read_reference(ref, 4) or (0, 0, 0, 0)
@@ -43,7 +46,8 @@ class SandboxLog:
 
 @dataclass
 class Report:
-    """One run: what the ledger says beside what the sandbox saw, and what the attack itself found wrong."""
+    """One run: what the ledger says beside what the sandbox saw, and what the attack itself
+    found wrong."""
 
     recipients: int
     states: dict[str, int]
@@ -78,9 +82,12 @@ class Report:
             f"{self.unaccounted} unaccounted": self.unaccounted,
             f"{self.unflagged} second copies without a flag": self.unflagged,
             f"{self.twice} sent twice": self.twice and not self.may_send_twice,
-            f"{self.unknown} unknown, at most {self.most_unknown} allowed": self.unknown > self.most_unknown,
-            f"the states add up to {sum(self.states.values())}": sum(self.states.values()) != self.recipients,
-            f"nothing was sent for {self.silence_secs:.0f} s": self.silence_secs > SILENCE_MOST_SECS,
+            f"{self.unknown} unknown, at most {self.most_unknown} allowed": self.unknown
+            > self.most_unknown,
+            f"the states add up to {sum(self.states.values())}": sum(self.states.values())
+            != self.recipients,
+            f"nothing was sent for {self.silence_secs:.0f} s": self.silence_secs
+            > SILENCE_MOST_SECS,
         }
         return [*self.found, *(says for says, is_wrong in checks.items() if is_wrong)]
 
@@ -89,7 +96,8 @@ class Report:
         verdict = "BAD" if self.problems() else "ok "
         return (
             f"{verdict} {self.attacks} attacks, {self.takeovers} takeovers, {self.seconds:.0f} s: "
-            f"{_words(self.states)} | lost {self.lost}, unaccounted {self.unaccounted}, twice {self.twice}{notes}"
+            f"{_words(self.states)} | lost {self.lost}, unaccounted {self.unaccounted}, twice "
+            f"{self.twice}{notes}"
         )
 
 
@@ -106,8 +114,8 @@ def compare(
     ends: frozenset[str] = frozenset(),
     is_orderly: bool = False,
 ) -> Report:
-    """`excused`: messages that the weather made ambiguous; `ends`: see Report; `is_orderly`: nobody died, so no
-    takeover excuses any."""
+    """`excused`: messages that the weather made ambiguous; `ends`: see Report; `is_orderly`:
+    nobody died, so no takeover excuses any."""
     from django.db.models import Sum
 
     from campaigns.audience.reasons import Reason
@@ -146,8 +154,8 @@ def compare(
 
 
 def differences(run: Run) -> list[str]:
-    """What the run page and the tallies say otherwise than the rows. Call in the run's workspace; while the run is
-    under way, in one snapshot of the database."""
+    """What the run page and the tallies say otherwise than the rows. Call in the run's
+    workspace; while the run is under way, in one snapshot of the database."""
     from campaigns.models import Run
     from delivery.admin.run.figures import run_account
     from delivery.engine import record
@@ -156,15 +164,23 @@ def differences(run: Run) -> list[str]:
     run = Run.objects.get(pk=run.pk)
     shards = list(Shard.objects.filter(run=run))
     page = run_account(run, shards)
-    # Whoever still waited when the run was stopped is closed row by row, and counted when that is done.
+    # Whoever still waited when the run was stopped is closed row by row, and counted when that is
+    # done.
     if page is None or not (run.finished_at or run.state in (Run.State.RUNNING, Run.State.PAUSED)):
         return []
     states = record.tally(run)
     books = {"the run page": _folded((line.slug, line.count) for line in page.lines)}
-    if run.state == Run.State.COMPLETED:  # of the laboratory's audience nobody is skipped before the shards are cut
-        books["the shards' tallies"] = _folded(item for shard in shards for item in shard.tally.items())
+    # of the laboratory's audience nobody is skipped before the shards are cut
+    if run.state == Run.State.COMPLETED:
+        books["the shards' tallies"] = _folded(
+            item for shard in shards for item in shard.tally.items()
+        )
     rows = _folded(states.items())
-    found = [f"{who}: {_words(says)}; the rows: {_words(rows)}" for who, says in books.items() if says != rows]
+    found = [
+        f"{who}: {_words(says)}; the rows: {_words(rows)}"
+        for who, says in books.items()
+        if says != rows
+    ]
     if not page.is_balanced:
         found.append(f"the run page does not balance: {page.equation}")
     return found

@@ -28,8 +28,8 @@ class KillAnything(Plain):
 
 
 class Zombies(Plain):
-    """A process that sends stands still for longer than its lease and goes on: it must notice before it sends. One time
-    in four all of them at once."""
+    """A process that sends stands still for longer than its lease and goes on: it must notice
+    before it sends. One time in four all of them at once."""
 
     title = "SIGSTOP for longer than the lease"
     per_run = 5
@@ -41,7 +41,8 @@ class Zombies(Plain):
 
 
 class _Endings(Plain):
-    """A worker ends, and another one comes in its place: in order, so nothing is ambiguous and nothing taken over."""
+    """A worker ends, and another one comes in its place: in order, so nothing is ambiguous and
+    nothing taken over."""
 
     per_run = 2
     pause_secs = (1.0, 3.0)
@@ -77,7 +78,9 @@ class KillWatchdogs(_Endings):
         watchdog.kill()
         watchdog.wait()
         if not all_end(pids, STOP_MOST_SECS):
-            scene.found.append(f"processes of a killed watchdog lived for more than {STOP_MOST_SECS} s")
+            scene.found.append(
+                f"processes of a killed watchdog lived for more than {STOP_MOST_SECS} s"
+            )
 
 
 class Drills(Plain):

@@ -1,4 +1,5 @@
-"""A product under attack: its own database, sandbox, network and workers, runs that send, and who hurts them."""
+"""A product under attack: its own database, sandbox, network and workers, runs that send, and
+who hurts them."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ class Attack(Protocol):
     per_run: int
     pause_secs: tuple[float, float]  # between two blows
     is_orderly: bool  # nobody dies, so nothing may become unknown
-    ends: frozenset[str]  # what it may make of recipients besides accepted and unknown: slugs of reasons
+    # what it may make of recipients besides accepted and unknown: slugs of reasons
+    ends: frozenset[str]
 
     def begin(self, scene: Scene) -> None: ...
     def strike(self, scene: Scene) -> bool:
@@ -118,7 +120,9 @@ class Plain:
 
 
 @contextlib.contextmanager
-def world(folder: Path, database: str, workers: int, dice: random.Random, **chosen: Any) -> Iterator[World]:
+def world(
+    folder: Path, database: str, workers: int, dice: random.Random, **chosen: Any
+) -> Iterator[World]:
     """Everything is running when it is entered, and gone when it is left."""
     with (
         running_sandbox(folder / "sandbox") as sandbox,
@@ -134,7 +138,9 @@ def world(folder: Path, database: str, workers: int, dice: random.Random, **chos
         call_command("migrate", verbosity=0)
         running = Workers(workers, folder / "workers.log")
         try:
-            yield World(sandbox, proxy, running, SandboxLog(folder / "sandbox"), dice, url, **chosen)
+            yield World(
+                sandbox, proxy, running, SandboxLog(folder / "sandbox"), dice, url, **chosen
+            )
         finally:
             running.stop()
             from django.db import connection
@@ -143,7 +149,8 @@ def world(folder: Path, database: str, workers: int, dice: random.Random, **chos
 
 
 def prepare_environment(folder: Path, database_url: str, sandbox_url: str) -> None:
-    """Point this process and its children at a database and folder of their own. Call before Django is set up."""
+    """Point this process and its children at a database and folder of their own. Call before
+    Django is set up."""
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "pushpilot.settings",
         "DATA_DIR": str(folder),
@@ -159,7 +166,8 @@ def prepare_environment(folder: Path, database_url: str, sandbox_url: str) -> No
 
 @contextlib.contextmanager
 def fresh_database(wanted: str, folder: Path) -> Iterator[str]:
-    """The URL of an empty database: a SQLite file, or a new one on the PostgreSQL server that `wanted` names."""
+    """The URL of an empty database: a SQLite file, or a new one on the PostgreSQL server that
+    `wanted` names."""
     if not wanted.startswith("postgres"):
         yield f"sqlite:///{folder / 'faults.sqlite3'}"
         return
@@ -176,7 +184,8 @@ def fresh_database(wanted: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def empty_product(database: str) -> Iterator[Path]:
-    """Django on a fresh database in a folder of its own, for benchmarks of pages: nothing is sent. Gives the folder."""
+    """Django on a fresh database in a folder of its own, for benchmarks of pages: nothing is
+    sent. Gives the folder."""
     with tempfile.TemporaryDirectory() as name, fresh_database(database, Path(name)) as url:
         prepare_environment(Path(name), url, "http://127.0.0.1:9")
         import django
@@ -213,10 +222,16 @@ def experiment(world: World, attack: Attack, count: int) -> list[Report]:
         attack.begin(scene)
         struck = _fight(scene, attack, min(left, attack.per_run))
         world.weather()
-        time.sleep(1)  # answers on their way to a worker that was killed reach the sandbox's log first
+        # answers on their way to a worker that was killed reach the sandbox's log first
+        time.sleep(1)
         world.log.read()
         report = compare(
-            scene.run, world.log, world.recipients, scene.excused, ends=attack.ends, is_orderly=attack.is_orderly
+            scene.run,
+            world.log,
+            world.recipients,
+            scene.excused,
+            ends=attack.ends,
+            is_orderly=attack.is_orderly,
         )
         report.attacks, report.seconds = struck, time.monotonic() - started
         report.found += scene.found
@@ -229,7 +244,8 @@ def experiment(world: World, attack: Attack, count: int) -> list[Report]:
         print(f"{len(reports):3}. {report.line()}", flush=True)
         if not any(report.attacks for report in reports[-3:]):
             raise AssertionError(
-                "three runs were over before they could be attacked: more --recipients, or a lower pace"
+                "three runs were over before they could be attacked: more --recipients, or a lower "
+                "pace"
             )
     _find_strays(world, scenes, reports)
     return reports
@@ -240,7 +256,11 @@ def _find_strays(world: World, scenes: list[Scene], reports: list[Report]) -> No
     world.log.read()
     for scene, report in zip(scenes, reports, strict=True):
         late = compare(scene.run, world.log, world.recipients)
-        if (late.twice, late.unaccounted, late.unseen) != (report.twice, report.unaccounted, report.unseen):
+        if (late.twice, late.unaccounted, late.unseen) != (
+            report.twice,
+            report.unaccounted,
+            report.unseen,
+        ):
             report.found.append("messages were sent after the run had ended")
 
 
@@ -279,7 +299,9 @@ def _fight(scene: Scene, attack: Attack, most: int) -> int:
                 struck += 1
                 next_strike = time.monotonic() + dice.uniform(*attack.pause_secs)
         time.sleep(0.05)
-    raise AssertionError(f"the run did not end within {RUN_MOST_SECS} s: {scene.run.state}, {scene.run.last_error}")
+    raise AssertionError(
+        f"the run did not end within {RUN_MOST_SECS} s: {scene.run.state}, {scene.run.last_error}"
+    )
 
 
 def _resume(scene: Scene) -> None:

@@ -10,8 +10,8 @@ from tests.faults.laboratory import LEASE_SECS, Plain, Scene
 
 
 class Outages(Plain):
-    """PostgreSQL: every session of the product is ended, as by a restart of the server, some times in a row. SQLite:
-    somebody else holds the write lock for longer than a lease."""
+    """PostgreSQL: every session of the product is ended, as by a restart of the server, some
+    times in a row. SQLite: somebody else holds the write lock for longer than a lease."""
 
     title = "the database goes away"
     per_run = 3
@@ -27,7 +27,10 @@ class Outages(Plain):
                 time.sleep(0.1)
             scene.notes.append(f"{ended} sessions ended")
         else:
-            _hold(scene.world.database_url.removeprefix("sqlite:///"), LEASE_SECS + dice.uniform(0.5, 4))
+            _hold(
+                scene.world.database_url.removeprefix("sqlite:///"),
+                LEASE_SECS + dice.uniform(0.5, 4),
+            )
         return True
 
 

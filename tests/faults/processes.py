@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STALE_SECS = 8  # of the watchdog: an idle worker that is killed while it holds the queue's lock hangs its cluster
+# of the watchdog: an idle worker that is killed while it holds the queue's lock hangs its cluster
+STALE_SECS = 8
 STOP_MOST_SECS = 30  # what issue 4 promises
 
 
@@ -32,7 +33,8 @@ class Workers:
         self.watchdogs[self.watchdogs.index(watchdog)] = self._start()
 
     def of_clusters(self, watchdog: subprocess.Popen[bytes] | None = None) -> list[int]:
-        """The pids of every q2 process (parent, sentinel, pool, pusher, monitor), not of the watchdogs."""
+        """The pids of every q2 process (parent, sentinel, pool, pusher, monitor), not of the
+        watchdogs."""
         children: dict[int, list[int]] = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
@@ -101,7 +103,11 @@ def senders(run_id: int, dice: random.Random) -> list[int]:
     from tenants.scope import every_workspace
 
     with every_workspace():
-        owners = Shard.objects.filter(run=run_id, state=Shard.State.LEASED).values_list("owner", flat=True)
-        pids = sorted({int(owner.split(":")[1]) for owner in owners if owner.split(":")[1].isdecimal()})
+        owners = Shard.objects.filter(run=run_id, state=Shard.State.LEASED).values_list(
+            "owner", flat=True
+        )
+        pids = sorted(
+            {int(owner.split(":")[1]) for owner in owners if owner.split(":")[1].isdecimal()}
+        )
     dice.shuffle(pids)
     return pids

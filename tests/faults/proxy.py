@@ -1,7 +1,9 @@
-"""A bad network in front of the sandbox: a TCP proxy that stalls, resets connections and says GOAWAY.
+"""A bad network in front of the sandbox: a TCP proxy that stalls, resets connections and says
+GOAWAY.
 
-It follows HTTP/2's frames (RFC 9113 §4.1) far enough to know which streams are open, to put a GOAWAY between two
-frames, and to keep from the sandbox what a GOAWAY has refused. Anything else than HTTP/2 passes as it is.
+It follows HTTP/2's frames (RFC 9113 §4.1) far enough to know which streams are open, to put a
+GOAWAY between two frames, and to keep from the sandbox what a GOAWAY has refused. Anything else
+than HTTP/2 passes as it is.
 """
 
 from __future__ import annotations
@@ -65,16 +67,19 @@ class _Link:
             self.upstream[1].close()
 
     async def _take_leave(self) -> None:
-        """After a GOAWAY, when every stream that it took has its answer: end our side, and count what is refused
-        until the client ends its own. A socket closed with unread requests is reset: the client would lose answers
-        that it has not read yet, and requests of which nobody counted that they were refused."""
+        """After a GOAWAY, when every stream that it took has its answer: end our side, and count
+        what is refused until the client ends its own. A socket closed with unread requests is
+        reset: the client would lose answers that it has not read yet, and requests of which
+        nobody counted that they were refused."""
         with contextlib.suppress(OSError, TimeoutError):
             self.client[1].write_eof()
             async with asyncio.timeout(LEAVE_SECS):
                 while chunk := await self.client[0].read(CHUNK_BYTES):
                     self._upwards(chunk)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, read: Any) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, read: Any
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await source.read(CHUNK_BYTES):
                 await self.is_clear.wait()
@@ -91,7 +96,11 @@ class _Link:
             return chunk
         kept = bytearray()
         for kind, _, stream, frame in _frames(self._up, chunk):
-            if self.last is not None and stream > self.last and kind in (DATA, HEADERS, CONTINUATION):
+            if (
+                self.last is not None
+                and stream > self.last
+                and kind in (DATA, HEADERS, CONTINUATION)
+            ):
                 self.refused += kind == HEADERS
                 continue
             if kind == HEADERS:
@@ -119,7 +128,9 @@ class _Link:
         if self.is_framed and self.last is None:
             self.last = self.highest
             body = struct.pack(">LL", self.last, 0)
-            self.client[1].write(struct.pack(">L", len(body))[1:] + bytes((GOAWAY, 0)) + bytes(4) + body)
+            self.client[1].write(
+                struct.pack(">L", len(body))[1:] + bytes((GOAWAY, 0)) + bytes(4) + body
+            )
 
     def reset(self) -> None:
         """RST to both sides."""
@@ -172,12 +183,14 @@ class Proxy:
         self._run(self._stall(secs))
 
     def reset(self, *, share: float, swallow: bool, dice: random.Random) -> int:
-        """Reset this share of the HTTP/2 connections, at least one; with `swallow` what was sent in the last moments
-        never reached the sandbox. Returns how many requests may have lost their answer."""
+        """Reset this share of the HTTP/2 connections, at least one; with `swallow` what was sent
+        in the last moments never reached the sandbox. Returns how many requests may have lost
+        their answer."""
         return self._run(self._reset(share, swallow, dice))
 
     def go_away(self) -> int:
-        """GOAWAY to every HTTP/2 connection; what is open is still answered. Returns to how many."""
+        """GOAWAY to every HTTP/2 connection; what is open is still answered. Returns to how
+        many."""
         return self._run(self._go_away())
 
     async def _stall(self, secs: float) -> None:
@@ -197,7 +210,8 @@ class Proxy:
             self._is_swallowing = False
         lost = 0
         for link in chosen:
-            # A reset throws away what the client has not read yet, so the last answers may be lost too.
+            # A reset throws away what the client has not read yet, so the last answers may be lost
+            # too.
             lost += len(link.open) + len(link.answered)
             link.reset()
         self.resets += len(chosen)
@@ -230,7 +244,9 @@ class Proxy:
 
     def serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve_one, "127.0.0.1", self.port))
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve_one, "127.0.0.1", self.port)
+        )
         self._loop.run_forever()
         server.close()
         for link in self._links:

@@ -11,7 +11,8 @@ QUIET_MOST_SECS = 40
 
 
 class Stops(Plain):
-    """Pause, wait until nobody works, resume; the last blow of a run is a cancel every other time."""
+    """Pause, wait until nobody works, resume; the last blow of a run is a cancel every other
+    time."""
 
     title = "pause and cancel"
     pause_secs = (0.05, 0.6)

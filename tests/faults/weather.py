@@ -56,6 +56,13 @@ class Weather(Plain):
         report.may_send_twice = True  # a 500 that was accepted is tried again, with a flag
 
     def _unanswered(self, scene: Scene) -> int:
-        """Messages that hang, and those that a GOAWAY refused: libcurl does not say that they were never taken."""
-        counts = requests.get(f"{scene.world.sandbox.url}/sandbox/weather", timeout=10).json()["counts"]
-        return int(counts.get("HANG", 0)) + int(counts.get("HANG+accepted", 0)) + scene.world.proxy.refused
+        """Messages that hang, and those that a GOAWAY refused: libcurl does not say that they
+        were never taken."""
+        counts = requests.get(f"{scene.world.sandbox.url}/sandbox/weather", timeout=10).json()[
+            "counts"
+        ]
+        return (
+            int(counts.get("HANG", 0))
+            + int(counts.get("HANG+accepted", 0))
+            + scene.world.proxy.refused
+        )

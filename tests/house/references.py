@@ -1,7 +1,8 @@
-"""What the layers call each other by beside imports: URL names, templates, scripts and styles, tag libraries.
+"""What the layers call each other by beside imports: URL names, templates, scripts and styles,
+tag libraries.
 
-Open to every layer is what no layer of ours brings (a library's name, also where the root overrides the library's
-template) and the theme, which every page wears.
+Open to every layer is what no layer of ours brings (a library's name, also where the root
+overrides the library's template) and the theme, which every page wears.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ _ON_SITE = re.compile(rf"(?:{'|'.join(site.name for site in SITES)}):\S*")
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
 _BEGUN = re.compile(r"""["']([^"']*)["']\|add:""")
 _IMPORT = {
-    ".js": re.compile(r"""^\s*(?:import|export)\b[^"'();]*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']""", re.M),
+    ".js": re.compile(
+        r"""^\s*(?:import|export)\b[^"'();]*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']""", re.M
+    ),
     ".css": re.compile(r"""@import\s+["']([^"']+)["']|url\(\s*["']?([^"')]+)"""),
 }
 _NAMING_TAGS = ("include", "extends", "static", "url")  # their first argument is a name
 _GIVING_ADDRESSES = ("reverse", "reverse_lazy", "redirect", "resolve_url")
 
 
-# --- who brings what ------------------------------------------------------------------------------------------
+# --- who brings what ------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Names:
     """{name: the layer that brings it}, for each kind of name. BOTTOM: open to every layer."""
@@ -66,14 +69,18 @@ def _layer(module: str) -> int:
 
 
 def url_names() -> dict[str, int]:
-    """A page class brings the names of its page, also those that Django makes from a lower layer's model. Every other
-    name belongs to the module of its view; what every site of Unfold has, to a library."""
+    """A page class brings the names of its page, also those that Django makes from a lower
+    layer's model. Every other name belongs to the module of its view; what every site of Unfold
+    has, to a library."""
     found = {name: _layer(module) for name, module in _named(get_resolver().url_patterns)}
     for site in SITES:
         for page in site._registry.values():
             names = (f"{site.name}:{name}" for name, _ in _named(page.get_urls()))
             found |= dict.fromkeys(names, _layer(type(page).__module__))
-        found |= {f"{site.name}:{name}": BOTTOM for name, _ in _named(UnfoldAdminSite(site.name).get_urls())}
+        found |= {
+            f"{site.name}:{name}": BOTTOM
+            for name, _ in _named(UnfoldAdminSite(site.name).get_urls())
+        }
     return found
 
 
@@ -81,20 +88,32 @@ def _named(patterns: Iterable[Any], space: str = "") -> Iterator[tuple[str, str]
     """(name with its namespace, module of the view)"""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
-            yield from _named(pattern.url_patterns, f"{space}{pattern.namespace}:" if pattern.namespace else space)
+            yield from _named(
+                pattern.url_patterns, f"{space}{pattern.namespace}:" if pattern.namespace else space
+            )
         elif isinstance(pattern, URLPattern) and pattern.name:
-            yield f"{space}{pattern.name}", getattr(pattern.callback, "view_class", pattern.callback).__module__
+            yield (
+                f"{space}{pattern.name}",
+                getattr(pattern.callback, "view_class", pattern.callback).__module__,
+            )
 
 
 def own_files(root: Path) -> Iterator[tuple[Path, str, int]]:
-    """(file, name, layer) of every template, script and style of ours: a package's `static` or `templates` holds it."""
+    """(file, name, layer) of every template, script and style of ours: a package's `static` or
+    `templates` holds it."""
     for package in sorted({layer.split(".")[0] for layer in LAYERS}):
         for file in sorted((root / package).rglob("*.*")):
             parts = file.relative_to(root).parts
-            place = next((at for at, part in enumerate(parts) if part in ("static", "templates")), None)
+            place = next(
+                (at for at, part in enumerate(parts) if part in ("static", "templates")), None
+            )
             if place and file.is_file():
                 is_theme = file.relative_to(root).as_posix().startswith(THEME)
-                yield file, "/".join(parts[place + 1 :]), BOTTOM if is_theme else _layer(".".join(parts[:place]))
+                yield (
+                    file,
+                    "/".join(parts[place + 1 :]),
+                    BOTTOM if is_theme else _layer(".".join(parts[:place])),
+                )
 
 
 def file_names(root: Path) -> dict[str, int]:
@@ -121,7 +140,7 @@ def _files_of_libraries() -> frozenset[str]:
     return frozenset(templates | static)
 
 
-# --- who uses what --------------------------------------------------------------------------------------------
+# --- who uses what --------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Use:
     kind: str  # a field of Names
@@ -130,12 +149,22 @@ class Use:
 
 
 def uses_in_python(tree: ast.AST) -> Iterator[Use]:
-    """Every string that is a template's, script's or style's name, or a URL's with its site; any name that is asked for
-    an address. A variable is none: the string that it holds is met where it is written."""
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    """Every string that is a template's, script's or style's name, or a URL's with its site; any
+    name that is asked for an address. A variable is none: the string that it holds is met where
+    it is written."""
+    parts = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            asked = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            asked = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
             name = _text(node.args[0]) if asked in _GIVING_ADDRESSES and node.args else ""
             if name and not _ON_SITE.fullmatch(name) and not set("/?") & set(name):
                 yield Use("url", name, node.lineno)
@@ -156,11 +185,15 @@ def _text(node: ast.AST) -> str:
         return node.value if isinstance(node.value, str) else ""
     if not isinstance(node, ast.JoinedStr) or _has_label_of_a_model(node):
         return ""
-    return "".join(str(part.value) if isinstance(part, ast.Constant) else HOLE for part in node.values)
+    return "".join(
+        str(part.value) if isinstance(part, ast.Constant) else HOLE for part in node.values
+    )
 
 
 def _has_label_of_a_model(text: ast.JoinedStr) -> bool:
-    return any(isinstance(node, ast.Attribute) and node.attr == "app_label" for node in ast.walk(text))
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "app_label" for node in ast.walk(text)
+    )
 
 
 def uses_in_template(text: str) -> Iterator[Use]:
@@ -197,9 +230,10 @@ def uses_in_asset(text: str, kind: str, name: str) -> Iterator[Use]:
         yield Use("file", "/".join(parts), text.count("\n", 0, match.start()) + 1)
 
 
-# --- which uses point right -----------------------------------------------------------------------------------
+# --- which uses point right -----------------------------------------------------------------------
 def faults(root: Path, names: Names) -> list[str]:
-    """One sentence for each name that points right, may do so, or is no URL's. The wiring names everyone."""
+    """One sentence for each name that points right, may do so, or is no URL's. The wiring names
+    everyone."""
     found = []
     for module, file in modules(root):
         uses = uses_in_python(ast.parse(file.read_text(encoding="utf-8")))
@@ -219,11 +253,16 @@ def _judged(where: Path, own: int, uses: Iterable[Use], names: Names) -> Iterato
     for use in uses if own != TOP else ():
         owners: dict[str, int] = getattr(names, use.kind)
         pattern = re.compile(".*".join(map(re.escape, use.name.split(HOLE))))
-        meant = [name for name in owners if pattern.fullmatch(name)] if HOLE in use.name else [use.name]
+        meant = (
+            [name for name in owners if pattern.fullmatch(name)] if HOLE in use.name else [use.name]
+        )
         right = sorted(name for name in meant if owners.get(name, BOTTOM) > own)
         shown = use.name.replace(HOLE, "{…}")
         if right:
             may_be = f" (it may be {right[0]})" if HOLE in use.name else ""
-            yield f"{where}:{use.line} names {shown}{may_be}, which lies to the right of {LAYERS[own]}."
+            yield (
+                f"{where}:{use.line} names {shown}{may_be}, which lies to the right of "
+                f"{LAYERS[own]}."
+            )
         elif use.kind == "url" and not any(name in owners for name in meant):
             yield f"{where}:{use.line} names {shown}, and no page has this name."

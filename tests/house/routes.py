@@ -1,8 +1,10 @@
-"""Which answer every address gives to every role. The addresses are read from the URLconf, the answers from here.
+"""Which answer every address gives to every role. The addresses are read from the URLconf, the
+answers from here.
 
-A page of a model needs no entry: its rules follow from the model's `capabilities` and its admin class. A page of its
-own gets one line in CONSOLE or SITE; without it the matrix fails and says so. What a page then shows or changes is said
-in tests/house/matrix/proofs.py, what opens an operation of the API in tests/house/matrix/api.py.
+A page of a model needs no entry: its rules follow from the model's `capabilities` and its admin
+class. A page of its own gets one line in CONSOLE or SITE; without it the matrix fails and says
+so. What a page then shows or changes is said in tests/house/matrix/proofs.py, what opens an
+operation of the API in tests/house/matrix/api.py.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ GONE = "gone"  # 404 whatever the role
 NO_SUCH_METHOD = "no such method"  # 405, or 403 where the role is looked at first
 SIGNED_IN = "signed in"  # outside of workspaces: whoever is signed in
 PUBLIC = "public"
-ENTRANCE = "entrance"  # allauth's own door: what it says depends on how far somebody has come, but it never breaks
+# allauth's own door: what it says depends on how far somebody has come, but it never breaks
+ENTRANCE = "entrance"
 OPERATORS = "operators"  # superusers; for everybody else there is no platform
 BY_KEY = "by key"  # 401 without an API key or access token, signed in by cookie or not
 
@@ -48,14 +51,18 @@ class Route:
     rule: Rule | None
 
 
-def all_patterns(resolver: URLResolver | None = None, path: str = "", space: str = "") -> Iterator[tuple[str, str]]:
+def all_patterns(
+    resolver: URLResolver | None = None, path: str = "", space: str = ""
+) -> Iterator[tuple[str, str]]:
     """(path, namespaced name) of every address of the URLconf."""
     for pattern in (resolver or get_resolver()).url_patterns:
         here = path + str(pattern.pattern)
         if isinstance(pattern, URLPattern):
             yield here, f"{space}{pattern.name or ''}"
         else:
-            yield from all_patterns(pattern, here, f"{pattern.namespace}:" if pattern.namespace else space)
+            yield from all_patterns(
+                pattern, here, f"{pattern.namespace}:" if pattern.namespace else space
+            )
 
 
 def both(capability: str) -> Rule:
@@ -70,7 +77,7 @@ def post_only(capability: str) -> Rule:
     return Rule(NO_SUCH_METHOD, capability)
 
 
-# --- pages of models -----------------------------------------------------------------------------------------
+# --- pages of models ------------------------------------------------------------------------------
 # Where a page allows less than its model's capabilities.
 NARROWED: dict[str, dict[str, str]] = {
     "tenants.membership": {"add": NOBODY, "delete": NOBODY},
@@ -86,7 +93,9 @@ def model_rules(page: ModelAdmin[Any]) -> dict[str, Rule]:
     if isinstance(page, ReadOnlyAdmin):
         capabilities |= {"add": NOBODY, "change": NOBODY, "delete": NOBODY}
     capabilities |= NARROWED.get(page.model._meta.label_lower, {})
-    view, add, change, delete = (capabilities.get(action, NOBODY) for action in ("view", "add", "change", "delete"))
+    view, add, change, delete = (
+        capabilities.get(action, NOBODY) for action in ("view", "add", "change", "delete")
+    )
     return {
         "changelist": both(view),
         "add": both(add),
@@ -98,7 +107,7 @@ def model_rules(page: ModelAdmin[Any]) -> dict[str, Rule]:
     }
 
 
-# --- pages of their own in the console -----------------------------------------------------------------------
+# --- pages of their own in the console ------------------------------------------------------------
 CONSOLE: dict[str, Rule] = {
     "index": both(roles.VIEW),
     "login": both(roles.VIEW),
@@ -107,7 +116,8 @@ CONSOLE: dict[str, Rule] = {
     "search": both(roles.VIEW),
     "jsi18n": get_only(roles.VIEW),
     "app_list": both(roles.VIEW),
-    "autocomplete": Rule(NOBODY, NO_SUCH_METHOD),  # asks for the field that it completes; without one it refuses
+    # asks for the field that it completes; without one it refuses
+    "autocomplete": Rule(NOBODY, NO_SUCH_METHOD),
     "preview": post_only(roles.VIEW),
     "check_message": post_only(roles.EDIT),
     "tenants_auditentry_export": both(roles.EXPORT),
@@ -134,7 +144,8 @@ CONSOLE: dict[str, Rule] = {
     "campaigns_campaign_dates": both(roles.EDIT),
     "campaigns_campaign_templates": both(roles.VIEW),
     "campaigns_campaign_review": Rule(roles.VIEW, roles.SEND),
-    "campaigns_campaign_schedule": both(roles.SEND),  # and roles.EDIT, which every role that may send holds
+    # and roles.EDIT, which every role that may send holds
+    "campaigns_campaign_schedule": both(roles.SEND),
     "campaigns_campaign_duplicate": both(roles.EDIT),
     "campaigns_contact_change": both(roles.VIEW),  # a page that only shows, whatever the method
     "campaigns_contact_devices": both(roles.VIEW),
@@ -152,7 +163,8 @@ CONSOLE: dict[str, Rule] = {
     "campaigns_run_progress": both(roles.VIEW),
     "campaigns_run_errors": both(roles.VIEW),
     "campaigns_run_shards": both(roles.VIEW),
-    "campaigns_run_rewrite": both(roles.SEND),  # and roles.EDIT, which every role that may send holds
+    # and roles.EDIT, which every role that may send holds
+    "campaigns_run_rewrite": both(roles.SEND),
     "campaigns_run_recipients": both(roles.VIEW),
     "campaigns_run_export": both(roles.EXPORT),
     **{
@@ -181,7 +193,7 @@ CONSOLE: dict[str, Rule] = {
     "reports_run_figures": both(roles.VIEW),
 }
 
-# --- everything outside of the console -----------------------------------------------------------------------
+# --- everything outside of the console ------------------------------------------------------------
 SITE: dict[str, Rule] = {
     "home": both(SIGNED_IN),
     "healthz": both(PUBLIC),
@@ -199,7 +211,8 @@ SITE: dict[str, Rule] = {
         for verb in ("register", "login", "second_factor", "google", "apple", "refresh")
     },
     "api:logout": post_only(BY_KEY),
-    # What each role may do there: tests/tenants/api/test_workspaces.py, over the same capabilities as the console.
+    # What each role may do there: tests/tenants/api/test_workspaces.py, over the same capabilities
+    # as the console.
     "api:list_workspaces": both(BY_KEY),
     "api:create_workspace": both(BY_KEY),
     "api:current_workspace": get_only(BY_KEY),
@@ -249,9 +262,15 @@ def all_routes() -> list[Route]:
     return routes
 
 
-# --- filling in ----------------------------------------------------------------------------------------------
+# --- filling in -----------------------------------------------------------------------------------
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
-PLAIN_ARGUMENTS = {"key": "abc", "uidb36": "1", "app_label": "campaigns", "url": "nowhere/", "content_type_id": "1"}
+PLAIN_ARGUMENTS = {
+    "key": "abc",
+    "uidb36": "1",
+    "app_label": "campaigns",
+    "url": "nowhere/",
+    "content_type_id": "1",
+}
 
 
 def fill(path: str, row: models.Model | None) -> str:

@@ -23,11 +23,14 @@ Rows = dict[type[models.Model], models.Model]
 
 
 def rows_of(workspace: Workspace, mark: str = "") -> Rows:
-    """{model: a row of it} in the workspace, each with the mark in a text. A page of a model that is missing here fails
-    the matrix."""
+    """{model: a row of it} in the workspace, each with the mark in a text. A page of a model
+    that is missing here fails the matrix."""
     with scope(workspace):
         brand.set_logo(workspace, PNG + mark.encode(), by=workspace.owner)
-        made: Rows = {Workspace: workspace, Membership: Membership.objects.exclude(role="owner").first() or _owner()}
+        made: Rows = {
+            Workspace: workspace,
+            Membership: Membership.objects.exclude(role="owner").first() or _owner(),
+        }
         for model, make in MAKERS.items():
             made[model] = make(workspace, made, mark)
         return made
@@ -58,7 +61,9 @@ def _connection(workspace: Workspace, made: Rows, mark: str) -> Connection:
 def _campaign(workspace: Workspace, made: Rows, mark: str) -> Campaign:
     campaign = Campaign.objects.create(workspace=workspace, name=f"Diwali offer {mark}".strip())
     Content.objects.create(
-        workspace=workspace, campaign=campaign, fields={"title": f"20% off {mark}".strip(), "body": "Until Sunday."}
+        workspace=workspace,
+        campaign=campaign,
+        fields={"title": f"20% off {mark}".strip(), "body": "Until Sunday."},
     )
     return campaign
 
@@ -77,16 +82,24 @@ def _run(workspace: Workspace, made: Rows, mark: str) -> Run:
     )  # fmt: skip
     contact = made[Contact]
     Message.objects.create(
-        workspace=workspace, run=run, contact_id=contact.pk, endpoint=Endpoint.objects.first(), reason=Reason.ACCEPTED
+        workspace=workspace,
+        run=run,
+        contact_id=contact.pk,
+        endpoint=Endpoint.objects.first(),
+        reason=Reason.ACCEPTED,
     )
     return run
 
 
 def _contact(workspace: Workspace, made: Rows, mark: str) -> Contact:
     contact = Contact.objects.create(
-        workspace=workspace, external_id=f"asha{mark}", attributes={"first_name": f"Asha {mark}".strip()}
+        workspace=workspace,
+        external_id=f"asha{mark}",
+        attributes={"first_name": f"Asha {mark}".strip()},
     )
-    Endpoint.objects.create(workspace=workspace, contact=contact, value=f"sbx_ok_{workspace.slug}", platform="android")
+    Endpoint.objects.create(
+        workspace=workspace, contact=contact, value=f"sbx_ok_{workspace.slug}", platform="android"
+    )
     return contact
 
 

@@ -22,7 +22,11 @@ LAYERS = (
 def committed_files(root: Path = ROOT) -> list[Path]:
     """What git has or would take: everything that is not ignored, present on disk."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(command, cwd=root, capture_output=True, check=True).stdout.decode().split("\0")
+    names = (
+        subprocess.run(command, cwd=root, capture_output=True, check=True)
+        .stdout.decode()
+        .split("\0")
+    )
     return [root / name for name in sorted(set(names)) if name and (root / name).is_file()]
 
 

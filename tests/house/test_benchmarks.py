@@ -1,4 +1,5 @@
-"""The benchmarks are commands that nobody runs for weeks: that each still runs is a test, what it measures is not."""
+"""The benchmarks are commands that nobody runs for weeks: that each still runs is a test, what
+it measures is not."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ COMMANDS: dict[str, tuple[list[str], list[str], str]] = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_benchmark_still_runs(name):
-    """Its table is complete; it ends with 1 only to say that a target was missed, as small sizes do."""
+    """Its table is complete; it ends with 1 only to say that a target was missed, as small sizes
+    do."""
     options, lines, missed = COMMANDS[name]
     done = subprocess.run(
         [sys.executable, "-m", f"tests.benchmarks.{name}", *options],
@@ -59,12 +61,20 @@ def test_the_benchmark_still_runs(name):
         timeout=120,
     )
     said = f"{done.stdout}\n{done.stderr[-2000:]}"
-    missing = [line for line in lines if not re.search(rf"^ *{re.escape(line)}.*\d", done.stdout, re.MULTILINE)]
+    missing = [
+        line
+        for line in lines
+        if not re.search(rf"^ *{re.escape(line)}.*\d", done.stdout, re.MULTILINE)
+    ]
     assert not missing, said
     assert "Traceback" not in done.stderr, said
     assert done.returncode == int(bool(missed) and missed in done.stdout), said
 
 
 def test_every_benchmark_is_tried():
-    commands = {file.stem for file in (ROOT / "tests/benchmarks").glob("*.py") if "def main()" in file.read_text()}
+    commands = {
+        file.stem
+        for file in (ROOT / "tests/benchmarks").glob("*.py")
+        if "def main()" in file.read_text()
+    }
     assert commands == COMMANDS.keys()

@@ -27,7 +27,9 @@ HUGE_BYTES = 400 * MB
 BOUNDARY = "boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-PART = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="x"; filename="x.bin"\r\n\r\n'.encode()
+PART = (
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="x"; filename="x.bin"\r\n\r\n'
+).encode()
 
 
 @dataclass
@@ -42,7 +44,9 @@ class Stream:
     def read(self, size: int = -1) -> bytes:
         size = self.size - self.taken if size < 0 else min(size, self.size - self.taken)
         start, self.taken = self.taken, self.taken + size
-        return self.head[start : start + size] + self.rest * (size - len(self.head[start : start + size]))
+        return self.head[start : start + size] + self.rest * (
+            size - len(self.head[start : start + size])
+        )
 
     def readline(self, size: int = -1) -> bytes:
         return self.read(size)
@@ -54,7 +58,9 @@ def send(path: str, stream: Any, kind: str, cookies: str = "", **environ: Any) -
     made |= {"wsgi.input": stream, "CONTENT_TYPE": kind, "HTTP_COOKIE": cookies, **environ}
     made = {name: value for name, value in made.items() if value is not None}
     status: list[int] = []
-    body = APPLICATION(made, lambda line, headers, exc_info=None: status.append(int(line.split(" ")[0])))
+    body = APPLICATION(
+        made, lambda line, headers, exc_info=None: status.append(int(line.split(" ")[0]))
+    )
     content = b"".join(body)
     body.close()
     return status[0], content
@@ -72,7 +78,9 @@ def paths(cast: Cast, rows: Rows) -> list[str]:
     found = []
     for route in all_routes():
         path = fill(route.path, rows.get(route.model) if route.model else None)
-        found.append(f"/w/{cast.workspace.slug}/{path}" if path.startswith("admin/") else f"/{path}")
+        found.append(
+            f"/w/{cast.workspace.slug}/{path}" if path.startswith("admin/") else f"/{path}"
+        )
     return sorted({path for path in found if not path.startswith("/static/")})
 
 
@@ -82,7 +90,9 @@ def cookies_of(cast: Cast, who: str) -> str:
 
 @pytest.mark.parametrize("who", ["anonymous", "owner"])
 @pytest.mark.parametrize("kind", [JSON, FORM, MULTIPART])
-def test_a_body_over_the_cap_is_refused_at_every_address_before_a_byte_is_read(cast, rows, who, kind):
+def test_a_body_over_the_cap_is_refused_at_every_address_before_a_byte_is_read(
+    cast, rows, who, kind
+):
     cookies = cookies_of(cast, who)
     wrong = {}
     for path in paths(cast, rows):
@@ -101,14 +111,20 @@ def test_a_body_without_a_length_is_read_at_no_address(cast, rows, who):
     wrong = {}
     for path in paths(cast, rows):
         stream = Stream(HUGE_BYTES)
-        status, _ = send(path, stream, JSON, cookies, CONTENT_LENGTH=None, HTTP_TRANSFER_ENCODING="chunked")
+        status, _ = send(
+            path, stream, JSON, cookies, CONTENT_LENGTH=None, HTTP_TRANSFER_ENCODING="chunked"
+        )
         if stream.taken or status not in (411, 401):
             wrong[path] = (status, stream.taken)
     assert wrong == {}
 
 
 def test_strangers_upload_nothing_to_the_console(cast, rows):
-    for name in ("campaigns/template/import/", "tenants/connection/add/", "campaigns/campaign/add/"):
+    for name in (
+        "campaigns/template/import/",
+        "tenants/connection/add/",
+        "campaigns/campaign/add/",
+    ):
         stream = Stream(bodies.CONSOLE_FORM_BYTES)
         status, _ = send(cast.url(name), stream, MULTIPART, CONTENT_LENGTH=str(stream.size))
         assert (status, stream.taken) == (302, 0)
@@ -120,12 +136,17 @@ def test_a_file_is_kept_by_no_page_that_asks_for_none(db, path, monkeypatch):
 
     monkeypatch.setattr(uploadhandler, "TemporaryFileUploadHandler", None)
     content = PART + b"a" * 1000 + f"\r\n--{BOUNDARY}--\r\n".encode()
-    assert send(f"/accounts/{path}", BytesIO(content), MULTIPART, CONTENT_LENGTH=str(len(content)))[0] == 415
+    assert (
+        send(f"/accounts/{path}", BytesIO(content), MULTIPART, CONTENT_LENGTH=str(len(content)))[0]
+        == 415
+    )
 
 
 def test_the_api_takes_no_form_with_files(db):
     content = PART + b"a" * 1000 + f"\r\n--{BOUNDARY}--\r\n".encode()
-    status, answer = send("/api/v1/auth/login", BytesIO(content), MULTIPART, CONTENT_LENGTH=str(len(content)))
+    status, answer = send(
+        "/api/v1/auth/login", BytesIO(content), MULTIPART, CONTENT_LENGTH=str(len(content))
+    )
     assert (status, json.loads(answer)["code"]) == (415, "unsupported_media_type")
 
 
@@ -147,11 +168,14 @@ def test_who_asks_too_often_is_told_so_before_the_body_is_read(db, path, monkeyp
 def test_an_answer_does_not_grow_with_what_was_sent(db):
     def ask(fields: int, length: int) -> tuple[int, dict[str, Any], int]:
         body = json.dumps({f"{'x' * length}{number}": 1 for number in range(fields)}).encode()
-        status, content = send("/api/v1/auth/login", BytesIO(body), JSON, CONTENT_LENGTH=str(len(body)))
+        status, content = send(
+            "/api/v1/auth/login", BytesIO(body), JSON, CONTENT_LENGTH=str(len(body))
+        )
         return status, json.loads(content), len(content)
 
     status, answer, size = ask(60, 900)
-    assert (status, len(answer["errors"]), answer["more"]) == (422, 20, 42)  # two fields are missing
+    # two fields are missing
+    assert (status, len(answer["errors"]), answer["more"]) == (422, 20, 42)
     assert size < 6_000
     status, answer, size = ask(300, 100)
     assert (status, answer["code"]) == (422, "too_many_values")

@@ -20,7 +20,12 @@ MEANT = {
 
 
 def test_only_the_modules_that_are_meant_name_a_carrier():
-    files = [file for app in CENTRAL for kind in ("py", "html", "js") for file in (ROOT / app).rglob(f"*.{kind}")]
+    files = [
+        file
+        for app in CENTRAL
+        for kind in ("py", "html", "js")
+        for file in (ROOT / app).rglob(f"*.{kind}")
+    ]
     paths = {str(file.relative_to(ROOT)): file for file in files if "migrations" not in file.parts}
     found = {path for path, file in paths.items() if CARRIERS.search(file.read_text())}
     assert {path for path in found if not path.startswith(FOR_CARRIERS)} == MEANT

@@ -1,4 +1,5 @@
-"""The cast that every test starts with is what the product's own verbs make of such people and workspaces."""
+"""The cast that every test starts with is what the product's own verbs make of such people and
+workspaces."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ OWN = ("id", "password", "at", "created_at", "updated_at", "date_joined", "joine
 
 def made_by_verbs() -> None:
     people = {
-        name: User.objects.create_user(f"{name}@biddano.test", PASSWORD, full_name=f"{name.title()} Rao")
+        name: User.objects.create_user(
+            f"{name}@biddano.test", PASSWORD, full_name=f"{name.title()} Rao"
+        )
         for name in (*ROLES, "outsider", "other_owner")
     }
     workspace = create_workspace("Biddano Tech", owner=people["owner"], time_zone="Asia/Kolkata")
@@ -27,14 +30,20 @@ def made_by_verbs() -> None:
 
 
 def plain(row: models.Model) -> dict[str, Any]:
-    return {field.name: str(getattr(row, field.name)) for field in row._meta.concrete_fields if field.name not in OWN}
+    return {
+        field.name: str(getattr(row, field.name))
+        for field in row._meta.concrete_fields
+        if field.name not in OWN
+    }
 
 
 def taken() -> dict[str, list[dict[str, Any]]]:
     """Every row of the tenants' tables that a cast has, without what is its own."""
     tables = (User, Workspace, Membership, WorkspaceUserObjectPermission, AuditEntry)
     with every_workspace():
-        return {table.__name__: sorted(map(plain, table.objects.all()), key=str) for table in tables}
+        return {
+            table.__name__: sorted(map(plain, table.objects.all()), key=str) for table in tables
+        }
 
 
 def test_it_is_what_the_verbs_make(db):
@@ -49,4 +58,6 @@ def test_it_is_what_the_verbs_make(db):
 
 
 def test_its_people_know_their_password(cast):
-    assert all(getattr(cast, name).check_password(PASSWORD) for name in (*ROLES, "outsider", "other_owner"))
+    assert all(
+        getattr(cast, name).check_password(PASSWORD) for name in (*ROLES, "outsider", "other_owner")
+    )

@@ -1,4 +1,5 @@
-"""Starting up: clean under a production-like environment, and stopped by every wrong value with a sentence."""
+"""Starting up: clean under a production-like environment, and stopped by every wrong value with
+a sentence."""
 
 from __future__ import annotations
 
@@ -82,7 +83,12 @@ def test_ctrl_c_ends_a_command_with_a_word(tmp_path):
 def test_a_wrong_value_ends_the_web_server_and_the_cluster_with_the_same_sentence(tmp_path, module):
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "WORKERS": "many"}
     done = subprocess.run(
-        [sys.executable, "-m", module], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", module],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "WORKERS='many'" in sentence(done)
 
@@ -93,7 +99,13 @@ def test_granian_says_the_sentence_without_a_traceback(tmp_path):
     claimed = claim_port(8700)
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "WORKERS": "many"}
     done = subprocess.run(
-        web_command(claimed.number), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        web_command(claimed.number),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode != 0
     assert "WORKERS='many' is not a whole number from 1 to 64." in done.stdout + done.stderr
@@ -104,14 +116,18 @@ NOWHERE = "postgres://user:hunter22@127.0.0.1:1/push"
 
 
 @pytest.mark.parametrize("command", ["migrate", "demo", "run"])
-def test_a_database_that_does_not_answer_ends_a_command_that_needs_it_with_one_sentence(tmp_path, command):
+def test_a_database_that_does_not_answer_ends_a_command_that_needs_it_with_one_sentence(
+    tmp_path, command
+):
     said = sentence(start(tmp_path, command, DATABASE_URL=NOWHERE))
     assert "DATABASE_URL" in said
     assert "refused" in said
     assert "hunter22" not in said
 
 
-@pytest.mark.parametrize("url", ["postgres://u@127.0.0.1:1/push?colour=red", "sqlite:////{folder}/text"])
+@pytest.mark.parametrize(
+    "url", ["postgres://u@127.0.0.1:1/push?colour=red", "sqlite:////{folder}/text"]
+)
 def test_a_database_that_cannot_be_used_is_named_too(tmp_path, url):
     (tmp_path / "text").write_text("This is no database." * 100)
     said = sentence(start(tmp_path, "migrate", DATABASE_URL=url.format(folder=str(tmp_path))))
@@ -120,7 +136,9 @@ def test_a_database_that_cannot_be_used_is_named_too(tmp_path, url):
 
 @pytest.mark.parametrize("command", ["demo", "run"])
 def test_a_redis_that_does_not_answer_ends_the_product_with_one_sentence(tmp_path, command):
-    assert "REDIS_URL" in sentence(start(tmp_path, command, REDIS_URL="redis://:hunter22@127.0.0.1:1/0"))
+    assert "REDIS_URL" in sentence(
+        start(tmp_path, command, REDIS_URL="redis://:hunter22@127.0.0.1:1/0")
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,7 +187,8 @@ def test_foreign_variables_alarm_nobody(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-# Every reader of pushpilot.lib.env, as settings.py calls it; in this process, since a start takes a second.
+# Every reader of pushpilot.lib.env, as settings.py calls it; in this process, since a start takes a
+# second.
 WRONG = {
     "DATABASE_URL": ["mysql://x/y", "postgres://host:port/name", "postgres://host/", "sqlite:///", "nonsense", "postgres://[x/y"],
     "REDIS_URL": ["http://cache", "redis://", "redis://host:port/0", "redis://host/x", "nonsense"],
@@ -193,7 +212,9 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
 def test_every_wrong_value_is_refused_by_name(tmp_path, monkeypatch, name, value):
     for known in WRONG:
         monkeypatch.delenv(known, raising=False)
@@ -209,7 +230,9 @@ def test_of_processes_that_start_at_once_each_reads_the_whole_secret(tmp_path, m
     """It is there with all its characters, or not yet at all."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     file = tmp_path / "secret_key"
-    monkeypatch.setattr(env.os, "link", lambda draft, kept: Path(kept).write_text("s" * 64) and 1 / 0)
+    monkeypatch.setattr(
+        env.os, "link", lambda draft, kept: Path(kept).write_text("s" * 64) and 1 / 0
+    )
     with pytest.raises(ZeroDivisionError):
         env.secret("SECRET_KEY", file)
     monkeypatch.undo()

@@ -1,7 +1,8 @@
 """Every file that people take away: no cell of it is run as a formula.
 
-Exports are found in the source (whoever calls `csv_answer`) and among the pages (import-export's mixin). One that FED
-does not know fails: say there how to ask for it, and put its texts into `fill`.
+Exports are found in the source (whoever calls `csv_answer`) and among the pages (import-export's
+mixin). One that FED does not know fails: say there how to ask for it, and put its texts into
+`fill`.
 """
 
 from __future__ import annotations
@@ -58,12 +59,16 @@ _BLANK = "\u115f\u3164\u2800\ufe0f\u034f"
 
 def runs_as_formula(cell: str) -> bool:
     """Whether some spreadsheet would, after dropping and folding whatever it drops and folds."""
-    shown = "".join(one for one in cell if unicodedata.category(one)[0] not in "CZ" and one not in _BLANK)
+    shown = "".join(
+        one for one in cell if unicodedata.category(one)[0] not in "CZ" and one not in _BLANK
+    )
     starts = ("=", "+", "-", "@", "\u2212")
-    return unicodedata.normalize("NFKC", shown).startswith(starts) or cell.startswith(("\t", "\r", "\n"))
+    return unicodedata.normalize("NFKC", shown).startswith(starts) or cell.startswith(
+        ("\t", "\r", "\n")
+    )
 
 
-# --- the helper ------------------------------------------------------------------------------------------------------
+# --- the helper -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_formula_becomes_text(text):
     assert runs_as_formula(text)
@@ -83,9 +88,10 @@ def test_no_cell_of_a_line_is_a_formula():
     assert cells[-2:] == ["", "7"]
 
 
-# --- every export ----------------------------------------------------------------------------------------------------
+# --- every export ---------------------------------------------------------------------------------
 def fill(cast: Cast) -> None:
-    """Rows that hold a formula in every text that an export shows. No database of ours keeps a NUL."""
+    """Rows that hold a formula in every text that an export shows. No database of ours keeps a
+    NUL."""
     rows = rows_of(cast.workspace)
     run, workspace = rows[Run], cast.workspace
     texts = list(dict.fromkeys(text.replace("\0", "\x01") for text in FORMULAS))
@@ -96,12 +102,16 @@ def fill(cast: Cast) -> None:
                 fields={"title": text, "body": text, "deep_link": text},
             )  # fmt: skip
             contact = Contact.objects.create(workspace=workspace, external_id=text)
-            endpoint = Endpoint.objects.create(workspace=workspace, contact=contact, value=f"{text}{number}")
+            endpoint = Endpoint.objects.create(
+                workspace=workspace, contact=contact, value=f"{text}{number}"
+            )
             Message.objects.create(
                 workspace=workspace, run=run, contact=contact, endpoint=endpoint, reason=Reason.REJECTED,
                 error_code=text, provider_id=text, attempted_at=timezone.now(),
             )  # fmt: skip
-            audit.record(workspace, text, text, by=None, changes={text: (text, text)}, detail={text: text})
+            audit.record(
+                workspace, text, text, by=None, changes={text: (text, text)}, detail={text: text}
+            )
 
 
 def _get(path: str) -> Callable[[Cast], object]:
@@ -109,7 +119,8 @@ def _get(path: str) -> Callable[[Cast], object]:
 
 
 def _errors(cast: Cast, page: str = "errors") -> object:
-    """The errors of an upload whose every row is refused for a formula where a category should be."""
+    """The errors of an upload whose every row is refused for a formula where a category should
+    be."""
     client, start = cast.client("owner"), cast.url("campaigns/template/import/")
     texts = [text for text in FORMULAS if not _DROPPED.search(text) and "\r" not in text]
     rows = [[f"a{number}", text, "T", "B"] for number, text in enumerate(texts)]
@@ -137,7 +148,9 @@ def found_in_the_source() -> set[str]:
         for function in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(function, ast.FunctionDef)
         for call in ast.walk(function)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "csv_answer"
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "csv_answer"
     }
 
 
@@ -180,7 +193,9 @@ def test_no_export_of_a_list_holds_a_formula(cast):
                   for prefix in ("", f"{resource.__name__.lower()}_")}  # fmt: skip
         for number, _ in enumerate(page.export_formats):
             url = cast.url(address(model, "export/"))
-            check(cast.client("owner").post(url, {"format": str(number), "resource": "0", **fields}))
+            check(
+                cast.client("owner").post(url, {"format": str(number), "resource": "0", **fields})
+            )
 
 
 def test_only_the_helper_writes_tables():

@@ -1,4 +1,5 @@
-"""The matrix is shown to catch what it looks for: each leak is planted in the product, and has to be seen."""
+"""The matrix is shown to catch what it looks for: each leak is planted in the product, and has
+to be seen."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ LEAST_LEAKS = 69
 BREAKDOWN = (": raised ", ": 500, ", ": does not show ", ": changes no ")
 pytestmark = [
     pytest.mark.once,
-    pytest.mark.skipif(settings.ROW_SECURITY, reason="the third wall holds what is planted before the first two"),
+    pytest.mark.skipif(
+        settings.ROW_SECURITY, reason="the third wall holds what is planted before the first two"
+    ),
 ]
 
 
@@ -32,8 +35,13 @@ def test_the_matrix_catches(world: World, name: str, monkeypatch, record_propert
     cells = list(leak.part(world))
     leak.plant(world, monkeypatch)
     faults = run(world, cells).faults
-    # A page that breaks down under the leak shows nothing of it; only where that is the leak does it count.
-    assert [fault for fault in faults if leak.is_breakdown or not any(sign in fault for sign in BREAKDOWN)], faults
+    # A page that breaks down under the leak shows nothing of it; only where that is the leak does
+    # it count.
+    assert [
+        fault
+        for fault in faults
+        if leak.is_breakdown or not any(sign in fault for sign in BREAKDOWN)
+    ], faults
     record_property("leak", name)
 
 

@@ -1,4 +1,5 @@
-"""What a visitor may cause fills no log: one line for each refusal, a traceback only where our own code failed."""
+"""What a visitor may cause fills no log: one line for each refusal, a traceback only where our
+own code failed."""
 
 from __future__ import annotations
 
@@ -53,9 +54,14 @@ def test_a_refusal_writes_one_line(log, db, name):
     assert f"/raise/{name}/" in line
 
 
-@pytest.mark.parametrize(("address", "host"), [("/raise/suspicious/", "testserver"), ("/raise/404/", "evil.test")])
+@pytest.mark.parametrize(
+    ("address", "host"), [("/raise/suspicious/", "testserver"), ("/raise/404/", "evil.test")]
+)
 def test_what_django_calls_suspicious_writes_one_line_with_its_cause(log, db, address, host):
-    assert Client(raise_request_exception=False).get(address, headers={"host": host}).status_code == 400
+    assert (
+        Client(raise_request_exception=False).get(address, headers={"host": host}).status_code
+        == 400
+    )
     (line,) = lines(log)
     assert host in line or "odd" in line
 

@@ -1,8 +1,9 @@
 """The permission matrix: every surface, as every role, with our rows and with another tenant's.
 
-A surface is found, not listed: the URLconf, the console's pages with their actions, filters, inlines, imports and
-exports, every relation that could be completed, the parameters that our code reads, the API's operations. What is found
-and classified nowhere fails, and says where to classify it. That the matrix sees leaks is shown by test_leaks.py.
+A surface is found, not listed: the URLconf, the console's pages with their actions, filters,
+inlines, imports and exports, every relation that could be completed, the parameters that our
+code reads, the API's operations. What is found and classified nowhere fails, and says where to
+classify it. That the matrix sees leaks is shown by test_leaks.py.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from tests.house.matrix.proofs import row_of
 from tests.house.matrix.world import ROLES, World
 from tests.house.rows import MAKERS
 
-# {surface: (its cells for a role, the least number of them for all roles)}. Below that something was not found: the
-# numbers only grow.
+# {surface: (its cells for a role, the least number of them for all roles)}. Below that something
+# was not found: the numbers only grow.
 SURFACES = {
     "forms": (surfaces.form_cells, 8),
     "selections": (lists.selection_cells, 228),
@@ -73,7 +74,12 @@ def test_every_folder_whose_code_reads_parameters_is_asked_with_them(world: Worl
         if route.path.startswith("admin/") and route.rule is not None
         for app in lists.apps_behind(surfaces.url_of(world, route, row_of(world, route, "ours")))
     }
-    assert asked >= {app for method in ("GET", "POST") for app, names in lists.parameters(method).items() if names}
+    assert asked >= {
+        app
+        for method in ("GET", "POST")
+        for app, names in lists.parameters(method).items()
+        if names
+    }
 
 
 def test_every_page_of_the_console_has_an_example_row():

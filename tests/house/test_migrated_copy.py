@@ -1,4 +1,5 @@
-"""The kept copy of the migrated database (tests/database.py) is that of these migrations and lacks nothing."""
+"""The kept copy of the migrated database (tests/database.py) is that of these migrations and
+lacks nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def test_its_name_changes_with_a_migration(monkeypatch):
     before = database.state_of_migrations()
     read = database.Path.read_bytes
     changed = database.ROOT / "reports/migrations/0001_initial.py"
-    monkeypatch.setattr(database.Path, "read_bytes", lambda file: read(file) + b"#" * (file == changed))
+    monkeypatch.setattr(
+        database.Path, "read_bytes", lambda file: read(file) + b"#" * (file == changed)
+    )
     assert database.state_of_migrations() != before
 
 

@@ -23,7 +23,10 @@ def planted(source):
         ("x = True", {"x = False"}),
         ("save(row)", {"pass"}),
         ("logger.info(row)", set()),
-        ("x = rows.filter(state=1, owner=2)", {"x = rows.filter(owner=2)", "x = rows.filter(state=1)"}),
+        (
+            "x = rows.filter(state=1, owner=2)",
+            {"x = rows.filter(owner=2)", "x = rows.filter(state=1)"},
+        ),
         ("n += 1", {"n -= 1"}),
         ("x = at + wait", {"x = (at - wait)"}),
         ("x = 'a' + b", set()),

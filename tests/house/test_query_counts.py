@@ -1,4 +1,5 @@
-"""How many queries the main pages take, against a committed baseline: a page that asks per row shows here at once.
+"""How many queries the main pages take, against a committed baseline: a page that asks per row
+shows here at once.
 
 After a change that is meant to need more (or fewer), write the baseline anew:
 
@@ -32,16 +33,29 @@ def full(cast: Cast) -> Rows:
     with scope(cast.workspace):
         for number in range(ROWS):
             name, workspace = f"Offer {number:02}", cast.workspace
-            campaign = Campaign.objects.create(workspace=workspace, name=name, created_by=cast.owner)
+            campaign = Campaign.objects.create(
+                workspace=workspace, name=name, created_by=cast.owner
+            )
             Content.objects.create(
-                workspace=workspace, campaign=campaign, fields={"title": name, "body": "Until Sunday."}
+                workspace=workspace,
+                campaign=campaign,
+                fields={"title": name, "body": "Until Sunday."},
             )
             Template.objects.create(
-                workspace=workspace, name=name, category="offer", fields={"title": name, "body": "Until Sunday."}
+                workspace=workspace,
+                name=name,
+                category="offer",
+                fields={"title": name, "body": "Until Sunday."},
             )
-            contact = Contact.objects.create(workspace=workspace, external_id=name, attributes={"first_name": "Asha"})
+            contact = Contact.objects.create(
+                workspace=workspace, external_id=name, attributes={"first_name": "Asha"}
+            )
             Endpoint.objects.create(workspace=workspace, contact=contact, value=f"sbx_ok_{number}")
-        weekly = {"schedule_type": "recurring", "recurrence_rule": "FREQ=WEEKLY", "status": "scheduled"}
+        weekly = {
+            "schedule_type": "recurring",
+            "recurrence_rule": "FREQ=WEEKLY",
+            "status": "scheduled",
+        }
         start = {"wall_clock": "2031-01-03T10:00:00", "time_zone": "UTC"}
         Campaign.objects.filter(name="Offer 00").update(**weekly, **start)
     return rows
@@ -89,7 +103,10 @@ def test_the_main_pages_take_no_more_queries_than_the_baseline(cast, full):
     if os.environ.get("UPDATE_QUERY_COUNTS"):
         BASELINE.write_text(json.dumps(counted, indent=2) + "\n", encoding="utf-8")
     found = too_many(counted, json.loads(BASELINE.read_text(encoding="utf-8")))
-    hint = "If that is meant, run UPDATE_QUERY_COUNTS=1 pytest tests/house/test_query_counts.py and commit the file."
+    hint = (
+        "If that is meant, run UPDATE_QUERY_COUNTS=1 pytest tests/house/test_query_counts.py "
+        "and commit the file."
+    )
     assert not found, "\n".join([*found, hint])
 
 

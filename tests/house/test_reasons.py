@@ -1,6 +1,7 @@
 """Every Reason has words, and every place that shows reasons shows each of them.
 
-A place is a module that asks for the words. One that PAGES does not know fails: say there how to look at it.
+A place is a module that asks for the words. One that PAGES does not know fails: say there how to
+look at it.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def of_campaign(address: str, status: str) -> Look:
     def look(cast: Cast, run: Run) -> str:
         with scope(cast.workspace):
             Campaign.objects.filter(pk=run.campaign_id).update(status=status)
-        response = cast.client("owner").get(cast.url(f"campaigns/campaign/{run.campaign_id}/{address}"))
+        response = cast.client("owner").get(
+            cast.url(f"campaigns/campaign/{run.campaign_id}/{address}")
+        )
         assert response.status_code == 200
         return text_of(response)
 
@@ -88,10 +91,14 @@ def demo(cast: Cast, run: Run) -> str:
 
 PAGES = {
     "review": Page(
-        of_campaign("review/", Campaign.Status.DRAFT), {"campaigns.admin.campaign.review"}, without={Reason.PENDING}
+        of_campaign("review/", Campaign.Status.DRAFT),
+        {"campaigns.admin.campaign.review"},
+        without={Reason.PENDING},
     ),
     "campaign": Page(
-        of_campaign("change/", Campaign.Status.RUNNING), {"reports.queries"}, without=WAITING - {Reason.PENDING}
+        of_campaign("change/", Campaign.Status.RUNNING),
+        {"reports.funnel"},
+        without=WAITING - {Reason.PENDING},
     ),
     "run": Page(progress, {"delivery.admin.run.figures"}, without={Reason.RETRY_SCHEDULED}),
     "recipients": Page(at("recipients/"), {"delivery.admin.run.recipients"}, explains=False),
@@ -111,9 +118,15 @@ def run(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Run:
     with scope(cast.workspace):
         Message.objects.all().delete()
         for reason in Reason:
-            contact = Contact.objects.create(workspace=cast.workspace, external_id=f"is {reason.slug}")
+            contact = Contact.objects.create(
+                workspace=cast.workspace, external_id=f"is {reason.slug}"
+            )
             Message.objects.create(
-                workspace=cast.workspace, run=made, contact=contact, reason=reason, error_code="A_CODE"
+                workspace=cast.workspace,
+                run=made,
+                contact=contact,
+                reason=reason,
+                error_code="A_CODE",
             )
         rows = Message.objects.order_by("pk")
         Shard.objects.create(
@@ -121,7 +134,11 @@ def run(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Run:
             state=Shard.State.HELD, tally={reason.slug: 1 for reason in Reason if reason not in WAITING},
         )  # fmt: skip
         Run.objects.filter(pk=made.pk).update(
-            state=Run.State.RUNNING, finished_at=None, audience_size=len(Reason), tally={}, started_at=timezone.now()
+            state=Run.State.RUNNING,
+            finished_at=None,
+            audience_size=len(Reason),
+            tally={},
+            started_at=timezone.now(),
         )
         made.refresh_from_db()
     return made
@@ -140,21 +157,31 @@ def missing(cast: Cast, run: Run) -> set[tuple[str, Reason]]:
     return found
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["words of the channel", "words for every channel"])
+@pytest.mark.parametrize(
+    "own", [True, False], ids=["words of the channel", "words for every channel"]
+)
 def test_every_page_shows_every_reason(cast, run, monkeypatch, own):
     if not own:
         monkeypatch.setattr(Push, "reason_words", {})
     assert missing(cast, run) == set()
 
 
-def test_a_reason_without_an_explanation_is_caught_on_every_page_that_explains(cast, run, monkeypatch):
+def test_a_reason_without_an_explanation_is_caught_on_every_page_that_explains(
+    cast, run, monkeypatch
+):
     monkeypatch.setattr(Reason.HOLDOUT, "words", ReasonWords("Holdout group", ""))
-    assert missing(cast, run) == {(name, Reason.HOLDOUT) for name, page in PAGES.items() if page.explains}
+    assert missing(cast, run) == {
+        (name, Reason.HOLDOUT) for name, page in PAGES.items() if page.explains
+    }
 
 
 def test_a_page_that_leaves_a_reason_out_is_caught(cast, run, monkeypatch):
-    monkeypatch.setattr("reports.queries.words_of", lambda reason, channel: ReasonWords("Something", "Else."))
-    assert missing(cast, run) == {("campaign", reason) for reason in set(Reason) - PAGES["campaign"].without}
+    monkeypatch.setattr(
+        "reports.funnel.words_of", lambda reason, channel: ReasonWords("Something", "Else.")
+    )
+    assert missing(cast, run) == {
+        ("campaign", reason) for reason in set(Reason) - PAGES["campaign"].without
+    }
 
 
 def test_pages_without_a_table_of_reasons_take_every_reason_too(cast, run):
@@ -172,15 +199,20 @@ def test_whoever_asks_for_words_is_looked_at():
         name
         for name, file in modules()
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.ImportFrom) and any(alias.name == "words_of" for alias in node.names)
+        if isinstance(node, ast.ImportFrom)
+        and any(alias.name == "words_of" for alias in node.names)
     }
     assert asking == set().union(*(page.modules for page in PAGES.values()))
 
 
-# --- the words -------------------------------------------------------------------------------------------------------
+# --- the words ------------------------------------------------------------------------------------
 def spoken() -> list[tuple[Reason, ReasonWords]]:
     """The words of every channel and those for channels without own ones."""
-    return [(reason, words_of(reason, channel)) for reason in Reason for channel in (*registry.CHANNELS, "none")]
+    return [
+        (reason, words_of(reason, channel))
+        for reason in Reason
+        for channel in (*registry.CHANNELS, "none")
+    ]
 
 
 def test_no_two_reasons_are_called_the_same():
@@ -190,13 +222,17 @@ def test_no_two_reasons_are_called_the_same():
 
 def test_a_gate_of_the_launch_completes_the_sentence_before_a_send():
     asked = {gate.reason for gate in GATES if gate.at_launch}
-    assert [reason for reason, told in spoken() if reason in asked and not (told.one and told.many)] == []
+    assert [
+        reason for reason, told in spoken() if reason in asked and not (told.one and told.many)
+    ] == []
 
 
 def test_words_for_every_channel_name_nothing_of_one_channel():
     for reason in Reason:
         told = " ".join(reason.words).lower()
-        assert not any(word in told for word in ("device", "push", "app ", "token", "notification", "fcm")), reason
+        assert not any(
+            word in told for word in ("device", "push", "app ", "token", "notification", "fcm")
+        ), reason
 
 
 def test_a_channel_has_words_for_reasons_that_exist():

@@ -14,7 +14,9 @@ from tenants.models import Workspace
 from tenants.rowsecurity import ProtectRows, unprotected_tables
 from tenants.scope import every_workspace, scope
 
-only_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL has row-level security")
+only_postgresql = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="PostgreSQL has row-level security"
+)
 
 
 def unprotected_models(loader: MigrationLoader) -> list[str]:
@@ -23,7 +25,10 @@ def unprotected_models(loader: MigrationLoader) -> list[str]:
     for (app, name), migration in loader.disk_migrations.items():
         for operation in migration.operations:
             if isinstance(operation, ProtectRows):
-                found -= {f"{app}.{model}" for model in operation.names(app, loader.project_state((app, name)))}
+                found -= {
+                    f"{app}.{model}"
+                    for model in operation.names(app, loader.project_state((app, name)))
+                }
     return sorted(found)
 
 
@@ -42,8 +47,14 @@ def test_a_model_without_protection_is_caught():
     loader = MigrationLoader(None)
     for (app, _), migration in loader.disk_migrations.items():
         if app == "delivery":
-            migration.operations = [op for op in migration.operations if not isinstance(op, ProtectRows)]
-    ours = [model._meta.label_lower for model in apps.get_app_config("delivery").get_models() if _has_workspace(model)]
+            migration.operations = [
+                op for op in migration.operations if not isinstance(op, ProtectRows)
+            ]
+    ours = [
+        model._meta.label_lower
+        for model in apps.get_app_config("delivery").get_models()
+        if _has_workspace(model)
+    ]
     assert "delivery.message" in ours
     assert unprotected_models(loader) == sorted(ours)
 

@@ -1,4 +1,5 @@
-"""Sizes: a file is read in one go, a function at a glance; and no folder of code beside the layers."""
+"""Sizes: a file is read in one go, a function at a glance; and no folder of code beside the
+layers."""
 
 from __future__ import annotations
 
@@ -32,14 +33,19 @@ def size_faults(root: Path, files: list[Path]) -> list[str]:
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > MOST_FUNCTION_LINES:
                     found.append(
-                        f"{name}:{node.lineno} {node.name} has {length} lines; {MOST_FUNCTION_LINES} are most."
+                        f"{name}:{node.lineno} {node.name} has {length} lines; "
+                        f"{MOST_FUNCTION_LINES} are most."
                     )
     return found
 
 
 def stray_packages(root: Path, files: list[Path]) -> list[str]:
     """Top-level folders with Python code that are no layer."""
-    tops = {file.relative_to(root).parts[0] for file in files if file.suffix == ".py" and file.parent != root}
+    tops = {
+        file.relative_to(root).parts[0]
+        for file in files
+        if file.suffix == ".py" and file.parent != root
+    }
     return sorted(tops - PACKAGES)
 
 
@@ -60,14 +66,19 @@ def _written(root: Path, name: str, text: str) -> list[Path]:
 
 
 def test_a_long_file_is_caught(tmp_path):
-    assert "501 lines" in size_faults(tmp_path, _written(tmp_path, "delivery/big.py", "x = 1\n" * 501))[0]
+    assert (
+        "501 lines"
+        in size_faults(tmp_path, _written(tmp_path, "delivery/big.py", "x = 1\n" * 501))[0]
+    )
     assert not size_faults(tmp_path, _written(tmp_path, "delivery/big.py", "x = 1\n" * 500))
 
 
 def test_a_long_function_is_caught_also_inside_a_class(tmp_path):
     body = "".join("        x = 1\n" for _ in range(60))
     text = f"class A:\n    def long(self):\n{body}"
-    assert "long has 61 lines" in size_faults(tmp_path, _written(tmp_path, "delivery/big.py", text))[0]
+    assert (
+        "long has 61 lines" in size_faults(tmp_path, _written(tmp_path, "delivery/big.py", text))[0]
+    )
     assert not size_faults(tmp_path, _written(tmp_path, "tests/big.py", text))
 
 

@@ -1,4 +1,5 @@
-"""What no committed file contains: paths and registries of the machine it was made on, and notes of things undone."""
+"""What no committed file contains: paths and registries of the machine it was made on, and notes
+of things undone."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from tests.house.sources import ROOT, committed_files
 pytestmark = pytest.mark.once
 
 # Written in pieces, so that this file does not contain what it looks for.
-MACHINE_PATHS = re.compile("/(" + "|".join(("work/" + "main", "work/" + "shared", "ro" + "ot/", "Us" + "ers/")) + ")")
+MACHINE_PATHS = re.compile(
+    "/(" + "|".join(("work/" + "main", "work/" + "shared", "ro" + "ot/", "Us" + "ers/")) + ")"
+)
 REGISTRIES = re.compile(
     "--(extra-)?index" + "-url|--trusted" + "-host|--find" + "-links"
     "|py" + r"pi\.org|files\.python" + "hosted|npm" + r"js\.org"
@@ -25,7 +28,13 @@ REFUSED = {
     "a package registry": REGISTRIES,
     "a note of work left undone": UNDONE,
 }
-INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "NPM_CONFIG_REGISTRY")
+INDEX_VARIABLES = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "NPM_CONFIG_REGISTRY",
+)
 BINARY = {".png", ".jpg", ".ico", ".woff2", ".xlsx", ".gz"}
 
 
@@ -40,12 +49,16 @@ def text_faults(root: Path, files: list[Path], hosts: set[str]) -> list[str]:
     for file in files:
         if file.suffix in BINARY:
             continue
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        for number, line in enumerate(
+            file.read_text(encoding="utf-8", errors="replace").splitlines(), 1
+        ):
             where = f"{file.relative_to(root)}:{number}"
             for what, pattern in REFUSED.items():
                 if match := pattern.search(line):
                     found.append(f"{where} contains {what}: {match[0]}")
-            found += [f"{where} contains a package registry: {host}" for host in hosts if host in line]
+            found += [
+                f"{where} contains a package registry: {host}" for host in hosts if host in line
+            ]
     return found
 
 
@@ -56,7 +69,12 @@ def test_no_committed_file_names_this_machine_or_leaves_a_note():
 
 def test_each_is_caught(tmp_path):
     file = tmp_path / "a.txt"
-    for text in ("/work/" + "main/x", "--index" + "-url https://x", "# TO" + "DO: later", "https://mirror.test/simple"):
+    for text in (
+        "/work/" + "main/x",
+        "--index" + "-url https://x",
+        "# TO" + "DO: later",
+        "https://mirror.test/simple",
+    ):
         file.write_text(text)
         assert len(text_faults(tmp_path, [file], {"mirror.test"})) == 1, text
     file.write_text("A template for a to-do list, in the root of the project.")

@@ -12,7 +12,11 @@ LEFT = {"campaigns": 92, "delivery": 119}
 
 
 def templates():
-    files = [file for file in committed_files() if "templates" in file.parts and file.suffix in {".html", ".txt"}]
+    files = [
+        file
+        for file in committed_files()
+        if "templates" in file.parts and file.suffix in {".html", ".txt"}
+    ]
     return [file for file in files if file.relative_to(ROOT).parts[0] != "tests"]
 
 
@@ -22,7 +26,11 @@ def test_templates_hold_no_words_outside_of_a_translation():
     for file, words in found.items():
         layer = file.relative_to(ROOT).parts[0]
         by_layer[layer] = by_layer.get(layer, 0) + len(words)
-    listed = [f"{file.relative_to(ROOT)}:{line} {words}" for file, lines in found.items() for line, words in lines]
+    listed = [
+        f"{file.relative_to(ROOT)}:{line} {words}"
+        for file, lines in found.items()
+        for line, words in lines
+    ]
     more = {layer for layer, count in by_layer.items() if count > LEFT.get(layer, 0)}
     assert not more, "\n".join(listed)
 
@@ -35,7 +43,10 @@ def test_templates_hold_no_words_outside_of_a_translation():
         ('<a title="Open it"></a>', ["Open it"]),
         ("{% if a %}Yes{% endif %}", ["Yes"]),
         ('{% translate "Hello" %}', []),
-        ("<p>{% blocktranslate %}Hello <b>you</b>{% endblocktranslate %}</p><p>Ok then</p>", ["Ok then"]),
+        (
+            "<p>{% blocktranslate %}Hello <b>you</b>{% endblocktranslate %}</p><p>Ok then</p>",
+            ["Ok then"],
+        ),
         ("{% comment %}Hello{% endcomment %}<script>let word = 1</script><code>GET</code>", []),
         ('<span class="material-symbols-outlined">open_in_new</span>', []),
         ("<title>{{ page }} · PushPilot</title>", []),

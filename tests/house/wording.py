@@ -1,4 +1,5 @@
-"""The words of templates that no translator reaches: outside of `translate` and `blocktranslate`."""
+"""The words of templates that no translator reaches: outside of `translate` and
+`blocktranslate`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""`python -m tests.mutants engine --most 40`: plant faults one at a time and run the tests that should see them.
+"""`python -m tests.mutants engine --most 40`: plant faults one at a time and run the tests that
+should see them.
 
-A fault that no test sees is printed as `survived`. Without an area: all of them, `--most` faults in each. The same
---seed plants the same faults. Run it on a quiet machine: a time-out counts as seen.
+A fault that no test sees is printed as `survived`. Without an area: all of them, `--most` faults
+in each. The same --seed plants the same faults. Run it on a quiet machine: a time-out counts as
+seen.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ _TESTS_FAILED, _TIMED_OUT = 1, -1
 
 @dataclass(frozen=True)
 class Area:
-    """Files to plant faults in, and the tests that should see them, those that are most likely to first."""
+    """Files to plant faults in, and the tests that should see them, those that are most likely
+    to first."""
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
@@ -48,11 +51,19 @@ AREAS = {
     ),
     "gates": Area(
         ("campaigns/audience/gates.py", "campaigns/contacts/consent.py"),
-        ("tests/delivery/test_gates.py", "tests/delivery/test_consent.py", "tests/reports/test_consent_events.py"),
+        (
+            "tests/delivery/test_gates.py",
+            "tests/delivery/test_consent.py",
+            "tests/reports/test_consent_events.py",
+        ),
     ),
     "audience": Area(
         ("campaigns/audience/segments.py", "campaigns/audience/selection.py"),
-        ("tests/campaigns/test_segments.py", "tests/delivery/test_gates.py", "tests/delivery/test_pipeline.py"),
+        (
+            "tests/campaigns/test_segments.py",
+            "tests/delivery/test_gates.py",
+            "tests/delivery/test_pipeline.py",
+        ),
     ),
     "digest": Area(
         ("reports/digest.py", "reports/effects.py", "reports/store.py", "reports/intake.py"),
@@ -68,28 +79,45 @@ AREAS = {
         ),
     ),
     "walls": Area(
-        ("tenants/scope.py", "tenants/access.py", "tenants/roles.py", "tenants/middleware.py", "tenants/people.py"),
+        (
+            "tenants/scope.py",
+            "tenants/access.py",
+            "tenants/roles.py",
+            "tenants/middleware.py",
+            "tenants/people.py",
+        ),
         ("tests/tenants", "tests/house/test_leaks.py", "tests/house/test_matrix.py"),
     ),
 }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("areas", nargs="*", choices=[[], *AREAS], metavar="area", help=", ".join(AREAS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "areas", nargs="*", choices=[[], *AREAS], metavar="area", help=", ".join(AREAS)
+    )
     parser.add_argument("--most", type=int, default=30, help="faults in each area")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2, help="copies of the tree that are tested side by side")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="copies of the tree that are tested side by side"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(asked.jobs):
             copies.put(_copied(Path(folder) / str(number)))
         with ThreadPoolExecutor(asked.jobs) as pool:
-            seen = [_try_area(name, asked.most, asked.seed, copies, pool) for name in asked.areas or AREAS]
+            seen = [
+                _try_area(name, asked.most, asked.seed, copies, pool)
+                for name in asked.areas or AREAS
+            ]
     planted = sum(total for total, _ in seen)
     caught = sum(killed for _, killed in seen)
-    sys.stdout.write(f"\nTogether: {caught} of {planted} seen, {100 * caught / max(planted, 1):.0f} %\n")
+    sys.stdout.write(
+        f"\nTogether: {caught} of {planted} seen, {100 * caught / max(planted, 1):.0f} %\n"
+    )
     return 0
 
 
@@ -101,7 +129,9 @@ def _copied(to: Path) -> Path:
     return to
 
 
-def _try_area(name: str, most: int, seed: int, copies: SimpleQueue[Path], pool: ThreadPoolExecutor) -> tuple[int, int]:
+def _try_area(
+    name: str, most: int, seed: int, copies: SimpleQueue[Path], pool: ThreadPoolExecutor
+) -> tuple[int, int]:
     """(faults planted, faults seen)."""
     area = AREAS[name]
     every = [
@@ -120,7 +150,9 @@ def _try_area(name: str, most: int, seed: int, copies: SimpleQueue[Path], pool: 
             code = _run(copy, file, fault, area.tests)
         finally:
             copies.put(copy)
-        word = {0: "SURVIVED", _TESTS_FAILED: "seen", _TIMED_OUT: "seen (time-out)"}.get(code, f"seen (exit {code})")
+        word = {0: "SURVIVED", _TESTS_FAILED: "seen", _TIMED_OUT: "seen (time-out)"}.get(
+            code, f"seen (exit {code})"
+        )
         sys.stdout.write(f"  {word:<16}{file}:{fault}\n")
         sys.stdout.flush()
         return code != 0
@@ -135,9 +167,23 @@ def _run(copy: Path, file: Path, fault: Fault, tests: tuple[str, ...]) -> int:
     target = copy / file
     before = target.read_bytes()
     target.write_text(fault.source, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+    ]
     try:
-        done = subprocess.run([*command, *tests], cwd=copy, capture_output=True, timeout=TIMEOUT_SECS, check=False)
+        done = subprocess.run(
+            [*command, *tests], cwd=copy, capture_output=True, timeout=TIMEOUT_SECS, check=False
+        )
         return done.returncode
     except subprocess.TimeoutExpired:
         return _TIMED_OUT

@@ -1,4 +1,5 @@
-"""Every small fault that can be planted in a file of Python: one node of its syntax tree changed."""
+"""Every small fault that can be planted in a file of Python: one node of its syntax tree
+changed."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ _QUIET = {"debug", "info", "warning", "exception", "error", "sleep", "beat"}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`line` of the file: what stood there, and in words what was planted instead; `source`: the whole file so."""
+    """`line` of the file: what stood there, and in words what was planted instead; `source`: the
+    whole file so."""
 
     line: int
     was: str

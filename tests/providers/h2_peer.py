@@ -37,7 +37,9 @@ Behaviour = Callable[[Connection, socket.socket, int, bytes, int], bool]
 def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> Behaviour:
     """Answer every request alike."""
 
-    def behave(connection: Connection, _socket: socket.socket, stream: int, _body: bytes, _count: int) -> bool:
+    def behave(
+        connection: Connection, _socket: socket.socket, stream: int, _body: bytes, _count: int
+    ) -> bool:
         extra = [(name.replace("_", "-"), value) for name, value in headers.items()]
         connection.send_headers(stream, [(":status", str(status)), *extra])
         for start in range(0, len(body), 16_000):
@@ -92,7 +94,9 @@ def _serve(tcp: socket.socket, peer: Peer, behave: Behaviour, tls: ssl.SSLContex
             for event in connection.receive_data(data):
                 if isinstance(event, h2.events.DataReceived):
                     bodies.setdefault(event.stream_id, bytearray()).extend(event.data)
-                    connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    connection.acknowledge_received_data(
+                        event.flow_controlled_length, event.stream_id
+                    )
                 if isinstance(event, h2.events.StreamEnded):
                     body = bytes(bodies.pop(event.stream_id, b""))
                     peer.bodies.append(body)

@@ -5,7 +5,16 @@ import http.server
 import threading
 from collections.abc import Iterator
 
-PAGES = [b"", b"<html>Sign in to the Wi-Fi</html>", b"[]", b"7", b"null", b'{"name":""}', b'{"name":7}', b'{"ok":true}']
+PAGES = [
+    b"",
+    b"<html>Sign in to the Wi-Fi</html>",
+    b"[]",
+    b"7",
+    b"null",
+    b'{"name":""}',
+    b'{"name":7}',
+    b'{"ok":true}',
+]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """`python -m tests.providers.sandbox_process`: the sandbox, which gives out eight keys in turn.
 
-Making a key costs 100 ms and reading it 40, for each test with a connection. Two that follow each other differ.
+Making a key costs 100 ms and reading it 40, for each test with a connection. Two that follow
+each other differ.
 """
 
 import itertools

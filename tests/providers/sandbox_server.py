@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Sandbox:
-    """A running sandbox. Key files from `key_file` work with FcmAccount.parse(…, sandbox_url=sandbox.url)."""
+    """A running sandbox. Key files from `key_file` work with FcmAccount.parse(…,
+    sandbox_url=sandbox.url)."""
 
     url: str
     data_dir: Path
@@ -30,7 +31,9 @@ class Sandbox:
 
     def key_file(self, project_id: str = "demo-project") -> str:
         """A fresh service-account JSON."""
-        reply = requests.post(f"{self.url}/sandbox/projects", json={"project_id": project_id}, timeout=10)
+        reply = requests.post(
+            f"{self.url}/sandbox/projects", json={"project_id": project_id}, timeout=10
+        )
         assert reply.status_code == 201, reply.text
         return reply.text
 
@@ -44,7 +47,9 @@ class Sandbox:
         where = f"{self.url}/sandbox/projects/{project_id}/uninstall"
         assert requests.post(where, json={"token": token}, timeout=10).status_code == 200
 
-    def log(self, access_token: str, project_id: str = "demo-project", after: int = 0, limit: int = 1000) -> Any:
+    def log(
+        self, access_token: str, project_id: str = "demo-project", after: int = 0, limit: int = 1000
+    ) -> Any:
         """A page of the log."""
         return requests.get(
             f"{self.url}/sandbox/projects/{project_id}/log",
@@ -53,7 +58,9 @@ class Sandbox:
             timeout=10,
         ).json()
 
-    def accepted(self, access_token: str, project_id: str = "demo-project") -> dict[tuple[str, str], int]:
+    def accepted(
+        self, access_token: str, project_id: str = "demo-project"
+    ) -> dict[tuple[str, str], int]:
         """How often each (ref, token) was accepted: the truth."""
         reply = requests.get(
             f"{self.url}/sandbox/projects/{project_id}/accepted",
@@ -110,7 +117,10 @@ def _wait_for_health(sandbox: Sandbox) -> None:
 
 def post(sandbox: Sandbox, path: str, body: Any, **headers: str) -> requests.Response:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    sent = {
+        "Content-Type": "application/json",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
     return requests.post(sandbox.url + path, data=data, headers=sent, timeout=10)
 
 

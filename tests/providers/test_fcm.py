@@ -31,7 +31,9 @@ def sender(account: FcmAccount) -> Iterator[FcmSender]:
 
 
 def body_for(token: str, **push: Any) -> bytes:
-    return msgspec.json.encode(envelope(build_message({"title": "Hi", **push}, target=("token", token))))
+    return msgspec.json.encode(
+        envelope(build_message({"title": "Hi", **push}, target=("token", token)))
+    )
 
 
 def send_all(sender: FcmSender, tokens: list[str]) -> dict[str, Outcome]:
@@ -63,7 +65,10 @@ def changed(account: FcmAccount, **fields: Any) -> str:
             {"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"},
             "private_key cannot be read",
         ),
-        ({"token_uri": "http://169.254.169.254/token"}, "token_uri must be https://oauth2.googleapis.com/token"),
+        (
+            {"token_uri": "http://169.254.169.254/token"},
+            "token_uri must be https://oauth2.googleapis.com/token",
+        ),
     ],
 )
 def test_a_wrong_key_file_is_refused_with_the_field_and_the_remedy(
@@ -75,7 +80,8 @@ def test_a_wrong_key_file_is_refused_with_the_field_and_the_remedy(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no json", "[]", '"text"', "null", "[" * 9000, "{" * 20000, '{"a":"\\ud800"}', "\x00"]
+    "text",
+    ["", "no json", "[]", '"text"', "null", "[" * 9000, "{" * 20000, '{"a":"\\ud800"}', "\x00"],
 )
 def test_what_is_no_key_file_at_all_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="Generate new private key"):
@@ -83,7 +89,9 @@ def test_what_is_no_key_file_at_all_is_a_value_error(text: str) -> None:
 
 
 def test_a_key_file_of_google_talks_to_google_only(account: FcmAccount) -> None:
-    text = "\ufeff" + changed(account, token_uri="https://oauth2.googleapis.com/token", universe_domain="evil.example")
+    text = "\ufeff" + changed(
+        account, token_uri="https://oauth2.googleapis.com/token", universe_domain="evil.example"
+    )
     real = FcmAccount.parse(text, sandbox_url=None)
     assert real.send_url.startswith("https://fcm.googleapis.com/v1/projects/")
     assert real.token_uri == "https://oauth2.googleapis.com/token"
@@ -111,16 +119,24 @@ def fcm_reply(code: str, **options: Any) -> tuple[int, bytes]:
     return reply.status, reply.body
 
 
-def google_error(status: int, rpc: str, message: str, *details: dict[str, Any]) -> tuple[int, bytes]:
+def google_error(
+    status: int, rpc: str, message: str, *details: dict[str, Any]
+) -> tuple[int, bytes]:
     error = {"code": status, "status": rpc, "message": message, "details": list(details)}
     return status, json.dumps({"error": error}).encode()
 
 
-FCM_INVALID = {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "INVALID_ARGUMENT"}
+FCM_INVALID = {
+    "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError",
+    "errorCode": "INVALID_ARGUMENT",
+}
 
 
 def violation(field: str) -> dict[str, Any]:
-    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": field}]}
+    return {
+        "@type": "type.googleapis.com/google.rpc.BadRequest",
+        "fieldViolations": [{"field": field}],
+    }
 
 
 ANSWERS = {
@@ -129,15 +145,34 @@ ANSWERS = {
     "an empty 200": ((200, b""), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
     "a 200 without a name": ((200, b"{}"), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
     "a 200 whose name is no text": ((200, b'{"name":7}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
-    "a 200 whose name is nobody's": ((200, b'{"name":"portal"}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
-    "a 200 with an error in it": ((200, b'{"error":{"status":"INTERNAL"}}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "a 200 whose name is nobody's": (
+        (200, b'{"name":"portal"}'),
+        Verdict.AMBIGUOUS,
+        "NO_RECEIPT",
+        None,
+    ),
+    "a 200 with an error in it": (
+        (200, b'{"error":{"status":"INTERNAL"}}'),
+        Verdict.AMBIGUOUS,
+        "NO_RECEIPT",
+        None,
+    ),
     "no content": ((204, b""), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
-    "taken, says somebody else": ((202, b'{"name":"projects/p/messages/1"}'), Verdict.AMBIGUOUS, "NO_RECEIPT", None),
+    "taken, says somebody else": (
+        (202, b'{"name":"projects/p/messages/1"}'),
+        Verdict.AMBIGUOUS,
+        "NO_RECEIPT",
+        None,
+    ),
     "unregistered": (fcm_reply("UNREGISTERED"), Verdict.GONE, "UNREGISTERED", None),
     "mismatch": (fcm_reply("SENDER_ID_MISMATCH"), Verdict.WRONG_SENDER, "SENDER_ID_MISMATCH", None),
     "token by field": (
         google_error(
-            400, "INVALID_ARGUMENT", "Request contains an invalid argument.", FCM_INVALID, violation("message.token")
+            400,
+            "INVALID_ARGUMENT",
+            "Request contains an invalid argument.",
+            FCM_INVALID,
+            violation("message.token"),
         ),
         Verdict.GONE,
         "INVALID_ARGUMENT",
@@ -145,7 +180,10 @@ ANSWERS = {
     ),
     "token by message": (
         google_error(
-            400, "INVALID_ARGUMENT", "The registration token is not a valid FCM registration token", FCM_INVALID
+            400,
+            "INVALID_ARGUMENT",
+            "The registration token is not a valid FCM registration token",
+            FCM_INVALID,
         ),
         Verdict.GONE,
         "INVALID_ARGUMENT",
@@ -153,28 +191,50 @@ ANSWERS = {
     ),
     "bad ttl": (
         google_error(
-            400, "INVALID_ARGUMENT", "Invalid value at 'message.android.ttl'", violation("message.android.ttl")
+            400,
+            "INVALID_ARGUMENT",
+            "Invalid value at 'message.android.ttl'",
+            violation("message.android.ttl"),
         ),
         Verdict.PAYLOAD_WRONG,
         "INVALID_ARGUMENT",
         None,
     ),
     "user text that speaks of tokens": (
-        google_error(400, "INVALID_ARGUMENT", "Invalid registration", violation("message.data[0].value")),
+        google_error(
+            400, "INVALID_ARGUMENT", "Invalid registration", violation("message.data[0].value")
+        ),
         Verdict.PAYLOAD_WRONG,
         "INVALID_ARGUMENT",
         None,
     ),
     "no recipient": (
-        google_error(400, "INVALID_ARGUMENT", "Recipient of the message is not set.", violation("message")),
+        google_error(
+            400, "INVALID_ARGUMENT", "Recipient of the message is not set.", violation("message")
+        ),
         Verdict.PAYLOAD_WRONG,
         "INVALID_ARGUMENT",
         None,
     ),
     "400 without a word": ((400, b""), Verdict.PAYLOAD_WRONG, "HTTP_400", None),
-    "third party": (fcm_reply("THIRD_PARTY_AUTH_ERROR"), Verdict.PLATFORM_BROKEN, "THIRD_PARTY_AUTH_ERROR", None),
-    "unauthenticated": (google_error(401, "UNAUTHENTICATED", "no"), Verdict.BROKEN, "UNAUTHENTICATED", None),
-    "permission": (google_error(403, "PERMISSION_DENIED", "no"), Verdict.BROKEN, "PERMISSION_DENIED", None),
+    "third party": (
+        fcm_reply("THIRD_PARTY_AUTH_ERROR"),
+        Verdict.PLATFORM_BROKEN,
+        "THIRD_PARTY_AUTH_ERROR",
+        None,
+    ),
+    "unauthenticated": (
+        google_error(401, "UNAUTHENTICATED", "no"),
+        Verdict.BROKEN,
+        "UNAUTHENTICATED",
+        None,
+    ),
+    "permission": (
+        google_error(403, "PERMISSION_DENIED", "no"),
+        Verdict.BROKEN,
+        "PERMISSION_DENIED",
+        None,
+    ),
     "404 not about a token": ((404, b"<html>Not Found"), Verdict.BROKEN, "HTTP_404", None),
     "redirect": ((302, b""), Verdict.BROKEN, "HTTP_302", None),
     "quota": (fcm_reply("QUOTA_EXCEEDED"), Verdict.LATER, "QUOTA_EXCEEDED", 60.0),
@@ -189,13 +249,22 @@ ANSWERS = {
 def test_each_documented_answer_has_its_verdict(name: str) -> None:
     (status, body), verdict, code, wait = ANSWERS[name]
     outcome = interpret(Answer(7, status, body))
-    assert (outcome.message_id, outcome.verdict, outcome.code, outcome.retry_after_secs) == (7, verdict, code, wait)
+    assert (outcome.message_id, outcome.verdict, outcome.code, outcome.retry_after_secs) == (
+        7,
+        verdict,
+        code,
+        wait,
+    )
 
 
 def test_retry_after_is_obeyed_and_trouble_waits_at_least_ten_seconds() -> None:
-    assert interpret(Answer(1, *fcm_reply("QUOTA_EXCEEDED"), retry_after_secs=7)).retry_after_secs == 7
+    assert (
+        interpret(Answer(1, *fcm_reply("QUOTA_EXCEEDED"), retry_after_secs=7)).retry_after_secs == 7
+    )
     assert interpret(Answer(1, *fcm_reply("UNAVAILABLE"), retry_after_secs=2)).retry_after_secs == 2
-    assert interpret(Answer(1, *fcm_reply("UNAVAILABLE"), retry_after_secs=90)).retry_after_secs == 90
+    assert (
+        interpret(Answer(1, *fcm_reply("UNAVAILABLE"), retry_after_secs=90)).retry_after_secs == 90
+    )
 
 
 def test_no_answer_is_later_or_ambiguous_by_what_was_written() -> None:
@@ -204,9 +273,25 @@ def test_no_answer_is_later_or_ambiguous_by_what_was_written() -> None:
 
 
 ODD_BODIES: list[bytes] = [
-    *(b"", b"null", b"[]", b"7", b"\xff\xfe", b'{"error":7}', b'{"error":{"details":7}}', b"[" * 5000),
-    *(b'{"error":{"details":[7,{"fieldViolations":[7,{}]}]}}', b'{"error":{"details":[{"fieldViolations":{"a":1}}]}}'),
-    *(b'{"error":{"status":{},"message":[]}}', b'{"name":7}', b'{"error":{"details":[{"@type":"x","errorCode":[]}]}}'),
+    *(
+        b"",
+        b"null",
+        b"[]",
+        b"7",
+        b"\xff\xfe",
+        b'{"error":7}',
+        b'{"error":{"details":7}}',
+        b"[" * 5000,
+    ),
+    *(
+        b'{"error":{"details":[7,{"fieldViolations":[7,{}]}]}}',
+        b'{"error":{"details":[{"fieldViolations":{"a":1}}]}}',
+    ),
+    *(
+        b'{"error":{"status":{},"message":[]}}',
+        b'{"name":7}',
+        b'{"error":{"details":[{"@type":"x","errorCode":[]}]}}',
+    ),
 ]
 
 
@@ -219,7 +304,9 @@ def test_no_body_makes_reading_an_answer_fail(status: int, body: bytes) -> None:
 # --- sending
 
 
-def test_every_kind_of_device_gets_its_verdict_through_the_wire(sender: FcmSender, account: FcmAccount) -> None:
+def test_every_kind_of_device_gets_its_verdict_through_the_wire(
+    sender: FcmSender, account: FcmAccount
+) -> None:
     expected = {
         "sbx_ok_1": Verdict.ACCEPTED,
         "sbx_unregistered_1": Verdict.GONE,
@@ -240,7 +327,9 @@ def test_every_kind_of_device_gets_its_verdict_through_the_wire(sender: FcmSende
     assert send_all(sender, ["sbx_flaky_1"])["sbx_flaky_1"].verdict is Verdict.ACCEPTED
 
 
-def test_a_hanging_device_is_ambiguous_and_a_lost_answer_was_accepted(account: FcmAccount, sandbox: Sandbox) -> None:
+def test_a_hanging_device_is_ambiguous_and_a_lost_answer_was_accepted(
+    account: FcmAccount, sandbox: Sandbox
+) -> None:
     sender = FcmSender(account, CurlTransport(timeout_secs=1.5))
     outcomes = send_all(sender, ["sbx_hang_1", "sbx_lost_1"])
     sender.close()
@@ -248,7 +337,9 @@ def test_a_hanging_device_is_ambiguous_and_a_lost_answer_was_accepted(account: F
     assert list(sandbox.accepted(account.mint().value, account.project_id)) == [("", "sbx_lost_1")]
 
 
-def test_a_thousand_messages_arrive_once_each(sender: FcmSender, account: FcmAccount, sandbox: Sandbox) -> None:
+def test_a_thousand_messages_arrive_once_each(
+    sender: FcmSender, account: FcmAccount, sandbox: Sandbox
+) -> None:
     sandbox.settings(latency_ms=[1, 20])
     outcomes = send_all(sender, [f"sbx_ok_{n}" for n in range(1000)])
     assert {outcome.verdict for outcome in outcomes.values()} == {Verdict.ACCEPTED}
@@ -257,7 +348,12 @@ def test_a_thousand_messages_arrive_once_each(sender: FcmSender, account: FcmAcc
 
 
 def test_wrong_content_stops_the_run(sender: FcmSender) -> None:
-    sender.send([(1, body_for("sbx_ok_1", data={"google.x": "1"})), (2, body_for("sbx_ok_1", body="x" * 4096))])
+    sender.send(
+        [
+            (1, body_for("sbx_ok_1", data={"google.x": "1"})),
+            (2, body_for("sbx_ok_1", body="x" * 4096)),
+        ]
+    )
     outcomes = []
     while sender.in_flight:
         outcomes += sender.poll(1)
@@ -266,7 +362,10 @@ def test_wrong_content_stops_the_run(sender: FcmSender) -> None:
 
 
 def with_tokens(
-    monkeypatch: pytest.MonkeyPatch, account: FcmAccount, tokens: list[str], lifetime_secs: float = 3600
+    monkeypatch: pytest.MonkeyPatch,
+    account: FcmAccount,
+    tokens: list[str],
+    lifetime_secs: float = 3600,
 ) -> list[str]:
     minted: list[str] = []
 
@@ -314,7 +413,9 @@ def forged(account: FcmAccount, sandbox: Sandbox) -> FcmAccount:
     return FcmAccount.parse(json.dumps({**other, **stolen}), sandbox_url=sandbox.url)
 
 
-def test_a_forged_signature_is_refused_in_googles_words(account: FcmAccount, sandbox: Sandbox) -> None:
+def test_a_forged_signature_is_refused_in_googles_words(
+    account: FcmAccount, sandbox: Sandbox
+) -> None:
     sender = FcmSender(forged(account, sandbox), CurlTransport())
     with pytest.raises(CredentialsRefused, match=r"invalid_grant: Invalid JWT Signature\."):
         sender.send([(1, body_for("sbx_ok_1"))])
@@ -337,7 +438,9 @@ def test_a_token_endpoint_that_does_not_answer_is_unreachable(account: FcmAccoun
     b'{"access_token":null}', b'{"access_token":""}', b'{"access_token":7}', b'{"access_token":"a\\r\\nX: y"}',
     b'{"access_token":"a","expires_in":1e300}', b'{"access_token":"a","expires_in":"soon"}',
 )])  # fmt: skip
-def test_a_token_endpoint_that_answers_with_no_token_is_unreachable(account: FcmAccount, page: bytes) -> None:
+def test_a_token_endpoint_that_answers_with_no_token_is_unreachable(
+    account: FcmAccount, page: bytes
+) -> None:
     with portal(page) as url, pytest.raises(ProviderUnreachable):
         FcmAccount.parse(changed(account), sandbox_url=url).mint()
 
@@ -369,7 +472,9 @@ def test_the_connection_test_says_what_google_said(account: FcmAccount, sandbox:
     refused = check(forged(account, sandbox))
     assert (refused.ok, refused.code) == (False, "CREDENTIALS_REFUSED")
     assert "Invalid JWT Signature." in refused.message
-    elsewhere = FcmAccount.parse(changed(account, project_id="somebody-else"), sandbox_url=sandbox.url)
+    elsewhere = FcmAccount.parse(
+        changed(account, project_id="somebody-else"), sandbox_url=sandbox.url
+    )
     denied = check(elsewhere)
     assert (denied.ok, denied.code) == (False, "PERMISSION_DENIED")
     assert "Google said: Permission 'cloudmessaging.messages.create' denied" in denied.message
@@ -377,7 +482,11 @@ def test_the_connection_test_says_what_google_said(account: FcmAccount, sandbox:
 
 @pytest.mark.parametrize(
     ("code", "says"),
-    [("UNAVAILABLE", "currently unavailable"), ("THIRD_PARTY_AUTH_ERROR", "Auth error"), ("QUOTA_EXCEEDED", "Quota")],
+    [
+        ("UNAVAILABLE", "currently unavailable"),
+        ("THIRD_PARTY_AUTH_ERROR", "Auth error"),
+        ("QUOTA_EXCEEDED", "Quota"),
+    ],
 )
 def test_the_connection_test_reports_trouble_quickly(
     account: FcmAccount, sandbox: Sandbox, code: str, says: str

@@ -1,4 +1,5 @@
-"""A neutral push as FCM's message: every field, every kind of target, and the same JSON by both transports."""
+"""A neutral push as FCM's message: every field, every kind of target, and the same JSON by both
+transports."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,16 +41,35 @@ FULL = {
 PUSHES = {
     "full": FULL,
     "least": {"title": "Hi"},
-    "silent": {"silent": True, "data": {"sync": "1"}, "message_ref": "m-2", "ttl_secs": 0, "priority": "normal"},
+    "silent": {
+        "silent": True,
+        "data": {"sync": "1"},
+        "message_ref": "m-2",
+        "ttl_secs": 0,
+        "priority": "normal",
+    },
     "silent with everything": {**FULL, "silent": True},
     "data only": {**FULL, "data_only": True},
     "data only, title only": {"title": "Hi", "data_only": True},
     "data only and silent": {"data_only": True, "silent": True, "title": "Hi", "data": {"a": "b"}},
     "collapse key": {"title": "a", "collapse_key": "sale", "message_ref": "m-3"},
-    "image only": {"title": "a", "body": "b", "image_url": "http://cdn.example.com/a.png", "badge": 0},
+    "image only": {
+        "title": "a",
+        "body": "b",
+        "image_url": "http://cdn.example.com/a.png",
+        "badge": 0,
+    },
     "icon only": {"title": "a", "icon_url": "https://cdn.example.com/icon.png"},
-    "app link": {"title": "a", "deep_link": "app://x", "buttons": [{"text": "b"}], "priority": "normal"},
-    "three buttons": {"title": "a", "buttons": [{"text": str(n), "url": f"https://x.example/{n}"} for n in range(3)]},
+    "app link": {
+        "title": "a",
+        "deep_link": "app://x",
+        "buttons": [{"text": "b"}],
+        "priority": "normal",
+    },
+    "three buttons": {
+        "title": "a",
+        "buttons": [{"text": str(n), "url": f"https://x.example/{n}"} for n in range(3)],
+    },
     "ends now": {"title": "a", "ttl_secs": 0},
     "four weeks": {"title": "a", "ttl_secs": 28 * 86400},
 }
@@ -73,8 +93,12 @@ def sender(account: FcmAccount) -> Iterator[FcmSender]:
     sender.close()
 
 
-def sent(sender: FcmSender, push: dict[str, Any], target: tuple[str, str], expires: str = "") -> Outcome:
-    sender.send([(1, msgspec.json.encode(envelope(build_message(push, target=target, expires=expires))))])
+def sent(
+    sender: FcmSender, push: dict[str, Any], target: tuple[str, str], expires: str = ""
+) -> Outcome:
+    sender.send(
+        [(1, msgspec.json.encode(envelope(build_message(push, target=target, expires=expires))))]
+    )
     while not (outcomes := sender.poll(5)):
         pass
     return outcomes[0]
@@ -90,7 +114,11 @@ def last(sandbox: Sandbox) -> int:
 def test_a_full_push_becomes_every_platforms_block() -> None:
     assert build_message(FULL, target=("token", "t"), expires=EXPIRES) == {
         "token": "t",
-        "notification": {"title": "Sale", "body": "50 % off ✨", "image": "https://cdn.example.com/a.png"},
+        "notification": {
+            "title": "Sale",
+            "body": "50 % off ✨",
+            "image": "https://cdn.example.com/a.png",
+        },
         "data": {
             "k": "v",
             "pp_ref": "m-1",
@@ -102,11 +130,27 @@ def test_a_full_push_becomes_every_platforms_block() -> None:
         "android": {
             "priority": "high",
             "ttl": "3600s",
-            "notification": {"tag": "m-1", "sound": "default", "channel_id": "offers", "notification_count": 3},
+            "notification": {
+                "tag": "m-1",
+                "sound": "default",
+                "channel_id": "offers",
+                "notification_count": 3,
+            },
         },
         "apns": {
-            "headers": {"apns-collapse-id": "m-1", "apns-priority": "10", "apns-expiration": EXPIRES},
-            "payload": {"aps": {"badge": 3, "sound": "default", "category": "pp_buttons", "mutable-content": 1}},
+            "headers": {
+                "apns-collapse-id": "m-1",
+                "apns-priority": "10",
+                "apns-expiration": EXPIRES,
+            },
+            "payload": {
+                "aps": {
+                    "badge": 3,
+                    "sound": "default",
+                    "category": "pp_buttons",
+                    "mutable-content": 1,
+                }
+            },
             "fcm_options": {"image": "https://cdn.example.com/a.png"},
         },
         "webpush": {
@@ -138,10 +182,18 @@ def test_a_data_message_leaves_the_drawing_to_the_android_app_and_shows_on_the_o
     assert "pp_title" not in silent["data"]
 
 
-def test_a_collapse_key_replaces_the_older_message_on_every_platform_and_is_the_same_for_everybody() -> None:
-    message = build_message({"title": "a", "collapse_key": "sale", "message_ref": slot("ref")}, target=("token", "t"))
+def test_a_collapse_key_replaces_the_older_message_on_every_platform_and_is_the_same_for_everybody() -> (
+    None
+):
+    message = build_message(
+        {"title": "a", "collapse_key": "sale", "message_ref": slot("ref")}, target=("token", "t")
+    )
     assert message["android"]["collapse_key"] == message["android"]["notification"]["tag"] == "sale"
-    assert message["apns"]["headers"]["apns-collapse-id"] == message["webpush"]["notification"]["tag"] == "sale"
+    assert (
+        message["apns"]["headers"]["apns-collapse-id"]
+        == message["webpush"]["notification"]["tag"]
+        == "sale"
+    )
     with pytest.raises(ValueError, match="same for everybody"):
         build_message({"collapse_key": f"sale-{slot('ref')}"}, target=("token", "t"))
     with pytest.raises(ValueError, match="collapse_key is longer than 64 bytes"):
@@ -157,7 +209,12 @@ def test_slots_survive_building_and_are_filled_per_recipient() -> None:
     filled = PayloadTemplate.compile(message, ["name", "ref", "address", "expires"]).as_dict(
         {"name": 'A"na', "ref": "m9", "address": "f1", "expires": "77"}
     )
-    plain = {"title": 'Hi A"na', "deep_link": 'https://x.example/A"na', "message_ref": "m9", "ttl_secs": 60}
+    plain = {
+        "title": 'Hi A"na',
+        "deep_link": 'https://x.example/A"na',
+        "message_ref": "m9",
+        "ttl_secs": 60,
+    }
     assert filled == build_message(plain, target=("fid", "f1"), expires="77")
     assert filled["apns"]["headers"]["apns-expiration"] == "77"
 
@@ -166,12 +223,16 @@ def test_the_end_of_life_counts_from_the_moment_of_sending() -> None:
     assert expiry({"ttl_secs": 3600}, 1_000.7) == "4600"
     assert expiry({"ttl_secs": 0}, 1_000) == "0"  # APNs: once, at once
     assert expiry({}, 1_000) == ""
-    immortal = build_message({"title": "a", "priority": "high"}, target=("token", "t"), expires=EXPIRES)
+    immortal = build_message(
+        {"title": "a", "priority": "high"}, target=("token", "t"), expires=EXPIRES
+    )
     assert immortal["apns"]["headers"] == {"apns-priority": "10"}
 
 
 def test_a_link_that_is_one_slot_is_no_click_link_of_the_web_because_it_may_not_be_https() -> None:
-    assert "fcm_options" not in build_message({"deep_link": slot("link")}, target=("token", "t")).get("webpush", {})
+    assert "fcm_options" not in build_message(
+        {"deep_link": slot("link")}, target=("token", "t")
+    ).get("webpush", {})
 
 
 def test_odd_targets_and_long_references_are_refused() -> None:
@@ -182,16 +243,25 @@ def test_odd_targets_and_long_references_are_refused() -> None:
 
 
 def bytes_in(message: dict[str, Any]) -> int:
-    """Keys and values, in UTF-8, of what FCM's message shows (of an alert, where only iOS has one) and of its data."""
-    shown = message.get("notification") or message.get("apns", {}).get("payload", {}).get("aps", {}).get("alert", {})
+    """Keys and values, in UTF-8, of what FCM's message shows (of an alert, where only iOS has
+    one) and of its data."""
+    shown = message.get("notification") or message.get("apns", {}).get("payload", {}).get(
+        "aps", {}
+    ).get("alert", {})
     return sum(
-        len(f"{key}{value}".encode()) for part in (shown, message.get("data", {})) for key, value in part.items()
+        len(f"{key}{value}".encode())
+        for part in (shown, message.get("data", {}))
+        for key, value in part.items()
     )
 
 
-@pytest.mark.parametrize("changes", [{}, {"silent": True}, {"data_only": True}, {"silent": True, "data_only": True}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"silent": True}, {"data_only": True}, {"silent": True, "data_only": True}]
+)
 @pytest.mark.parametrize("left_out", ["", "title", "image_url", "deep_link", "buttons", "data"])
-def test_the_channel_counts_what_the_message_of_fcm_holds(changes: dict[str, Any], left_out: str) -> None:
+def test_the_channel_counts_what_the_message_of_fcm_holds(
+    changes: dict[str, Any], left_out: str
+) -> None:
     push = {**FULL, "message_ref": "1.2.3.mac", **changes, left_out: None}
     assert AppPush().size(push) == bytes_in(build_message(push, target=("token", "t")))
 
@@ -208,7 +278,11 @@ def test_both_transports_send_the_same_json(
 
 
 def assert_conform(
-    sender: FcmSender, account: FcmAccount, sandbox: Sandbox, push: dict[str, Any], target: tuple[str, str]
+    sender: FcmSender,
+    account: FcmAccount,
+    sandbox: Sandbox,
+    push: dict[str, Any],
+    target: tuple[str, str],
 ) -> None:
     token = account.mint().value
     before = last(sandbox)
@@ -228,7 +302,9 @@ PAYLOADS = st.fixed_dictionaries(
         "image_url": st.just("https://x.example/a.png"),
         "icon_url": st.just("https://x.example/i.png"),
         "deep_link": LINKS,
-        "buttons": st.lists(st.fixed_dictionaries({"text": WORDS}, optional={"url": LINKS}), max_size=3),
+        "buttons": st.lists(
+            st.fixed_dictionaries({"text": WORDS}, optional={"url": LINKS}), max_size=3
+        ),
         "data": st.dictionaries(st.sampled_from(["screen", "id", "x_y"]), WORDS, max_size=3),
         "ttl_secs": st.integers(0, 28 * 86400),
         "priority": st.sampled_from(["high", "normal"]),
@@ -280,11 +356,16 @@ def test_a_topic_takes_half_of_what_a_device_takes(sender: FcmSender, sandbox: S
 # --- the validate-only test
 
 
-def test_a_good_message_passes_the_check_and_nothing_is_delivered(account: FcmAccount, sandbox: Sandbox) -> None:
+def test_a_good_message_passes_the_check_and_nothing_is_delivered(
+    account: FcmAccount, sandbox: Sandbox
+) -> None:
     before = last(sandbox)
     for target in (None, TARGETS["topic"], TARGETS["condition"]):
         result = check_message(account, FULL, target=target)
-        assert (result.ok, result.message) == (True, "The sandbox checked the message and would send it.")
+        assert (result.ok, result.message) == (
+            True,
+            "The sandbox checked the message and would send it.",
+        )
     assert last(sandbox) == before
 
 

@@ -1,4 +1,5 @@
-"""The sandbox as a server: its protocol, its control API, its memory, and what hostile input does to it (nothing)."""
+"""The sandbox as a server: its protocol, its control API, its memory, and what hostile input
+does to it (nothing)."""
 
 import json
 import os
@@ -27,17 +28,31 @@ SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 # --- the token endpoint
 
 
-def ask_token(sandbox: Sandbox, account: FcmAccount, key: str = "", **changes: Any) -> requests.Response:
+def ask_token(
+    sandbox: Sandbox, account: FcmAccount, key: str = "", **changes: Any
+) -> requests.Response:
     now = int(time.time())
-    claims = {"iss": account.client_email, "aud": GOOGLE_AUDIENCE, "iat": now, "exp": now + 3600, "scope": SCOPE}
+    claims = {
+        "iss": account.client_email,
+        "aud": GOOGLE_AUDIENCE,
+        "iat": now,
+        "exp": now + 3600,
+        "scope": SCOPE,
+    }
     claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
-    algorithm = "none" if key == "none" else "HS256" if key.startswith("-----BEGIN PUBLIC") else "RS256"
-    signed = jwt.encode(claims, None if key == "none" else key or account.service_account["private_key"], algorithm)
+    algorithm = (
+        "none" if key == "none" else "HS256" if key.startswith("-----BEGIN PUBLIC") else "RS256"
+    )
+    signed = jwt.encode(
+        claims, None if key == "none" else key or account.service_account["private_key"], algorithm
+    )
     form = {"grant_type": GRANT, "assertion": signed}
     return requests.post(f"{sandbox.url}/token", data=form, timeout=10)
 
 
-def test_a_good_assertion_gets_a_bearer_token_for_an_hour(sandbox: Sandbox, account: FcmAccount) -> None:
+def test_a_good_assertion_gets_a_bearer_token_for_an_hour(
+    sandbox: Sandbox, account: FcmAccount
+) -> None:
     for audience in (GOOGLE_AUDIENCE, f"{sandbox.url}/token"):
         answer = ask_token(sandbox, account, aud=audience).json()
         assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3599)
@@ -70,10 +85,15 @@ def test_a_forged_or_unsigned_assertion_is_refused(sandbox: Sandbox, account: Fc
     other_key = json.loads(sandbox.key_file("other-project"))["private_key"]
     for key in (other_key, "none"):
         answer = ask_token(sandbox, account, key=key)
-        assert answer.json() == {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
+        assert answer.json() == {
+            "error": "invalid_grant",
+            "error_description": "Invalid JWT Signature.",
+        }
 
 
-def test_a_second_key_of_a_project_works_beside_the_first(sandbox: Sandbox, account: FcmAccount) -> None:
+def test_a_second_key_of_a_project_works_beside_the_first(
+    sandbox: Sandbox, account: FcmAccount
+) -> None:
     second = FcmAccount.parse(sandbox.key_file(account.project_id), sandbox_url=sandbox.url)
     assert second.service_account["private_key"] != account.service_account["private_key"]
     assert send(sandbox, second, to("sbx_ok_1")).ok
@@ -81,7 +101,13 @@ def test_a_second_key_of_a_project_works_beside_the_first(sandbox: Sandbox, acco
 
 
 @pytest.mark.parametrize(
-    "form", [{}, {"grant_type": "password"}, {"grant_type": GRANT}, {"grant_type": GRANT, "assertion": "a.b.c"}]
+    "form",
+    [
+        {},
+        {"grant_type": "password"},
+        {"grant_type": GRANT},
+        {"grant_type": GRANT, "assertion": "a.b.c"},
+    ],
 )
 def test_odd_token_requests_get_oauth_errors(sandbox: Sandbox, form: dict[str, str]) -> None:
     answer = requests.post(f"{sandbox.url}/token", data=form, timeout=10)
@@ -110,12 +136,19 @@ def test_without_a_token_of_ours_nothing_is_sent(
     assert answer.json()["error"]["details"][0]["reason"] == reason
 
 
-def test_a_token_of_another_project_or_without_the_scope_is_denied(sandbox: Sandbox, account: FcmAccount) -> None:
+def test_a_token_of_another_project_or_without_the_scope_is_denied(
+    sandbox: Sandbox, account: FcmAccount
+) -> None:
     other = FcmAccount.parse(sandbox.key_file("other-project"), sandbox_url=sandbox.url)
     denied = send(sandbox, account, to("sbx_ok_1"), token=other.mint().value)
     assert (denied.status_code, denied.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
-    unscoped = ask_token(sandbox, account, scope="https://www.googleapis.com/auth/datastore").json()["access_token"]
-    assert "insufficient" in send(sandbox, account, to("sbx_ok_1"), token=unscoped).json()["error"]["message"]
+    unscoped = ask_token(
+        sandbox, account, scope="https://www.googleapis.com/auth/datastore"
+    ).json()["access_token"]
+    assert (
+        "insufficient"
+        in send(sandbox, account, to("sbx_ok_1"), token=unscoped).json()["error"]["message"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,19 +170,31 @@ def test_errors_have_the_documented_bodies(
     answer = send(sandbox, account, {"message": {kind: token}})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["status"]) == (status, status, rpc)
-    assert error["details"][0] == {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}
+    assert error["details"][0] == {
+        "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError",
+        "errorCode": code,
+    }
     assert answer.headers.get("retry-after") == ("30" if token == "sbx_quota_1" else None)
 
 
-def test_validate_only_checks_everything_and_delivers_nothing(sandbox: Sandbox, account: FcmAccount) -> None:
+def test_validate_only_checks_everything_and_delivers_nothing(
+    sandbox: Sandbox, account: FcmAccount
+) -> None:
     token = account.mint().value
     fine = send(sandbox, account, {**to("sbx_ok_1"), "validate_only": True}, token)
     assert fine.json() == {"name": f"projects/{account.project_id}/messages/fake_message_id"}
-    assert send(sandbox, account, {**to("sbx_unregistered_1"), "validateOnly": True}, token).status_code == 404
+    assert (
+        send(
+            sandbox, account, {**to("sbx_unregistered_1"), "validateOnly": True}, token
+        ).status_code
+        == 404
+    )
     assert sandbox.log(token, account.project_id) == {"messages": [], "last": 0}
 
 
-def test_an_uninstalled_phone_is_unregistered_from_then_on(sandbox: Sandbox, account: FcmAccount) -> None:
+def test_an_uninstalled_phone_is_unregistered_from_then_on(
+    sandbox: Sandbox, account: FcmAccount
+) -> None:
     assert send(sandbox, account, to("sbx_ok_1")).ok
     sandbox.uninstall(account.project_id, "sbx_ok_1")
     assert send(sandbox, account, to("sbx_ok_1")).status_code == 404
@@ -179,7 +224,9 @@ def test_failure_rates_and_latency_are_obeyed(sandbox: Sandbox, account: FcmAcco
     ],
 )
 def test_wrong_settings_are_refused(sandbox: Sandbox, wanted: Any) -> None:
-    assert requests.put(f"{sandbox.url}/sandbox/settings", json=wanted, timeout=10).status_code == 422
+    assert (
+        requests.put(f"{sandbox.url}/sandbox/settings", json=wanted, timeout=10).status_code == 422
+    )
 
 
 @pytest.mark.parametrize("project_id", ["", "UPPER", "a", "../../etc", "x" * 31, 7, None])
@@ -187,22 +234,44 @@ def test_odd_project_ids_are_refused(sandbox: Sandbox, project_id: Any) -> None:
     assert post(sandbox, "/sandbox/projects", {"project_id": project_id}).status_code == 422
 
 
-def test_the_log_pages_in_order_and_wants_the_projects_own_token(sandbox: Sandbox, account: FcmAccount) -> None:
+def test_the_log_pages_in_order_and_wants_the_projects_own_token(
+    sandbox: Sandbox, account: FcmAccount
+) -> None:
     token = account.mint().value
     for number in range(5):
         send(sandbox, account, to("sbx_ok_1", data={"pp_ref": f"m{number}"}), token)
     first = sandbox.log(token, account.project_id, limit=2)
     second = sandbox.log(token, account.project_id, after=first["last"], limit=10)
-    assert [m["ref"] for m in first["messages"] + second["messages"]] == ["m0", "m1", "m2", "m3", "m4"]
-    assert sandbox.log(token, account.project_id, after=second["last"]) == {"messages": [], "last": second["last"]}
+    assert [m["ref"] for m in first["messages"] + second["messages"]] == [
+        "m0",
+        "m1",
+        "m2",
+        "m3",
+        "m4",
+    ]
+    assert sandbox.log(token, account.project_id, after=second["last"]) == {
+        "messages": [],
+        "last": second["last"],
+    }
     other = FcmAccount.parse(sandbox.key_file("other-project"), sandbox_url=sandbox.url)
-    assert sandbox.log(other.mint().value, account.project_id)["error"]["status"] == "PERMISSION_DENIED"
+    assert (
+        sandbox.log(other.mint().value, account.project_id)["error"]["status"]
+        == "PERMISSION_DENIED"
+    )
     assert sandbox.log(token, account.project_id, limit=-1)["error"].startswith("limit must be")
 
 
 def test_the_control_api_is_closed_to_rebound_names_and_plain_forms(sandbox: Sandbox) -> None:
-    assert post(sandbox, "/sandbox/projects", {"project_id": "demo"}, Host="evil.example").status_code == 403
-    assert post(sandbox, "/sandbox/projects", {"project_id": "demo-1"}, Content_Type="text/plain").status_code == 415
+    assert (
+        post(sandbox, "/sandbox/projects", {"project_id": "demo"}, Host="evil.example").status_code
+        == 403
+    )
+    assert (
+        post(
+            sandbox, "/sandbox/projects", {"project_id": "demo-1"}, Content_Type="text/plain"
+        ).status_code
+        == 415
+    )
 
 
 # --- memory
@@ -291,7 +360,9 @@ def test_manage_py_sandbox_serves_and_ends_cleanly(tmp_path: Path) -> None:
     try:
         for _ in range(1200):
             try:
-                assert requests.get(f"http://127.0.0.1:{port}/sandbox/health", timeout=2).json()["ok"]
+                assert requests.get(f"http://127.0.0.1:{port}/sandbox/health", timeout=2).json()[
+                    "ok"
+                ]
                 break
             except requests.ConnectionError:
                 time.sleep(0.05)
@@ -307,7 +378,18 @@ def test_manage_py_sandbox_serves_and_ends_cleanly(tmp_path: Path) -> None:
 # --- hostile input
 
 NASTY: list[bytes] = [
-    *(b"", b"null", b"[]", b"7", b'"x"', b"{", b"\xff\xfe\x00", b"\x00", b"[" * 60_000, b'{"a":' * 10_000),
+    *(
+        b"",
+        b"null",
+        b"[]",
+        b"7",
+        b'"x"',
+        b"{",
+        b"\xff\xfe\x00",
+        b"\x00",
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+    ),
     *(
         b'{"message":null}',
         b'{"message":[]}',
@@ -315,18 +397,28 @@ NASTY: list[bytes] = [
         b'{"message":{"token":7}}',
         b'{"message":{"token":[]}}',
     ),
-    *(b'{"message":{"token":"\\ud800"}}', b'{"message":{"\\ud800":1}}', b'{"message":{"token":"\\u0000"}}'),
+    *(
+        b'{"message":{"token":"\\ud800"}}',
+        b'{"message":{"\\ud800":1}}',
+        b'{"message":{"token":"\\u0000"}}',
+    ),
     b'{"message":{"token":"sbx_ok_1","data":{"\\ud83d":"\\ude00"}}}',
     b'{"message":{"token":"sbx_ok_1","data":{"a":123456789012345678901234567890123456789012345678901234567890}}}',
     b'{"message":{"token":"sbx_ok_1","data":{"a":1e999}}}',
     b'{"message":{"token":"sbx_ok_1","data":{"a":NaN}}}',
     b'{"message":{"token":"sbx_ok_1","android":{"ttl":"999999999999.999999999s"}}}',
     b'{"message":{"token":"sbx_ok_1","android":{"ttl":"' + b"9" * 5000 + b's"}}}',
-    b'{"message":{"token":"sbx_ok_1","apns":{"payload":' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}}}",
+    b'{"message":{"token":"sbx_ok_1","apns":{"payload":'
+    + b'{"a":' * 900
+    + b"1"
+    + b"}" * 900
+    + b"}}}",
     b'{"message":{"token":"sbx_ok_1"},"validate_only":"yes"}',
     b'{"message":{"token":"sbx_ok_1","webpush":{"fcmOptions":{"link":""},"fcm_options":null}}}',
     b'{"message":{"token":"' + b"a" * 60_000 + b'"}}',
-    b'{"message":{"token":"sbx_ok_1","data":{' + b",".join(b'"k%d":1' % n for n in range(2000)) + b"}}}",
+    b'{"message":{"token":"sbx_ok_1","data":{'
+    + b",".join(b'"k%d":1' % n for n in range(2000))
+    + b"}}}",
 ]
 
 
@@ -338,7 +430,9 @@ def assert_answered(answer: requests.Response) -> None:
 
 
 @pytest.mark.parametrize("body", NASTY, ids=[f"{n}-{body[:24]!r}" for n, body in enumerate(NASTY)])
-def test_hostile_bodies_get_an_answer_on_every_route(sandbox: Sandbox, account: FcmAccount, body: bytes) -> None:
+def test_hostile_bodies_get_an_answer_on_every_route(
+    sandbox: Sandbox, account: FcmAccount, body: bytes
+) -> None:
     assert_answered(send(sandbox, account, body))
     for path in (
         "/token",
@@ -348,7 +442,10 @@ def test_hostile_bodies_get_an_answer_on_every_route(sandbox: Sandbox, account: 
     ):
         assert_answered(post(sandbox, path, body))
     put = requests.put(
-        f"{sandbox.url}/sandbox/settings", data=body, headers={"Content-Type": "application/json"}, timeout=10
+        f"{sandbox.url}/sandbox/settings",
+        data=body,
+        headers={"Content-Type": "application/json"},
+        timeout=10,
     )
     assert_answered(put)
 
@@ -356,7 +453,9 @@ def test_hostile_bodies_get_an_answer_on_every_route(sandbox: Sandbox, account: 
 def test_mutated_messages_never_make_it_fail(sandbox: Sandbox, account: FcmAccount) -> None:
     seed = random.randrange(2**32)
     dice, token = random.Random(seed), account.mint().value
-    original = json.dumps(to("sbx_ok_1", data={"a": "b"}, android={"ttl": "5s", "notification": {"tag": "x"}})).encode()
+    original = json.dumps(
+        to("sbx_ok_1", data={"a": "b"}, android={"ttl": "5s", "notification": {"tag": "x"}})
+    ).encode()
     odd = [b'"', b"\\", b"{", b"}", b"[", b"null", b"\\ud800", b"\x00", b"\xff", b"1e9", b":", b","]
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {token}"
@@ -374,7 +473,9 @@ def test_mutated_messages_never_make_it_fail(sandbox: Sandbox, account: FcmAccou
 def test_a_body_over_the_cap_is_cut_off(sandbox: Sandbox, account: FcmAccount) -> None:
     assert send(sandbox, account, b" " * 70_000).status_code == 413
     chunked = requests.post(
-        f"{sandbox.url}/v1/projects/{account.project_id}/messages:send", data=iter([b" " * 40_000] * 3), timeout=10
+        f"{sandbox.url}/v1/projects/{account.project_id}/messages:send",
+        data=iter([b" " * 40_000] * 3),
+        timeout=10,
     )
     assert chunked.status_code == 413
 

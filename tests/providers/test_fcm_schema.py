@@ -1,4 +1,5 @@
-"""What the sandbox takes for a message: Google's schema with what protobuf forgives, and FCM's own rules."""
+"""What the sandbox takes for a message: Google's schema with what protobuf forgives, and FCM's
+own rules."""
 
 import json
 from pathlib import Path
@@ -14,13 +15,21 @@ pytestmark = pytest.mark.once
 
 LIGHTS = {"color": {"red": 1}, "light_on_duration": "1s", "light_off_duration": "1s"}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"data": {"k": 12}}, "message.data[0].value", "Invalid value at 'message.data[0].value' (TYPE_STRING), 12"),
+    (
+        {"data": {"k": 12}},
+        "message.data[0].value",
+        "Invalid value at 'message.data[0].value' (TYPE_STRING), 12",
+    ),
     ({"data": {"k": None}}, "message.data[0].value", "(TYPE_STRING), null"),
     ({"data": {"from": "x"}}, "message.data", "Invalid data payload key: from"),
     ({"data": {"google.x": "x"}}, "message.data", "Invalid data payload key"),
     ({"data": {"gcm.notification.title": "x"}}, "message.data", "Invalid data payload key"),
     ({"data": {"k": "x" * 4096}}, "message", "Message too big"),
-    ({"android": {"foo": 1}}, "message.android", "Unknown name \"foo\" at 'message.android': Cannot find field."),
+    (
+        {"android": {"foo": 1}},
+        "message.android",
+        "Unknown name \"foo\" at 'message.android': Cannot find field.",
+    ),
     ({"android": {"ttl": "60"}}, "message.android.ttl", "Illegal duration format"),
     ({"android": {"ttl": "9999999s"}}, "message.android.ttl", "Invalid ttl"),
     ({"android": {"ttl": "-1s"}}, "message.android.ttl", "Invalid ttl"),
@@ -30,25 +39,41 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "message.android.notification.notification_count",
         "INT32",
     ),
-    ({"android": {"notification": {"sticky": 1}}}, "message.android.notification.sticky", "TYPE_BOOL"),
+    (
+        {"android": {"notification": {"sticky": 1}}},
+        "message.android.notification.sticky",
+        "TYPE_BOOL",
+    ),
     ({"notification": {"image": "not a url"}}, "message.notification.image", "Invalid image URL"),
     ({"notification": "hello"}, "message.notification", "Invalid value"),
     ({"apns": {"payload": []}}, "message.apns.payload", "Struct"),
     ({"apns": {"headers": {"apns-collapse-id": "x" * 65}}}, "message.apns.headers", "64 bytes"),
-    ({"webpush": {"fcm_options": {"link": "http://x.example"}}}, "message.webpush.fcm_options.link", "HTTPS"),
+    (
+        {"webpush": {"fcm_options": {"link": "http://x.example"}}},
+        "message.webpush.fcm_options.link",
+        "HTTPS",
+    ),
     (
         {"android": {"notification": {"notification_count": "1.5"}}},
         "message.android.notification.notification_count",
         "INT32",
     ),
     ({"android": {"priority": 2}}, "message.android.priority", "AndroidMessagePriority"),
-    ({"android": {"notification": {"event_time": "tomorrow"}}}, "message.android.notification.event_time", "Timestamp"),
+    (
+        {"android": {"notification": {"event_time": "tomorrow"}}},
+        "message.android.notification.event_time",
+        "Timestamp",
+    ),
     (
         {"android": {"notification": {"event_time": "2026-02-30T10:00:00Z"}}},
         "message.android.notification.event_time",
         "Timestamp",
     ),
-    ({"android": {"notification": {"color": "red"}}}, "message.android.notification.color", "#RRGGBB"),
+    (
+        {"android": {"notification": {"color": "red"}}},
+        "message.android.notification.color",
+        "#RRGGBB",
+    ),
     (
         {"android": {"notification": {"light_settings": {**LIGHTS, "color": {"red": 255}}}}},
         "message.android.notification.light_settings.color.red",
@@ -59,7 +84,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "message.android.notification.light_settings.light_on_duration",
         "required",
     ),
-    ({"fcm_options": {"analytics_label": "two words"}}, "message.fcm_options.analytics_label", "label"),
+    (
+        {"fcm_options": {"analytics_label": "two words"}},
+        "message.fcm_options.analytics_label",
+        "label",
+    ),
     (
         {"webpush": {"fcm_options": {"analytics_label": "x" * 51}}},
         "message.webpush.fcm_options.analytics_label",
@@ -77,7 +106,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "field", "says"), WRONG, ids=[f"{n}-{case[1]}" for n, case in enumerate(WRONG)])
+@pytest.mark.parametrize(
+    ("fields", "field", "says"), WRONG, ids=[f"{n}-{case[1]}" for n, case in enumerate(WRONG)]
+)
 def test_a_wrong_message_is_refused_with_its_field(
     sandbox: Sandbox, account: FcmAccount, fields: dict[str, Any], field: str, says: str
 ) -> None:
@@ -89,8 +120,13 @@ def test_a_wrong_message_is_refused_with_its_field(
     assert says in detail["fieldViolations"][0]["description"]
 
 
-def test_camel_case_names_and_nulls_are_fine_as_in_protobuf(sandbox: Sandbox, account: FcmAccount) -> None:
-    message = {"android": {"collapseKey": "k", "notification": None}, "fcmOptions": {"analyticsLabel": "a"}}
+def test_camel_case_names_and_nulls_are_fine_as_in_protobuf(
+    sandbox: Sandbox, account: FcmAccount
+) -> None:
+    message = {
+        "android": {"collapseKey": "k", "notification": None},
+        "fcmOptions": {"analyticsLabel": "a"},
+    }
     assert send(sandbox, account, to("sbx_ok_1", **message)).ok
 
 
@@ -100,19 +136,40 @@ FORGIVEN: list[dict[str, Any]] = [
     {"android": {"priority": 1}},
     {"android": {"priority": "1"}},
     {"android": {"priority": "high"}},
-    {"android": {"notification": {"notification_priority": 5, "visibility": "public", "proxy": "if-priority-lowered"}}},
+    {
+        "android": {
+            "notification": {
+                "notification_priority": 5,
+                "visibility": "public",
+                "proxy": "if-priority-lowered",
+            }
+        }
+    },
     {"android": {"notification": {"sticky": "true", "color": "#00ff7F"}}},
     {"android": {"notification": {"event_time": "2026-10-23T08:00:00.123456789+05:30"}}},
-    {"android": {"notification": {"light_settings": {**LIGHTS, "color": {"red": "0.5", "alpha": 1}}}}},
+    {
+        "android": {
+            "notification": {"light_settings": {**LIGHTS, "color": {"red": "0.5", "alpha": 1}}}
+        }
+    },
     {"android": {"data": {"k": "x" * 4000}}, "data": {"k": "y" * 4000}},
-    {"androidV2": {"remoteNotification": {"notification": {"id": "7", "title": "Hello"}, "mutableContent": True}}},
+    {
+        "androidV2": {
+            "remoteNotification": {
+                "notification": {"id": "7", "title": "Hello"},
+                "mutableContent": True,
+            }
+        }
+    },
     {"android_v2": {"background_sync": {}, "data": {"k": "v"}}},
     {"fcm_options": {"analytics_label": "a-b_c.d~e%f"}},
 ]
 
 
 @pytest.mark.parametrize("fields", FORGIVEN, ids=str)
-def test_what_protobuf_forgives_is_accepted(sandbox: Sandbox, account: FcmAccount, fields: dict[str, Any]) -> None:
+def test_what_protobuf_forgives_is_accepted(
+    sandbox: Sandbox, account: FcmAccount, fields: dict[str, Any]
+) -> None:
     answer = send(sandbox, account, to("sbx_ok_1", **fields))
     assert answer.ok, answer.text
 

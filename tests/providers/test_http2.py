@@ -40,7 +40,9 @@ def requests_to(url: str, count: int, start: int = 0) -> list[Request]:
 
 
 def test_each_request_is_answered_once_with_its_own_key(transport: CurlTransport) -> None:
-    def echo(connection: Connection, _sock: socket.socket, stream: int, body: bytes, _count: int) -> bool:
+    def echo(
+        connection: Connection, _sock: socket.socket, stream: int, body: bytes, _count: int
+    ) -> bool:
         connection.send_headers(stream, [(":status", "200")])
         connection.send_data(stream, body, end_stream=True)
         return True
@@ -65,10 +67,17 @@ def test_retry_after_is_read_from_the_answer(transport: CurlTransport) -> None:
     with running_peer(answer(429, b"slow down", retry_after="17")) as peer:
         transport.submit(requests_to(peer.url, 1))
         [only] = drain(transport)
-    assert (only.status, only.body, only.retry_after_secs, only.failure) == (429, b"slow down", 17.0, None)
+    assert (only.status, only.body, only.retry_after_secs, only.failure) == (
+        429,
+        b"slow down",
+        17.0,
+        None,
+    )
 
 
-def test_a_retry_after_does_not_stick_to_the_next_answer_on_the_same_handle(transport: CurlTransport) -> None:
+def test_a_retry_after_does_not_stick_to_the_next_answer_on_the_same_handle(
+    transport: CurlTransport,
+) -> None:
     with running_peer(answer(429, retry_after="17")) as slow, running_peer(answer(200)) as quick:
         transport.submit(requests_to(slow.url, 1))
         drain(transport)
@@ -101,11 +110,21 @@ def test_a_peer_without_tls_was_certainly_not_sent_to(transport: CurlTransport) 
 
 @pytest.mark.parametrize(
     "is_folder",
-    [False, pytest.param(True, marks=pytest.mark.skipif(shutil.which("openssl") is None, reason="names the files"))],
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(shutil.which("openssl") is None, reason="names the files"),
+        ),
+    ],
 )
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", None])
 def test_http2_over_tls_to_a_peer_that_an_authority_of_the_environment_vouches_for(
-    transport: CurlTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, is_folder: bool
+    transport: CurlTransport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+    is_folder: bool,
 ) -> None:
     certificate, key = self_signed(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -166,7 +185,9 @@ def test_a_reset_after_the_request_is_ambiguous(transport: CurlTransport) -> Non
 def test_a_reused_connection_that_dies_never_makes_libcurl_send_a_second_copy(
     transport: CurlTransport, how: str
 ) -> None:
-    def die_on_second(conn: Connection, sock: socket.socket, stream: int, body: bytes, count: int) -> bool:
+    def die_on_second(
+        conn: Connection, sock: socket.socket, stream: int, body: bytes, count: int
+    ) -> bool:
         if count == 1:
             return answer(200)(conn, sock, stream, body, count)
         if how == "reset":
@@ -198,7 +219,10 @@ def test_a_flood_of_an_answer_is_cut_off(transport: CurlTransport) -> None:
 
 
 def test_redirects_are_answers_and_not_followed(transport: CurlTransport) -> None:
-    with running_peer(answer(200)) as target, running_peer(answer(302, location=target.url)) as peer:
+    with (
+        running_peer(answer(200)) as target,
+        running_peer(answer(302, location=target.url)) as peer,
+    ):
         transport.submit(requests_to(peer.url, 1))
         [only] = drain(transport)
     assert only.status == 302

@@ -1,5 +1,5 @@
-"""The sandbox's storms, and the bad network of the fault laboratory: whatever they do, the sandbox accepted what it
-says, and each message that was sent has one outcome."""
+"""The sandbox's storms, and the bad network of the fault laboratory: whatever they do, the
+sandbox accepted what it says, and each message that was sent has one outcome."""
 
 import random
 import threading
@@ -46,7 +46,9 @@ def accepted(sandbox: Sandbox, account: FcmAccount) -> set[int]:
 
 
 def counts(sandbox: Sandbox) -> dict[str, int]:
-    found: dict[str, int] = requests.get(f"{sandbox.url}/sandbox/weather", timeout=10).json()["counts"]
+    found: dict[str, int] = requests.get(f"{sandbox.url}/sandbox/weather", timeout=10).json()[
+        "counts"
+    ]
     return found
 
 
@@ -64,7 +66,9 @@ def test_a_storm_answers_in_its_own_way_and_the_log_says_what_was_accepted(
     sandbox: Sandbox, account: FcmAccount, what: str, verdict: Verdict, accepts: bool
 ) -> None:
     before = counts(sandbox)
-    sandbox.settings(storms=[{"what": what, "secs": 60, "accepts": accepts, "retry_after_secs": 17}])
+    sandbox.settings(
+        storms=[{"what": what, "secs": 60, "accepts": accepts, "retry_after_secs": 17}]
+    )
     outcomes = sent(account, 20, timeout_secs=1 if what == "HANG" else 5)
     assert [outcome.verdict for outcome in outcomes] == [verdict] * 20
     if what != "HANG":
@@ -96,7 +100,9 @@ def test_a_storm_hits_its_share_and_passes(sandbox: Sandbox, account: FcmAccount
         ({"what": "HANG", "secs": 1, "colour": "grey"}, "colour"),
     ],
 )
-def test_a_storm_that_makes_no_sense_is_refused(sandbox: Sandbox, storm: dict[str, Any], says: str) -> None:
+def test_a_storm_that_makes_no_sense_is_refused(
+    sandbox: Sandbox, storm: dict[str, Any], says: str
+) -> None:
     answer = requests.put(f"{sandbox.url}/sandbox/settings", json={"storms": [storm]}, timeout=10)
     assert answer.status_code == 422
     assert says in answer.json()["error"]
@@ -107,14 +113,18 @@ def behind(sandbox: Sandbox, account: FcmAccount, url: str) -> FcmAccount:
 
 
 @pytest.mark.parametrize("swallow", [False, True])
-def test_a_reset_leaves_no_message_without_outcome(sandbox: Sandbox, account: FcmAccount, swallow: bool) -> None:
+def test_a_reset_leaves_no_message_without_outcome(
+    sandbox: Sandbox, account: FcmAccount, swallow: bool
+) -> None:
     sandbox.settings(latency_ms=[2000, 2500])
     with running_proxy(int(sandbox.url.rpartition(":")[2])) as proxy:
         sender = FcmSender(behind(sandbox, account, proxy.url), CurlTransport(timeout_secs=5))
         sender.send([(number, body(number)) for number in range(200)])
         sender.poll(0.2)
         # The same thread drives curl, so the network must break while it polls.
-        breaking = threading.Timer(0, lambda: proxy.reset(share=1, swallow=swallow, dice=random.Random(1)))
+        breaking = threading.Timer(
+            0, lambda: proxy.reset(share=1, swallow=swallow, dice=random.Random(1))
+        )
         breaking.start()
         if swallow:
             time.sleep(0.1)
@@ -128,8 +138,14 @@ def test_a_reset_leaves_no_message_without_outcome(sandbox: Sandbox, account: Fc
     log = accepted(sandbox, account)
     assert len(outcomes) == (300 if swallow else 200)
     assert by_verdict[Verdict.AMBIGUOUS]
-    assert by_verdict.get(Verdict.ACCEPTED, set()) <= log <= set(range(300)) - by_verdict.get(Verdict.LATER, set())
-    assert bool(by_verdict[Verdict.AMBIGUOUS] - log) == swallow, "only what was swallowed is missing in the log"
+    assert (
+        by_verdict.get(Verdict.ACCEPTED, set())
+        <= log
+        <= set(range(300)) - by_verdict.get(Verdict.LATER, set())
+    )
+    assert bool(by_verdict[Verdict.AMBIGUOUS] - log) == swallow, (
+        "only what was swallowed is missing in the log"
+    )
 
 
 def test_a_goaway_in_the_middle_loses_no_answer(sandbox: Sandbox, account: FcmAccount) -> None:

@@ -29,7 +29,11 @@ class Sdk:
     def post_raw(self, body: bytes | str, **headers: Any) -> HttpResponse:
         client = Client(enforce_csrf_checks=True, raise_request_exception=False)
         content_type = headers.pop("content_type", "application/json")
-        options = {"HTTP_AUTHORIZATION": f"Bearer {self.secret}", "CONTENT_TYPE": content_type, **headers}
+        options = {
+            "HTTP_AUTHORIZATION": f"Bearer {self.secret}",
+            "CONTENT_TYPE": content_type,
+            **headers,
+        }
         return client.generic("POST", "/api/v1/events", body, content_type, **options)
 
     def post(self, *events: dict[str, Any], **envelope: Any) -> HttpResponse:

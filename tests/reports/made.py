@@ -26,7 +26,9 @@ class Sent:
     messages: list[Message]
 
     def ref(self, index: int = 0) -> str:
-        return sign_reference(self.run.workspace_id, self.campaign.pk, self.run.pk, self.messages[index].pk)
+        return sign_reference(
+            self.run.workspace_id, self.campaign.pk, self.run.pk, self.messages[index].pk
+        )
 
 
 def make_sent(
@@ -46,12 +48,19 @@ def make_sent(
             Contact(workspace=workspace, external_id=f"user-{known + i}") for i in range(people)
         )
         campaign = Campaign.objects.create(
-            workspace=workspace, name=name, status=fields.pop("status", Campaign.Status.COMPLETED), **fields
+            workspace=workspace,
+            name=name,
+            status=fields.pop("status", Campaign.Status.COMPLETED),
+            **fields,
         )
         Content.objects.create(
-            workspace=workspace, campaign=campaign, fields={"title": "Hello", "body": "Twenty per cent off."}
+            workspace=workspace,
+            campaign=campaign,
+            fields={"title": "Hello", "body": "Twenty per cent off."},
         )
-        revision = Revision.objects.create(workspace=workspace, campaign=campaign, number=1, contents=[], digest="")
+        revision = Revision.objects.create(
+            workspace=workspace, campaign=campaign, number=1, contents=[], digest=""
+        )
         counted = tally if tally is not None else {"accepted": people}
         run = Run.objects.create(
             workspace=workspace, campaign=campaign, revision=revision, channel=campaign.channel, state=state,
@@ -60,6 +69,7 @@ def make_sent(
             finished_at=at + timedelta(minutes=2) if state in Run.ENDED_STATES else None,
         )  # fmt: skip
         messages = Message.objects.bulk_create(
-            Message(workspace=workspace, run=run, contact=contact, reason=Reason.ACCEPTED) for contact in contacts
+            Message(workspace=workspace, run=run, contact=contact, reason=Reason.ACCEPTED)
+            for contact in contacts
         )
     return Sent(campaign, run, contacts, messages)

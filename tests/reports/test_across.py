@@ -22,16 +22,24 @@ def test_messages_of_ended_runs_and_of_those_under_way_are_counted_once(cast):
         run = Run.objects.get()
         for first_id, tally in ((0, {"accepted": 4, "pending": 2}), (6, {"accepted": 3})):
             Shard.objects.create(
-                workspace=cast.other_workspace, run=run, first_id=first_id, last_id=first_id + 5, tally=tally
+                workspace=cast.other_workspace,
+                run=run,
+                first_id=first_id,
+                last_id=first_id + 5,
+                tally=tally,
             )
     expected = {cast.workspace.pk: 1, cast.other_workspace.pk: 7}
     assert across.messages_since(now - timedelta(days=1)) == expected
-    assert across.messages_since(now - timedelta(days=1), [cast.workspace.pk]) == {cast.workspace.pk: 1}
+    assert across.messages_since(now - timedelta(days=1), [cast.workspace.pk]) == {
+        cast.workspace.pk: 1
+    }
     assert across.messages_since(now + timedelta(days=1)).total() == 0
     assert across.sending_workspaces(now - timedelta(days=1)) == 2
     with scope(cast.other_workspace):
         # Its account is written down now; the shards are still there.
-        Run.objects.update(state=Run.State.COMPLETED, finished_at=now, tally={"accepted": 7, "rejected": 2})
+        Run.objects.update(
+            state=Run.State.COMPLETED, finished_at=now, tally={"accepted": 7, "rejected": 2}
+        )
     assert across.messages_since(now - timedelta(days=1)) == expected
 
 

@@ -29,7 +29,11 @@ def one_megabyte(settings):
 def flood(sdk, number: int):
     """About 200 KB of events."""
     events = [
-        {"event_id": f"{number}-{one}", "type": "custom", "metadata": {str(part): "x" * 8_000 for part in range(3)}}
+        {
+            "event_id": f"{number}-{one}",
+            "type": "custom",
+            "metadata": {str(part): "x" * 8_000 for part in range(3)},
+        }
         for one in range(8)
     ]
     return sdk.post(*events)
@@ -44,7 +48,9 @@ def use(workspace: Workspace, share: float, now: datetime | None = None) -> None
     with scope(workspace):
         day = allowance.day_of(now or timezone.now())
         StoredBytes.objects.update_or_create(
-            workspace=workspace, day=day, defaults={"bytes": int(limit_bytes(workspace.plan) * share)}
+            workspace=workspace,
+            day=day,
+            defaults={"bytes": int(limit_bytes(workspace.plan) * share)},
         )
 
 
@@ -87,7 +93,9 @@ def test_the_next_day_starts_anew(cast):
     mine.take(cast.workspace.pk, 1_000, NOW.replace(month=12, day=1))
 
 
-def test_a_full_day_is_remembered_and_not_asked_about_by_each_request(cast, django_assert_num_queries):
+def test_a_full_day_is_remembered_and_not_asked_about_by_each_request(
+    cast, django_assert_num_queries
+):
     mine = Allowance()
     use(cast.workspace, 1, NOW)
     with pytest.raises(allowance.Problem):
@@ -108,7 +116,9 @@ def test_larger_plans_may_store_more():
     assert [limit_bytes(plan) // MB for plan in ("free", "pro", "enterprise")] == [1, 5, 25]
 
 
-@pytest.mark.parametrize(("share", "warned"), [(0, False), (0.79, False), (0.8, True), (0.93, True), (1, True)])
+@pytest.mark.parametrize(
+    ("share", "warned"), [(0, False), (0.79, False), (0.8, True), (0.93, True), (1, True)]
+)
 def test_the_console_and_the_operators_are_warned_from_eighty_per_cent_on(cast, share, warned):
     use(cast.workspace, share)
     with scope(cast.workspace):

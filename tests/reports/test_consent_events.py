@@ -46,7 +46,9 @@ def ago(**units: int) -> str:
 def told() -> dict[tuple[str, str], str]:
     return {
         (external_id, channel): status
-        for external_id, channel, status in Consent.objects.values_list("contact__external_id", "channel", "status")
+        for external_id, channel, status in Consent.objects.values_list(
+            "contact__external_id", "channel", "status"
+        )
     }
 
 
@@ -72,17 +74,24 @@ def test_an_older_yes_that_arrives_later_brings_nobody_back(sdk, sent):
 @pytest.mark.parametrize(
     ("sent_hours_ago", "said_hours_ago", "status"),
     [
-        (3, 9_000, "opted_out"),  # a clock that is wrong: nobody opts out of a message before it was sent
+        # a clock that is wrong: nobody opts out of a message before it was sent
+        (3, 9_000, "opted_out"),
         (1, 9_000, "opted_out"),
         (4, 3, "opted_in"),  # a clock that may be right
     ],
 )
-def test_an_opt_out_of_a_message_by_a_clock_that_is_wrong_wins(sdk, sent, sent_hours_ago, said_hours_ago, status):
+def test_an_opt_out_of_a_message_by_a_clock_that_is_wrong_wins(
+    sdk, sent, sent_hours_ago, said_hours_ago, status
+):
     Message.objects.update(attempted_at=timezone.now() - timedelta(hours=sent_hours_ago))
     sdk.post_and_digest(says("1", "subscribed", ref=sent.ref(), occurred_at=ago(hours=2)))
-    answer = sdk.post_and_digest(says("2", "unsubscribed", ref=sent.ref(), occurred_at=ago(hours=said_hours_ago)))
+    answer = sdk.post_and_digest(
+        says("2", "unsubscribed", ref=sent.ref(), occurred_at=ago(hours=said_hours_ago))
+    )
     assert told() == {("user-0", "app_push"): status}
-    assert [one["code"] for one in answer.json()["ignored"]] == ["older_word"] * (status == "opted_in")
+    assert [one["code"] for one in answer.json()["ignored"]] == ["older_word"] * (
+        status == "opted_in"
+    )
 
 
 def test_a_yes_by_a_clock_that_is_wrong_stays_old(sdk, sent):
@@ -94,7 +103,9 @@ def test_a_yes_by_a_clock_that_is_wrong_stays_old(sdk, sent):
 
 def test_of_two_words_of_one_batch_the_later_one_counts(sdk, sent):
     words = (("unsubscribed", 0), ("subscribed", 0), ("subscribed", 1), ("unsubscribed", 1))
-    sdk.post_and_digest(*(says(f"{n}", kind, ref=sent.ref(whose)) for n, (kind, whose) in enumerate(words)))
+    sdk.post_and_digest(
+        *(says(f"{n}", kind, ref=sent.ref(whose)) for n, (kind, whose) in enumerate(words))
+    )
     assert told() == {("user-0", "app_push"): "opted_in", ("user-1", "app_push"): "opted_out"}
 
 
@@ -104,20 +115,29 @@ def test_a_word_names_its_channel_or_all_and_else_means_that_of_its_message(cast
         says("1", "unsubscribed", ref=sent.ref(0)), says("2", "unsubscribed", ref=sent.ref(1), channel="all"),
         says("3", "unsubscribed", ref=sent.ref(1), channel="sms"), says("4", "unsubscribed", external_user_id="user-2"),
     )  # fmt: skip
-    assert set(told()) == {("user-0", "web_push"), ("user-1", "all"), ("user-1", "sms"), ("user-2", "app_push")}
+    assert set(told()) == {
+        ("user-0", "web_push"),
+        ("user-1", "all"),
+        ("user-1", "sms"),
+        ("user-2", "app_push"),
+    }
 
 
-@pytest.mark.parametrize(("kind", "channel"), [("unsubscribed", "fax"), ("unsubscribed", "ALL"), ("opened", "all")])
+@pytest.mark.parametrize(
+    ("kind", "channel"), [("unsubscribed", "fax"), ("unsubscribed", "ALL"), ("opened", "all")]
+)
 def test_a_channel_that_cannot_be_meant_is_refused_by_name(sdk, sent, kind, channel):
     answer = sdk.post(says("1", kind, ref=sent.ref(), channel=channel))
     assert answer.status_code == 422
     assert "channel" in answer.json()["rejected"][0]["detail"]
 
 
-# --- people who are not known yet ---------------------------------------------------------------------------------
+# --- people who are not known yet -----------------------------------------------------------------
 def register(workspace, name: str) -> None:
     with scope(workspace):
-        endpoints.register(workspace, name, "app_push", "token", f"token-{name}", "android", timezone.now())
+        endpoints.register(
+            workspace, name, "app_push", "token", f"token-{name}", "android", timezone.now()
+        )
 
 
 def test_an_opt_out_of_somebody_unknown_waits_and_is_theirs_from_the_first_moment(cast, server):
@@ -153,9 +173,13 @@ def test_the_same_unknown_id_in_another_workspace_keeps_waiting(cast, server):
     assert (told(), waiting()) == ({}, {("new", "app_push"): "opted_out"})
 
 
-def test_words_about_unknown_people_are_bounded_and_known_ones_still_change(cast, server, monkeypatch):
+def test_words_about_unknown_people_are_bounded_and_known_ones_still_change(
+    cast, server, monkeypatch
+):
     monkeypatch.setattr(consent, "WAITING_LIMIT", 2)
-    server.post_and_digest(*(says(f"{n}", "unsubscribed", external_user_id=f"u{n}") for n in range(2)))
+    server.post_and_digest(
+        *(says(f"{n}", "unsubscribed", external_user_id=f"u{n}") for n in range(2))
+    )
     server.post_and_digest(says("x", "unsubscribed", external_user_id="one too many"),
                            says("y", "subscribed", external_user_id="u0"))  # fmt: skip
     assert waiting() == {("u0", "app_push"): "opted_in", ("u1", "app_push"): "opted_out"}
@@ -164,7 +188,9 @@ def test_words_about_unknown_people_are_bounded_and_known_ones_still_change(cast
 def test_many_words_cost_few_queries(cast, server, django_assert_max_num_queries):
     people = make_sent(cast.workspace, 200)
     names = [contact.external_id for contact in people.contacts] + [f"new-{n}" for n in range(200)]
-    server.post(*(says(f"{n}", "unsubscribed", external_user_id=name) for n, name in enumerate(names)))
+    server.post(
+        *(says(f"{n}", "unsubscribed", external_user_id=name) for n, name in enumerate(names))
+    )
     with django_assert_max_num_queries(32):
         digest.digest_due(timezone.now())
     assert (len(told()), len(waiting())) == (200, 200)

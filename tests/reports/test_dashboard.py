@@ -32,7 +32,13 @@ def busy(cast, sdk):
         events = [{"event_id": f"{days}-{i}", "type": kind, "ref": sent.ref(i)}
                   for i, kind in enumerate(("delivered", "opened", "clicked", "delivered"))]  # fmt: skip
         sdk.post_and_digest(*events)
-    make_sent(cast.workspace, 0, name="Tomorrow's sale", state=Run.State.PLANNED, started_at=now + timedelta(days=1))
+    make_sent(
+        cast.workspace,
+        0,
+        name="Tomorrow's sale",
+        state=Run.State.PLANNED,
+        started_at=now + timedelta(days=1),
+    )
     return cast
 
 
@@ -52,7 +58,8 @@ def test_every_role_sees_the_dashboard_with_thousands_separators(busy, role):
 
 
 def test_the_change_beside_the_messages_is_that_of_their_number(busy):
-    """Not of all messages ever, which stand below: 4,809 in 14 days after 1,216 in the 14 days before."""
+    """Not of all messages ever, which stand below: 4,809 in 14 days after 1,216 in the 14 days
+    before."""
     card = get(busy, "owner").context["dashboard"]["cards"][0]
     assert card.value == "4,809"
     assert card.change == dashboard._change(4809, 2436)
@@ -60,9 +67,13 @@ def test_the_change_beside_the_messages_is_that_of_their_number(busy):
 
 
 def test_a_recent_campaign_says_how_many_sends_its_figures_are_of(busy, sdk):
-    sent = make_sent(busy.workspace, 0, name="Weekly", started_at=timezone.now() - timedelta(days=9))
+    sent = make_sent(
+        busy.workspace, 0, name="Weekly", started_at=timezone.now() - timedelta(days=9)
+    )
     with scope(busy.workspace):
-        Run.objects.filter(pk=sent.run.pk).update(campaign=Run.objects.get(campaign__name="Sale 1").campaign)
+        Run.objects.filter(pk=sent.run.pk).update(
+            campaign=Run.objects.get(campaign__name="Sale 1").campaign
+        )
     rows = get(busy, "owner").context["dashboard"]["recent"]
     assert {row["name"]: row["sends"] for row in rows}["Sale 1"] == 2
     assert {row["sends"] for row in rows if row["name"] != "Sale 1"} == {1}
@@ -75,7 +86,9 @@ def test_an_outsider_sees_nothing_and_a_stranger_signs_in(busy):
 
 @pytest.mark.parametrize(("role", "may"), [("owner", True), ("member", True), ("viewer", False)])
 def test_only_who_may_write_campaigns_is_offered_to(busy, role, may):
-    assert (b"New campaign" in re.sub(rb"<nav.*?</nav>", b"", get(busy, role).content, flags=re.S)) is may
+    assert (
+        b"New campaign" in re.sub(rb"<nav.*?</nav>", b"", get(busy, role).content, flags=re.S)
+    ) is may
 
 
 def test_the_dashboard_takes_at_most_eighteen_queries_however_much_was_sent(busy):
@@ -87,7 +100,9 @@ def test_the_dashboard_takes_at_most_eighteen_queries_however_much_was_sent(busy
         make_sent(busy.workspace, name=f"More {i}")
     with CaptureQueriesContext(connection) as second:
         client.get(busy.url())
-    assert len(second) == len(first) <= QUERIES_AT_MOST, "\n".join(query["sql"][:150] for query in first)
+    assert len(second) == len(first) <= QUERIES_AT_MOST, "\n".join(
+        query["sql"][:150] for query in first
+    )
 
 
 def test_the_charts_get_the_numbers_of_the_days(busy):
@@ -96,14 +111,19 @@ def test_the_charts_get_the_numbers_of_the_days(busy):
     assert [series["label"] for series in volume["series"]] == ["Sent", "Delivered", "Opened"]
     assert len(volume["labels"]) == 14
     assert sum(volume["series"][0]["data"]) == 4 * 1200 + 9
-    assert sum(volume["series"][1]["data"]) == 4 * 2 + 3 * 2  # reported now, whenever they were sent
+    # reported now, whenever they were sent
+    assert sum(volume["series"][1]["data"]) == 4 * 2 + 3 * 2
 
 
 def test_what_is_next_is_told_on_its_own_clock_too_where_that_differs(cast):
     at = timezone.now() + timedelta(days=2)
     for zone in ("", cast.workspace.time_zone, "Europe/Berlin"):
-        make_sent(cast.workspace, 0, name=zone, state=Run.State.PLANNED, started_at=at, time_zone=zone)
-    rows = {row["name"]: row["own_clock"] for row in get(cast, "viewer").context["dashboard"]["next_up"]}
+        make_sent(
+            cast.workspace, 0, name=zone, state=Run.State.PLANNED, started_at=at, time_zone=zone
+        )
+    rows = {
+        row["name"]: row["own_clock"] for row in get(cast, "viewer").context["dashboard"]["next_up"]
+    }
     assert rows == {
         "": "", cast.workspace.time_zone: "", "Europe/Berlin": f"{at.astimezone(ZoneInfo('Europe/Berlin')):%a %H:%M %Z}"
     }  # fmt: skip
@@ -122,7 +142,9 @@ def test_a_new_workspace_gets_three_steps_and_no_empty_charts(cast):
 
 
 def test_a_step_that_is_done_is_ticked_off(cast):
-    make_sent(cast.workspace, 0, state=Run.State.PLANNED, started_at=timezone.now() + timedelta(hours=1))
+    make_sent(
+        cast.workspace, 0, state=Run.State.PLANNED, started_at=timezone.now() + timedelta(hours=1)
+    )
     assert get(cast, "owner").content.decode().count("(done)") == 1
 
 
@@ -168,7 +190,7 @@ def test_a_change_is_only_shown_where_there_is_something_to_compare(now, before,
     assert (change and change.text) == text
 
 
-# --- panels -------------------------------------------------------------------------------------------------------
+# --- panels ---------------------------------------------------------------------------------------
 
 
 def test_the_campaign_page_carries_the_report(busy):
@@ -184,7 +206,10 @@ def test_the_campaign_page_carries_the_report(busy):
 
 def test_the_run_page_carries_the_funnel_and_its_figures_move_with_events(busy, sdk):
     sent = make_sent(busy.workspace)
-    assert b'data-figure="opened"' in get(busy, "viewer", f"campaigns/run/{sent.run.pk}/change/").content
+    assert (
+        b'data-figure="opened"'
+        in get(busy, "viewer", f"campaigns/run/{sent.run.pk}/change/").content
+    )
     sdk.post_and_digest({"event_id": "tap", "type": "opened", "ref": sent.ref()})
     figures = get(busy, "viewer", f"reports/event/run/{sent.run.pk}/figures/").json()
     assert figures == {
@@ -203,7 +228,9 @@ def test_a_campaign_that_never_ran_has_an_honest_panel(cast, rf):
     assert "Nothing was sent yet" in html
 
 
-@pytest.mark.parametrize("path", ["run/{run}/figures/", "run/{run}/funnel/", "campaign/{campaign}/funnel/"])
+@pytest.mark.parametrize(
+    "path", ["run/{run}/figures/", "run/{run}/funnel/", "campaign/{campaign}/funnel/"]
+)
 def test_figures_of_another_workspace_do_not_exist(cast, path):
     theirs = make_sent(cast.other_workspace)
     address = "reports/event/" + path.format(run=theirs.run.pk, campaign=theirs.campaign.pk)
@@ -223,7 +250,7 @@ def test_messages_know_what_devices_reported_about_them(cast, sdk):
     assert states == {sent.messages[0].pk: ["Delivered", "Opened"]}
 
 
-# --- the events page ----------------------------------------------------------------------------------------------
+# --- the events page ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -235,7 +262,9 @@ def test_the_events_page_lists_the_newest_first_and_counts_nothing(busy, sdk, ro
     assert page.status_code == 200
     assert "Sale 40" in html
     assert html.index("40-3") < html.index("40-0") < html.index(">0-0<")
-    assert not [query for query in captured if "COUNT(" in query["sql"] and "reports_event" in query["sql"]]
+    assert not [
+        query for query in captured if "COUNT(" in query["sql"] and "reports_event" in query["sql"]
+    ]
 
 
 def test_events_can_be_filtered_by_type_and_read_but_never_changed(busy):

@@ -1,4 +1,5 @@
-"""Events become numbers: each event id once, each recipient once, exactly, whatever happens on the way."""
+"""Events become numbers: each event id once, each recipient once, exactly, whatever happens on
+the way."""
 
 from __future__ import annotations
 
@@ -45,7 +46,11 @@ def event(event_id: str, kind: str = "opened", **fields: object) -> dict[str, ob
 
 
 def totals(workspace) -> dict[str, tuple[int, int]]:
-    rows = Rollup.objects.filter(workspace=workspace).values("type").annotate(e=Sum("events"), p=Sum("people"))
+    rows = (
+        Rollup.objects.filter(workspace=workspace)
+        .values("type")
+        .annotate(e=Sum("events"), p=Sum("people"))
+    )
     return {row["type"]: (row["e"], row["p"]) for row in rows}
 
 
@@ -59,7 +64,10 @@ def put(workspace, *events: dict[str, object], received_at: datetime | None = No
 
     now, key = received_at or timezone.now(), _key(workspace)
     voucher = intake._Voucher(key, now)
-    accepted = [intake._judge(msgspec.Raw(msgspec.json.encode(item)), None, now, voucher)[0] for item in events]
+    accepted = [
+        intake._judge(msgspec.Raw(msgspec.json.encode(item)), None, now, voucher)[0]
+        for item in events
+    ]
     intake._store(accepted, key, now)
     return InboxBatch.objects.latest("id")
 
@@ -75,11 +83,13 @@ def now_digest() -> int:
     return digest.digest_due(timezone.now())
 
 
-# --- once ---------------------------------------------------------------------------------------------------------
+# --- once -----------------------------------------------------------------------------------------
 
 
 def test_an_event_id_counts_once_in_one_request_and_across_requests(cast, sdk, sent):
-    answer = sdk.post_and_digest(event("a", ref=sent.ref()), event("a", ref=sent.ref()), event("b", ref=sent.ref(1)))
+    answer = sdk.post_and_digest(
+        event("a", ref=sent.ref()), event("a", ref=sent.ref()), event("b", ref=sent.ref(1))
+    )
     assert answer.json()["accepted"] == 3
     sdk.post_and_digest(event("a", ref=sent.ref()), event("a", "clicked", ref=sent.ref()))
     sdk.post(event("b", ref=sent.ref(1)))
@@ -114,7 +124,11 @@ def test_a_recipients_first_is_the_earliest_of_what_came_together(cast, sdk, sen
     times = ("2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-03T00:00:00Z")
     sdk.post_and_digest(*(event(at, ref=sent.ref(), occurred_at=at) for at in times))
     assert Engagement.objects.get().first_at == datetime(2026, 3, 1, tzinfo=UTC)
-    assert list(Rollup.objects.order_by("quarter").values_list("events", "people")) == [(1, 1), (1, 0), (1, 0)]
+    assert list(Rollup.objects.order_by("quarter").values_list("events", "people")) == [
+        (1, 1),
+        (1, 0),
+        (1, 0),
+    ]
 
 
 def test_nothing_is_invented_an_open_is_no_delivery(cast, sdk, sent):
@@ -122,7 +136,7 @@ def test_nothing_is_invented_an_open_is_no_delivery(cast, sdk, sent):
     assert set(totals(cast.workspace)) == {"opened"}
 
 
-# --- whose --------------------------------------------------------------------------------------------------------
+# --- whose ----------------------------------------------------------------------------------------
 
 
 def test_a_reference_names_campaign_run_message_and_contact(cast, sdk, sent):
@@ -133,7 +147,9 @@ def test_a_reference_names_campaign_run_message_and_contact(cast, sdk, sent):
 
 
 @pytest.mark.parametrize("forge", ["other workspace", "changed", "rubbish"])
-def test_a_reference_that_is_not_ours_is_ignored_and_counted_as_unattributed(cast, sdk, sent, forge):
+def test_a_reference_that_is_not_ours_is_ignored_and_counted_as_unattributed(
+    cast, sdk, sent, forge
+):
     ref = {
         "other workspace": make_sent(cast.other_workspace).ref(),
         "changed": sent.ref().replace(f".{sent.run.pk}.", f".{sent.run.pk + 1}."),
@@ -141,17 +157,23 @@ def test_a_reference_that_is_not_ours_is_ignored_and_counted_as_unattributed(cas
     }[forge]
     sdk.post_and_digest(event("a", ref=ref))
     assert Event.objects.get().campaign_id is None
-    assert list(Rollup.objects.values_list("workspace", "campaign_id", "events")) == [(cast.workspace.pk, 0, 1)]
+    assert list(Rollup.objects.values_list("workspace", "campaign_id", "events")) == [
+        (cast.workspace.pk, 0, 1)
+    ]
 
 
 def test_an_event_without_reference_finds_its_contact_by_the_name_the_sender_uses(cast, sdk, sent):
     sdk.post_and_digest(
-        event("a", "custom", name="bought", external_user_id="user-1"), event("b", external_user_id="?")
+        event("a", "custom", name="bought", external_user_id="user-1"),
+        event("b", external_user_id="?"),
     )
-    assert dict(Event.objects.values_list("event_id", "contact_id")) == {"a": sent.contacts[1].pk, "b": None}
+    assert dict(Event.objects.values_list("event_id", "contact_id")) == {
+        "a": sent.contacts[1].pk,
+        "b": None,
+    }
 
 
-# --- when ---------------------------------------------------------------------------------------------------------
+# --- when -----------------------------------------------------------------------------------------
 
 
 def test_a_wrong_clock_is_corrected_by_the_time_of_sending(sdk):
@@ -168,7 +190,8 @@ def test_a_wrong_clock_is_corrected_by_the_time_of_sending(sdk):
 
 def test_nothing_happens_in_the_future(sdk):
     sdk.post_and_digest(
-        event("a", occurred_at="2099-01-01T00:00:00Z"), event("b", occurred_at="9999-12-31T23:59:59-12:00")
+        event("a", occurred_at="2099-01-01T00:00:00Z"),
+        event("b", occurred_at="9999-12-31T23:59:59-12:00"),
     )
     assert all(at <= timezone.now() for at in Event.objects.values_list("occurred_at", flat=True))
     assert Event.objects.count() == 2
@@ -177,30 +200,44 @@ def test_nothing_happens_in_the_future(sdk):
 def test_a_quarter_of_an_hour_begins_where_indian_and_nepali_days_do():
     at = datetime(2026, 11, 21, 18, 44, 59, 999_999, UTC)
     assert digest.quarter_of(at) == datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
-    assert digest.quarter_of(datetime(2026, 11, 21, 18, 45, tzinfo=UTC)) == datetime(2026, 11, 21, 18, 45, tzinfo=UTC)
+    assert digest.quarter_of(datetime(2026, 11, 21, 18, 45, tzinfo=UTC)) == datetime(
+        2026, 11, 21, 18, 45, tzinfo=UTC
+    )
 
 
-# --- effects ------------------------------------------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------
 
 
 def test_unsubscribing_writes_the_contacts_consent_with_its_proof(sdk, sent):
     sdk.post_and_digest(event("u-1", "unsubscribed", ref=sent.ref(1)))
     consent = Consent.objects.get()
-    assert (consent.contact_id, consent.channel, consent.status) == (sent.contacts[1].pk, "app_push", "opted_out")
+    assert (consent.contact_id, consent.channel, consent.status) == (
+        sent.contacts[1].pk,
+        "app_push",
+        "opted_out",
+    )
     assert (consent.source, consent.proof) == ("event", "event u-1")
 
 
 def test_unsubscribing_by_the_customers_name_for_the_contact_works_too(cast, sent):
     server = make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[EVENTS_WRITE])
-    server.post_and_digest(event("u-1", "unsubscribed", external_user_id="user-2"), event("u-2", "unsubscribed"))
+    server.post_and_digest(
+        event("u-1", "unsubscribed", external_user_id="user-2"), event("u-2", "unsubscribed")
+    )
     assert Consent.objects.get().contact_id == sent.contacts[2].pk
 
 
 def test_a_consent_that_is_newer_than_the_event_stays(cast, sdk, sent):
     fresh = Consent.objects.create(
-        workspace=cast.workspace, contact=sent.contacts[0], channel="app_push", status="opted_in", source="import"
+        workspace=cast.workspace,
+        contact=sent.contacts[0],
+        channel="app_push",
+        status="opted_in",
+        source="import",
     )
-    sdk.post_and_digest(event("u", "unsubscribed", ref=sent.ref(0), occurred_at="2026-01-01T00:00:00Z"))
+    sdk.post_and_digest(
+        event("u", "unsubscribed", ref=sent.ref(0), occurred_at="2026-01-01T00:00:00Z")
+    )
     fresh.refresh_from_db()
     assert fresh.status == "opted_in"
     sdk.post_and_digest(event("u2", "unsubscribed", ref=sent.ref(0)))
@@ -221,7 +258,9 @@ def test_opening_moves_the_device_s_last_seen_forward_and_never_back(sdk, sent):
     )
     Message.objects.filter(pk=sent.messages[0].pk).update(endpoint=device)
     for day in (2, 9, 5):
-        sdk.post_and_digest(event(f"d{day}", ref=sent.ref(0), occurred_at=f"2026-03-{day:02}T00:00:00Z"))
+        sdk.post_and_digest(
+            event(f"d{day}", ref=sent.ref(0), occurred_at=f"2026-03-{day:02}T00:00:00Z")
+        )
     device.refresh_from_db()
     assert device.last_seen_at == datetime(2026, 3, 9, tzinfo=UTC)
 
@@ -241,10 +280,12 @@ def test_the_key_remembers_when_it_was_last_used(sdk):
     assert ApiKey.objects.get(pk=sdk.key.pk).last_used_at is not None
 
 
-# --- trouble ------------------------------------------------------------------------------------------------------
+# --- trouble --------------------------------------------------------------------------------------
 
 
-def test_a_damaged_batch_is_tried_five_times_then_set_aside_and_stops_no_other(cast, caplog, monkeypatch):
+def test_a_damaged_batch_is_tried_five_times_then_set_aside_and_stops_no_other(
+    cast, caplog, monkeypatch
+):
     rung: list[object] = []
     monkeypatch.setattr(digest.wake, "ring", lambda name, at=None: rung.append(at) if at else None)
     broken = put(cast.workspace, event("x"))
@@ -327,7 +368,9 @@ def test_batches_of_many_requests_share_few_statements(cast, sent, django_assert
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
 def test_workers_that_digest_at_once_count_everything_once(cast, sent):
     for i in range(60):
-        put(cast.workspace, *(event(f"m{(i * 7 + j) % 90}", ref=sent.ref(j % 3)) for j in range(10)))
+        put(
+            cast.workspace, *(event(f"m{(i * 7 + j) % 90}", ref=sent.ref(j % 3)) for j in range(10))
+        )
 
     def work(_: int) -> int:
         try:
@@ -346,7 +389,9 @@ def test_workers_that_digest_at_once_count_everything_once(cast, sent):
 def test_a_transaction_takes_no_more_events_than_its_cap(cast, monkeypatch):
     sizes = []
     real = digest._digest
-    monkeypatch.setattr(digest, "_digest", lambda w, batches: sizes.append(len(batches)) or real(w, batches))
+    monkeypatch.setattr(
+        digest, "_digest", lambda w, batches: sizes.append(len(batches)) or real(w, batches)
+    )
     monkeypatch.setattr(digest, "GROUP_EVENTS", 7)
     for i in range(5):
         put(cast.workspace, *(event(f"{i}-{j}") for j in range(3)))
@@ -355,7 +400,7 @@ def test_a_transaction_takes_no_more_events_than_its_cap(cast, monkeypatch):
     assert Event.objects.count() == 15
 
 
-# --- exact --------------------------------------------------------------------------------------------------------
+# --- exact ----------------------------------------------------------------------------------------
 
 
 def test_verify_finds_a_number_that_was_tampered_with(cast, sdk, sent):
@@ -386,8 +431,13 @@ ACTION = st.tuples(
 
 
 @hypothesis_settings(max_examples=25)
-@given(batches=st.lists(st.lists(ACTION, min_size=1, max_size=8), min_size=1, max_size=6), seed=st.integers(0, 999))
-def test_rollups_are_exact_after_any_interleaving_of_batches_repeats_and_digests(cast, sent, batches, seed):
+@given(
+    batches=st.lists(st.lists(ACTION, min_size=1, max_size=8), min_size=1, max_size=6),
+    seed=st.integers(0, 999),
+)
+def test_rollups_are_exact_after_any_interleaving_of_batches_repeats_and_digests(
+    cast, sent, batches, seed
+):
     chance = random.Random(seed)
     now = timezone.now()
     for actions in batches:
@@ -407,7 +457,9 @@ def test_rollups_are_exact_after_any_interleaving_of_batches_repeats_and_digests
         assert verify_rollups(workspace) == []
         with scope(workspace):
             assert (Rollup.objects.aggregate(n=Sum("events"))["n"] or 0) == Event.objects.count()
-            assert (Rollup.objects.aggregate(n=Sum("people"))["n"] or 0) == Engagement.objects.count()
+            assert (
+                Rollup.objects.aggregate(n=Sum("people"))["n"] or 0
+            ) == Engagement.objects.count()
 
 
 @pytest.mark.parametrize("written", ["asha ", "\u200basha", "\u00a0asha"])

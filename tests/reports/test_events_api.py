@@ -1,4 +1,5 @@
-"""The door: keys, caps, hostile bodies, and an answer that is only given when the events are stored."""
+"""The door: keys, caps, hostile bodies, and an answer that is only given when the events are
+stored."""
 
 from __future__ import annotations
 
@@ -33,14 +34,24 @@ OPENED = {"event_id": "m-1", "type": "opened"}
 
 def stored() -> list[intake.AcceptedEvent]:
     with every_workspace():
-        return [event for batch in InboxBatch.objects.order_by("id") for event in intake.read_stored(batch)]
+        return [
+            event
+            for batch in InboxBatch.objects.order_by("id")
+            for event in intake.read_stored(batch)
+        ]
 
 
 def test_a_batch_is_stored_and_answered_with_the_number_of_events(sdk):
-    answer = sdk.post(OPENED, {"event_id": "m-2", "type": "custom", "name": "order_placed", "metadata": {"total": 3}})
+    answer = sdk.post(
+        OPENED,
+        {"event_id": "m-2", "type": "custom", "name": "order_placed", "metadata": {"total": 3}},
+    )
     assert answer.status_code == 202
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (2, [])
-    assert [(event.event_id, event.metadata) for event in stored()] == [("m-1", {}), ("m-2", {"total": 3})]
+    assert [(event.event_id, event.metadata) for event in stored()] == [
+        ("m-1", {}),
+        ("m-2", {"total": 3}),
+    ]
 
 
 def test_a_single_event_may_come_without_a_batch_around_it(sdk):
@@ -49,7 +60,11 @@ def test_a_single_event_may_come_without_a_batch_around_it(sdk):
 
 
 def test_the_answer_names_every_event_that_will_change_nothing_and_why(cast, sdk):
-    sent, gone, foreign = make_sent(cast.workspace), make_sent(cast.workspace), make_sent(cast.other_workspace)
+    sent, gone, foreign = (
+        make_sent(cast.workspace),
+        make_sent(cast.workspace),
+        make_sent(cast.other_workspace),
+    )
     ref_of_gone = gone.ref()
     with scope(cast.workspace):
         gone.run.delete()
@@ -67,7 +82,9 @@ def test_the_answer_names_every_event_that_will_change_nothing_and_why(cast, sdk
         ("unsubscribed", {"ref": sent.ref()}, ""),
         ("custom", {"name": "order_placed"}, ""),
     ]
-    answer = sdk.post(*({"event_id": f"{n}", "type": kind, **more} for n, (kind, more, _) in enumerate(cases)))
+    answer = sdk.post(
+        *({"event_id": f"{n}", "type": kind, **more} for n, (kind, more, _) in enumerate(cases))
+    )
     assert answer.json()["accepted"] == len(cases)
     ignored = {one["index"]: one["code"] for one in answer.json()["ignored"]}
     assert ignored == {n: code for n, (_, _, code) in enumerate(cases) if code}
@@ -89,7 +106,10 @@ def test_a_test_key_reports_only_on_messages_of_the_sandbox(cast):
         {"event_id": "c", "type": "custom", "name": "order_placed"},
     )
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
-    assert [(one["index"], one["code"]) for one in answer.json()["rejected"]] == [(1, "test_key"), (2, "test_key")]
+    assert [(one["index"], one["code"]) for one in answer.json()["rejected"]] == [
+        (1, "test_key"),
+        (2, "test_key"),
+    ]
     assert [event.event_id for event in stored()] == ["a"]
 
 
@@ -105,7 +125,8 @@ def test_the_events_are_committed_when_the_answer_comes(sdk):
         finally:
             connection.close()
 
-    if connection.vendor == "sqlite":  # the test's in-memory database has one connection; none may be in a transaction
+    # the test's in-memory database has one connection; none may be in a transaction
+    if connection.vendor == "sqlite":
         assert not connection.in_atomic_block
         assert not connection.connection.in_transaction
         with every_workspace():
@@ -156,7 +177,7 @@ def test_a_database_that_does_not_answer_means_503_and_try_again(sdk, monkeypatc
     assert answer.json()["code"] == "not_stored"
 
 
-# --- keys ---------------------------------------------------------------------------------------------------------
+# --- keys -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -213,7 +234,7 @@ def test_a_flood_of_invented_keys_neither_grows_memory_nor_pushes_real_keys_out(
     assert len(keys._known._kept) == 1
 
 
-# --- caps ---------------------------------------------------------------------------------------------------------
+# --- caps -----------------------------------------------------------------------------------------
 
 
 def test_500_events_pass_and_501_do_not(sdk):
@@ -247,7 +268,11 @@ def test_nothing_is_read_of_a_body_that_declares_more_than_the_cap():
 
 def test_a_body_without_a_declared_length_is_read_to_the_cap_and_no_further(sdk):
     request = RequestFactory().generic("POST", "/api/v1/events", b"-", "application/json")
-    request.META |= {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "wsgi.input": (stream := Endless())}
+    request.META |= {
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+        "wsgi.input": (stream := Endless()),
+    }
     with pytest.raises(Problem) as refusal:
         api._body(request)
     assert refusal.value.status == 413
@@ -256,18 +281,26 @@ def test_a_body_without_a_declared_length_is_read_to_the_cap_and_no_further(sdk)
 
 def test_a_chunked_body_within_the_cap_is_read():
     request = RequestFactory().generic("POST", "/api/v1/events", b"-", "application/json")
-    request.META |= {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "wsgi.input": BytesIO(b'{"a":1}')}
+    request.META |= {
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+        "wsgi.input": BytesIO(b'{"a":1}'),
+    }
     assert api._body(request) == b'{"a":1}'
 
 
 def test_an_event_over_32_kb_is_rejected_and_its_neighbours_are_not(sdk):
-    answer = sdk.post({**OPENED, "metadata": {"a": ["x" * 8000] * 5}}, {**OPENED, "event_id": "m-2"})
+    answer = sdk.post(
+        {**OPENED, "metadata": {"a": ["x" * 8000] * 5}}, {**OPENED, "event_id": "m-2"}
+    )
     assert answer.status_code == 202
     assert answer.json()["accepted"] == 1
     assert answer.json()["rejected"][0]["code"] == "event_too_large"
 
 
-def test_too_many_requests_with_one_key_are_answered_429_and_another_key_goes_on(sdk, other_sdk, settings):
+def test_too_many_requests_with_one_key_are_answered_429_and_another_key_goes_on(
+    sdk, other_sdk, settings
+):
     settings.EVENTS_PER_MINUTE = 3
     answers = [sdk.post(OPENED) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429]
@@ -276,10 +309,12 @@ def test_too_many_requests_with_one_key_are_answered_429_and_another_key_goes_on
     assert other_sdk.post(OPENED).status_code == 202
 
 
-# --- bodies -------------------------------------------------------------------------------------------------------
+# --- bodies ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"nope", b'{"batch": [nope]}', b'{"a": "\xff', b"\xef\xbb\xbf{}"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"nope", b'{"batch": [nope]}', b'{"a": "\xff', b"\xef\xbb\xbf{}"]
+)
 def test_what_is_no_json_is_answered_400(sdk, body):
     answer = sdk.post_raw(body)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")
@@ -290,7 +325,9 @@ def test_a_body_nested_without_end_is_answered_400(sdk):
     assert sdk.post_raw(body).json()["code"] == "nested_too_deeply"
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
 def test_another_content_type_is_answered_415(sdk, kind):
     assert sdk.post_raw(json.dumps(OPENED), content_type=kind).status_code == 415
 
@@ -366,7 +403,7 @@ def test_a_batch_of_nothing_but_bad_events_is_answered_422(sdk):
     assert [item["index"] for item in answer.json()["rejected"]] == [0, 1]
 
 
-# --- browsers -----------------------------------------------------------------------------------------------------
+# --- browsers -------------------------------------------------------------------------------------
 
 
 def test_a_browser_may_post_from_any_page_and_only_here(client, sdk):
@@ -389,9 +426,11 @@ def test_the_description_of_the_api_shows_the_body_and_the_keys(client):
     assert described["components"]["securitySchemes"]["WriteKey"]["scheme"] == "bearer"
 
 
-# --- never a 500 --------------------------------------------------------------------------------------------------
+# --- never a 500 ----------------------------------------------------------------------------------
 
-TEXT = st.text(max_size=20) | st.sampled_from(["\0", "\ud800", "m", "opened", "2026-11-21T09:00:00Z", "x" * 300])
+TEXT = st.text(max_size=20) | st.sampled_from(
+    ["\0", "\ud800", "m", "opened", "2026-11-21T09:00:00Z", "x" * 300]
+)
 VALUE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),

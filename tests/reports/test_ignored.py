@@ -1,4 +1,5 @@
-"""`ignored` in the answer of /events: it says what the digest will not do, for every kind of event, key and proof."""
+"""`ignored` in the answer of /events: it says what the digest will not do, for every kind of
+event, key and proof."""
 
 from __future__ import annotations
 
@@ -67,7 +68,9 @@ class World:
         if proof == "wrong":
             event["identity_hash"] = "0" * 64
         elif proof == "right":
-            event["identity_hash"] = identity.hash_of(self.secret, event.get("external_user_id", ""))
+            event["identity_hash"] = identity.hash_of(
+                self.secret, event.get("external_user_id", "")
+            )
         return event
 
 
@@ -75,7 +78,9 @@ class World:
 def world(cast, secret) -> World:
     count = len(COMBINATIONS)
     theirs = make_sent(cast.other_workspace, count)
-    sends = {name: make_sent(cast.workspace, count) for name in ("good", "gone", "topic", "contact gone")}
+    sends = {
+        name: make_sent(cast.workspace, count) for name in ("good", "gone", "topic", "contact gone")
+    }
     sends["foreign"] = theirs
     sandbox = Connection.objects.create(
         workspace=cast.workspace, name="Sandbox", provider="fcm_sandbox", is_active=False
@@ -89,7 +94,9 @@ def world(cast, secret) -> World:
     Message.objects.filter(pk__in=others).delete()
     Message.objects.filter(pk=first).update(contact=None)
     sends["topic"].messages = [sends["topic"].messages[0]] * count
-    Contact.objects.filter(pk__in=[one.pk for one in sends["contact gone"].contacts])._raw_delete("default")
+    Contact.objects.filter(pk__in=[one.pk for one in sends["contact gone"].contacts])._raw_delete(
+        "default"
+    )
     Contact.objects.bulk_create(
         Contact(workspace=cast.workspace, external_id=f"known-{number}")
         for number, (_, _, _, person) in enumerate(COMBINATIONS)
@@ -116,7 +123,9 @@ class Changes:
         firsts = set(Engagement.objects.values_list("message_id", "type"))
         seen = set(Contact.objects.exclude(last_seen_at=None).values_list("external_id", flat=True))
         events = dict(Event.objects.values_list("event_id", "message_id"))
-        people = {name: [one.external_id for one in sent.contacts] for name, sent in world.sends.items()}
+        people = {
+            name: [one.external_id for one in sent.contacts] for name, sent in world.sends.items()
+        }
         changes = cls({int(proof.removeprefix("event e")) for proof in proofs}, set(), set(), set())
         for number, (kind, ref, _, person) in enumerate(COMBINATIONS):
             message = events.get(f"e{number}")
@@ -129,7 +138,8 @@ class Changes:
 
 
 def post_all(sdk: Sdk, world: World) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """(number, its entry in `ignored` or None) of every event that was accepted; all are digested."""
+    """(number, its entry in `ignored` or None) of every event that was accepted; all are
+    digested."""
     for start in range(0, len(COMBINATIONS), 500):
         numbers = range(start, min(start + 500, len(COMBINATIONS)))
         answer = sdk.post_and_digest(*(world.event(number) for number in numbers)).json()
@@ -167,7 +177,7 @@ def test_the_answer_says_for_every_combination_what_the_digest_then_did(cast, wo
     assert changes.counted
 
 
-# --- one by one ---------------------------------------------------------------------------------------------------
+# --- one by one -----------------------------------------------------------------------------------
 @pytest.fixture
 def server(cast) -> Sdk:
     return make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[keys.EVENTS_WRITE])
@@ -201,24 +211,31 @@ def test_a_wrong_identity_hash_is_told_from_a_missing_one(cast, sdk, secret):
     ]
 
 
-def test_a_vouched_event_with_a_bad_reference_counts_for_its_person_and_says_that_the_reference_did_not(cast, server):
+def test_a_vouched_event_with_a_bad_reference_counts_for_its_person_and_says_that_the_reference_did_not(
+    cast, server
+):
     make_sent(cast.workspace)
     foreign = make_sent(cast.other_workspace).ref()
     answer = server.post_and_digest(
-        word(0, ref="pasted", external_user_id="user-1"), word(1, "opened", ref=foreign, external_user_id="user-2")
+        word(0, ref="pasted", external_user_id="user-1"),
+        word(1, "opened", ref=foreign, external_user_id="user-2"),
     )
     assert codes(answer) == [(0, "ref_unknown", "ref"), (1, "ref_foreign", "ref")]
     assert list(Consent.objects.values_list("contact__external_id", flat=True)) == ["user-1"]
-    assert list(Contact.objects.exclude(last_seen_at=None).values_list("external_id", flat=True)) == ["user-2"]
+    assert list(
+        Contact.objects.exclude(last_seen_at=None).values_list("external_id", flat=True)
+    ) == ["user-2"]
 
 
 def test_an_opening_by_somebody_whom_nobody_knows_says_so(server):
-    assert codes(server.post(word(0, "opened", external_user_id="new"), word(1, external_user_id="new"))) == [
-        (0, "person_unknown", "event")
-    ]
+    assert codes(
+        server.post(word(0, "opened", external_user_id="new"), word(1, external_user_id="new"))
+    ) == [(0, "person_unknown", "event")]
 
 
-def test_a_word_that_finds_no_place_to_wait_says_so_and_its_neighbours_still_wait(cast, server, monkeypatch):
+def test_a_word_that_finds_no_place_to_wait_says_so_and_its_neighbours_still_wait(
+    cast, server, monkeypatch
+):
     monkeypatch.setattr(consent, "WAITING_LIMIT", 2)
     server.post_and_digest(word(0, external_user_id="a"), word(1, external_user_id="b"))
     answer = server.post_and_digest(
@@ -233,7 +250,9 @@ def test_a_word_that_finds_no_place_to_wait_says_so_and_its_neighbours_still_wai
 
 @pytest.mark.parametrize("person", ["user-1", "unknown"])
 @pytest.mark.parametrize("kind", WORDS)
-def test_a_word_that_is_older_than_a_known_one_of_its_channel_or_of_all_says_so(cast, server, person, kind):
+def test_a_word_that_is_older_than_a_known_one_of_its_channel_or_of_all_says_so(
+    cast, server, person, kind
+):
     make_sent(cast.workspace)
     at = {days: (timezone.now() - timedelta(days=days)).isoformat() for days in range(5)}
 
@@ -258,7 +277,8 @@ def test_a_word_that_another_one_of_its_batch_makes_old_says_so(cast, server):
     make_sent(cast.workspace)
     old = (timezone.now() - timedelta(days=1)).isoformat()
     answer = server.post_and_digest(
-        word(1, "subscribed", external_user_id="user-1"), word(2, external_user_id="user-1", occurred_at=old)
+        word(1, "subscribed", external_user_id="user-1"),
+        word(2, external_user_id="user-1", occurred_at=old),
     )
     assert codes(answer) == [(1, "older_word", "event")]
     assert Consent.objects.get().status == "opted_in"

@@ -67,7 +67,9 @@ def test_half_a_surrogate_pair_is_no_text():
         check_text("a\ud800", "name", 10)
 
 
-@pytest.mark.parametrize("value", [{"a": float("nan")}, [2**63], [-(2**64)], {"a" * 201: 1}, {"x": object()}])
+@pytest.mark.parametrize(
+    "value", [{"a": float("nan")}, [2**63], [-(2**64)], {"a" * 201: 1}, {"x": object()}]
+)
 def test_what_no_database_keeps_is_out_of_bounds(value):
     with pytest.raises(OutOfBounds):
         check_json(value, "metadata", text_limit=10)

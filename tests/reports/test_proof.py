@@ -44,7 +44,9 @@ def word(kind: str = "unsubscribed", **fields: object) -> dict[str, object]:
 def through(sent, provider: str):
     """The run went through a connection of this provider."""
     workspace = sent.run.workspace
-    account = Connection.objects.create(workspace=workspace, name=provider, provider=provider, is_active=False)
+    account = Connection.objects.create(
+        workspace=workspace, name=provider, provider=provider, is_active=False
+    )
     Run.objects.filter(pk=sent.run.pk).update(connection=account)
     return sent
 
@@ -52,7 +54,9 @@ def through(sent, provider: str):
 def heard() -> tuple[set[str], set[str]]:
     """Who opted out, and who was seen."""
     out = Consent.objects.values_list("contact__external_id", flat=True)
-    return set(out), set(Contact.objects.exclude(last_seen_at=None).values_list("external_id", flat=True))
+    return set(out), set(
+        Contact.objects.exclude(last_seen_at=None).values_list("external_id", flat=True)
+    )
 
 
 SEEN_AND_OUT = [word(external_user_id="user-1"), word("opened", external_user_id="user-2")]
@@ -72,7 +76,9 @@ def test_a_secret_key_may_speak_for_anybody_of_its_workspace(server, sent):
     assert heard() == ({"user-1"}, {"user-2"})
 
 
-def test_a_write_key_may_speak_for_the_person_whose_id_the_customers_server_signed(sdk, sent, secret):
+def test_a_write_key_may_speak_for_the_person_whose_id_the_customers_server_signed(
+    sdk, sent, secret
+):
     proof = identity.hash_of(secret, "user-1")
     sdk.post_and_digest(
         word(external_user_id="user-1", identity_hash=proof), word("opened", external_user_id="user-1",
@@ -81,7 +87,9 @@ def test_a_write_key_may_speak_for_the_person_whose_id_the_customers_server_sign
     assert heard() == ({"user-1"}, {"user-1"})
 
 
-@pytest.mark.parametrize("forged", ["", "0" * 64, "ü" * 64, "somebody else's", "another workspace's"])
+@pytest.mark.parametrize(
+    "forged", ["", "0" * 64, "ü" * 64, "somebody else's", "another workspace's"]
+)
 def test_an_identity_hash_that_does_not_fit_changes_nothing(cast, sdk, sent, secret, forged):
     with scope(cast.other_workspace):
         theirs = identity.make(cast.other_workspace, by=cast.other_owner, now=timezone.now())
@@ -114,8 +122,13 @@ def test_a_reference_of_nobody_lends_its_proof_to_no_name(cast, sdk, sent, of):
 
 
 @pytest.mark.parametrize("kind", ApiKey.Kind.values)
-def test_a_test_key_touches_people_of_the_sandbox_alone_and_falsifies_no_live_figure(cast, kind, secret):
-    live, sandboxed = through(make_sent(cast.workspace), "fcm"), through(make_sent(cast.workspace), "fcm_sandbox")
+def test_a_test_key_touches_people_of_the_sandbox_alone_and_falsifies_no_live_figure(
+    cast, kind, secret
+):
+    live, sandboxed = (
+        through(make_sent(cast.workspace), "fcm"),
+        through(make_sent(cast.workspace), "fcm_sandbox"),
+    )
     testing = make_sdk(cast.workspace, mode="test", kind=kind, scopes=[keys.EVENTS_WRITE])
     proof = identity.hash_of(secret, "user-1")
     testing.post_and_digest(
@@ -128,8 +141,10 @@ def test_a_test_key_touches_people_of_the_sandbox_alone_and_falsifies_no_live_fi
     assert set(Event.objects.values_list("run_id", flat=True)) == {sandboxed.run.pk}
 
 
-# --- the secret behind the hash -----------------------------------------------------------------------------------
-def test_after_a_rotation_the_old_secret_counts_until_its_hour_and_no_longer(cast, sdk, sent, secret, monkeypatch):
+# --- the secret behind the hash -------------------------------------------------------------------
+def test_after_a_rotation_the_old_secret_counts_until_its_hour_and_no_longer(
+    cast, sdk, sent, secret, monkeypatch
+):
     from datetime import timedelta
 
     now = timezone.now()
@@ -139,13 +154,17 @@ def test_after_a_rotation_the_old_secret_counts_until_its_hour_and_no_longer(cas
                         word(external_user_id="user-1", identity_hash=identity.hash_of(fresh, "user-1")))  # fmt: skip
     assert heard()[0] == {"user-0", "user-1"}
     monkeypatch.setattr(timezone, "now", lambda: now + timedelta(hours=2))
-    sdk.post_and_digest(word(external_user_id="user-2", identity_hash=identity.hash_of(secret, "user-2")))
+    sdk.post_and_digest(
+        word(external_user_id="user-2", identity_hash=identity.hash_of(secret, "user-2"))
+    )
     assert heard()[0] == {"user-0", "user-1"}
 
 
 def test_events_without_a_hash_do_not_cost_a_look_at_the_secret(sdk, sent, secret, monkeypatch):
     monkeypatch.setattr(identity, "secrets_of", None)
-    assert sdk.post(word(external_user_id="user-1"), word("opened", ref=sent.ref())).status_code == 202
+    assert (
+        sdk.post(word(external_user_id="user-1"), word("opened", ref=sent.ref())).status_code == 202
+    )
 
 
 def test_the_hash_of_another_spelling_of_an_id_proves_nothing(sdk, sent, secret):

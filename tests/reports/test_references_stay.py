@@ -1,4 +1,5 @@
-"""A reference of a message is shown to people who may send: with a public write key it changes its person's consent."""
+"""A reference of a message is shown to people who may send: with a public write key it changes
+its person's consent."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ def test_the_events_page_shows_ids_that_hold_a_reference_to_people_who_may_send(
     sent = make_sent(cast.workspace)
     ref = sent.ref()
     sdk.post_and_digest(
-        {"event_id": f"{ref}:opened", "type": "opened", "ref": ref, "metadata": {"push": ref, "all": [ref]}}
+        {
+            "event_id": f"{ref}:opened",
+            "type": "opened",
+            "ref": ref,
+            "metadata": {"push": ref, "all": [ref]},
+        }
     )
     with scope(cast.workspace):
         event = Event.objects.get()
@@ -41,7 +47,9 @@ def test_the_proof_of_a_consent_names_its_event_without_the_reference(cast, sdk,
     assert f"{ref}:" not in page.content.decode()
 
 
-def test_references_on_phones_outlive_a_new_secret_key_for_as_long_as_the_old_one_is_known(cast, sdk, settings):
+def test_references_on_phones_outlive_a_new_secret_key_for_as_long_as_the_old_one_is_known(
+    cast, sdk, settings
+):
     ref, old = make_sent(cast.workspace).ref(), settings.SECRET_KEY
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key " * 6, [old]
     assert sdk.post({"event_id": "1", "type": "opened", "ref": ref}).json()["ignored"] == []

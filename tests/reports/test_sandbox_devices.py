@@ -44,7 +44,9 @@ def report(connected, after: int = 0) -> LogPage:
     return page
 
 
-def test_each_message_that_arrived_is_reported_once_at_the_moment_when_it_arrived(cast, connected, sent):
+def test_each_message_that_arrived_is_reported_once_at_the_moment_when_it_arrived(
+    cast, connected, sent
+):
     page = report(connected)
     report(connected)
     assert len(page.messages) == 3
@@ -73,10 +75,15 @@ def test_phones_report_with_one_test_key_and_are_silent_when_it_is_revoked(cast,
         assert (before, Event.objects.count(), ApiKey.objects.count()) == (3, 0, 1)
 
 
-def test_a_workspace_whose_log_cannot_be_read_keeps_no_other_waiting(cast, connected, monkeypatch, tmp_path):
+def test_a_workspace_whose_log_cannot_be_read_keeps_no_other_waiting(
+    cast, connected, monkeypatch, tmp_path
+):
     with scope(cast.other_workspace):
         other = Connection(
-            workspace=cast.other_workspace, name="Old sandbox", is_active=True, settings={"project_id": "old"}
+            workspace=cast.other_workspace,
+            name="Old sandbox",
+            is_active=True,
+            settings={"project_id": "old"},
         )
         other.provider = "fcm_sandbox"
         other.save()

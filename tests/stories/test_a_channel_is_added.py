@@ -1,5 +1,5 @@
-"""The proof of the seam: a channel, its provider and a sandbox, about 100 lines with a registry line each, go through
-form, lint, preview, connection, send, ledger and report like any other."""
+"""The proof of the seam: a channel, its provider and a sandbox, about 100 lines with a registry
+line each, go through form, lint, preview, connection, send, ledger and report like any other."""
 
 from datetime import timedelta
 from html import unescape
@@ -52,7 +52,9 @@ def on_call(cast, network):
     with scope(cast.workspace):
         for name, number in {**NUMBERS, "isha": ""}.items():
             attributes = {"first_name": name.title()}
-            person = Contact.objects.create(workspace=cast.workspace, external_id=name, attributes=attributes)
+            person = Contact.objects.create(
+                workspace=cast.workspace, external_id=name, attributes=attributes
+            )
             if number:
                 Endpoint.objects.create(
                     workspace=cast.workspace, contact=person, channel="pager", value=number, kind=""
@@ -63,7 +65,9 @@ def on_call(cast, network):
 
 def written(cast, **fields):
     """The add form posted with these fields; the campaign that it made, or None, and the answer."""
-    answer = cast.client("member").post(cast.url("campaigns/campaign/add/"), {**FORM, "_review": "1", **fields})
+    answer = cast.client("member").post(
+        cast.url("campaigns/campaign/add/"), {**FORM, "_review": "1", **fields}
+    )
     with scope(cast.workspace):
         return Campaign.objects.order_by("-pk").first(), answer
 
@@ -78,7 +82,9 @@ def in_use(cast) -> dict[str, str]:
         return {one.service: one.provider for one in Connection.objects.filter(is_active=True)}
 
 
-def test_its_providers_are_connected_and_switched_beside_those_of_another_service(cast, connected, network):
+def test_its_providers_are_connected_and_switched_beside_those_of_another_service(
+    cast, connected, network
+):
     owner, push = cast.client("owner"), {"push": connected.provider}
     add = cast.url(f"{CONNECTIONS}add/")
     page = owner.get(add)
@@ -92,9 +98,13 @@ def test_its_providers_are_connected_and_switched_beside_those_of_another_servic
     page = owner.get(f"{add}?provider=pager")
     assert (page.context["in_use"].provider, page.context["sandboxes"]) == ("pager_sandbox", [])
     for region in ("", "54°"):
-        refused = owner.post(f"{add}?provider=pager", {"name": "Pagers", "per_second": "9", "region": region})
+        refused = owner.post(
+            f"{add}?provider=pager", {"name": "Pagers", "per_second": "9", "region": region}
+        )
         assert list(refused.context["adminform"].form.errors) == ["region"]
-    made = owner.post(f"{add}?provider=pager", {"name": "Pagers", "per_second": "9", "region": "north"})
+    made = owner.post(
+        f"{add}?provider=pager", {"name": "Pagers", "per_second": "9", "region": "north"}
+    )
     assert in_use(cast) == push | {"pager": "pager"}
     assert owner.get(made["Location"]).context["head"]["settings"] == [("region", "north")]
     off = owner.post(made["Location"].replace("change/", "switch/"), {"off": "1"}, follow=True)
@@ -128,7 +138,9 @@ def test_a_broadcast_of_another_channel_is_no_audience_of_it(on_call, kind):
     assert kind not in audience.fields
     made, answer = written(on_call, audience=kind, topic="news", condition="'news' in topics")
     assert (made, list(answer.context["adminform"].form.errors)) == (None, ["audience"])
-    counted = on_call.client("member").post(on_call.url("campaigns/campaign/audience/"), {**FORM, "audience": kind})
+    counted = on_call.client("member").post(
+        on_call.url("campaigns/campaign/audience/"), {**FORM, "audience": kind}
+    )
     assert "error" in counted.json()
 
 
@@ -137,7 +149,9 @@ def test_lint_says_what_the_channel_finds(on_call):
     review = on_call.client("member").get(on_call.url(f"campaigns/campaign/{empty.pk}/review/"))
     assert "write what the pager shows" in text(review)
     loud, _ = written(on_call, line="COME IN")
-    assert "Capitals alone" in text(on_call.client("member").get(on_call.url(f"campaigns/campaign/{loud.pk}/review/")))
+    assert "Capitals alone" in text(
+        on_call.client("member").get(on_call.url(f"campaigns/campaign/{loud.pk}/review/"))
+    )
     with scope(on_call.workspace):
         for line in ("{{ 1 | divided_by: 0 }}", "x" * 161):
             found = lint_message(loud, [Content(fields={"line": line})])
@@ -173,7 +187,9 @@ def test_a_template_of_it_is_written_in_a_form_of_its_fields(on_call):
     assert page.context["adminform"].form["channel"].value() == "pager"
     posted = {"name": "Night", "channel": "pager", "language": "en", "category": "reminder"}
     for line in ("", "x" * 81, "{{ oops"):
-        assert list(client.post(url, {**posted, "line": line}).context["adminform"].form.errors) == ["line"]
+        assert list(
+            client.post(url, {**posted, "line": line}).context["adminform"].form.errors
+        ) == ["line"]
     assert client.post(url, {**posted, "line": "Come in"}).status_code == 302
     with scope(on_call.workspace):
         made = Template.objects.get()
@@ -181,8 +197,12 @@ def test_a_template_of_it_is_written_in_a_form_of_its_fields(on_call):
     assert (made.channel, made.fields, made.title) == ("pager", {"line": "Come in"}, "Come in")
     assert created.changes["line"] == [None, "Come in"]
     push = {**posted, "channel": "app_push", "title": "T", "body": "B"}
-    assert client.post(url, push).status_code == 302, "the same name on another channel is another template"
-    assert list(client.post(url, {**posted, "line": "Again"}).context["adminform"].form.errors) == ["name"]
+    assert client.post(url, push).status_code == 302, (
+        "the same name on another channel is another template"
+    )
+    assert list(client.post(url, {**posted, "line": "Again"}).context["adminform"].form.errors) == [
+        "name"
+    ]
     assert "Come in" in text(client.get(on_call.url(f"campaigns/template/{made.pk}/change/")))
 
 
@@ -197,7 +217,10 @@ def test_a_file_holds_templates_of_several_channels_and_comes_back_unchanged(on_
         report = commit(read_table(TWO_CHANNELS.encode()), on_call.workspace, by=None, source="f")
         assert [row.status for row in report.rows] == [RowStatus.NEW, RowStatus.NEW]
         kept = {template.channel: template.fields for template in Template.objects.all()}
-        assert kept == {"pager": {"line": "Come in"}, "app_push": {"title": "Night shift", "body": "Come in"}}
+        assert kept == {
+            "pager": {"line": "Come in"},
+            "app_push": {"title": "Night shift", "body": "Come in"},
+        }
         resource = TemplateResource(workspace=on_call.workspace)
         data = resource.export(resource.get_queryset())
         assert data.headers[-1] == "line"
@@ -216,7 +239,9 @@ def test_a_file_holds_templates_of_several_channels_and_comes_back_unchanged(on_
         ("A,pager,en,reminder,,,{{ oops", "line"),
     ],
 )
-def test_a_cell_of_another_channel_or_an_unknown_channel_names_row_column_and_remedy(on_call, row, column):
+def test_a_cell_of_another_channel_or_an_unknown_channel_names_row_column_and_remedy(
+    on_call, row, column
+):
     with scope(on_call.workspace):
         report = preview(read_table(f"{TWO_CHANNELS}{row}\n".encode()), on_call.workspace)
     assert [one.status for one in report.rows] == [RowStatus.NEW, RowStatus.NEW, RowStatus.ERROR]
@@ -228,8 +253,12 @@ def test_a_cell_of_another_channel_or_an_unknown_channel_names_row_column_and_re
 
 def test_a_file_without_a_channel_holds_templates_of_the_standard_one(on_call):
     with scope(on_call.workspace):
-        report = preview(read_table(b"name,category,title,body,line\nA,offer,T,B,Come in\n"), on_call.workspace)
-    assert [(row.status, row.values["channel"]) for row in report.rows] == [(RowStatus.NEW, "app_push")]
+        report = preview(
+            read_table(b"name,category,title,body,line\nA,offer,T,B,Come in\n"), on_call.workspace
+        )
+    assert [(row.status, row.values["channel"]) for row in report.rows] == [
+        (RowStatus.NEW, "app_push")
+    ]
     assert len(report.notes) == 1, "the column of the pager means nothing there"
 
 
@@ -238,18 +267,33 @@ def test_the_command_line_takes_the_same_file(on_call, tmp_path):
     file.write_text(TWO_CHANNELS)
     call_command("import_templates", str(file), "--workspace", on_call.workspace.slug, verbosity=0)
     with scope(on_call.workspace):
-        assert set(Template.objects.values_list("name", "channel")) == {("Night", "pager"), ("Night", "app_push")}
+        assert set(Template.objects.values_list("name", "channel")) == {
+            ("Night", "pager"),
+            ("Night", "app_push"),
+        }
 
 
 def offered(on_call, channel: str) -> list[str]:
-    answer = on_call.client("member").get(on_call.url(f"campaigns/campaign/templates/?channel={channel}"))
+    answer = on_call.client("member").get(
+        on_call.url(f"campaigns/campaign/templates/?channel={channel}")
+    )
     return [template["name"] for template in answer.json()["templates"]]
 
 
 def test_the_picker_offers_templates_that_the_channel_can_say(on_call):
     with scope(on_call.workspace):
-        for channel, fields in {"pager": {"line": "L"}, "app_push": {"title": "T"}, "web_push": {"title": "W"}}.items():
-            made = Template(workspace=on_call.workspace, name=channel, category="offer", channel=channel, fields=fields)
+        for channel, fields in {
+            "pager": {"line": "L"},
+            "app_push": {"title": "T"},
+            "web_push": {"title": "W"},
+        }.items():
+            made = Template(
+                workspace=on_call.workspace,
+                name=channel,
+                category="offer",
+                channel=channel,
+                fields=fields,
+            )
             made.save()
         pager = Template.objects.get(channel="pager")
     assert offered(on_call, "pager") == ["pager"]
@@ -270,13 +314,19 @@ def test_another_channel_shows_its_part_and_keeps_what_was_entered(on_call, at):
     form = page.context["adminform"].form
     part = form.parts[0]
     assert set(part.fields) == {"line"}
-    assert (dict(form.errors), form["name"].value(), part["line"].value()) == ({}, "Night", FORM["line"])
+    assert (dict(form.errors), form["name"].value(), part["line"].value()) == (
+        {},
+        "Night",
+        FORM["line"],
+    )
     assert ("title", "T") in form.carried
     if "campaign/" in at:
         assert ("topic", "news") in form.carried
         assert form.audience["audience"].value() == "everyone"
         assert form.schedule["scheduled_at"].value() == "2031-01-06T09:00"
-    back = client.post(url, {**typed, **dict(form.carried), "_channel": "1"}).context["adminform"].form
+    back = (
+        client.post(url, {**typed, **dict(form.carried), "_channel": "1"}).context["adminform"].form
+    )
     assert (back.parts[0]["title"].value(), ("line", FORM["line"]) in back.carried) == ("T", True)
     with scope(on_call.workspace):
         assert not Campaign.objects.exists()
@@ -288,7 +338,11 @@ def test_it_is_sent_recorded_and_reported(on_call, network, tmp_path):
     campaign, _ = written(on_call)
     with scope(on_call.workspace):
         content = Content.objects.get()
-        assert (content.channel, content.fields, content.title) == ("pager", {"line": FORM["line"]}, FORM["line"])
+        assert (content.channel, content.fields, content.title) == (
+            "pager",
+            {"line": FORM["line"]},
+            FORM["line"],
+        )
     member.post(on_call.url(f"campaigns/campaign/{campaign.pk}/review/"))
     with scope(on_call.workspace):
         run = Run.objects.get()
@@ -305,8 +359,14 @@ def test_it_is_sent_recorded_and_reported(on_call, network, tmp_path):
     }  # fmt: skip
     page = member.get(on_call.url(f"campaigns/run/{run.pk}/change/"))
     assert FORM["line"] in unescape(text(member.get(on_call.url("campaigns/run/"))))
-    assert "The pager was given back." in text(member.get(on_call.url(f"campaigns/run/{run.pk}/errors/")))
-    assert page.status_code == member.get(on_call.url(f"campaigns/campaign/{campaign.pk}/change/")).status_code == 200
+    assert "The pager was given back." in text(
+        member.get(on_call.url(f"campaigns/run/{run.pk}/errors/"))
+    )
+    assert (
+        page.status_code
+        == member.get(on_call.url(f"campaigns/campaign/{campaign.pk}/change/")).status_code
+        == 200
+    )
     assert "Pager" in text(member.get(on_call.url("")))
     devices, places = sandbox_devices.Command(), sandbox_devices.Places(tmp_path / "places")
     assert devices.round(places, Event())

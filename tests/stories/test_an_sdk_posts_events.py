@@ -1,4 +1,5 @@
-"""Journey 2: an SDK posts events with a write key; the dashboard moves; what is repeated counts once."""
+"""Journey 2: an SDK posts events with a write key; the dashboard moves; what is repeated counts
+once."""
 
 import json
 
@@ -59,7 +60,9 @@ def figures(cast, run) -> dict:
 
 def test_the_report_changes_and_a_repeated_event_id_counts_once(cast, sent, post):
     run, references = sent
-    opened = [{"event_id": f"o-{i}", "type": "opened", "ref": ref} for i, ref in enumerate(references[:4])]
+    opened = [
+        {"event_id": f"o-{i}", "type": "opened", "ref": ref} for i, ref in enumerate(references[:4])
+    ]
     answer = post(*opened, opened[0])
     assert answer.status_code == 202
     with every_workspace():
@@ -89,10 +92,15 @@ def test_who_unsubscribes_on_the_phone_is_out_of_the_next_audience(cast, sent, p
         assert Consent.objects.get().status == Consent.Status.OPTED_OUT
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"batch": 7}', b"\xff\xfe", b'{"batch": [NaN]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"batch": 7}', b"\xff\xfe", b'{"batch": [NaN]}']
+)
 def test_malformed_bodies_get_a_problem_and_never_a_500(client, write_key, body):
     answer = client.post(
-        "/api/v1/events", body, content_type="application/json", headers={"Authorization": f"Bearer {write_key}"}
+        "/api/v1/events",
+        body,
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {write_key}"},
     )
     assert 400 <= answer.status_code < 500
     assert answer.headers["Content-Type"] == "application/problem+json"

@@ -1,4 +1,5 @@
-"""Journey 1: a campaign goes from the editor to phones and back, through HTTP and the real worker code."""
+"""Journey 1: a campaign goes from the editor to phones and back, through HTTP and the real
+worker code."""
 
 import json
 from datetime import timedelta
@@ -51,7 +52,11 @@ def figures(client, cast, run):
 
 
 def test_write_review_send_watch_and_see_it_opened(cast, connected, sandbox):
-    add_people(cast.workspace, 120, tokens=[f"sbx_{'unregistered' if i == 7 else 'ok'}_{i}" for i in range(120)])
+    add_people(
+        cast.workspace,
+        120,
+        tokens=[f"sbx_{'unregistered' if i == 7 else 'ok'}_{i}" for i in range(120)],
+    )
     member = cast.client("member")
     campaign, answer = draft(member, cast)
     review = cast.url(f"campaigns/campaign/{campaign.pk}/review/")
@@ -78,7 +83,11 @@ def test_write_review_send_watch_and_see_it_opened(cast, connected, sandbox):
 
     key = _write_key(cast)
     taps = [
-        {"event_id": f"tap-{item['seq']}", "type": "opened", "ref": item["message"]["data"]["pp_ref"]}
+        {
+            "event_id": f"tap-{item['seq']}",
+            "type": "opened",
+            "ref": item["message"]["data"]["pp_ref"],
+        }
         for item in received[:10]
     ]
     for _ in range(2):  # the phone retries: it still counts once
@@ -93,8 +102,13 @@ def test_write_review_send_watch_and_see_it_opened(cast, connected, sandbox):
     with scope(cast.workspace):
         from reports.models import Rollup
 
-        assert [(row.type, row.events, row.people) for row in Rollup.objects.all()] == [("opened", 10, 10)]
-        assert set(AuditEntry.objects.values_list("action", flat=True)) >= {"campaign scheduled", "run completed"}
+        assert [(row.type, row.events, row.people) for row in Rollup.objects.all()] == [
+            ("opened", 10, 10)
+        ]
+        assert set(AuditEntry.objects.values_list("action", flat=True)) >= {
+            "campaign scheduled",
+            "run completed",
+        }
 
 
 def _write_key(cast) -> str:
@@ -120,13 +134,17 @@ def test_a_viewer_sees_the_review_but_cannot_send(cast, connected):
 
 def test_a_campaign_that_lint_refuses_is_not_planned(cast, connected):
     campaign, _ = draft(cast.client("member"), cast)  # nobody is in the workspace
-    answer = cast.client("member").post(cast.url(f"campaigns/campaign/{campaign.pk}/review/"), follow=True)
+    answer = cast.client("member").post(
+        cast.url(f"campaigns/campaign/{campaign.pk}/review/"), follow=True
+    )
     assert "Nobody matches this audience" in answer.content.decode()
     with scope(cast.workspace):
         assert not Run.objects.exists()
 
 
-def test_a_send_that_was_undone_reaches_nobody_and_is_a_draft_again(cast, connected, settings, sandbox):
+def test_a_send_that_was_undone_reaches_nobody_and_is_a_draft_again(
+    cast, connected, settings, sandbox
+):
     settings.SEND_UNDO = timedelta(seconds=30)
     add_people(cast.workspace, 3)
     member = cast.client("member")
@@ -148,7 +166,9 @@ def test_a_campaign_for_tomorrow_waits_until_then(cast, connected):
     add_people(cast.workspace, 3)
     member = cast.client("member")
     at = timezone.now().astimezone(cast.workspace.zone) + timedelta(days=1)
-    campaign, _ = draft(member, cast, schedule_type="scheduled", scheduled_at=f"{at:%Y-%m-%dT%H:%M}")
+    campaign, _ = draft(
+        member, cast, schedule_type="scheduled", scheduled_at=f"{at:%Y-%m-%dT%H:%M}"
+    )
     member.post(cast.url(f"campaigns/campaign/{campaign.pk}/review/"))
     tasks.tick()
     with scope(cast.workspace):
@@ -158,5 +178,7 @@ def test_a_campaign_for_tomorrow_waits_until_then(cast, connected):
 
 
 def test_the_sandbox_speaks_to_programs_on_this_machine_only(sandbox):
-    answer = requests.get(f"{sandbox.url}/sandbox/health", headers={"Host": "evil.example"}, timeout=5)
+    answer = requests.get(
+        f"{sandbox.url}/sandbox/health", headers={"Host": "evil.example"}, timeout=5
+    )
     assert answer.status_code in (403, 404, 421)

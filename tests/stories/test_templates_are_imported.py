@@ -1,4 +1,5 @@
-"""Journey 3: a CSV of templates is imported, through HTTP; the command line uses the same resource."""
+"""Journey 3: a CSV of templates is imported, through HTTP; the command line uses the same
+resource."""
 
 import re
 
@@ -11,8 +12,15 @@ from tenants.models import AuditEntry
 from tenants.scope import scope
 
 # As a German Excel writes it: byte order mark, semicolons, CRLF, a no-break space behind a name.
-GOOD = "\ufeffName;Category;Tone;Headline;Message\r\nEvening offer\u00a0;offer;cheerful;Tonight only;Free delivery\r\n"
-BAD = "name,category,title,body\nFine,offer,Hello,World\nWrong,sports," + "x" * 300 + ",World\nFine,offer,Hello,Again\n"
+GOOD = (
+    "\ufeffName;Category;Tone;Headline;Message\r\nEvening offer\u00a0;offer;cheerful;Tonight "
+    "only;Free delivery\r\n"
+)
+BAD = (
+    "name,category,title,body\nFine,offer,Hello,World\nWrong,sports,"
+    + "x" * 300
+    + ",World\nFine,offer,Hello,Again\n"
+)
 
 
 def upload(client, cast, text: str):
@@ -22,7 +30,9 @@ def upload(client, cast, text: str):
 
 def own_templates(cast) -> list[str]:
     with scope(cast.workspace):
-        return list(Template.objects.filter(workspace=cast.workspace).values_list("name", flat=True))
+        return list(
+            Template.objects.filter(workspace=cast.workspace).values_list("name", flat=True)
+        )
 
 
 def test_a_file_is_previewed_confirmed_and_audited(cast):
@@ -53,7 +63,9 @@ def test_a_bad_file_names_row_column_and_remedy_and_imports_nothing(cast):
 def test_the_command_line_judges_the_same_file_the_same_way(cast, tmp_path, capsys):
     (tmp_path / "bad.csv").write_text(BAD, encoding="utf-8")
     with pytest.raises((CommandError, SystemExit)):
-        call_command("import_templates", str(tmp_path / "bad.csv"), "--workspace", cast.workspace.slug)
+        call_command(
+            "import_templates", str(tmp_path / "bad.csv"), "--workspace", cast.workspace.slug
+        )
     assert own_templates(cast) == []
     (tmp_path / "good.csv").write_text(GOOD, encoding="utf-8")
     call_command("import_templates", str(tmp_path / "good.csv"), "--workspace", cast.workspace.slug)

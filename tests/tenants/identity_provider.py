@@ -1,6 +1,8 @@
-"""Google and Apple in this process: real keys, real signatures, the checks that their token endpoints make.
+"""Google and Apple in this process: real keys, real signatures, the checks that their token
+endpoints make.
 
-Use the fixture `identity_provider` (tests/conftest.py). Every other host is out of reach for a sign-in.
+Use the fixture `identity_provider` (tests/conftest.py). Every other host is out of reach for a
+sign-in.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def pem(key: Any) -> str:
 
 
 def public_pem(key: Any) -> bytes:
-    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 @functools.cache
@@ -81,12 +85,15 @@ def part(content: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
 
 
-def signed(claims: dict[str, Any], key: str = "provider", headers: dict[str, Any] | None = None) -> str:
+def signed(
+    claims: dict[str, Any], key: str = "provider", headers: dict[str, Any] | None = None
+) -> str:
     return jwt.encode(claims, rsa_key(key), "RS256", headers=headers or {"kid": KEY_ID})
 
 
 def by_public_key(claims: dict[str, Any]) -> str:
-    """HS256 with the published key as the shared secret: right for who lets the token choose the algorithm."""
+    """HS256 with the published key as the shared secret: right for who lets the token choose the
+    algorithm."""
     head = f"{part({'alg': 'HS256', 'typ': 'JWT', 'kid': KEY_ID})}.{part(claims)}"
     digest = hmac.new(public_pem(rsa_key("provider")), head.encode(), "sha256").digest()
     return f"{head}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
@@ -97,19 +104,30 @@ def with_other_body(claims: dict[str, Any]) -> str:
     return f"{head}.{part(claims)}.{signature}"
 
 
-# How a token can be wrong: name → the id_token made of right claims. All must be refused, everywhere.
+# How a token can be wrong: name → the id_token made of right claims. All must be refused,
+# everywhere.
 FORGERIES = {
     "signed by another key": lambda claims: signed(claims, "forger"),
-    "of a key that nobody published": lambda claims: signed(claims, "forger", {"kid": "signing-key-2"}),
+    "of a key that nobody published": lambda claims: signed(
+        claims, "forger", {"kid": "signing-key-2"}
+    ),
     "without the name of a key": lambda claims: jwt.encode(claims, rsa_key("provider"), "RS256"),
     "with a body changed after signing": with_other_body,
-    "not signed (alg none)": lambda claims: f"{part({'alg': 'none', 'kid': KEY_ID})}.{part(claims)}.",
+    "not signed (alg none)": lambda claims: (
+        f"{part({'alg': 'none', 'kid': KEY_ID})}.{part(claims)}."
+    ),
     "signed by the public key (HS256)": by_public_key,
     "for another audience": lambda claims: signed({**claims, "aud": "another-app"}),
-    "without an audience": lambda claims: signed({name: claims[name] for name in claims if name != "aud"}),
+    "without an audience": lambda claims: signed(
+        {name: claims[name] for name in claims if name != "aud"}
+    ),
     "of another issuer": lambda claims: signed({**claims, "iss": "https://issuer.test"}),
-    "expired": lambda claims: signed({**claims, "iat": time.time() - 7200, "exp": time.time() - 3600}),
-    "without an end": lambda claims: signed({name: claims[name] for name in claims if name != "exp"}),
+    "expired": lambda claims: signed(
+        {**claims, "iat": time.time() - 7200, "exp": time.time() - 3600}
+    ),
+    "without an end": lambda claims: signed(
+        {name: claims[name] for name in claims if name != "exp"}
+    ),
     "about nobody": lambda claims: signed({name: claims[name] for name in claims if name != "sub"}),
     "no token at all": lambda claims: "eyJhbGciOi",
     "empty": lambda claims: "",
@@ -117,8 +135,12 @@ FORGERIES = {
 # And in the redirect flow, where the sign-in began here and asked for a nonce.
 REDIRECT_FORGERIES = {
     **FORGERIES,
-    "made for another sign-in (nonce)": lambda claims: signed({**claims, "nonce": "of-another-browser"}),
-    "made for no sign-in (no nonce)": lambda claims: signed({name: claims[name] for name in claims if name != "nonce"}),
+    "made for another sign-in (nonce)": lambda claims: signed(
+        {**claims, "nonce": "of-another-browser"}
+    ),
+    "made for no sign-in (no nonce)": lambda claims: signed(
+        {name: claims[name] for name in claims if name != "nonce"}
+    ),
 }
 
 
@@ -136,7 +158,7 @@ class IdentityProvider(BaseAdapter):
     def __hash__(self) -> int:
         return id(self)
 
-    # --- tokens ------------------------------------------------------------------------------------------------
+    # --- tokens -----------------------------------------------------------------------------------
     def claims(self, provider: str, **said: Any) -> dict[str, Any]:
         """Right claims about Asha Rao, changed by `said`; a value of None leaves the claim out."""
         now = int(time.time())
@@ -150,44 +172,67 @@ class IdentityProvider(BaseAdapter):
         return {name: value for name, value in claims.items() if value is not None}
 
     def id_token(self, provider: str, *, forgery: str = "", **said: Any) -> str:
-        """A token as the provider's SDK hands it to a native app; `forgery` names one of FORGERIES."""
+        """A token as the provider's SDK hands it to a native app; `forgery` names one of
+        FORGERIES."""
         claims = self.claims(provider, **said)
         return REDIRECT_FORGERIES[forgery](claims) if forgery else signed(claims)
 
-    # --- a browser's way ---------------------------------------------------------------------------------------
+    # --- a browser's way --------------------------------------------------------------------------
     def start(self, client: Client, provider: str, **query: str) -> dict[str, str]:
-        """What the provider is asked after "Continue with …": the query of its authorize address."""
+        """What the provider is asked after "Continue with …": the query of its authorize
+        address."""
         answer = client.post(f"/accounts/{provider}/login/", query)
         assert answer.status_code == 302, answer.content.decode()
         address = urlsplit(answer.headers["Location"])
-        assert address.hostname == {GOOGLE: "accounts.google.com", APPLE: "appleid.apple.com"}[provider]
+        assert (
+            address.hostname
+            == {GOOGLE: "accounts.google.com", APPLE: "appleid.apple.com"}[provider]
+        )
         return dict(parse_qsl(address.query))
 
-    def approve(self, provider: str, asked: dict[str, str], *, forgery: str = "", **said: Any) -> str:
+    def approve(
+        self, provider: str, asked: dict[str, str], *, forgery: str = "", **said: Any
+    ) -> str:
         """The person agrees. Returns the code that the token endpoint takes once."""
         code = secrets.token_urlsafe(12)
         token = self.id_token(provider, forgery=forgery, **{"nonce": asked["nonce"], **said})
         self.grants[code] = {"provider": provider, "asked": asked, "id_token": token}
         return code
 
-    def come_back(self, client: Client, provider: str, code: str, state: str, user: str = "") -> Any:
-        """The provider sends the browser back: Google by GET, Apple by a form that is posted across sites."""
+    def come_back(
+        self, client: Client, provider: str, code: str, state: str, user: str = ""
+    ) -> Any:
+        """The provider sends the browser back: Google by GET, Apple by a form that is posted
+        across sites."""
         if provider == GOOGLE:
-            return client.get("/accounts/google/login/callback/", {"code": code, "state": state}, follow=True)
-        # A cross-site POST carries no Lax cookie: another Client has none, the next hop has them again.
-        posted = Client().post("/accounts/apple/login/callback/", {"code": code, "state": state, "user": user})
+            return client.get(
+                "/accounts/google/login/callback/", {"code": code, "state": state}, follow=True
+            )
+        # A cross-site POST carries no Lax cookie: another Client has none, the next hop has them
+        # again.
+        posted = Client().post(
+            "/accounts/apple/login/callback/", {"code": code, "state": state, "user": user}
+        )
         client.cookies.update(posted.cookies)
         return client.get(posted.headers["Location"], follow=True)
 
     def sign_in(
-        self, client: Client, provider: str, *, forgery: str = "", user: str = "", process: str = "login", **said: Any
+        self,
+        client: Client,
+        provider: str,
+        *,
+        forgery: str = "",
+        user: str = "",
+        process: str = "login",
+        **said: Any,
     ) -> Any:
-        """The last page of the whole way. `user` is the JSON that the browser brings from Apple beside the token."""
+        """The last page of the whole way. `user` is the JSON that the browser brings from Apple
+        beside the token."""
         asked = self.start(client, provider, process=process)
         code = self.approve(provider, asked, forgery=forgery, **said)
         return self.come_back(client, provider, code, asked["state"], user)
 
-    # --- the provider's side, by HTTP --------------------------------------------------------------------------
+    # --- the provider's side, by HTTP -------------------------------------------------------------
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         assert request.url is not None
         self.asked.append(request.url)
@@ -212,28 +257,46 @@ class IdentityProvider(BaseAdapter):
     def close(self) -> None:
         pass
 
-    def exchange(self, provider: str, request: requests.PreparedRequest) -> tuple[int, dict[str, Any]]:
+    def exchange(
+        self, provider: str, request: requests.PreparedRequest
+    ) -> tuple[int, dict[str, Any]]:
         """A code for tokens, if all that RFC 6749 and RFC 7636 ask for is right."""
         body = request.body.decode() if isinstance(request.body, bytes) else str(request.body)
         given = dict(parse_qsl(body))
         grant = self.grants.pop(given.get("code", ""), None)
-        if grant is None or grant["provider"] != provider or given.get("grant_type") != "authorization_code":
+        if (
+            grant is None
+            or grant["provider"] != provider
+            or given.get("grant_type") != "authorization_code"
+        ):
             return 400, {"error": "invalid_grant"}
-        if given.get("client_id") != CLIENT_IDS[provider] or not self._knows(provider, given.get("client_secret", "")):
+        if given.get("client_id") != CLIENT_IDS[provider] or not self._knows(
+            provider, given.get("client_secret", "")
+        ):
             return 401, {"error": "invalid_client"}
         digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         asked = grant["asked"]
-        if (asked["redirect_uri"], asked["code_challenge"]) != (given.get("redirect_uri"), challenge):
+        if (asked["redirect_uri"], asked["code_challenge"]) != (
+            given.get("redirect_uri"),
+            challenge,
+        ):
             return 400, {"error": "invalid_grant"}
-        tokens = {"access_token": "access-1", "refresh_token": "refresh-1", "token_type": "Bearer", "expires_in": 3600}
+        tokens = {
+            "access_token": "access-1",
+            "refresh_token": "refresh-1",
+            "token_type": "Bearer",
+            "expires_in": 3600,
+        }
         return 200, {**tokens, "id_token": grant["id_token"]}
 
     def _knows(self, provider: str, secret: str) -> bool:
         if provider == GOOGLE:
             return secret == "google-secret"
         try:
-            jwt.decode(secret, public_pem(team_key()), ["ES256"], audience=ISSUERS[APPLE], issuer=TEAM_ID)
+            jwt.decode(
+                secret, public_pem(team_key()), ["ES256"], audience=ISSUERS[APPLE], issuer=TEAM_ID
+            )
         except jwt.PyJWTError:
             return False
         return jwt.get_unverified_header(secret)["kid"] == APPLE_KEY_ID

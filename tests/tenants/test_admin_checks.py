@@ -78,7 +78,9 @@ def test_an_inline_that_is_not_scoped_is_refused():
     assert ids(Good) == []
 
 
-@pytest.mark.parametrize("place", ["actions_list", "actions_row", "actions_detail", "actions_submit_line", "actions"])
+@pytest.mark.parametrize(
+    "place", ["actions_list", "actions_row", "actions_detail", "actions_submit_line", "actions"]
+)
 def test_an_action_without_permissions_is_refused(place):
     class Bad(WorkspaceAdmin):
         @action(description="Explode", dialog=DIALOG)
@@ -139,7 +141,7 @@ def test_the_system_check_of_django_looks_at_the_console(monkeypatch):
     assert "tenants.E001" in [message.id for message in run_checks(tags=["admin"])]
 
 
-# --- what pages and inlines inherit ----------------------------------------------------------------------------
+# --- what pages and inlines inherit ---------------------------------------------------------------
 class CampaignPage(WorkspaceAdmin):
     inlines = (ScopedInline,)
 
@@ -157,15 +159,21 @@ def test_an_inline_is_shown_by_role_and_holds_rows_of_the_workspace_only(cast):
         with scope(workspace):
             campaigns[workspace] = Campaign.objects.create(workspace=workspace, name="Offer")
             Content.objects.create(
-                workspace=workspace, campaign=campaigns[workspace], fields={"title": "x", "body": "y"}
+                workspace=workspace,
+                campaign=campaigns[workspace],
+                fields={"title": "x", "body": "y"},
             )
     with scope(cast.workspace):
         own = campaigns[cast.workspace]
         inline = page.get_inline_instances(request_of(cast, "member"), own)[0]
         assert inline.has_add_permission(request_of(cast, "member"), own)
         assert not inline.has_add_permission(request_of(cast, "viewer"), own)
-        assert not inline.has_change_permission(request_of(cast, "member"), campaigns[cast.other_workspace])
-        assert [row.workspace for row in inline.get_queryset(request_of(cast, "member"))] == [cast.workspace]
+        assert not inline.has_change_permission(
+            request_of(cast, "member"), campaigns[cast.other_workspace]
+        )
+        assert [row.workspace for row in inline.get_queryset(request_of(cast, "member"))] == [
+            cast.workspace
+        ]
 
 
 def test_rows_saved_by_an_inline_belong_to_the_workspace(inside):
@@ -198,8 +206,12 @@ def test_choices_of_a_foreign_key_are_rows_of_the_workspace(cast):
         with scope(workspace):
             Campaign.objects.create(workspace=workspace, name="Offer")
     with scope(cast.workspace):
-        campaigns = page.get_field_queryset(None, Content._meta.get_field("campaign"), request_of(cast, "member"))
+        campaigns = page.get_field_queryset(
+            None, Content._meta.get_field("campaign"), request_of(cast, "member")
+        )
         assert [row.workspace for row in campaigns] == [cast.workspace]
-        people = page.get_field_queryset(None, Campaign._meta.get_field("created_by"), request_of(cast, "member"))
+        people = page.get_field_queryset(
+            None, Campaign._meta.get_field("created_by"), request_of(cast, "member")
+        )
         assert cast.outsider not in people
         assert cast.viewer in people

@@ -21,7 +21,12 @@ def entry(cast) -> AuditEntry:
 
 def test_a_form_s_change_is_kept_with_before_and_after_way_and_address(cast):
     url = cast.url(f"tenants/workspace/{cast.workspace.pk}/change/")
-    form = {"name": "Biddano", "slug": "biddano-tech", "time_zone": "Asia/Kolkata", "default_language": "hi"}
+    form = {
+        "name": "Biddano",
+        "slug": "biddano-tech",
+        "time_zone": "Asia/Kolkata",
+        "default_language": "hi",
+    }
     cast.client("admin").post(url, form, REMOTE_ADDR="192.0.2.7")
     with scope(cast.workspace):
         kept = AuditEntry.objects.get(action="workspace changed")
@@ -32,9 +37,14 @@ def test_a_form_s_change_is_kept_with_before_and_after_way_and_address(cast):
 def test_a_deleted_row_is_kept_as_it_was(cast):
     with scope(cast.workspace):
         template = Template.objects.create(
-            workspace=cast.workspace, name="Old", category="offer", fields={"title": "20% off", "body": "Until Sunday."}
+            workspace=cast.workspace,
+            name="Old",
+            category="offer",
+            fields={"title": "20% off", "body": "Until Sunday."},
         )
-    cast.client("member").post(cast.url(f"campaigns/template/{template.pk}/delete/"), {"post": "yes"})
+    cast.client("member").post(
+        cast.url(f"campaigns/template/{template.pk}/delete/"), {"post": "yes"}
+    )
     with scope(cast.workspace):
         kept = AuditEntry.objects.get(action="template deleted")
     assert kept.changes["title"] == ["20% off", None]
@@ -79,8 +89,10 @@ def test_an_account_that_goes_leaves_its_name(cast, entry):
     assert (kept.actor, kept.who) == (None, "Member Rao (member@biddano.test)")
 
 
-# --- a name is what somebody calls themselves -----------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["PushPilot", "Operator Root Rao", "Owner Rao", "PushPilot (root@push.test)"])
+# --- a name is what somebody calls themselves -----------------------------------------------------
+@pytest.mark.parametrize(
+    "name", ["PushPilot", "Operator Root Rao", "Owner Rao", "PushPilot (root@push.test)"]
+)
 def test_no_name_passes_for_somebody_else(cast, name):
     client = cast.client("admin")
     client.post("/accounts/profile/", {"full_name": name})
@@ -97,7 +109,9 @@ def test_no_name_passes_for_somebody_else(cast, name):
 def test_an_operator_is_marked_beside_the_name(cast):
     with scope(cast.workspace), audit.origin("platform", None):
         audit.record(cast.workspace, "plan changed", cast.workspace, by=cast.operator)
-    assert cells_of(cast, "?action=plan+changed") == ["Operator root@push.test root@push.test · operator"]
+    assert cells_of(cast, "?action=plan+changed") == [
+        "Operator root@push.test root@push.test · operator"
+    ]
 
 
 def cells_of(cast, query: str) -> list[str]:
@@ -109,9 +123,16 @@ def cells_of(cast, query: str) -> list[str]:
 def test_who_changes_their_name_leaves_an_entry_in_each_of_their_workspaces(cast):
     add_member(cast.other_workspace, cast.member, "viewer")
     for _ in range(2):
-        assert cast.client("member").post("/accounts/profile/", {"full_name": "PushPilot"}).status_code == 302
+        assert (
+            cast.client("member").post("/accounts/profile/", {"full_name": "PushPilot"}).status_code
+            == 302
+        )
     for workspace in (cast.workspace, cast.other_workspace):
         with scope(workspace):
             [kept] = AuditEntry.objects.filter(action="person renamed")
-        assert (kept.target, kept.actor, kept.via) == ("member@biddano.test", cast.member, "console")
+        assert (kept.target, kept.actor, kept.via) == (
+            "member@biddano.test",
+            cast.member,
+            "console",
+        )
         assert kept.changes == {"full_name": ["Member Rao", "PushPilot"]}

@@ -1,4 +1,5 @@
-"""The console's autocomplete: only what a form of the user's asks for, only rows of the workspace."""
+"""The console's autocomplete: only what a form of the user's asks for, only rows of the
+workspace."""
 
 import pytest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
@@ -16,7 +17,10 @@ def rows(cast):
     for workspace, word in ((cast.workspace, "ours"), (cast.other_workspace, "theirs")):
         with scope(workspace):
             Template.objects.create(
-                workspace=workspace, name=word, category="offer", fields={"title": word, "body": word}
+                workspace=workspace,
+                name=word,
+                category="offer",
+                fields={"title": word, "body": word},
             )
             Campaign.objects.create(workspace=workspace, name=word)
     return cast

@@ -1,4 +1,5 @@
-"""A workspace is deleted: closed at once, a week to undo, then nothing of it is left and nothing else is touched."""
+"""A workspace is deleted: closed at once, a week to undo, then nothing of it is left and nothing
+else is touched."""
 
 import re
 from datetime import timedelta
@@ -20,19 +21,30 @@ from reports.models import Engagement, InboxBatch, Rollup, StoredBytes
 from tenants import identity, keys, purge
 from tenants.models import AuditEntry, Connection, User, Workspace
 from tenants.scope import every_workspace, scope, tenant_models
-from tenants.workspaces import UNDO_DELETION, ask_deletion, create_workspace, purge_due, undo_deletion
+from tenants.workspaces import (
+    UNDO_DELETION,
+    ask_deletion,
+    create_workspace,
+    purge_due,
+    undo_deletion,
+)
 from tests.house.rows import rows_of
 from tests.pages import YES
 from tests.story import add_people, run_to_the_end, write_campaign
 
 
 def rows_everywhere(workspace: Workspace) -> None:
-    """Rows in every table, unless `counts` finds it empty: the console's examples, and what only machines write."""
+    """Rows in every table, unless `counts` finds it empty: the console's examples, and what only
+    machines write."""
     made = rows_of(workspace)
     run, contact, now = made[Run], made[Contact], timezone.now()
     with scope(workspace):
         Consent.objects.create(
-            workspace=workspace, contact=contact, channel="app_push", status="opted_in", source="app"
+            workspace=workspace,
+            contact=contact,
+            channel="app_push",
+            status="opted_in",
+            source="app",
         )
         device = Endpoint.objects.get(contact=contact)
         EndpointMove.objects.create(
@@ -40,12 +52,24 @@ def rows_everywhere(workspace: Workspace) -> None:
         )
         identity.make(workspace, by=workspace.owner, now=now)
         WaitingConsent.objects.create(
-            workspace=workspace, external_id="?", channel="all", status="opted_out", source="event", at=now
+            workspace=workspace,
+            external_id="?",
+            channel="all",
+            status="opted_out",
+            source="event",
+            at=now,
         )
         Shard.objects.create(workspace=workspace, run=run, first_id=1, last_id=2)
         Drill.objects.create(workspace=workspace, run=run, worker="here:1", asked_at=now)
-        InboxBatch.objects.create(workspace=workspace, received_at=now, not_before=now, count=1, events=b"[]")
-        numbers = {"workspace": workspace, "campaign_id": run.campaign_id, "run_id": run.pk, "type": "opened"}
+        InboxBatch.objects.create(
+            workspace=workspace, received_at=now, not_before=now, count=1, events=b"[]"
+        )
+        numbers = {
+            "workspace": workspace,
+            "campaign_id": run.campaign_id,
+            "run_id": run.pk,
+            "type": "opened",
+        }
         Engagement.objects.create(**numbers, message_id=1, first_at=now)
         Rollup.objects.create(**numbers, quarter=now)
         StoredBytes.objects.create(workspace=workspace, day=now.date(), bytes=1)
@@ -55,7 +79,8 @@ def rows_everywhere(workspace: Workspace) -> None:
 
 
 def counts(workspace: Workspace) -> dict[models.Field, int]:
-    """Rows of the workspace by each foreign key that leads to it: its own, and those of models of no tenant."""
+    """Rows of the workspace by each foreign key that leads to it: its own, and those of models
+    of no tenant."""
     found = {}
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.concrete_fields:
@@ -64,7 +89,10 @@ def counts(workspace: Workspace) -> dict[models.Field, int]:
             elif field.related_model in tenant_models() and model not in tenant_models():
                 found[field] = {f"{field.name}__workspace": workspace}
     with every_workspace():
-        return {field: field.model._base_manager.filter(**lookup).count() for field, lookup in found.items()}
+        return {
+            field: field.model._base_manager.filter(**lookup).count()
+            for field, lookup in found.items()
+        }
 
 
 def close(cast, *, days_ago: int = 0) -> None:
@@ -98,7 +126,9 @@ def test_of_two_owners_who_delete_it_at_once_the_second_is_told(cast, monkeypatc
     monkeypatch.setattr("tenants.admin.workspaces.ask_deletion", late)
     answer = ask(cast, "Biddano Tech")
     assert answer.headers["Location"] == "/workspaces/deleted/"
-    assert [str(m) for m in get_messages(answer.wsgi_request)] == ["This workspace is being deleted already."]
+    assert [str(m) for m in get_messages(answer.wsgi_request)] == [
+        "This workspace is being deleted already."
+    ]
 
 
 def test_a_name_that_is_taken_gets_an_address_of_its_own(cast):
@@ -117,7 +147,9 @@ def test_it_is_closed_at_once_for_everybody(cast):
     close(cast)
     for name in ("owner", "admin", "viewer"):
         assert cast.client(name).get(cast.url()).status_code == 404
-    assert not cast.owner.has_perm("tenants.view_content", Workspace.objects.get(pk=cast.workspace.pk))
+    assert not cast.owner.has_perm(
+        "tenants.view_content", Workspace.objects.get(pk=cast.workspace.pk)
+    )
     assert list(cast.owner.workspaces()) == []
 
 
@@ -164,7 +196,9 @@ def test_what_sends_is_paused_and_what_is_planned_does_not_start(cast, connected
 def planned_run(cast, **fields) -> Run:
     add_people(cast.workspace, 2)
     with scope(cast.workspace):
-        return plan.schedule(write_campaign(cast.workspace, **fields), by=cast.owner, now=timezone.now())
+        return plan.schedule(
+            write_campaign(cast.workspace, **fields), by=cast.owner, now=timezone.now()
+        )
 
 
 def state_of(run: Run) -> str:
@@ -187,12 +221,16 @@ def test_a_button_that_was_pressed_before_comes_too_late(cast, connected):
     close(cast)
     with scope(cast.workspace):
         assert not plan.resume(paused, by=cast.owner)
-        assert not plan.send_right_away(planned, by=cast.owner, now=timezone.now() + timedelta(hours=1))
+        assert not plan.send_right_away(
+            planned, by=cast.owner, now=timezone.now() + timedelta(hours=1)
+        )
         assert Run.objects.get(pk=planned.pk).intended_at == planned.intended_at
     assert state_of(paused) == Run.State.PAUSED
 
 
-def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(cast, connected, monkeypatch):
+def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(
+    cast, connected, monkeypatch
+):
     monkeypatch.setattr(pipeline, "CHUNK_CONTACTS", 1)
     now = timezone.now()
     series = {"schedule_type": "recurring", "scheduled_at": now, "recurrence_rule": "FREQ=DAILY"}
@@ -222,7 +260,8 @@ def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(ca
 
 
 @pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="SQLite has one writer at a time, and no second in memory"
+    connection.vendor != "postgresql",
+    reason="SQLite has one writer at a time, and no second in memory",
 )
 @pytest.mark.django_db(transaction=True)
 def test_a_run_that_starts_at_the_same_moment_is_paused(cast, connected):
@@ -243,7 +282,9 @@ def test_a_run_that_starts_at_the_same_moment_is_paused(cast, connected):
     assert state_of(run) == Run.State.PAUSED
 
 
-def test_when_the_day_has_come_nothing_of_it_is_left_and_the_neighbour_is_untouched(cast, monkeypatch):
+def test_when_the_day_has_come_nothing_of_it_is_left_and_the_neighbour_is_untouched(
+    cast, monkeypatch
+):
     monkeypatch.setattr(purge, "CHUNK", 1)
     rows_everywhere(cast.workspace)
     rows_everywhere(cast.other_workspace)
@@ -272,7 +313,9 @@ def test_a_workspace_that_cannot_be_purged_does_not_hold_up_the_next(cast, monke
     monkeypatch.setattr(purge, "purge", refuse)
     close(cast, days_ago=9)
     with scope(cast.other_workspace):
-        ask_deletion(cast.other_workspace, by=cast.other_owner, now=timezone.now() - timedelta(days=8))
+        ask_deletion(
+            cast.other_workspace, by=cast.other_owner, now=timezone.now() - timedelta(days=8)
+        )
     purge_due(timezone.now())
     assert list(Workspace.objects.all()) == [cast.workspace]
     assert f"({cast.workspace.slug}) cannot be deleted" in caplog.text

@@ -1,4 +1,5 @@
-"""What nobody sends by accident: addresses that lead to another site, characters that no text has."""
+"""What nobody sends by accident: addresses that lead to another site, characters that no text
+has."""
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -9,7 +10,7 @@ from tenants.workspaces import change_settings, create_workspace
 from tests.pages import YES
 
 
-# --- the way out of a workspace's address -------------------------------------------------------------------------
+# --- the way out of a workspace's address ---------------------------------------------------------
 @pytest.mark.parametrize("who", ["anonymous", "member"])
 @pytest.mark.parametrize(
     "rest", ["//evil.example/a", "///evil.example", "/%2F/evil.example", "/%2Fevil.example", "/%5Cevil.example",
@@ -25,7 +26,7 @@ def test_account_pages_still_have_one_address_for_all_workspaces(cast):
     assert answer.headers["Location"] == "/accounts/email/?a=b"
 
 
-# --- NUL ----------------------------------------------------------------------------------------------------------
+# --- NUL ------------------------------------------------------------------------------------------
 CONSOLE = [
     "search/?s=a%00b", "autocomplete/?term=%00&app_label=campaigns&model_name=campaign&field_name=segment",
     "tenants/membership/?role__exact=%00", "tenants/auditentry/?via__exact=%00", "tenants/auditentry/?target=%00",
@@ -41,7 +42,9 @@ def test_a_nul_in_an_address_of_the_console_is_refused_with_a_sentence(cast, pat
 
 @pytest.mark.parametrize("path", PLATFORM)
 def test_a_nul_in_an_address_of_the_platform_is_refused(cast, path):
-    assert refused(cast.client("operator").get(f"/platform/{path}"), "The address holds a NUL character")
+    assert refused(
+        cast.client("operator").get(f"/platform/{path}"), "The address holds a NUL character"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,11 @@ def test_a_nul_that_a_cookie_spells_is_refused(cast):
 
 
 def test_a_nul_in_a_path_is_an_address_that_there_is_not(cast):
-    for path in ("/platform/django_q/success/%00/change/", "/platform/tenants/user/%00/change/", "/%00/"):
+    for path in (
+        "/platform/django_q/success/%00/change/",
+        "/platform/tenants/user/%00/change/",
+        "/%00/",
+    ):
         assert cast.client("operator").get(path).status_code == 404
 
 
@@ -74,9 +81,11 @@ def refused(answer, sentence: str) -> bool:
     return answer.status_code == 400 and sentence in answer.content.decode()
 
 
-# --- what is no id, what is no address ----------------------------------------------------------------------------
+# --- what is no id, what is no address ------------------------------------------------------------
 @pytest.mark.parametrize("pk", ["abc", "99999999999999999999", "0", "1.5"])
-@pytest.mark.parametrize("action", ["workspace/{}/undo_deletion", "user/{}/deactivate", "user/{}/make_operator"])
+@pytest.mark.parametrize(
+    "action", ["workspace/{}/undo_deletion", "user/{}/deactivate", "user/{}/make_operator"]
+)
 def test_a_dialog_of_the_platform_about_no_row_is_404(cast, pk, action):
     path = f"/platform/tenants/{action.format(pk)}/"
     client = cast.client("operator")
@@ -93,9 +102,10 @@ def test_an_address_that_is_too_long_invites_nobody(cast, mailoutbox):
         assert not Invitation.objects.exists()
 
 
-# --- names and languages ------------------------------------------------------------------------------------------
+# --- names and languages --------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "name", ["Fresh\x1b[31mCart", "Fresh\nCart", "Fresh\u202etraC", "Fresh\u2028Cart", "\u2066Fresh"]
+    "name",
+    ["Fresh\x1b[31mCart", "Fresh\nCart", "Fresh\u202etraC", "Fresh\u2028Cart", "\u2066Fresh"],
 )
 def test_a_name_holds_nothing_that_cannot_be_seen(cast, name):
     settings = f"tenants/workspace/{cast.workspace.pk}/change/"
@@ -105,14 +115,19 @@ def test_a_name_holds_nothing_that_cannot_be_seen(cast, name):
         ("owner", cast.url(settings), form), ("outsider", "/", {"name": name}),
         ("member", "/accounts/profile/", {"full_name": name}), ("anonymous", "/accounts/signup/", sign_up),
     ):  # fmt: skip
-        assert "A name cannot hold the invisible character U+" in cast.client(who).post(path, fields).content.decode()
+        assert (
+            "A name cannot hold the invisible character U+"
+            in cast.client(who).post(path, fields).content.decode()
+        )
     assert not Workspace.objects.filter(name=name).exists()
     assert not User.objects.filter(full_name=name).exists()
 
 
 def test_names_of_every_script_stay_names(cast):
     for name in ("क्‍ष Foods", "\u200fمخبز", "Śledź & Søn", "👩‍🍳 Kitchen"):
-        assert cast.client("member").post("/accounts/profile/", {"full_name": name}).status_code == 302
+        assert (
+            cast.client("member").post("/accounts/profile/", {"full_name": name}).status_code == 302
+        )
         assert cast.client("outsider").post("/?new", {"name": name}).status_code == 302
 
 
@@ -122,8 +137,15 @@ def test_names_of_every_script_stay_names(cast):
      ("hi\n", "hi"), ("klingon!! <b>", ""), ("english", ""), ("e", ""), ("ｅｎ", "")],
 )  # fmt: skip
 def test_the_default_language_is_one(cast, language, kept):
-    form = {"name": "Biddano", "slug": "biddano-tech", "time_zone": "UTC", "default_language": language}
-    answer = cast.client("owner").post(cast.url(f"tenants/workspace/{cast.workspace.pk}/change/"), form)
+    form = {
+        "name": "Biddano",
+        "slug": "biddano-tech",
+        "time_zone": "UTC",
+        "default_language": language,
+    }
+    answer = cast.client("owner").post(
+        cast.url(f"tenants/workspace/{cast.workspace.pk}/change/"), form
+    )
     if kept:
         assert answer.status_code == 302
     else:
@@ -131,11 +153,13 @@ def test_the_default_language_is_one(cast, language, kept):
     assert Workspace.objects.get(pk=cast.workspace.pk).default_language == (kept or "en")
 
 
-# --- a workspace's address ----------------------------------------------------------------------------------------
+# --- a workspace's address ------------------------------------------------------------------------
 @pytest.mark.parametrize("slug", ["1", "2024", "Biddano-Tech", "ELSEWHERE", "Elsewhere", "Fresh"])
 def test_a_web_address_reads_as_no_other_workspace(cast, slug):
     form = {"name": "Biddano", "slug": slug, "time_zone": "UTC", "default_language": "en"}
-    page = cast.client("owner").post(cast.url(f"tenants/workspace/{cast.workspace.pk}/change/"), form)
+    page = cast.client("owner").post(
+        cast.url(f"tenants/workspace/{cast.workspace.pk}/change/"), form
+    )
     assert page.status_code == 200
     assert page.context["adminform"].form.errors.keys() == {"slug"}
     with pytest.raises(ValidationError) as raised, scope(cast.workspace):

@@ -1,4 +1,5 @@
-"""The secret of identity verification: made and rotated by who may manage keys, shown once, sealed at rest."""
+"""The secret of identity verification: made and rotated by who may manage keys, shown once,
+sealed at rest."""
 
 import hashlib
 import hmac
@@ -59,7 +60,9 @@ def test_a_rotation_without_a_known_overlap_makes_nothing(cast, hours):
 def test_members_may_not_see_the_page_and_the_list_of_keys_leads_there(cast):
     assert cast.client("member").get(cast.url(PAGE)).status_code == 403
     assert cast.client("outsider").get(cast.url(PAGE)).status_code == 404
-    assert cast.url("tenants/apikey/verify_identity") in text(cast.client("admin").get(cast.url("tenants/apikey/")))
+    assert cast.url("tenants/apikey/verify_identity") in text(
+        cast.client("admin").get(cast.url("tenants/apikey/"))
+    )
 
 
 def test_the_secret_moves_with_the_encryption_keys(cast, settings):

@@ -38,7 +38,12 @@ def refusal(secret: str, scope_name: str = keys.EVENTS_WRITE) -> int:
 
 def test_a_test_key_cannot_read_what_is_real(cast):
     client = cast.client("owner")
-    form = {"name": "CRM", "kind": "secret", "mode": "test", "scopes": [keys.WORKSPACE_READ, keys.EVENTS_WRITE]}
+    form = {
+        "name": "CRM",
+        "kind": "secret",
+        "mode": "test",
+        "scopes": [keys.WORKSPACE_READ, keys.EVENTS_WRITE],
+    }
     page = client.post(cast.url("tenants/apikey/add/"), form).content.decode()
     assert "A test key reaches only what went through the sandbox" in page
     with pytest.raises(ValueError, match="live key"):
@@ -76,7 +81,9 @@ def test_a_write_key_may_write_events_and_nothing_else_whatever_was_ticked(cast)
 
 def test_a_secret_key_may_do_only_what_was_ticked(cast):
     _, secret = secret_key(cast)
-    assert keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ).workspace_id == cast.workspace.pk
+    assert (
+        keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ).workspace_id == cast.workspace.pk
+    )
     assert refusal(secret) == 403
 
 
@@ -95,7 +102,8 @@ def test_a_revoked_secret_key_is_refused_at_once_in_every_process(cast):
     key, secret = secret_key(cast)
     keys.authenticate(f"Bearer {secret}", keys.WORKSPACE_READ)
     with scope(cast.workspace):
-        ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())  # as another process does
+        # as another process does
+        ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())
     assert refusal(secret, keys.WORKSPACE_READ) == 401
 
 
@@ -132,7 +140,9 @@ def test_a_role_without_connections_ends_the_persons_secret_keys(cast, role, sta
     (key, secret), (_, write) = secret_key(cast), make(cast)
     with scope(cast.workspace):
         change_member(Membership.objects.get(user=cast.admin), role, by=cast.owner)
-        ended = AuditEntry.objects.filter(action="API key revoked").values_list("target", "detail__why")
+        ended = AuditEntry.objects.filter(action="API key revoked").values_list(
+            "target", "detail__why"
+        )
         assert list(ended) == ([(key.name, "role changed")] if status == 401 else [])
     assert refusal(secret) == status
     assert keys.authenticate(f"Bearer {write}", keys.EVENTS_WRITE)

@@ -28,7 +28,9 @@ def test_the_secret_waits_encrypted_and_the_page_is_not_stored(cast):
     client = cast.client("owner")
     client.post(cast.url("tenants/apikey/add/"), KEY)
     waiting = client.session["new_api_key"]
-    shown = secrets.unseal(secrets.decrypt(waiting), workspace_id=cast.workspace.pk, field="new_api_key")
+    shown = secrets.unseal(
+        secrets.decrypt(waiting), workspace_id=cast.workspace.pk, field="new_api_key"
+    )
     assert "pp_live_" in shown
     assert "pp_live_" not in waiting
     shown = client.get(cast.url("tenants/apikey/created/"))
@@ -79,7 +81,13 @@ def test_the_trail_shows_the_newest_first_and_filters_by_action(cast):
 
 def test_the_trail_is_read_only_and_escapes_what_it_shows(cast):
     with scope(cast.workspace):
-        entry = audit.record(cast.workspace, "run paused", "<b>x", by=None, detail={"why": "<script>alert(1)</script>"})
+        entry = audit.record(
+            cast.workspace,
+            "run paused",
+            "<b>x",
+            by=None,
+            detail={"why": "<script>alert(1)</script>"},
+        )
     client = cast.client("owner")
     url = cast.url(f"tenants/auditentry/{entry.pk}/")
     shown = text(client.get(f"{url}change/"))
@@ -99,15 +107,29 @@ def settings_url(cast) -> str:
 
 
 def test_an_admin_changes_name_time_zone_and_language(cast):
-    form = {"name": "Biddano", "slug": "biddano-tech", "time_zone": "Europe/Berlin", "default_language": "hi"}
+    form = {
+        "name": "Biddano",
+        "slug": "biddano-tech",
+        "time_zone": "Europe/Berlin",
+        "default_language": "hi",
+    }
     cast.client("admin").post(settings_url(cast), form)
     changed = Workspace.objects.get(pk=cast.workspace.pk)
-    assert (changed.name, changed.time_zone, changed.default_language) == ("Biddano", "Europe/Berlin", "hi")
+    assert (changed.name, changed.time_zone, changed.default_language) == (
+        "Biddano",
+        "Europe/Berlin",
+        "hi",
+    )
     assert changed.slug == cast.workspace.slug
 
 
 def test_an_unknown_time_zone_is_refused(cast):
-    form = {"name": "Biddano", "slug": "biddano-tech", "time_zone": "Mars/Olympus", "default_language": "hi"}
+    form = {
+        "name": "Biddano",
+        "slug": "biddano-tech",
+        "time_zone": "Mars/Olympus",
+        "default_language": "hi",
+    }
     response = cast.client("admin").post(settings_url(cast), form)
     assert response.status_code == 200
     assert Workspace.objects.get(pk=cast.workspace.pk).time_zone == "Asia/Kolkata"

@@ -25,13 +25,19 @@ def _few(settings):
 
 @pytest.fixture
 def admins(cast) -> App:
-    EmailAddress.objects.create(user=cast.admin, email=cast.admin.email, verified=True, primary=True)
+    EmailAddress.objects.create(
+        user=cast.admin, email=cast.admin.email, verified=True, primary=True
+    )
     return App().sign_in(cast.admin.email, "correct horse")
 
 
 def invite(cast, emails: str) -> str:
     form = {"emails": emails, "role": "member"}
-    return cast.client("admin").post(cast.url("tenants/invitation/add/"), form, follow=True).content.decode()
+    return (
+        cast.client("admin")
+        .post(cast.url("tenants/invitation/add/"), form, follow=True)
+        .content.decode()
+    )
 
 
 def draft(cast, email: str, *, workspace=None, by=None, now=None) -> None:
@@ -83,7 +89,9 @@ def test_a_day_later_there_is_room_again(cast):
     draft(cast, "b@x.test", now=now + timedelta(days=1))
 
 
-def test_one_address_is_mailed_again_after_some_minutes_also_when_it_was_withdrawn(cast, admins, mailoutbox):
+def test_one_address_is_mailed_again_after_some_minutes_also_when_it_was_withdrawn(
+    cast, admins, mailoutbox
+):
     first = admins.post(INVITATIONS, email="a@x.test").json()
     again = admins.ask("POST", f"{INVITATIONS}/{first['id']}/resend")
     assert refused(again) == (429, "too_many_requests")
@@ -98,7 +106,9 @@ def test_one_address_is_mailed_again_after_some_minutes_also_when_it_was_withdra
 
 def test_upper_layers_give_a_new_workspace_the_same_at_both_doors(cast, admins, monkeypatch):
     given: list[tuple[str, object]] = []
-    monkeypatch.setattr(workspaces, "ON_CREATED", [lambda workspace, owner: given.append((workspace.name, owner))])
+    monkeypatch.setattr(
+        workspaces, "ON_CREATED", [lambda workspace, owner: given.append((workspace.name, owner))]
+    )
     cast.client("admin").post("/?new", {"name": "By page"})
     admins.post("/workspaces", name="By API")
     assert given == [("By page", cast.admin), ("By API", cast.admin)]
@@ -107,7 +117,11 @@ def test_upper_layers_give_a_new_workspace_the_same_at_both_doors(cast, admins, 
 def test_a_person_creates_so_many_workspaces_in_a_day_at_both_doors(cast, admins):
     client = cast.client("admin")
     client.post("/?new", {"name": "First"})
-    assert [admins.post("/workspaces", name=f"Shop {n}").status_code for n in range(3)] == [201, 201, 429]
+    assert [admins.post("/workspaces", name=f"Shop {n}").status_code for n in range(3)] == [
+        201,
+        201,
+        429,
+    ]
     shown = client.post("/?new", {"name": "Fourth"}).content.decode()
     assert "A person can create 3 workspaces a day. Try again in 1 day." in shown
     assert 'value="Fourth"' in shown

@@ -38,7 +38,9 @@ def test_an_admin_changes_a_role_and_it_counts_at_once(cast):
     assert membership(cast, "viewer").role == Role.MEMBER
     assert roles.can(type(cast.viewer).objects.get(pk=cast.viewer.pk), roles.SEND, cast.workspace)
     with scope(cast.workspace):
-        assert AuditEntry.objects.get(action="role changed").changes == {"role": ["viewer", "member"]}
+        assert AuditEntry.objects.get(action="role changed").changes == {
+            "role": ["viewer", "member"]
+        }
 
 
 def test_an_admin_cannot_make_an_owner(cast):
@@ -77,7 +79,10 @@ def test_a_member_and_a_viewer_cannot_change_roles(cast):
 @pytest.mark.parametrize("by", ["member", "viewer", "outsider"])
 @pytest.mark.parametrize("role", ["viewer", ""])
 def test_whoever_lost_the_right_after_the_door_changes_nobody(cast, by, role):
-    with scope(cast.workspace), pytest.raises(ValidationError, match="You may not manage the members"):
+    with (
+        scope(cast.workspace),
+        pytest.raises(ValidationError, match="You may not manage the members"),
+    ):
         change_member(membership(cast, "admin"), role, by=getattr(cast, by))
     assert membership(cast, "admin").role == Role.ADMIN
 
@@ -90,7 +95,9 @@ def test_removing_takes_the_access_away_at_once(cast):
 
 
 def test_removing_is_a_post(cast):
-    cast.client("admin").get(cast.url(f"tenants/membership/{membership(cast, 'member').pk}/remove/"))
+    cast.client("admin").get(
+        cast.url(f"tenants/membership/{membership(cast, 'member').pk}/remove/")
+    )
     assert membership(cast, "member").role == Role.MEMBER
 
 
@@ -153,7 +160,9 @@ def test_an_owner_who_is_removed_while_handing_over_hands_over_nothing(cast, mon
     with scope(cast.workspace):
         change_member(membership(cast, "admin"), Role.OWNER, by=cast.owner)
     url = cast.url(f"tenants/workspace/{cast.workspace.pk}/transfer/")
-    _meanwhile(monkeypatch, admin_workspaces, "transfer_ownership", lambda: remove(cast, "admin", "owner"))
+    _meanwhile(
+        monkeypatch, admin_workspaces, "transfer_ownership", lambda: remove(cast, "admin", "owner")
+    )
     assert cast.client("owner").post(url, {**YES, "to": cast.member.pk}).status_code == 302
     assert Workspace.objects.get(pk=cast.workspace.pk).owner == cast.admin
     assert membership(cast, "member").role == Role.MEMBER
@@ -163,7 +172,8 @@ def test_removing_somebody_ends_their_secret_keys_and_no_write_key(cast):
     with scope(cast.workspace):
         for kind in ("write", "secret"):
             keys.create(
-                ApiKey(workspace=cast.workspace, name=kind, kind=kind, scopes=["workspace:read"]), by=cast.admin
+                ApiKey(workspace=cast.workspace, name=kind, kind=kind, scopes=["workspace:read"]),
+                by=cast.admin,
             )
         change_member(membership(cast, "admin"), "", by=cast.owner)
         assert [key.name for key in ApiKey.objects.filter(revoked_at=None)] == ["write"]
@@ -177,7 +187,9 @@ def test_an_owner_hands_the_workspace_over_and_becomes_admin(cast):
     assert membership(cast, "owner").role == Role.ADMIN
 
 
-@pytest.mark.parametrize(("by", "to"), [("admin", "member"), ("owner", "outsider"), ("owner", "owner")])
+@pytest.mark.parametrize(
+    ("by", "to"), [("admin", "member"), ("owner", "outsider"), ("owner", "owner")]
+)
 def test_a_workspace_is_handed_over_by_an_owner_to_a_member_only(cast, by, to):
     url = cast.url(f"tenants/workspace/{cast.workspace.pk}/transfer/")
     cast.client(by).post(url, {**YES, "to": getattr(cast, to).pk})
@@ -189,7 +201,9 @@ def test_every_member_sees_the_table_of_roles_and_the_docs_have_the_same(cast):
     for words, _ in roles.table():
         assert words in shown
     table = roles.as_markdown()
-    assert table in (ROOT / "docs" / "roles.md").read_text(encoding="utf-8"), f"docs/roles.md should contain:\n{table}"
+    assert table in (ROOT / "docs" / "roles.md").read_text(encoding="utf-8"), (
+        f"docs/roles.md should contain:\n{table}"
+    )
 
 
 def test_a_membership_of_another_workspace_is_404(cast):

@@ -1,4 +1,5 @@
-"""The operators' site: who gets in, what they may do to users and workspaces, and what it leaves in the history."""
+"""The operators' site: who gets in, what they may do to users and workspaces, and what it leaves
+in the history."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ class Platform:
     def do(self, verb: str, row: User | Workspace, **form: str) -> str:
         """Press a button and answer its dialog. The page that follows."""
         noun = row._meta.model_name
-        answer = self.client.post(f"/platform/tenants/{noun}/{row.pk}/{verb}/", {**YES, **form}, follow=True)
+        answer = self.client.post(
+            f"/platform/tenants/{noun}/{row.pk}/{verb}/", {**YES, **form}, follow=True
+        )
         return answer.content.decode()
 
 
@@ -62,7 +65,9 @@ def platform(cast) -> Platform:
 
 def signed_in(user: User, **headers: str) -> Client:
     """A browser that came in by the front door."""
-    EmailAddress.objects.get_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
+    EmailAddress.objects.get_or_create(
+        user=user, email=user.email, defaults={"verified": True, "primary": True}
+    )
     client = Client(headers={"user-agent": FIREFOX, **headers})
     client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
     assert is_in(client)
@@ -73,12 +78,14 @@ def is_in(client: Client) -> bool:
     return client.get("/accounts/profile/").status_code == 200
 
 
-# --- getting in ----------------------------------------------------------------------------------------------
+# --- getting in -----------------------------------------------------------------------------------
 def test_an_operator_made_on_the_command_line_signs_in_at_once(db, monkeypatch, mailoutbox):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a long and rare one 7")
     call_command("createsuperuser", interactive=False, email="Root@Push.test", verbosity=0)
     client = Client()
-    client.post("/accounts/login/", {"login": "root@push.test", "password": "a long and rare one 7"})
+    client.post(
+        "/accounts/login/", {"login": "root@push.test", "password": "a long and rare one 7"}
+    )
     assert client.get("/platform/").status_code == 200
     assert mailoutbox == []
 
@@ -97,7 +104,7 @@ def test_operators_do_not_enter_the_consoles_of_others(platform):
     assert platform.client.get(platform.cast.url()).status_code == 404
 
 
-# --- users ---------------------------------------------------------------------------------------------------
+# --- users ----------------------------------------------------------------------------------------
 def test_a_deactivated_user_is_out_at_once_and_old_sessions_stay_dead_after_reactivation(platform):
     member = platform.cast.member
     browser, phone = signed_in(member), signed_in(member)
@@ -153,10 +160,14 @@ def test_who_alone_owns_a_workspace_is_deactivated_only_after_a_second_question(
     assert owner.is_active
     assert question not in platform.get(f"tenants/user/{platform.cast.admin.pk}/deactivate/")
     with scope(platform.cast.workspace):
-        workspaces.change_member(Membership.objects.get(user=platform.cast.admin), "owner", by=owner)
+        workspaces.change_member(
+            Membership.objects.get(user=platform.cast.admin), "owner", by=owner
+        )
     assert question not in platform.get(f"tenants/user/{owner.pk}/deactivate/")
     User.objects.filter(pk=platform.cast.admin.pk).update(is_active=False)
-    assert "is deactivated and signed out everywhere" in platform.do("deactivate", owner, ownerless="on")
+    assert "is deactivated and signed out everywhere" in platform.do(
+        "deactivate", owner, ownerless="on"
+    )
 
 
 def test_operators_are_made_and_removed_but_nobody_removes_or_deactivates_themselves(platform):
@@ -180,13 +191,20 @@ def test_of_two_operators_who_remove_each_other_the_second_is_refused(platform):
 
 def test_somebody_who_is_shut_out_cannot_be_made_an_operator(platform):
     operators.deactivate(platform.cast.member, by=platform.operator)
-    assert "is deactivated. Reactivate them first." in platform.do("make_operator", platform.cast.member)
+    assert "is deactivated. Reactivate them first." in platform.do(
+        "make_operator", platform.cast.member
+    )
     assert not User.objects.get(pk=platform.cast.member.pk).is_superuser
 
 
 def test_a_button_opened_but_not_confirmed_changes_nothing(platform):
     for verb in ("deactivate", "make_operator", "end_sessions", "send_password_reset"):
-        assert platform.client.get(f"/platform/tenants/user/{platform.cast.member.pk}/{verb}/").status_code == 200
+        assert (
+            platform.client.get(
+                f"/platform/tenants/user/{platform.cast.member.pk}/{verb}/"
+            ).status_code
+            == 200
+        )
     member = User.objects.get(pk=platform.cast.member.pk)
     assert (member.is_active, member.is_superuser, LogEntry.objects.count()) == (True, False, 0)
 
@@ -195,7 +213,11 @@ def test_buttons_that_make_no_sense_are_not_offered(platform):
     shown = platform.get(f"tenants/user/{platform.operator.pk}/change/")
     assert ("Remove operator" in shown, "Deactivate" in shown) == (False, False)
     shown = platform.get(f"tenants/user/{platform.cast.member.pk}/change/")
-    assert ("Make operator" in shown, "Remove operator" in shown, "Reactivate" in shown) == (True, False, False)
+    assert ("Make operator" in shown, "Remove operator" in shown, "Reactivate" in shown) == (
+        True,
+        False,
+        False,
+    )
 
 
 def test_a_user_s_page_shows_how_they_sign_in_and_where_they_belong(platform):
@@ -205,7 +227,14 @@ def test_a_user_s_page_shows_how_they_sign_in_and_where_they_belong(platform):
         Authenticator.objects.create(user=member, type=kind, data={"secret": "s"})
     SocialAccount.objects.create(user=member, provider="google", uid="1", extra_data={})
     shown = platform.get(f"tenants/user/{member.pk}/change/")
-    for words in ("Biddano Tech", "Member", "Firefox on Linux", "127.0.0.1", "Password, Google", "Verified"):
+    for words in (
+        "Biddano Tech",
+        "Member",
+        "Firefox on Linux",
+        "127.0.0.1",
+        "Password, Google",
+        "Verified",
+    ):
         assert words in shown
     assert "Recovery codes, authenticator app" in shown
 
@@ -231,7 +260,7 @@ def test_users_are_found_by_name_and_narrowed_by_filters(platform, query, found)
     assert {name for name in people if f"{name}@" in shown} == found
 
 
-# --- workspaces ----------------------------------------------------------------------------------------------
+# --- workspaces -----------------------------------------------------------------------------------
 def test_a_deletion_is_undone_by_an_operator_until_its_day_has_come(platform):
     workspace, now = platform.cast.workspace, timezone.now()
     assert "Undo deletion" not in platform.get(f"tenants/workspace/{workspace.pk}/change/")
@@ -257,13 +286,21 @@ def test_a_workspace_s_page_has_figures_and_people_but_nothing_of_what_it_holds(
     for path in ("tenants/workspace/", f"tenants/workspace/{platform.cast.workspace.pk}/change/"):
         shown = platform.get(path)
         assert "Biddano Tech" in shown
-        for content in ("Diwali offer", "20% off", "asha", "Asha", "sbx_ok", "event-1", "service_account"):
+        for content in (
+            "Diwali offer",
+            "20% off",
+            "asha",
+            "Asha",
+            "sbx_ok",
+            "event-1",
+            "service_account",
+        ):
             assert content not in shown, content
     for words in ("Member Rao", "Sandbox", "Not tested", "Contacts"):
         assert words in shown
 
 
-# --- the history ---------------------------------------------------------------------------------------------
+# --- the history ----------------------------------------------------------------------------------
 def test_the_history_says_who_did_what_from_where_and_nobody_changes_it(platform):
     platform.do("deactivate", platform.cast.member)
     entry = LogEntry.objects.get()
@@ -272,7 +309,10 @@ def test_the_history_says_who_did_what_from_where_and_nobody_changes_it(platform
         assert words in shown
     assert "Deactivated" in platform.get(f"tenants/user/{platform.cast.member.pk}/change/")
     for path in ("add/", f"{entry.pk}/change/", f"{entry.pk}/delete/"):
-        assert platform.client.post(f"/platform/admin/logentry/{path}", {"post": "yes"}).status_code == 403
+        assert (
+            platform.client.post(f"/platform/admin/logentry/{path}", {"post": "yes"}).status_code
+            == 403
+        )
     assert LogEntry.objects.filter(pk=entry.pk).exists()
 
 
@@ -284,12 +324,19 @@ def test_what_a_verb_refuses_is_not_in_the_history(platform):
 def test_an_entry_of_another_hand_is_still_readable():
     entry = LogEntry(action_flag=2, change_message="[]")
     assert operators.told(entry)["did"]
-    assert operators.told(LogEntry(action_flag=2, change_message="Renamed it"))["did"] == "Renamed it"
+    assert (
+        operators.told(LogEntry(action_flag=2, change_message="Renamed it"))["did"] == "Renamed it"
+    )
 
 
-# --- lists stay cheap ----------------------------------------------------------------------------------------
+# --- lists stay cheap -----------------------------------------------------------------------------
 def test_the_lists_take_as_many_queries_for_a_page_as_for_one_row(platform):
-    paths = ("tenants/user/", "tenants/workspace/", "usersessions/usersession/", "account/emailaddress/")
+    paths = (
+        "tenants/user/",
+        "tenants/workspace/",
+        "usersessions/usersession/",
+        "account/emailaddress/",
+    )
 
     def counted(path: str) -> int:
         platform.get(path)
@@ -302,14 +349,18 @@ def test_the_lists_take_as_many_queries_for_a_page_as_for_one_row(platform):
     for number in range(24):
         user = User.objects.create_user(f"u{number}@biddano.test", PASSWORD)
         EmailAddress.objects.create(user=user, email=user.email)
-        UserSession.objects.create(user=user, ip="127.0.0.1", session_key=f"k{number}", user_agent=FIREFOX)
-        add_member(create_workspace(f"Team {number}", owner=user), platform.cast.member, Role.MEMBER)
+        UserSession.objects.create(
+            user=user, ip="127.0.0.1", session_key=f"k{number}", user_agent=FIREFOX
+        )
+        add_member(
+            create_workspace(f"Team {number}", owner=user), platform.cast.member, Role.MEMBER
+        )
     assert {path: counted(path) for path in paths} == before
     assert before["tenants/user/"] <= 9
     assert before["tenants/workspace/"] <= 13
 
 
-# --- words ---------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 def test_no_page_speaks_django(platform):
     with scope(platform.cast.workspace):
         assert Membership.objects.exists()

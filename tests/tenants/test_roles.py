@@ -42,7 +42,7 @@ def test_has_perm_on_a_row_answers_from_its_workspace(cast):
     assert not cast.outsider.has_perm("tenants.view_membership", row)
 
 
-# --- operators ---------------------------------------------------------------------------------------------------
+# --- operators ------------------------------------------------------------------------------------
 INSIDE = (
     "tenants.remove_workspace", "campaigns.change_campaign", "tenants.view_apikey", "delivery.delete_message",
     "tenants.change_workspaceuserobjectpermission", "campaigns.no_such_thing", "delivery.change_pace",
@@ -79,7 +79,12 @@ def test_an_operator_who_is_a_member_may_what_the_role_may(cast):
 
 
 def test_an_operator_keeps_what_lies_outside_of_workspaces(cast):
-    for perm in ("tenants.change_user", "auth.view_group", "django_q.view_task", "delivery.view_heartbeat"):
+    for perm in (
+        "tenants.change_user",
+        "auth.view_group",
+        "django_q.view_task",
+        "delivery.view_heartbeat",
+    ):
         assert cast.operator.has_perm(perm)
         assert not cast.owner.has_perm(perm)
     assert cast.operator.has_perm("tenants.change_user", cast.owner)

@@ -14,14 +14,17 @@ from tenants import audit, rotation, secrets
 from tenants.models import AuditEntry, Connection, Workspace
 from tenants.scope import every_workspace, scope
 
-OLD, NEW, STRANGE = (f"{name}-key-of-at-least-thirty-two-characters" for name in ("old", "new", "strange"))
+OLD, NEW, STRANGE = (
+    f"{name}-key-of-at-least-thirty-two-characters" for name in ("old", "new", "strange")
+)
 SECRET = '{"private_key": "the old horse"}'
 
 
 def connection_in(workspace: Workspace, key: str, settings) -> Connection:
     """A connection whose credentials the key encrypted."""
     settings.ENCRYPTION_KEYS = [key]
-    Connection._meta.get_field("sealed").__dict__.pop("f", None)  # a process keeps the keys that it started with
+    # a process keeps the keys that it started with
+    Connection._meta.get_field("sealed").__dict__.pop("f", None)
     with scope(workspace):
         made = Connection(workspace=workspace, name="Live", provider="fcm", is_active=False)
         made.credentials = SECRET
@@ -31,9 +34,15 @@ def connection_in(workspace: Workspace, key: str, settings) -> Connection:
 
 @pytest.fixture
 def stored(cast, settings):
-    """A connection in each of two workspaces and a recovery seed, all under the old key; the new one is first now."""
-    made = [connection_in(workspace, OLD, settings) for workspace in (cast.workspace, cast.other_workspace)]
-    Authenticator.objects.create(user=cast.owner, type="recovery_codes", data={"seed": secrets.encrypt("seed")})
+    """A connection in each of two workspaces and a recovery seed, all under the old key; the new
+    one is first now."""
+    made = [
+        connection_in(workspace, OLD, settings)
+        for workspace in (cast.workspace, cast.other_workspace)
+    ]
+    Authenticator.objects.create(
+        user=cast.owner, type="recovery_codes", data={"seed": secrets.encrypt("seed")}
+    )
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     yield made
     Connection._meta.get_field("sealed").__dict__.pop("f", None)
@@ -73,14 +82,19 @@ def test_afterwards_the_new_key_alone_reads_everything(stored, cast, settings):
 def test_each_workspace_s_trail_says_it_once_and_tells_no_secret(stored, cast):
     rotated()
     rotated()
-    assert entries() == [(cast.workspace.pk, {"secrets": 1}), (cast.other_workspace.pk, {"secrets": 1})]
+    assert entries() == [
+        (cast.workspace.pk, {"secrets": 1}),
+        (cast.other_workspace.pk, {"secrets": 1}),
+    ]
 
 
 def test_workers_keep_their_open_senders(stored):
     """They go by `updated_at` (delivery.connections.sender_for)."""
     rotated()
     with every_workspace():
-        assert [row.updated_at for row in Connection.objects.order_by("pk")] == [row.updated_at for row in stored]
+        assert [row.updated_at for row in Connection.objects.order_by("pk")] == [
+            row.updated_at for row in stored
+        ]
 
 
 def test_the_check_counts_and_writes_nothing(stored):
@@ -93,13 +107,17 @@ def test_the_check_counts_and_writes_nothing(stored):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--check"]])
-def test_what_no_key_fits_is_named_and_fails_the_command_after_the_rest(stored, cast, settings, arguments):
+def test_what_no_key_fits_is_named_and_fails_the_command_after_the_rest(
+    stored, cast, settings, arguments
+):
     lost = connection_in(cast.workspace, STRANGE, settings)
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     before = raw()[lost.pk]
     out, errors, failure = rotated(*arguments)
     assert out.startswith("Under the first key: 0 already, 3 ")
-    assert errors == f"workspace {cast.workspace.pk}, connection {lost.pk}: sealed cannot be decrypted.\n"
+    assert errors == (
+        f"workspace {cast.workspace.pk}, connection {lost.pk}: sealed cannot be decrypted.\n"
+    )
     assert failure.startswith("No key fits 1 secret. Put the key that encrypted them back")
     assert raw()[lost.pk] == before
 
@@ -123,7 +141,10 @@ def test_an_interrupted_rotation_goes_on_where_it_stopped(stored, cast, monkeypa
     assert len(entries()) == 2
 
 
-@pytest.mark.skipif(database.vendor != "postgresql", reason="SQLite has one writer at a time, and no second in memory")
+@pytest.mark.skipif(
+    database.vendor != "postgresql",
+    reason="SQLite has one writer at a time, and no second in memory",
+)
 @pytest.mark.django_db(transaction=True)
 def test_credentials_that_are_entered_meanwhile_are_not_lost(stored, monkeypatch):
     fresh, threads = secrets.Rotation.fresh, []

@@ -1,4 +1,5 @@
-"""The third wall as production meets it: a database role that owns no table, and SQL that forgets to filter."""
+"""The third wall as production meets it: a database role that owns no table, and SQL that
+forgets to filter."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ from tenants.scope import every_workspace, scope
 from tests.approle import APP_ROLE, make_app_role
 from tests.cast import Cast
 
-pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL has row-level security")
+pytestmark = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="PostgreSQL has row-level security"
+)
 
 NAMES = "SELECT name FROM campaigns_campaign ORDER BY name"
 
@@ -68,7 +71,7 @@ def written(sql: str, *parameters: object) -> int:
         return cursor.rowcount
 
 
-# --- what is seen and written --------------------------------------------------------------------------------
+# --- what is seen and written ---------------------------------------------------------------------
 def test_sql_without_a_filter_sees_the_rows_of_its_scope_alone(both, walled):
     with scope(both.workspace):
         assert seen() == ["ours"]
@@ -87,8 +90,9 @@ def test_outside_of_any_scope_there_are_no_rows(walled):
 
 def test_a_foreign_row_can_neither_be_written_nor_changed_nor_deleted(both, walled):
     insert = (
-        "INSERT INTO campaigns_endpoint (workspace_id, contact_id, channel, kind, value, platform, opted_in, is_active,"
-        " retired_reason, created_at) VALUES (%s, 1, '', '', '', '', true, true, '', now())"
+        "INSERT INTO campaigns_endpoint (workspace_id, contact_id, channel, kind, value, platform, "
+        "opted_in, is_active, retired_reason, created_at) VALUES (%s, 1, '', '', '', '', true, "
+        "true, '', now())"
     )
     with scope(both.workspace):
         for workspace in (both.other_workspace.pk, None):
@@ -111,17 +115,21 @@ def test_outside_of_any_scope_nothing_is_written(both, walled):
 def test_the_library_is_read_in_every_scope_and_written_in_none(both, walled):
     names = "SELECT name FROM campaigns_template"
     with every_workspace():
-        Template.objects.create(name="Welcome", category="welcome", fields={"title": "T", "body": "B"})
+        Template.objects.create(
+            name="Welcome", category="welcome", fields={"title": "T", "body": "B"}
+        )
     assert seen(names) == []
     with scope(both.workspace):
         assert seen(names) == ["Welcome"]
         assert written("UPDATE campaigns_template SET name = 'Mine'") == 0
         assert written("DELETE FROM campaigns_template") == 0
         with pytest.raises(ProgrammingError, match="row-level security"):
-            Template.objects.create(name="Ours for all", category="welcome", fields={"title": "T", "body": "B"})
+            Template.objects.create(
+                name="Ours for all", category="welcome", fields={"title": "T", "body": "B"}
+            )
 
 
-# --- the scope that a connection carries -----------------------------------------------------------------------
+# --- the scope that a connection carries ----------------------------------------------------------
 def test_it_is_right_after_a_rollback(both, walled):
     with scope(both.workspace):
         assert seen() == ["ours"]
@@ -175,17 +183,26 @@ def test_a_cursor_that_outlives_its_scope_follows_the_next_one(both, walled):
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_server_side_cursor_keeps_the_scope_that_it_was_opened_in(both, walled, inside):
     with scope(both.workspace):
-        Campaign.objects.bulk_create(Campaign(workspace=both.workspace, name=f"ours {i}") for i in range(5))
+        Campaign.objects.bulk_create(
+            Campaign(workspace=both.workspace, name=f"ours {i}") for i in range(5)
+        )
         with transaction.atomic() if inside else scope(both.workspace):
             rows = Campaign.objects.order_by("pk").iterator(chunk_size=2)
             first = next(rows)
             with scope(both.other_workspace):
                 assert seen() == ["theirs"]
-                assert [first.name, *(row.name for row in rows)] == ["ours", *(f"ours {i}" for i in range(5))]
+                assert [first.name, *(row.name for row in rows)] == [
+                    "ours",
+                    *(f"ours {i}" for i in range(5)),
+                ]
 
 
 def test_copy_gives_out_the_rows_of_the_scope(both, walled):
-    with scope(both.workspace), connection.cursor() as cursor, cursor.copy("COPY campaigns_campaign TO STDOUT") as rows:
+    with (
+        scope(both.workspace),
+        connection.cursor() as cursor,
+        cursor.copy("COPY campaigns_campaign TO STDOUT") as rows,
+    ):
         assert b"".join(bytes(part) for part in rows).count(b"\n") == 1
 
 
@@ -234,7 +251,7 @@ def test_the_isolation_level_can_be_set_first_thing_in_a_scope(both, walled):
         assert seen("SHOW transaction_isolation") == ["serializable"]
 
 
-# --- who is told when the wall does not stand ---------------------------------------------------------------------
+# --- who is told when the wall does not stand -----------------------------------------------------
 def faults(through: PlainWrapper, settings, is_on: bool) -> list[str]:
     usual, connections["default"], settings.ROW_SECURITY = connections["default"], through, is_on
     try:
@@ -247,10 +264,18 @@ def faults(through: PlainWrapper, settings, is_on: bool) -> list[str]:
 
 @pytest.mark.parametrize(
     ("role", "is_on", "found"),
-    [(APP_ROLE, True, []), (APP_ROLE, False, ["tenants.E013"]), ("", True, ["tenants.W011"]), ("", False, [])],
+    [
+        (APP_ROLE, True, []),
+        (APP_ROLE, False, ["tenants.E013"]),
+        ("", True, ["tenants.W011"]),
+        ("", False, []),
+    ],
 )
 def test_the_system_check_compares_the_role_with_the_setting(walled, settings, role, is_on, found):
-    assert faults(wrapper_of(DatabaseWrapper if is_on else PlainWrapper, role), settings, is_on) == found
+    assert (
+        faults(wrapper_of(DatabaseWrapper if is_on else PlainWrapper, role), settings, is_on)
+        == found
+    )
 
 
 def test_the_system_check_names_a_table_without_a_policy(walled, settings):
@@ -281,7 +306,7 @@ def test_without_the_setting_a_held_role_gets_an_error_instead_of_empty_pages(wa
     plain.close()
 
 
-# --- shown to catch -----------------------------------------------------------------------------------------------
+# --- shown to catch -------------------------------------------------------------------------------
 def test_the_migration_can_be_undone_and_then_there_is_no_wall(both, walled):
     """Also what every assertion above is worth: without the policy the foreign rows are there."""
     owner = wrapper_of(PlainWrapper, "")

@@ -23,9 +23,21 @@ NAMES = {"Plain", "By admin", "Late", "Of the engine", "Theirs"}
 
 @pytest.fixture
 def kept(cast):
-    """Four entries that differ in everything, beside those of the cast. 20:00 UTC is the next day in Kolkata."""
-    shared = {"actor_label": "Owner Rao", "actor": cast.owner, "action": "run paused", "via": "console", "at": NOON}
-    engine = {"actor": None, "actor_label": "PushPilot", "via": "engine", "action": "campaign missed"}
+    """Four entries that differ in everything, beside those of the cast. 20:00 UTC is the next
+    day in Kolkata."""
+    shared = {
+        "actor_label": "Owner Rao",
+        "actor": cast.owner,
+        "action": "run paused",
+        "via": "console",
+        "at": NOON,
+    }
+    engine = {
+        "actor": None,
+        "actor_label": "PushPilot",
+        "via": "engine",
+        "action": "campaign missed",
+    }
     entries = {
         "Plain": {},
         "By admin": {"actor": cast.admin, "action": "campaign scheduled", "via": "api"},
@@ -34,10 +46,13 @@ def kept(cast):
     }
     with scope(cast.workspace):
         AuditEntry.objects.bulk_create(
-            AuditEntry(workspace=cast.workspace, target=target, **shared | fields) for target, fields in entries.items()
+            AuditEntry(workspace=cast.workspace, target=target, **shared | fields)
+            for target, fields in entries.items()
         )
     with scope(cast.other_workspace):
-        AuditEntry.objects.create(workspace=cast.other_workspace, actor=cast.outsider, action="theirs", target="Theirs")
+        AuditEntry.objects.create(
+            workspace=cast.other_workspace, actor=cast.outsider, action="theirs", target="Theirs"
+        )
 
 
 def listed(cast, query: str) -> set[str]:
@@ -88,7 +103,10 @@ def test_only_what_the_workspace_s_trail_holds_can_be_chosen(cast, kept):
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("at_from=yesterday&target=Late", "“yesterday” is not a date. Write a date such as 2026-11-21."),
+        (
+            "at_from=yesterday&target=Late",
+            "“yesterday” is not a date. Write a date such as 2026-11-21.",
+        ),
         ("at_to=0001-01-01&target=Late", "“0001-01-01” is not a date"),
         ("at_to=9999-12-31&target=Late", "“9999-12-31” is not a date"),
         ("at_from=2026-11-21&at_to=2026-11-20&target=Late", "2026-11-21 is after 2026-11-20: swap"),
@@ -108,11 +126,17 @@ def test_a_filter_that_there_is_not_exports_nothing(cast, kept):
         assert not AuditEntry.objects.filter(action="audit trail exported").exists()
 
 
-# --- one entry -------------------------------------------------------------------------------------------------
+# --- one entry ------------------------------------------------------------------------------------
 def test_an_entry_shows_before_and_after_as_a_table_and_escapes_it(cast):
-    changes = {"time_zone": ("UTC", "<b>Asia"), "is_active": (True, None), "scopes": ([], ["events:write"])}
+    changes = {
+        "time_zone": ("UTC", "<b>Asia"),
+        "is_active": (True, None),
+        "scopes": ([], ["events:write"]),
+    }
     with scope(cast.workspace), audit.origin("api", "192.0.2.7"):
-        made = audit.record(cast.workspace, "workspace changed", "Us & you", by=cast.owner, changes=changes)
+        made = audit.record(
+            cast.workspace, "workspace changed", "Us & you", by=cast.owner, changes=changes
+        )
     page = text(cast.client("admin").get(cast.url(f"{LIST}{made.pk}/change/")))
     assert '<th scope="row">Time zone</th><td>UTC</td><td>&lt;b&gt;Asia</td>' in page
     assert '<th scope="row">Is active</th><td>Yes</td><td>–</td>' in page
@@ -121,28 +145,47 @@ def test_an_entry_shows_before_and_after_as_a_table_and_escapes_it(cast):
     assert f"{cast.url(LIST)}?target=Us+%26+you" in page
 
 
-# --- the file --------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 def test_no_cell_is_a_formula_and_the_export_is_in_the_trail(cast, kept):
     with scope(cast.workspace):
         changes = {"name": ("a", "b")}
-        audit.record(cast.workspace, "@run", "=cmd()", by=cast.owner, detail={"run": 7}, changes=changes)
+        audit.record(
+            cast.workspace, "@run", "=cmd()", by=cast.owner, detail={"run": 7}, changes=changes
+        )
     [row] = exported(cast, "target=%3Dcmd()")
     assert row["email"] == "owner@biddano.test"
-    assert (row["who"], row["action"], row["target"], row["way"]) == ("Owner Rao", "'@run", "'=cmd()", "PushPilot")
+    assert (row["who"], row["action"], row["target"], row["way"]) == (
+        "Owner Rao",
+        "'@run",
+        "'=cmd()",
+        "PushPilot",
+    )
     assert (row["changes"], row["details"]) == ('{"name": ["a", "b"]}', '{"run": 7}')
     assert exported(cast, "target=Late")[0]["at"] == "2026-11-21T01:30:00+05:30"
     with scope(cast.workspace):
         kept_now = AuditEntry.objects.filter(action="audit trail exported").order_by("id").first()
-    assert (kept_now.actor, kept_now.via, kept_now.detail) == (cast.admin, "console", {"filter": "target=%3Dcmd%28%29"})
+    assert (kept_now.actor, kept_now.via, kept_now.detail) == (
+        cast.admin,
+        "console",
+        {"filter": "target=%3Dcmd%28%29"},
+    )
 
 
 def test_the_file_is_read_page_by_page_each_entry_once(cast, kept, monkeypatch):
-    """Three of the four entries are of the same moment: the place between two pages is time and id."""
+    """Three of the four entries are of the same moment: the place between two pages is time and
+    id."""
     monkeypatch.setattr(trail, "CSV_ROWS", 1)
     with CaptureQueriesContext(connection) as queries:
         targets = [row["target"] for row in exported(cast, "at_from=2026-11-20")]
-    assert [target for target in targets if target in NAMES] == ["Late", "Of the engine", "By admin", "Plain"]
-    assert sum(query["sql"].endswith("LIMIT 1") and "at" in query["sql"] for query in queries) > len(targets)
+    assert [target for target in targets if target in NAMES] == [
+        "Late",
+        "Of the engine",
+        "By admin",
+        "Plain",
+    ]
+    assert sum(
+        query["sql"].endswith("LIMIT 1") and "at" in query["sql"] for query in queries
+    ) > len(targets)
 
 
 @pytest.mark.parametrize("who", ["member", "viewer"])
@@ -154,10 +197,13 @@ def test_another_workspace_s_trail_is_404(cast):
     assert cast.client("outsider").get(cast.url(f"{LIST}export/")).status_code == 404
 
 
-# --- a million entries -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("query", ["", "person={owner}", "action=run+paused", "via__exact=api", "target=Late"])
+# --- a million entries ----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "query", ["", "person={owner}", "action=run+paused", "via__exact=api", "target=Late"]
+)
 def test_every_filter_reads_an_index_that_is_in_the_order_of_the_list(cast, kept, query):
-    """With ten thousand entries, so that PostgreSQL takes the trouble: no sort, and no walk through the others."""
+    """With ten thousand entries, so that PostgreSQL takes the trouble: no sort, and no walk
+    through the others."""
     with scope(cast.workspace):
         many = [
             AuditEntry(
@@ -182,10 +228,15 @@ def test_every_filter_reads_an_index_that_is_in_the_order_of_the_list(cast, kept
     assert "sort" not in plan.lower().replace("sortorder", "")
     assert "TEMP B-TREE" not in plan
     if query:
-        assert f"audit_newest_by_{ {'p': 'actor', 'a': 'action', 'v': 'via', 't': 'target'}[query[0]] }" in plan
+        assert (
+            f"audit_newest_by_{ {'p': 'actor', 'a': 'action', 'v': 'via', 't': 'target'}[query[0]] }"
+            in plan
+        )
 
 
 def plan_of(sql: str) -> str:
     with connection.cursor() as cursor:
-        cursor.execute(("EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN ") + sql)
+        cursor.execute(
+            ("EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN ") + sql
+        )
         return "\n".join(str(row[-1]) for row in cursor.fetchall())

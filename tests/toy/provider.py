@@ -1,4 +1,4 @@
-"""A pager network that answers at once; the numbers 0… are out of service, 9… are busy for a moment."""
+"""A pager network that answers at once: 0… are out of service, 9… are busy for a moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from django import forms
 
@@ -73,7 +72,7 @@ class RegionForm(base.CredentialsForm):
 class PagerNetwork(base.Provider[Account]):
     key, label, mark, service = "pager", "Pager network", "PN", "pager"
     summary = "Reaches pagers."
-    manners = base.Manners(100, 100, timedelta(), timedelta(), 1.0, 2, 0.01, timedelta(), timedelta())
+    manners = base.Manners(answer_secs=1.0, retries_most=2, retry_wait_secs=0.01)
     codes = {"OUT_OF_SERVICE": "The pager was given back."}
     credentials_form = RegionForm
 
@@ -96,7 +95,8 @@ class PagerNetwork(base.Provider[Account]):
 
 
 class PagerSandbox(PagerNetwork, base.Sandbox[Account]):
-    key, label, mark, summary = "pager_sandbox", "Pager sandbox", "PS", "Keeps every page to itself."
+    key, label, mark = "pager_sandbox", "Pager sandbox", "PS"
+    summary = "Keeps every page to itself."
 
     def create_account(self, name: str) -> str:
         return "nowhere"
@@ -104,6 +104,7 @@ class PagerSandbox(PagerNetwork, base.Sandbox[Account]):
     def received(self, account: Account, *, after: int | None, limit: int) -> base.LogPage:
         new = list(enumerate(self.network.arrived, 1))[after or 0 :][:limit]
         pages = [
-            base.Received(at, time.time(), page["to"], page["ref"], "", page["line"], "", "", ()) for at, page in new
+            base.Received(at, time.time(), page["to"], page["ref"], "", page["line"], "", "", ())
+            for at, page in new
         ]
         return base.LogPage(pages, (after or 0) + len(pages), len(pages) == limit)

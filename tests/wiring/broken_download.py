@@ -1,7 +1,9 @@
-"""The product's WSGI application, with none but two addresses: a long CSV file, and one whose rows fail on the way.
+"""The product's WSGI application, with none but two addresses: a long CSV file, and one whose
+rows fail on the way.
 
-`granian --interface wsgi tests.wiring.broken_download:application`, for tests/wiring/test_downloads.py.
-No test imports it, because it changes the settings of its process.
+`granian --interface wsgi tests.wiring.broken_download:application`, for
+tests/wiring/test_downloads.py. No test imports it, because it changes the settings of its
+process.
 """
 
 from __future__ import annotations

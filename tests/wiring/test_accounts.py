@@ -62,19 +62,25 @@ def test_nobody_signs_in_before_the_address_is_confirmed(db, mailoutbox):
 
 
 def test_a_forgotten_password_is_replaced_by_mail(cast, mailoutbox):
-    EmailAddress.objects.create(user=cast.owner, email=cast.owner.email, verified=True, primary=True)
+    EmailAddress.objects.create(
+        user=cast.owner, email=cast.owner.email, verified=True, primary=True
+    )
     client = Client()
     answer = client.post("/accounts/password/reset/", {"email": cast.owner.email}, follow=True)
     assert "Check your mail" in text(answer)
     page = client.get(link_in(mailoutbox[-1]), follow=True)
     assert "Choose a new password" in text(page)
-    done = client.post(page.redirect_chain[-1][0], {"password1": PASSWORD, "password2": PASSWORD}, follow=True)
+    done = client.post(
+        page.redirect_chain[-1][0], {"password1": PASSWORD, "password2": PASSWORD}, follow=True
+    )
     assert "Your password is changed" in text(done)
     assert Client().login(email=cast.owner.email, password=PASSWORD)
 
 
 def test_an_address_without_an_account_gets_the_same_answer(db):
-    answer = Client().post("/accounts/password/reset/", {"email": "nobody@example.com"}, follow=True)
+    answer = Client().post(
+        "/accounts/password/reset/", {"email": "nobody@example.com"}, follow=True
+    )
     assert "If there is an account with that address" in text(answer)
 
 
@@ -101,7 +107,16 @@ def test_the_entrance_has_our_look(db, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["profile/", "email/", "password/change/", "2fa/", "2fa/webauthn/", "sessions/", "logout/", "3rdparty/"],
+    [
+        "profile/",
+        "email/",
+        "password/change/",
+        "2fa/",
+        "2fa/webauthn/",
+        "sessions/",
+        "logout/",
+        "3rdparty/",
+    ],
 )
 def test_the_account_pages_have_our_look_and_a_way_back(cast, path):
     shown = text(cast.client("owner").get(f"/accounts/{path}"))
@@ -109,9 +124,15 @@ def test_the_account_pages_have_our_look_and_a_way_back(cast, path):
 
 
 def test_the_profile_changes_the_name_and_nothing_else(cast):
-    cast.client("viewer").post("/accounts/profile/", {"full_name": "Vik Das", "is_superuser": "1", "email": "x@y.zz"})
+    cast.client("viewer").post(
+        "/accounts/profile/", {"full_name": "Vik Das", "is_superuser": "1", "email": "x@y.zz"}
+    )
     viewer = User.objects.get(pk=cast.viewer.pk)
-    assert (viewer.full_name, viewer.is_superuser, viewer.email) == ("Vik Das", False, cast.viewer.email)
+    assert (viewer.full_name, viewer.is_superuser, viewer.email) == (
+        "Vik Das",
+        False,
+        cast.viewer.email,
+    )
 
 
 def test_the_console_signs_out_by_post(cast):
@@ -121,7 +142,7 @@ def test_the_console_signs_out_by_post(cast):
     assert client.get(cast.url()).headers["Location"].startswith("/accounts/login/")
 
 
-# --- errors ----------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 def test_a_missing_page_leads_back_to_the_workspace(cast):
     answer = cast.client("viewer").get(cast.url("nowhere/"))
     assert answer.status_code == 404
@@ -153,7 +174,9 @@ def test_a_crash_has_our_look(cast, monkeypatch):
     assert "Something broke on our side" in text(answer)
 
 
-@pytest.mark.parametrize("error", [OperationalError("deadlock detected"), InterfaceError("connection already closed")])
+@pytest.mark.parametrize(
+    "error", [OperationalError("deadlock detected"), InterfaceError("connection already closed")]
+)
 def test_a_database_that_does_not_answer_asks_for_patience(cast, monkeypatch, error):
     from tenants.admin.people.members import MembershipAdmin
 
@@ -171,7 +194,7 @@ def test_a_database_that_does_not_answer_asks_for_patience(cast, monkeypatch, er
     assert (answer.status_code, answer["Retry-After"], answer.json()["code"]) == (503, "5", "busy")
 
 
-# --- the frame ---------------------------------------------------------------------------------------------------
+# --- the frame ------------------------------------------------------------------------------------
 def links(response) -> set[str]:
     nav = text(response).split('id="nav-sidebar-apps"')[1].split("openUserLinks")[0]
     return set(re.findall(r'<a href="([^"]+)"', nav))
@@ -181,7 +204,9 @@ def test_the_sidebar_shows_each_role_what_it_may_view(cast):
     shown = {name: links(cast.client(name).get(cast.url())) for name in ("viewer", "owner")}
     assert cast.url("campaigns/campaign/") in shown["viewer"]
     assert cast.url("tenants/membership/") in shown["viewer"]
-    hidden = {cast.url(f"tenants/{page}/") for page in ("connection", "apikey", "auditentry", "workspace")}
+    hidden = {
+        cast.url(f"tenants/{page}/") for page in ("connection", "apikey", "auditentry", "workspace")
+    }
     assert not hidden & shown["viewer"]
     assert hidden <= shown["owner"]
 
@@ -212,9 +237,14 @@ def test_the_palette_finds_rows_of_this_workspace_only_and_keeps_nothing(cast):
     for workspace in (cast.workspace, cast.other_workspace):
         with scope(workspace):
             Campaign.objects.create(workspace=workspace, name=f"Mango {workspace.name}")
-            Contact.objects.create(workspace=workspace, external_id="m-1", attributes={"first_name": "Mangala"})
+            Contact.objects.create(
+                workspace=workspace, external_id="m-1", attributes={"first_name": "Mangala"}
+            )
             Template.objects.create(
-                workspace=workspace, name=f"Mango {workspace.slug}", category="offer", fields={"title": "x"}
+                workspace=workspace,
+                name=f"Mango {workspace.slug}",
+                category="offer",
+                fields={"title": "x"},
             )
     client = cast.client("viewer")
     shown = text(client.get(cast.url("search/?s=mang&extended=1")))
@@ -250,4 +280,6 @@ def test_an_empty_list_says_what_to_do(cast):
 
 
 def test_a_search_without_result_offers_the_way_back(cast):
-    assert "Show everything" in text(cast.client("owner").get(cast.url("tenants/membership/?q=zzz")))
+    assert "Show everything" in text(
+        cast.client("owner").get(cast.url("tenants/membership/?q=zzz"))
+    )

@@ -57,7 +57,9 @@ def test_the_table_of_errors_names_every_code():
     codes = {
         (status, code)
         for _, file in modules(ROOT_OF_SOURCES)
-        for status, code in re.findall(r'[pP]roblem\(\s*(\d{3}), "(\w+)"', file.read_text(encoding="utf-8"))
+        for status, code in re.findall(
+            r'[pP]roblem\(\s*(\d{3}),\s*"(\w+)"', file.read_text(encoding="utf-8")
+        )
     }
     rows = re.findall(r"^\| (\d{3}) \| (.*?) \|", table, re.MULTILINE)
     named = {(status, code) for status, listed in rows for code in re.findall(r"`(\w+)`", listed)}

@@ -1,4 +1,5 @@
-"""What the product uses of libraries beyond their public interface is there, and does what it is used for."""
+"""What the product uses of libraries beyond their public interface is there, and does what it is
+used for."""
 
 import inspect
 import io
@@ -60,14 +61,18 @@ def test_a_page_tells_its_actions_as_they_are_declared():
 
 def test_a_site_reads_its_settings(rf):
     request = rf.get("/")
-    with mock.patch.object(console, "_get_config", return_value={"navigation": lambda asked: [asked]}):
+    with mock.patch.object(
+        console, "_get_config", return_value={"navigation": lambda asked: [asked]}
+    ):
         assert unfold.setting(console, "SIDEBAR", request, "navigation") == [request]
     assert isinstance(console._get_config("SIDEBAR", request), dict)
 
 
 def test_a_code_can_be_used():
     assert list(inspect.signature(TOTP._mark_code_used).parameters) == ["self", "code"]
-    assert allauth.use_code(type("App", (), {"_mark_code_used": lambda self, code: code == "1"})(), "1")
+    assert allauth.use_code(
+        type("App", (), {"_mark_code_used": lambda self, code: code == "1"})(), "1"
+    )
 
 
 def test_ranges_are_judged(monkeypatch):

@@ -60,12 +60,21 @@ def test_a_moment_is_in_the_zone_that_it_was_asked_for():
 
 def test_a_planned_moment_names_the_year_only_if_it_is_another_one():
     assert display.planned_moment(AT, KOLKATA, AT) == "Tue 24 Nov, 18:05 IST"
-    assert display.planned_moment(AT, KOLKATA, AT + timedelta(days=60)) == "Tue, 24 Nov 2026, 18:05 IST"
+    assert (
+        display.planned_moment(AT, KOLKATA, AT + timedelta(days=60))
+        == "Tue, 24 Nov 2026, 18:05 IST"
+    )
 
 
 @pytest.mark.parametrize(
     ("ahead", "words"),
-    [(0, "Today 18:05"), (1, "Tomorrow 18:05"), (4, "Sat 18:05"), (7, "1 Dec 18:05"), (-1, "23 Nov 18:05")],
+    [
+        (0, "Today 18:05"),
+        (1, "Tomorrow 18:05"),
+        (4, "Sat 18:05"),
+        (7, "1 Dec 18:05"),
+        (-1, "23 Nov 18:05"),
+    ],
 )
 def test_a_near_moment_is_told_by_its_day(ahead, words):
     assert display.near_moment(AT + timedelta(days=ahead), KOLKATA, AT) == words
@@ -86,7 +95,11 @@ def test_an_age_has_one_unit(before, words):
 
 
 def test_what_there_is_not_is_a_dash_and_never():
-    assert [display.moment(None, UTC), display.day(None), display.ago(None, AT)] == ["–", "–", "never"]
+    assert [display.moment(None, UTC), display.day(None), display.ago(None, AT)] == [
+        "–",
+        "–",
+        "never",
+    ]
 
 
 def test_templates_have_the_filters_without_a_load():

@@ -62,7 +62,9 @@ def test_a_long_file_arrives_whole(url, encoding):
 
 
 def test_an_error_in_mid_stream_fails_the_download(url):
-    with requests.get(f"{url}/broken.csv", headers={"Accept-Encoding": "gzip"}, stream=True, timeout=60) as answer:
+    with requests.get(
+        f"{url}/broken.csv", headers={"Accept-Encoding": "gzip"}, stream=True, timeout=60
+    ) as answer:
         assert answer.status_code == 200
         with pytest.raises(requests.exceptions.ContentDecodingError):
             list(answer.iter_content(65_536))

@@ -1,4 +1,5 @@
-"""The frame of the console: the workspace's own look, the way between workspaces, the tabs of people."""
+"""The frame of the console: the workspace's own look, the way between workspaces, the tabs of
+people."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def save_settings(cast, **fields):
         "name": workspace.name, "slug": workspace.slug, "time_zone": "Asia/Kolkata", "default_language": "en",
         "brand_colour": "#c2410c", **fields,
     }  # fmt: skip
-    return cast.client("owner").post(cast.url(f"tenants/workspace/{workspace.pk}/change/"), form, follow=True)
+    return cast.client("owner").post(
+        cast.url(f"tenants/workspace/{workspace.pk}/change/"), form, follow=True
+    )
 
 
 def test_a_workspace_wears_its_own_colour_and_another_does_not(cast):
@@ -57,7 +60,9 @@ def test_the_trail_says_who_set_and_removed_the_logo(cast):
     version = Workspace.objects.get(pk=cast.workspace.pk).logo_version
     save_settings(cast, remove_logo="on")
     with scope(cast.workspace):
-        kept = AuditEntry.objects.filter(action__startswith="logo ", actor=cast.owner).order_by("pk")
+        kept = AuditEntry.objects.filter(action__startswith="logo ", actor=cast.owner).order_by(
+            "pk"
+        )
         assert [(entry.action, entry.changes) for entry in kept] == [
             ("logo changed", {"logo": ["", version]}),
             ("logo removed", {"logo": [version, ""]}),
@@ -65,12 +70,16 @@ def test_the_trail_says_who_set_and_removed_the_logo(cast):
 
 
 def test_a_picture_that_is_none_is_refused_and_nothing_is_saved(cast):
-    answer = save_settings(cast, name="Other name", new_logo=SimpleUploadedFile("logo.png", b"<svg onload=x>"))
+    answer = save_settings(
+        cast, name="Other name", new_logo=SimpleUploadedFile("logo.png", b"<svg onload=x>")
+    )
     assert "This is not a PNG, JPEG, GIF or WebP picture." in text(answer)
     assert Workspace.objects.get(pk=cast.workspace.pk).name == cast.workspace.name
 
 
-def test_a_web_address_that_is_taken_in_the_same_moment_is_refused_with_a_sentence(cast, monkeypatch):
+def test_a_web_address_that_is_taken_in_the_same_moment_is_refused_with_a_sentence(
+    cast, monkeypatch
+):
     monkeypatch.setattr(WorkspaceForm, "validate_unique", lambda form: None)
     monkeypatch.setattr("tenants.admin.workspaces.check_slug", lambda workspace: None)
     answer = save_settings(cast, name="Other name", slug=cast.other_workspace.slug)
@@ -91,7 +100,9 @@ def test_the_button_says_what_it_does(cast):
     client = cast.client("owner")
     assert "Send invitations" in text(client.get(cast.url("tenants/invitation/add/")))
     assert "Create key" in text(client.get(cast.url("tenants/apikey/add/")))
-    assert "Create key" not in text(client.get(cast.url(f"tenants/workspace/{cast.workspace.pk}/change/")))
+    assert "Create key" not in text(
+        client.get(cast.url(f"tenants/workspace/{cast.workspace.pk}/change/"))
+    )
 
 
 def test_people_have_tabs_and_invitations_are_for_those_who_may_invite(cast):
@@ -101,7 +112,9 @@ def test_people_have_tabs_and_invitations_are_for_those_who_may_invite(cast):
         shown = text(cast.client("viewer").get(cast.url(page)))
         assert cast.url("tenants/invitation/") not in shown
         assert cast.url("tenants/membership/roles/") in shown
-    assert cast.url("tenants/membership/roles/") in text(cast.client("admin").get(cast.url("tenants/invitation/")))
+    assert cast.url("tenants/membership/roles/") in text(
+        cast.client("admin").get(cast.url("tenants/invitation/"))
+    )
 
 
 def test_the_way_here_names_a_row_as_it_is_written(cast):

@@ -1,4 +1,5 @@
-"""The checks of the platform, the doctor and /healthz?verbose: each is shown to fail, and to say what to do."""
+"""The checks of the platform, the doctor and /healthz?verbose: each is shown to fail, and to say
+what to do."""
 
 from __future__ import annotations
 
@@ -52,10 +53,12 @@ def run(cast) -> Run:
 
 def shard(run: Run, **fields: object) -> None:
     with scope(run.workspace):
-        Shard.objects.create(workspace=run.workspace, run=run, first_id=Shard.objects.count(), last_id=9, **fields)
+        Shard.objects.create(
+            workspace=run.workspace, run=run, first_id=Shard.objects.count(), last_id=9, **fields
+        )
 
 
-# --- delivery ------------------------------------------------------------------------------------------------
+# --- delivery -------------------------------------------------------------------------------------
 def test_no_worker_is_broken_and_says_how_to_start_one(db):
     line = delivery.health.workers(NOW)
     assert (line.status, line.todo) == (BROKEN, "Start a worker: manage.py worker.")
@@ -65,7 +68,9 @@ def test_no_worker_is_broken_and_says_how_to_start_one(db):
 
 def test_a_worker_that_went_silent_beside_a_living_one_is_named_for_an_hour(db):
     Heartbeat.objects.create(worker="web1:7", beat_at=ago(seconds=3))
-    assert delivery.health.workers(NOW) == ok("Workers", "1 worker running, last heartbeat 3 s ago.")
+    assert delivery.health.workers(NOW) == ok(
+        "Workers", "1 worker running, last heartbeat 3 s ago."
+    )
     Heartbeat.objects.create(worker="web2:9", beat_at=ago(minutes=4))
     line = delivery.health.workers(NOW)
     assert line.status == WARNING
@@ -77,7 +82,9 @@ def test_a_worker_that_went_silent_beside_a_living_one_is_named_for_an_hour(db):
 @pytest.mark.parametrize(("secs", "status"), [(5, OK), (90, WARNING), (400, BROKEN)])
 def test_a_task_that_waits_is_fine_then_slow_then_stuck(db, secs, status):
     OrmQ.objects.create(key="pushpilot", payload="x", lock=ago(seconds=secs))
-    OrmQ.objects.create(key="pushpilot", payload="at work, or meant for later", lock=NOW + timedelta(hours=1))
+    OrmQ.objects.create(
+        key="pushpilot", payload="at work, or meant for later", lock=NOW + timedelta(hours=1)
+    )
     line = delivery.health.queue(NOW)
     assert line.status == status
     assert line.says.startswith("1 task waiting")
@@ -87,7 +94,11 @@ def test_what_is_late_asks_for_another_worker_only_where_one_runs(cast):
     OrmQ.objects.create(key="pushpilot", payload="x", lock=ago(seconds=90))
     with scope(cast.workspace):
         InboxBatch.objects.create(
-            workspace=cast.workspace, received_at=ago(minutes=5), count=1, events=b"[]", not_before=NOW
+            workspace=cast.workspace,
+            received_at=ago(minutes=5),
+            count=1,
+            events=b"[]",
+            not_before=NOW,
         )
     for line in (delivery.health.queue(NOW), reports.health.events(NOW)):
         assert line.todo == "No worker is running. Start a worker: manage.py worker."
@@ -123,15 +134,18 @@ def test_shards_of_a_paused_run_are_nobody_s_business(run):
 
 def test_a_run_that_should_have_started_is_broken(run):
     with scope(run.workspace):
-        Run.objects.update(state=Run.State.PLANNED, intended_at=ago(minutes=3), not_after=NOW + timedelta(hours=1))
+        Run.objects.update(
+            state=Run.State.PLANNED, intended_at=ago(minutes=3), not_after=NOW + timedelta(hours=1)
+        )
         assert "1 run should have started, the first 3 min ago" in delivery.health.runs(NOW).says
         Run.objects.update(intended_at=NOW + timedelta(hours=1))
     assert delivery.health.runs(NOW).status == OK
 
 
-# --- reports -------------------------------------------------------------------------------------------------
+# --- reports --------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("minutes", "attempts", "status"), [(0, 0, OK), (5, 0, WARNING), (20, 0, BROKEN), (20, 5, WARNING)]
+    ("minutes", "attempts", "status"),
+    [(0, 0, OK), (5, 0, WARNING), (20, 0, BROKEN), (20, 5, WARNING)],
 )
 def test_events_that_are_not_digested_are_seen(cast, minutes, attempts, status):
     with scope(cast.workspace):
@@ -142,7 +156,7 @@ def test_events_that_are_not_digested_are_seen(cast, minutes, attempts, status):
     assert reports.health.events(NOW).status == status
 
 
-# --- tenants -------------------------------------------------------------------------------------------------
+# --- tenants --------------------------------------------------------------------------------------
 def test_a_lost_encryption_key_is_broken_until_it_is_back(cast, settings):
     rows_of(cast.workspace)
     assert tenants.health.encryption(NOW).says == "1 stored credential decrypted; 1 key configured."
@@ -193,16 +207,28 @@ def test_mail_that_reaches_nobody_is_a_warning(settings, monkeypatch):
         assert (line.status, "EMAIL_URL" in line.todo) == (WARNING, True)
 
 
-# --- the root ------------------------------------------------------------------------------------------------
+# --- the root -------------------------------------------------------------------------------------
 def test_the_sweep_is_late_lost_or_failing(db):
     def swept(minutes: float, success: bool = True) -> Status:
         Task.objects.all().delete()
         at = ago(minutes=minutes)
-        Task.objects.create(id="1", name="s", func="pushpilot.schedules.sweep", started=at, stopped=at, success=success)
+        Task.objects.create(
+            id="1",
+            name="s",
+            func="pushpilot.schedules.sweep",
+            started=at,
+            stopped=at,
+            success=success,
+        )
         return health.sweep(NOW).status
 
     assert health.sweep(NOW).status == WARNING
-    assert [swept(1), swept(6), swept(20), swept(1, success=False)] == [OK, WARNING, BROKEN, WARNING]
+    assert [swept(1), swept(6), swept(20), swept(1, success=False)] == [
+        OK,
+        WARNING,
+        BROKEN,
+        WARNING,
+    ]
 
 
 def test_the_database_names_its_kind_and_size_and_missing_migrations(db):
@@ -220,7 +246,10 @@ def test_a_cache_that_forgets_or_does_not_answer_is_broken(settings):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     assert health.cache_works(NOW).status == BROKEN
     settings.CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9/0"}
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:9/0",
+        }
     }
     assert "it does not answer (ConnectionError)" in health.cache_works(NOW).says
 
@@ -238,7 +267,7 @@ def test_a_full_disk_an_open_address_and_debug_are_warnings(settings, monkeypatc
     assert health.address(NOW).status == WARNING
 
 
-# --- the three doors -----------------------------------------------------------------------------------------
+# --- the three doors ------------------------------------------------------------------------------
 def doctor() -> tuple[int, str]:
     said = StringIO()
     try:
@@ -263,7 +292,9 @@ def test_verbose_health_says_status_words_and_nothing_else(db):
     answer = Client().get("/healthz?verbose")
     assert answer.status_code == 503
     assert answer.json()["checks"].keys() == health.CHECKS.keys()
-    assert {*answer.json()["checks"].values(), answer.json()["status"]} <= {str(status) for status in Status}
+    assert {*answer.json()["checks"].values(), answer.json()["status"]} <= {
+        str(status) for status in Status
+    }
     assert Client().get("/healthz").json() == {"status": "ok"}
 
 
@@ -284,4 +315,9 @@ def test_a_check_that_cannot_look_is_broken_itself_and_hides_no_other(db, monkey
 def test_spans_and_sizes_in_words():
     spans = [timedelta(seconds=-1), timedelta(seconds=59), timedelta(minutes=61), timedelta(days=1)]
     assert [how_long(span) for span in spans] == ["0 s", "59 s", "1 h", "1 day"]
-    assert [size(number) for number in (12, 820_000, 4.2e9, 3e12)] == ["12 B", "820 kB", "4.2 GB", "3.0 TB"]
+    assert [size(number) for number in (12, 820_000, 4.2e9, 3e12)] == [
+        "12 B",
+        "820 kB",
+        "4.2 GB",
+        "3.0 TB",
+    ]

@@ -29,7 +29,9 @@ TOKENS = ["sbx_unregistered_a", "sbx_mismatch_b", *(f"sbx_ok_{n}" for n in range
 @pytest.fixture
 def stories() -> list[dict]:
     """The demo's own, for an audience that every one of them reaches."""
-    return [{**story, "audience_rule": {}, "channel": "app_push"} for story in read_story()["history"]]
+    return [
+        {**story, "audience_rule": {}, "channel": "app_push"} for story in read_story()["history"]
+    ]
 
 
 @pytest.fixture
@@ -51,13 +53,24 @@ def test_every_account_balances_and_lies_in_the_past(past):
     assert {run.state for run in ended} == {"completed", "cancelled"}
     with scope(past.workspace):
         for run in ended:
-            assert sum(record.tally(run).values()) == sum(run.tally.values()) == run.audience_size == len(TOKENS)
+            assert (
+                sum(record.tally(run).values())
+                == sum(run.tally.values())
+                == run.audience_size
+                == len(TOKENS)
+            )
             assert record.tally(run) == run.tally
-            in_shards = record.add({}, *Shard.objects.filter(run=run).values_list("tally", flat=True))
-            assert sum(in_shards.values()) == Message.objects.filter(run=run, attempts__gt=0).count()
+            in_shards = record.add(
+                {}, *Shard.objects.filter(run=run).values_list("tally", flat=True)
+            )
+            assert (
+                sum(in_shards.values()) == Message.objects.filter(run=run, attempts__gt=0).count()
+            )
             assert run.intended_at == run.started_at < run.finished_at < timezone.now()
         assert {run.campaign.status for run in ended} == {"completed", "cancelled", "scheduled"}
-    assert max(run.intended_at for run in ended) - min(run.intended_at for run in ended) > timedelta(days=21)
+    assert max(run.intended_at for run in ended) - min(
+        run.intended_at for run in ended
+    ) > timedelta(days=21)
     assert any(run.count(Reason.CANCELLED) for run in ended)
 
 
@@ -74,7 +87,9 @@ def test_the_roll_ups_are_those_of_the_events(past):
 
 
 def test_no_text_of_the_past_was_edited_on_its_way(past):
-    assert [run.campaign.name for run in runs(past) if run.started_at and page.was_edited(run)] == []
+    assert [
+        run.campaign.name for run in runs(past) if run.started_at and page.was_edited(run)
+    ] == []
 
 
 def test_contacts_devices_and_opt_outs_are_older_than_the_past(db):

@@ -1,4 +1,5 @@
-"""The one door to other servers (pushpilot.lib.http): whom it asks, how long it waits, how much it reads."""
+"""The one door to other servers (pushpilot.lib.http): whom it asks, how long it waits, how much
+it reads."""
 
 from __future__ import annotations
 
@@ -37,13 +38,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         said = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        self.server.asked.append((f"{self.command} {self.path}", said or self.headers.get("X-Word", "")))
+        self.server.asked.append(
+            (f"{self.command} {self.path}", said or self.headers.get("X-Word", ""))
+        )
         if self.path == "/moved":
             self.answer(302, b"", Location=f"{self.server.url}/there")
         elif self.path == "/silent":
             time.sleep(1)
         elif self.path == "/trickle":
-            for byte in b"HTTP/1.1 200 OK\r\nX-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa":
+            for byte in (
+                b"HTTP/1.1 200 OK\r\nX-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+            ):
                 self.wfile.write(bytes([byte]))
                 time.sleep(0.05)
         else:
@@ -77,7 +82,7 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-# --- whom it asks ---------------------------------------------------------------------------------------------
+# --- whom it asks ---------------------------------------------------------------------------------
 LOOPBACK_SPELLINGS = (
     "127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "0x7f.1", "127.1", "127.255.255.254", "0", "0.0.0.0",
     "localhost", "LOCALHOST.", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:0001]",
@@ -92,7 +97,9 @@ def test_an_address_that_was_given_to_us_never_reaches_this_machine(server, host
     assert server.asked == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0177.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "2130706433", "0177.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0"]
+)
 def test_it_says_that_the_address_is_not_public(server, host):
     with pytest.raises(http.NotPublic):
         http.ask(f"http://{host}:{server.port}/json", is_ours=False)
@@ -112,7 +119,9 @@ def test_these_addresses_are_not_public(address):
     assert not http.is_public(address)
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "93.184.216.34", "223.255.255.254", "2606:4700::1111"])
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "8.8.8.8", "93.184.216.34", "223.255.255.254", "2606:4700::1111"]
+)
 def test_these_addresses_are_public(address):
     assert http.is_public(address)
 
@@ -128,7 +137,9 @@ def test_a_body_is_posted_once(server):
     assert server.asked == [("POST /json", "words")]
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "gopher://127.0.0.1/", "ftp://127.0.0.1/", "http://\0/", "x"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "gopher://127.0.0.1/", "ftp://127.0.0.1/", "http://\0/", "x"]
+)
 def test_nothing_but_http_is_spoken(url):
     with pytest.raises(http.NoAnswer):
         http.ask(url, is_ours=True)
@@ -148,7 +159,7 @@ def test_no_proxy_stands_between_us_and_whom_we_ask(server, monkeypatch):
         assert session.get(f"{server.url}/json").ok
 
 
-# --- how long, how much ----------------------------------------------------------------------------------------
+# --- how long, how much ---------------------------------------------------------------------------
 def test_a_long_answer_is_not_read_to_its_end(server):
     assert len(http.ask(f"{server.url}/long", is_ours=True, most_bytes=1000).body) == 1000
     with pytest.raises(http.NoAnswer):
@@ -171,14 +182,17 @@ def test_an_answer_that_is_no_json_says_so(server):
 
 def test_a_session_follows_no_redirect_and_waits_no_longer_whatever_its_library_asks_for(server):
     with http.Session(is_ours=True, timeout_secs=0.2) as session:
-        assert session.get(f"{server.url}/moved", allow_redirects=True, timeout=99).status_code == 302
+        assert (
+            session.get(f"{server.url}/moved", allow_redirects=True, timeout=99).status_code == 302
+        )
         with pytest.raises(http.RequestFailed):
             session.get(f"{server.url}/silent", timeout=99)
 
 
-# --- the one door -----------------------------------------------------------------------------------------------
+# --- the one door ---------------------------------------------------------------------------------
 CLIENTS = {"requests", "urllib.request", "http.client", "httpx", "aiohttp", "pycurl"}
-DOORS = {"pushpilot.lib.http", "delivery.providers.http2"}  # the second carries messages, thousands at once
+# the second carries messages, thousands at once
+DOORS = {"pushpilot.lib.http", "delivery.providers.http2"}
 
 
 def test_nothing_else_asks_other_servers():

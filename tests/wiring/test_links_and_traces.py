@@ -1,4 +1,5 @@
-"""What leads into an account stays with its owner: where links point, what is cached, what lies in files and logs."""
+"""What leads into an account stays with its owner: where links point, what is cached, what lies
+in files and logs."""
 
 from __future__ import annotations
 
@@ -39,11 +40,14 @@ def public(settings):
 
 def links() -> list[str]:
     """Of every mail, in all of its parts."""
-    parts = [(sent.body, *(part.content for part in getattr(sent, "alternatives", []))) for sent in mail.outbox]
+    parts = [
+        (sent.body, *(part.content for part in getattr(sent, "alternatives", [])))
+        for sent in mail.outbox
+    ]
     return re.findall(r"https?://[^\s\"'<>]+", "\n".join(text for texts in parts for text in texts))
 
 
-# --- where links point ----------------------------------------------------------------------------------------------
+# --- where links point ----------------------------------------------------------------------------
 NEW = {"full_name": "Asha", "email": "new@example.com", "password1": PASSWORD}
 
 
@@ -63,7 +67,9 @@ def test_a_stranger_s_host_is_in_no_link_of_a_mail(db, path, form):
 
 @pytest.mark.usefixtures("public")
 def test_the_api_s_mails_lead_to_the_public_address(db):
-    App(client=Client(**EVIL)).post("/auth/register", email="new@example.com", password=PASSWORD, full_name="Asha")
+    App(client=Client(**EVIL)).post(
+        "/auth/register", email="new@example.com", password=PASSWORD, full_name="Asha"
+    )
     assert links()
     assert all(link.startswith(PUBLIC) for link in links())
 
@@ -74,7 +80,10 @@ def test_mails_to_the_signed_in_lead_to_the_public_address(db):
     client, _ = sign_in(**EVIL)
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     client.post("/accounts/email/", {"action_add": "", "email": "second@example.com"})
-    client.post("/accounts/password/change/", {"oldpassword": PASSWORD, "password1": "x9 " * 9, "password2": "x9 " * 9})
+    client.post(
+        "/accounts/password/change/",
+        {"oldpassword": PASSWORD, "password1": "x9 " * 9, "password2": "x9 " * 9},
+    )
     assert len(mail.outbox) == 2
     assert len(links()) >= 3
     assert all(link.startswith(PUBLIC) for link in links())
@@ -84,14 +93,22 @@ def test_mails_to_the_signed_in_lead_to_the_public_address(db):
 def test_what_others_send_leads_to_the_public_address(cast):
     client = cast.client("owner")
     client.defaults.update(EVIL)
-    client.post(cast.url("tenants/invitation/add/"), {"emails": "new@example.com", "role": "member"})
+    client.post(
+        cast.url("tenants/invitation/add/"), {"emails": "new@example.com", "role": "member"}
+    )
     operator = cast.client("operator")
     operator.defaults.update(EVIL)
     operator.post(f"/platform/tenants/user/{cast.viewer.pk}/send_password_reset/", YES)
     with scope(cast.workspace):
-        sent = invitations.invite(cast.workspace, "job@example.com", "member", by=cast.owner, now=timezone.now())
+        sent = invitations.invite(
+            cast.workspace, "job@example.com", "member", by=cast.owner, now=timezone.now()
+        )
     assert sent.link.startswith(PUBLIC)
-    assert {one.to[0] for one in mail.outbox} == {"new@example.com", cast.viewer.email, "job@example.com"}
+    assert {one.to[0] for one in mail.outbox} == {
+        "new@example.com",
+        cast.viewer.email,
+        "job@example.com",
+    }
     assert all(link.startswith(PUBLIC) for link in links())
 
 
@@ -109,8 +126,13 @@ def settings_with(monkeypatch, tmp_path, **environment):
 
 
 def test_localhost_is_a_host_of_http_only(monkeypatch, tmp_path):
-    assert "localhost" in settings_with(monkeypatch, tmp_path, PUBLIC_URL="http://localhost:8000")["ALLOWED_HOSTS"]
-    assert settings_with(monkeypatch, tmp_path, **PRODUCTION)["ALLOWED_HOSTS"] == ["push.example.com"]
+    assert (
+        "localhost"
+        in settings_with(monkeypatch, tmp_path, PUBLIC_URL="http://localhost:8000")["ALLOWED_HOSTS"]
+    )
+    assert settings_with(monkeypatch, tmp_path, **PRODUCTION)["ALLOWED_HOSTS"] == [
+        "push.example.com"
+    ]
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "10.1.2.3:8000", "[::1]", "web_1"])
@@ -120,10 +142,13 @@ def test_a_load_balancer_asks_by_any_name(db, settings, host):
     assert Client(HTTP_HOST=host).get("/accounts/login/").status_code == 400
 
 
-# --- what is kept ---------------------------------------------------------------------------------------------------
+# --- what is kept ---------------------------------------------------------------------------------
 def test_cookies_are_bound_to_the_host_on_https(monkeypatch, tmp_path):
     made = settings_with(monkeypatch, tmp_path, **PRODUCTION)
-    assert (made["SESSION_COOKIE_NAME"], made["CSRF_COOKIE_NAME"]) == ("__Host-sessionid", "__Host-csrftoken")
+    assert (made["SESSION_COOKIE_NAME"], made["CSRF_COOKIE_NAME"]) == (
+        "__Host-sessionid",
+        "__Host-csrftoken",
+    )
     for cookie in ("SESSION", "CSRF", "LANGUAGE"):
         assert made[f"{cookie}_COOKIE_SECURE"]
         assert f"{cookie}_COOKIE_DOMAIN" not in made  # the prefix allows none
@@ -163,16 +188,34 @@ def test_no_cache_keeps_an_answer_of_the_api(db):
     assert [answer.headers["Cache-Control"] for answer in answers] == ["private, no-store"] * 4
 
 
-# --- files and logs -------------------------------------------------------------------------------------------------
+# --- files and logs -------------------------------------------------------------------------------
 def test_only_its_own_user_reads_what_a_first_run_makes(tmp_path):
     folder = tmp_path / "var"
     done = start(tmp_path, "migrate", "-v0", DATA_DIR=str(folder))
     assert done.returncode == 0, done.stderr
-    mails = "from django.core.mail import send_mail; from django.core.cache import cache; cache.set('a', 1);"
-    done = start(tmp_path, "shell", "-c", f"{mails} send_mail('a', 'b', None, ['a@example.com'])", DATA_DIR=str(folder))
+    mails = (
+        "from django.core.mail import send_mail; from django.core.cache import cache; "
+        "cache.set('a', 1);"
+    )
+    done = start(
+        tmp_path,
+        "shell",
+        "-c",
+        f"{mails} send_mail('a', 'b', None, ['a@example.com'])",
+        DATA_DIR=str(folder),
+    )
     assert done.returncode == 0, done.stderr
-    found = {folder: folder.stat().st_mode, **{path: path.stat().st_mode for path in folder.rglob("*")}}
-    assert {path.name for path in found} >= {"secret_key", "encryption_key", "pushpilot.sqlite3", "mail", "cache"}
+    found = {
+        folder: folder.stat().st_mode,
+        **{path: path.stat().st_mode for path in folder.rglob("*")},
+    }
+    assert {path.name for path in found} >= {
+        "secret_key",
+        "encryption_key",
+        "pushpilot.sqlite3",
+        "mail",
+        "cache",
+    }
     assert [path for path in (folder / "mail").iterdir() if "a@example.com" in path.read_text()]
     assert {oct(stat.S_IMODE(mode)) for mode in found.values() if stat.S_ISREG(mode)} == {"0o600"}
     assert {oct(stat.S_IMODE(mode)) for mode in found.values() if stat.S_ISDIR(mode)} == {"0o700"}
@@ -208,10 +251,14 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_a_log_line_holds_no_link_s_token(address):
-    record = logging.LogRecord("django.request", logging.WARNING, "", 0, "%s: %s", ("Gone", address), None)
+    record = logging.LogRecord(
+        "django.request", logging.WARNING, "", 0, "%s: %s", ("Gone", address), None
+    )
     line = Line("%(levelname)s %(message)s").format(record)
     assert TOKEN not in line
-    assert line.startswith("WARNING Gone: " + address.partition("MQ")[0].partition("1-")[0].partition(TOKEN)[0])
+    assert line.startswith(
+        "WARNING Gone: " + address.partition("MQ")[0].partition("1-")[0].partition(TOKEN)[0]
+    )
 
 
 def test_the_product_s_log_lines_are_made_that_way(settings):
@@ -225,7 +272,9 @@ def test_mails_on_the_console_hold_links_on_a_terminal_only(monkeypatch, is_term
     out = io.StringIO()
     monkeypatch.setattr(out, "isatty", lambda: is_terminal)
     backend = get_connection(env.email("EMAIL_URL", "")["EMAIL_BACKEND"], stream=out)
-    sent = EmailMultiAlternatives("Hello", "\n".join(ADDRESSES), to=["a@example.com"], connection=backend)
+    sent = EmailMultiAlternatives(
+        "Hello", "\n".join(ADDRESSES), to=["a@example.com"], connection=backend
+    )
     sent.attach_alternative(f'<a href="{ADDRESSES[1]}">', "text/html")
     sent.send()
     assert (TOKEN in out.getvalue()) == is_terminal

@@ -1,4 +1,5 @@
-"""The platform as a whole: what third parties bring is safe, shows no secret and changes nothing; its home page."""
+"""The platform as a whole: what third parties bring is safe, shows no secret and changes
+nothing; its home page."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ NOW = timezone.now()
 @pytest.fixture
 def operator(db) -> User:
     cache.clear()
-    return User.objects.create_superuser("root@push.test", secrets.token_urlsafe(24), full_name="Root Rao")
+    return User.objects.create_superuser(
+        "root@push.test", secrets.token_urlsafe(24), full_name="Root Rao"
+    )
 
 
 @pytest.fixture
@@ -83,8 +86,10 @@ def _no_pickle_runs() -> Iterator[None]:
     assert "PICKLE_RAN" not in os.environ
 
 
-# --- the queue -----------------------------------------------------------------------------------------------
-def test_a_waiting_task_is_shown_by_the_name_of_its_bell(client, django_capture_on_commit_callbacks):
+# --- the queue ------------------------------------------------------------------------------------
+def test_a_waiting_task_is_shown_by_the_name_of_its_bell(
+    client, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks(execute=True):
         wake.ring("tick", 7, "x")
     shown = text(client, "django_q/ormq/")
@@ -94,12 +99,18 @@ def test_a_waiting_task_is_shown_by_the_name_of_its_bell(client, django_capture_
 
 
 def test_no_page_of_the_queue_runs_what_a_pickle_names(client):
-    OrmQ.objects.create(key="pushpilot", payload=SignedPackage.dumps({"func": "x", "args": (Malicious(),)}), lock=NOW)
+    OrmQ.objects.create(
+        key="pushpilot",
+        payload=SignedPackage.dumps({"func": "x", "args": (Malicious(),)}),
+        lock=NOW,
+    )
     OrmQ.objects.create(key="pushpilot", payload="not signed by us", lock=NOW)
     rows = [*OrmQ.objects.all(), task(False), task(True)]
     raw = b64encode(pickle.dumps(Malicious())).decode()
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE django_q_task SET result = %s, args = %s, kwargs = %s", [raw, raw, raw])
+        cursor.execute(
+            "UPDATE django_q_task SET result = %s, args = %s, kwargs = %s", [raw, raw, raw]
+        )
     assert text(client, "django_q/ormq/").count("Unreadable") == 2
     for name, row in zip(("ormq", "ormq", "failure", "success"), rows, strict=True):
         text(client, f"django_q/{name}/")
@@ -112,13 +123,21 @@ def test_a_failed_task_shows_its_cause_and_the_whole_error(client):
     row = task(False, result=error)
     assert "KeyError: &#x27;token&#x27;" in text(client, "django_q/failure/")
     assert "File x, line 3" in text(client, f"django_q/failure/{row.pk}/change/")
-    assert "No cause was written down." in text(client, f"django_q/failure/{task(False).pk}/change/")
+    assert "No cause was written down." in text(
+        client, f"django_q/failure/{task(False).pk}/change/"
+    )
 
 
 def test_plain_values_are_read_and_nothing_else():
     plain = {"func": "x", "args": (1, "a", None), "started": NOW}
     assert read_plain(pickle.dumps(plain)) == plain
-    for data in (pickle.dumps(Malicious()), pickle.dumps(os.system), pickle.dumps(eval), b"", b"\x80\x05garbage"):
+    for data in (
+        pickle.dumps(Malicious()),
+        pickle.dumps(os.system),
+        pickle.dumps(eval),
+        b"",
+        b"\x80\x05garbage",
+    ):
         with pytest.raises(ValueError):
             read_plain(data)
 
@@ -127,13 +146,20 @@ def test_nothing_of_the_queue_can_be_run_edited_retried_or_deleted(client):
     schedules.register()
     failed, done = task(False), task(True)
     queued = OrmQ.objects.create(key="pushpilot", payload="x", lock=NOW)
-    for model, row in ((Schedule, Schedule.objects.first()), (Failure, failed), (Success, done), (OrmQ, queued)):
+    for model, row in (
+        (Schedule, Schedule.objects.first()),
+        (Failure, failed),
+        (Success, done),
+        (OrmQ, queued),
+    ):
         base = f"django_q/{model._meta.model_name}/"
         form = {"func": "os.system", "name": "x", "schedule_type": "O", "post": "yes"}
         for path in ("add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
             assert client.post(f"/platform/{base}{path}", form).status_code == 403, (base, path)
         for name in ("resubmit_task", "delete_selected"):
-            client.post(f"/platform/{base}", {"action": name, "_selected_action": [row.pk], "post": "yes"})
+            client.post(
+                f"/platform/{base}", {"action": name, "_selected_action": [row.pk], "post": "yes"}
+            )
         assert ("Resubmit" in text(client, base), "Delete" in text(client, base)) == (False, False)
     assert Schedule.objects.filter(func="os.system").count() == 0
     assert (OrmQ.objects.count(), Task.objects.count()) == (1, 2)
@@ -153,16 +179,23 @@ def test_failures_are_kept_for_a_month(db):
     assert list(Task.objects.all()) == [recent]
 
 
-# --- what third parties bring --------------------------------------------------------------------------------
+# --- what third parties bring ---------------------------------------------------------------------
 def test_no_page_shows_a_secret(client, operator, cast):
-    keep = {name: f"{name}-{secrets.token_hex(12)}" for name in ("totp", "session", "told", "token", "app")}
+    keep = {
+        name: f"{name}-{secrets.token_hex(12)}"
+        for name in ("totp", "session", "told", "token", "app")
+    }
     rows_of(cast.workspace)
     EmailAddress.objects.create(user=cast.owner, email=cast.owner.email, verified=True)
     Authenticator.objects.create(user=operator, type="totp", data={"secret": keep["totp"]})
     Authenticator.objects.create(user=operator, type="recovery_codes", data={"seed": keep["totp"]})
-    UserSession.objects.create(user=operator, ip="127.0.0.1", session_key=keep["session"][:40], user_agent="x")
+    UserSession.objects.create(
+        user=operator, ip="127.0.0.1", session_key=keep["session"][:40], user_agent="x"
+    )
     app = SocialApp.objects.create(provider="google", name="g", client_id="c", secret=keep["app"])
-    account = SocialAccount.objects.create(user=operator, provider="google", uid="7", extra_data={"x": keep["told"]})
+    account = SocialAccount.objects.create(
+        user=operator, provider="google", uid="7", extra_data={"x": keep["told"]}
+    )
     SocialToken.objects.create(app=app, account=account, token=keep["token"])
     operators.record(operator, "made operator", cast.admin)
     task(True)
@@ -181,7 +214,12 @@ def test_no_page_shows_a_secret(client, operator, cast):
 
 def test_pages_that_would_grant_or_show_too_much_do_not_exist(client):
     assert set(WITHOUT_PAGE) == {Group, SocialApp, SocialToken}
-    for path in ("auth/group/", "socialaccount/socialapp/", "socialaccount/socialtoken/", "sites/site/"):
+    for path in (
+        "auth/group/",
+        "socialaccount/socialapp/",
+        "socialaccount/socialtoken/",
+        "sites/site/",
+    ):
         assert client.get(f"/platform/{path}").status_code == 404
     user = f"/platform/tenants/user/{User.objects.get().pk}"
     for path in ("permissions", "password", "history"):
@@ -190,7 +228,9 @@ def test_pages_that_would_grant_or_show_too_much_do_not_exist(client):
 
 
 def test_every_page_of_a_third_party_is_here_or_left_out_with_a_reason(db):
-    assert {model for model in third_party_site._registry if not site.is_registered(model)} == set(WITHOUT_PAGE)
+    assert {model for model in third_party_site._registry if not site.is_registered(model)} == set(
+        WITHOUT_PAGE
+    )
 
 
 def test_a_third_party_page_that_nobody_has_read_shows_no_secret_and_changes_nothing(operator):
@@ -216,13 +256,22 @@ def test_a_user_is_never_edited_by_a_form(client, operator, cast):
     assert not LogEntry.objects.exists()
 
 
-# --- home ----------------------------------------------------------------------------------------------------
+# --- home -----------------------------------------------------------------------------------------
 def test_home_has_the_figures_and_says_what_needs_the_operator(client, cast):
     rows_of(cast.workspace)
     shown = text(client)
-    for words in ("Workspaces", "Messages today", "Runs under way", "No worker is running", "need you."):
+    for words in (
+        "Workspaces",
+        "Messages today",
+        "Runs under way",
+        "No worker is running",
+        "need you.",
+    ):
         assert words in shown
-    figures = {figure["label"]: (figure["value"], figure["note"]) for figure in operations.figures(timezone.now())}
+    figures = {
+        figure["label"]: (figure["value"], figure["note"])
+        for figure in operations.figures(timezone.now())
+    }
     assert figures["Workspaces"] == ("2", "1 sent in the last 30 days")
     assert figures["Messages today"] == ("1", "1 in 7 days (UTC)")
     Heartbeat.objects.create(worker="web1:7", beat_at=timezone.now())
@@ -261,13 +310,15 @@ def test_the_palette_finds_pages_users_and_workspaces(client, cast):
     assert "Biddano Tech" not in text(client, "search/?s=zzz&extended=1")
 
 
-# --- workers -------------------------------------------------------------------------------------------------
+# --- workers --------------------------------------------------------------------------------------
 WORKERS = "delivery/heartbeat/"
 
 
 def _seen(worker: str, beat: timedelta, first: timedelta | None = None) -> None:
     now = timezone.now()
-    Heartbeat.objects.create(worker=worker, beat_at=now - beat, started_at=now - first if first else None)
+    Heartbeat.objects.create(
+        worker=worker, beat_at=now - beat, started_at=now - first if first else None
+    )
 
 
 def test_the_page_of_workers_says_who_lives_and_who_went_silent(client):
@@ -299,7 +350,9 @@ def test_a_shard_that_waits_for_a_retry_is_for_later(client, cast):
         assert "Nothing waits to be sent" in text(client, WORKERS)
         Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING, finished_at=None)
         due = timezone.now() + timedelta(minutes=3)
-        Shard.objects.create(workspace=cast.workspace, run=run, first_id=1, last_id=2, not_before=due)
+        Shard.objects.create(
+            workspace=cast.workspace, run=run, first_id=1, last_id=2, not_before=due
+        )
     assert "1 for later: a retry, or their pace" in text(client, WORKERS)
 
 
@@ -325,8 +378,19 @@ def test_the_page_of_workers_shows_leases_without_any_text_of_a_workspace(client
         waits = {"workspace": cast.workspace, "run": run, "first_id": 5001, "last_id": 7500}
         Shard.objects.create(not_before=now - timedelta(minutes=6), **waits)
     page = text(client, WORKERS)
-    for words in ("web1:811", "1 – 2,500", "9 s ago", "24 s left", "ran out 70 s ago", "1 lease ran out"):
-        assert words in page or words.replace("24", "25") in page or words.replace("70 s", "1 min") in page, words
+    for words in (
+        "web1:811",
+        "1 – 2,500",
+        "9 s ago",
+        "24 s left",
+        "ran out 70 s ago",
+        "1 lease ran out",
+    ):
+        assert (
+            words in page
+            or words.replace("24", "25") in page
+            or words.replace("70 s", "1 min") in page
+        ), words
     assert page.index("web1:812") < page.index("web1:811"), "what needs a look stands first"
     assert "The oldest for 6 min" in page
     assert 'pf-figure" data-status="broken"' in page

@@ -1,4 +1,5 @@
-"""`manage.py demo` and `run`: one per folder, ports that never collide, and sentences where something is wrong."""
+"""`manage.py demo` and `run`: one per folder, ports that never collide, and sentences where
+something is wrong."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def listening(host: str = "127.0.0.1"):
         yield server.getsockname()[1]
 
 
-# --- ports ---------------------------------------------------------------------------------------------------------
+# --- ports ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_port_that_somebody_listens_on_is_passed_over(host):
     with listening(host) as taken:
@@ -70,7 +71,9 @@ def test_another_process_cannot_claim_what_this_one_has_claimed():
         pass
     claimed = claim_port(near)
     code = f"from pushpilot.processes import claim_port; print(claim_port({claimed.number}).number)"
-    other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    other = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert int(other.stdout) != claimed.number
     claimed.claim.close()
 
@@ -92,7 +95,8 @@ def test_a_port_that_is_none_is_refused_by_name(port):
 
 
 @pytest.mark.parametrize(
-    ("url", "ours"), [("http://127.0.0.1:8765", True), ("http://localhost", True), ("http://sandbox.test", False)]
+    ("url", "ours"),
+    [("http://127.0.0.1:8765", True), ("http://localhost", True), ("http://sandbox.test", False)],
 )
 def test_a_sandbox_of_another_machine_is_used_and_not_started(settings, url, ours):
     settings.SANDBOX_URL = url
@@ -104,8 +108,10 @@ def test_a_sandbox_of_another_machine_is_used_and_not_started(settings, url, our
             claimed.claim.close()
 
 
-# --- one per folder ------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("first", "second"), [("demo", "run"), ("run", "demo"), ("run", "run"), ("demo", "demo")])
+# --- one per folder -------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("first", "second"), [("demo", "run"), ("run", "demo"), ("run", "run"), ("demo", "demo")]
+)
 def test_demo_and_run_refuse_each_other_in_one_folder_and_name_the_address(db, first, second):
     with product.only_product(first) as note:
         note("http://localhost:8123")
@@ -116,7 +122,7 @@ def test_demo_and_run_refuse_each_other_in_one_folder_and_name_the_address(db, f
         pass
 
 
-# --- nothing outlives it -------------------------------------------------------------------------------------------
+# --- nothing outlives it --------------------------------------------------------------------------
 def test_the_children_of_a_killed_run_end_with_it(tmp_path):
     """How the machine's memory killer and kill -9 end it: without a chance to stop anybody."""
     code = (
@@ -124,8 +130,14 @@ def test_the_children_of_a_killed_run_end_with_it(tmp_path):
         f"made = Processes({{}}, Path({str(tmp_path)!r})); made.start('child', ['sleep', '60'])\n"
         "print(made.running[0][1].pid, flush=True); time.sleep(60)"
     )
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "pushpilot.settings", "DATA_DIR": str(tmp_path)}
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as parent:
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "pushpilot.settings",
+        "DATA_DIR": str(tmp_path),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+    ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.kill()
@@ -142,13 +154,15 @@ def test_the_children_of_a_killed_run_end_with_it(tmp_path):
 def is_running(process: int) -> bool:
     """A zombie that nobody has buried yet runs no more."""
     try:
-        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        state = (
+            Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        )
     except OSError:
         return False
     return state not in "ZX"
 
 
-# --- the demo says why it waits --------------------------------------------------------------------------------------
+# --- the demo says why it waits -------------------------------------------------------------------
 @pytest.fixture
 def clock(monkeypatch):
     """Seconds that pass when the test says so."""
@@ -171,7 +185,9 @@ def due(cast, connected, settings) -> Run:
         return plan.schedule(campaign, by=cast.owner, now=timezone.now())
 
 
-def test_the_demo_says_within_seconds_that_no_worker_runs_and_gives_up_after_a_minute(cast, due, clock):
+def test_the_demo_says_within_seconds_that_no_worker_runs_and_gives_up_after_a_minute(
+    cast, due, clock
+):
     patience = demo_command.Patience()
     with scope(cast.workspace):
         said = []

@@ -64,5 +64,9 @@ def test_no_role_is_described_by_what_does_not_exist():
     shown = {words for words, _ in roles.table()}
     hidden = {roles.CAPABILITIES[name] for name in roles.NOT_YET}
     assert not shown & hidden
-    described = [*shown, *map(str, ROLE_WORDS.values()), (ROOT / "docs" / "roles.md").read_text(encoding="utf-8")]
+    described = [
+        *shown,
+        *map(str, ROLE_WORDS.values()),
+        (ROOT / "docs" / "roles.md").read_text(encoding="utf-8"),
+    ]
     assert [words for words in described if PROMISES.search(words)] == []

@@ -1,4 +1,5 @@
-"""An open browser on a desk: what asks again for the password, and what becomes of what somebody was about to do."""
+"""An open browser on a desk: what asks again for the password, and what becomes of what somebody
+was about to do."""
 
 from __future__ import annotations
 
@@ -47,7 +48,10 @@ def test_secrets_roles_exports_and_deletion_ask_again(cast, late):
         url = cast.url(path)
         answer = late.get(url)
         assert answer.status_code == 302, name
-        assert answer.headers["Location"] == f"/accounts/reauthenticate/?next={url.replace('/', '%2F')}", name
+        assert (
+            answer.headers["Location"]
+            == f"/accounts/reauthenticate/?next={url.replace('/', '%2F')}"
+        ), name
         assert late.post(url, YES).status_code == 302, name
         assert fresh.get(url).status_code == 200, name
     assert Workspace.objects.get(pk=cast.workspace.pk).deletion_due_at is None
@@ -70,7 +74,10 @@ def test_a_dialog_leads_to_the_question_and_back_to_its_page(cast, late):
     htmx = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{page}"}
     answer = late.get(cast.url(paths(cast)["delete"]), headers=htmx)
     assert answer.status_code == 200
-    assert answer.headers["HX-Redirect"] == f"/accounts/reauthenticate/?next={page.replace('/', '%2F')}"
+    assert (
+        answer.headers["HX-Redirect"]
+        == f"/accounts/reauthenticate/?next={page.replace('/', '%2F')}"
+    )
 
 
 def test_a_form_that_was_opened_in_time_can_be_filled_in(cast):
@@ -103,5 +110,11 @@ def test_a_person_who_has_only_a_provider_is_not_shut_out(cast, late):
 
 
 def test_everyday_pages_ask_nothing(cast, late):
-    for path in ("", "tenants/apikey/", "campaigns/campaign/add/", "campaigns/contact/", "tenants/membership/"):
+    for path in (
+        "",
+        "tenants/apikey/",
+        "campaigns/campaign/add/",
+        "campaigns/contact/",
+        "tenants/membership/",
+    ):
         assert late.get(cast.url(path)).status_code == 200

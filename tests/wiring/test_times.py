@@ -36,13 +36,17 @@ def workspace(cast):
 
 
 def test_the_list_of_templates(cast, workspace):
-    Template.objects.create(workspace=workspace, name="Old", fields={"title": "x", "body": "y"}, category="offer")
+    Template.objects.create(
+        workspace=workspace, name="Old", fields={"title": "x", "body": "y"}, category="offer"
+    )
     Template.objects.update(updated_at=AT)
     assert SHOWN in text(cast.client("viewer").get(cast.url("campaigns/template/")))
 
 
 def test_the_list_of_events(cast, workspace):
-    Event.objects.create(workspace=workspace, type="opened", event_id="e1", occurred_at=AT, received_at=AT)
+    Event.objects.create(
+        workspace=workspace, type="opened", event_id="e1", occurred_at=AT, received_at=AT
+    )
     page = text(cast.client("admin").get(cast.url("reports/event/")))
     assert f">{SHOWN}</time>" in page
     assert "20 Nov 2025, 02:00:05 IST" in page
@@ -50,14 +54,18 @@ def test_the_list_of_events(cast, workspace):
 
 def test_the_consents_of_a_contact(cast, workspace):
     contact = Contact.objects.create(workspace=workspace, external_id="c1")
-    Consent.objects.create(workspace=workspace, contact=contact, channel="app_push", status="opted_in", at=AT)
+    Consent.objects.create(
+        workspace=workspace, contact=contact, channel="app_push", status="opted_in", at=AT
+    )
     Contact.objects.update(created_at=AT)
     page = text(cast.client("viewer").get(cast.url(f"campaigns/contact/{contact.pk}/change/")))
     assert page.count(SHOWN) == 2
 
 
 def test_the_recipients_and_the_runs_of_a_campaign(cast, workspace):
-    Connection.objects.create(workspace=workspace, name="Test", provider="fcm_sandbox", is_active=True)
+    Connection.objects.create(
+        workspace=workspace, name="Test", provider="fcm_sandbox", is_active=True
+    )
     contact = Contact.objects.create(workspace=workspace, external_id="c1")
     Endpoint.objects.create(workspace=workspace, contact=contact, value="sbx_ok_1", platform="ios")
     campaign = write_campaign(workspace)
@@ -66,7 +74,12 @@ def test_the_recipients_and_the_runs_of_a_campaign(cast, workspace):
     Run.objects.update(state="completed", audience_size=1, tally={"accepted": 1}, **times)
     run.refresh_from_db()
     Message.objects.create(
-        workspace=workspace, run=run, contact=contact, reason=Reason.ACCEPTED, attempted_at=AT, attempts=1
+        workspace=workspace,
+        run=run,
+        contact=contact,
+        reason=Reason.ACCEPTED,
+        attempted_at=AT,
+        attempts=1,
     )
     shown = text(cast.client("viewer").get(cast.url(f"campaigns/run/{run.pk}/recipients/")))
     assert f">{SHOWN}</time>" in shown

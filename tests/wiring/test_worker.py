@@ -1,4 +1,5 @@
-"""The watchdog around the q2 cluster, and the bells. `python -m tests.faults` attacks the real thing."""
+"""The watchdog around the q2 cluster, and the bells. `python -m tests.faults` attacks the real
+thing."""
 
 import contextlib
 import os
@@ -58,7 +59,9 @@ def test_a_cluster_that_has_just_started_gets_its_time(watchdog):
 
 def test_a_kill_takes_the_orphans_of_a_dead_parent_too(watchdog):
     watchdog.cluster = subprocess.Popen(
-        ["sh", "-c", "sleep 300 & echo $!; exec sleep 300"], start_new_session=True, stdout=subprocess.PIPE
+        ["sh", "-c", "sleep 300 & echo $!; exec sleep 300"],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
     )
     orphan = int(watchdog.cluster.stdout.readline())
     watchdog._kill_group()
@@ -123,7 +126,9 @@ def test_schedules_are_those_of_the_table_and_nothing_else(db):
     Schedule.objects.create(name="somebody's own", func="os.system")
     schedules.register()
     schedules.register()
-    assert set(Schedule.objects.values_list("name", flat=True)) == {job.name for job in schedules.JOBS}
+    assert set(Schedule.objects.values_list("name", flat=True)) == {
+        job.name for job in schedules.JOBS
+    }
 
 
 def test_a_second_demo_on_the_same_folder_is_refused_until_the_first_has_ended(tmp_path):
@@ -167,7 +172,9 @@ def sending(cast) -> None:
         Shard.objects.create(workspace=cast.workspace, run=run, first_id=0, last_id=9)
 
 
-def test_a_stopping_worker_takes_no_shard_and_rings_for_the_others(sending, pipe, django_capture_on_commit_callbacks):
+def test_a_stopping_worker_takes_no_shard_and_rings_for_the_others(
+    sending, pipe, django_capture_on_commit_callbacks
+):
     os.close(pipe)
     OrmQ.objects.all().delete()
     with django_capture_on_commit_callbacks(execute=True):
@@ -276,7 +283,9 @@ def test_a_cluster_ends_in_order_though_a_helper_of_its_was_killed(real_cluster,
     (sentinel,) = _children(cluster.pid)
     *_, monitor, pusher = before = _children(sentinel)
     os.kill(monitor if killed == "monitor" else pusher, signal.SIGKILL)
-    assert _wait_until(lambda: len(_children(sentinel)) == 4 and _children(sentinel) != before), "q2 starts another"
+    assert _wait_until(lambda: len(_children(sentinel)) == 4 and _children(sentinel) != before), (
+        "q2 starts another"
+    )
     os.close(pipe)
     assert cluster.wait(20) == 0
     assert not _processes_of_group(cluster.pid)
@@ -284,7 +293,8 @@ def test_a_cluster_ends_in_order_though_a_helper_of_its_was_killed(real_cluster,
 
 def test_a_worker_does_not_start_on_a_database_without_its_migrations(db, monkeypatch):
     monkeypatch.setattr(
-        "pushpilot.health.unapplied", lambda: "2 migrations are not applied: delivery 0005, tenants 0009."
+        "pushpilot.health.unapplied",
+        lambda: "2 migrations are not applied: delivery 0005, tenants 0009.",
     )
     with pytest.raises(CommandError, match=r"2 migrations are not applied.*Run manage\.py migrate"):
         call_command("worker")
@@ -303,13 +313,16 @@ def test_a_worker_waits_for_a_database_that_is_away(watchdog, monkeypatch):
     monkeypatch.setattr(schedules, "register", register)
     monkeypatch.setattr(Watchdog, "_start", lambda dog: None)
     monkeypatch.setattr("pushpilot.management.commands.worker.time.sleep", lambda secs: None)
-    monkeypatch.setattr("pushpilot.management.commands.worker.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr(
+        "pushpilot.management.commands.worker.signal.signal", lambda number, handler: None
+    )
     assert watchdog.run()
     assert watchdog.is_registered
 
 
 def test_sending_resumes_within_a_minute_after_a_crash():
-    """The lease of the dead process runs out, then the sweep comes by; a cluster that hangs is replaced, and sweeps."""
+    """The lease of the dead process runs out, then the sweep comes by; a cluster that hangs is
+    replaced, and sweeps."""
     slack = timedelta(seconds=5)
     assert leases.LEASE + schedules.SWEEP + slack < timedelta(seconds=60)
     assert STALE + slack < timedelta(seconds=60)
@@ -319,7 +332,9 @@ def test_a_new_cluster_sweeps_at_once(watchdog, monkeypatch):
     rung = []
     monkeypatch.setattr(wake, "ring", lambda bell, **options: rung.append((bell, watchdog.started)))
     monkeypatch.setattr(schedules, "register", lambda: None)
-    monkeypatch.setattr("pushpilot.management.commands.worker.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr(
+        "pushpilot.management.commands.worker.signal.signal", lambda number, handler: None
+    )
     monkeypatch.setattr("pushpilot.management.commands.worker.LONGEST_WAIT_SECS", 0)
     rounds = iter([None, None, None])
 
@@ -339,7 +354,9 @@ def test_a_new_cluster_sweeps_at_once(watchdog, monkeypatch):
     assert len(set(sweeps)) == 4
 
 
-def test_bells_for_work_do_not_pile_up_while_everybody_is_busy(db, django_capture_on_commit_callbacks):
+def test_bells_for_work_do_not_pile_up_while_everybody_is_busy(
+    db, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(wake.CROWD + 5):
             wake.ring("work")
@@ -353,13 +370,16 @@ def test_bells_for_work_do_not_pile_up_while_everybody_is_busy(db, django_captur
     assert OrmQ.objects.count() == wake.CROWD + 1
 
 
-def test_bells_of_others_or_for_later_or_of_another_key_are_no_crowd(db, django_capture_on_commit_callbacks):
+def test_bells_of_others_or_for_later_or_of_another_key_are_no_crowd(
+    db, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(wake.CROWD):
             wake.ring("digest")
             wake.ring("work", at=timezone.now() + timedelta(minutes=1))
     OrmQ.objects.bulk_create(
-        OrmQ(key="pushpilot", payload="of another key", lock=timezone.now()) for _ in range(wake.CROWD)
+        OrmQ(key="pushpilot", payload="of another key", lock=timezone.now())
+        for _ in range(wake.CROWD)
     )
     before = OrmQ.objects.count()
     with django_capture_on_commit_callbacks(execute=True):
@@ -377,14 +397,17 @@ def test_a_cluster_that_beats_by_itself_is_asked_for_no_heartbeat(watchdog):
 
 
 def test_work_lets_others_have_their_turn(sending, monkeypatch, django_capture_on_commit_callbacks):
-    """A run at 60 a second kept both processes busy for slices of 20 s, and a tick stood behind eleven of them."""
+    """A run at 60 a second kept both processes busy for slices of 20 s, and a tick stood behind
+    eleven of them."""
     claimed = []
     monkeypatch.setattr("delivery.engine.leases.claim", lambda now: claimed.append(now))
     for waits, expected in ((True, 0), (False, 1)):
         claimed.clear()
         OrmQ.objects.all().delete()
         if waits:
-            OrmQ.objects.create(key="pushpilot", payload="x", lock=timezone.now() - timedelta(seconds=1))
+            OrmQ.objects.create(
+                key="pushpilot", payload="x", lock=timezone.now() - timedelta(seconds=1)
+            )
         with django_capture_on_commit_callbacks(execute=True):
             pipeline.work(timezone.now() - timedelta(seconds=3))
         assert len(claimed) == expected
@@ -401,7 +424,9 @@ def test_a_shard_is_held_for_the_slice_only_while_nobody_waits(db):
 
 
 def test_a_database_that_is_away_is_told_once_in_one_line(watchdog, monkeypatch, caplog):
-    monkeypatch.setattr("pushpilot.management.commands.worker.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr(
+        "pushpilot.management.commands.worker.signal.signal", lambda number, handler: None
+    )
     monkeypatch.setattr(watchdog, "_start", lambda: None)
     monkeypatch.setattr(watchdog, "_end_cluster", lambda: True)
     monkeypatch.setattr(watchdog, "_is_fresh", lambda: True)

@@ -17,20 +17,48 @@ from tenants.models import Membership, Workspace
 from tenants.scope import scope
 from tests.house.rows import rows_of
 
-SECRET = ("password", "digest", "sealed", "session_key", "data", "extra_data", "kwargs", "content", "payload")
+SECRET = (
+    "password",
+    "digest",
+    "sealed",
+    "session_key",
+    "data",
+    "extra_data",
+    "kwargs",
+    "content",
+    "payload",
+)
 LISTS = [
     *((console, model) for model in console._registry if model is not Workspace),
-    *((platform, model) for model in platform._registry if model is not Heartbeat),  # that page asks no address
+    # that page asks no address
+    *((platform, model) for model in platform._registry if model is not Heartbeat),
 ]
 EACH_LIST = pytest.mark.parametrize(
-    ("site", "model"), LISTS, ids=[f"{site.name}-{model._meta.label_lower}" for site, model in LISTS]
+    ("site", "model"),
+    LISTS,
+    ids=[f"{site.name}-{model._meta.label_lower}" for site, model in LISTS],
 )
-HOSTILE = ["9" * 30, "-1", "x", "'", "", "99999999-99-99", "0000-00-00", "9" * 400, "1,2", "²", "True", "\u202e"]
+HOSTILE = [
+    "9" * 30,
+    "-1",
+    "x",
+    "'",
+    "",
+    "99999999-99-99",
+    "0000-00-00",
+    "9" * 400,
+    "1,2",
+    "²",
+    "True",
+    "\u202e",
+]
 
 
-def asking(cast, site: AdminSite, model: type[models.Model]) -> Callable[[dict[str, str]], HttpResponse]:
-    """A function that gives the list's answer to an owner, or on the platform to an operator; an exception of ours is
-    raised."""
+def asking(
+    cast, site: AdminSite, model: type[models.Model]
+) -> Callable[[dict[str, str]], HttpResponse]:
+    """A function that gives the list's answer to an owner, or on the platform to an operator; an
+    exception of ours is raised."""
     path = f"{model._meta.app_label}/{model._meta.model_name}/"
     who, url = ("owner", cast.url(path)) if site is console else ("operator", f"/platform/{path}")
     client = cast.client(who)
@@ -43,7 +71,10 @@ def paths_of(model: type[models.Model], depth: int = 2) -> list[tuple[str, model
     for field in model._meta.concrete_fields:
         found.append((field.name, field))
         if field.remote_field and depth:
-            found += [(f"{field.name}__{path}", last) for path, last in paths_of(field.remote_field.model, depth - 1)]
+            found += [
+                (f"{field.name}__{path}", last)
+                for path, last in paths_of(field.remote_field.model, depth - 1)
+            ]
     return found
 
 
@@ -63,7 +94,12 @@ def test_a_lookup_that_no_filter_offers_is_400(cast, site, model):
 
 
 def test_secret_columns_are_among_them(cast):
-    seen = {path for site, model in LISTS for path, _ in paths_of(model) if path.rpartition(LOOKUP_SEP)[2] in SECRET}
+    seen = {
+        path
+        for site, model in LISTS
+        for path, _ in paths_of(model)
+        if path.rpartition(LOOKUP_SEP)[2] in SECRET
+    }
     assert seen >= {
         "password",
         "digest",
@@ -78,7 +114,10 @@ def test_secret_columns_are_among_them(cast):
 def test_no_value_of_a_filter_is_an_error_of_ours(cast, site, model):
     page = site._registry[model]
     request = RequestFactory().get("/")
-    request.user, request.workspace = cast.owner if site is console else cast.operator, cast.workspace
+    request.user, request.workspace = (
+        cast.owner if site is console else cast.operator,
+        cast.workspace,
+    )
     names = {"p", "o", "q", "all", "e", "_to_field", "_facets"}
     rows_of(cast.workspace)
     with scope(cast.workspace):
@@ -86,7 +125,16 @@ def test_no_value_of_a_filter_is_an_error_of_ours(cast, site, model):
             if isinstance(entry, tuple | list):
                 path = entry[0]
                 names |= {
-                    f"{path}{end}" for end in ("__exact", "__id__exact", "__isnull", "_from", "_to", "_from_0", "_to_0")
+                    f"{path}{end}"
+                    for end in (
+                        "__exact",
+                        "__id__exact",
+                        "__isnull",
+                        "_from",
+                        "_to",
+                        "_from_0",
+                        "_to_0",
+                    )
                 }
             elif isinstance(entry, str):
                 names |= {f"{entry}__exact", f"{entry}__gte", f"{entry}__lt"}

@@ -1,4 +1,5 @@
-"""The audience part of the campaign form: people that a rule matches, or the subscribers of a broadcast."""
+"""The audience part of the campaign form: people that a rule matches, or the subscribers of a
+broadcast."""
 
 from __future__ import annotations
 
@@ -21,17 +22,22 @@ _PEOPLE_CHOICES = (("everyone", "Everyone"), ("rule", "People who match"), ("cus
 
 
 class AudiencePart(CheckedForm):
-    """`audience` is one of these choices, or the key of a broadcast of the channel, whose input has the same name.
+    """`audience` is one of these choices, or the key of a broadcast of the channel, whose input
+    has the same name.
 
     Cleaned: `rule`, `target_kind` and `target`, the columns of the campaign.
     """
 
     audience = forms.ChoiceField(label="Audience", widget=forms.RadioSelect)
-    audience_field = forms.CharField(label="Field", required=False, max_length=100, widget=UnfoldAdminSelectWidget())
+    audience_field = forms.CharField(
+        label="Field", required=False, max_length=100, widget=UnfoldAdminSelectWidget()
+    )
     audience_op = select_field("Comparison", [(key, op.words) for key, op in OPERATORS.items()])
     audience_value = text_field("Value", 2000)
 
-    def __init__(self, workspace: Workspace, channel: Channel, stored: Campaign, data: Any = None) -> None:
+    def __init__(
+        self, workspace: Workspace, channel: Channel, stored: Campaign, data: Any = None
+    ) -> None:
         self.channel, self.stored = channel, stored
         self.attributes: dict[str, Attribute] = known_attributes(workspace)
         broadcasts = [(one.key, one.label) for one in channel.broadcasts]
@@ -41,7 +47,10 @@ class AudiencePart(CheckedForm):
         super().__init__(data, initial=_shown(stored))
         for broadcast in channel.broadcasts:
             self.fields[broadcast.key] = text_field(
-                broadcast.input_label, broadcast.limit_characters, broadcast.example, broadcast.help_text
+                broadcast.input_label,
+                broadcast.limit_characters,
+                broadcast.example,
+                broadcast.help_text,
             )
         self.fields["audience"].choices = choices  # type: ignore[attr-defined]
         self.fields["audience_field"].widget.choices = self._field_choices()
@@ -52,8 +61,14 @@ class AudiencePart(CheckedForm):
         if chosen and chosen not in fields:
             fields[chosen] = str(chosen).removeprefix("attributes.")
         own = [(field, label) for field, label in fields.items() if field.startswith("attributes.")]
-        system = [(field, label) for field, label in fields.items() if not field.startswith("attributes.")]
-        return [("", "Choose…"), ("About the person", system), *([("Your attributes", own)] if own else [])]
+        system = [
+            (field, label) for field, label in fields.items() if not field.startswith("attributes.")
+        ]
+        return [
+            ("", "Choose…"),
+            ("About the person", system),
+            *([("Your attributes", own)] if own else []),
+        ]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -66,7 +81,8 @@ class AudiencePart(CheckedForm):
             except ValueError as error:
                 self.add_error(broadcast.key, str(error))
         try:
-            if not any(self.has_error(name) for name in AUDIENCE_FIELDS):  # one sentence for one mistake
+            # one sentence for one mistake
+            if not any(self.has_error(name) for name in AUDIENCE_FIELDS):
                 cleaned["rule"] = self.rule()
         except RuleError as error:
             self.add_error("audience_value" if "value" in str(error) else "audience", str(error))
@@ -79,7 +95,9 @@ class AudiencePart(CheckedForm):
             return {}
         if chosen == "custom":
             return dict(self.stored.audience_rule)
-        field, op, value = (self.cleaned_data.get(f"audience_{part}") or "" for part in ("field", "op", "value"))
+        field, op, value = (
+            self.cleaned_data.get(f"audience_{part}") or "" for part in ("field", "op", "value")
+        )
         known = self.attributes.get(field)
         return builders.build_rule(field, op, value, known.kind if known else "")
 
@@ -105,5 +123,11 @@ def _shown(stored: Campaign) -> dict[str, Any]:
     return {
         "audience": to or ("everyone" if not rule else "rule" if simple else "custom"),
         **({to: stored.target} if to else {}),
-        **dict(zip(("audience_field", "audience_op", "audience_value"), simple or ("", "is", ""), strict=True)),
+        **dict(
+            zip(
+                ("audience_field", "audience_op", "audience_value"),
+                simple or ("", "is", ""),
+                strict=True,
+            )
+        ),
     }

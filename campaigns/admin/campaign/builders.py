@@ -1,4 +1,5 @@
-"""Between a form and what a campaign stores: audience rules and repetitions. No database, no HTTP."""
+"""Between a form and what a campaign stores: audience rules and repetitions. No database, no
+HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from zoneinfo import ZoneInfo
 from campaigns.audience.segments import OPERATORS, Rule, RuleError, validate
 from pushpilot.lib.clock import RecurrenceError, parse_rrule, resolve
 
-WEEKDAYS = {"MO": "Mon", "TU": "Tue", "WE": "Wed", "TH": "Thu", "FR": "Fri", "SA": "Sat", "SU": "Sun"}
+WEEKDAYS = {
+    "MO": "Mon",
+    "TU": "Tue",
+    "WE": "Wed",
+    "TH": "Thu",
+    "FR": "Fri",
+    "SA": "Sat",
+    "SU": "Sun",
+}
 REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Custom rule (RRULE)"}
 _LISTED = re.compile(
     r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|“(?P<curly>[^“”]*)”\s*|(?P<plain>(?!\s*["“])[^,]*))(?:,|\Z)"""
@@ -22,9 +31,10 @@ SKIPS_LIMIT = 400
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
 
 
-# --- audience -------------------------------------------------------------------------------------------
+# --- audience -------------------------------------------------------------------------------------
 def build_rule(field: str, op: str, value: str, kind: str = "") -> Rule:
-    """One rule from three inputs. `kind` (text, number, boolean, "" = unknown) says how to read the value.
+    """One rule from three inputs. `kind` (text, number, boolean, "" = unknown) says how to read
+    the value.
 
     Raises RuleError with a sentence.
     """
@@ -46,7 +56,9 @@ def _value(field: str, op: str, text: str, kind: str) -> Any:
     if OPERATORS[op].compares_numbers:
         number = _number(text)
         if number is None:
-            raise RuleError(f"“{OPERATORS[op].words}” compares numbers; “{text}” is none. Write 10 or 2.5.")
+            raise RuleError(
+                f"“{OPERATORS[op].words}” compares numbers; “{text}” is none. Write 10 or 2.5."
+            )
         return number
     if op == "in":
         return [_plain(field, part, kind) for part in split_values(text)]
@@ -54,12 +66,16 @@ def _value(field: str, op: str, text: str, kind: str) -> Any:
 
 
 def split_values(text: str) -> list[str]:
-    """The values between the commas; one in quotation marks keeps its own commas. Raises RuleError."""
+    """The values between the commas; one in quotation marks keeps its own commas. Raises
+    RuleError."""
     values, at = [], 0
     while at < len(text):
         found = _LISTED.match(text, at)
         if found is None:
-            raise RuleError('The quotation marks of the value do not match. Write for example Pune, "Washington, DC".')
+            raise RuleError(
+                "The quotation marks of the value do not match. Write for example "
+                'Pune, "Washington, DC".'
+            )
         quoted, curly, plain = found.group("quoted", "curly", "plain")
         if plain is None:
             values.append(curly if quoted is None else quoted.replace('""', '"'))
@@ -107,11 +123,17 @@ def read_rule(rule: Rule) -> tuple[str, str, str] | None:
     value = rule.get("value", "")
     if isinstance(value, list):
         return rule["field"], rule["op"], join_values(value)
-    return rule["field"], rule["op"], ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    return (
+        rule["field"],
+        rule["op"],
+        ("yes" if value else "no") if isinstance(value, bool) else str(value),
+    )
 
 
-# --- repetition -----------------------------------------------------------------------------------------
-def build_recurrence(repeat: str, interval: int, weekdays: Sequence[str], month_day: int, custom: str) -> str:
+# --- repetition -----------------------------------------------------------------------------------
+def build_recurrence(
+    repeat: str, interval: int, weekdays: Sequence[str], month_day: int, custom: str
+) -> str:
     """A normalised RRULE from the builder's inputs. Raises RecurrenceError with a sentence."""
     every = f";INTERVAL={interval}" if interval > 1 else ""
     if repeat == "daily":
@@ -119,21 +141,28 @@ def build_recurrence(repeat: str, interval: int, weekdays: Sequence[str], month_
     if repeat == "weekly":
         if not weekdays:
             raise RecurrenceError("Choose at least one day of the week.")
-        return parse_rrule(f"FREQ=WEEKLY{every};BYDAY={','.join(day for day in WEEKDAYS if day in weekdays)}")
+        return parse_rrule(
+            f"FREQ=WEEKLY{every};BYDAY={','.join(day for day in WEEKDAYS if day in weekdays)}"
+        )
     if repeat == "monthly":
         return parse_rrule(f"FREQ=MONTHLY{every};BYMONTHDAY={month_day}")
     return parse_rrule(custom)
 
 
-def build_end(rule: str, ends: str, end_date: date | None, count: int | None, zone: ZoneInfo) -> str:
-    """The rule with its end: after that day on the clock of the zone, or after so many sends, skipped ones included.
+def build_end(
+    rule: str, ends: str, end_date: date | None, count: int | None, zone: ZoneInfo
+) -> str:
+    """The rule with its end: after that day on the clock of the zone, or after so many sends,
+    skipped ones included.
 
     Raises RecurrenceError with a sentence.
     """
     if not ends:
         return rule
     if re.search("COUNT=|UNTIL=", rule):
-        raise RecurrenceError("The rule has an end of its own. Choose “Never” here, or take COUNT or UNTIL out of it.")
+        raise RecurrenceError(
+            "The rule has an end of its own. Choose “Never” here, or take COUNT or UNTIL out of it."
+        )
     if ends == "count":
         if count is None:
             raise RecurrenceError("Fill in after how many sends the series ends.")
@@ -157,13 +186,16 @@ def read_end(rule: str, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
 
 
 def build_skips(text: str) -> list[str]:
-    """The days, in order, of dates with commas or lines between. Raises RecurrenceError with a sentence."""
+    """The days, in order, of dates with commas or lines between. Raises RecurrenceError with a
+    sentence."""
     days = set()
     for part in filter(None, re.split(r"[\s,;]+", text)):
         try:
             days.add(date.fromisoformat(part if len(part) == 10 else "").isoformat())
         except ValueError:
-            raise RecurrenceError(f"“{part[:30]}” is no date. Write year, month and day: 2026-12-25.") from None
+            raise RecurrenceError(
+                f"“{part[:30]}” is no date. Write year, month and day: 2026-12-25."
+            ) from None
     if len(days) > SKIPS_LIMIT:
         raise RecurrenceError(f"A series can skip {SKIPS_LIMIT} dates; these are {len(days)}.")
     return sorted(days)
@@ -178,8 +210,16 @@ def read_recurrence(rule: str) -> dict[str, Any]:
     shared = {"interval": int(interval) if interval.isdecimal() else 1, "recurrence_rule": rule}
     if frequency == "DAILY" and not rest:
         return {**shared, "repeat": "daily"}
-    if frequency == "WEEKLY" and rest == {"BYDAY"} and set(parts["BYDAY"].split(",")) <= set(WEEKDAYS):
+    if (
+        frequency == "WEEKLY"
+        and rest == {"BYDAY"}
+        and set(parts["BYDAY"].split(",")) <= set(WEEKDAYS)
+    ):
         return {**shared, "repeat": "weekly", "weekdays": parts["BYDAY"].split(",")}
-    if frequency == "MONTHLY" and rest == {"BYMONTHDAY"} and re.fullmatch(r"\d+|-1", parts["BYMONTHDAY"]):
+    if (
+        frequency == "MONTHLY"
+        and rest == {"BYMONTHDAY"}
+        and re.fullmatch(r"\d+|-1", parts["BYMONTHDAY"])
+    ):
         return {**shared, "repeat": "monthly", "month_day": parts["BYMONTHDAY"]}
     return custom

@@ -1,4 +1,5 @@
-"""The one form of a campaign: message, audience and schedule. Drafts may be unfinished; lint says what is missing."""
+"""The one form of a campaign: message, audience and schedule. Drafts may be unfinished; lint
+says what is missing."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ from tenants.models import Workspace
 class CampaignForm(WithMessage, forms.ModelForm):
     """Name, channel and tone; `message`, `audience`, `schedule` and `sending` are its parts.
 
-    `seen`: when the campaign that the page was opened with had been saved; `meanwhile`: the sentence that the form is
-    shown again with, because somebody saved it after that. `form_key`: of one opened add page, so that it makes one
-    draft however often it is posted.
+    `seen`: when the campaign that the page was opened with had been saved; `meanwhile`: the
+    sentence that the form is shown again with, because somebody saved it after that. `form_key`:
+    of one opened add page, so that it makes one draft however often it is posted.
     """
 
     seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
@@ -58,7 +59,9 @@ class CampaignForm(WithMessage, forms.ModelForm):
         given = {**(initial or {})}
         message = given.pop("message", None)
         super().__init__(data, instance=stored, initial={**self._shown(stored), **given})
-        self.hold_message(str((self.data if self.is_bound else self.initial).get("channel") or ""), message)
+        self.hold_message(
+            str((self.data if self.is_bound else self.initial).get("channel") or ""), message
+        )
         self.audience = AudiencePart(workspace, self.message.channel, stored, data)
         self.schedule = SchedulePart(workspace, stored, data)
         self.sending = SendingPart(stored, data)
@@ -73,7 +76,7 @@ class CampaignForm(WithMessage, forms.ModelForm):
             "seen": stored.updated_at.isoformat() if stored.pk else "",
         }
 
-    # --- cleaning -------------------------------------------------------------------------------------------
+    # --- cleaning ---------------------------------------------------------------------------------
     def clean_template_used(self) -> int | None:
         """Only a hint where the text came from: one that is gone or foreign is dropped."""
         pk = self.cleaned_data["template_used"]
@@ -87,13 +90,16 @@ class CampaignForm(WithMessage, forms.ModelForm):
         return cleaned
 
     def would_undo(self, stored: Campaign) -> bool:
-        """Whether saving would put an older state over `stored`. Not if the form says what is stored already: a second
-        click on “Save”. A form without `seen` is not asked."""
+        """Whether saving would put an older state over `stored`. Not if the form says what is
+        stored already: a second click on “Save”. A form without `seen` is not asked."""
         now, seen = stored.updated_at.isoformat(), self.cleaned_data["seen"]
-        says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {"seen", "form_key"}
+        says_the_same = self.initial["seen"] == now and set(self.changed_data) <= {
+            "seen",
+            "form_key",
+        }
         return seen not in ("", now) and not says_the_same
 
-    # --- results --------------------------------------------------------------------------------------------
+    # --- results ----------------------------------------------------------------------------------
     def save(self, commit: bool = True) -> Campaign:
         self.instance.template_id = self.cleaned_data["template_used"]
         for part in (self.audience, self.schedule, self.sending):

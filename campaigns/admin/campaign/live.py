@@ -1,4 +1,5 @@
-"""What the campaign form asks while it is being filled: how many people, which dates, which templates. JSON."""
+"""What the campaign form asks while it is being filled: how many people, which dates, which
+templates. JSON."""
 
 from __future__ import annotations
 
@@ -32,14 +33,16 @@ TEMPLATES_SHOWN = 40
 
 
 def form_of(workspace: Workspace, data: Any, campaign: Campaign | None) -> CampaignForm:
-    """The campaign form over unsaved input, cleaned; invalid parts are simply missing from cleaned_data."""
+    """The campaign form over unsaved input, cleaned; invalid parts are simply missing from
+    cleaned_data."""
     form = CampaignForm(data, workspace=workspace, instance=campaign)
     form.full_clean()
     return form
 
 
 def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
-    """ "3,412 people match · 3,120 devices reachable" for the rule in the form; of a broadcast only the provider knows.
+    """ "3,412 people match · 3,120 devices reachable" for the rule in the form; of a broadcast
+    only the provider knows.
 
     `notes`: {input: what some of these devices leave out of the message}.
     """
@@ -51,7 +54,10 @@ def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
         return JsonResponse({"error": problem, "notes": {}})
     try:
         rule = form.audience.rule()
-        people, devices = count_people(workspace, rule), selection.forecast(workspace, channel, rule)
+        people, devices = (
+            count_people(workspace, rule),
+            selection.forecast(workspace, channel, rule),
+        )
     except RuleError as error:
         return JsonResponse({"error": str(error), "notes": {}})
     reachable = devices.get(Reason.PENDING, 0)
@@ -60,19 +66,28 @@ def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     asked = Campaign(workspace=workspace, channel=channel, audience_rule=rule)
     return JsonResponse(
         {
-            "words": words, "people": people, "devices": reachable, "sentence": audience_words(rule),
+            "words": words,
+            "people": people,
+            "devices": reachable,
+            "sentence": audience_words(rule),
             "notes": _notes(form, asked),
         }
-    )  # fmt: skip
+    )
 
 
-def _count_subscribers(workspace: Workspace, form: CampaignForm, channel: str, kind: str) -> JsonResponse:
+def _count_subscribers(
+    workspace: Workspace, form: CampaignForm, channel: str, kind: str
+) -> JsonResponse:
     if problems := form.errors.get(kind):
         return JsonResponse({"error": problems[0], "notes": {}})
     target = form.cleaned_data["target"]
     asked = Campaign(workspace=workspace, channel=channel, target_kind=kind, target=target)
     return JsonResponse(
-        {"words": "Only the provider knows how many", "sentence": whom_words(asked), "notes": _notes(form, asked)}
+        {
+            "words": "Only the provider knows how many",
+            "sentence": whom_words(asked),
+            "notes": _notes(form, asked),
+        }
     )
 
 
@@ -80,13 +95,16 @@ def _notes(form: CampaignForm, asked: Campaign) -> dict[str, str]:
     """{input: what the devices of this audience leave out of the message in the form}."""
     message, channel = form.snapshot(), registry.channel_of(asked.channel)
     notes: dict[str, str] = {}
-    for field, text in channel.ignored(message, lint.platforms(asked)) if channel.ignored(message) else ():
+    for field, text in (
+        channel.ignored(message, lint.platforms(asked)) if channel.ignored(message) else ()
+    ):
         notes[field] = f"{notes[field]} {text}" if field in notes else text
     return notes
 
 
 def _problem(form: CampaignForm, fields: Sequence[str]) -> str:
-    """What the submit would say about these fields: reading them once more would judge what it has thrown out."""
+    """What the submit would say about these fields: reading them once more would judge what it
+    has thrown out."""
     return next((str(form.errors[name][0]) for name in fields if name in form.errors), "")
 
 
@@ -106,7 +124,10 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     if form.cleaned_data.get("schedule_type") == Campaign.Schedule.AT:
         return _one_date(form, clock.resolve(start, zone), zone, now)
     try:
-        rule, skip = form.schedule.recurrence(), {date.fromisoformat(day) for day in form.schedule.skips()}
+        rule, skip = (
+            form.schedule.recurrence(),
+            {date.fromisoformat(day) for day in form.schedule.skips()},
+        )
     except clock.RecurrenceError as error:
         return JsonResponse({"error": str(error)})
     found = list(islice(clock.occurrences(rule, start, zone, after=now, skip=skip), NEXT_SHOWN + 1))
@@ -115,16 +136,21 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
         return JsonResponse({"error": clock.NO_DATE})
     return JsonResponse(
         {
-            "rule": rule, "words": clock.in_words(rule), "dates": dates, "ends": len(found) <= NEXT_SHOWN,
+            "rule": rule,
+            "words": clock.in_words(rule),
+            "dates": dates,
+            "ends": len(found) <= NEXT_SHOWN,
             "next_send": _next_send(form, found[0], zone, now),
         }
-    )  # fmt: skip
+    )
 
 
 def _one_date(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) -> JsonResponse:
     if at <= now:
         return JsonResponse({"error": series.PASSED})
-    return JsonResponse({"dates": [planned_moment(at, zone, now)], "next_send": _next_send(form, at, zone, now)})
+    return JsonResponse(
+        {"dates": [planned_moment(at, zone, now)], "next_send": _next_send(form, at, zone, now)}
+    )
 
 
 def _next_send(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) -> str:
@@ -135,8 +161,8 @@ def _next_send(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) 
 
 
 def find_templates(request: HttpRequest) -> JsonResponse:
-    """Own and global templates whose name or message contains `q`, own first: of the campaign's `channel` and of those
-    whose messages have the same fields."""
+    """Own and global templates whose name or message contains `q`, own first: of the campaign's
+    `channel` and of those whose messages have the same fields."""
     term = request.GET.get("q", "").strip().replace("\x00", "")[:100]
     given = request.GET.get("channel", "")
     channel = given if given in registry.CHANNELS else registry.DEFAULT
@@ -150,13 +176,17 @@ def find_templates(request: HttpRequest) -> JsonResponse:
             "templates": [
                 {
                     "texts": _texts(template),
-                    "id": template.pk, "name": template.name, "tone": template.tone, "language": template.language,
-                    "category": template.get_category_display(), "is_global": template.is_global,
+                    "id": template.pk,
+                    "name": template.name,
+                    "tone": template.tone,
+                    "language": template.language,
+                    "category": template.get_category_display(),
+                    "is_global": template.is_global,
                 }
                 for template in own_first[:TEMPLATES_SHOWN]
             ]
         }
-    )  # fmt: skip
+    )
 
 
 def _texts(template: Template) -> dict[str, str]:

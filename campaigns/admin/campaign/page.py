@@ -1,4 +1,5 @@
-"""Campaigns in the console: the list, the editor, the page of one that is no longer edited, review and launch."""
+"""Campaigns in the console: the list, the editor, the page of one that is no longer edited,
+review and launch."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
@@ -22,6 +23,7 @@ from campaigns import removal
 from campaigns.admin import slots
 from campaigns.admin.campaign import live, reschedule, review
 from campaigns.admin.campaign.forms import CampaignForm
+from campaigns.admin.campaign.list import CampaignList
 from campaigns.admin.campaign.message import main_content
 from campaigns.admin.campaign.sending import SENDING_FIELDS, changed_sending
 from campaigns.admin.contact.attributes import for_page
@@ -33,73 +35,17 @@ from campaigns.models import Campaign, Content, Run, Template
 from pushpilot.lib.display import format_number, planned_moment, zoned_time
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
-from tenants.admin.lists import FilteredList
 
 Status = Campaign.Status
 _NAME_CELL = (
     '<a class="cp-row-link" href="{}">'
     '<span class="cp-tile material-symbols-outlined" aria-hidden="true">{}</span>'
-    '<span class="cp-two-lines"><strong dir="auto">{}</strong><small dir="auto">{}</small></span></a>'
+    '<span class="cp-two-lines"><strong dir="auto">{}</strong><small '
+    'dir="auto">{}</small></span></a>'
 )
-DRAFTS = "campaign_drafts"  # of the session: {form_key of an add page: (the draft it made, when it saved it)}
+# of the session: {form_key of an add page: (the draft it made, when it saved it)}
+DRAFTS = "campaign_drafts"
 DRAFTS_KEPT = 10
-# The tabs over the list: (title, the statuses behind it).
-TABS = (
-    ("All", ()),
-    ("Draft", (Status.DRAFT, Status.IN_REVIEW, Status.APPROVED)),
-    ("Scheduled", (Status.SCHEDULED,)),
-    ("Running", (Status.RUNNING, Status.PAUSED)),
-    ("Completed", (Status.COMPLETED,)),
-    ("Cancelled", (Status.CANCELLED, Status.FAILED)),
-)
-
-
-def status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """Unfold's tabs over the campaign list, each with its count; nothing (and no query) on other pages."""
-    match = request.resolver_match
-    if match is None or match.url_name != "campaigns_campaign_changelist":
-        return []
-    if not hasattr(request, "_status_tabs"):  # Unfold asks twice per page: for the tabs and for the sidebar
-        request._status_tabs = _status_tabs(request)  # type: ignore[attr-defined]
-    tabs: list[dict[str, Any]] = request._status_tabs  # type: ignore[attr-defined]
-    return tabs
-
-
-def _status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    counts = dict(
-        Campaign.objects.filter(workspace=workspace_of(request)).values_list("status").annotate(n=Count("pk"))
-    )
-    chosen = request.GET.get("status__in", "")
-    items = []
-    for title, statuses in TABS:
-        value = ",".join(statuses)
-        count = sum(counts.get(status, 0) for status in statuses) if statuses else sum(counts.values())
-        items.append(
-            {
-                "title": format_html('{} <span class="cp-tab-count">{}</span>', title, count) if count else title,
-                "link": f"{request.path}?status__in={value}" if value else request.path,
-                "active": chosen == value,
-            }
-        )
-    return [{"models": ["campaigns.campaign"], "items": items}]
-
-
-class CampaignList(FilteredList):
-    """A page of the list, with each campaign's last run that started and its next planned one (one query for all)."""
-
-    own_links = frozenset({"status__in"})  # of the tabs
-    result_list: Any
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        campaigns = list(self.result_list)
-        wanted = {pk for campaign in campaigns for pk in (campaign.last_run_id, campaign.next_run_id) if pk}
-        runs = Run.objects.in_bulk(wanted) if wanted else {}
-        for campaign in campaigns:
-            campaign.workspace = workspace_of(request)
-            campaign.last_run, campaign.next_run = runs.get(campaign.last_run_id), runs.get(campaign.next_run_id)
-        self.result_list = campaigns
-        self.full_result_count = self.result_count  # Unfold says "36 results (Show all)" where they differ
 
 
 class TakenMeanwhile(Exception):
@@ -118,7 +64,14 @@ class CampaignAdmin(WorkspaceAdmin):
     form, fields = CampaignForm, CampaignForm.Meta.fields
     change_list_template = "campaigns/campaign_list.html"
     change_form_template = "campaigns/campaign_form.html"
-    list_display = ("name_cell", "status_cell", "channel_cell", "audience_cell", "when_cell", "result_cell")
+    list_display = (
+        "name_cell",
+        "status_cell",
+        "channel_cell",
+        "audience_cell",
+        "when_cell",
+        "result_cell",
+    )
     list_display_links = None
     search_fields = ("name",)
     search_help_text = "Search by name"
@@ -133,21 +86,26 @@ class CampaignAdmin(WorkspaceAdmin):
     class Media:
         css = {"all": ["campaigns/campaign.css"]}
 
-    # --- the list -------------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
         runs = Run.objects.filter(campaign=OuterRef("pk"))
-        started = runs.exclude(state=Run.State.PLANNED).exclude(started_at=None).order_by("-intended_at")
+        started = (
+            runs.exclude(state=Run.State.PLANNED).exclude(started_at=None).order_by("-intended_at")
+        )
         planned = runs.filter(state=Run.State.PLANNED).order_by("intended_at")
         queryset: QuerySet[Campaign] = super().get_queryset(request)
         return queryset.prefetch_related("contents").annotate(
-            last_run_id=Subquery(started.values("pk")[:1]), next_run_id=Subquery(planned.values("pk")[:1])
+            last_run_id=Subquery(started.values("pk")[:1]),
+            next_run_id=Subquery(planned.values("pk")[:1]),
         )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:
         return CampaignList
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        response: HttpResponse = super().changelist_view(request, {"title": "Campaigns", **(extra_context or {})})
+        response: HttpResponse = super().changelist_view(
+            request, {"title": "Campaigns", **(extra_context or {})}
+        )
         return response
 
     @display(description="Campaign")
@@ -164,7 +122,9 @@ class CampaignAdmin(WorkspaceAdmin):
     @display(description="Status")
     def status_cell(self, campaign: Any) -> SafeString:
         return format_html(
-            '<span class="cp-badge" data-status="{}">{}</span>', campaign.status, campaign.get_status_display()
+            '<span class="cp-badge" data-status="{}">{}</span>',
+            campaign.status,
+            campaign.get_status_display(),
         )
 
     @display(description="Channel")
@@ -180,7 +140,9 @@ class CampaignAdmin(WorkspaceAdmin):
     def when_cell(self, campaign: Any) -> SafeString:
         zone, now = campaign.workspace.zone, timezone.now()
         if campaign.next_run:
-            return _two_lines(planned_moment(campaign.next_run.intended_at, zone, now), _repeats(campaign))
+            return _two_lines(
+                planned_moment(campaign.next_run.intended_at, zone, now), _repeats(campaign)
+            )
         if campaign.last_run and campaign.status != Status.DRAFT:
             word = "Sent" if campaign.status == Status.COMPLETED else "Started"
             return _two_lines(planned_moment(campaign.last_run.started_at, zone, now), word)
@@ -194,45 +156,74 @@ class CampaignAdmin(WorkspaceAdmin):
         if run is None:
             return mark_safe('<span class="cp-quiet">—</span>')
         if not run.is_ended:
-            return format_html('<a class="cp-above" href="{}">{}</a>', slots.pages.run(run.pk), run.get_state_display())
+            return format_html(
+                '<a class="cp-above" href="{}">{}</a>',
+                slots.pages.run(run.pk),
+                run.get_state_display(),
+            )
         if run.is_broadcast:
-            return mark_safe("Handed to the provider") if run.count(Reason.ACCEPTED) else mark_safe("Not sent")
+            return (
+                mark_safe("Handed to the provider")
+                if run.count(Reason.ACCEPTED)
+                else mark_safe("Not sent")
+            )
         accepted, size = run.count(Reason.ACCEPTED), run.audience_size or sum(run.tally.values())
         share = 100 * accepted / size if size else 0
         return format_html(
             '<span class="cp-result" title="{} of {} recipients were accepted by the provider">'
-            '<span>{}<small> of {}</small></span><span class="cp-meter"><span style="width:{}%"></span></span></span>',
-            format_number(accepted), format_number(size), format_number(accepted), format_number(size), f"{share:.1f}",
-        )  # fmt: skip
+            '<span>{}<small> of {}</small></span><span class="cp-meter"><span '
+            'style="width:{}%"></span></span></span>',
+            format_number(accepted),
+            format_number(size),
+            format_number(accepted),
+            format_number(size),
+            f"{share:.1f}",
+        )
 
-    # --- the editor -----------------------------------------------------------------------------------------
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    # --- the editor -------------------------------------------------------------------------------
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         """What makes the form: it is complete, and no field of it is a choice of rows."""
         meanwhile = getattr(request, "_meanwhile", "")
         return partial(CampaignForm, workspace=workspace_of(request), meanwhile=meanwhile)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """`?template=<id>`, the library's “Use”, begins with a template, `?channel=<key>` on a channel of its kind."""
+        """`?template=<id>`, the library's “Use”, begins with a template, `?channel=<key>` on a
+        channel of its kind."""
         channel = request.GET.get("channel", "")
         given = {"channel": channel} if channel in registry.CHANNELS else {}
         pk = request.GET.get("template", "")
-        template = Template.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 18 else None
+        template = (
+            Template.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 18 else None
+        )
         if template is None or template.channel not in registry.CHANNELS:
             return given
         if channel not in registry.alike(template.channel):
             given = {"channel": template.channel}
-        return {**given, "message": template.fields, "template_used": template.pk, "tone": template.tone}
+        return {
+            **given,
+            "message": template.fields,
+            "template_used": template.pk,
+            "tone": template.tone,
+        }
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         form = context["adminform"].form
         context["attributes"] = for_page(form.audience.attributes)
         context["channel"] = form.message.channel
         context["channels"] = channel_choices(form.message.channel)
-        context["sending_open"] = changed_sending(form.instance) or bool(set(form.errors) & set(SENDING_FIELDS))
+        context["sending_open"] = changed_sending(form.instance) or bool(
+            set(form.errors) & set(SENDING_FIELDS)
+        )
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
         draft = self._draft_of_page(request) if request.method == "POST" else None
         if draft is not None:
             return self.change_view(request, str(draft.pk), form_url, extra_context)
@@ -241,7 +232,8 @@ class CampaignAdmin(WorkspaceAdmin):
         return response
 
     def _draft_of_page(self, request: HttpRequest) -> Campaign | None:
-        """The draft that this add page has made already: its person went on, and came back with the browser's Back."""
+        """The draft that this add page has made already: its person went on, and came back with
+        the browser's Back."""
         pk, seen = request.session.get(DRAFTS, {}).get(request.POST.get("form_key", ""), (None, ""))
         draft: Campaign | None = self.get_object(request, str(pk)) if pk else None
         if draft is None or draft.status != Status.DRAFT:
@@ -259,12 +251,17 @@ class CampaignAdmin(WorkspaceAdmin):
         if campaign is None or not self.has_view_permission(request, campaign):
             raise Http404("no such campaign")
         may_edit = self.has_change_permission(request, campaign) and campaign.is_editable
-        wants_edit = campaign.status == Status.DRAFT or "edit" in request.GET or request.method == "POST"
+        wants_edit = (
+            campaign.status == Status.DRAFT or "edit" in request.GET or request.method == "POST"
+        )
         if not may_edit or not wants_edit:
             if request.method == "POST":
                 return self._too_late(request, campaign)
             return self.page(
-                request, "campaigns/campaign_page.html", campaign.name, **review.overview(request, campaign)
+                request,
+                "campaigns/campaign_page.html",
+                campaign.name,
+                **review.overview(request, campaign),
             )
         extra = {"title": campaign.name, **self._editor(request, campaign), **(extra_context or {})}
         try:
@@ -281,7 +278,9 @@ class CampaignAdmin(WorkspaceAdmin):
         if not self.has_change_permission(request, campaign):
             raise PermissionDenied("Your role may not edit campaigns.")
         status = campaign.get_status_display().lower()
-        messages.error(request, f"Nothing was saved: the campaign is {status}. Stop it before you edit it.")
+        messages.error(
+            request, f"Nothing was saved: the campaign is {status}. Stop it before you edit it."
+        )
         return redirect("admin:campaigns_campaign_change", campaign.pk)
 
     def _editor(self, request: HttpRequest, campaign: Campaign | None) -> dict[str, Any]:
@@ -295,7 +294,9 @@ class CampaignAdmin(WorkspaceAdmin):
             "pages": slots.pages,
             "runs": review.runs_of(campaign) if campaign else [],
             "may_delete": campaign is not None and not removal.why_not(campaign),
-            "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS] if campaign else [],
+            "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS]
+            if campaign
+            else [],
             "saved_rule": audience_words(campaign.audience_rule) if campaign else "",
             "undo_secs": review.undo_secs(),
             "zone_name": zone.key,
@@ -310,7 +311,8 @@ class CampaignAdmin(WorkspaceAdmin):
         }
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Inside changeform_view's transaction: the row is locked, then looked at again, then written."""
+        """Inside changeform_view's transaction: the row is locked, then looked at again, then
+        written."""
         if change:
             held = Campaign.objects.select_for_update().get(pk=obj.pk)
             if not held.is_editable:
@@ -326,7 +328,9 @@ class CampaignAdmin(WorkspaceAdmin):
             made = request.session.get(DRAFTS, {}) | {key: (obj.pk, obj.updated_at.isoformat())}
             request.session[DRAFTS] = dict(list(made.items())[-DRAFTS_KEPT:])
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: Any = None
+    ) -> HttpResponse:
         return self.response_change(request, obj)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
@@ -335,7 +339,7 @@ class CampaignAdmin(WorkspaceAdmin):
         messages.success(request, f"Draft “{obj}” saved.")
         return redirect("admin:campaigns_campaign_change", obj.pk)
 
-    # --- pages and answers of our own -----------------------------------------------------------------------
+    # --- pages and answers of our own -------------------------------------------------------------
     def get_urls(self) -> list[Any]:
         def wrapped(name: str, route: str, view: Any) -> Any:
             return path(route, self.admin_site.admin_view(view), name=f"campaigns_campaign_{name}")
@@ -350,7 +354,8 @@ class CampaignAdmin(WorkspaceAdmin):
         ]
 
     def _live_form(self, request: HttpRequest) -> CampaignForm:
-        """The form over what a page posts while somebody types. Raises PermissionDenied for who may not edit."""
+        """The form over what a page posts while somebody types. Raises PermissionDenied for who
+        may not edit."""
         workspace = require(request, roles.EDIT)
         pk = request.POST.get("campaign", "")
         campaign = self.get_object(request, pk) if pk.isdecimal() else None
@@ -373,12 +378,17 @@ class CampaignAdmin(WorkspaceAdmin):
             return review.launch(request, campaign)
         if not campaign.is_editable:
             return redirect("admin:campaigns_campaign_change", pk)
-        return self.page(request, "campaigns/review.html", f"Review: {campaign}", **review.review(request, campaign))
+        return self.page(
+            request,
+            "campaigns/review.html",
+            f"Review: {campaign}",
+            **review.review(request, campaign),
+        )
 
     def has_duplicate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.has_add_permission(request)
 
-    # --- copy and delete --------------------------------------------------------------------------------------
+    # --- copy and delete --------------------------------------------------------------------------
     @action(
         description="Duplicate",
         icon="content_copy",
@@ -397,7 +407,9 @@ class CampaignAdmin(WorkspaceAdmin):
         messages.success(request, f"This is your copy of “{campaign}”.")
         return after_dialog(request, reverse("admin:campaigns_campaign_change", args=[copy.pk]))
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
         campaign = self.get_object(request, object_id)
         may_delete = campaign is not None and self.has_delete_permission(request, campaign)
         if may_delete and (kept := removal.why_not(campaign)):
@@ -407,7 +419,8 @@ class CampaignAdmin(WorkspaceAdmin):
         return response
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Without its runs, which go with it: Django would read every recipient of them, and stop at a revision."""
+        """Without its runs, which go with it: Django would read every recipient of them, and
+        stop at a revision."""
         return [str(campaign) for campaign in objs], {"campaigns": len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
@@ -426,10 +439,23 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
         updated_by=by,
         **{
             name: getattr(campaign, name)
-            for name in ("description", "channel", "tone", "audience_rule", "target_kind", "target", "schedule_type",
-                         "wall_clock", "time_zone", "recurrence_rule", "skip_dates", "template_id", *SENDING_FIELDS)
+            for name in (
+                "description",
+                "channel",
+                "tone",
+                "audience_rule",
+                "target_kind",
+                "target",
+                "schedule_type",
+                "wall_clock",
+                "time_zone",
+                "recurrence_rule",
+                "skip_dates",
+                "template_id",
+                *SENDING_FIELDS,
+            )
         },
-    )  # fmt: skip
+    )
     copy.save()
     for content in contents:
         content.pk, content._state.adding, content.campaign = None, True, copy
@@ -443,12 +469,16 @@ def _meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
     where = " in another window" if own else ""
     message = main_content(stored, workspace_of(request))
     channel = registry.CHANNELS.get(stored.channel)
-    names = [field.name for field in channel.fields if field.name != channel.title_field] if channel else []
+    names = (
+        [field.name for field in channel.fields if field.name != channel.title_field]
+        if channel
+        else []
+    )
     text = max((message.text(name) for name in names), key=len, default="")
     return (
-        f"Nothing was saved: {who} changed this campaign{where} after you opened this page. Its message is now "
-        f"“{message.title or '(no title)'}”: {text or 'no text'}. What you wrote is still here. Save "
-        "once more to put it in the place of that."
+        f"Nothing was saved: {who} changed this campaign{where} after you opened this page. Its "
+        f"message is now “{message.title or '(no title)'}”: {text or 'no text'}. What you wrote is "
+        f"still here. Save once more to put it in the place of that."
     )
 
 

@@ -1,4 +1,5 @@
-"""What the preview draws: a campaign's message, saved or still in the form, as one person would see it."""
+"""What the preview draws: a campaign's message, saved or still in the form, as one person would
+see it."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ from tenants.models import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The message that a page is about. `snapshots`: the form's one content, else all of the saved campaign.
-    `errors`: what the form refuses in the message or its broadcast; the snapshot is without it."""
+    """The message that a page is about. `snapshots`: the form's one content, else all of the
+    saved campaign. `errors`: what the form refuses in the message or its broadcast; the snapshot
+    is without it."""
 
     snapshots: list[dict[str, Any]]
     channel: str
@@ -45,27 +47,41 @@ class Asked:
 
 
 def preview(request: HttpRequest) -> HttpResponseBase:
-    """POST: `campaign` (an id) and optionally the form's fields; `after` = the contact to go on from."""
+    """POST: `campaign` (an id) and optionally the form's fields; `after` = the contact to go on
+    from."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     workspace = require(request, roles.VIEW)
     asked = read_asked(request, workspace)
-    person = None if asked.is_broadcast else _person(workspace, asked.rule, request.POST.get("after", ""))
+    person = (
+        None
+        if asked.is_broadcast
+        else _person(workspace, asked.rule, request.POST.get("after", ""))
+    )
     return JsonResponse(compiled(workspace, asked, person))
 
 
 def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
-    """From the form's fields if the page has a form, else from the saved campaign. Raises Http404."""
+    """From the form's fields if the page has a form, else from the saved campaign. Raises
+    Http404."""
     pk = request.POST.get("campaign", "")
     campaign = _campaign(workspace, pk) if pk else None
     if campaign is not None and "channel" not in request.POST:
         contents = [content.snapshot() for content in campaign.contents.order_by("variant", "id")]
         errors: tuple[str, ...] = ()
-        if any(name in request.POST for name in labels_of(campaign.channel)):  # only the message is edited
+        # only the message is edited
+        if any(name in request.POST for name in labels_of(campaign.channel)):
             form = MessageForm(campaign, workspace, request.POST)
             form.full_clean()
             contents, errors = [form.snapshot()], _errors(form)
-        return Asked(contents, campaign.channel, campaign.target_kind, campaign.target, campaign.audience_rule, errors)
+        return Asked(
+            contents,
+            campaign.channel,
+            campaign.target_kind,
+            campaign.target,
+            campaign.audience_rule,
+            errors,
+        )
     whole = form_of(workspace, request.POST, campaign)
     try:
         rule: Rule = whole.audience.rule()
@@ -79,13 +95,20 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
 
 def _errors(form: WithMessage, *others: str) -> tuple[str, ...]:
     """ "Link: Write the whole link …": the errors of the message and of these other inputs."""
-    labels = {name: field.label for part in (form, *form.parts) for name, field in part.fields.items()}
-    found = ((name, error) for name in (*form.message.fields, *others) for error in form.errors.get(name, ()))
+    labels = {
+        name: field.label for part in (form, *form.parts) for name, field in part.fields.items()
+    }
+    found = (
+        (name, error)
+        for name in (*form.message.fields, *others)
+        for error in form.errors.get(name, ())
+    )
     return tuple(f"{labels[name]}: {error}" for name, error in found)
 
 
 def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:
-    """What one person would see of the message, its size, and which texts could not be personalised."""
+    """What one person would see of the message, its size, and which texts could not be
+    personalised."""
     channel = registry.CHANNELS.get(asked.channel) or registry.channel_of(registry.DEFAULT)
     push, problems = composed(workspace, channel, asked.first, person)
     kind = asked.target_kind if asked.is_broadcast else ""
@@ -103,7 +126,8 @@ def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict
 def composed(
     workspace: Workspace, channel: Channel, snapshot: dict[str, Any], person: Contact | None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """(the neutral payload for one person, {field: what is wrong with it}), with a reference as long as a real one."""
+    """(the neutral payload for one person, {field: what is wrong with it}), with a reference as
+    long as a real one."""
     variables = contact_variables(_columns(person)) if person else {}
     fields, problems = _rendered(channel, snapshot, variables, workspace.zone)
     return {**fields, REFERENCE: sample_reference(workspace.pk)}, problems
@@ -112,7 +136,8 @@ def composed(
 def _rendered(
     channel: Channel, snapshot: dict[str, Any], variables: dict[str, Any], zone: tzinfo
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """(the fields personalised, {field: what is wrong with it}); a text that fails is left empty."""
+    """(the fields personalised, {field: what is wrong with it}); a text that fails is left
+    empty."""
     snapshot = dict(snapshot)
     problems: dict[str, str] = {}
     for _ in range(len(channel.personal) + 1):
@@ -126,14 +151,19 @@ def _rendered(
 
 
 def _campaign(workspace: Workspace, pk: str) -> Campaign:
-    found = Campaign.objects.filter(workspace=workspace, pk=pk).first() if pk.isdecimal() and len(pk) < 18 else None
+    found = (
+        Campaign.objects.filter(workspace=workspace, pk=pk).first()
+        if pk.isdecimal() and len(pk) < 18
+        else None
+    )
     if found is None:
         raise Http404("no such campaign")
     return found
 
 
 def _person(workspace: Workspace, rule: Rule, after: str) -> Contact | None:
-    """A member of the audience, the next one after the contact `after`; anybody if nobody matches."""
+    """A member of the audience, the next one after the contact `after`; anybody if nobody
+    matches."""
     everybody: QuerySet[Contact] = Contact.objects.filter(workspace=workspace).order_by("pk")
     try:
         members = everybody.filter(compile_rule(rule))

@@ -1,4 +1,5 @@
-"""The page “Change the schedule” of a campaign on its way: when its next sends go out, and nothing else of it."""
+"""The page “Change the schedule” of a campaign on its way: when its next sends go out, and
+nothing else of it."""
 
 from __future__ import annotations
 
@@ -50,7 +51,10 @@ def _saved(admin: WorkspaceAdmin, request: HttpRequest, form: ScheduleForm) -> H
             return _too_late(request, campaign)
         return _shown(admin, request, form, planned, has_changed=True)
     except CannotPlan as error:
-        form.add_error("ends" if campaign.is_series and form.cleaned_data["ends"] else "scheduled_at", str(error))
+        form.add_error(
+            "ends" if campaign.is_series and form.cleaned_data["ends"] else "scheduled_at",
+            str(error),
+        )
         return _shown(admin, request, form, series.planned_run(campaign), seen=seen)
     if run is None:
         messages.info(request, "Nothing was changed: the schedule is the same as before.")
@@ -61,26 +65,39 @@ def _saved(admin: WorkspaceAdmin, request: HttpRequest, form: ScheduleForm) -> H
 
 
 def _shown(
-    admin: WorkspaceAdmin, request: HttpRequest, form: ScheduleForm, planned: Run | None, *, seen: str = "",
+    admin: WorkspaceAdmin,
+    request: HttpRequest,
+    form: ScheduleForm,
+    planned: Run | None,
+    *,
+    seen: str = "",
     has_changed: bool = False,
-) -> HttpResponse:  # fmt: skip
-    """`seen`: the version that the page was opened with, the present one by default. `has_changed`: it was another."""
+) -> HttpResponse:
+    """`seen`: the version that the page was opened with, the present one by default.
+    `has_changed`: it was another."""
     campaign, now = form.campaign, timezone.now()
     context: dict[str, Any] = {
         "campaign": campaign,
         "form": form,
         "planned": both_clocks(planned.intended_at, campaign, now) if planned else "",
-        "next_send": next_send_words(planned, planned.intended_at, campaign.zone, now) if planned else "",
+        "next_send": next_send_words(planned, planned.intended_at, campaign.zone, now)
+        if planned
+        else "",
         "stored_words": schedule_words(campaign, now) if has_changed else "",
         "seen": seen or series.version(campaign, planned),
         "zone_name": campaign.zone.key,
         "zone_now": zoned_time(now, campaign.zone),
         "dates_url": reverse("admin:campaigns_campaign_dates"),
     }
-    return admin.page(request, "campaigns/schedule.html", f"Change the schedule: {campaign}", **context)
+    return admin.page(
+        request, "campaigns/schedule.html", f"Change the schedule: {campaign}", **context
+    )
 
 
 def _too_late(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     status = campaign.get_status_display().lower()
-    messages.error(request, f"The schedule cannot be changed: the campaign is {status}, and no send of it is planned.")
+    messages.error(
+        request,
+        f"The schedule cannot be changed: the campaign is {status}, and no send of it is planned.",
+    )
     return redirect("admin:campaigns_campaign_change", campaign.pk)

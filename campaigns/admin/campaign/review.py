@@ -39,8 +39,9 @@ from tenants.models import User
 
 RUNS_SHOWN = 10
 PUBLIC_SENTENCE = (
-    "The provider sends it on to everybody who has subscribed; only the provider knows how many they are. It is public "
-    "and the same for everybody, nobody's consent is checked here, and the report shows totals without names."
+    "The provider sends it on to everybody who has subscribed; only the provider knows how many "
+    "they are. It is public and the same for everybody, nobody's consent is checked here, and the "
+    "report shows totals without names."
 )
 
 
@@ -67,8 +68,8 @@ class AccountLine:
 
 
 def account_before(campaign: Campaign) -> list[AccountLine]:
-    """The audience by reason, as it would be fixed now; the message's receivers first, then the largest. Empty for a
-    broadcast, whose audience only the provider knows."""
+    """The audience by reason, as it would be fixed now; the message's receivers first, then the
+    largest. Empty for a broadcast, whose audience only the provider knows."""
     if campaign.is_broadcast:
         return []
     try:
@@ -79,7 +80,9 @@ def account_before(campaign: Campaign) -> list[AccountLine]:
     ordered = sorted(expected.items(), key=lambda item: (item[0] is not Reason.PENDING, -item[1]))
     words = shares({reason.slug: count for reason, count in ordered})
     return [
-        AccountLine(reason, _told(reason, campaign.channel), count, 100 * count / total, words[reason.slug])
+        AccountLine(
+            reason, _told(reason, campaign.channel), count, 100 * count / total, words[reason.slug]
+        )
         for reason, count in ordered
     ]
 
@@ -97,7 +100,10 @@ def account_sentence(lines: list[AccountLine]) -> str:
     parts = [f"{format_number(ready)} of {counted(total, 'recipient')} will receive it"]
     for line in lines:
         if line.reason is not Reason.PENDING:
-            parts.append(f"{format_number(line.count)} {line.told.one if line.count == 1 else line.told.many}")
+            parts.append(
+                f"{format_number(line.count)} "
+                f"{line.told.one if line.count == 1 else line.told.many}"
+            )
     return "; ".join(parts) + "."
 
 
@@ -131,8 +137,12 @@ def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str
     if channel is None:
         return []
     # Subscribers with devices of every kind get all of it.
-    hidden = frozenset[str]() if campaign.is_broadcast else channel.hidden_fields(is_broadcast=False)
-    found = [(content.language, channel.in_words(content.snapshot(), hidden)) for content in contents]
+    hidden = (
+        frozenset[str]() if campaign.is_broadcast else channel.hidden_fields(is_broadcast=False)
+    )
+    found = [
+        (content.language, channel.in_words(content.snapshot(), hidden)) for content in contents
+    ]
     if all(words == found[0][1] for _, words in found):
         return found[0][1] if found else []
     return [(f"{label} ({language})", words) for language, lines in found for label, words in lines]
@@ -167,11 +177,16 @@ def _count_words(run: Run, *reasons: Reason) -> str:
 def _size_words(run: Run) -> str:
     if run.is_broadcast:
         return "Subscribers"
-    return "—" if run.audience_size is None or run.started_at is None else format_number(run.audience_size)
+    return (
+        "—"
+        if run.audience_size is None or run.started_at is None
+        else format_number(run.audience_size)
+    )
 
 
 def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
-    """A campaign that is scheduled, under way or over: what it is, where it stands, its runs and panels."""
+    """A campaign that is scheduled, under way or over: what it is, where it stands, its runs and
+    panels."""
     context = facts(request, campaign)
     runs = runs_of(campaign)
     current = next((row for row in runs if not row["run"].is_ended), None)
@@ -179,9 +194,13 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         **context,
         "runs": runs,
         "banner": _banner(campaign, current, runs),
-        "obstacles": [why for find in slots.OBSTACLES if (why := find(campaign))] if current else [],
+        "obstacles": [why for find in slots.OBSTACLES if (why := find(campaign))]
+        if current
+        else [],
         "rewrite_url": _rewrite_url(context, campaign),
-        "can_reschedule": context["can_edit"] and context["can_send"] and _can_reschedule(campaign, runs),
+        "can_reschedule": context["can_edit"]
+        and context["can_send"]
+        and _can_reschedule(campaign, runs),
         "current": current,
         "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS],
         "may_edit": context["can_edit"] and campaign.is_editable,
@@ -189,11 +208,14 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
 
 
 def _can_reschedule(campaign: Campaign, runs: list[dict[str, Any]]) -> bool:
-    return series.can_reschedule(campaign, has_planned=any(row["run"].state == Run.State.PLANNED for row in runs))
+    return series.can_reschedule(
+        campaign, has_planned=any(row["run"].state == Run.State.PLANNED for row in runs)
+    )
 
 
 def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
-    """Where the message of a campaign on its way is edited; "" if it cannot be, or by somebody else only."""
+    """Where the message of a campaign on its way is edited; "" if it cannot be, or by somebody
+    else only."""
     runs = open_runs(campaign) if context["can_edit"] and context["can_send"] else []
     return slots.pages.edit_message(runs[0].pk) if runs else ""
 
@@ -204,9 +226,13 @@ def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[
         return "Nobody got it: its run says why. Editing makes it a draft again."
     if campaign.status == status.SCHEDULED and current:
         when = both_clocks(current["run"].intended_at, campaign, timezone.now())
-        return f"Scheduled for {when}. Its message and its schedule can be changed. The run's page moves or stops it."
+        return (
+            f"Scheduled for {when}. Its message and its schedule can be changed. The run's "
+            f"page moves or stops it."
+        )
     return {
-        status.SCHEDULED: "Scheduled. Its message and its schedule can be changed. The run's page moves or stops it.",
+        status.SCHEDULED: "Scheduled. Its message and its schedule can be changed. The run's page "
+        "moves or stops it.",
         status.RUNNING: "Going out right now.",
         status.PAUSED: "Paused: nobody gets it until somebody resumes the run.",
         status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",
@@ -221,13 +247,17 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     lines, findings = account_before(campaign), lint(campaign, now)
     ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
     try:
-        people = 0 if campaign.is_broadcast else count_people(campaign.workspace, campaign.audience_rule)
+        people = (
+            0 if campaign.is_broadcast else count_people(campaign.workspace, campaign.audience_rule)
+        )
     except RuleError:
         people = 0
     return {
         **context,
         "lines": lines,
-        "people": "" if campaign.is_broadcast else counted(people, "person matches", "people match"),
+        "people": ""
+        if campaign.is_broadcast
+        else counted(people, "person matches", "people match"),
         "total": format_number(sum(line.count for line in lines)),
         "account_sentence": PUBLIC_SENTENCE if campaign.is_broadcast else account_sentence(lines),
         "errors": [finding for finding in findings if finding.severity == ERROR],
@@ -248,7 +278,9 @@ def _notes(channel: str, findings: list[Finding]) -> list[dict[str, str]]:
     for finding in findings:
         if finding.severity == NOTE:
             title = str(titles.get(finding.field, finding.field))
-            line = lines.setdefault(finding.field, {"field": finding.field, "title": title, "text": ""})
+            line = lines.setdefault(
+                finding.field, {"field": finding.field, "title": title, "text": ""}
+            )
             line["text"] = f"{line['text']} {finding.text}".strip()
     return list(lines.values())
 
@@ -269,7 +301,10 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     back = redirect("admin:campaigns_campaign_review", campaign.pk)
     seen = request.POST.get("seen")
     if seen and seen != campaign.updated_at.isoformat():
-        messages.warning(request, "Somebody changed the campaign after you opened this page. Look at it once more.")
+        messages.warning(
+            request,
+            "Somebody changed the campaign after you opened this page. Look at it once more.",
+        )
         return back
     user = request.user
     assert isinstance(user, User)
@@ -280,7 +315,9 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
         return back
     words = planned_moment(run.intended_at, run.campaign.zone, timezone.now())
     if campaign.schedule_type == Campaign.Schedule.NOW:
-        messages.success(request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it.")
+        messages.success(
+            request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it."
+        )
     else:
         messages.success(request, f"“{campaign}” is scheduled for {words}.")
     return redirect(slots.pages.run(run.pk))

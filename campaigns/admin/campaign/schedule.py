@@ -1,5 +1,5 @@
-"""When a campaign goes out, in a form. Part of the campaign form, and all of the form that changes the schedule of a
-campaign on its way."""
+"""When a campaign goes out, in a form. Part of the campaign form, and all of the form that
+changes the schedule of a campaign on its way."""
 
 from __future__ import annotations
 
@@ -20,9 +20,18 @@ from pushpilot.lib import clock
 from tenants.models import Workspace
 
 SCHEDULE_FIELDS = (
-    "scheduled_at", "time_zone", "repeat", "interval", "weekdays", "month_day", "recurrence_rule", "ends", "end_date",
-    "count", "skipped",
-)  # fmt: skip
+    "scheduled_at",
+    "time_zone",
+    "repeat",
+    "interval",
+    "weekdays",
+    "month_day",
+    "recurrence_rule",
+    "ends",
+    "end_date",
+    "count",
+    "skipped",
+)
 MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day")]
 
 
@@ -38,7 +47,9 @@ class WallClockField(forms.DateTimeField):
         try:
             wall = datetime.fromisoformat(str(value)).replace(tzinfo=None)
         except ValueError:
-            raise ValidationError("Write a date and a time, for example 2027-01-31 18:00.") from None
+            raise ValidationError(
+                "Write a date and a time, for example 2027-01-31 18:00."
+            ) from None
         if not 2000 <= wall.year < 2100:
             raise ValidationError("Choose a date between the years 2000 and 2099.")
         return wall
@@ -63,24 +74,41 @@ class ScheduleFields(CheckedForm):
     time_zone = select_field("Time zone", [])
     repeat = select_field("Repeat", list(builders.REPEATS.items()))
     interval = forms.IntegerField(
-        label="Every", required=False, min_value=1, max_value=99,
+        label="Every",
+        required=False,
+        min_value=1,
+        max_value=99,
         widget=NumberInput(),
-    )  # fmt: skip
+    )
     weekdays = forms.MultipleChoiceField(
-        label="On", required=False, choices=list(builders.WEEKDAYS.items()), widget=forms.CheckboxSelectMultiple
+        label="On",
+        required=False,
+        choices=list(builders.WEEKDAYS.items()),
+        widget=forms.CheckboxSelectMultiple,
     )
     month_day = select_field("On day", MONTH_DAYS)
-    recurrence_rule = text_field("Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule.")
+    recurrence_rule = text_field(
+        "Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule."
+    )
     ends = select_field("The series ends", list(builders.ENDS.items()))
     end_date = forms.DateField(
-        label="Last day", required=False, widget=_DateInput(format="%Y-%m-%d"), input_formats=["%Y-%m-%d"],
+        label="Last day",
+        required=False,
+        widget=_DateInput(format="%Y-%m-%d"),
+        input_formats=["%Y-%m-%d"],
         error_messages={"invalid": "Write year, month and day: 2027-01-31."},
-    )  # fmt: skip
+    )
     count = forms.IntegerField(
-        label="Number of sends", required=False, min_value=1, max_value=9999, widget=NumberInput(),
+        label="Number of sends",
+        required=False,
+        min_value=1,
+        max_value=9999,
+        widget=NumberInput(),
         help_text="Skipped dates count.",
-    )  # fmt: skip
-    skipped = text_field("Skip these dates", 5000, "2026-12-25, 2027-01-01", "On the clock of the series.")
+    )
+    skipped = text_field(
+        "Skip these dates", 5000, "2026-12-25, 2027-01-01", "On the clock of the series."
+    )
 
     def __init__(self, workspace: Workspace, stored: Campaign, data: Any = None) -> None:
         super().__init__(data, initial={"month_day": "1", **stored_schedule(stored, workspace)})
@@ -92,7 +120,7 @@ class ScheduleFields(CheckedForm):
         choices = [(name, name.replace("_", " ")) for name in dict.fromkeys(names)]
         self.fields["time_zone"].choices = choices  # type: ignore[attr-defined]
 
-    # --- cleaning -------------------------------------------------------------------------------------------
+    # --- cleaning ---------------------------------------------------------------------------------
     def clean_time_zone(self) -> str:
         return self.cleaned_data["time_zone"] or str(self.initial["time_zone"])
 
@@ -125,7 +153,9 @@ class ScheduleFields(CheckedForm):
 
     def with_end(self, rule: str) -> str:
         given, zone = self.cleaned_data.get, zoneinfo.ZoneInfo(self.cleaned_data["time_zone"])
-        return builders.build_end(rule, given("ends") or "", given("end_date"), given("count"), zone)
+        return builders.build_end(
+            rule, given("ends") or "", given("end_date"), given("count"), zone
+        )
 
     def skips(self) -> list[str]:
         return builders.build_skips(self.cleaned_data.get("skipped") or "")
@@ -134,11 +164,14 @@ class ScheduleFields(CheckedForm):
         """How often, without an end. Raises RecurrenceError."""
         given = self.cleaned_data.get
         return builders.build_recurrence(
-            given("repeat") or "weekly", given("interval") or 1, given("weekdays") or [],
-            int(given("month_day") or 1), given("recurrence_rule") or "",
-        )  # fmt: skip
+            given("repeat") or "weekly",
+            given("interval") or 1,
+            given("weekdays") or [],
+            int(given("month_day") or 1),
+            given("recurrence_rule") or "",
+        )
 
-    # --- results --------------------------------------------------------------------------------------------
+    # --- results ----------------------------------------------------------------------------------
     def put_into(self, campaign: Campaign) -> None:
         """What the valid form says, into the campaign, which is not saved."""
         given = self.cleaned_data
@@ -147,9 +180,12 @@ class ScheduleFields(CheckedForm):
 
 
 class SchedulePart(ScheduleFields):
-    """The schedule in the form of a campaign that is not on its way: whether it repeats is chosen too."""
+    """The schedule in the form of a campaign that is not on its way: whether it repeats is
+    chosen too."""
 
-    schedule_type = forms.ChoiceField(label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect)
+    schedule_type = forms.ChoiceField(
+        label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect
+    )
 
     def __init__(self, workspace: Workspace, stored: Campaign, data: Any = None) -> None:
         super().__init__(workspace, stored, data)
@@ -172,7 +208,9 @@ class ScheduleForm(ScheduleFields):
         self.campaign = campaign
         super().__init__(campaign.workspace, campaign, data)
         self.fields["scheduled_at"].required = True
-        self.fields["scheduled_at"].error_messages["required"] = "Choose the date and time of the send."
+        self.fields["scheduled_at"].error_messages["required"] = (
+            "Choose the date and time of the send."
+        )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -193,4 +231,9 @@ def stored_schedule(campaign: Campaign, workspace: Workspace) -> dict[str, Any]:
         "time_zone": campaign.time_zone or workspace.time_zone,
     }
     rule, end = builders.read_end(campaign.recurrence_rule, campaign.zone)
-    return {**shown, **builders.read_recurrence(rule), **end, "skipped": ", ".join(campaign.skip_dates)}
+    return {
+        **shown,
+        **builders.read_recurrence(rule),
+        **end,
+        "skipped": ", ".join(campaign.skip_dates),
+    }

@@ -11,7 +11,13 @@ from campaigns.channels.inputs import CheckedForm, Choice, NumberInput, switch
 from campaigns.models import AmbiguityPolicy, Campaign
 from pushpilot.lib.display import exact_span
 
-SENDING_FIELDS = ("per_second", "avoid_quarter_hours", "start_within_mins", "expires_after_mins", "ambiguity_policy")
+SENDING_FIELDS = (
+    "per_second",
+    "avoid_quarter_hours",
+    "start_within_mins",
+    "expires_after_mins",
+    "ambiguity_policy",
+)
 PER_SECOND_LIMIT = 10_000
 STARTS_WITHIN_MINS = (15, 60, 180, 720, 1440)
 EXPIRES_AFTER_MINS = (60, 180, 360, 720, 1440, 2880, 10080)
@@ -21,25 +27,37 @@ class SendingPart(CheckedForm):
     """Each input is a column of Campaign."""
 
     per_second = forms.IntegerField(
-        label="At most … messages per second", required=False, min_value=1, max_value=PER_SECOND_LIMIT,
+        label="At most … messages per second",
+        required=False,
+        min_value=1,
+        max_value=PER_SECOND_LIMIT,
         widget=NumberInput(attrs={"placeholder": "as fast as the connection allows"}),
         help_text="Slow down if your site could not take everybody at once.",
-    )  # fmt: skip
+    )
     avoid_quarter_hours = switch(
-        "Avoid the quarter hours", "Rests two minutes around :00, :15, :30 and :45, when all the world is sending."
+        "Avoid the quarter hours",
+        "Rests two minutes around :00, :15, :30 and :45, when all the world is sending.",
     )
     start_within_mins = Choice(
-        "Latest start", STARTS_WITHIN_MINS, lambda mins: f"{exact_span(60 * mins)} late",
+        "Latest start",
+        STARTS_WITHIN_MINS,
+        lambda mins: f"{exact_span(60 * mins)} late",
         help_text="If a server was down: later than that the send is held, and you are asked.",
-    )  # fmt: skip
+    )
     expires_after_mins = Choice(
-        "Stop sending after", EXPIRES_AFTER_MINS, lambda mins: exact_span(60 * mins), "Never: everybody gets it",
+        "Stop sending after",
+        EXPIRES_AFTER_MINS,
+        lambda mins: exact_span(60 * mins),
+        "Never: everybody gets it",
         help_text="Who was not reached by then does not get it any more.",
-    )  # fmt: skip
+    )
     ambiguity_policy = forms.ChoiceField(
-        label="If a server dies while sending", choices=AmbiguityPolicy.choices, widget=UnfoldAdminSelectWidget(),
-        required=False, help_text="A few messages then have no answer: nobody knows whether they arrived.",
-    )  # fmt: skip
+        label="If a server dies while sending",
+        choices=AmbiguityPolicy.choices,
+        widget=UnfoldAdminSelectWidget(),
+        required=False,
+        help_text="A few messages then have no answer: nobody knows whether they arrived.",
+    )
 
     def __init__(self, stored: Campaign, data: Any = None) -> None:
         self.stored = stored
@@ -56,7 +74,9 @@ class SendingPart(CheckedForm):
         starts, ends = cleaned.get("start_within_mins"), cleaned.get("expires_after_mins")
         if starts and ends and ends < starts:
             late = exact_span(60 * starts)
-            self.add_error("expires_after_mins", f"The send may start {late} late; it cannot end before that.")
+            self.add_error(
+                "expires_after_mins", f"The send may start {late} late; it cannot end before that."
+            )
         return cleaned
 
     def put_into(self, campaign: Campaign) -> None:

@@ -1,4 +1,5 @@
-"""What a new time zone of the workspace may move, in words: each planned send and series with both readings."""
+"""What a new time zone of the workspace may move, in words: each planned send and series with
+both readings."""
 
 from __future__ import annotations
 
@@ -21,10 +22,16 @@ def _told(run: Run, zone: str, now: datetime) -> PlannedSend:
     """ "Mon 7 Dec, 09:00 IST = Sun 6 Dec, 22:30 EST" and "Mon 7 Dec, 09:00 EST"."""
     campaign, new = run.campaign, ZoneInfo(zone)
     at = moved_to(run, zone, now)
-    stays = f"{planned_moment(run.intended_at, campaign.zone, now)} = {planned_moment(run.intended_at, new, now)}"
+    stays = (
+        f"{planned_moment(run.intended_at, campaign.zone, now)} = "
+        f"{planned_moment(run.intended_at, new, now)}"
+    )
     moves = "" if at is None else planned_moment(at, new, now)
     if campaign.is_series:
         if at is None:
-            moves = f"The next send stays, since that time has passed there; the following ones are at {zone} time"
+            moves = (
+                "The next send stays, since that time has passed there; the following ones "
+                f"are at {zone} time"
+            )
         stays = f"{schedule_words(campaign, now)}. Next: {stays}"
     return PlannedSend(campaign.pk, campaign.name, stays, moves)

@@ -19,7 +19,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """`field` as audience rules name it; `kind` is text, number or boolean, whichever most contacts have."""
+    """`field` as audience rules name it; `kind` is text, number or boolean, whichever most
+    contacts have."""
 
     field: str
     label: str
@@ -34,7 +35,8 @@ class Attribute:
 
 
 def known_attributes(workspace: Workspace) -> dict[str, Attribute]:
-    """{field: Attribute}: the system columns, then the workspace's own names, the most frequent first."""
+    """{field: Attribute}: the system columns, then the workspace's own names, the most frequent
+    first."""
     rows = Contact.objects.filter(workspace=workspace).order_by("-id")[:SAMPLE_SIZE]
     columns: dict[str, Counter[str]] = {name: Counter() for name in COLUMNS}
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
@@ -48,11 +50,18 @@ def known_attributes(workspace: Workspace) -> dict[str, Attribute]:
             if kind:
                 kinds[name][kind] += 1
                 values[name][_example(value)] += 1
-    found = {name: Attribute(name, label, "text", _examples(columns[name])) for name, label in COLUMNS.items()}
-    for name, counter in sorted(kinds.items(), key=lambda item: (-item[1].total(), item[0]))[:MOST_NAMES]:
+    found = {
+        name: Attribute(name, label, "text", _examples(columns[name]))
+        for name, label in COLUMNS.items()
+    }
+    for name, counter in sorted(kinds.items(), key=lambda item: (-item[1].total(), item[0]))[
+        :MOST_NAMES
+    ]:
         field = f"attributes.{name}"
         if _is_usable(field):
-            found[field] = Attribute(field, name, counter.most_common(1)[0][0], _examples(values[name]))
+            found[field] = Attribute(
+                field, name, counter.most_common(1)[0][0], _examples(values[name])
+            )
     return found
 
 

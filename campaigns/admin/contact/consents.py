@@ -1,4 +1,5 @@
-"""Consent on a contact's page: what holds per channel, since when, by which source; and a member's own entry."""
+"""Consent on a contact's page: what holds per channel, since when, by which source; and a
+member's own entry."""
 
 from __future__ import annotations
 
@@ -26,13 +27,24 @@ def lines(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
     """One for each channel in use or spoken about, and one for all; then the topics."""
     rows, channels = list(contact.consents.order_by("channel", "topic")), consent_channels()
     spoken = {row.channel for row in rows if row.topic == ""}
-    shown = [name for name in channels if name in registry.CHANNELS or name in spoken or name == ALL_CHANNELS]
-    found = [_line(channels[name], consent.holds(rows, name), workspace, channel=name, is_about=name) for name in shown]
+    shown = [
+        name
+        for name in channels
+        if name in registry.CHANNELS or name in spoken or name == ALL_CHANNELS
+    ]
+    found = [
+        _line(channels[name], consent.holds(rows, name), workspace, channel=name, is_about=name)
+        for name in shown
+    ]
     topics = (row for row in rows if row.topic)
-    return found + [_line(f"{row.get_channel_display()} · {row.topic}", row, workspace) for row in topics]
+    return found + [
+        _line(f"{row.get_channel_display()} · {row.topic}", row, workspace) for row in topics
+    ]
 
 
-def _line(label: str, row: Any, workspace: Workspace, *, channel: str = "", is_about: str = "") -> dict[str, Any]:
+def _line(
+    label: str, row: Any, workspace: Workspace, *, channel: str = "", is_about: str = ""
+) -> dict[str, Any]:
     by_all = row is not None and is_about not in ("", ALL_CHANNELS) and row.channel == ALL_CHANNELS
     source = SOURCES.get(row.source, row.source) if row is not None else ""
     return {

@@ -30,11 +30,16 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> HttpResponse:
     rows = endpoints.health(workspace, timezone.now())
     total = _sum(rows)
     return admin.page(
-        request, "campaigns/devices.html", "Device health",
-        rows=[_drawn(row) for row in rows], total=_drawn(total), sentence=sentence(total),
+        request,
+        "campaigns/devices.html",
+        "Device health",
+        rows=[_drawn(row) for row in rows],
+        total=_drawn(total),
+        sentence=sentence(total),
         reasons=[(reason_words(reason), reason, n) for reason, n in total.retired.most_common()],
-        retired=total.retired.total(), may_retire=roles.can(request.user, roles.EDIT, workspace),
-    )  # fmt: skip
+        retired=total.retired.total(),
+        may_retire=roles.can(request.user, roles.EDIT, workspace),
+    )
 
 
 def retire(request: HttpRequest) -> HttpResponse:
@@ -45,9 +50,15 @@ def retire(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     gone = endpoints.retire_stale(workspace, by=request.user, now=now)  # type: ignore[arg-type]
     if gone and endpoints.stale(workspace, now).exists():
-        messages.warning(request, f"{counted(gone, 'device')} retired so far. There are more: press the button again.")
+        messages.warning(
+            request,
+            f"{counted(gone, 'device')} retired so far. There are more: press the button again.",
+        )
     elif gone:
-        messages.success(request, f"{counted(gone, 'device')} retired. Whoever opens the app again is reached again.")
+        messages.success(
+            request,
+            f"{counted(gone, 'device')} retired. Whoever opens the app again is reached again.",
+        )
     else:
         messages.info(request, "Nothing to retire: every device was seen in the last 270 days.")
     return redirect("admin:campaigns_contact_devices")
@@ -64,12 +75,22 @@ def sentence(total: Health) -> str:
         return "No device is in use: a message would reach nobody."
     silent, use = total.quiet + total.stale, counted(total.active, "device")
     if not silent:
-        return f"All {use} in use were seen in the last 30 days." if total.active > 1 else "The only device is in use."
-    share = "all" if silent == total.active else percent(100 * silent / total.active).replace("<", "less than")
-    has, them, they_make = ("has", "it", "it makes") if silent == 1 else ("have", "them", "they make")
+        return (
+            f"All {use} in use were seen in the last 30 days."
+            if total.active > 1
+            else "The only device is in use."
+        )
+    share = (
+        "all"
+        if silent == total.active
+        else percent(100 * silent / total.active).replace("<", "less than")
+    )
+    has, them, they_make = (
+        ("has", "it", "it makes") if silent == 1 else ("have", "them", "they make")
+    )
     return (
-        f"{format_number(silent)} of {use} in use ({share}) {has} been silent for 30 days: a message to {them} may be "
-        "accepted and "
+        f"{format_number(silent)} of {use} in use ({share}) {has} been silent for 30 days: a "
+        f"message to {them} may be accepted and "
         f"still be seen by nobody, so {they_make} open rates look worse than they are."
     )
 
@@ -91,5 +112,7 @@ def _drawn(row: Health) -> dict[str, Any]:
         "platform": platform,
         "icon": PLATFORM_ICONS.get(row.platform, "devices"),
         "retired": row.retired.total(),
-        "parts": [(name, getattr(row, name)) for name in ("fresh", "quiet", "stale") if getattr(row, name)],
+        "parts": [
+            (name, getattr(row, name)) for name in ("fresh", "quiet", "stale") if getattr(row, name)
+        ],
     }

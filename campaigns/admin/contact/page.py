@@ -1,4 +1,5 @@
-"""Contacts in the console: who they are, where they can be reached, what they agreed to. Read-only."""
+"""Contacts in the console: who they are, where they can be reached, what they agreed to.
+Read-only."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ class ContactList(FilteredList):
         super().get_results(request)
         contacts = list(self.result_list)
         reachable = Count("pk", filter=Q(is_active=True, opted_in=True))
-        rows = Endpoint.objects.filter(contact__in=[contact.pk for contact in contacts]).values("contact")
+        rows = Endpoint.objects.filter(contact__in=[contact.pk for contact in contacts]).values(
+            "contact"
+        )
         found = rows.annotate(n=Count("pk"), ok=reachable, seen=Max("last_seen_at"))
         devices = {row["contact"]: row for row in found}
         for contact in contacts:
@@ -78,16 +81,22 @@ class ContactAdmin(ReadOnlyAdmin):
             path("devices/", guarded(partial(health.page, self)), name="campaigns_contact_devices"),
             path("devices/retire/", guarded(health.retire), name="campaigns_contact_retire"),
             path(
-                "<path:object_id>/consent/", guarded(partial(consents.change, self)), name="campaigns_contact_consent"
+                "<path:object_id>/consent/",
+                guarded(partial(consents.change, self)),
+                name="campaigns_contact_consent",
             ),
         ]
         return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        response: HttpResponse = super().changelist_view(request, {"title": "Contacts", **(extra_context or {})})
+        response: HttpResponse = super().changelist_view(
+            request, {"title": "Contacts", **(extra_context or {})}
+        )
         return response
 
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
         found: tuple[Any, bool] = super().get_search_results(request, queryset, fold(search_term))
         return found
 
@@ -95,11 +104,14 @@ class ContactAdmin(ReadOnlyAdmin):
     def name_cell(self, contact: Contact) -> SafeString:
         name = str(contact)
         return format_html(
-            '<a class="cp-row-link" href="{}"><span class="cp-tile cp-initial" aria-hidden="true">{}</span>'
-            '<span class="cp-two-lines"><strong dir="auto">{}</strong><small dir="auto">{}</small></span></a>',
+            '<a class="cp-row-link" href="{}"><span class="cp-tile cp-initial" '
+            'aria-hidden="true">{}</span><span class="cp-two-lines"><strong '
+            'dir="auto">{}</strong><small dir="auto">{}</small></span></a>',
             reverse("admin:campaigns_contact_change", args=[contact.pk]),
-            name[:1].upper(), name, contact.external_id,
-        )  # fmt: skip
+            name[:1].upper(),
+            name,
+            contact.external_id,
+        )
 
     @display(description="Devices")
     def devices_cell(self, contact: Any) -> SafeString:
@@ -108,7 +120,9 @@ class ContactAdmin(ReadOnlyAdmin):
             return mark_safe('<span class="cp-quiet">No device</span>')
         note = "" if reachable == total else f"{reachable} reachable"
         return format_html(
-            '<span class="cp-two-lines"><span>{}</span><small>{}</small></span>', counted(total, "device"), note
+            '<span class="cp-two-lines"><span>{}</span><small>{}</small></span>',
+            counted(total, "device"),
+            note,
         )
 
     @display(description="Country")
@@ -143,20 +157,31 @@ class ContactAdmin(ReadOnlyAdmin):
         # A device that was registered before registering counted as a sign of the person.
         seen_at = _latest(contact.last_seen_at, *(endpoint.last_seen_at for endpoint in endpoints))
         return self.page(
-            request, "campaigns/contact_page.html", str(contact),
-            contact=contact, devices=devices, moves=_moves(contact, workspace),
-            consents=consents.lines(contact, workspace), attributes=_attributes(contact),
+            request,
+            "campaigns/contact_page.html",
+            str(contact),
+            contact=contact,
+            devices=devices,
+            moves=_moves(contact, workspace),
+            consents=consents.lines(contact, workspace),
+            attributes=_attributes(contact),
             panels=[panel(request, contact) for panel in slots.CONTACT_PANELS],
             may_edit=roles.can(request.user, roles.EDIT, workspace),
-            seen=ago(seen_at, now), since=moment(contact.created_at, workspace),
-        )  # fmt: skip
+            seen=ago(seen_at, now),
+            since=moment(contact.created_at, workspace),
+        )
 
 
 def _moves(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
     """The newest devices that came from somebody else or went to them."""
     about = Q(from_contact=contact.external_id) | Q(to_contact=contact.external_id)
-    moves = EndpointMove.objects.filter(about, workspace=contact.workspace_id).select_related("endpoint")
-    return [{"move": move, "at": moment(move.at, workspace)} for move in moves.order_by("-pk")[:MOVES_SHOWN]]
+    moves = EndpointMove.objects.filter(about, workspace=contact.workspace_id).select_related(
+        "endpoint"
+    )
+    return [
+        {"move": move, "at": moment(move.at, workspace)}
+        for move in moves.order_by("-pk")[:MOVES_SHOWN]
+    ]
 
 
 def _device_state(endpoint: Endpoint) -> tuple[str, str]:

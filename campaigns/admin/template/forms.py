@@ -21,7 +21,8 @@ from tenants.scope import current_workspace
 
 
 class TemplateTexts(ContentForm):
-    """One input for each field of the channel. What else a template holds, such as buttons, is kept."""
+    """One input for each field of the channel. What else a template holds, such as buttons, is
+    kept."""
 
     def __init__(self, channel: Channel, data: Any = None, *, stored: Message) -> None:
         super().__init__(channel, data, stored=stored)
@@ -38,7 +39,8 @@ class TemplateTexts(ContentForm):
 
 
 class TemplateForm(FormOfParts, forms.ModelForm):
-    """Asks what the import asks, in the same words. `texts` is its part with the fields of the channel."""
+    """Asks what the import asks, in the same words. `texts` is its part with the fields of the
+    channel."""
 
     name = forms.CharField(
         label="Name",
@@ -46,7 +48,9 @@ class TemplateForm(FormOfParts, forms.ModelForm):
         widget=UnfoldAdminTextInputWidget(),
         help_text="What you and your team find the template by.",
     )
-    channel = forms.ChoiceField(label="Channel", choices=registry.choices, required=False, widget=forms.RadioSelect)
+    channel = forms.ChoiceField(
+        label="Channel", choices=registry.choices, required=False, widget=forms.RadioSelect
+    )
     language = forms.CharField(
         label="Language",
         max_length=35,
@@ -73,7 +77,9 @@ class TemplateForm(FormOfParts, forms.ModelForm):
         initial: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data, instance=instance or Template(), initial=initial)
-        chosen = (self.data if self.is_bound else self.initial).get("channel") or self.instance.channel
+        chosen = (self.data if self.is_bound else self.initial).get(
+            "channel"
+        ) or self.instance.channel
         channel = registry.CHANNELS.get(str(chosen)) or registry.channel_of(registry.DEFAULT)
         self.texts = TemplateTexts(channel, data, stored=self.instance.fields)
         self.hold(self.texts)
@@ -84,13 +90,18 @@ class TemplateForm(FormOfParts, forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        values = {column: tidy(column, cleaned[column] or "") for column in COMMON if column in cleaned}
+        values = {
+            column: tidy(column, cleaned[column] or "") for column in COMMON if column in cleaned
+        }
         cleaned.update(values)
         for column, error in cell_errors(values).items():
             self.add_error(column, error)
         key = [str(cleaned.get(column) or "") for column in ("name", "language", "channel")]
         if all(key) and named(current_workspace(), *key).exclude(pk=self.instance.pk).exists():
-            text = "Your workspace has a template with this name, language and channel. Choose another name."
+            text = (
+                "Your workspace has a template with this name, language and channel. Choose "
+                "another name."
+            )
             self.add_error("name", text)
         return cleaned
 
@@ -100,6 +111,10 @@ class TemplateForm(FormOfParts, forms.ModelForm):
         return saved
 
 
-def named(workspace: Workspace | None, name: str, language: str, channel: str) -> models.QuerySet[Template]:
+def named(
+    workspace: Workspace | None, name: str, language: str, channel: str
+) -> models.QuerySet[Template]:
     """The workspace's template with this key, if there is one."""
-    return Template.objects.filter(workspace=workspace, name_key=name_key(name), language=language, channel=channel)
+    return Template.objects.filter(
+        workspace=workspace, name_key=name_key(name), language=language, channel=channel
+    )

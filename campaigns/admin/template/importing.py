@@ -1,7 +1,9 @@
-"""The pages of the template import: choose a file → look at its rows → import all, or the good rows; and the export.
+"""The pages of the template import: choose a file → look at its rows → import all, or the good
+rows; and the export.
 
-import-export's mixins give the addresses, the rights' hooks and the export; the two import views are our own, so that
-the file is read defensively, once, and the upload belongs to one person in one workspace.
+import-export's mixins give the addresses, the rights' hooks and the export; the two import views
+are our own, so that the file is read defensively, once, and the upload belongs to one person in
+one workspace.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ STATUS_WORDS = {
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        allow_empty_file=True, max_length=255, error_messages={"required": "Choose a CSV or Excel file first."}
+        allow_empty_file=True,
+        max_length=255,
+        error_messages={"required": "Choose a CSV or Excel file first."},
     )
 
     def clean_file(self) -> Table:
@@ -81,7 +85,9 @@ class ImportPages(ImportExportMixin):
         workspace = getattr(request, "workspace", None)
         return workspace is not None and roles.can(request.user, roles.VIEW, workspace)
 
-    def get_resource_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def get_resource_kwargs(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         return {"workspace": workspace_of(request)}
 
     def get_urls(self) -> list[Any]:
@@ -89,13 +95,16 @@ class ImportPages(ImportExportMixin):
         return [
             path("import/sample/", wrap(self.sample_view), name="campaigns_template_import_sample"),
             path("import/errors/", wrap(self.errors_view), name="campaigns_template_import_errors"),
-            path("import/refused/", wrap(self.refused_view), name="campaigns_template_import_refused"),
+            path(
+                "import/refused/", wrap(self.refused_view), name="campaigns_template_import_refused"
+            ),
             *super().get_urls(),
         ]
 
-    # --- choosing a file ----------------------------------------------------------------------------------
+    # --- choosing a file --------------------------------------------------------------------------
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """GET: the drop area, or with ?upload= the status of each row of an upload. POST: reads and keeps the file."""
+        """GET: the drop area, or with ?upload= the status of each row of an upload. POST: reads
+        and keeps the file."""
         require(request, roles.IMPORT)
         if request.method != "POST" and "upload" in request.GET:
             return self._preview_page(request)
@@ -104,7 +113,11 @@ class ImportPages(ImportExportMixin):
         form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
         if form.is_valid():
             try:
-                return self._kept(request, form.cleaned_data["file"], str(getattr(request.FILES["file"], "name", "")))
+                return self._kept(
+                    request,
+                    form.cleaned_data["file"],
+                    str(getattr(request.FILES["file"], "name", "")),
+                )
             except FileProblem as problem:
                 form.add_error("file", str(problem))
         return self._upload_page(request, form)
@@ -114,7 +127,9 @@ class ImportPages(ImportExportMixin):
         templates.check_header(table)
         storage = self.get_tmp_storage_class()(read_mode="rb")
         storage.save(table.dump(file_name))
-        return HttpResponseRedirect(f"?{urlencode({'upload': signing.dumps(storage.name, salt=_salt(request))})}")
+        return HttpResponseRedirect(
+            f"?{urlencode({'upload': signing.dumps(storage.name, salt=_salt(request))})}"
+        )
 
     def _read_again(self, request: HttpRequest, encoding: str) -> HttpResponse:
         """To the preview of the same upload in the encoding that somebody chose."""
@@ -145,9 +160,10 @@ class ImportPages(ImportExportMixin):
             mb_limit=FILE_LIMIT // 2**20,
         )
 
-    # --- an upload ------------------------------------------------------------------------------------------
+    # --- an upload --------------------------------------------------------------------------------
     def _storage(self, request: HttpRequest, token: str) -> Any:
-        """Where an upload lies. Raises Http404 for a token that is not of this person in this workspace, or is old."""
+        """Where an upload lies. Raises Http404 for a token that is not of this person in this
+        workspace, or is old."""
         try:
             name = signing.loads(token, salt=_salt(request), max_age=UPLOAD_SECS)
         except signing.BadSignature as error:
@@ -155,7 +171,8 @@ class ImportPages(ImportExportMixin):
         return self.get_tmp_storage_class()(name=name, read_mode="rb")
 
     def _upload(self, request: HttpRequest, token: str) -> tuple[str, Table]:
-        """(file name, table) of an upload. Raises Http404 when it is gone or was never this person's."""
+        """(file name, table) of an upload. Raises Http404 when it is gone or was never this
+        person's."""
         try:
             content = self._storage(request, token).read()
         except OSError:
@@ -188,8 +205,8 @@ class ImportPages(ImportExportMixin):
             errors=report.counts[RowStatus.ERROR],
             import_url=reverse("admin:campaigns_template_import"),
             confirm_url=reverse("admin:campaigns_template_process_import"),
-            errors_url=f"{reverse('admin:campaigns_template_import_errors')}?{urlencode({'upload': token})}",
-            refused_url=f"{reverse('admin:campaigns_template_import_refused')}?{urlencode({'upload': token})}",
+            errors_url=reverse("admin:campaigns_template_import_errors", query={"upload": token}),
+            refused_url=reverse("admin:campaigns_template_import_refused", query={"upload": token}),
         )
 
     def _start_again(self, request: HttpRequest) -> HttpResponse:
@@ -197,8 +214,8 @@ class ImportPages(ImportExportMixin):
         return HttpResponseRedirect(reverse("admin:campaigns_template_import"))
 
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Judge every row once more and import all of them, or show why none was imported. With `good` the rows without
-        an error are imported, and the page shows the others."""
+        """Judge every row once more and import all of them, or show why none was imported. With
+        `good` the rows without an error are imported, and the page shows the others."""
         workspace = require(request, roles.IMPORT)
         if request.method != "POST":
             return HttpResponseRedirect(reverse("admin:campaigns_template_import"))
@@ -214,15 +231,21 @@ class ImportPages(ImportExportMixin):
             return self._preview_page(request, report)
         if refused := report.counts[RowStatus.ERROR]:
             messages.warning(request, _imported_in_part(file_name, report, refused))
-            return HttpResponseRedirect(f"{reverse('admin:campaigns_template_import')}?{urlencode({'upload': token})}")
+            return HttpResponseRedirect(
+                f"{reverse('admin:campaigns_template_import')}?{urlencode({'upload': token})}"
+            )
         self._storage(request, token).remove()
         messages.success(request, f"Templates imported from {file_name}: {report.summary()}.")
         return HttpResponseRedirect(reverse("admin:campaigns_template_changelist"))
 
-    # --- files to take away -----------------------------------------------------------------------------------
+    # --- files to take away -----------------------------------------------------------------------
     def sample_view(self, request: HttpRequest) -> HttpResponseBase:
         require(request, roles.IMPORT)
-        rows = ({**row, "channel": one.key} for one in registry.CHANNELS.values() for row in one.template_examples)
+        rows = (
+            {**row, "channel": one.key}
+            for one in registry.CHANNELS.values()
+            for row in one.template_examples
+        )
         lines = [tuple(row.get(column, "") for column in columns()) for row in rows]
         return csv_answer(request, "templates-sample.csv", [columns(), *lines])
 
@@ -242,16 +265,19 @@ class ImportPages(ImportExportMixin):
         return csv_answer(request, name, [("row", "column", "value", "error", "remedy"), *lines])
 
     def refused_view(self, request: HttpRequest) -> HttpResponseBase:
-        """The rows with errors in the columns of their file, with the reason, to be corrected and imported again."""
+        """The rows with errors in the columns of their file, with the reason, to be corrected
+        and imported again."""
         workspace = require(request, roles.IMPORT)
         try:
             file_name, table = self._upload(request, request.GET.get("upload", ""))
         except Http404:
             return self._start_again(request)
         lines = templates.refused_rows(table, templates.preview(table, workspace))
-        return csv_answer(request, f"refused-rows-of-{file_name.rpartition('.')[0] or file_name}.csv", lines)
+        return csv_answer(
+            request, f"refused-rows-of-{file_name.rpartition('.')[0] or file_name}.csv", lines
+        )
 
-    # --- export -------------------------------------------------------------------------------------------
+    # --- export -----------------------------------------------------------------------------------
     def get_valid_export_item_pks(self, request: HttpRequest) -> list[int]:
         return list(self.get_queryset(request).values_list("pk", flat=True))
 
@@ -263,7 +289,8 @@ class ImportPages(ImportExportMixin):
             raise PermissionDenied
         try:
             answer: HttpResponse = super().export_action(request)
-        except (IncorrectLookupParameters, DisallowedModelAdminLookup):  # a filter that the list does not have
+        # a filter that the list does not have
+        except (IncorrectLookupParameters, DisallowedModelAdminLookup):
             return HttpResponseRedirect(request.path)
         return answer
 
@@ -280,13 +307,16 @@ class ImportPages(ImportExportMixin):
 
 def _imported_in_part(file_name: str, report: Report, refused: int) -> str:
     rest = (
-        "One row was refused; see below." if refused == 1 else f"{format_number(refused)} rows were refused; see below."
+        "One row was refused; see below."
+        if refused == 1
+        else f"{format_number(refused)} rows were refused; see below."
     )
     return f"Templates imported from {file_name}: {report.summary()}. {rest}"
 
 
 def _salt(request: HttpRequest) -> str:
-    """Binds an upload to the person and the workspace: a token of anybody else is a bad signature."""
+    """Binds an upload to the person and the workspace: a token of anybody else is a bad
+    signature."""
     return f"campaigns.template_import:{workspace_of(request).pk}:{request.user.pk}"
 
 
@@ -300,7 +330,9 @@ def _chips(report: Report, token: str, chosen: str) -> list[dict[str, Any]]:
     chips = []
     for status, count in report.counts.items():
         if count:
-            query = {"upload": token} if chosen == status else {"upload": token, "status": str(status)}
+            query = (
+                {"upload": token} if chosen == status else {"upload": token, "status": str(status)}
+            )
             url = f"{reverse('admin:campaigns_template_import')}?{urlencode(query)}"
             label = STATUS_WORDS[status][0 if count == 1 else 1]
             chips.append(

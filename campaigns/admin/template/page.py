@@ -33,7 +33,8 @@ from tenants.models import Workspace
 from tenants.scope import current_workspace
 
 _USE_LINK = (
-    '<a class="font-medium text-primary-600 dark:text-primary-500" href="{}" title="Use “{}” in a campaign">Use</a>'
+    '<a class="font-medium text-primary-600 dark:text-primary-500" href="{}" title="Use “{}” in a '
+    'campaign">Use</a>'
 )
 
 
@@ -44,7 +45,9 @@ class LibraryFilter(DropdownFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("own", "Your templates"), ("global", "Global library")]
 
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Template]) -> models.QuerySet[Template]:
+    def queryset(
+        self, request: HttpRequest, queryset: models.QuerySet[Template]
+    ) -> models.QuerySet[Template]:
         if self.value() in ("own", "global"):
             return queryset.filter(workspace__isnull=self.value() == "global")
         return queryset
@@ -55,19 +58,35 @@ class LanguageFilter(DropdownFilter):
     parameter_name = "language"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        codes = model_admin.get_queryset(request).order_by("language").values_list("language", flat=True).distinct()
+        codes = (
+            model_admin.get_queryset(request)
+            .order_by("language")
+            .values_list("language", flat=True)
+            .distinct()
+        )
         return [(code, code) for code in codes[:100]]
 
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Template]) -> models.QuerySet[Template]:
+    def queryset(
+        self, request: HttpRequest, queryset: models.QuerySet[Template]
+    ) -> models.QuerySet[Template]:
         return queryset.filter(language=self.value()) if self.value() else queryset
 
 
 class TemplateAdmin(ImportPages, WorkspaceAdmin):
-    """Rows: the workspace's own and the global library; whoever may view sees both, only the own can be changed."""
+    """Rows: the workspace's own and the global library; whoever may view sees both, only the own
+    can be changed."""
 
     form, fields = TemplateForm, TemplateForm.Meta.fields
     change_form_template = "campaigns/template_form.html"
-    list_display = ("headline", "channel", "category_label", "tone", "language", "library", "updated")
+    list_display = (
+        "headline",
+        "channel",
+        "category_label",
+        "tone",
+        "language",
+        "library",
+        "updated",
+    )
     list_filter = (
         ("channel", ChoicesDropdownFilter),
         ("category", ChoicesDropdownFilter),
@@ -84,9 +103,11 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     class Media:
         css = {"all": ["campaigns/campaign.css", "campaigns/import.css"]}
 
-    # --- rights -------------------------------------------------------------------------------------------
+    # --- rights -----------------------------------------------------------------------------------
     def owns(self, workspace: Workspace, obj: models.Model, action: str) -> bool:
-        return super().owns(workspace, obj, action) or (action == "view" and getattr(obj, "workspace_id", 0) is None)
+        return super().owns(workspace, obj, action) or (
+            action == "view" and getattr(obj, "workspace_id", 0) is None
+        )
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Template]:
         visible = Q(workspace=workspace_of(request)) | Q(workspace__isnull=True)
@@ -96,16 +117,21 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     def has_copy_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return self.has_add_permission(request)
 
-    # --- the list -----------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     @display(description="Template", header=True, ordering="name")
     def headline(self, template: Template) -> list[str]:
-        return [format_html('<span dir="auto">{}</span>', text) for text in (template.name, template.title)]
+        return [
+            format_html('<span dir="auto">{}</span>', text)
+            for text in (template.name, template.title)
+        ]
 
     @display(description="Category", label=True, ordering="category")
     def category_label(self, template: Template) -> str:
         return template.get_category_display()
 
-    @display(description="Library", label={"Global": "info", "Yours": "success"}, ordering="workspace")
+    @display(
+        description="Library", label={"Global": "info", "Yours": "success"}, ordering="workspace"
+    )
     def library(self, template: Template) -> str:
         return "Global" if template.is_global else "Yours"
 
@@ -118,21 +144,32 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         return format_html(_USE_LINK, _use_url(template), template.name)
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        return (*self.list_display, "use") if self._can_write_campaigns(request) else self.list_display
+        return (
+            (*self.list_display, "use") if self._can_write_campaigns(request) else self.list_display
+        )
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.search_fields, *searched())
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        answer: HttpResponse = super().changelist_view(request, {"title": "Templates", **(extra_context or {})})
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        answer: HttpResponse = super().changelist_view(
+            request, {"title": "Templates", **(extra_context or {})}
+        )
         return answer
 
-    # --- one template ---------------------------------------------------------------------------------------
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    # --- one template -----------------------------------------------------------------------------
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         return TemplateForm  # complete, and no field of it is a choice of rows
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"language": workspace_of(request).default_language, **super().get_changeform_initial_data(request)}
+        return {
+            "language": workspace_of(request).default_language,
+            **super().get_changeform_initial_data(request),
+        }
 
     def changeform_view(
         self,
@@ -151,9 +188,13 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
                 "template": template,
                 "use_url": use_url,
             }
-        return super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
+        return super().changeform_view(
+            request, object_id, form_url, {**context, **(extra_context or {})}
+        )
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         form: TemplateForm = context["adminform"].form
         context["channels"] = channel_choices(form.texts.channel)
         context["attributes"] = for_page(known_attributes(workspace_of(request)))
@@ -164,11 +205,15 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         page = pages_of(self.admin_site).get(Campaign)
         return page is not None and page.has_add_permission(request)
 
-    # --- copying ----------------------------------------------------------------------------------------------
+    # --- copying ----------------------------------------------------------------------------------
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
         """Own templates need no copy."""
         template = self.get_object(request, str(object_id))
-        return super().get_actions_detail(request, object_id) if template is not None and template.is_global else []
+        return (
+            super().get_actions_detail(request, object_id)
+            if template is not None and template.is_global
+            else []
+        )
 
     @action(
         description="Copy to my workspace",
@@ -176,12 +221,15 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         permissions=["copy"],
         dialog=ActionDialog(
             title="Copy this template to your workspace?",
-            description="You get a template of your own that your team can change. The global one stays as it is.",
+            description="You get a template of your own that your team can change. The global one "
+            "stays as it is.",
             form_class=None,
             form_submit_text="Copy",
         ),
     )
-    def copy_to_workspace(self, request: HttpRequest, form: forms.Form, object_id: str) -> HttpResponse:
+    def copy_to_workspace(
+        self, request: HttpRequest, form: forms.Form, object_id: str
+    ) -> HttpResponse:
         """POST only: the dialog's own decorator answers GET with the question."""
         workspace = require(request, roles.EDIT)
         template = self.get_object(request, object_id)
@@ -190,7 +238,9 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         copy = _copy(template, workspace)
         self.audit(request, "template copied", copy, source=template.name)
         messages.success(request, f"“{copy.name}” is now a template of your workspace.")
-        return HttpResponse(headers={"HX-Redirect": reverse("admin:campaigns_template_change", args=(copy.pk,))})
+        return HttpResponse(
+            headers={"HX-Redirect": reverse("admin:campaigns_template_change", args=(copy.pk,))}
+        )
 
 
 def _use_url(template: Template) -> str:
@@ -199,15 +249,22 @@ def _use_url(template: Template) -> str:
 
 def _copy(template: Template, workspace: Workspace) -> Template:
     """A saved copy in the workspace; where its name is taken it gets a number."""
-    names = itertools.chain([template.name], (f"{template.name[:90]} ({number})" for number in itertools.count(2)))
-    name = next(name for name in names if not named(workspace, name, template.language, template.channel).exists())
+    names = itertools.chain(
+        [template.name], (f"{template.name[:90]} ({number})" for number in itertools.count(2))
+    )
+    name = next(
+        name
+        for name in names
+        if not named(workspace, name, template.language, template.channel).exists()
+    )
     kept = ("channel", "language", "category", "tone", "fields")
     copied = {column: getattr(template, column) for column in kept}
     return Template.objects.create(workspace=workspace, name=name, **copied)
 
 
 def _card(template: Template, zone: tzinfo) -> list[str]:
-    """The first two texts, title and text of a push, as a person without any attributes would see them."""
+    """The first two texts, title and text of a push, as a person without any attributes would
+    see them."""
     known = registry.CHANNELS.get(template.channel)
     card = []
     for field in known.fields[:2] if known else ():

@@ -25,7 +25,8 @@ class Push(Channel):
     address_words = ("device", "devices")
     address_kinds = {"token": "Registration token", "fid": "Firebase installation id"}
     limit_bytes = schema.PAYLOAD_LIMIT_BYTES
-    stale_after = timedelta(days=270)  # FCM itself forgets an Android token that was silent for so long
+    # FCM itself forgets an Android token that was silent for so long
+    stale_after = timedelta(days=270)
     # The first three are codes of FCM; older versions retired for the second one.
     retired_words = {
         "UNREGISTERED": "App removed or token expired",
@@ -44,7 +45,11 @@ class Push(Channel):
         yield from super().problems(message)
         link = schema.link_problem(str(message.get("deep_link") or ""), is_web=self.is_web)
         image = schema.image_problem(str(message.get("image_url") or ""))
-        yield from ((field, problem) for field, problem in (("deep_link", link), ("image_url", image)) if problem)
+        yield from (
+            (field, problem)
+            for field, problem in (("deep_link", link), ("image_url", image))
+            if problem
+        )
         yield from schema.option_problems(message, is_web=self.is_web)
 
     def warnings(self, message: Message) -> Iterator[Remark]:

@@ -12,23 +12,45 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.channels.base import Channel, Message
 from campaigns.channels.editor import ContentForm
-from campaigns.channels.inputs import Choice, CountedField, NumberInput, select_field, switch, text_field
+from campaigns.channels.inputs import (
+    Choice,
+    CountedField,
+    NumberInput,
+    select_field,
+    switch,
+    text_field,
+)
 from campaigns.channels.push import schema
 from pushpilot.lib.display import exact_span
 
 # What the inputs write beside the texts; other fields of a message are kept.
 OPTIONS = (
-    "ttl_secs", "priority", "collapse_key", "android_channel", "sound", "badge", "icon_url", "silent", "data_only",
-    "data", "buttons",
-)  # fmt: skip
+    "ttl_secs",
+    "priority",
+    "collapse_key",
+    "android_channel",
+    "sound",
+    "badge",
+    "icon_url",
+    "silent",
+    "data_only",
+    "data",
+    "buttons",
+)
 BUTTON_NUMBERS = range(1, schema.BUTTON_LIMIT + 1)
 _BUTTON_FIELD = re.compile(r"button_(\d)_(\w+)")
-BUTTON_FIELDS = tuple(f"button_{number}_{part}" for number in BUTTON_NUMBERS for part in ("text", "url"))
+BUTTON_FIELDS = tuple(
+    f"button_{number}_{part}" for number in BUTTON_NUMBERS for part in ("text", "url")
+)
 _HOUR, _DAY = 3600, 24 * 3600
 # Of no use to a message that shows nothing.
 _SHOWN = frozenset({"image_url", "sound", "badge", "android_channel", "icon_url", "data_only"})
 TTLS = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)  # the standard is the longest
-PRIORITIES = {"": "Standard", "high": "High: wakes a sleeping phone", "normal": "Normal: may wait to save battery"}
+PRIORITIES = {
+    "": "Standard",
+    "high": "High: wakes a sleeping phone",
+    "normal": "Normal: may wait to save battery",
+}
 _LIMITS = {field.name: field.limit_characters for field in schema.FIELDS}
 
 
@@ -37,10 +59,14 @@ def _ttl_words(secs: int) -> str:
 
 
 class PushForm(ContentForm):
-    """The texts, the buttons and the folded options. `data_lines` is the data as key=value lines."""
+    """The texts, the buttons and the folded options. `data_lines` is the data as key=value
+    lines."""
 
     template = "push/editor.html"
-    folded = frozenset(name for name in OPTIONS if name not in ("data", "buttons")) | {"data_lines", *BUTTON_FIELDS}
+    folded = frozenset(name for name in OPTIONS if name not in ("data", "buttons")) | {
+        "data_lines",
+        *BUTTON_FIELDS,
+    }
 
     title = CountedField(
         label="Title",
@@ -53,13 +79,25 @@ class PushForm(ContentForm):
         max_length=_LIMITS["body"],
         required=False,
         widget=UnfoldAdminTextareaWidget(
-            attrs={"rows": 4, "placeholder": "Hi {{ first_name | default: 'there' }}, free delivery until Sunday."}
+            attrs={
+                "rows": 4,
+                "placeholder": "Hi {{ first_name | default: 'there' }}, free "
+                "delivery until Sunday.",
+            }
         ),
     )
-    image_url = text_field("Image", _LIMITS["image_url"], "https://…/picture.jpg",
-                           "Optional. A JPEG or PNG under 1 MB, at an https address.")  # fmt: skip
-    deep_link = text_field("Link", _LIMITS["deep_link"], "https://… or yourapp://offers",
-                           "Optional. Where a tap leads.")  # fmt: skip
+    image_url = text_field(
+        "Image",
+        _LIMITS["image_url"],
+        "https://…/picture.jpg",
+        "Optional. A JPEG or PNG under 1 MB, at an https address.",
+    )
+    deep_link = text_field(
+        "Link",
+        _LIMITS["deep_link"],
+        "https://… or yourapp://offers",
+        "Optional. Where a tap leads.",
+    )
     button_1_text = text_field("First button", schema.BUTTON_TEXT_LIMIT, "Shop now")
     button_1_url = text_field("Its link", 500, "https://… or yourapp://sale")
     button_2_text = text_field("Second button", schema.BUTTON_TEXT_LIMIT, "Remind me later")
@@ -67,28 +105,46 @@ class PushForm(ContentForm):
     button_3_text = text_field("Third button", schema.BUTTON_TEXT_LIMIT)
     button_3_url = text_field("Its link", 500)
     ttl_secs = Choice(
-        "Keep trying for", TTLS, _ttl_words, "4 weeks (standard)",
+        "Keep trying for",
+        TTLS,
+        _ttl_words,
+        "4 weeks (standard)",
         help_text="If the phone is off, how long to keep trying.",
-    )  # fmt: skip
+    )
     priority = select_field("Priority", list(PRIORITIES.items()))
-    collapse_key = text_field("Replaces", 64, "sale", "A newer message with the same key replaces the older one.")
-    android_channel = text_field("Android channel", 64, "offers", "The notification channel in your Android app.")
+    collapse_key = text_field(
+        "Replaces", 64, "sale", "A newer message with the same key replaces the older one."
+    )
+    android_channel = text_field(
+        "Android channel", 64, "offers", "The notification channel in your Android app."
+    )
     sound = text_field("Sound", 64, "default", "“default”, or the name of a sound in your app.")
     badge = forms.IntegerField(
-        label="Badge", required=False, min_value=0, max_value=schema.BADGE_LIMIT, widget=NumberInput(),
+        label="Badge",
+        required=False,
+        min_value=0,
+        max_value=schema.BADGE_LIMIT,
+        widget=NumberInput(),
         help_text="The number on the app's icon; 0 removes it.",
-    )  # fmt: skip
-    icon_url = text_field("Icon", 500, "https://…/icon.png", "The small picture beside the text in a browser.")
+    )
+    icon_url = text_field(
+        "Icon", 500, "https://…/icon.png", "The small picture beside the text in a browser."
+    )
     silent = switch("Silent", "Delivers data to the app and shows nothing.")
     data_only = switch(
         "The app draws it",
-        "Android hands the message to your app, which shows it itself. Without code for it in the app nothing appears.",
+        "Android hands the message to your app, which shows it itself. Without code for it in the "
+        "app nothing appears.",
     )
     data_lines = forms.CharField(
-        label="Data for the app", required=False, max_length=4000,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": "screen=offers\nsale_id=42"}),
+        label="Data for the app",
+        required=False,
+        max_length=4000,
+        widget=UnfoldAdminTextareaWidget(
+            attrs={"rows": 3, "placeholder": "screen=offers\nsale_id=42"}
+        ),
         help_text="One key=value per line. Your developers say which ones the app understands.",
-    )  # fmt: skip
+    )
 
     def __init__(self, channel: Channel, data: Any = None, *, stored: Message) -> None:
         super().__init__(channel, data, stored=stored)
@@ -101,7 +157,7 @@ class PushForm(ContentForm):
             shown |= {f"button_{number}_{part}": button.get(part, "") for part in ("text", "url")}
         return {**super().shown(message), **shown}
 
-    # --- cleaning -------------------------------------------------------------------------------------------
+    # --- cleaning ---------------------------------------------------------------------------------
     def input_of(self, field: str) -> str:
         """A message lists the buttons that are filled in; an input keeps its number."""
         begun = [number for number in BUTTON_NUMBERS if self._button(number)]
@@ -114,21 +170,29 @@ class PushForm(ContentForm):
         except ValueError as error:
             raise ValidationError(str(error)) from error
 
-    # --- results --------------------------------------------------------------------------------------------
+    # --- results ----------------------------------------------------------------------------------
     def message(self) -> dict[str, Any]:
         options: dict[str, Any] = {name: self.cleaned_data.get(name) for name in OPTIONS}
         options["data"] = self.cleaned_data.get("data_lines")
-        options["buttons"] = [button for number in BUTTON_NUMBERS if (button := self._button(number))]
+        options["buttons"] = [
+            button for number in BUTTON_NUMBERS if (button := self._button(number))
+        ]
         kept = {name: value for name, value in super().message().items() if name not in OPTIONS}
         return {**kept, **{name: value for name, value in options.items() if _is_filled(value)}}
 
     def _button(self, number: int) -> dict[str, str]:
-        parts = {part: str(self.cleaned_data.get(f"button_{number}_{part}") or "").strip() for part in ("text", "url")}
+        parts = {
+            part: str(self.cleaned_data.get(f"button_{number}_{part}") or "").strip()
+            for part in ("text", "url")
+        }
         return {part: text for part, text in parts.items() if text}
 
     def button_rows(self) -> list[tuple[Any, Any]]:
         """(text, link) inputs of each button, for the page."""
-        return [(self[f"button_{number}_text"], self[f"button_{number}_url"]) for number in BUTTON_NUMBERS]
+        return [
+            (self[f"button_{number}_text"], self[f"button_{number}_url"])
+            for number in BUTTON_NUMBERS
+        ]
 
 
 def _is_filled(value: object) -> bool:
@@ -136,20 +200,22 @@ def _is_filled(value: object) -> bool:
 
 
 def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> list[tuple[str, str]]:
-    """(label, words) of what a message (Content.snapshot) carries beside its texts, where it differs from the standard.
-    A silent one shows nothing, so what is only shown is left out."""
+    """(label, words) of what a message (Content.snapshot) carries beside its texts, where it
+    differs from the standard. A silent one shows nothing, so what is only shown is left out."""
     shown = {name: message.get(name) for name in OPTIONS if name not in hidden} | {
         "image_url": message.get("image_url")
     }
     if shown.get("silent"):
         shown = {name: value for name, value in shown.items() if name not in _SHOWN}
-    ttl, data = shown.get("ttl_secs"), dict(sorted((shown.get("data") or {}).items()))  # jsonb has its own order
+    # jsonb has its own order
+    ttl, data = shown.get("ttl_secs"), dict(sorted((shown.get("data") or {}).items()))
     words = {
         "silent": "Delivers data to the app and shows nothing." if shown.get("silent") else "",
         "image_url": shown.get("image_url"),
         "ttl_secs": "" if ttl is None else _ttl_words(ttl),
         "priority": PRIORITIES.get(shown.get("priority") or "") if shown.get("priority") else "",
-        "collapse_key": shown.get("collapse_key") and f"The last message with the key “{shown['collapse_key']}”",
+        "collapse_key": shown.get("collapse_key")
+        and f"The last message with the key “{shown['collapse_key']}”",
         "android_channel": shown.get("android_channel"),
         "sound": shown.get("sound"),
         "badge": shown.get("badge"),

@@ -14,7 +14,8 @@ from campaigns.channels.render import is_dynamic
 from pushpilot.lib.display import format_number
 
 PAYLOAD_LIMIT_BYTES = 4096
-"""Of a message to one device. Source: FCM's ErrorCode, "Message too big"; APNs and web push take as much."""
+"""Of a message to one device. Source: FCM's ErrorCode, "Message too big"; APNs and web push take
+as much."""
 TTL_LIMIT_SECS = 28 * 24 * 3600
 COLLAPSE_KEY_LIMIT_BYTES = 64  # of apns-collapse-id
 BUTTON_LIMIT = 3
@@ -60,25 +61,35 @@ FIELDS = (
 )
 
 _LINK = re.compile(r"https?://[^\s/?#]+\S*|(?!https?:)[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)
-# They run code, or open what lies on a device or in a browser. Browsers skip blanks and controls in front and within.
-_REFUSED = re.compile(r"(javascript|data|vbscript|file|filesystem|blob|view-source|about):", re.IGNORECASE)
+# They run code, or open what lies on a device or in a browser. Browsers skip blanks and controls in
+# front and within.
+_REFUSED = re.compile(
+    r"(javascript|data|vbscript|file|filesystem|blob|view-source|about):", re.IGNORECASE
+)
 _SKIPPED = re.compile(r"[\x00-\x20\x7f-\xa0\u200b\ufeff]+")
 _HTTPS = re.compile(r"https://[^\s/?#]+\S*")
 _DATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 # FCM refuses these; pp_ carries the reference, the link and the buttons of every message.
 _RESERVED = ("google.", "gcm.", "pp_")
-_RESERVED_WORDS = frozenset({"from", "message_type", "collapse_key", "notification", "google", "gcm"})
-_WHERE_A_TAP_LEADS = "Write the whole link, for example https://shop.example/sale or yourapp://offers."
+_RESERVED_WORDS = frozenset(
+    {"from", "message_type", "collapse_key", "notification", "google", "gcm"}
+)
+_WHERE_A_TAP_LEADS = (
+    "Write the whole link, for example https://shop.example/sale or yourapp://offers."
+)
 
 
-# --- errors ---------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 def data_problem(data: Mapping[str, Any]) -> str:
     """What is wrong with the app's data, "" if nothing."""
     if len(data) > DATA_LIMIT:
         return f"At most {DATA_LIMIT} entries."
     for key, value in data.items():
         if not _DATA_KEY.fullmatch(key):
-            return f"“{key}” is not a valid key. Use letters, digits, “_”, “-” and “.”, and no digit at the beginning."
+            return (
+                f"“{key}” is not a valid key. Use letters, digits, “_”, “-” and “.”, and no "
+                "digit at the beginning."
+            )
         if key.lower().startswith(_RESERVED) or key.lower() in _RESERVED_WORDS:
             return f"“{key}” is reserved; choose another name."
         if not isinstance(value, str):
@@ -90,16 +101,22 @@ def data_problem(data: Mapping[str, Any]) -> str:
     return ""
 
 
-def button_problem(number: int, button: Mapping[str, Any], *, is_web: bool = False) -> Remark | None:
+def button_problem(
+    number: int, button: Mapping[str, Any], *, is_web: bool = False
+) -> Remark | None:
     """What is wrong with a button {text, url}."""
     text, url = str(button.get("text") or ""), str(button.get("url") or "")
     if not text.strip():
         return f"button_{number}_text", "Write what stands on the button, or empty its link."
     if len(text) > BUTTON_TEXT_LIMIT:
-        return f"button_{number}_text", f"At most {BUTTON_TEXT_LIMIT} characters; phones cut longer ones."
+        return f"button_{number}_text", (
+            f"At most {BUTTON_TEXT_LIMIT} characters; phones cut longer ones."
+        )
     if is_dynamic(text) or is_dynamic(url):
         field = "text" if is_dynamic(text) else "url"
-        return f"button_{number}_{field}", "Buttons are the same for everybody; leave personalisation out."
+        return f"button_{number}_{field}", (
+            "Buttons are the same for everybody; leave personalisation out."
+        )
     if control := control_problem("text of the button", text):
         return f"button_{number}_text", control
     if problem := link_problem(url, is_web=is_web):
@@ -108,14 +125,20 @@ def button_problem(number: int, button: Mapping[str, Any], *, is_web: bool = Fal
 
 
 def link_problem(link: str, *, is_web: bool = False) -> Fault:
-    """What is wrong with a link that a tap opens. Its personalised parts are judged by lint over the texts."""
+    """What is wrong with a link that a tap opens. Its personalised parts are judged by lint over
+    the texts."""
     if not link:
         return Fault()
     if found := _REFUSED.match(_SKIPPED.sub("", link)):
         scheme = found[1].lower()
-        return Fault(f"A link that starts with {scheme}: opens no page of a website or an app.", _WHERE_A_TAP_LEADS)
+        return Fault(
+            f"A link that starts with {scheme}: opens no page of a website or an app.",
+            _WHERE_A_TAP_LEADS,
+        )
     if is_web and not link.startswith("https://"):
-        return Fault("Browsers open only links that start with https://.", "Write the address of a web page.")
+        return Fault(
+            "Browsers open only links that start with https://.", "Write the address of a web page."
+        )
     if is_dynamic(link) or _LINK.fullmatch(link):
         return Fault()
     return Fault("This link is not complete.", _WHERE_A_TAP_LEADS)
@@ -125,7 +148,9 @@ def image_problem(address: str) -> Fault:
     """What is wrong with the address of an image."""
     if not address or is_dynamic(address) or _HTTPS.fullmatch(address):
         return Fault()
-    return Fault("This is no address of an image.", "Write the whole address; it starts with https://.")
+    return Fault(
+        "This is no address of an image.", "Write the whole address; it starts with https://."
+    )
 
 
 def collapse_key_problem(key: str) -> str:
@@ -153,20 +178,24 @@ def option_problems(options: Mapping[str, Any], *, is_web: bool) -> Iterator[Rem
             yield field, problem_text
     for field, low, high in (("ttl_secs", 0, TTL_LIMIT_SECS), ("badge", 0, BADGE_LIMIT)):
         value = options.get(field)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high
+        ):
             label = "The lifetime in seconds" if field == "ttl_secs" else "The badge"
             yield field, f"{label} must be a whole number from {low} to {format_number(high)}."
     if options.get("priority") not in (None, "", "high", "normal"):
         yield "priority", "The priority is high or normal."
 
 
-# --- size -------------------------------------------------------------------------------------------------
+# --- size -----------------------------------------------------------------------------------------
 def payload_bytes(message: Mapping[str, Any]) -> int:
-    """The bytes of a filled message that count towards PAYLOAD_LIMIT_BYTES: what is shown, and the data with ours.
+    """The bytes of a filled message that count towards PAYLOAD_LIMIT_BYTES: what is shown, and
+    the data with ours.
 
-    FCM says "the total size of the payload data, keys and values" and does not publish the formula. We count keys and
-    values in UTF-8 without JSON's quotes, as its legacy reference did; platform blocks add tens of bytes, so lint warns
-    before the limit. The sandbox counts what arrives in the same way, on its own.
+    FCM says "the total size of the payload data, keys and values" and does not publish the
+    formula. We count keys and values in UTF-8 without JSON's quotes, as its legacy reference
+    did; platform blocks add tens of bytes, so lint warns before the limit. The sandbox counts
+    what arrives in the same way, on its own.
     """
     texts = {name: message.get(name) for name in ("title", "body")}
     image = {"image": message.get("image_url")}
@@ -184,4 +213,6 @@ def payload_bytes(message: Mapping[str, Any]) -> int:
 
 
 def _text_bytes(fields: Mapping[str, Any]) -> int:
-    return sum(len(f"{name}{value}".encode("utf-8", "replace")) for name, value in fields.items() if value)
+    return sum(
+        len(f"{name}{value}".encode("utf-8", "replace")) for name, value in fields.items() if value
+    )

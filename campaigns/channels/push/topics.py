@@ -28,15 +28,21 @@ def check_topic(text: str) -> str:
 
 
 def check_condition(text: str) -> str:
-    """ "'a' in topics && ('b' in topics || 'c' in topics)", at most five topics; brackets as in FCM's own grammar."""
+    """ "'a' in topics && ('b' in topics || 'c' in topics)", at most five topics; brackets as in
+    FCM's own grammar."""
     tokens = _condition_tokens(text)
     topics = [token for token in tokens if token.startswith("'")]
     if not topics:
         raise ValueError("Write a condition, for example 'news' in topics && 'sport' in topics.")
     if len(topics) > CONDITION_LIMIT_TOPICS:
-        raise ValueError(f"A condition names at most {CONDITION_LIMIT_TOPICS} topics; this one has {len(topics)}.")
+        raise ValueError(
+            f"A condition names at most {CONDITION_LIMIT_TOPICS} topics; this one has "
+            f"{len(topics)}."
+        )
     if _after_term(tokens, 0) != len(tokens):
-        raise ValueError("The condition does not read: look at the brackets, and at && or || between two topics.")
+        raise ValueError(
+            "The condition does not read: look at the brackets, and at && or || between two topics."
+        )
     return " ".join(tokens).replace("( ", "(").replace(" )", ")")
 
 

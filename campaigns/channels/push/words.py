@@ -4,22 +4,31 @@ from campaigns.channels.base import ReasonWords
 
 REASON_WORDS = {
     "deferred": ReasonWords(
-        "Deferred", "The push service of this platform refuses the provider. It waits until that is repaired."
+        "Deferred",
+        "The push service of this platform refuses the provider. It waits until that is repaired.",
     ),
     "no_endpoint": ReasonWords(
-        "No device", "The contact has no device for this channel.", "has no device", "have no device"
+        "No device",
+        "The contact has no device for this channel.",
+        "has no device",
+        "have no device",
     ),
     "endpoint_inactive": ReasonWords(
-        "Device retired", "This device was retired earlier: gone, signed out, or silent for too long.",
-        "is on a retired device", "are on retired devices",
+        "Device retired",
+        "This device was retired earlier: gone, signed out, or silent for too long.",
+        "is on a retired device",
+        "are on retired devices",
     ),
     "not_opted_in": ReasonWords(
-        "Not opted in", "The device does not allow notifications.",
-        "does not allow notifications", "do not allow notifications",
+        "Not opted in",
+        "The device does not allow notifications.",
+        "does not allow notifications",
+        "do not allow notifications",
     ),
     "left_audience": ReasonWords(
         "Left the audience",
-        "After the audience was fixed, the contact or the device was deleted, or the device moved to another contact.",
+        "After the audience was fixed, the contact or the device was deleted, or the device moved "
+        "to another contact.",
     ),
     "accepted": ReasonWords(
         "Accepted", "The provider took the message. Whether it arrived, only the device can say."
@@ -27,7 +36,7 @@ REASON_WORDS = {
     "endpoint_gone": ReasonWords(
         "Device gone", "The app was removed or the token expired; the device is retired."
     ),
-}  # fmt: skip
+}
 
 TEMPLATE_EXAMPLES = (
     {

@@ -25,9 +25,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
         target = parser.add_mutually_exclusive_group(required=True)
-        target.add_argument("--workspace", metavar="SLUG", help="the workspace whose templates these are")
         target.add_argument(
-            "--global", action="store_true", dest="library", help="the global library that every workspace sees"
+            "--workspace", metavar="SLUG", help="the workspace whose templates these are"
+        )
+        target.add_argument(
+            "--global",
+            action="store_true",
+            dest="library",
+            help="the global library that every workspace sees",
         )
         parser.add_argument(
             "--encoding",
@@ -42,7 +47,9 @@ class Command(BaseCommand):
             metavar="FILE",
             help="import the good rows, write the refused ones to this file",
         )
-        parser.add_argument("--dry-run", action="store_true", help="say what would happen and write nothing")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would happen and write nothing"
+        )
 
     def handle(
         self,
@@ -62,13 +69,17 @@ class Command(BaseCommand):
                 report = (
                     templates.preview(table, target)
                     if dry_run
-                    else templates.commit(table, target, by=None, source=file.name, good_only=refused is not None)
+                    else templates.commit(
+                        table, target, by=None, source=file.name, good_only=refused is not None
+                    )
                 )
         except FileProblem as problem:
             raise CommandError(f"{file}: {problem}") from problem
         if table.assumed and not encoding:
             samples = ", ".join(f"“{sample}”" for sample in table.assumed.samples)
-            self.stdout.write(f"note: read as {table.assumed.words}: {samples}. --encoding names another one.")
+            self.stdout.write(
+                f"note: read as {table.assumed.words}: {samples}. --encoding names another one."
+            )
         self._print(report)
         bad = report.counts[templates.RowStatus.ERROR]
         if bad and refused and not report.failure:
@@ -76,7 +87,9 @@ class Command(BaseCommand):
             refused.write_text("".join(lines), encoding="utf-8", newline="")
             self.stdout.write(f"{bad:,} refused {_rows(bad)} → {refused}")
         elif report.has_errors:
-            raise CommandError(report.failure or f"{file}: {bad:,} {_rows(bad)} with errors, nothing was imported.")
+            raise CommandError(
+                report.failure or f"{file}: {bad:,} {_rows(bad)} with errors, nothing was imported."
+            )
         where = f"workspace {target.slug}" if target else "the global library"
         self.stdout.write(f"{file} → {where}: {report.summary()}{' (dry run)' if dry_run else ''}.")
 

@@ -1,5 +1,6 @@
-"""The background queue for operators: what waits, what ran, what failed and what recurs. Nothing can be run, retried or
-changed here: recurring jobs stand in pushpilot/schedules.py, and a lost task is found by the sweep."""
+"""The background queue for operators: what waits, what ran, what failed and what recurs. Nothing
+can be run, retried or changed here: recurring jobs stand in pushpilot/schedules.py, and a lost
+task is found by the sweep."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ class _Plain:
 def payload_of(queued: OrmQ) -> dict[str, Any]:
     """The waiting task; {} if it is not signed with our key or holds more than plain values."""
     try:
-        found = core_signing.loads(queued.payload, key=Conf.SECRET_KEY, salt=Conf.PREFIX, serializer=_Plain)
+        found = core_signing.loads(
+            queued.payload, key=Conf.SECRET_KEY, salt=Conf.PREFIX, serializer=_Plain
+        )
     except (core_signing.BadSignature, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -110,7 +113,8 @@ class WaitingPage(QueuePage):
 
 
 class _TaskPage(QueuePage):
-    """Rows of finished tasks. Their pickles are never loaded: `result` comes as the text that it is in the database."""
+    """Rows of finished tasks. Their pickles are never loaded: `result` comes as the text that it
+    is in the database."""
 
     ordering = ("-stopped",)
 
@@ -134,7 +138,9 @@ class FinishedPage(_TaskPage):
     list_display = ("task_header", "ended", "took")
     fields = readonly_fields = ("func", "ended", "took", "attempt_count")
     empty_title = "Nothing has finished yet"
-    empty_text = "Recurring jobs appear here after their first run. Bells are not kept: there are thousands."
+    empty_text = (
+        "Recurring jobs appear here after their first run. Bells are not kept: there are thousands."
+    )
     empty_icon = "task_alt"
 
 
@@ -143,12 +149,15 @@ class FailedPage(_TaskPage):
     list_display = ("task_header", "cause", "ended")
     fields = readonly_fields = ("func", "ended", "took", "attempt_count", "whole_error")
     empty_title = "Nothing has failed"
-    empty_text = "A task that fails leaves its error here for 30 days. Its work is found again by the sweep."
+    empty_text = (
+        "A task that fails leaves its error here for 30 days. Its work is found again by the sweep."
+    )
     empty_icon = "verified"
 
     @display(description="Cause")
     def cause(self, row: Any) -> str:
-        lines = stored(row.raw_result).strip().splitlines()  # the message, then the traceback that ends with it
+        # the message, then the traceback that ends with it
+        lines = stored(row.raw_result).strip().splitlines()
         return lines[-1][:120] if lines else NO_CAUSE
 
     @display(description="Error")

@@ -1,5 +1,5 @@
-"""The workers for operators: who lives, what waits for them, and who works on what. Names of workspaces and numbers of
-runs, nothing of what they send."""
+"""The workers for operators: who lives, what waits for them, and who works on what. Names of
+workspaces and numbers of runs, nothing of what they send."""
 
 from __future__ import annotations
 
@@ -62,25 +62,37 @@ def figures(now: datetime, workers: list[health.Worker], leases: list[Shard]) ->
     late = [shard for shard in leases if shard.lease_until and shard.lease_until < now]
     return [
         Card(
-            "Workers", "manufacturing", f"{format_number(alive)} running",
+            "Workers",
+            "manufacturing",
+            f"{format_number(alive)} running",
             f"{format_number(silent)} silent" if silent else "None went silent",
             "broken" if not alive else "warning" if silent else "",
         ),
         Card(
-            "Bells waiting", "notifications", format_number(bells.waiting),
-            f"The oldest for {how_long(bells.age)}" if bells.waiting else "Every task was taken at once",
-            _tone(bells), reverse("platform:django_q_ormq_changelist"),
+            "Bells waiting",
+            "notifications",
+            format_number(bells.waiting),
+            f"The oldest for {how_long(bells.age)}"
+            if bells.waiting
+            else "Every task was taken at once",
+            _tone(bells),
+            reverse("platform:django_q_ormq_changelist"),
         ),
         Card(
-            "Shards waiting", "stacks", format_number(shards.waiting),
-            _waits(shards), _tone(shards),
+            "Shards waiting",
+            "stacks",
+            format_number(shards.waiting),
+            _waits(shards),
+            _tone(shards),
         ),
         Card(
-            "Shards at work", "bolt",
+            "Shards at work",
+            "bolt",
             f"{format_number(len(leases) - len(late))}{'+' if len(leases) > LEASES_SHOWN else ''}",
-            f"{counted(len(late), 'lease')} ran out" if late else "No lease has run out", "warning" if late else "",
+            f"{counted(len(late), 'lease')} ran out" if late else "No lease has run out",
+            "warning" if late else "",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _waits(shards: health.Lag) -> str:
@@ -116,7 +128,13 @@ def _told(worker: health.Worker) -> dict[str, Any]:
 def _lease(shard: Shard, now: datetime) -> dict[str, Any]:
     until = shard.lease_until
     is_late = until is not None and until < now
-    left = "–" if until is None else f"ran out {ago(until, now)}" if is_late else f"{how_long(until - now)} left"
+    left = (
+        "–"
+        if until is None
+        else f"ran out {ago(until, now)}"
+        if is_late
+        else f"{how_long(until - now)} left"
+    )
     return {
         "process": shard.worker,
         "workspace": shard.workspace,

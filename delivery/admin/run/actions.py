@@ -76,11 +76,17 @@ def _drill(run: Run, by: User, given: Given) -> Said:
         return Said("One worker that sends this is being killed. Watch the account.", run)
     fresh = Run.objects.get(pk=run.pk)
     if fresh.state != Run.State.RUNNING:
-        return Said(f"Nobody to kill: meanwhile the run is “{fresh.get_state_display().lower()}”.", run, is_done=False)
+        return Said(
+            f"Nobody to kill: meanwhile the run is “{fresh.get_state_display().lower()}”.",
+            run,
+            is_done=False,
+        )
     if Drill.objects.filter(run=run, killed_at=None, asked_at__gt=now - drill.PATIENCE).exists():
         return Said("A worker is being killed already. Watch the account.", run, is_done=False)
     waits = "it waits for its pace, for the provider, or for the lease of a dead one to end"
-    return Said(f"No living worker holds it at this instant: {waits}. Try again.", run, is_done=False)
+    return Said(
+        f"No living worker holds it at this instant: {waits}. Try again.", run, is_done=False
+    )
 
 
 def _send_missed(run: Run, by: User, given: Given) -> Said:
@@ -103,7 +109,10 @@ def _goes_on(campaign: Campaign) -> str:
     following = campaign.runs.filter(state=Run.State.PLANNED).order_by("intended_at").first()
     if following is None:
         return "The series has no further send."
-    return f"The next one goes out {planned_moment(following.intended_at, campaign.zone, timezone.now())}."
+    return (
+        "The next one goes out "
+        f"{planned_moment(following.intended_at, campaign.zone, timezone.now())}."
+    )
 
 
 def _move(run: Run, by: User, given: Given) -> Said:
@@ -124,7 +133,9 @@ def _end_series(run: Run, by: User, given: Given) -> Said:
     if not series.end(run.campaign, by=by, now=timezone.now(), at_once=at_once):
         return Said("The series has ended already.", run, is_done=False)
     is_under_way = not at_once and run.state in Run.ACTIVE_STATES
-    return Said(f"The series has ended.{' This send goes on to its end.' if is_under_way else ''}", run)
+    return Said(
+        f"The series has ended.{' This send goes on to its end.' if is_under_way else ''}", run
+    )
 
 
 VERBS: dict[str, Verb] = {
@@ -136,7 +147,9 @@ VERBS: dict[str, Verb] = {
         "Paused. Nothing new goes out; resume continues exactly where it stopped.",
         "Nothing to pause",
     ),
-    "resume": _moves(lambda run, by: plan.resume(run, by=by), "Resumed. Sending goes on.", "Nothing to resume"),
+    "resume": _moves(
+        lambda run, by: plan.resume(run, by=by), "Resumed. Sending goes on.", "Nothing to resume"
+    ),
     "cancel": _cancel,
     "undo": _moves(
         lambda run, by: run.state == Run.State.PLANNED and plan.cancel(run, by=by),
@@ -145,10 +158,13 @@ VERBS: dict[str, Verb] = {
     ),
     "drill": _drill,
     "send-now": _moves(
-        lambda run, by: plan.send_right_away(run, by=by, now=timezone.now()), "On its way.", "Nothing to hurry"
+        lambda run, by: plan.send_right_away(run, by=by, now=timezone.now()),
+        "On its way.",
+        "Nothing to hurry",
     ),
     "retry-failed": _decides(
-        lambda run, by: decisions.retry_failed(run, by=by), "{} who had been refused will be sent to again."
+        lambda run, by: decisions.retry_failed(run, by=by),
+        "{} who had been refused will be sent to again.",
     ),
     "resend-unknown": _decides(
         lambda run, by: decisions.resend_unknown(run, by=by),
@@ -162,10 +178,13 @@ VERBS: dict[str, Verb] = {
         "One message is tried now. If it is accepted, the others of {} follow.",
     ),
     "close-held": _decides(
-        lambda run, by: decisions.close_held(run, by=by), "{} rejected. They can be sent again from this page."
+        lambda run, by: decisions.close_held(run, by=by),
+        "{} rejected. They can be sent again from this page.",
     ),
     "revive": _decides(
-        lambda run, by: decisions.revive(run, by=by), "{} revived. The next campaign sends to them again.", "device"
+        lambda run, by: decisions.revive(run, by=by),
+        "{} revived. The next campaign sends to them again.",
+        "device",
     ),
     "send-missed": _send_missed,
 }

@@ -19,21 +19,38 @@ COUNTED_EVERY_SECS = 5
 
 def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
     """About the latest drill of the run; empty if there was none."""
-    is_possible = run.connection is not None and run.connection.is_sandbox and run.started_at is not None
+    is_possible = (
+        run.connection is not None and run.connection.is_sandbox and run.started_at is not None
+    )
     latest = Drill.objects.filter(run=run).order_by("-pk").first() if is_possible else None
     if latest is None:
         return []
     if latest.killed_at is None:
         if now - latest.asked_at <= drill.PATIENCE:
             return [Notice("info", "skull", f"Crash drill: {latest.worker} is being killed.")]
-        return [Notice("info", "skull", f"Crash drill: {latest.worker} had finished before it could be killed.")]
+        return [
+            Notice(
+                "info",
+                "skull",
+                f"Crash drill: {latest.worker} had finished before it could be killed.",
+            )
+        ]
     if run.is_ended:
-        return [Notice("success", "verified", f"Crash drill: {latest.worker} was killed in the middle. {_after(run)}")]
+        return [
+            Notice(
+                "success",
+                "verified",
+                f"Crash drill: {latest.worker} was killed in the middle. {_after(run)}",
+            )
+        ]
     leased = [shard for shard in shards if shard.worker == latest.worker]
     if leased:
         left = max((shard.lease_until - now for shard in leased if shard.lease_until), default=None)
         when = f"in {how_long(left)}" if left is not None and left.total_seconds() > 0 else "now"
-        says = f"{latest.worker} is dead. Its lease ends {when}; then another worker takes over where it stopped."
+        says = (
+            f"{latest.worker} is dead. Its lease ends {when}; then another worker takes over "
+            "where it stopped."
+        )
         return [Notice("warning", "skull", f"Crash drill: {says}")]
     return [
         Notice(
@@ -46,7 +63,10 @@ def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
 
 def _after(run: Run) -> str:
     if run.ambiguity_policy == AmbiguityPolicy.RESEND:
-        return "What was in flight is sent again, each flagged as a possible duplicate; nobody is lost."
+        return (
+            "What was in flight is sent again, each flagged as a possible duplicate; nobody is "
+            "lost."
+        )
     unsure, twice = _left_behind(run)
     if unsure:
         who = f"{counted(unsure, 'recipient')} in flight {'is' if unsure == 1 else 'are'}"
@@ -57,8 +77,8 @@ def _after(run: Run) -> str:
 
 
 def _left_behind(run: Run) -> tuple[int, int]:
-    """Recipients of whom a dead worker left it unknown, and possible duplicates. Reads every row of the run, 0.1 s per
-    million, so open pages share the answer for some seconds."""
+    """Recipients of whom a dead worker left it unknown, and possible duplicates. Reads every row
+    of the run, 0.1 s per million, so open pages share the answer for some seconds."""
     key = f"run-drill:{run.pk}:{run.epoch}"
     kept: tuple[int, int] | None = cache.get(key)
     if kept is None:

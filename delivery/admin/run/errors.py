@@ -16,26 +16,33 @@ CODES_SHOWN = 12
 EXAMPLES = 5
 KEPT_SECS = 3600
 _MEANINGS = {
-    "CREDENTIALS_REFUSED": "The service account was refused. Test the connection and replace its key.",
+    "CREDENTIALS_REFUSED": "The service account was refused. Test the connection and replace its "
+    "key.",
     "UNREACHABLE": "The provider could not be reached at all. Nothing was sent; it is tried again.",
-    "NOT_SENT": "The connection broke before the message left. Nothing was sent; it is tried again.",
-    "NO_ANSWER": "The connection broke after the message had left, so nobody knows whether it arrived.",
-    "NO_RECEIPT": "Something else answered in the provider's place, such as a proxy's page. Nobody knows whether the "
-    "message was passed on.",
-    "WORKER_DIED": "The worker stopped between the call and its answer, so nobody knows whether it arrived.",
+    "NOT_SENT": "The connection broke before the message left. Nothing was sent; it is tried "
+    "again.",
+    "NO_ANSWER": "The connection broke after the message had left, so nobody knows whether it "
+    "arrived.",
+    "NO_RECEIPT": "Something else answered in the provider's place, such as a proxy's page. Nobody "
+    "knows whether the message was passed on.",
+    "WORKER_DIED": "The worker stopped between the call and its answer, so nobody knows whether it "
+    "arrived.",
 }
 
 # The same codes of messages that ended with them: nothing tries them again by itself.
 _GIVEN_UP = {
     "UNREACHABLE": "The provider could not be reached before the run ended. Nothing was sent.",
-    "NOT_SENT": "The connection broke before the message left, and the run ended before another try. Nothing was sent.",
+    "NOT_SENT": "The connection broke before the message left, and the run ended before another "
+    "try. Nothing was sent.",
 }
 
 
 def groups_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
-    """The most frequent (reason, code) pairs with counts and a handful of recipients each; whether there are more.
+    """The most frequent (reason, code) pairs with counts and a handful of recipients each;
+    whether there are more.
 
-    Reads every row of the run, 0.1 s per million; of a run that has ended the answer is kept for an hour.
+    Reads every row of the run, 0.1 s per million; of a run that has ended the answer is kept for
+    an hour.
     """
     found, has_more = _kept(run) if run.is_ended and run.finished_at else _count(run)
     ids = [pk for row in found for pk in row["ids"]]
@@ -45,11 +52,14 @@ def groups_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
         reason = Reason(row["reason"])
         shown.append(
             {
-                "code": row["code"], "n": row["n"], "label": words_of(reason, run.channel).label, "slug": reason.slug,
+                "code": row["code"],
+                "n": row["n"],
+                "label": words_of(reason, run.channel).label,
+                "slug": reason.slug,
                 "meaning": meaning(run, reason, row["code"]),
                 "examples": [examples[pk] for pk in row["ids"] if pk in examples],
             }
-        )  # fmt: skip
+        )
     return shown, has_more
 
 
@@ -64,9 +74,17 @@ def _kept(run: Run) -> tuple[list[dict[str, Any]], bool]:
 
 
 def _count(run: Run) -> tuple[list[dict[str, Any]], bool]:
-    """One pass: the first row of each of EXAMPLES remainders is an example, so no code is looked for on its own."""
-    rows = Message.objects.filter(run=run).exclude(error_code="").order_by().annotate(part=F("pk") % EXAMPLES)
-    parts = rows.values_list("reason", "error_code", "part").annotate(n=Count("pk"), first=Min("pk"))
+    """One pass: the first row of each of EXAMPLES remainders is an example, so no code is looked
+    for on its own."""
+    rows = (
+        Message.objects.filter(run=run)
+        .exclude(error_code="")
+        .order_by()
+        .annotate(part=F("pk") % EXAMPLES)
+    )
+    parts = rows.values_list("reason", "error_code", "part").annotate(
+        n=Count("pk"), first=Min("pk")
+    )
     found: dict[tuple[int, str], dict[str, Any]] = {}
     for reason, code, _, n, first in parts:
         one = found.setdefault((reason, code), {"reason": reason, "code": code, "n": 0, "ids": []})
@@ -79,7 +97,9 @@ def _count(run: Run) -> tuple[list[dict[str, Any]], bool]:
 def meaning(run: Run, reason: Reason, code: str) -> str:
     """`run` with its connection: the provider's own words win."""
     provider = PROVIDERS.get(run.connection.provider) if run.connection is not None else None
-    if not reason.is_waiting and (given_up := {**_GIVEN_UP, **(provider.final_codes if provider else {})}.get(code)):
+    if not reason.is_waiting and (
+        given_up := {**_GIVEN_UP, **(provider.final_codes if provider else {})}.get(code)
+    ):
         return given_up
     known = {**_MEANINGS, **(provider.codes if provider else {})}.get(code)
     return known or words_of(reason, run.channel).explanation

@@ -1,4 +1,5 @@
-"""Where a run stands: its balanced account at this moment, in numbers and words. Read-only, a handful of queries."""
+"""Where a run stands: its balanced account at this moment, in numbers and words. Read-only, a
+handful of queries."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from pushpilot.lib.display import counted, duration, format_number, shares
 State = Run.State
 
 IN_FLIGHT = "in_flight"
-# What a person may decide after the engine has done its part: {button: (whom it is about, in which states)}.
+# What a person may decide after the engine has done its part: {button: (whom it is about, in which
+# states)}.
 DECISIONS = {
     "retry-failed": (Reason.REJECTED, QUIET),
     "resend-unknown": (Reason.UNKNOWN, QUIET),
@@ -91,26 +93,37 @@ class Account:
     def equation(self) -> str:
         """ "5,000 = 4,893 accepted + 107 device gone"."""
         words = " + ".join(
-            f"{format_number(line.count)} {line.label[0].lower()}{line.label[1:]}" for line in self.lines
+            f"{format_number(line.count)} {line.label[0].lower()}{line.label[1:]}"
+            for line in self.lines
         )
         return f"{format_number(self.audience)} = {words or '0'}"
 
 
 def run_account(run: Run, shards: list[Shard]) -> Account | None:
-    """The run's account now; None while its audience is not known, and of a run that never began."""
+    """The run's account now; None while its audience is not known, and of a run that never
+    began."""
     if run.audience_size is None or run.started_at is None:
         return None
     counts = record.live_tally(run, shards)
     waiting = counts.pop(Reason.PENDING.slug, 0)
     flying = min(waiting, in_flight(run, shards))
     deferred = min(waiting - flying, sum(held_platforms.counts(shards).values()))
-    split = {IN_FLIGHT: flying, Reason.DEFERRED.slug: deferred, Reason.PENDING.slug: waiting - flying - deferred}
+    split = {
+        IN_FLIGHT: flying,
+        Reason.DEFERRED.slug: deferred,
+        Reason.PENDING.slug: waiting - flying - deferred,
+    }
     return _account(run.audience_size, {**counts, **split}, run.channel)
 
 
 def in_flight(run: Run, shards: list[Shard]) -> int:
-    """Messages handed to the provider of which no answer is written yet: the open rows in the workers' windows."""
-    windows = [Q(pk__range=(shard.window_from, shard.window_to)) for shard in shards if shard.window_from is not None]
+    """Messages handed to the provider of which no answer is written yet: the open rows in the
+    workers' windows."""
+    windows = [
+        Q(pk__range=(shard.window_from, shard.window_to))
+        for shard in shards
+        if shard.window_from is not None
+    ]
     if not windows:
         return 0
     inside = reduce(lambda left, right: left | right, windows)
@@ -120,8 +133,11 @@ def in_flight(run: Run, shards: list[Shard]) -> int:
 def _account(audience: int, counts: dict[str, int], channel: str) -> Account:
     words = shares(counts)
     lines = [_line(slug, n, audience, words[slug], channel) for slug, n in counts.items() if n]
-    # What is in flight stays in its place, whatever the numbers: the bar moves enough without parts that swap.
-    lines.sort(key=lambda line: (GROUPS.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label))
+    # What is in flight stays in its place, whatever the numbers: the bar moves enough without parts
+    # that swap.
+    lines.sort(
+        key=lambda line: (GROUPS.index(line.group), line.slug != IN_FLIGHT, -line.count, line.label)
+    )
     return Account(audience, tuple(lines))
 
 
@@ -129,7 +145,13 @@ def _line(slug: str, n: int, audience: int, percent: str, channel: str) -> Line:
     share = round(100 * n / audience, 3) if audience else 0.0
     if slug == IN_FLIGHT:
         return Line(
-            slug, "In flight", "Handed to the provider; its answer is not written yet.", "waiting", n, share, percent
+            slug,
+            "In flight",
+            "Handed to the provider; its answer is not written yet.",
+            "waiting",
+            n,
+            share,
+            percent,
         )
     reason = _SLUGS[slug]
     told = words_of(reason, channel)
@@ -159,7 +181,8 @@ class Progress:
     notices: list[Notice]
     can: list[str]
     undo_until: datetime | None
-    rate: float | None  # messages a second: in the last seconds while it sends, on average once it has ended
+    # messages a second: in the last seconds while it sends, on average once it has ended
+    rate: float | None
     eta_secs: int | None
     limit: str  # what holds the rate down, in words
     took: str
@@ -170,7 +193,19 @@ class Progress:
     def as_json(self) -> dict[str, Any]:
         account = self.account
         groups = {name: account.count(name) if account else 0 for name in GROUPS}
-        names = ("state", "label", "tone", "headline", "is_live", "can", "rate", "eta_secs", "limit", "took", "epoch")
+        names = (
+            "state",
+            "label",
+            "tone",
+            "headline",
+            "is_live",
+            "can",
+            "rate",
+            "eta_secs",
+            "limit",
+            "took",
+            "epoch",
+        )
         return {
             **{name: getattr(self, name) for name in names},
             "now": self.now.isoformat(),
@@ -190,7 +225,11 @@ class Progress:
 
 def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     """Where the run stands now. `may_send` decides which buttons it offers."""
-    shards = list(Shard.objects.filter(run=run).order_by("pk")) if run.started_at and not run.finished_at else []
+    shards = (
+        list(Shard.objects.filter(run=run).order_by("pk"))
+        if run.started_at and not run.finished_at
+        else []
+    )
     account = run_account(run, shards)
     waiting = account.count("waiting") if account else 0
     is_sending = run.state == State.RUNNING and account is not None
@@ -199,7 +238,11 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     if is_sending and account is not None:
         rate = throughput.recent_rate(run, account.attempted, now)
         eta = throughput.eta_secs(limit, waiting, rate, now) if waiting else None
-    can = [*verbs(run), *decisions(run, account), *held_platforms.verbs(run, shards)] if may_send else []
+    can = (
+        [*verbs(run), *decisions(run, account), *held_platforms.verbs(run, shards)]
+        if may_send
+        else []
+    )
     return Progress(
         state=run.state,
         label=run.get_state_display(),
@@ -226,12 +269,19 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
 
 
 def _unmade(run: Run, account: Account | None) -> list[Notice]:
-    if account is None or not account.unmade or account.unmade < UNMADE_MANY * (account.unmade + account.attempted):
+    if (
+        account is None
+        or not account.unmade
+        or account.unmade < UNMADE_MANY * (account.unmade + account.attempted)
+    ):
         return []
     text = "The message could not be made, so the provider was not asked. The code below says why."
     if not run.is_broadcast:
         whom = f"for {format_number(account.unmade)} of {counted(account.audience, 'recipient')}"
-        text = f"The message could not be made {whom}, so it was not sent to them. The codes below say why."
+        text = (
+            f"The message could not be made {whom}, so it was not sent to them. The codes "
+            f"below say why."
+        )
     return [Notice("warning" if account.count("accepted") else "danger", "error", text)]
 
 
@@ -242,14 +292,28 @@ def can_undo(run: Run) -> bool:
 
 def verbs(run: Run) -> list[str]:
     """What a person may do with a run in this state."""
-    series = ["schedule", "end-series"] if run.campaign.is_series and run.campaign.ended_at is None else []
+    series = (
+        ["schedule", "end-series"]
+        if run.campaign.is_series and run.campaign.ended_at is None
+        else []
+    )
     if run.state == State.PLANNED:
         if can_undo(run):
             return ["undo", "send-now"]
-        return ["skip", "move", *series, "rewrite"] if run.campaign.is_series else ["cancel", "move", "rewrite"]
+        return (
+            ["skip", "move", *series, "rewrite"]
+            if run.campaign.is_series
+            else ["cancel", "move", "rewrite"]
+        )
     return {
         State.PREPARING: ["cancel", *series, "rewrite"],
-        State.RUNNING: ["pause", "cancel", *series, "rewrite", *(["drill"] if can_drill(run) else [])],
+        State.RUNNING: [
+            "pause",
+            "cancel",
+            *series,
+            "rewrite",
+            *(["drill"] if can_drill(run) else []),
+        ],
         State.PAUSED: ["resume", "cancel", *series, "rewrite"],
         State.MISSED: ["send-missed"],
     }.get(State(run.state), [])
@@ -269,7 +333,11 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
         case State.COMPLETED if run.is_in_vain and not account.count("unsure"):
             return f"Nobody of {people} got it"
         case State.COMPLETED:
-            return f"Sent to {format_number(accepted)} of {people}" if size else "Completed: nobody was in the audience"
+            return (
+                f"Sent to {format_number(accepted)} of {people}"
+                if size
+                else "Completed: nobody was in the audience"
+            )
         case State.CANCELLED if run.started_at is None:
             return "Called off before it started: nobody got anything"
         case State.CANCELLED if run.finished_at is None:
@@ -283,7 +351,8 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
 
 
 def _of_subscribers(run: Run, accepted: int) -> str:
-    """A broadcast is one message, which the provider spreads to subscribers that only the provider knows."""
+    """A broadcast is one message, which the provider spreads to subscribers that only the
+    provider knows."""
     if accepted:
         return "Handed to the provider for everyone subscribed"
     match run.state:
@@ -317,11 +386,14 @@ def _before_audience(run: Run, now: datetime) -> str:
 
 
 def decisions(run: Run, account: Account | None) -> list[str]:
-    """What a person may decide about who was refused, or of whom nobody knows whether they got it."""
+    """What a person may decide about who was refused, or of whom nobody knows whether they got
+    it."""
     if account is None or (run.is_ended and run.finished_at is None):
         return []
     return [
-        verb for verb, (reason, states) in DECISIONS.items() if run.state in states and account.count_of(reason.slug)
+        verb
+        for verb, (reason, states) in DECISIONS.items()
+        if run.state in states and account.count_of(reason.slug)
     ]
 
 
@@ -339,7 +411,9 @@ def _limit_words(limit: throughput.Limit, rate: float | None) -> str:
         return ""
     whose = "campaign" if limit.whose == "run" else "connection"
     return (
-        f"as fast as the {whose} allows" if rate else f"the {whose} allows {format_number(limit.per_second)} a second"
+        f"as fast as the {whose} allows"
+        if rate
+        else f"the {whose} allows {format_number(limit.per_second)} a second"
     )
 
 

@@ -45,17 +45,29 @@ def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
         return []
     limit = min((shard.held_until for shard in shards if shard.held_until), default=None)
     until = (
-        f" Recipients that still wait {_when(limit, run, now)} end as Rejected, and can be sent again." if limit else ""
+        f" Recipients that still wait {_when(limit, run, now)} end as Rejected, and can be sent "
+        "again."
+        if limit
+        else ""
     )
-    holds = Reach.objects.filter(connection=run.connection_id, platform__in=waiting).exclude(held_since=None)
+    holds = Reach.objects.filter(connection=run.connection_id, platform__in=waiting).exclude(
+        held_since=None
+    )
     return [
-        Notice("warning", "phonelink_off", f"{_words(hold, run, waiting[hold.platform], now)}{until}") for hold in holds
+        Notice(
+            "warning", "phonelink_off", f"{_words(hold, run, waiting[hold.platform], now)}{until}"
+        )
+        for hold in holds
     ]
 
 
 def _words(hold: Reach, run: Run, count: int, now: datetime) -> str:
     devices = counted(count, f"{dict(registry.platforms())[hold.platform]} device")
-    later = f" The next try is {_when(hold.probe_at, run, now)}." if hold.probe_at and hold.probe_at > now else ""
+    later = (
+        f" The next try is {_when(hold.probe_at, run, now)}."
+        if hold.probe_at and hold.probe_at > now
+        else ""
+    )
     return f"{said(hold)} The message to {devices} waits; the other platforms go on.{later}"
 
 
@@ -68,7 +80,9 @@ def said(hold: Reach) -> str:
 
 def of_connection(connection: Connection) -> list[str]:
     """A sentence for each platform that the connection does not reach."""
-    holds = Reach.objects.filter(connection=connection).exclude(held_since=None).order_by(F("platform"))
+    holds = (
+        Reach.objects.filter(connection=connection).exclude(held_since=None).order_by(F("platform"))
+    )
     return [said(hold) for hold in holds]
 
 

@@ -34,16 +34,27 @@ class Notice:
     text: str
 
 
-def notices(run: Run, shards: list[Shard], limit: Limit, rate: float | None, now: datetime) -> list[Notice]:
-    """What somebody who looks at the run should know now; empty when all goes well. `rate`: of the last seconds."""
+def notices(
+    run: Run, shards: list[Shard], limit: Limit, rate: float | None, now: datetime
+) -> list[Notice]:
+    """What somebody who looks at the run should know now; empty when all goes well. `rate`: of
+    the last seconds."""
     if run.state == State.RUNNING:
         notice = _nobody_moves_it(run, now) or _held_up(run, shards, limit, rate, now)
     else:
         notice = _nobody_moves_it(run, now) or _of_state(run, shards, now)
     found = [notice] if notice is not None else []
-    if run.attempts and run.last_error and run.state in (State.PREPARING, State.RUNNING, State.FINISHING):
+    if (
+        run.attempts
+        and run.last_error
+        and run.state in (State.PREPARING, State.RUNNING, State.FINISHING)
+    ):
         found.append(
-            Notice("warning", "replay", f"A step failed {_times(run.attempts)} and is tried again: {run.last_error}")
+            Notice(
+                "warning",
+                "replay",
+                f"A step failed {_times(run.attempts)} and is tried again: {run.last_error}",
+            )
         )
     return found
 
@@ -69,7 +80,9 @@ def stopped(now: datetime) -> Notice | None:
     if is_worker_alive(now):
         return None
     return Notice(
-        "danger", "cloud_off", "No worker is running: whoever runs PushPilot has to start one (manage.py worker)."
+        "danger",
+        "cloud_off",
+        "No worker is running: whoever runs PushPilot has to start one (manage.py worker).",
     )
 
 
@@ -103,7 +116,9 @@ def _planned(run: Run, zone: ZoneInfo, now: datetime) -> Notice | None:
     if run.intended_at - now < timedelta(minutes=1):
         return None  # the page counts the seconds
     when = planned_moment(run.intended_at, zone, now)
-    return Notice("info", "schedule", f"Planned for {when}, in {timeuntil(run.intended_at, now, depth=2)}.")
+    return Notice(
+        "info", "schedule", f"Planned for {when}, in {timeuntil(run.intended_at, now, depth=2)}."
+    )
 
 
 def _preparing(run: Run) -> Notice:
@@ -113,13 +128,16 @@ def _preparing(run: Run) -> Notice:
     return Notice(
         "info",
         "group_search",
-        f"Deciding who gets it: {format_number(done)} of {counted(everyone.count(), 'contact')} checked.",
+        f"Deciding who gets it: {format_number(done)} of {counted(everyone.count(), 'contact')} "
+        "checked.",
     )
 
 
 def _paused(run: Run, shards: list[Shard], now: datetime) -> Notice:
     entry = (
-        AuditEntry.objects.filter(workspace=run.workspace_id, action="campaign paused", detail__run=run.pk)
+        AuditEntry.objects.filter(
+            workspace=run.workspace_id, action="campaign paused", detail__run=run.pk
+        )
         .order_by("-pk")
         .first()
     )
@@ -130,12 +148,18 @@ def _paused(run: Run, shards: list[Shard], now: datetime) -> Notice:
         said = f"{entry.who} paused it {ago(entry.at, now)}."
     flying = any(shard.state == Shard.State.LEASED for shard in shards)
     tail = " Answers to what is in flight are still written down." if flying else ""
-    again = " Resume goes on in spite of it; the same cause does not stop this run again." if run.tripped else ""
+    again = (
+        (" Resume goes on in spite of it; the same cause does not stop this run again.")
+        if run.tripped
+        else ""
+    )
     resume = again or " Resume continues exactly where it stopped."
     return Notice("warning", "pause_circle", f"{said}{resume}{tail}")
 
 
-def _held_up(run: Run, shards: list[Shard], limit: Limit, rate: float | None, now: datetime) -> Notice | None:
+def _held_up(
+    run: Run, shards: list[Shard], limit: Limit, rate: float | None, now: datetime
+) -> Notice | None:
     """Sending, but something makes it wait."""
     left = [shard for shard in shards if shard.state != Shard.State.DONE]
     return (
@@ -158,9 +182,14 @@ def _provider(run: Run, limit: Limit) -> Notice | None:
         return None
     at = _clock(limit.closed_until, run)
     if limit.is_throttled:
-        text = f"The provider asked for a break: sending goes on at {at}, at first at half the rate."
+        text = (
+            f"The provider asked for a break: sending goes on at {at}, at first at half the rate."
+        )
         return Notice("warning", "speed", text)
-    text = "The provider cannot be reached, or answers with errors. Nobody is lost: what was not sent waits, "
+    text = (
+        "The provider cannot be reached, or answers with errors. Nobody is lost: what was not "
+        "sent waits, "
+    )
     return Notice("warning", "cloud_off", f"{text}and the next try is at {at}.")
 
 
@@ -170,7 +199,10 @@ def _quarter_hour(run: Run, now: datetime) -> Notice | None:
         until = pace.quarter_hour_until(run.connection, now)
     if until is None:
         return None
-    text = f"It avoids the minutes around the quarter of the hour, when everybody sends: on at {_clock(until, run)}."
+    text = (
+        "It avoids the minutes around the quarter of the hour, when everybody sends: on at "
+        f"{_clock(until, run)}."
+    )
     return Notice("info", "schedule", text)
 
 
@@ -178,13 +210,18 @@ def _silent_worker(left: list[Shard], now: datetime) -> Notice | None:
     dead = [shard for shard in left if shard.lease_until is not None and shard.lease_until < now]
     if not dead:
         return None
-    text = f"A worker went silent with {counted(len(dead), 'shard')} in its hands; another one takes over."
+    text = (
+        f"A worker went silent with {counted(len(dead), 'shard')} in its hands; another one "
+        "takes over."
+    )
     return Notice("warning", "restart_alt", text)
 
 
 def _only_retries(run: Run, shards: list[Shard], now: datetime) -> Notice | None:
     left = [shard for shard in shards if shard.state != Shard.State.DONE]
-    if not left or any(shard.state != Shard.State.OPEN or shard.not_before <= now + RETRY_AHEAD for shard in left):
+    if not left or any(
+        shard.state != Shard.State.OPEN or shard.not_before <= now + RETRY_AHEAD for shard in left
+    ):
         return None
     due = _clock(min(shard.not_before for shard in left), run)
     until = retries_over_at(run)
@@ -199,18 +236,29 @@ def _only_retries(run: Run, shards: list[Shard], now: datetime) -> Notice | None
 
 
 def _no_worker_free(left: list[Shard], now: datetime) -> Notice | None:
-    """Workers hand shards back every few seconds, so one that lies there longer is not just changing hands."""
-    is_waiting = all(shard.state == Shard.State.OPEN and shard.not_before < now - CHANGING_HANDS for shard in left)
+    """Workers hand shards back every few seconds, so one that lies there longer is not just
+    changing hands."""
+    is_waiting = all(
+        shard.state == Shard.State.OPEN and shard.not_before < now - CHANGING_HANDS
+        for shard in left
+    )
     if not left or not is_waiting:
         return None
-    return Notice("info", "hourglass", "All workers are busy with other campaigns; it goes on when one is free.")
+    return Notice(
+        "info",
+        "hourglass",
+        "All workers are busy with other campaigns; it goes on when one is free.",
+    )
 
 
 def _no_answers(left: list[Shard], rate: float | None) -> Notice | None:
     is_leased = any(shard.state == Shard.State.LEASED for shard in left)
     if rate != 0 or not is_leased:
         return None
-    text = "No answer came in the last seconds. What is in flight waits for the provider until its time-out."
+    text = (
+        "No answer came in the last seconds. What is in flight waits for the provider until "
+        "its time-out."
+    )
     return Notice("info", "hourglass", text)
 
 
@@ -220,7 +268,11 @@ def _ramp(run: Run, limit: Limit) -> Notice | None:
     full = f"{format_number(limit.per_second)} a second by {_clock(limit.full_at, run)}"
     gently = "Big sends start gently, as the provider asks"
     why = "The provider said that it went too fast" if limit.is_throttled else gently
-    return Notice("info", "trending_up", f"{why}: now at most {format_number(round(limit.now))} a second, {full}.")
+    return Notice(
+        "info",
+        "trending_up",
+        f"{why}: now at most {format_number(round(limit.now))} a second, {full}.",
+    )
 
 
 def _times(n: int) -> str:

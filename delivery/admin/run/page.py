@@ -1,4 +1,5 @@
-"""Runs in the console: the list, and the live page of one with its balanced account and its buttons."""
+"""Runs in the console: the list, and the live page of one with its balanced account and its
+buttons."""
 
 from __future__ import annotations
 
@@ -38,21 +39,32 @@ from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
 
 
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("campaign_column", "state_column", "when", "audience", "accepted", "failed", "unknown")
+    list_display = (
+        "campaign_column",
+        "state_column",
+        "when",
+        "audience",
+        "accepted",
+        "failed",
+        "unknown",
+    )
     list_display_links = ("campaign_column",)
     list_filter = ("state",)
     search_fields = ("campaign__name",)
     ordering = ("-intended_at", "-pk")
     empty_title = "No campaign has been sent yet"
-    empty_text = "Each send of a campaign is a run. Its page shows who got it, who did not, and why."
+    empty_text = (
+        "Each send of a campaign is a run. Its page shows who got it, who did not, and why."
+    )
     empty_icon = "send"
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        """Without the connection's credentials: a join would decrypt them for every row, and fail under a lost key."""
+        """Without the connection's credentials: a join would decrypt them for every row, and
+        fail under a lost key."""
         related = ("workspace", "campaign", "connection", "revision", "planned_by")
         return super().get_queryset(request).select_related(*related).defer("connection__sealed")
 
-    # --- the list ---------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     @display(description="Campaign", header=True)
     def campaign_column(self, run: Run) -> list[str]:
         contents = run.revision.contents
@@ -71,7 +83,11 @@ class RunAdmin(ReadOnlyAdmin):
     def audience(self, run: Run) -> str | None:
         if run.is_broadcast:
             return "Subscribers"
-        return None if run.audience_size is None or run.started_at is None else format_number(run.audience_size)
+        return (
+            None
+            if run.audience_size is None or run.started_at is None
+            else format_number(run.audience_size)
+        )
 
     @display(description="Accepted", empty_value="–")
     def accepted(self, run: Run) -> str | None:
@@ -85,7 +101,7 @@ class RunAdmin(ReadOnlyAdmin):
     def unknown(self, run: Run) -> str | None:
         return format_number(run.count(*UNSURE)) if _is_counted(run) else None
 
-    # --- addresses --------------------------------------------------------------------------------------
+    # --- addresses --------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
         def page(view: Callable[..., HttpResponseBase]) -> Any:
             return self.admin_site.admin_view(view)
@@ -97,11 +113,20 @@ class RunAdmin(ReadOnlyAdmin):
             path("<int:pk>/progress/", page(self.progress_view), name="campaigns_run_progress"),
             path("<int:pk>/errors/", page(self.errors_view), name="campaigns_run_errors"),
             path("<int:pk>/shards/", page(self.shards_view), name="campaigns_run_shards"),
-            path("<int:pk>/rewrite/", page(partial(rewrite.page, self)), name="campaigns_run_rewrite"),
-            path("<int:pk>/recipients/", page(self.recipients_view), name="campaigns_run_recipients"),
+            path(
+                "<int:pk>/rewrite/", page(partial(rewrite.page, self)), name="campaigns_run_rewrite"
+            ),
+            path(
+                "<int:pk>/recipients/", page(self.recipients_view), name="campaigns_run_recipients"
+            ),
             path("<int:pk>/recipients.csv", page(self.export_view), name="campaigns_run_export"),
             *(
-                path(f"<int:pk>/{verb}/", page(self.act_view), {"verb": verb}, name=f"campaigns_run_{verb}")
+                path(
+                    f"<int:pk>/{verb}/",
+                    page(self.act_view),
+                    {"verb": verb},
+                    name=f"campaigns_run_{verb}",
+                )
                 for verb in VERBS
             ),
         ]
@@ -115,7 +140,7 @@ class RunAdmin(ReadOnlyAdmin):
             raise Http404("no such run in this workspace")
         return run
 
-    # --- one run ----------------------------------------------------------------------------------------
+    # --- one run ----------------------------------------------------------------------------------
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> TemplateResponse:
@@ -131,7 +156,9 @@ class RunAdmin(ReadOnlyAdmin):
             data=where.as_json(),
             audience_words=whom_words(run),
             whole="Messages" if run.is_broadcast else "Audience",
-            moments=[(label, both_clocks(at, run.campaign, now)) for label, at in _moments(run) if at],
+            moments=[
+                (label, both_clocks(at, run.campaign, now)) for label, at in _moments(run) if at
+            ],
             decides=set(where.can) & {*figures.DECISIONS, "try-held", "close-held", "revive"},
             missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",
             panels=slots.panels(request, run) if run.started_at else [],
@@ -151,20 +178,25 @@ class RunAdmin(ReadOnlyAdmin):
         return JsonResponse(where.as_json(), headers={"Cache-Control": "no-store"})
 
     def _progress(self, request: HttpRequest, run: Run) -> figures.Progress:
-        return figures.read(run, timezone.now(), may_send=roles.can(request.user, roles.SEND, run.workspace))
+        return figures.read(
+            run, timezone.now(), may_send=roles.can(request.user, roles.SEND, run.workspace)
+        )
 
     def errors_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
-        """The provider's codes with counts and examples, as a piece of the run page. Reads every row of the run, so
-        it is asked for once the run has ended, or on demand."""
+        """The provider's codes with counts and examples, as a piece of the run page. Reads every
+        row of the run, so it is asked for once the run has ended, or on demand."""
         run = self._run(request, pk)
         groups, has_more = errors.groups_of(run)
         context = {"run": run, "groups": groups, "has_more": has_more}
         return TemplateResponse(request, "delivery/run_errors.html", context)
 
     def shards_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
-        """The shards and their workers, as a piece of the run page: asked for while somebody looks at them."""
+        """The shards and their workers, as a piece of the run page: asked for while somebody
+        looks at them."""
         run = self._run(request, pk)
-        return TemplateResponse(request, "delivery/run_shards.html", shards.table_of(run, timezone.now()))
+        return TemplateResponse(
+            request, "delivery/run_shards.html", shards.table_of(run, timezone.now())
+        )
 
     def act_view(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         """The buttons of delivery.admin.run.actions."""
@@ -172,10 +204,12 @@ class RunAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         said = VERBS[verb](self._run(request, pk), request.user, request.POST)  # type: ignore[arg-type]
-        messages.add_message(request, messages.SUCCESS if said.is_done else messages.INFO, said.text)
+        messages.add_message(
+            request, messages.SUCCESS if said.is_done else messages.INFO, said.text
+        )
         return redirect("admin:campaigns_run_change", said.run.pk)
 
-    # --- its recipients ---------------------------------------------------------------------------------
+    # --- its recipients ---------------------------------------------------------------------------
     def recipients_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
         run = self._run(request, pk)
         wanted = recipients.read_filter(request.GET, run)
@@ -204,9 +238,12 @@ class RunAdmin(ReadOnlyAdmin):
         run = self._run(request, pk)
         wanted = recipients.read_filter(request.GET, run)
         audit.record(
-            workspace_of(request), "recipients exported", run.campaign, by=request.user,  # type: ignore[arg-type]
+            workspace_of(request),
+            "recipients exported",
+            run.campaign,
+            by=request.user,  # type: ignore[arg-type]
             detail={"run": run.pk, "filter": wanted.query},
-        )  # fmt: skip
+        )
         return csv_answer(request, f"run-{run.pk}-recipients.csv", recipients.csv_rows(run, wanted))
 
 
@@ -231,19 +268,23 @@ def _missed_words(run: Run, now: datetime) -> str:
     planned = f"It was planned for {planned_moment(run.intended_at, run.workspace.zone, now)}."
     if run.is_broadcast:
         return planned
-    reached = selection.forecast(run.workspace, run.channel, run.audience_rule).get(Reason.PENDING, 0)
+    reached = selection.forecast(run.workspace, run.channel, run.audience_rule).get(
+        Reason.PENDING, 0
+    )
     return f"{planned} Today it would reach {registry.counted_addresses(run.channel, reached)}."
 
 
 def _moments(run: Run) -> list[tuple[str, datetime | None]]:
     ends = None if run.is_ended else run.ends_at
     return [
-        ("Planned for", run.intended_at), ("Started", run.started_at), ("Stops sending", ends),
+        ("Planned for", run.intended_at),
+        ("Started", run.started_at),
+        ("Stops sending", ends),
         ("Ended", run.finished_at),
-    ]  # fmt: skip
+    ]
 
 
-# --- its texts ------------------------------------------------------------------------------------------
+# --- its texts ------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class SentText:
     """A revision of the content, and how many of the run's recipients were accepted with it."""
@@ -261,14 +302,21 @@ def was_edited(run: Run) -> bool:
 def sent_texts(run: Run) -> list[SentText]:
     """The texts of a run that was edited and has ended, the oldest first; else empty.
 
-    It reads every row of the run (a million: 0.3 s on PostgreSQL, 0.6 s on SQLite), too slow for a run under way.
+    It reads every row of the run (a million: 0.3 s on PostgreSQL, 0.6 s on SQLite), too slow for
+    a run under way.
     """
     if not (was_edited(run) and run.is_ended and run.finished_at):
         return []
     accepted = Message.objects.filter(run=run, reason=Reason.ACCEPTED).order_by()
     counts = dict(accepted.values_list("revision").annotate(n=Count("pk")))
-    revisions = Revision.objects.filter(campaign=run.campaign_id, number__in=counts).order_by("number")
+    revisions = Revision.objects.filter(campaign=run.campaign_id, number__in=counts).order_by(
+        "number"
+    )
     return [
-        SentText(one.number, title_of(run.channel, one.contents[0]) if one.contents else "", counts[one.number])
+        SentText(
+            one.number,
+            title_of(run.channel, one.contents[0]) if one.contents else "",
+            counts[one.number],
+        )
         for one in revisions
     ]

@@ -1,8 +1,9 @@
 """The recipients of a run, one by one: pages by keyset, and the same rows as CSV.
 
-Both walk the ledger's unique index (run, contact, endpoint), so a page costs the same at the end of ten million rows
-as at the beginning; that is why rows come in the order of contacts. No index knows a row's reason: the engine's updates
-stay cheap only without one. So a rare reason is looked for in those shards whose tally has it.
+Both walk the ledger's unique index (run, contact, endpoint), so a page costs the same at the end
+of ten million rows as at the beginning; that is why rows come in the order of contacts. No index
+knows a row's reason: the engine's updates stay cheap only without one. So a rare reason is
+looked for in those shards whose tally has it.
 """
 
 from __future__ import annotations
@@ -30,16 +31,28 @@ from tenants.scope import scope
 PAGE_ROWS = 50
 CSV_ROWS = 2_000
 BIGGEST = 2**63 - 1
-HEADER = ("contact", "device", "platform", "reason", "reason_in_words", "provider_code", "attempted_at", "attempts",
-          "possible_duplicates", "provider_id", "revision", "later")  # fmt: skip
+HEADER = (
+    "contact",
+    "device",
+    "platform",
+    "reason",
+    "reason_in_words",
+    "provider_code",
+    "attempted_at",
+    "attempts",
+    "possible_duplicates",
+    "provider_id",
+    "revision",
+    "later",
+)
 _BY_SLUG = {reason.slug: reason for reason in Reason}
 _CONTACT, _ENDPOINT = Message._meta.get_field("contact"), Message._meta.get_field("endpoint")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which rows: `after` is the key (contact, message) of the last row seen, `code` a provider's, `contact` an
-    external id."""
+    """Which rows: `after` is the key (contact, message) of the last row seen, `code` a
+    provider's, `contact` an external id."""
 
     after: tuple[int, int] | None = None
     reason: Reason | None = None
@@ -62,17 +75,22 @@ def read_filter(query: QueryDict, run: Run) -> Wanted:
     if contact:
         own = Contact.objects.filter(workspace=run.workspace_id, external_id=fold(contact))
         found = own.values_list("pk", flat=True).first() or 0
-    return Wanted(_key(query.get("after", "")), _BY_SLUG.get(query.get("reason", "")), code, contact, found)
+    return Wanted(
+        _key(query.get("after", "")), _BY_SLUG.get(query.get("reason", "")), code, contact, found
+    )
 
 
 def _text(query: QueryDict, name: str) -> str:
-    """The parameter, as a database can be asked for it; whole, since half an id is somebody else's."""
+    """The parameter, as a database can be asked for it; whole, since half an id is somebody
+    else's."""
     return query.get(name, "").strip().replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _key(text: str) -> tuple[int, int] | None:
     parts = text.split(".")
-    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and len(part) < 20 for part in parts):
+    if len(parts) != 2 or not all(
+        part.isascii() and part.isdecimal() and len(part) < 20 for part in parts
+    ):
         return None
     contact, message = int(parts[0]), int(parts[1])
     return (contact, message) if max(contact, message) <= BIGGEST else None
@@ -86,9 +104,14 @@ def rows_of(run: Run, wanted: Wanted, most: int) -> list[Message]:
     if wanted.code:
         rows = rows.filter(error_code=wanted.code)
     places = None if wanted.contact_id is not None else _shards_with(run, wanted.reason)
-    found = _in_key_order(rows, wanted)[:most] if places is None else _in_shards(rows, wanted, places, most)
-    # Not by joins: PostgreSQL merged a deep page with all contacts before it (91 ms instead of 3 at the 800,000th row).
-    # Not by prefetch: for SQLite Django makes it a chain of ORs, which SQLite refuses from 1,000 rows on.
+    found = (
+        _in_key_order(rows, wanted)[:most]
+        if places is None
+        else _in_shards(rows, wanted, places, most)
+    )
+    # Not by joins: PostgreSQL merged a deep page with all contacts before it (91 ms instead of 3 at
+    # the 800,000th row). Not by prefetch: for SQLite Django makes it a chain of ORs, which SQLite
+    # refuses from 1,000 rows on.
     listed = list(found)
     contacts = Contact.objects.in_bulk({row.contact_id for row in listed if row.contact_id})
     endpoints = Endpoint.objects.in_bulk({row.endpoint_id for row in listed if row.endpoint_id})
@@ -108,12 +131,17 @@ def _in_key_order(rows: QuerySet[Message, Message], wanted: Wanted) -> QuerySet[
 
 
 def _shards_with(run: Run, reason: Reason | None) -> list[tuple[int, int]] | None:
-    """(first id, last id) of the shards that hold rows of this reason, in order, neighbours as one; None if the tallies
-    cannot say so: rows that wait or were skipped before the cut are in no shard's tally."""
+    """(first id, last id) of the shards that hold rows of this reason, in order, neighbours as
+    one; None if the tallies cannot say so: rows that wait or were skipped before the cut are in
+    no shard's tally."""
     if reason is None or reason.is_waiting:
         return None
     known, places = 0, list[tuple[int, int]]()
-    shards = Shard.objects.filter(run=run).order_by("first_id").values_list("first_id", "last_id", "tally")
+    shards = (
+        Shard.objects.filter(run=run)
+        .order_by("first_id")
+        .values_list("first_id", "last_id", "tally")
+    )
     for first, last, tally in shards:
         rows = tally.get(reason.slug, 0)
         known += rows
@@ -129,7 +157,8 @@ def _shards_with(run: Run, reason: Reason | None) -> list[tuple[int, int]] | Non
 def _in_shards(
     rows: QuerySet[Message, Message], wanted: Wanted, places: Iterable[tuple[int, int]], most: int
 ) -> list[Message]:
-    """The first `most` rows at these places, in the order of their ids, which the audience was written in.
+    """The first `most` rows at these places, in the order of their ids, which the audience was
+    written in.
 
     One query each: for a list of ranges PostgreSQL walked the primary key from its beginning.
     """
@@ -142,7 +171,9 @@ def _in_shards(
     return found
 
 
-def page_of(run: Run, wanted: Wanted, *, shows_refs: bool = False) -> tuple[list[dict[str, Any]], str]:
+def page_of(
+    run: Run, wanted: Wanted, *, shows_refs: bool = False
+) -> tuple[list[dict[str, Any]], str]:
     """One page, and the address part of the next one ("" on the last)."""
     found = rows_of(run, wanted, PAGE_ROWS + 1)
     shown = found[:PAGE_ROWS]
@@ -186,12 +217,16 @@ def _tone(reason: Reason) -> str:
 
 def choices(account: Account | None) -> list[tuple[str, str, int]]:
     """(slug, label, rows) of the reasons that occur, for the filter."""
-    return [(line.slug, line.label, line.count) for line in account.lines if line.slug in _BY_SLUG] if account else []
+    return (
+        [(line.slug, line.label, line.count) for line in account.lines if line.slug in _BY_SLUG]
+        if account
+        else []
+    )
 
 
 def csv_rows(run: Run, wanted: Wanted) -> Iterator[tuple[object, ...]]:
-    """The CSV's rows, the heading first. The workspace's scope is open only while rows are read: between them other
-    requests may use the thread."""
+    """The CSV's rows, the heading first. The workspace's scope is open only while rows are read:
+    between them other requests may use the thread."""
     yield HEADER
     place: Wanted | None = wanted
     while place is not None:
@@ -216,7 +251,13 @@ def _cells(message: Message, run: Run, later: list[str]) -> tuple[object, ...]:
         message.contact.external_id if message.contact else nobody,
         str(endpoint) if endpoint else "",
         endpoint.get_platform_display() if endpoint else "",
-        reason.slug, words_of(reason, run.channel).label, message.error_code, at, message.attempts,
-        message.possible_duplicate, message.provider_id, "" if message.revision is None else message.revision,
+        reason.slug,
+        words_of(reason, run.channel).label,
+        message.error_code,
+        at,
+        message.attempts,
+        message.possible_duplicate,
+        message.provider_id,
+        "" if message.revision is None else message.revision,
         "; ".join(later),
-    )  # fmt: skip
+    )

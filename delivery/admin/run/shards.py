@@ -1,4 +1,5 @@
-"""The shards of a run for its page: which part of the audience each is, who works on it, and how it stands."""
+"""The shards of a run for its page: which part of the audience each is, who works on it, and how
+it stands."""
 
 from __future__ import annotations
 
@@ -14,13 +15,16 @@ from pushpilot.lib.display import counted, format_number, how_long
 
 SHOWN = 100
 _ORDER = Case(
-    When(state=Shard.State.LEASED, then=Value(0)), When(state=Shard.State.DONE, then=Value(2)), default=Value(1),
+    When(state=Shard.State.LEASED, then=Value(0)),
+    When(state=Shard.State.DONE, then=Value(2)),
+    default=Value(1),
     output_field=IntegerField(),
-)  # fmt: skip
+)
 
 
 def table_of(run: Run, now: datetime) -> dict[str, Any]:
-    """The shards under work first, then those that wait, then those that are done; at most SHOWN of them."""
+    """The shards under work first, then those that wait, then those that are done; at most SHOWN
+    of them."""
     shards = Shard.objects.filter(run=run)
     is_waiting = Q(state__in=(Shard.State.OPEN, Shard.State.HELD))
     counts = shards.aggregate(
@@ -33,13 +37,20 @@ def table_of(run: Run, now: datetime) -> dict[str, Any]:
     rows = [_row(shard, run, now) for shard in shards.order_by(_ORDER, "first_id")[:SHOWN]]
     out = _ruled_out(run)
     ruled_out = f"{counted(out, 'recipient')} {'was' if out == 1 else 'were'}" if out else ""
-    return {"rows": rows, "counts": counts, "more": counts["all"] - len(rows), "ruled_out": ruled_out}
+    return {
+        "rows": rows,
+        "counts": counts,
+        "more": counts["all"] - len(rows),
+        "ruled_out": ruled_out,
+    }
 
 
 def _ruled_out(run: Run) -> int:
-    """Recipients whose reason was known before the audience was cut. Until the run has ended its own tally holds them,
-    then it holds everybody."""
-    skipped = [reason.slug for reason in Reason if not reason.is_waiting and not reason.is_attempted]
+    """Recipients whose reason was known before the audience was cut. Until the run has ended its
+    own tally holds them, then it holds everybody."""
+    skipped = [
+        reason.slug for reason in Reason if not reason.is_waiting and not reason.is_attempted
+    ]
     whole = int(sum(run.tally.get(slug, 0) for slug in skipped))
     if not (run.is_ended and run.finished_at):
         return whole
@@ -49,12 +60,15 @@ def _ruled_out(run: Run) -> int:
 
 def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
     accepted, failed, unsure = (
-        sum(shard.tally.get(reason.slug, 0) for reason in group) for group in ((Reason.ACCEPTED,), FAILED, UNSURE)
+        sum(shard.tally.get(reason.slug, 0) for reason in group)
+        for group in ((Reason.ACCEPTED,), FAILED, UNSURE)
     )
     return {
         "shard": shard,
         "worker": shard.worker,
-        "since": how_long(now - shard.leased_at) if shard.leased_at and shard.state == Shard.State.LEASED else "",
+        "since": how_long(now - shard.leased_at)
+        if shard.leased_at and shard.state == Shard.State.LEASED
+        else "",
         "until": _until(shard, now),
         "accepted": accepted,
         "failed": failed,
@@ -66,7 +80,11 @@ def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
 
 
 def _is_silent(shard: Shard, now: datetime) -> bool:
-    return shard.state == Shard.State.LEASED and shard.lease_until is not None and shard.lease_until < now
+    return (
+        shard.state == Shard.State.LEASED
+        and shard.lease_until is not None
+        and shard.lease_until < now
+    )
 
 
 def _until(shard: Shard, now: datetime) -> str:
@@ -78,7 +96,11 @@ def _until(shard: Shard, now: datetime) -> str:
 def _note(shard: Shard, run: Run, now: datetime) -> str:
     if shard.state == Shard.State.HELD:
         return f"{format_number(sum(shard.held.values()))} wait for a platform"
-    if shard.state == Shard.State.OPEN and shard.not_before >= now + timedelta(seconds=1) and not run.is_ended:
+    if (
+        shard.state == Shard.State.OPEN
+        and shard.not_before >= now + timedelta(seconds=1)
+        and not run.is_ended
+    ):
         return f"again in {how_long(shard.not_before - now)}"
     return ""
 

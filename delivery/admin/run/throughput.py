@@ -1,4 +1,5 @@
-"""How fast a run goes now, what limits it, when it will be done, and how long its retries may still last."""
+"""How fast a run goes now, what limits it, when it will be done, and how long its retries may
+still last."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from delivery.providers.registry import provider_of
 
 logger = logging.getLogger(__name__)
 
-WINDOW = timedelta(seconds=20)  # the rate shown is that of the last 20 seconds in which somebody looked
+# the rate shown is that of the last 20 seconds in which somebody looked
+WINDOW = timedelta(seconds=20)
 LEAST = timedelta(seconds=2)
 EVERY = timedelta(seconds=1)
 # A worker that uses this much of what it may send is held back by the limit, not by itself.
@@ -31,15 +33,17 @@ _Sample = tuple[datetime, int]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The tightest of what a run may send. `per_second` is the full rate, 0 without any limit; of it `share` is
-    allowed now (or when it opens), growing to 1 until `full_at`. `whose`: connection or run."""
+    """The tightest of what a run may send. `per_second` is the full rate, 0 without any limit;
+    of it `share` is allowed now (or when it opens), growing to 1 until `full_at`. `whose`:
+    connection or run."""
 
     per_second: int = 0
     whose: str = ""
     share: float = 1.0
     full_at: datetime | None = None
     is_growing: bool = False  # something has gone already since `share` began to grow
-    is_throttled: bool = False  # the provider said 429: the rate begins again lower than a first send's would
+    # the provider said 429: the rate begins again lower than a first send's would
+    is_throttled: bool = False
     closed_until: datetime | None = None  # nothing may go before
 
     @property
@@ -78,11 +82,14 @@ def _limit(bucket: pace.Bucket, at: datetime) -> Limit:
 
 
 def recent_rate(run: Run, attempted: int, now: datetime) -> float | None:
-    """Attempted messages a second over the last seconds; None until two looks lie LEAST apart. Each look leaves its
-    sample for the next, in the cache, apart for each epoch: a pause must not slow what comes after it."""
+    """Attempted messages a second over the last seconds; None until two looks lie LEAST apart.
+    Each look leaves its sample for the next, in the cache, apart for each epoch: a pause must
+    not slow what comes after it."""
     key = f"run-speed:{run.pk}:{run.epoch}"
     try:
-        samples: list[_Sample] = [one for one in cache.get(key) or [] if now - one[0] <= WINDOW and one[1] <= attempted]
+        samples: list[_Sample] = [
+            one for one in cache.get(key) or [] if now - one[0] <= WINDOW and one[1] <= attempted
+        ]
         if not samples or now - samples[-1][0] >= EVERY:
             samples.append((now, attempted))
             cache.set(key, samples, timeout=60)
@@ -95,7 +102,8 @@ def recent_rate(run: Run, attempted: int, now: datetime) -> float | None:
 
 
 def eta_secs(limit: Limit, waiting: int, rate: float | None, now: datetime) -> float | None:
-    """When nothing waits any more; None if nobody can say: nothing was measured, and nothing limits it."""
+    """When nothing waits any more; None if nobody can say: nothing was measured, and nothing
+    limits it."""
     least = limit.secs_for(waiting, now)
     if rate and (not limit.per_second or rate < AT_LIMIT * limit.now):
         return max(least, waiting / rate)
@@ -103,8 +111,8 @@ def eta_secs(limit: Limit, waiting: int, rate: float | None, now: datetime) -> f
 
 
 def retries_over_at(run: Run) -> datetime | None:
-    """About when the last retry of the run is over, if every one fails. None if nobody can say: tries that certainly
-    never arrived are not counted.
+    """About when the last retry of the run is over, if every one fails. None if nobody can say:
+    tries that certainly never arrived are not counted.
 
     Reads every row of the run, 0.1 s per million, so open pages share the answer for some seconds.
     """

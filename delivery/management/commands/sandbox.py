@@ -12,7 +12,10 @@ from delivery.providers.fcm.sandbox import serve
 class Command(BaseCommand):
     """Runs the FCM sandbox in the foreground; SIGTERM and Ctrl-C end it cleanly."""
 
-    help = "Run the FCM sandbox: a server that speaks FCM HTTP v1 on this machine and needs no Firebase project."
+    help = (
+        "Run the FCM sandbox: a server that speaks FCM HTTP v1 on this machine and needs no "
+        "Firebase project."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -22,7 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--data-dir", type=Path, default=Path("var/sandbox"))
 
     def handle(self, *args: Any, host: str, port: int, data_dir: Path, **options: Any) -> None:
-        """Serve until told to stop. Raises CommandError when the port is taken or the folder is not writable."""
+        """Serve until told to stop. Raises CommandError when the port is taken or the folder is
+        not writable."""
         self.stdout.write(f"FCM sandbox on http://{host}:{port}, log in {data_dir}")
         try:
             serve(host, port, data_dir)

@@ -1,4 +1,5 @@
-"""A Firebase project's service account: what a key file must hold, and the access tokens minted with it."""
+"""A Firebase project's service account: what a key file must hold, and the access tokens minted
+with it."""
 
 import functools
 import re
@@ -27,12 +28,22 @@ _BRING_INSTEAD = (
     "In the Firebase console open Project settings → Service accounts → Generate new private key, "
     "and paste the whole JSON file here."
 )
-# What is kept of the file. universe_domain is not: a foreign one makes google-auth sign its tokens by itself.
-_FIELDS = ("type", "project_id", "private_key_id", "private_key", "client_email", "client_id", "token_uri")
+# What is kept of the file. universe_domain is not: a foreign one makes google-auth sign its tokens
+# by itself.
+_FIELDS = (
+    "type",
+    "project_id",
+    "private_key_id",
+    "private_key",
+    "client_email",
+    "client_id",
+    "token_uri",
+)
 _PROJECT_ID = re.compile(r"[a-z0-9][a-z0-9.:-]{3,62}")
 _TOKEN = re.compile(r"[!-~]{1,4096}")  # fit for a header
 _WITHOUT_TOKEN = "No access token in response"  # noqa: S105 - google-auth's words for a JSON without one
-_NO_TOKENS_PAGE = (AttributeError, OverflowError, TypeError, ValueError)  # what it raises over other pages
+# what it raises over other pages
+_NO_TOKENS_PAGE = (AttributeError, OverflowError, TypeError, ValueError)
 _ADDRESS = re.compile(r"[^@\s]{1,128}@[^@\s]{1,128}")
 
 
@@ -75,7 +86,8 @@ class FcmAccount:
 
     @classmethod
     def parse(cls, service_account_json: str, *, sandbox_url: str | None) -> "FcmAccount":
-        """Read a key file. `sandbox_url` (no trailing slash) makes it an account of the sandbox there.
+        """Read a key file. `sandbox_url` (no trailing slash) makes it an account of the sandbox
+        there.
 
         Raises ValueError whose text names the field and the remedy, fit to be shown to the owner.
         """
@@ -84,31 +96,38 @@ class FcmAccount:
         _matching(info, "client_email", _ADDRESS)
         _private_key(_text(info, "private_key"))
         token_uri = _text(info, "token_uri")
-        # google-auth signs every assertion for Google's audience, whatever the token_uri: one that reaches any
-        # other address could be replayed at Google. So addresses are ours to choose, never the file's.
+        # google-auth signs every assertion for Google's audience, whatever the token_uri: one that
+        # reaches any other address could be replayed at Google. So addresses are ours to choose,
+        # never the file's.
         if sandbox_url is None:
             if token_uri != GOOGLE_TOKEN_URI:
                 raise ValueError(
-                    f"token_uri must be {GOOGLE_TOKEN_URI}, not {token_uri[:100]!r}: the file was changed, "
-                    f"or it belongs to a sandbox. {_BRING_INSTEAD}"
+                    f"token_uri must be {GOOGLE_TOKEN_URI}, not {token_uri[:100]!r}: the file was "
+                    f"changed, or it belongs to a sandbox. {_BRING_INSTEAD}"
                 )
             return cls(project_id, info)
         if token_uri == GOOGLE_TOKEN_URI:
             raise ValueError(
-                "token_uri is Google's: this is a real key, and a real key is never shown to a sandbox. "
-                "Use the sandbox's own key file, or connect to Google."
+                "token_uri is Google's: this is a real key, and a real key is never shown to a "
+                "sandbox. Use the sandbox's own key file, or connect to Google."
             )
         base_url = sandbox_url.rstrip("/")
-        return cls(project_id, {**info, "token_uri": f"{base_url}/token"}, base_url, f"{base_url}/token")
+        return cls(
+            project_id, {**info, "token_uri": f"{base_url}/token"}, base_url, f"{base_url}/token"
+        )
 
     def mint(self) -> AccessToken:
-        """Ask the token endpoint for an access token, scope messaging only. Blocks up to 10 s a try.
+        """Ask the token endpoint for an access token, scope messaging only. Blocks up to 10 s a
+        try.
 
-        Raises CredentialsRefused with what Google said, or ProviderUnreachable when nobody answered.
+        Raises CredentialsRefused with what Google said, or ProviderUnreachable when nobody
+        answered.
         """
         key = _private_key(self.service_account["private_key"])
         signer = RSASigner(key, self.service_account.get("private_key_id"))
-        credentials = service_account.Credentials(signer, self.client_email, self.token_uri, scopes=[MESSAGING_SCOPE])
+        credentials = service_account.Credentials(
+            signer, self.client_email, self.token_uri, scopes=[MESSAGING_SCOPE]
+        )
         with http.Session(is_ours=self.is_sandbox) as session:
             try:
                 credentials.refresh(GoogleRequest(session))
@@ -126,10 +145,13 @@ class FcmAccount:
 
 
 def _refusal(error: Exception) -> CredentialsRefused | ProviderUnreachable:
-    """google-auth raises RefreshError both for a refusal and for 500s after its three tries; only one is final."""
+    """google-auth raises RefreshError both for a refusal and for 500s after its three tries;
+    only one is final."""
     said = str(error.args[0]) if error.args else str(error)
     if _WITHOUT_TOKEN in said:  # a 200 of somebody else: nothing was refused
-        return ProviderUnreachable(f"the token endpoint answered, but with no access token: {said[:500]}")
+        return ProviderUnreachable(
+            f"the token endpoint answered, but with no access token: {said[:500]}"
+        )
     if getattr(error, "retryable", False):
         return ProviderUnreachable(f"the token endpoint has trouble: {said[:500]}")
     return CredentialsRefused(f"Google refused the service account: {said[:500]}")
@@ -137,7 +159,9 @@ def _refusal(error: Exception) -> CredentialsRefused | ProviderUnreachable:
 
 def _key_file(text: str) -> Json:
     if len(text) > KEY_FILE_LIMIT_BYTES:
-        raise ValueError(f"the key file is longer than {KEY_FILE_LIMIT_BYTES // 1024} kB. {_BRING_INSTEAD}")
+        raise ValueError(
+            f"the key file is longer than {KEY_FILE_LIMIT_BYTES // 1024} kB. {_BRING_INSTEAD}"
+        )
     try:
         info = msgspec.json.decode(text.lstrip("\ufeff \t\r\n"))
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -145,7 +169,9 @@ def _key_file(text: str) -> Json:
     if not isinstance(info, dict):
         raise ValueError(f"this JSON is not a key file. {_BRING_INSTEAD}")
     if "server_key" in info:
-        raise ValueError(f"server_key: Google switched FCM's legacy server keys off in 2024. {_BRING_INSTEAD}")
+        raise ValueError(
+            f"server_key: Google switched FCM's legacy server keys off in 2024. {_BRING_INSTEAD}"
+        )
     if info.get("type") != "service_account":
         found = repr(info.get("type"))[:60]
         raise ValueError(f'type must be "service_account", not {found}. {_BRING_INSTEAD}')
@@ -168,13 +194,14 @@ def _matching(info: Json, name: str, pattern: re.Pattern[str]) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _private_key(pem: str) -> rsa.RSAPrivateKey:
-    """The key of a key file. Kept, because reading one checks its primes (about 40 ms), and a test of a connection
-    needs it four times."""
+    """The key of a key file. Kept, because reading one checks its primes (about 40 ms), and a
+    test of a connection needs it four times."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except Exception:
         raise ValueError(
-            f"private_key cannot be read: lines are missing or changed (it starts with -----BEGIN). {_BRING_INSTEAD}"
+            "private_key cannot be read: lines are missing or changed (it starts with "
+            f"-----BEGIN). {_BRING_INSTEAD}"
         ) from None
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ValueError(f"private_key must be an RSA key, as Google makes them. {_BRING_INSTEAD}")

@@ -11,7 +11,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 from delivery.providers.base import CredentialsForm
 from delivery.providers.fcm.account import KEY_FILE_LIMIT_BYTES
 
-# What people still have from before 2024: FCM's server keys and the web API keys that they are confused with.
+# What people still have from before 2024: FCM's server keys and the web API keys that they are
+# confused with.
 _LEGACY_KEY = re.compile(r"AAAA[\w-]{7}:[\w-]{100,200}|AIza[\w-]{35}", re.ASCII)
 
 
@@ -40,8 +41,8 @@ class KeyFileForm(CredentialsForm):
                 "class": "connection-key",
             }
         ),
-        help_text="Firebase console → Project settings → Service accounts → Generate new private key. "
-        "Paste the whole file; it is encrypted before it is stored and never shown again.",
+        help_text="Firebase console → Project settings → Service accounts → Generate new private "
+        "key. Paste the whole file; it is encrypted before it is stored and never shown again.",
     )
     key_file = forms.FileField(
         label="…or upload the file",
@@ -53,7 +54,10 @@ class KeyFileForm(CredentialsForm):
         return "key_file" if self.cleaned_data.get("key_file") else "key_text"
 
     def secret(self) -> str:
-        upload, text = self.cleaned_data.get("key_file"), str(self.cleaned_data.get("key_text") or "")
+        upload, text = (
+            self.cleaned_data.get("key_file"),
+            str(self.cleaned_data.get("key_text") or ""),
+        )
         if upload and text:
             raise ValueError("paste the JSON or upload the file, not both.")
         if upload:

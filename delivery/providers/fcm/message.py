@@ -18,22 +18,25 @@ _PRIORITY_APNS = {"high": "10", "normal": "5"}
 def build_message(push: Mapping[str, Any], *, target: tuple[str, str], expires: str = "") -> Json:
     """Return FCM's `message` for a neutral payload.
 
-    `push`: title, body, image_url, icon_url, deep_link, buttons [{text, url}], data {str: str}, ttl_secs, priority
-    ("high" | "normal"), collapse_key, badge, sound, android_channel, silent, data_only, message_ref; what is missing
-    or empty is left out. Any string but the collapse key may hold slots, except that a deep link becomes the web
-    push's click link only when its fixed part starts with https:// (FCM refuses any other). `target`: one of KINDS
-    with the address, the topic's name without /topics/, or the condition. `expires`: what `expiry` says, or the slot
-    that will hold it: iOS has no time-to-live but an end.
+    `push`: title, body, image_url, icon_url, deep_link, buttons [{text, url}], data {str: str},
+    ttl_secs, priority ("high" | "normal"), collapse_key, badge, sound, android_channel, silent,
+    data_only, message_ref; what is missing or empty is left out. Any string but the collapse key
+    may hold slots, except that a deep link becomes the web push's click link only when its fixed
+    part starts with https:// (FCM refuses any other). `target`: one of KINDS with the address,
+    the topic's name without /topics/, or the condition. `expires`: what `expiry` says, or the
+    slot that will hold it: iOS has no time-to-live but an end.
 
-    `message_ref` is data.pp_ref. The collapse key, else the reference, is also the notification's tag (Android, web)
-    and apns-collapse-id: a copy replaces the first, and a message of the same key the older one. A button is
-    data.pp_button_N_text / _url (flat, because a slot inside JSON inside JSON would need escaping twice).
+    `message_ref` is data.pp_ref. The collapse key, else the reference, is also the
+    notification's tag (Android, web) and apns-collapse-id: a copy replaces the first, and a
+    message of the same key the older one. A button is data.pp_button_N_text / _url (flat,
+    because a slot inside JSON inside JSON would need escaping twice).
 
-    A silent push carries no notification. A data_only one has none on Android, where the app draws it from
-    data.pp_title, pp_body and pp_image; iOS and browsers still show it by themselves.
+    A silent push carries no notification. A data_only one has none on Android, where the app
+    draws it from data.pp_title, pp_body and pp_image; iOS and browsers still show it by
+    themselves.
 
-    Raises ValueError for an unknown kind of target, for a collapse key that differs by recipient (a device keeps four)
-    and for a key or a message_ref over 64 bytes (without slots).
+    Raises ValueError for an unknown kind of target, for a collapse key that differs by recipient
+    (a device keeps four) and for a key or a message_ref over 64 bytes (without slots).
     """
     kind, address = target
     if kind not in KINDS:
@@ -57,23 +60,29 @@ def build_message(push: Mapping[str, Any], *, target: tuple[str, str], expires: 
 
 
 def envelope(message: Json, *, validate_only: bool = False) -> Json:
-    """The request body around a message. `validate_only`: FCM checks everything and delivers nothing."""
+    """The request body around a message. `validate_only`: FCM checks everything and delivers
+    nothing."""
     return {"message": message, "validate_only": True} if validate_only else {"message": message}
 
 
 def expiry(push: Mapping[str, Any], sent_at: float | None = None) -> str:
-    """When a message sent at `sent_at` (epoch seconds; None: now) dies undelivered, in epoch seconds as APNs wants
-    it. "0": now or never. "": the payload sets no time-to-live."""
+    """When a message sent at `sent_at` (epoch seconds; None: now) dies undelivered, in epoch
+    seconds as APNs wants it. "0": now or never. "": the payload sets no time-to-live."""
     ttl_secs = push.get("ttl_secs")
     if ttl_secs is None:
         return ""
-    return str(int((time.time() if sent_at is None else sent_at) + int(ttl_secs))) if ttl_secs else "0"
+    return (
+        str(int((time.time() if sent_at is None else sent_at) + int(ttl_secs))) if ttl_secs else "0"
+    )
 
 
 def buttons(push: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(action id, text, url) of each button, numbered from 1."""
     listed = enumerate(push.get("buttons") or (), start=1)
-    return [(f"pp_button_{n}", str(button["text"]), str(button.get("url") or "")) for n, button in listed]
+    return [
+        (f"pp_button_{n}", str(button["text"]), str(button.get("url") or ""))
+        for n, button in listed
+    ]
 
 
 def replaced_by(push: Mapping[str, Any]) -> str:
@@ -91,14 +100,19 @@ def data_of(push: Mapping[str, Any]) -> Json:
     """What the app gets: the workspace's own data under ours."""
     ours: Json = {"pp_ref": push.get("message_ref"), "pp_link": push.get("deep_link")}
     if push.get("data_only") and not push.get("silent"):
-        ours |= {"pp_title": push.get("title"), "pp_body": push.get("body"), "pp_image": push.get("image_url")}
+        ours |= {
+            "pp_title": push.get("title"),
+            "pp_body": push.get("body"),
+            "pp_image": push.get("image_url"),
+        }
     for action, text, url in buttons(push):
         ours[f"{action}_text"], ours[f"{action}_url"] = text, url
     return {**(push.get("data") or {}), **_filled(ours)}
 
 
 def apns_headers(push: Mapping[str, Any], expires: str) -> dict[str, str]:
-    """APNs wants background pushes marked and at priority 5; expiration in epoch seconds, 0 = now or never."""
+    """APNs wants background pushes marked and at priority 5; expiration in epoch seconds, 0 =
+    now or never."""
     silent = bool(push.get("silent"))
     priority = "5" if silent else _PRIORITY_APNS.get(str(push.get("priority") or ""), "")
     return _filled(
@@ -123,7 +137,9 @@ def _filled(fields: Mapping[str, Any]) -> Json:
 
 
 def _notification(push: Mapping[str, Any]) -> Json:
-    return _filled({"title": push.get("title"), "body": push.get("body"), "image": push.get("image_url")})
+    return _filled(
+        {"title": push.get("title"), "body": push.get("body"), "image": push.get("image_url")}
+    )
 
 
 def _android(push: Mapping[str, Any]) -> Json:
@@ -150,7 +166,11 @@ def _apns(push: Mapping[str, Any], expires: str) -> Json:
     if push.get("silent"):
         aps: Json = {"content-available": 1}
     else:
-        alert = _filled({"title": push.get("title"), "body": push.get("body")}) if push.get("data_only") else {}
+        alert = (
+            _filled({"title": push.get("title"), "body": push.get("body")})
+            if push.get("data_only")
+            else {}
+        )
         aps = _filled(
             {
                 "alert": alert,

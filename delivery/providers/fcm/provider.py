@@ -10,7 +10,15 @@ from django.conf import settings
 
 from campaigns.channels.base import REFERENCE, Compiled, Message
 from campaigns.channels.payload import PayloadTemplate, slot
-from delivery.providers.base import ADDRESS, CheckResult, LogPage, Manners, Provider, ProviderUnreachable, Sandbox
+from delivery.providers.base import (
+    ADDRESS,
+    CheckResult,
+    LogPage,
+    Manners,
+    Provider,
+    ProviderUnreachable,
+    Sandbox,
+)
 from delivery.providers.fcm import sandbox_client, sdk
 from delivery.providers.fcm.account import FcmAccount
 from delivery.providers.fcm.codes import ALARMS, GIVEN_UP, MEANINGS, REMEDIES
@@ -31,12 +39,16 @@ class FcmRequest:
     def __init__(self, content: Compiled, kind: str) -> None:
         self._content = content.static
         self._ends = content.static.get("ttl_secs") is not None
-        message = build_message(content.with_slots, target=(kind, slot(ADDRESS)), expires=slot(_EXPIRES))
+        message = build_message(
+            content.with_slots, target=(kind, slot(ADDRESS)), expires=slot(_EXPIRES)
+        )
         slots = (*content.personal, REFERENCE, ADDRESS, _EXPIRES)
         self._payload = PayloadTemplate.compile(envelope(message), slots)
 
     def fill(self, values: Mapping[str, str]) -> bytes:
-        return self._payload.fill({**values, _EXPIRES: expiry(self._content)} if self._ends else values)
+        return self._payload.fill(
+            {**values, _EXPIRES: expiry(self._content)} if self._ends else values
+        )
 
 
 class Fcm(Provider[FcmAccount]):
@@ -65,7 +77,9 @@ class Fcm(Provider[FcmAccount]):
     def check(self, account: FcmAccount) -> CheckResult:
         return sdk.check(account)
 
-    def check_message(self, account: FcmAccount, message: Message, broadcast: tuple[str, str] | None) -> CheckResult:
+    def check_message(
+        self, account: FcmAccount, message: Message, broadcast: tuple[str, str] | None
+    ) -> CheckResult:
         return sdk.check_message(account, message, target=broadcast)
 
     def open(self, account: FcmAccount) -> FcmSender:
@@ -78,12 +92,18 @@ class Fcm(Provider[FcmAccount]):
         return str(account.service_account.get("private_key_id") or "")
 
     def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
-        return [("Project", settings.get("project_id", "")), ("Service account", settings.get("account", ""))]
+        return [
+            ("Project", settings.get("project_id", "")),
+            ("Service account", settings.get("account", "")),
+        ]
 
 
 class FcmSandbox(Fcm, Sandbox[FcmAccount]):
     key, label, mark = "fcm_sandbox", "Sandbox (no real phones)", "SB"
-    summary = "Answers exactly like Firebase, on your own machine. Messages arrive on the phone wall and nowhere else."
+    summary = (
+        "Answers exactly like Firebase, on your own machine. Messages arrive on the phone "
+        "wall and nowhere else."
+    )
 
     def read(self, credentials: str) -> FcmAccount:
         return FcmAccount.parse(credentials, sandbox_url=settings.SANDBOX_URL)
@@ -101,7 +121,8 @@ class FcmSandbox(Fcm, Sandbox[FcmAccount]):
             return msgspec.json.encode(answer.json()).decode()
         except (http.NoAnswer, ValueError) as error:
             raise ProviderUnreachable(
-                f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
+                f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py "
+                "sandbox`."
             ) from error
 
     def received(self, account: FcmAccount, *, after: int | None, limit: int) -> LogPage:

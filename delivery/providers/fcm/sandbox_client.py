@@ -8,7 +8,13 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 
-from delivery.providers.base import CredentialsRefused, LogPage, ProviderUnreachable, Received, SandboxSilent
+from delivery.providers.base import (
+    CredentialsRefused,
+    LogPage,
+    ProviderUnreachable,
+    Received,
+    SandboxSilent,
+)
 from delivery.providers.fcm.account import AccessToken, FcmAccount
 from pushpilot.lib import http
 
@@ -36,13 +42,15 @@ def _log(account: FcmAccount, after: int, limit: int) -> dict[str, Any]:
             break
     if answer.status != 200:
         raise SandboxSilent(
-            "The sandbox does not know this workspace any more. Connect the sandbox again under Connections."
+            "The sandbox does not know this workspace any more. Connect the sandbox again under "
+            "Connections."
         )
     return _read(answer)
 
 
 def _read(answer: http.Answer) -> dict[str, Any]:
-    """The sandbox's own answer: it says how far its log goes. Raises SandboxSilent if something else answered."""
+    """The sandbox's own answer: it says how far its log goes. Raises SandboxSilent if something
+    else answered."""
     try:
         found: dict[str, Any] = answer.json()
         int(found["last"])
@@ -55,7 +63,8 @@ _tokens: dict[tuple[str, str], AccessToken] = {}
 
 
 def _token(account: FcmAccount, is_fresh: bool) -> str:
-    """An access token, kept in this process until it ends: minting costs an RSA signature and a request."""
+    """An access token, kept in this process until it ends: minting costs an RSA signature and a
+    request."""
     key = (account.project_id, str(account.service_account.get("private_key_id")))
     held = _tokens.get(key)
     if is_fresh or held is None or held.expires_at - TOKEN_SPARE_SECS < time.time():
@@ -63,7 +72,8 @@ def _token(account: FcmAccount, is_fresh: bool) -> str:
             held = account.mint()
         except CredentialsRefused as error:
             raise SandboxSilent(
-                "The sandbox does not know this workspace's key. Connect the sandbox again under Connections."
+                "The sandbox does not know this workspace's key. Connect the sandbox again under "
+                "Connections."
             ) from error
         except ProviderUnreachable as error:
             raise _no_answer() from error
@@ -77,13 +87,21 @@ def _get(url: str, *, token: str = "", **query: int) -> http.Answer:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     url = f"{url}?{urlencode(query)}"
     try:
-        return http.ask(url, is_ours=True, headers=headers, timeout_secs=TIMEOUT_SECS, most_bytes=LONGEST_PAGE_BYTES)
+        return http.ask(
+            url,
+            is_ours=True,
+            headers=headers,
+            timeout_secs=TIMEOUT_SECS,
+            most_bytes=LONGEST_PAGE_BYTES,
+        )
     except http.NoAnswer as error:
         raise _no_answer() from error
 
 
 def _no_answer() -> SandboxSilent:
-    return SandboxSilent(f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`.")
+    return SandboxSilent(
+        f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
+    )
 
 
 def _message(entry: dict[str, Any]) -> Received:

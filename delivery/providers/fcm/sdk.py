@@ -1,6 +1,8 @@
-"""Google's own firebase-admin: the validate-only "test connection", and a second transport to compare ours with.
+"""Google's own firebase-admin: the validate-only "test connection", and a second transport to
+compare ours with.
 
-Never used to send campaigns: it retries by itself (2 POSTs on a read error, 5 on a 503), which is hidden duplicates.
+Never used to send campaigns: it retries by itself (2 POSTs on a read error, 5 on a 503), which
+is hidden duplicates.
 """
 
 import contextlib
@@ -30,19 +32,23 @@ from delivery.providers.http2 import Answer
 from pushpilot.lib import http
 from pushpilot.lib.compat import google
 
-# Shaped like a token, known to nobody: FCM answers INVALID_ARGUMENT or UNREGISTERED about it, and either proves
-# that key, project and API are in order.
+# Shaped like a token, known to nobody: FCM answers INVALID_ARGUMENT or UNREGISTERED about it, and
+# either proves that key, project and API are in order.
 _MADE_UP_TOKEN = "pushpilot-connection-test:APA91b" + "x" * 134
 
-_NOT_FCM = "Something answered that is not FCM: a proxy or a portal may stand between this server and the provider."
+_NOT_FCM = (
+    "Something answered that is not FCM: a proxy or a portal may stand between this server "
+    "and the provider."
+)
 
 
 class _MintedToken(google_credentials.Credentials):
     """A token minted by us, for the SDK to use as it is.
 
-    With a service account's own credentials google-auth 2.62 starts a thread at the first request that sends the
-    access token to iamcredentials.googleapis.com (regional access boundary), the sandbox's too; and a 401 makes it
-    mint again with a time-out of 120 s. This class has neither.
+    With a service account's own credentials google-auth 2.62 starts a thread at the first
+    request that sends the access token to iamcredentials.googleapis.com (regional access
+    boundary), the sandbox's too; and a 401 makes it mint again with a time-out of 120 s. This
+    class has neither.
     """
 
     def __init__(self, token: str) -> None:
@@ -54,7 +60,8 @@ class _MintedToken(google_credentials.Credentials):
 
 
 def check(account: FcmAccount) -> CheckResult:
-    """Test the connection: mint a token, then let the SDK validate (not send) a message. At most about 20 s.
+    """Test the connection: mint a token, then let the SDK validate (not send) a message. At most
+    about 20 s.
 
     Never raises; the message is a sentence for the owner that says what Google said.
     """
@@ -62,16 +69,20 @@ def check(account: FcmAccount) -> CheckResult:
     if not result.ok:
         return result
     where = "the sandbox" if account.is_sandbox else "Google"
-    return CheckResult(True, f"Connected to {where}: project {account.project_id}, as {account.client_email}.")
+    return CheckResult(
+        True, f"Connected to {where}: project {account.project_id}, as {account.client_email}."
+    )
 
 
 def check_message(
     account: FcmAccount, push: Mapping[str, Any], *, target: tuple[str, str] | None = None
 ) -> CheckResult:
-    """Let FCM check one neutral payload (see `build_message`) without sending it. At most about 20 s; never raises.
+    """Let FCM check one neutral payload (see `build_message`) without sending it. At most about
+    20 s; never raises.
 
-    Without a target it goes to a made-up token: a complaint about nothing but that token means that all the rest is
-    fine. `target` is for a topic or condition, where there is no token to make up.
+    Without a target it goes to a made-up token: a complaint about nothing but that token means
+    that all the rest is fine. `target` is for a topic or condition, where there is no token to
+    make up.
     """
     try:
         token = account.mint().value
@@ -97,8 +108,11 @@ def check_message(
     return fine if is_receipt(name) else CheckResult(False, _NOT_FCM, "UNREADABLE")
 
 
-def send_with_sdk(account: FcmAccount, push: Mapping[str, Any], *, target: tuple[str, str], expires: str = "") -> str:
-    """Send one neutral payload (see `build_message`) through firebase-admin; returns FCM's message name.
+def send_with_sdk(
+    account: FcmAccount, push: Mapping[str, Any], *, target: tuple[str, str], expires: str = ""
+) -> str:
+    """Send one neutral payload (see `build_message`) through firebase-admin; returns FCM's
+    message name.
 
     Raises what `FcmAccount.mint` raises, and firebase_admin.exceptions.FirebaseError.
     """
@@ -124,7 +138,9 @@ def _failed_check(error: exceptions.FirebaseError) -> CheckResult:
 def _sdk_app(account: FcmAccount, token: str) -> Iterator[Any]:
     """A throw-away SDK app that posts to the account's address, once, with a time-out."""
     options = {"projectId": account.project_id, "httpTimeout": http.TIMEOUT_SECS}
-    app = firebase_admin.initialize_app(_MintedToken(token), options, name=f"pushpilot-{uuid.uuid4()}")
+    app = firebase_admin.initialize_app(
+        _MintedToken(token), options, name=f"pushpilot-{uuid.uuid4()}"
+    )
     try:
         http.once(google.post_to(app, account.send_url), is_ours=account.is_sandbox)
         yield app
@@ -132,7 +148,9 @@ def _sdk_app(account: FcmAccount, token: str) -> Iterator[Any]:
         firebase_admin.delete_app(app)
 
 
-def _sdk_message(push: Mapping[str, Any], target: tuple[str, str], expires: str) -> messaging.Message:
+def _sdk_message(
+    push: Mapping[str, Any], target: tuple[str, str], expires: str
+) -> messaging.Message:
     kind, address = target
     image = push.get("image_url") or None
     hidden = push.get("silent") or push.get("data_only")
@@ -145,7 +163,8 @@ def _sdk_message(push: Mapping[str, Any], target: tuple[str, str], expires: str)
         apns=_sdk_apns(push, expires),
         webpush=_sdk_webpush(push),
     )
-    # The constructor's token= warns that fid is the future; registration tokens are what apps send today.
+    # The constructor's token= warns that fid is the future; registration tokens are what apps send
+    # today.
     setattr(message, kind, address)
     return message
 
@@ -175,7 +194,9 @@ def _sdk_apns(push: Mapping[str, Any], expires: str) -> messaging.APNSConfig:
     else:
         title, body = push.get("title") or None, push.get("body") or None
         aps = messaging.Aps(
-            alert=messaging.ApsAlert(title, body=body) if push.get("data_only") and (title or body) else None,
+            alert=messaging.ApsAlert(title, body=body)
+            if push.get("data_only") and (title or body)
+            else None,
             badge=push.get("badge"),
             sound=push.get("sound") or None,
             category=IOS_CATEGORY if push.get("buttons") else None,
@@ -191,8 +212,14 @@ def _sdk_apns(push: Mapping[str, Any], expires: str) -> messaging.APNSConfig:
 def _sdk_webpush(push: Mapping[str, Any]) -> messaging.WebpushConfig:
     if push.get("silent"):
         return messaging.WebpushConfig(headers=web_headers(push))
-    texts = (push.get("title") or None, push.get("body") or None) if push.get("data_only") else (None, None)
-    actions = [messaging.WebpushNotificationAction(action, text) for action, text, _ in buttons(push)]
+    texts = (
+        (push.get("title") or None, push.get("body") or None)
+        if push.get("data_only")
+        else (None, None)
+    )
+    actions = [
+        messaging.WebpushNotificationAction(action, text) for action, text, _ in buttons(push)
+    ]
     link = web_link(push)
     return messaging.WebpushConfig(
         headers=web_headers(push),

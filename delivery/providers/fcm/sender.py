@@ -19,7 +19,11 @@ NO_RECEIPT = "NO_RECEIPT"
 """Our code for a 2xx that does not hold FCM's own answer."""
 
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
-_ABOUT_THE_TOKEN = re.compile(r"(the )?(fcm )?registration token is not |invalid registration", re.IGNORECASE)
+_ABOUT_THE_TOKEN = re.compile(
+    r"(the )?(fcm )?registration token is not |invalid "
+    r"registration",
+    re.IGNORECASE,
+)
 _RECEIPT = re.compile(r"projects/[^/\s]+/messages/\S+")
 _KNOWN = {
     (404, "UNREGISTERED"): Verdict.GONE,
@@ -48,9 +52,11 @@ class FcmSender:
         return self._transport.in_flight
 
     def send(self, batch: Iterable[tuple[int, bytes]]) -> None:
-        """Start sending (message id, whole request body) pairs; returns at once but for a token being minted.
+        """Start sending (message id, whole request body) pairs; returns at once but for a token
+        being minted.
 
-        Raises CredentialsRefused (the owner must act) or ProviderUnreachable (try later): then nothing was sent.
+        Raises CredentialsRefused (the owner must act) or ProviderUnreachable (try later): then
+        nothing was sent.
         """
         self._ensure_token()
         url, headers, mint = self._account.send_url, self._headers, self._mint_count
@@ -59,7 +65,8 @@ class FcmSender:
         self._transport.submit(started)
 
     def poll(self, wait_secs: float) -> list[Outcome]:
-        """Return what FCM said since the last poll; waits at most `wait_secs` for the first answer."""
+        """Return what FCM said since the last poll; waits at most `wait_secs` for the first
+        answer."""
         return [self._outcome(answer) for answer in self._transport.poll(wait_secs)]
 
     def close(self) -> None:
@@ -87,21 +94,30 @@ class FcmSender:
         return outcome
 
     def _unauthenticated(self, outcome: Outcome, mint: int) -> Outcome:
-        """A token that ended early (key rotated, clock skew) is worth one new one; a refused fresh one is not."""
+        """A token that ended early (key rotated, clock skew) is worth one new one; a refused
+        fresh one is not."""
         is_first_time = mint == 1 or mint <= self._last_good_mint
         if mint == self._mint_count:
             self._token = None
         if not is_first_time:
             return outcome
-        return Outcome(outcome.message_id, Verdict.LATER, outcome.code, detail=outcome.detail, retry_after_secs=1.0)
+        return Outcome(
+            outcome.message_id,
+            Verdict.LATER,
+            outcome.code,
+            detail=outcome.detail,
+            retry_after_secs=1.0,
+        )
 
 
 def interpret(answer: Answer) -> Outcome:
-    """Read one answer. Never raises, whatever the body holds; texts of a provider are cut at 500 characters.
+    """Read one answer. Never raises, whatever the body holds; texts of a provider are cut at 500
+    characters.
 
-    Sources: FCM's ErrorCode reference and docs/engine.md. A 404 that is not about a token (wrong address, no such
-    project), any other 401 and 403 mean the connection, not the message. A 2xx counts as accepted only with FCM's
-    receipt in it: whoever else answered may have passed the message on or not.
+    Sources: FCM's ErrorCode reference and docs/engine.md. A 404 that is not about a token (wrong
+    address, no such project), any other 401 and 403 mean the connection, not the message. A 2xx
+    counts as accepted only with FCM's receipt in it: whoever else answered may have passed the
+    message on or not.
     """
     if answer.failure is Failure.NOT_SENT:
         return Outcome(answer.key, Verdict.LATER, "NOT_SENT", detail=answer.detail)
@@ -110,8 +126,15 @@ def interpret(answer: Answer) -> Outcome:
     body = _decoded(answer.body)
     if 200 <= answer.status < 300:
         if answer.status == 200 and is_receipt(body.get("name")):
-            return Outcome(answer.key, Verdict.ACCEPTED, "ACCEPTED", provider_id=_text(body["name"]))
-        return Outcome(answer.key, Verdict.AMBIGUOUS, NO_RECEIPT, detail=f"HTTP {answer.status} without FCM's receipt")
+            return Outcome(
+                answer.key, Verdict.ACCEPTED, "ACCEPTED", provider_id=_text(body["name"])
+            )
+        return Outcome(
+            answer.key,
+            Verdict.AMBIGUOUS,
+            NO_RECEIPT,
+            detail=f"HTTP {answer.status} without FCM's receipt",
+        )
     error = body.get("error")
     error = error if isinstance(error, dict) else {}
     code = _error_code(error) or f"HTTP_{answer.status}"
@@ -127,7 +150,8 @@ def interpret(answer: Answer) -> Outcome:
 
 
 def is_receipt(name: object) -> bool:
-    """True for the name of a message that FCM took. A proxy or a portal answers 200, too, and took nothing."""
+    """True for the name of a message that FCM took. A proxy or a portal answers 200, too, and
+    took nothing."""
     return isinstance(name, str) and _RECEIPT.fullmatch(name) is not None
 
 
@@ -149,7 +173,8 @@ def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _error_code(error: dict[str, Any]) -> str:
-    """FCM's own errorCode when there is one, else the RPC status; Google names the same thing twice."""
+    """FCM's own errorCode when there is one, else the RPC status; Google names the same thing
+    twice."""
     for detail in _details(error):
         if detail.get("@type") == _FCM_ERROR and isinstance(detail.get("errorCode"), str):
             return str(detail["errorCode"])[:64]
@@ -157,11 +182,16 @@ def _error_code(error: dict[str, Any]) -> str:
 
 
 def _is_about_the_token(error: dict[str, Any]) -> bool:
-    """True when a 400 names the address. With field violations only they count: a message may quote user text."""
+    """True when a 400 names the address. With field violations only they count: a message may
+    quote user text."""
     fields = []
     for detail in _details(error):
         listed = detail.get("fieldViolations")
-        fields += [item.get("field") for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+        fields += (
+            [item.get("field") for item in listed if isinstance(item, dict)]
+            if isinstance(listed, list)
+            else []
+        )
     if fields:
         return all(name in _TARGET_FIELDS for name in fields)
     return _ABOUT_THE_TOKEN.match(_text(error.get("message"))) is not None

@@ -10,13 +10,15 @@ from django.http import HttpRequest
 
 
 def pages_of(site: AdminSite) -> dict[type[Model], Any]:
-    """{model: its page}; the site itself tells of one model at a time, and raises for one that it does not have."""
+    """{model: its page}; the site itself tells of one model at a time, and raises for one that
+    it does not have."""
     found: dict[type[Model], Any] = site._registry
     return found
 
 
 def is_marked_for_deletion(formset: Any, row: Any) -> bool:
-    """Whether the person ticked "delete" beside a row; `deleted_forms` is empty while any row is invalid."""
+    """Whether the person ticked "delete" beside a row; `deleted_forms` is empty while any row is
+    invalid."""
     return bool(formset.can_delete and formset._should_delete_form(row))
 
 

@@ -9,8 +9,8 @@ from google.auth import _helpers
 
 
 class _NoClient:
-    """In place of the HTTP/2 client that the SDK makes beside the one that it posts with: nobody here uses it, and it
-    reads all certificates three times (150 ms)."""
+    """In place of the HTTP/2 client that the SDK makes beside the one that it posts with: nobody
+    here uses it, and it reads all certificates three times (150 ms)."""
 
     def __init__(self, **options: object) -> None:
         """As the SDK's."""
@@ -25,8 +25,8 @@ messaging._http_client.HttpxAsyncClient = _NoClient
 
 
 def post_to(app: Any, url: str) -> Any:
-    """Let an app's messages go to this address; returns the session that it posts with. The SDK has no public way to
-    change its address or its retries."""
+    """Let an app's messages go to this address; returns the session that it posts with. The SDK
+    has no public way to change its address or its retries."""
     service = messaging._get_messaging_service(app)
     service._fcm_url = url
     return service._client.session

@@ -1,4 +1,5 @@
-"""`manage.py demo`: everything for the main job on a fresh machine, then the running product. Ctrl-C ends it all."""
+"""`manage.py demo`: everything for the main job on a fresh machine, then the running product.
+Ctrl-C ends it all."""
 
 from __future__ import annotations
 
@@ -21,23 +22,38 @@ from delivery.engine import installation, record
 from pushpilot.demo import Demo, load_library, make_demo
 from pushpilot.history import MARK, add_history
 from pushpilot.processes import Processes, stopped_at_the_end
-from pushpilot.product import Ports, add_port_arguments, choose_ports, only_product, start_product, start_sandbox, watch
+from pushpilot.product import (
+    Ports,
+    add_port_arguments,
+    choose_ports,
+    only_product,
+    start_product,
+    start_sandbox,
+    watch,
+)
 from tenants.scope import scope
 
 BAR = 40
-LOOK_SECS, QUIET_SECS = 0.2, 12.0  # on a busy machine a worker takes longer than 5 s to start: no reason to worry
+# on a busy machine a worker takes longer than 5 s to start: no reason to worry
+LOOK_SECS, QUIET_SECS = 0.2, 12.0
 STILL_SECS = 60.0  # without any movement nobody believes that it goes on by itself
 
 
 class Command(BaseCommand):
-    help = "Creates the demo workspace, sends a real campaign through the sandbox and leaves the product running."
+    help = (
+        "Creates the demo workspace, sends a real campaign through the sandbox and leaves the "
+        "product running."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_port_arguments(parser)
-        parser.add_argument("--once", action="store_true", help="end after the campaign instead of staying up")
+        parser.add_argument(
+            "--once", action="store_true", help="end after the campaign instead of staying up"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # A shell that starts us in the background has SIGINT ignored; whoever sends it still means it.
+        # A shell that starts us in the background has SIGINT ignored; whoever sends it still means
+        # it.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         with only_product("demo") as note:
@@ -50,9 +66,12 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         if locked := installation.locked_because():
             raise CommandError(locked)
-        self.say(f"Template library: {load_library()} templates imported from fixtures/templates.csv")
+        self.say(
+            f"Template library: {load_library()} templates imported from fixtures/templates.csv"
+        )
         demo = make_demo()
-        settings.SANDBOX_URL = ports.sandbox_url  # for this process; the children get it by environment
+        # for this process; the children get it by environment
+        settings.SANDBOX_URL = ports.sandbox_url
         environment = {"SANDBOX_URL": ports.sandbox_url, "PUBLIC_URL": ports.url}
         processes = Processes(environment, settings.DATA_DIR / "logs")
         with stopped_at_the_end(processes):
@@ -60,8 +79,12 @@ class Command(BaseCommand):
                 self.say("Starting the FCM sandbox, the worker and the web server …")
                 start_sandbox(processes, ports)
                 connection = connect_sandbox(demo.workspace, by=demo.owner)
-                if sends := add_history(demo.workspace, connection, demo.story["history"], by=demo.owner):
-                    self.say(f"History: {sends} sends of the last four weeks, marked “{MARK.strip()}”.")
+                if sends := add_history(
+                    demo.workspace, connection, demo.story["history"], by=demo.owner
+                ):
+                    self.say(
+                        f"History: {sends} sends of the last four weeks, marked “{MARK.strip()}”."
+                    )
                 start_product(processes, ports)
                 self.send(demo, processes)
                 self.welcome(demo, ports.url)
@@ -81,7 +104,8 @@ class Command(BaseCommand):
                     run = plan.schedule(demo.campaign, by=demo.owner, now=timezone.now())
                 except plan.CannotPlan as error:
                     raise CommandError(f"“{demo.campaign}” cannot be sent: {error}") from error
-            plan.resume(run, by=demo.owner)  # a demo that was stopped half-way may have left it paused
+            # a demo that was stopped half-way may have left it paused
+            plan.resume(run, by=demo.owner)
             plan.send_right_away(run, by=demo.owner, now=timezone.now())
             self.say(f"\nSending “{demo.campaign.name}” through the sandbox:")
             patience = Patience()
@@ -89,13 +113,17 @@ class Command(BaseCommand):
                 watch(processes)
                 run.refresh_from_db()
                 if run.state == Run.State.PAUSED:
-                    raise CommandError(f"The campaign was paused: {run.last_error or 'somebody pressed Pause'}")
+                    raise CommandError(
+                        f"The campaign was paused: {run.last_error or 'somebody pressed Pause'}"
+                    )
                 self.bar(run)
                 if said := patience.look(run):
                     self.say(f"\n  {said}" if self.stdout.isatty() else f"  {said}")
                 time.sleep(LOOK_SECS)
             if run.state != Run.State.COMPLETED:
-                raise CommandError(f"The campaign did not go out. {run.get_state_display()}: {run.last_error}")
+                raise CommandError(
+                    f"The campaign did not go out. {run.get_state_display()}: {run.last_error}"
+                )
             self.account(run)
 
     def bar(self, run: Run) -> None:
@@ -118,7 +146,9 @@ class Command(BaseCommand):
             label = words_of(Reason[slug.upper()], run.channel).label
             self.say(f"  {'= ' if slug == 'accepted' else '+ '}{label:<26}{number:>8,}")
         difference = (run.audience_size or 0) - sum(counted.values())
-        verdict = "the account balances" if difference == 0 else f"THE ACCOUNT IS OFF BY {difference}"
+        verdict = (
+            "the account balances" if difference == 0 else (f"THE ACCOUNT IS OFF BY {difference}")
+        )
         self.say(f"  {'':<28}{'─' * 8}\n  {'':<28}{sum(counted.values()):>8,}  {verdict}\n")
 
     def welcome(self, demo: Demo, url: str) -> None:
@@ -146,7 +176,8 @@ class Patience:
         self._said = ""
 
     def look(self, run: Run) -> str:
-        """What is to be said now, "" for nothing. Raises CommandError when only a person can get it going again."""
+        """What is to be said now, "" for nothing. Raises CommandError when only a person can get
+        it going again."""
         now = time.monotonic()
         if now - self._looked < 1:
             return ""
@@ -157,7 +188,9 @@ class Patience:
         place = (run.state, run.prepared_to, where.account and where.account.count("waiting"))
         if place != self._where:
             self._where, self._since = place, now
-        why = " ".join(notice.text for notice in where.notices if notice.tone in ("warning", "danger"))
+        why = " ".join(
+            notice.text for notice in where.notices if notice.tone in ("warning", "danger")
+        )
         if now - self._since >= STILL_SECS:
             raise CommandError(
                 f"Nothing has moved for {STILL_SECS:.0f} seconds. {why or 'No cause is known.'} "

@@ -17,10 +17,16 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # what they find must not hide the rest
 
     def handle(self, *args: Any, **options: Any) -> None:
-        paint = {Status.OK: self.style.SUCCESS, Status.WARNING: self.style.WARNING, Status.BROKEN: self.style.ERROR}
+        paint = {
+            Status.OK: self.style.SUCCESS,
+            Status.WARNING: self.style.WARNING,
+            Status.BROKEN: self.style.ERROR,
+        }
         lines = list(health.report(timezone.now()).values())
         for line in lines:
-            self.stdout.write(f"{paint[line.status](f'{line.status:<8}')}{line.title:<12}{line.says}")
+            self.stdout.write(
+                f"{paint[line.status](f'{line.status:<8}')}{line.title:<12}{line.says}"
+            )
             if line.todo:
                 self.stdout.write(f"{'':<20}→ {line.todo}")
         broken = [line.title for line in lines if line.status == Status.BROKEN]

@@ -1,4 +1,5 @@
-"""`manage.py run`: web server, worker and sandbox on one machine. In production run them as services of their own."""
+"""`manage.py run`: web server, worker and sandbox on one machine. In production run them as
+services of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +15,14 @@ from django.core.management.base import BaseCommand
 from delivery.engine import installation
 from pushpilot.lib import env
 from pushpilot.processes import Processes, stopped_at_the_end
-from pushpilot.product import add_port_arguments, choose_ports, only_product, start_product, start_sandbox, watch
+from pushpilot.product import (
+    add_port_arguments,
+    choose_ports,
+    only_product,
+    start_product,
+    start_sandbox,
+    watch,
+)
 
 
 class Command(BaseCommand):
@@ -32,7 +40,9 @@ class Command(BaseCommand):
             note(ports.url)
             call_command("migrate", verbosity=0)
             public = env.text("PUBLIC_URL") or ports.url
-            processes = Processes({"SANDBOX_URL": ports.sandbox_url, "PUBLIC_URL": public}, settings.DATA_DIR / "logs")
+            processes = Processes(
+                {"SANDBOX_URL": ports.sandbox_url, "PUBLIC_URL": public}, settings.DATA_DIR / "logs"
+            )
             with stopped_at_the_end(processes):
                 try:
                     start_sandbox(processes, ports)
@@ -50,5 +60,7 @@ class Command(BaseCommand):
         self.stdout.write(f"PushPilot is running at  {url}")
         if public != url:
             self.stdout.write(f"Its links lead to        {public}  (PUBLIC_URL)")
-        self.stdout.write(f"Logs:                    {settings.DATA_DIR / 'logs'}\nCtrl-C stops everything.")
+        self.stdout.write(
+            f"Logs:                    {settings.DATA_DIR / 'logs'}\nCtrl-C stops everything."
+        )
         self.stdout.flush()

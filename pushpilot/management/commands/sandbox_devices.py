@@ -1,4 +1,5 @@
-"""`manage.py sandbox_devices`: the sandbox's devices report what arrives on them. `demo` and `run` start it."""
+"""`manage.py sandbox_devices`: the sandbox's devices report what arrives on them. `demo` and
+`run` start it."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Command(BaseCommand):
             stop.wait(EVERY_SECS)
 
     def round(self, places: Places, stop: threading.Event) -> bool:
-        """Report what has arrived, in each workspace that sends through a sandbox. False if a log cannot be read."""
+        """Report what has arrived, in each workspace that sends through a sandbox. False if a
+        log cannot be read."""
         with every_workspace():
             own = [sandbox.key for sandbox in registry.sandboxes()]
             sandboxes = Connection.objects.filter(is_active=True, provider__in=own)
@@ -63,13 +65,16 @@ class Command(BaseCommand):
         """Report all that has arrived in one workspace. Raises SandboxSilent."""
         is_full = True
         while is_full and not stop.is_set():
-            page = sandbox_devices.report(connection, after=places.of(connection), now=timezone.now())
+            page = sandbox_devices.report(
+                connection, after=places.of(connection), now=timezone.now()
+            )
             places.keep(connection, page.last)
             is_full = page.is_full
 
 
 class Places:
-    """How far each sandbox's log has been reported, kept in a file: what is reported again counts once, but costs."""
+    """How far each sandbox's log has been reported, kept in a file: what is reported again
+    counts once, but costs."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

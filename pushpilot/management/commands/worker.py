@@ -1,8 +1,9 @@
 """`manage.py worker`: a django-q2 cluster and the watchdog that restarts it when it hangs.
 
-A cluster of which the process holding the queue's lock is killed (kill -9, OOM) hangs for good and ignores SIGTERM
-(reproduced). So the cluster runs in a process group of its own; when its heartbeat, a row that only a q2 task writes,
-stops, the whole group is killed and started again. It ends when the watchdog closes its shutdown pipe or dies.
+A cluster of which the process holding the queue's lock is killed (kill -9, OOM) hangs for good
+and ignores SIGTERM (reproduced). So the cluster runs in a process group of its own; when its
+heartbeat, a row that only a q2 task writes, stops, the whole group is killed and started again.
+It ends when the watchdog closes its shutdown pipe or dies.
 """
 
 from __future__ import annotations
@@ -31,26 +32,38 @@ from pushpilot.lib import wake
 
 logger = logging.getLogger(__name__)
 
-# Clusters share one queue, so which of them runs a heartbeat is chance: of 20 bells in this time none reaches a living,
-# idle cluster with a probability of 2e-9. Busy clusters beat from inside their slices.
+# Clusters share one queue, so which of them runs a heartbeat is chance: of 20 bells in this time
+# none reaches a living, idle cluster with a probability of 2e-9. Busy clusters beat from inside
+# their slices.
 STALE = timedelta(seconds=40)
-# A cluster that dies before it did anything will mostly do so again. "Sending resumes within 60 s" needs the bound.
+# A cluster that dies before it did anything will mostly do so again. "Sending resumes within 60 s"
+# needs the bound.
 LONGEST_WAIT_SECS = 30
 
 
 class Command(BaseCommand):
-    help = "Runs the background work: sending, schedules, digesting events. Start as many as you like."
+    help = (
+        "Runs the background work: sending, schedules, digesting events. Start as many as you like."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--stale-secs", type=float, default=STALE.total_seconds(), help="silence that means hung")
+        parser.add_argument(
+            "--stale-secs",
+            type=float,
+            default=STALE.total_seconds(),
+            help="silence that means hung",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Ends with 0 when everything was handed back, with 1 when it had to be killed (the account still balances)."""
+        """Ends with 0 when everything was handed back, with 1 when it had to be killed (the
+        account still balances)."""
         with contextlib.suppress(DatabaseError):  # one that is away is waited for
             if left := health.unapplied():
                 raise CommandError(f"{left} {health.MIGRATE}")
         if not Watchdog(timedelta(seconds=options["stale_secs"])).run():
-            raise CommandError("The work did not end in time and was killed; what was in flight is settled later.")
+            raise CommandError(
+                "The work did not end in time and was killed; what was in flight is settled later."
+            )
 
 
 class Watchdog:
@@ -84,7 +97,8 @@ class Watchdog:
                     self.is_registered = True
                 if now >= next_beat:
                     next_beat = now + schedules.BEAT.total_seconds()
-                    if not self._is_fresh():  # a busy cluster beats from inside its slices and takes no bell
+                    # a busy cluster beats from inside its slices and takes no bell
+                    if not self._is_fresh():
                         wake.ring("heartbeat")
                 if now >= next_sweep:
                     next_sweep = now + schedules.SWEEP.total_seconds()
@@ -94,7 +108,10 @@ class Watchdog:
                 is_away = False
             except DatabaseError as error:
                 if not is_away:  # once for each outage, not twice a second
-                    logger.warning("the database does not answer; the bells wait: %s", str(error).partition("\n")[0])
+                    logger.warning(
+                        "the database does not answer; the bells wait: %s",
+                        str(error).partition("\n")[0],
+                    )
                 is_away = True
             close_old_connections()
             time.sleep(0.5)
@@ -124,7 +141,8 @@ class Watchdog:
             return False
 
     def _start(self) -> None:
-        theirs, ours = os.pipe()  # neither is inherited unless we say so: our end must be the only one
+        # neither is inherited unless we say so: our end must be the only one
+        theirs, ours = os.pipe()
         try:
             self.cluster = subprocess.Popen(
                 [sys.executable, "-m", cluster.__name__],
@@ -139,7 +157,8 @@ class Watchdog:
         self.started = timezone.now()
 
     def _kill_remains(self, now: float) -> None:
-        """Kill what is left of a cluster that died or hangs, and decide when the next one starts."""
+        """Kill what is left of a cluster that died or hangs, and decide when the next one
+        starts."""
         has_worked = False
         with contextlib.suppress(DatabaseError):
             has_worked = self._last_beat() is not None
@@ -148,7 +167,12 @@ class Watchdog:
         wait_secs = min(LONGEST_WAIT_SECS, 2 ** (self.failures - 1)) if self.failures else 0
         self.start_at = now + wait_secs
         code = self.cluster.returncode if self.cluster else None
-        logger.error("worker %s: the cluster ended (%s); the next one starts in %s s", self.name, code, wait_secs)
+        logger.error(
+            "worker %s: the cluster ended (%s); the next one starts in %s s",
+            self.name,
+            code,
+            wait_secs,
+        )
         self.cluster = None
 
     def _kill_group(self) -> None:
@@ -166,8 +190,8 @@ class Watchdog:
             self._shutdown_pipe = None
 
     def _end_cluster(self) -> bool:
-        """The workers write down what is in flight and hand back their shards; kill what does not end. Whether it
-        ended by itself."""
+        """The workers write down what is in flight and hand back their shards; kill what does
+        not end. Whether it ended by itself."""
         self._close_shutdown_pipe()
         if self.cluster is None:
             return True

@@ -14,10 +14,15 @@ SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Compare every roll-up with the events it stands for. Ends with an error if one number differs."
+    help = (
+        "Compare every roll-up with the events it stands for. Ends with an error if one number "
+        "differs."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("slugs", nargs="*", metavar="slug", help="workspaces to verify; none means all of them")
+        parser.add_argument(
+            "slugs", nargs="*", metavar="slug", help="workspaces to verify; none means all of them"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         wanted = set(options["slugs"])

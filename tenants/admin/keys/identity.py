@@ -28,7 +28,9 @@ OVERLAPS = {
 
 class OverlapForm(forms.Form):
     hours = forms.ChoiceField(
-        label=gettext_lazy("When does the current secret stop working?"), choices=list(OVERLAPS.items()), initial="168"
+        label=gettext_lazy("When does the current secret stop working?"),
+        choices=list(OVERLAPS.items()),
+        initial="168",
     )
 
 
@@ -42,13 +44,24 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and (form is None or form.is_valid()):
         overlap = timedelta(hours=int(form.cleaned_data["hours"])) if form else timedelta()
         user: Any = request.user
-        one_time_secret.keep(request, _SLOT, identity.make(workspace, by=user, now=now, overlap=overlap))
+        one_time_secret.keep(
+            request, _SLOT, identity.make(workspace, by=user, now=now, overlap=overlap)
+        )
         return redirect("admin:tenants_apikey_identity")
     shown = [
-        {"row": row, "made": moment(row.created_at, workspace), "ends": moment(row.expires_at, workspace)}
+        {
+            "row": row,
+            "made": moment(row.created_at, workspace),
+            "ends": moment(row.expires_at, workspace),
+        }
         for row in known
     ]
     secret = one_time_secret.take(request, _SLOT)
     return admin.page(
-        request, "tenants/identity.html", _("Identity verification"), known=shown, form=form, secret=secret
+        request,
+        "tenants/identity.html",
+        _("Identity verification"),
+        known=shown,
+        form=form,
+        secret=secret,
     )

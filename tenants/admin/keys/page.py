@@ -27,7 +27,14 @@ from unfold.widgets import (
 
 from tenants import keys, roles
 from tenants.admin import one_time_secret
-from tenants.admin.base import WorkspaceAdmin, after_dialog, moment, reads_only, require, workspace_of
+from tenants.admin.base import (
+    WorkspaceAdmin,
+    after_dialog,
+    moment,
+    reads_only,
+    require,
+    workspace_of,
+)
 from tenants.admin.keys import identity
 from tenants.models import ApiKey, Workspace
 from tenants.scope import current_workspace
@@ -61,7 +68,8 @@ MODES = {
 }
 
 
-# What an upper layer warns of above the list of keys, "" for nothing; the root wiring appends to it.
+# What an upper layer warns of above the list of keys, "" for nothing; the root wiring appends to
+# it.
 NOTICES: list[Callable[[Workspace], str]] = []
 
 
@@ -73,7 +81,10 @@ class KeyForm(forms.ModelForm):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     lifetime = forms.ChoiceField(
-        label=gettext_lazy("Expires"), choices=list(LIFETIMES.items()), required=False, widget=UnfoldAdminSelectWidget
+        label=gettext_lazy("Expires"),
+        choices=list(LIFETIMES.items()),
+        required=False,
+        widget=UnfoldAdminSelectWidget,
     )
 
     class Meta:
@@ -85,14 +96,20 @@ class KeyForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for name, words in (("kind", KINDS), ("mode", MODES)):
             if name in self.fields:
-                self.fields[name].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=list(words.items()))
+                self.fields[name].widget = UnfoldAdminRadioSelectWidget(
+                    radio_style=2, choices=list(words.items())
+                )
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("kind") == ApiKey.Kind.SECRET and "scopes" not in self.errors:
             if not cleaned["scopes"]:
-                raise ValidationError({"scopes": _("Select at least one thing that the secret key may do.")})
-            if cleaned.get("mode") == ApiKey.Mode.TEST and keys.LIVE_ONLY.intersection(cleaned["scopes"]):
+                raise ValidationError(
+                    {"scopes": _("Select at least one thing that the secret key may do.")}
+                )
+            if cleaned.get("mode") == ApiKey.Mode.TEST and keys.LIVE_ONLY.intersection(
+                cleaned["scopes"]
+            ):
                 raise ValidationError({"scopes": keys.NOT_FOR_TEST})
         if cleaned.get("lifetime"):
             self.instance.expires_at = timezone.now() + timedelta(days=int(cleaned["lifetime"]))
@@ -101,15 +118,19 @@ class KeyForm(forms.ModelForm):
 
 class RotateForm(BaseDialogForm):
     hours = forms.ChoiceField(
-        label=gettext_lazy("When does the old key stop working?"), choices=list(OVERLAPS.items()), initial="24",
+        label=gettext_lazy("When does the old key stop working?"),
+        choices=list(OVERLAPS.items()),
+        initial="24",
         widget=UnfoldAdminSelectWidget,
-    )  # fmt: skip
+    )
 
 
 def _to_show(key: ApiKey, secret: str) -> dict[str, Any]:
     return {
-        "secret": secret, "may_report": keys.EVENTS_WRITE in key.scopes, "is_test": key.mode == ApiKey.Mode.TEST,
-    }  # fmt: skip
+        "secret": secret,
+        "may_report": keys.EVENTS_WRITE in key.scopes,
+        "is_test": key.mode == ApiKey.Mode.TEST,
+    }
 
 
 class ApiKeyAdmin(WorkspaceAdmin):
@@ -117,7 +138,15 @@ class ApiKeyAdmin(WorkspaceAdmin):
 
     form = KeyForm
     fields = ("name", "kind", "mode", "scopes", "lifetime")
-    list_display = ("header", "kind_label", "mode_label", "state_label", "made", "last_used", "expires")
+    list_display = (
+        "header",
+        "kind_label",
+        "mode_label",
+        "state_label",
+        "made",
+        "last_used",
+        "expires",
+    )
     list_select_related = ("created_by",)
     search_fields = ("name", "prefix")
     search_help_text = gettext_lazy("Search by name or the first letters of a key")
@@ -128,11 +157,12 @@ class ApiKeyAdmin(WorkspaceAdmin):
     actions_detail = ("rotate", "revoke")
     empty_title = gettext_lazy("Connect your app")
     empty_text = gettext_lazy(
-        "A write key lets the SDK in your app or website report what people open and click. It can do nothing else."
+        "A write key lets the SDK in your app or website report what people open and click. It can "
+        "do nothing else."
     )
     empty_icon = "key"
 
-    # --- rights -------------------------------------------------------------------------------------------
+    # --- rights -----------------------------------------------------------------------------------
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -146,7 +176,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return self.allows(request, "delete")
 
-    # --- the list -----------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         for notice in filter(None, (ask(workspace_of(request)) for ask in NOTICES)):
             messages.warning(request, notice)
@@ -160,7 +190,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
     def kind_label(self, key: ApiKey) -> str:
         return _("Write key") if key.kind == ApiKey.Kind.WRITE else _("Secret key")
 
-    @display(description=gettext_lazy("Mode"), label={"live": "info", "test": "warning"}, ordering="mode")
+    @display(
+        description=gettext_lazy("Mode"), label={"live": "info", "test": "warning"}, ordering="mode"
+    )
     def mode_label(self, key: ApiKey) -> tuple[str, str]:
         return key.mode, _("Test") if key.mode == ApiKey.Mode.TEST else _("Live")
 
@@ -189,17 +221,23 @@ class ApiKeyAdmin(WorkspaceAdmin):
     def revoked(self, key: ApiKey) -> str:
         return moment(key.revoked_at, current_workspace())
 
-    # --- making one ---------------------------------------------------------------------------------------
+    # --- making one -------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
         guarded = self.admin_site.admin_view
         own = [
             path("created/", guarded(self.created_view), name="tenants_apikey_created"),
-            path("identity/", guarded(partial(identity.page, self)), name="tenants_apikey_identity"),
+            path(
+                "identity/", guarded(partial(identity.page, self)), name="tenants_apikey_identity"
+            ),
         ]
         return [*own, *super().get_urls()]
 
     @reads_only
-    @action(description=gettext_lazy("Identity verification"), icon="verified_user", permissions=["view"])
+    @action(
+        description=gettext_lazy("Identity verification"),
+        icon="verified_user",
+        permissions=["view"],
+    )
     def verify_identity(self, request: HttpRequest) -> HttpResponse:
         return redirect("admin:tenants_apikey_identity")
 
@@ -207,15 +245,27 @@ class ApiKeyAdmin(WorkspaceAdmin):
         if obj is None:
             return self.fields
         return (
-            "name", "kind_label", "mode_label", "state_label", "scope_words", "prefix", "created_by", "made",
-            "last_used", "expires", "revoked", "replaced_by",
-        )  # fmt: skip
+            "name",
+            "kind_label",
+            "mode_label",
+            "state_label",
+            "scope_words",
+            "prefix",
+            "created_by",
+            "made",
+            "last_used",
+            "expires",
+            "revoked",
+            "replaced_by",
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if obj is None else self.get_fields(request, obj)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
-        return super().add_view(request, form_url, {"save_words": _("Create key"), **(extra_context or {})})
+        return super().add_view(
+            request, form_url, {"save_words": _("Create key"), **(extra_context or {})}
+        )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         user: Any = request.user
@@ -224,7 +274,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         """tenants.keys has done it."""
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
         return redirect("admin:tenants_apikey_created")
 
     def created_view(self, request: HttpRequest) -> HttpResponse:
@@ -232,13 +284,19 @@ class ApiKeyAdmin(WorkspaceAdmin):
         shown = one_time_secret.take(request, _SLOT)
         if shown is None:
             messages.info(
-                request, _("A key is shown only once, right after it is created. Create a new one if you lost it.")
+                request,
+                _(
+                    "A key is shown only once, right after it is created. Create a new one "
+                    "if you lost it."
+                ),
             )
             return redirect("admin:tenants_apikey_changelist")
         api_url = f"{settings.PUBLIC_URL}/api/v1"
-        return self.page(request, "tenants/key_created.html", _("Your new key"), **shown, api_url=api_url)
+        return self.page(
+            request, "tenants/key_created.html", _("Your new key"), **shown, api_url=api_url
+        )
 
-    # --- rotating and revoking ----------------------------------------------------------------------------
+    # --- rotating and revoking --------------------------------------------------------------------
     @action(
         description=gettext_lazy("Rotate"),
         icon="sync",
@@ -246,8 +304,8 @@ class ApiKeyAdmin(WorkspaceAdmin):
         dialog={
             "title": gettext_lazy("Rotate this key?"),
             "description": gettext_lazy(
-                "You get a new key with the same name and rights. The old key continues to work for the time "
-                "that you choose."
+                "You get a new key with the same name and rights. The old key continues to work "
+                "for the time that you choose."
             ),
             "form_class": RotateForm,
             "form_submit_text": gettext_lazy("Create new key"),
@@ -258,7 +316,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
         overlap = timedelta(hours=int(form.cleaned_data["hours"]))
         user: Any = request.user
         try:
-            fresh, secret = keys.rotate(self.found(request, object_id), by=user, overlap=overlap, now=timezone.now())
+            fresh, secret = keys.rotate(
+                self.found(request, object_id), by=user, overlap=overlap, now=timezone.now()
+            )
         except ValueError as error:
             messages.error(request, str(error))
             return after_dialog(request, reverse("admin:tenants_apikey_changelist"))
@@ -271,7 +331,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
         permissions=["revoke"],
         dialog={
             "title": gettext_lazy("Revoke this key?"),
-            "description": gettext_lazy("Apps that still use it can no longer send anything. This cannot be undone."),
+            "description": gettext_lazy(
+                "Apps that still use it can no longer send anything. This cannot be undone."
+            ),
             "form_submit_text": gettext_lazy("Revoke"),
         },
     )

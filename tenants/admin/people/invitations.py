@@ -22,7 +22,7 @@ from tenants import invitations, limits, mailing, roles
 from tenants.admin import one_time_secret
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
 from tenants.admin.people.members import ROLE_COLOURS, ROLE_WORDS
-from tenants.models import Invitation, Membership
+from tenants.models import Invitation, Membership, User
 from tenants.scope import current_workspace
 from tenants.validators import validate_address
 from tenants.workspaces import role_of, why_not_give
@@ -35,11 +35,19 @@ STATE_WORDS = {
     "Revoked": gettext_lazy("Withdrawn"),
     "Expired": gettext_lazy("Expired"),
 }
-STATE_COLOURS = {"Pending": "warning", "Accepted": "success", "Revoked": "default", "Expired": "danger"}
+STATE_COLOURS = {
+    "Pending": "warning",
+    "Accepted": "success",
+    "Revoked": "default",
+    "Expired": "danger",
+}
 
 
 class InviteForm(forms.ModelForm):
     """`cleaned_data["emails"]` is the list of addresses, in lower case, each once."""
+
+    by: User  # who asks, and their role: InvitationAdmin.get_form
+    by_role: str
 
     emails = forms.CharField(
         label=gettext_lazy("E-mail addresses"),
@@ -48,7 +56,8 @@ class InviteForm(forms.ModelForm):
             {"rows": 3, "placeholder": "asha@freshcart.com, ravi@freshcart.com", "autofocus": True}
         ),
         help_text=gettext_lazy(
-            "One or several, separated by commas, spaces or new lines. Each person gets a link by e-mail."
+            "One or several, separated by commas, spaces or new lines. Each person gets a link by "
+            "e-mail."
         ),
     )
 
@@ -60,16 +69,22 @@ class InviteForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if not mailing.leaves() and "emails" in self.fields:
             self.fields["emails"].help_text = _(
-                "One or several, separated by commas, spaces or new lines. This server has no mail server: the "
-                "next page shows a link for each person. Send it yourself."
+                "One or several, separated by commas, spaces or new lines. This server has no mail "
+                "server: the next page shows a link for each person. Send it yourself."
             )
         if "role" in self.fields:
-            allowed = [pair for pair in ROLE_WORDS.items() if not why_not_give(pair[0], by_role=self.by_role)]  # type: ignore[attr-defined]
-            self.fields["role"].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=allowed)
+            allowed = [
+                pair
+                for pair in ROLE_WORDS.items()
+                if not why_not_give(pair[0], by_role=self.by_role)
+            ]
+            self.fields["role"].widget = UnfoldAdminRadioSelectWidget(
+                radio_style=2, choices=allowed
+            )
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
-        refusal = why_not_give(role, by_role=self.by_role)  # type: ignore[attr-defined]
+        refusal = why_not_give(role, by_role=self.by_role)
         if refusal:
             raise ValidationError(refusal)
         return role
@@ -90,15 +105,18 @@ class InviteForm(forms.ModelForm):
                 validate_address(email)
             except ValidationError as error:
                 raise ValidationError(
-                    _("“%(address)s”: %(problem)s") % {"address": shown, "problem": error.messages[0]}
+                    _("“%(address)s”: %(problem)s")
+                    % {"address": shown, "problem": error.messages[0]}
                 ) from error
-        here = Membership.objects.filter(user__email__in=emails).values_list("user__email", flat=True)
+        here = Membership.objects.filter(user__email__in=emails).values_list(
+            "user__email", flat=True
+        )
         if here:
             raise ValidationError(
                 _("Already in this workspace: %(names)s. Remove them from the list.")
                 % {"names": ", ".join(sorted(here))}
             )
-        limits.check_invitations(current_workspace(), emails, by=self.by, now=timezone.now())  # type: ignore[arg-type, attr-defined]
+        limits.check_invitations(current_workspace(), emails, by=self.by, now=timezone.now())  # type: ignore[arg-type]
         return emails
 
 
@@ -114,10 +132,12 @@ class InvitationAdmin(WorkspaceAdmin):
     actions_row = ("resend", "revoke")
     actions_detail = ("resend", "revoke")
     empty_title = gettext_lazy("Nobody is invited")
-    empty_text = gettext_lazy("Invite the people who write, send and watch your campaigns. Each gets a link.")
+    empty_text = gettext_lazy(
+        "Invite the people who write, send and watch your campaigns. Each gets a link."
+    )
     empty_icon = "mail"
 
-    # --- rights -------------------------------------------------------------------------------------------
+    # --- rights -----------------------------------------------------------------------------------
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -128,7 +148,7 @@ class InvitationAdmin(WorkspaceAdmin):
     def has_invite_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return self.allows(request, "add")
 
-    # --- the list -----------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     @display(description=gettext_lazy("Role"), label=ROLE_COLOURS, ordering="role")
     def role_label(self, invitation: Invitation) -> tuple[str, str]:
         return invitation.role, invitation.get_role_display()
@@ -158,9 +178,13 @@ class InvitationAdmin(WorkspaceAdmin):
     def accepted(self, invitation: Invitation) -> str:
         return moment(invitation.accepted_at, current_workspace())
 
-    # --- inviting -----------------------------------------------------------------------------------------
+    # --- inviting ---------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
-        created = path("created/", self.admin_site.admin_view(self.created_view), name="tenants_invitation_created")
+        created = path(
+            "created/",
+            self.admin_site.admin_view(self.created_view),
+            name="tenants_invitation_created",
+        )
         return [created, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invitation]:
@@ -170,27 +194,52 @@ class InvitationAdmin(WorkspaceAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return self.fields
-        return ("email", "role_label", "state_label", "inviter", "invited", "mailed", "expires", "accepted")
+        return (
+            "email",
+            "role_label",
+            "state_label",
+            "inviter",
+            "invited",
+            "mailed",
+            "expires",
+            "accepted",
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if obj is None else self.get_fields(request, obj)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         user: Any = request.user
-        return type(form)(form.__name__, (form,), {"by": user, "by_role": role_of(user, workspace_of(request))})
+        return type(form)(
+            form.__name__, (form,), {"by": user, "by_role": role_of(user, workspace_of(request))}
+        )
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> Any:
-        """Mails when the transaction of Django's view is over: all addresses are invited, or none."""
-        extra = {"title": _("Invitation") if object_id else _("Invite people"), "save_words": _("Send invitations")}
+        """Mails when the transaction of Django's view is over: all addresses are invited, or
+        none."""
+        extra = {
+            "title": _("Invitation") if object_id else _("Invite people"),
+            "save_words": _("Send invitations"),
+        }
         drafts: list[invitations.Draft] = []
         request._drafts = drafts  # type: ignore[attr-defined]
         try:
-            response = super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+            response = super().changeform_view(
+                request, object_id, form_url, {**extra, **(extra_context or {})}
+            )
         except ValidationError as error:  # The form said yes; roles or members changed in between.
-            messages.error(request, _("Nobody was invited. %(problem)s") % {"problem": error.messages[0]})
+            messages.error(
+                request, _("Nobody was invited. %(problem)s") % {"problem": error.messages[0]}
+            )
             return redirect("admin:tenants_invitation_changelist")
         if drafts:
             self._show(request, [invitations.mail(draft, timezone.now()) for draft in drafts])
@@ -205,12 +254,16 @@ class InvitationAdmin(WorkspaceAdmin):
 
     @staticmethod
     def _show(request: HttpRequest, sent: list[invitations.Sent]) -> None:
-        one_time_secret.keep(request, _SLOT, [[one.invitation.email, one.link, one.mailed] for one in sent])
+        one_time_secret.keep(
+            request, _SLOT, [[one.invitation.email, one.link, one.mailed] for one in sent]
+        )
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         """tenants.invitations has done it, for each address."""
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
         return redirect("admin:tenants_invitation_created")
 
     def created_view(self, request: HttpRequest) -> HttpResponse:
@@ -221,10 +274,15 @@ class InvitationAdmin(WorkspaceAdmin):
         sent = [{"email": email, "link": link, "mailed": mailed} for email, link, mailed in shown]
         unsent = [one["email"] for one in sent if not one["mailed"]]
         return self.page(
-            request, "tenants/invited.html", _("Invited"), sent=sent, unsent=unsent, has_mail_server=mailing.leaves()
+            request,
+            "tenants/invited.html",
+            _("Invited"),
+            sent=sent,
+            unsent=unsent,
+            has_mail_server=mailing.leaves(),
         )
 
-    # --- afterwards ---------------------------------------------------------------------------------------
+    # --- afterwards -------------------------------------------------------------------------------
     @action(
         description=gettext_lazy("Send again"),
         icon="forward_to_inbox",
@@ -254,7 +312,9 @@ class InvitationAdmin(WorkspaceAdmin):
         permissions=["invite"],
         dialog={
             "title": gettext_lazy("Withdraw this invitation?"),
-            "description": gettext_lazy("The link that was mailed stops working. You can invite the person again."),
+            "description": gettext_lazy(
+                "The link that was mailed stops working. You can invite the person again."
+            ),
             "form_submit_text": gettext_lazy("Withdraw"),
         },
     )

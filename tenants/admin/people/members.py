@@ -1,4 +1,5 @@
-"""The people of a workspace: who they are, what they may do, changing that, removing them, leaving."""
+"""The people of a workspace: who they are, what they may do, changing that, removing them,
+leaving."""
 
 from __future__ import annotations
 
@@ -21,8 +22,16 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from tenants import roles
-from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, reads_only, require, workspace_of
-from tenants.models import Membership
+from tenants.admin.base import (
+    WorkspaceAdmin,
+    after_dialog,
+    answer,
+    moment,
+    reads_only,
+    require,
+    workspace_of,
+)
+from tenants.models import Membership, User
 from tenants.roles import Role
 from tenants.scope import current_workspace
 from tenants.workspaces import change_member, leave, role_of, why_not_change
@@ -33,7 +42,12 @@ ROLE_WORDS: dict[str, str | Promise] = {
     Role.MEMBER: gettext_lazy("Member: writes, schedules and sends campaigns"),
     Role.VIEWER: gettext_lazy("Viewer: sees everything, changes nothing"),
 }
-ROLE_COLOURS = {Role.OWNER: "primary", Role.ADMIN: "info", Role.MEMBER: "success", Role.VIEWER: "default"}
+ROLE_COLOURS = {
+    Role.OWNER: "primary",
+    Role.ADMIN: "info",
+    Role.MEMBER: "success",
+    Role.VIEWER: "default",
+}
 # The tabs over the pages of people: (title, URL's name).
 _TABS = (
     (gettext_lazy("Members"), "admin:tenants_membership_changelist"),
@@ -54,12 +68,19 @@ def people_tabs(request: HttpRequest) -> list[dict[str, Any]]:
         if invites or name != "admin:tenants_invitation_changelist"
     ]
     # The page of roles has no list of its own: Unfold counts it as a page of one membership.
-    pages = ["tenants.membership", "tenants.invitation", {"name": "tenants.membership", "detail": True}]
+    pages = [
+        "tenants.membership",
+        "tenants.invitation",
+        {"name": "tenants.membership", "detail": True},
+    ]
     return [{"models": pages, "items": items}]
 
 
 class MemberForm(forms.ModelForm):
     """One question: the role. What the person asking may not do is no choice."""
+
+    by: User  # who asks, and their role: MembershipAdmin.get_form
+    by_role: str
 
     class Meta:
         model = Membership
@@ -72,10 +93,13 @@ class MemberForm(forms.ModelForm):
         allowed = [
             (role, words)
             for role, words in ROLE_WORDS.items()
-            if role == self.instance.role or not why_not_change(self.instance, role, by=self.by, by_role=self.by_role)  # type: ignore[attr-defined]
+            if role == self.instance.role
+            or not why_not_change(self.instance, role, by=self.by, by_role=self.by_role)
         ]
         self.fields["role"].widget = UnfoldAdminRadioSelectWidget(radio_style=2, choices=allowed)
-        self.fields["role"].help_text = why_not_change(self.instance, "", by=self.by, by_role=self.by_role)  # type: ignore[attr-defined]
+        self.fields["role"].help_text = why_not_change(
+            self.instance, "", by=self.by, by_role=self.by_role
+        )
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
@@ -83,8 +107,8 @@ class MemberForm(forms.ModelForm):
             refusal = why_not_change(
                 self.instance,
                 role,
-                by=self.by,  # type: ignore[attr-defined]
-                by_role=self.by_role,  # type: ignore[attr-defined]
+                by=self.by,
+                by_role=self.by_role,
             )
             if refusal:
                 raise ValidationError(refusal)
@@ -107,7 +131,7 @@ class MembershipAdmin(WorkspaceAdmin):
     actions_row = ("remove",)
     actions_detail = ("remove",)
 
-    # --- rights -------------------------------------------------------------------------------------------
+    # --- rights -----------------------------------------------------------------------------------
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -121,14 +145,18 @@ class MembershipAdmin(WorkspaceAdmin):
     def has_remove_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return self.allows(request, "delete")
 
-    # --- the list -----------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         queryset: QuerySet[Membership] = super().get_queryset(request).select_related("user")
         return queryset
 
     @display(description=gettext_lazy("Person"), header=True, ordering="user__full_name")
     def header(self, membership: Membership) -> list[str]:
-        return [str(membership.user), membership.user.email, membership.user.get_full_name()[:1].upper()]
+        return [
+            str(membership.user),
+            membership.user.email,
+            membership.user.get_full_name()[:1].upper(),
+        ]
 
     @display(description=gettext_lazy("Role"), label=ROLE_COLOURS, ordering="role")
     def role_label(self, membership: Membership) -> tuple[str, str]:
@@ -138,9 +166,11 @@ class MembershipAdmin(WorkspaceAdmin):
     def joined(self, membership: Membership) -> str:
         return moment(membership.joined_at, current_workspace())
 
-    # --- inviting, leaving, the table of roles ------------------------------------------------------------
+    # --- inviting, leaving, the table of roles ----------------------------------------------------
     def get_urls(self) -> list[Any]:
-        table = path("roles/", self.admin_site.admin_view(self.roles_view), name="tenants_membership_roles")
+        table = path(
+            "roles/", self.admin_site.admin_view(self.roles_view), name="tenants_membership_roles"
+        )
         return [table, *super().get_urls()]
 
     @reads_only
@@ -154,7 +184,9 @@ class MembershipAdmin(WorkspaceAdmin):
         permissions=["view"],
         dialog={
             "title": gettext_lazy("Leave this workspace?"),
-            "description": gettext_lazy("You lose access at once. You can come back only by invitation."),
+            "description": gettext_lazy(
+                "You lose access at once. You can come back only by invitation."
+            ),
             "form_submit_text": gettext_lazy("Leave"),
         },
     )
@@ -166,7 +198,9 @@ class MembershipAdmin(WorkspaceAdmin):
         except ValidationError as error:
             messages.error(request, error.messages[0])
             stays = role_of(user, workspace)
-            return after_dialog(request, reverse("admin:tenants_membership_changelist") if stays else "/")
+            return after_dialog(
+                request, reverse("admin:tenants_membership_changelist") if stays else "/"
+            )
         messages.success(request, _("You have left %(workspace)s.") % {"workspace": workspace})
         return after_dialog(request, "/")
 
@@ -176,25 +210,38 @@ class MembershipAdmin(WorkspaceAdmin):
         user: Any = request.user
         own = role_of(user, workspace)
         return self.page(
-            request, "tenants/roles.html", _("Roles"), roles=list(Role), table=roles.table(),
-            own=own, own_label=Role(own).label if own else "",
-        )  # fmt: skip
+            request,
+            "tenants/roles.html",
+            _("Roles"),
+            roles=list(Role),
+            table=roles.table(),
+            own=own,
+            own_label=Role(own).label if own else "",
+        )
 
-    # --- one member ---------------------------------------------------------------------------------------
+    # --- one member -------------------------------------------------------------------------------
     @display(description=gettext_lazy("Person"))
     def person(self, membership: Membership) -> SafeString:
         return format_html("{} ({})", membership.user.get_full_name(), membership.user.email)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         user: Any = request.user
         asked_by = {"by": user, "by_role": role_of(user, workspace_of(request))}
         return type(form)(form.__name__, (form,), asked_by)
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> Any:
-        return super().changeform_view(request, object_id, form_url, {"title": _("Member"), **(extra_context or {})})
+        return super().changeform_view(
+            request, object_id, form_url, {"title": _("Member"), **(extra_context or {})}
+        )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if "role" not in form.changed_data:
@@ -211,12 +258,13 @@ class MembershipAdmin(WorkspaceAdmin):
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         messages.success(
             request,
-            _("%(person)s now has the role %(role)s.") % {"person": obj.user, "role": obj.get_role_display()},
+            _("%(person)s now has the role %(role)s.")
+            % {"person": obj.user, "role": obj.get_role_display()},
         )
         answer: HttpResponse = self.response_post_save_change(request, obj)
         return answer
 
-    # --- removing -----------------------------------------------------------------------------------------
+    # --- removing ---------------------------------------------------------------------------------
     @action(
         description=gettext_lazy("Remove from workspace"),
         icon="person_remove",
@@ -224,8 +272,8 @@ class MembershipAdmin(WorkspaceAdmin):
         dialog={
             "title": gettext_lazy("Remove this person from the workspace?"),
             "description": gettext_lazy(
-                "They lose access at once, and their secret keys stop working. Write keys in your apps "
-                "continue to work. Their content stays."
+                "They lose access at once, and their secret keys stop working. Write keys in your "
+                "apps continue to work. Their content stays."
             ),
             "form_submit_text": gettext_lazy("Remove"),
         },

@@ -1,4 +1,5 @@
-"""How people sign in, for operators who help them: addresses, linked accounts, second steps, sessions. No secrets."""
+"""How people sign in, for operators who help them: addresses, linked accounts, second steps,
+sessions. No secrets."""
 
 from __future__ import annotations
 
@@ -109,7 +110,9 @@ class AuthenticatorPage(AccountPage):
     list_display = ("person", "type_label", "added", "used")
     fields = readonly_fields = ("person", "type_label", "added", "used")
     empty_title = gettext_lazy("Nobody has a second step yet")
-    empty_text = gettext_lazy("Users add authenticator apps and passkeys under “Password and security”.")
+    empty_text = gettext_lazy(
+        "Users add authenticator apps and passkeys under “Password and security”."
+    )
     empty_icon = "shield_lock"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -169,7 +172,9 @@ class SessionPage(AccountPage):
         icon="logout",
         dialog={
             "title": gettext_lazy("End this session?"),
-            "description": gettext_lazy("That browser or app has to sign in again. The user's other sessions stay."),
+            "description": gettext_lazy(
+                "That browser or app has to sign in again. The user's other sessions stay."
+            ),
             "form_submit_text": gettext_lazy("End session"),
         },
     )

@@ -1,4 +1,5 @@
-"""What every page of the operators' site inherits: it only shows; changes are actions with a dialog and a history."""
+"""What every page of the operators' site inherits: it only shows; changes are actions with a
+dialog and a history."""
 
 from __future__ import annotations
 
@@ -22,8 +23,11 @@ from tenants.admin.base import answer
 from tenants.admin.lists import FilteredList
 from tenants.admin.row_actions import RowActions
 
-# What no page shows, whatever its model is called: a third-party app brings fields that we have not read.
-SECRET = re.compile(r"token|secret|passw|key|code|data|payload|args|result|salt|hash", re.IGNORECASE)
+# What no page shows, whatever its model is called: a third-party app brings fields that we have not
+# read.
+SECRET = re.compile(
+    r"token|secret|passw|key|code|data|payload|args|result|salt|hash", re.IGNORECASE
+)
 
 
 def ago(at: datetime | None, now: datetime | None = None) -> str:
@@ -36,7 +40,8 @@ def day(at: datetime | None) -> str:
 
 
 class FiguresList(FilteredList):
-    """A page of rows with figures that are counted for all of them at once (PlatformAdmin.add_figures)."""
+    """A page of rows with figures that are counted for all of them at once
+    (PlatformAdmin.add_figures)."""
 
     result_list: Any
 
@@ -65,7 +70,7 @@ class PlatformAdmin(RowActions):
     empty_text: str | Promise = ""
     empty_icon = "inbox"
 
-    # --- rights -------------------------------------------------------------------------------------------
+    # --- rights -----------------------------------------------------------------------------------
     def _shows(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
@@ -84,38 +89,50 @@ class PlatformAdmin(RowActions):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    # --- addresses ----------------------------------------------------------------------------------------
+    # --- addresses --------------------------------------------------------------------------------
     def check_row(self, request: HttpRequest, object_id: str) -> None:
         if self._shows(request):
             self.found(request, object_id)
 
-    # --- rows ---------------------------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------------
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DjangoChangeList]:
         return FiguresList
 
     def add_figures(self, rows: list[Any]) -> None:
         """Set on the rows of one list page what needs counting, in a fixed number of queries."""
 
-    # --- our words instead of Django's ---------------------------------------------------------------------
+    # --- our words instead of Django's ------------------------------------------------------------
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         title = self.list_title or capfirst(self.model._meta.verbose_name_plural)
-        response: HttpResponse = super().changelist_view(request, {"title": title, **(extra_context or {})})
+        response: HttpResponse = super().changelist_view(
+            request, {"title": title, **(extra_context or {})}
+        )
         return response
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> Any:
         title = capfirst(self.model._meta.verbose_name)
-        return super().changeform_view(request, object_id, form_url, {"title": title, **(extra_context or {})})
+        return super().changeform_view(
+            request, object_id, form_url, {"title": title, **(extra_context or {})}
+        )
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise Http404("the operators' history has a page of its own")
 
-    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> Any:
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> Any:
         raise Http404("no such row")
 
-    # --- pages and actions ----------------------------------------------------------------------------------
-    def page(self, request: HttpRequest, template: str, row: models.Model, **context: Any) -> TemplateResponse:
+    # --- pages and actions ------------------------------------------------------------------------
+    def page(
+        self, request: HttpRequest, template: str, row: models.Model, **context: Any
+    ) -> TemplateResponse:
         """A page about one row in the platform's frame, with the buttons of `actions_detail`."""
         request.current_app = self.admin_site.name
         allowed = self.get_actions_detail(request, row.pk)
@@ -156,12 +173,15 @@ class PlatformAdmin(RowActions):
             operators.record(request.user, did, row, **detail)  # type: ignore[arg-type]
 
         kind = row._meta
-        page = back_to or reverse(f"platform:{kind.app_label}_{kind.model_name}_change", args=[row.pk])
+        page = back_to or reverse(
+            f"platform:{kind.app_label}_{kind.model_name}_change", args=[row.pk]
+        )
         return answer(request, recorded, done, page)
 
 
 class ThirdPartyPage(PlatformAdmin):
-    """Put before a third-party ModelAdmin that lands here by itself: shows its rows, but nothing of SECRET."""
+    """Put before a third-party ModelAdmin that lands here by itself: shows its rows, but nothing
+    of SECRET."""
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [name for name in super().get_list_display(request) if not SECRET.search(str(name))]

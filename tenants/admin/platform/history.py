@@ -30,7 +30,8 @@ class HistoryPage(PlatformAdmin):
     fields = readonly_fields = ("who", "did", "what", "when", "address", "details")
     empty_title = gettext_lazy("No operator has done anything yet")
     empty_text = gettext_lazy(
-        "Deactivating a user, undoing a deletion, ending a session: who did it, when and from where."
+        "Deactivating a user, undoing a deletion, ending a session: who did it, when and from "
+        "where."
     )
     empty_icon = "history"
 
@@ -57,7 +58,9 @@ class HistoryPage(PlatformAdmin):
     @display(description=gettext_lazy("When"))
     def when(self, entry: LogEntry) -> SafeString:
         at = entry.action_time
-        return format_html('<time title="{}">{}</time>', exact_moment(at, UTC), ago(at, timezone.now()))
+        return format_html(
+            '<time title="{}">{}</time>', exact_moment(at, UTC), ago(at, timezone.now())
+        )
 
     @display(description=gettext_lazy("From"))
     def address(self, entry: LogEntry) -> str:
@@ -65,4 +68,7 @@ class HistoryPage(PlatformAdmin):
 
     @display(description=gettext_lazy("Details"))
     def details(self, entry: LogEntry) -> str:
-        return ", ".join(f"{name}: {value}" for name, value in operators.told(entry)["detail"].items()) or "–"
+        return (
+            ", ".join(f"{name}: {value}" for name, value in operators.told(entry)["detail"].items())
+            or "–"
+        )

@@ -1,5 +1,6 @@
-"""The operators' pages of this layer: users, workspaces, how people sign in, and what operators did. They show figures
-and people, never what a workspace holds: no contact, message or campaign text."""
+"""The operators' pages of this layer: users, workspaces, how people sign in, and what operators
+did. They show figures and people, never what a workspace holds: no contact, message or campaign
+text."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.db import models
 
-from tenants.admin.platform.accounts import AuthenticatorPage, EmailAddressPage, SessionPage, SocialAccountPage
+from tenants.admin.platform.accounts import (
+    AuthenticatorPage,
+    EmailAddressPage,
+    SessionPage,
+    SocialAccountPage,
+)
 from tenants.admin.platform.base import PlatformAdmin
 from tenants.admin.platform.history import HistoryPage
 from tenants.admin.platform.users import UserPage

@@ -1,4 +1,5 @@
-"""Everybody who can sign in: who they are, where they belong, how they get in; shutting out and letting in again."""
+"""Everybody who can sign in: who they are, where they belong, how they get in; shutting out and
+letting in again."""
 
 from __future__ import annotations
 
@@ -47,10 +48,18 @@ class StandingFilter(DropdownFilter):
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("active", _("Active")), ("deactivated", _("Deactivated")), ("operator", _("Operators"))]
+        return [
+            ("active", _("Active")),
+            ("deactivated", _("Deactivated")),
+            ("operator", _("Operators")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        wanted = {"active": Q(is_active=True), "deactivated": Q(is_active=False), "operator": Q(is_superuser=True)}
+        wanted = {
+            "active": Q(is_active=True),
+            "deactivated": Q(is_active=False),
+            "operator": Q(is_superuser=True),
+        }
         return queryset.filter(wanted.get(self.value() or "", Q()))
 
 
@@ -70,7 +79,11 @@ class LastSignInFilter(DropdownFilter):
     parameter_name = "seen"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("recent", _("In the last 30 days")), ("long", _("Longer ago")), ("never", _("Never"))]
+        return [
+            ("recent", _("In the last 30 days")),
+            ("long", _("Longer ago")),
+            ("never", _("Never")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
         since = timezone.now() - RECENT
@@ -92,7 +105,9 @@ def standing(user: User) -> str:
 class DeactivateForm(BaseDialogForm):
     """Asks once more if workspaces would be left without an owner who can sign in."""
 
-    def __init__(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
         super().__init__(request, object_id, *args, **kwargs)
         user = User.objects.filter(pk=object_id, is_active=True).first()
         left = people.left_without(user) if user else []
@@ -111,30 +126,51 @@ class DeactivateForm(BaseDialogForm):
                 )
             self.fields["ownerless"] = forms.BooleanField(
                 label=label % named,
-                help_text=_("Without an owner, nobody can hand over the workspace, delete it or undo its deletion."),
-                error_messages={"required": _("Confirm this, or make somebody else an owner first.")},
+                help_text=_(
+                    "Without an owner, nobody can hand over the workspace, delete it or "
+                    "undo its deletion."
+                ),
+                error_messages={
+                    "required": _("Confirm this, or make somebody else an owner first.")
+                },
                 widget=UnfoldBooleanSwitchWidget,
             )
 
 
 class UserPage(PlatformAdmin):
-    list_display = ("header", "standing_label", "workspaces_cell", "provider_cell", "seen", "joined")
+    list_display = (
+        "header",
+        "standing_label",
+        "workspaces_cell",
+        "provider_cell",
+        "seen",
+        "joined",
+    )
     list_filter = (StandingFilter, AuthProviderFilter, LastSignInFilter)
     search_fields = ("email", "full_name")
     search_help_text = gettext_lazy("Search names and e-mail addresses")
     ordering = ("-pk",)
     actions_detail = (
-        "send_password_reset", "end_sessions", "make_operator", "remove_operator", "deactivate", "reactivate",
-    )  # fmt: skip
+        "send_password_reset",
+        "end_sessions",
+        "make_operator",
+        "remove_operator",
+        "deactivate",
+        "reactivate",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         queryset: QuerySet[User] = super().get_queryset(request).defer("password")
         return queryset
 
-    # --- the list -----------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     def add_figures(self, rows: list[Any]) -> None:
         with every_workspace():
-            memberships = Membership.objects.filter(user__in=[user.pk for user in rows]).order_by().values_list("user")
+            memberships = (
+                Membership.objects.filter(user__in=[user.pk for user in rows])
+                .order_by()
+                .values_list("user")
+            )
             counts = dict(memberships.annotate(n=Count("pk")))
         for user in rows:
             user.workspace_count = counts.get(user.pk, 0)
@@ -163,13 +199,17 @@ class UserPage(PlatformAdmin):
     def joined(self, user: User) -> str:
         return day(user.created_at)
 
-    # --- one user -----------------------------------------------------------------------------------------
+    # --- one user ---------------------------------------------------------------------------------
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         user = self.found(request, object_id)
         with every_workspace():
-            memberships = list(Membership.objects.filter(user=user).select_related("workspace").order_by("workspace"))
+            memberships = list(
+                Membership.objects.filter(user=user)
+                .select_related("workspace")
+                .order_by("workspace")
+            )
         sessions = UserSession.objects.filter(user=user).order_by("-last_seen_at")
         return self.page(
             request,
@@ -181,7 +221,10 @@ class UserPage(PlatformAdmin):
             facts=_facts(user),
             memberships=[(membership, day(membership.joined_at)) for membership in memberships],
             addresses=EmailAddress.objects.filter(user=user).order_by("-primary", "email"),
-            sessions=[(device(row.user_agent), row.ip, ago(row.created_at), ago(row.last_seen_at)) for row in sessions],
+            sessions=[
+                (device(row.user_agent), row.ip, ago(row.created_at), ago(row.last_seen_at))
+                for row in sessions
+            ],
         )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
@@ -194,14 +237,15 @@ class UserPage(PlatformAdmin):
             if button.action_name.removeprefix("tenants_user_") in offered
         ]
 
-    # --- actions ------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------
     @action(
         description=gettext_lazy("Send reset mail"),
         icon="lock_reset",
         dialog={
             "title": gettext_lazy("Send a mail to choose a new password?"),
             "description": gettext_lazy(
-                "It goes to the user's own address. Their password stays until they choose another one."
+                "It goes to the user's own address. Their password stays until they choose another "
+                "one."
             ),
             "form_submit_text": gettext_lazy("Send the mail"),
         },
@@ -211,20 +255,31 @@ class UserPage(PlatformAdmin):
 
         def send() -> None:
             if not user.is_active:
-                raise ValidationError(_("%(user)s is deactivated. Reactivate them first.") % {"user": user})
+                raise ValidationError(
+                    _("%(user)s is deactivated. Reactivate them first.") % {"user": user}
+                )
             question = ResetPasswordForm({"email": user.email})
             question.full_clean()
             question.save(request)
             if mailing.fate(request) == "refused":
                 raise ValidationError(
-                    _("The mail server did not accept the mail to %(email)s. See Platform → Health.")
+                    _(
+                        "The mail server did not accept the mail to %(email)s. See Platform → "
+                        "Health."
+                    )
                     % {"email": user.email}
                 )
 
         to = {"email": user.email}
         done = _("The mail is on its way to %(email)s.") % to
         if not mailing.leaves():
-            done = _("EMAIL_URL names no mail server: the mail to %(email)s is in this server's log or folder.") % to
+            done = (
+                _(
+                    "EMAIL_URL names no mail server: the mail to %(email)s is in this server's "
+                    "log or folder."
+                )
+                % to
+            )
         return self.act(request, user, send, "reset mail sent", done)
 
     @action(
@@ -239,9 +294,12 @@ class UserPage(PlatformAdmin):
     def end_sessions(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
-            request, user, lambda: operators.end_sessions(user), "signed out everywhere",
+            request,
+            user,
+            lambda: operators.end_sessions(user),
+            "signed out everywhere",
             _("%(user)s is signed out everywhere.") % {"user": user},
-        )  # fmt: skip
+        )
 
     @action(
         description=gettext_lazy("Make operator"),
@@ -249,7 +307,8 @@ class UserPage(PlatformAdmin):
         dialog={
             "title": gettext_lazy("Make this user an operator?"),
             "description": gettext_lazy(
-                "Operators see every user and workspace of this installation and can deactivate users."
+                "Operators see every user and workspace of this installation and can deactivate "
+                "users."
             ),
             "form_submit_text": gettext_lazy("Make operator"),
         },
@@ -257,25 +316,33 @@ class UserPage(PlatformAdmin):
     def make_operator(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
-            request, user, lambda: operators.make_operator(user, by=request.user), "made operator",  # type: ignore[arg-type]
+            request,
+            user,
+            lambda: operators.make_operator(user, by=request.user),  # type: ignore[arg-type]
+            "made operator",
             _("%(user)s is now an operator.") % {"user": user},
-        )  # fmt: skip
+        )
 
     @action(
         description=gettext_lazy("Remove operator"),
         icon="remove_moderator",
         dialog={
             "title": gettext_lazy("Remove this operator?"),
-            "description": gettext_lazy("They keep their workspaces and roles, and no longer see this site."),
+            "description": gettext_lazy(
+                "They keep their workspaces and roles, and no longer see this site."
+            ),
             "form_submit_text": gettext_lazy("Remove operator"),
         },
     )
     def remove_operator(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
-            request, user, lambda: operators.remove_operator(user, by=request.user), "operator removed",  # type: ignore[arg-type]
+            request,
+            user,
+            lambda: operators.remove_operator(user, by=request.user),  # type: ignore[arg-type]
+            "operator removed",
             _("%(user)s is no longer an operator.") % {"user": user},
-        )  # fmt: skip
+        )
 
     @action(
         description=gettext_lazy("Deactivate"),
@@ -284,9 +351,9 @@ class UserPage(PlatformAdmin):
         dialog={
             "title": gettext_lazy("Deactivate this user?"),
             "description": gettext_lazy(
-                "They are signed out at once, in browsers and apps, and cannot sign in again. The secret "
-                "keys that they created are refused; write keys in apps continue to work. Their content "
-                "stays, and so do their roles."
+                "They are signed out at once, in browsers and apps, and cannot sign in again. The "
+                "secret keys that they created are refused; write keys in apps continue to work. "
+                "Their content stays, and so do their roles."
             ),
             "form_class": DeactivateForm,
             "form_submit_text": gettext_lazy("Deactivate"),
@@ -295,9 +362,12 @@ class UserPage(PlatformAdmin):
     def deactivate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
         return self.act(
-            request, user, lambda: operators.deactivate(user, by=request.user), "deactivated",  # type: ignore[arg-type]
+            request,
+            user,
+            lambda: operators.deactivate(user, by=request.user),  # type: ignore[arg-type]
+            "deactivated",
             _("%(user)s is deactivated and signed out everywhere.") % {"user": user},
-        )  # fmt: skip
+        )
 
     @action(
         description=gettext_lazy("Reactivate"),
@@ -306,7 +376,8 @@ class UserPage(PlatformAdmin):
         dialog={
             "title": gettext_lazy("Reactivate this user?"),
             "description": gettext_lazy(
-                "They sign in with the password they had and find their workspaces and roles as they were."
+                "They sign in with the password they had and find their workspaces and roles as "
+                "they were."
             ),
             "form_submit_text": gettext_lazy("Reactivate"),
         },
@@ -334,9 +405,18 @@ def _offered(user: User, asking: Any) -> set[str]:
 def _facts(user: User) -> list[tuple[str, str]]:
     # Only whether there is a password; the hash is never read into a page.
     has_password = User.objects.get(pk=user.pk).has_usable_password()
-    providers = SocialAccount.objects.filter(user=user).order_by("provider").values_list("provider", flat=True)
+    providers = (
+        SocialAccount.objects.filter(user=user)
+        .order_by("provider")
+        .values_list("provider", flat=True)
+    )
     ways = [_("Password")] * has_password + [provider.title() for provider in providers]
-    second = Authenticator.objects.filter(user=user).order_by("type").values_list("type").annotate(n=Count("pk"))
+    second = (
+        Authenticator.objects.filter(user=user)
+        .order_by("type")
+        .values_list("type")
+        .annotate(n=Count("pk"))
+    )
     steps = [_step(kind, count) for kind, count in second]
     alone = _("Passkey only") if steps else _("Nothing yet")
     return [
@@ -349,5 +429,7 @@ def _facts(user: User) -> list[tuple[str, str]]:
 
 def _step(kind: str, count: int) -> str:
     if kind == Authenticator.Type.WEBAUTHN and count > 1:
-        return ngettext("%(count)s passkey", "%(count)s passkeys", count) % {"count": format_number(count)}
+        return ngettext("%(count)s passkey", "%(count)s passkeys", count) % {
+            "count": format_number(count)
+        }
     return str(SECOND_STEPS[kind])

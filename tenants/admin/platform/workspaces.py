@@ -1,4 +1,5 @@
-"""Every workspace, for operators: who is in it and how much it does. Figures, never what it holds."""
+"""Every workspace, for operators: who is in it and how much it does. Figures, never what it
+holds."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from tenants.scope import every_workspace
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`count(workspace ids, now)` → {workspace id: number}, in a fixed number of queries for all of them.
+    """`count(workspace ids, now)` → {workspace id: number}, in a fixed number of queries for all
+    of them.
 
     It is called inside every_workspace().
     """
@@ -48,7 +50,11 @@ class ClosingFilter(DropdownFilter):
         return [("yes", _("Being deleted")), ("no", _("In use"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> QuerySet[Workspace]:
-        return queryset.filter(deletion_due_at__isnull=self.value() == "no") if self.value() else queryset
+        return (
+            queryset.filter(deletion_due_at__isnull=self.value() == "no")
+            if self.value()
+            else queryset
+        )
 
 
 def deletion_words(workspace: Workspace, now: datetime) -> str:
@@ -66,29 +72,42 @@ class WorkspacePage(PlatformAdmin):
     ordering = ("-pk",)
     actions_detail = ("undo_deletion",)
     empty_title = gettext_lazy("No workspace yet")
-    empty_text = gettext_lazy("The first one appears when somebody signs up and names their company.")
+    empty_text = gettext_lazy(
+        "The first one appears when somebody signs up and names their company."
+    )
     empty_icon = "domain"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
         queryset: QuerySet[Workspace] = super().get_queryset(request).defer("owner__password")
         return queryset
 
-    # --- the list -----------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
         return (
-            "header", "owner_cell", "members_cell",
-            *(_column(figure) for figure in FIGURES if figure.is_in_list), "created",
+            "header",
+            "owner_cell",
+            "members_cell",
+            *(_column(figure) for figure in FIGURES if figure.is_in_list),
+            "created",
             "deletion",
-        )  # fmt: skip
+        )
 
     def add_figures(self, rows: list[Any]) -> None:
         ids, now = [workspace.pk for workspace in rows], timezone.now()
         with every_workspace():
-            members = Membership.objects.filter(workspace__in=ids).order_by().values_list("workspace")
+            members = (
+                Membership.objects.filter(workspace__in=ids).order_by().values_list("workspace")
+            )
             counts = {"members": dict(members.annotate(n=Count("pk")))}
-            counts |= {figure.title: dict(figure.count(ids, now)) for figure in FIGURES if figure.is_in_list}
+            counts |= {
+                figure.title: dict(figure.count(ids, now))
+                for figure in FIGURES
+                if figure.is_in_list
+            }
         for workspace in rows:
-            workspace.figures = {title: found.get(workspace.pk, 0) for title, found in counts.items()}
+            workspace.figures = {
+                title: found.get(workspace.pk, 0) for title, found in counts.items()
+            }
 
     @display(description=gettext_lazy("Workspace"), header=True, ordering="name")
     def header(self, workspace: Workspace) -> list[str]:
@@ -102,7 +121,9 @@ class WorkspacePage(PlatformAdmin):
     def members_cell(self, workspace: Any) -> str:
         return format_number(workspace.figures["members"])
 
-    @display(description=gettext_lazy("Deletion"), label={"–": "default"}, ordering="deletion_due_at")
+    @display(
+        description=gettext_lazy("Deletion"), label={"–": "default"}, ordering="deletion_due_at"
+    )
     def deletion(self, workspace: Workspace) -> str:
         return deletion_words(workspace, timezone.now())
 
@@ -110,16 +131,26 @@ class WorkspacePage(PlatformAdmin):
     def created(self, workspace: Workspace) -> str:
         return day(workspace.created_at)
 
-    # --- one workspace --------------------------------------------------------------------------------------
+    # --- one workspace ----------------------------------------------------------------------------
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         workspace, now = self.found(request, object_id), timezone.now()
         with every_workspace():
-            members = list(Membership.objects.filter(workspace=workspace).select_related("user").order_by("role", "pk"))
-            connections = list(Connection.objects.filter(workspace=workspace).order_by("-is_active", "name"))
+            members = list(
+                Membership.objects.filter(workspace=workspace)
+                .select_related("user")
+                .order_by("role", "pk")
+            )
+            connections = list(
+                Connection.objects.filter(workspace=workspace).order_by("-is_active", "name")
+            )
             figures = [
-                (figure.title, figure.icon, format_number(figure.count([workspace.pk], now).get(workspace.pk, 0)))
+                (
+                    figure.title,
+                    figure.icon,
+                    format_number(figure.count([workspace.pk], now).get(workspace.pk, 0)),
+                )
                 for figure in FIGURES
             ]
         return self.page(
@@ -155,8 +186,8 @@ class WorkspacePage(PlatformAdmin):
         dialog={
             "title": gettext_lazy("Restore this workspace?"),
             "description": gettext_lazy(
-                "Its members can open it again at once. Sends that were running stay paused until a "
-                "member resumes them."
+                "Its members can open it again at once. Sends that were running stay paused until "
+                "a member resumes them."
             ),
             "form_submit_text": gettext_lazy("Restore"),
         },

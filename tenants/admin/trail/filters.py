@@ -30,7 +30,8 @@ def values_in_trail(workspace: Workspace, column: Literal["action", "actor_id"])
     some = f"(SELECT {column} FROM tenants_auditentry WHERE workspace_id = %s AND {column}"  # noqa: S608
     hops = f"""WITH RECURSIVE seen(value) AS (
         SELECT * FROM {some} IS NOT NULL ORDER BY {column} LIMIT 1) AS first
-        UNION ALL SELECT {some} > seen.value ORDER BY {column} LIMIT 1) FROM seen WHERE seen.value IS NOT NULL
+        UNION ALL SELECT {some} > seen.value ORDER BY {column} LIMIT 1)
+        FROM seen WHERE seen.value IS NOT NULL
     ) SELECT value FROM seen WHERE value IS NOT NULL LIMIT %s"""  # noqa: S608 - a column of ours
     with connection.cursor() as cursor:
         cursor.execute(hops, [workspace.pk, workspace.pk, MOST_CHOICES])
@@ -44,13 +45,17 @@ class PersonFilter(DropdownFilter):
     parameter_name = "person"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        people = User.objects.filter(pk__in=values_in_trail(workspace_of(request), "actor_id")).order_by("full_name")
+        people = User.objects.filter(
+            pk__in=values_in_trail(workspace_of(request), "actor_id")
+        ).order_by("full_name")
         return [
             (PUSHPILOT, _("PushPilot itself")),
             *((str(user.pk), f"{user} ({user.email})") for user in people),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
         wanted = self.value()
         if not wanted:
             return queryset
@@ -68,7 +73,9 @@ class ActionFilter(DropdownFilter):
         actions = values_in_trail(workspace_of(request), "action")
         return [(action, capfirst(action)) for action in actions]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
         return queryset.filter(action=_plain(self.value())) if self.value() else queryset
 
 
@@ -76,32 +83,42 @@ class TargetFilter(TextFilter):
     title = gettext_lazy("exact name of what it was done to")
     parameter_name = "target"
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
         return queryset.filter(target=_plain(self.value())) if self.value() else queryset
 
 
 class DateFilter(RangeDateFilter):
-    """Days of the workspace's clock, both included. `days_of` has refused what is no date before we get here."""
+    """Days of the workspace's clock, both included. `days_of` has refused what is no date before
+    we get here."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = "date"
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
         zone = workspace_of(request).zone
         first, last = days_of(request.GET)
         if first:
             queryset = queryset.filter(at__gte=datetime.combine(first, time.min, zone))
         if last:
-            queryset = queryset.filter(at__lt=datetime.combine(last + timedelta(days=1), time.min, zone))
+            queryset = queryset.filter(
+                at__lt=datetime.combine(last + timedelta(days=1), time.min, zone)
+            )
         return queryset
 
 
 def days_of(query: QueryDict) -> tuple[date | None, date | None]:
-    """The first and the last day that an address asks for. Raises ValidationError with a sentence."""
+    """The first and the last day that an address asks for. Raises ValidationError with a
+    sentence."""
     first, last = (_day(query.get(f"at_{end}", "")) for end in ("from", "to"))
     if first and last and first > last:
-        raise ValidationError(_("%(first)s is after %(last)s: swap the two dates.") % {"first": first, "last": last})
+        raise ValidationError(
+            _("%(first)s is after %(last)s: swap the two dates.") % {"first": first, "last": last}
+        )
     return first, last
 
 
@@ -111,7 +128,9 @@ def _day(text: str) -> date | None:
     except ValidationError:
         day = date.min
     if day is not None and not 2000 <= day.year <= 2999:
-        raise ValidationError(_("“%(text)s” is not a date. Write a date such as 2026-11-21.") % {"text": text[:40]})
+        raise ValidationError(
+            _("“%(text)s” is not a date. Write a date such as 2026-11-21.") % {"text": text[:40]}
+        )
     return day
 
 

@@ -1,4 +1,5 @@
-"""The audit trail: who did what, when, from where. Read-only, newest first; as CSV for who may take personal data."""
+"""The audit trail: who did what, when, from where. Read-only, newest first; as CSV for who may
+take personal data."""
 
 from __future__ import annotations
 
@@ -15,7 +16,6 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -27,7 +27,13 @@ from unfold.paginator import InfinitePaginator
 from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
-from tenants.admin.trail.filters import ActionFilter, DateFilter, PersonFilter, TargetFilter, days_of
+from tenants.admin.trail.filters import (
+    ActionFilter,
+    DateFilter,
+    PersonFilter,
+    TargetFilter,
+    days_of,
+)
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import current_workspace, scope
 
@@ -37,7 +43,13 @@ HEADER = ("at", "who", "email", "action", "target", "way", "address", "changes",
 
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("when", "person", "action_label", "target", "via", "address")
-    list_filter = (PersonFilter, ActionFilter, ("at", DateFilter), ("via", ChoicesDropdownFilter), TargetFilter)
+    list_filter = (
+        PersonFilter,
+        ActionFilter,
+        ("at", DateFilter),
+        ("via", ChoicesDropdownFilter),
+        TargetFilter,
+    )
     list_filter_sheet = True
     list_before_template = "tenants/trail_above.html"
     search_fields = ("target__istartswith", "actor_label__istartswith", "actor_email__istartswith")
@@ -48,7 +60,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     fields = ("when", "who", "action_label", "target_link", "via", "address", "changed", "details")
     readonly_fields = fields
     empty_title = gettext_lazy("Nothing has happened yet")
-    empty_text = gettext_lazy("Every change and every decision to send appears here, with person and time.")
+    empty_text = gettext_lazy(
+        "Every change and every decision to send appears here, with person and time."
+    )
     empty_icon = "history"
 
     @display(description=gettext_lazy("When"))
@@ -57,8 +71,11 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Who"), header=True)
     def person(self, entry: AuditEntry) -> list[str]:
-        """What stands below the name is no choice of theirs: the address, or words that no address has."""
-        below = entry.actor_email or (_("The product itself") if _is_product(entry) else _("Account deleted"))
+        """What stands below the name is no choice of theirs: the address, or words that no
+        address has."""
+        below = entry.actor_email or (
+            _("The product itself") if _is_product(entry) else _("Account deleted")
+        )
         if entry.via == AuditEntry.Via.PLATFORM:
             below = _("%(who)s · operator") % {"who": below}
         return [entry.actor_label, below]
@@ -73,19 +90,28 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Target"))
     def target_link(self, entry: AuditEntry) -> SafeString:
-        url = f"{reverse('admin:tenants_auditentry_changelist')}?{urlencode({'target': entry.target})}"
-        return format_html('{}<p class="pp-help"><a href="{}">Everything done to it</a></p>', entry.target, url)
+        url = reverse("admin:tenants_auditentry_changelist", query={"target": entry.target})
+        return format_html(
+            '{}<p class="pp-help"><a href="{}">Everything done to it</a></p>', entry.target, url
+        )
 
     @display(description=gettext_lazy("Changes"))
     def changed(self, entry: AuditEntry) -> str:
-        rows = [(_label(field), _words(before), _words(after)) for field, (before, after) in entry.changes.items()]
+        rows = [
+            (_label(field), _words(before), _words(after))
+            for field, (before, after) in entry.changes.items()
+        ]
         return render_to_string("tenants/trail_changes.html", {"changes": rows}) if rows else "–"
 
     @display(description=gettext_lazy("Details"))
     def details(self, entry: AuditEntry) -> SafeString | str:
-        return format_html('<pre class="pp-json">{}</pre>', _json(entry.detail, indent=2)) if entry.detail else "–"
+        return (
+            format_html('<pre class="pp-json">{}</pre>', _json(entry.detail, indent=2))
+            if entry.detail
+            else "–"
+        )
 
-    # --- the list ---------------------------------------------------------------------------------------
+    # --- the list ---------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.export_view)
         return [path("export/", view, name="tenants_auditentry_export"), *super().get_urls()]
@@ -98,11 +124,14 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         if roles.can(request.user, roles.EXPORT, workspace_of(request)):
             query = request.GET.copy()
             query.pop("p", None)
-            context["export_url"] = f"{reverse('admin:tenants_auditentry_export')}?{query.urlencode()}"
+            context["export_url"] = (
+                f"{reverse('admin:tenants_auditentry_export')}?{query.urlencode()}"
+            )
         return super().changelist_view(request, context)
 
     def _without_wrong_dates(self, request: HttpRequest) -> HttpResponse | None:
-        """Where to go on, told why, if the address asks for what is no date: not to a list that ignores it."""
+        """Where to go on, told why, if the address asks for what is no date: not to a list that
+        ignores it."""
         try:
             days_of(request.GET)
         except ValidationError as error:
@@ -110,12 +139,15 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             query = request.GET.copy()
             for name in ("at_from", "at_to"):
                 query.pop(name, None)
-            return HttpResponseRedirect(f"{reverse('admin:tenants_auditentry_changelist')}?{query.urlencode()}")
+            return HttpResponseRedirect(
+                f"{reverse('admin:tenants_auditentry_changelist')}?{query.urlencode()}"
+            )
         return None
 
-    # --- the file ---------------------------------------------------------------------------------------
+    # --- the file ---------------------------------------------------------------------------------
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """What the list shows under the same filters, as CSV, streamed. It holds names and addresses of people."""
+        """What the list shows under the same filters, as CSV, streamed. It holds names and
+        addresses of people."""
         workspace = require(request, roles.EXPORT)
         if not self.has_view_permission(request):
             raise PermissionDenied(_("Your role may not see the audit trail."))
@@ -126,17 +158,23 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             rows = self.get_changelist_instance(request).get_queryset(request)
         except IncorrectLookupParameters:
             return HttpResponseRedirect(reverse("admin:tenants_auditentry_changelist"))
-        self.audit(request, "audit trail exported", workspace, filter=request.GET.urlencode()[:1000])
+        self.audit(
+            request, "audit trail exported", workspace, filter=request.GET.urlencode()[:1000]
+        )
         return csv_answer(request, f"audit-trail-{workspace.slug}.csv", _csv_rows(workspace, rows))
 
 
 def _csv_rows(workspace: Workspace, rows: QuerySet[AuditEntry]) -> Iterator[tuple[object, ...]]:
-    """Newest first, by key: entries that are written meanwhile move nothing. The workspace's scope is open only while
-    rows are read; between them other requests may use the thread."""
+    """Newest first, by key: entries that are written meanwhile move nothing. The workspace's
+    scope is open only while rows are read; between them other requests may use the thread."""
     yield HEADER
     after: AuditEntry | None = None
     while True:
-        page = rows if after is None else rows.filter(at__lte=after.at).exclude(at=after.at, id__gte=after.pk)
+        page = (
+            rows
+            if after is None
+            else rows.filter(at__lte=after.at).exclude(at=after.at, id__gte=after.pk)
+        )
         with scope(workspace):
             found = list(page[:CSV_ROWS])
         for entry in found:
@@ -149,9 +187,16 @@ def _csv_rows(workspace: Workspace, rows: QuerySet[AuditEntry]) -> Iterator[tupl
 def _cells(entry: AuditEntry, workspace: Workspace) -> tuple[object, ...]:
     at = entry.at.astimezone(workspace.zone).isoformat(timespec="seconds")
     return (
-        at, entry.actor_label, entry.actor_email, entry.action, entry.target, entry.get_via_display(), entry.address,
-        _json(entry.changes) if entry.changes else "", _json(entry.detail) if entry.detail else "",
-    )  # fmt: skip
+        at,
+        entry.actor_label,
+        entry.actor_email,
+        entry.action,
+        entry.target,
+        entry.get_via_display(),
+        entry.address,
+        _json(entry.changes) if entry.changes else "",
+        _json(entry.detail) if entry.detail else "",
+    )
 
 
 def _is_product(entry: AuditEntry) -> bool:

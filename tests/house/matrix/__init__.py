@@ -1,1 +1,2 @@
-"""The permission matrix: every surface of the product, used by every role, on rows of its workspace and of another."""
+"""The permission matrix: every surface of the product, used by every role, on rows of its
+workspace and of another."""

@@ -1,4 +1,5 @@
-"""The API: every operation with every key of both tenants, and as every person, about rows of both tenants."""
+"""The API: every operation with every key of both tenants, and as every person, about rows of
+both tenants."""
 
 from __future__ import annotations
 
@@ -30,10 +31,12 @@ SIGNED_IN = "signed in"  # a person, whatever their role
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`scope` is what a key needs, `person` the capability that a person needs or SIGNED_IN; None: it opens to none.
+    """`scope` is what a key needs, `person` the capability that a person needs or SIGNED_IN;
+    None: it opens to none.
 
-    `row` is the model of the id in its address, `body` is what is posted about a tenant's rows. Who is let in sees
-    `shows` and changes `changes`; `after` finishes what the answer only began.
+    `row` is the model of the id in its address, `body` is what is posted about a tenant's rows.
+    Who is let in sees `shows` and changes `changes`; `after` finishes what the answer only
+    began.
     """
 
     scope: str | None = None
@@ -54,7 +57,11 @@ def _event(world: World, rows: Rows) -> dict[str, Any]:
 
 def _device(world: World, rows: Rows) -> dict[str, Any]:
     """A new owner for the device of the workspace's contact."""
-    return {"devices": [{"external_user_id": "new", "token": rows[Endpoint].value, "platform": "android"}]}
+    return {
+        "devices": [
+            {"external_user_id": "new", "token": rows[Endpoint].value, "platform": "android"}
+        ]
+    }
 
 
 def _gone(world: World, rows: Rows) -> dict[str, Any]:
@@ -71,22 +78,35 @@ def _other_role(world: World, rows: Rows) -> dict[str, str]:
 
 OPERATIONS: dict[str, Operation] = {
     "post_events": Operation(
-        keys.EVENTS_WRITE, body=_event, changes=Event, after=lambda: digest.digest_due(timezone.now())
+        keys.EVENTS_WRITE,
+        body=_event,
+        changes=Event,
+        after=lambda: digest.digest_due(timezone.now()),
     ),
     "list_workspaces": Operation(READ, SIGNED_IN, shows='"items"'),
-    "create_workspace": Operation(None, SIGNED_IN, body=says(name="Third shop"), shows="third-shop"),
+    "create_workspace": Operation(
+        None, SIGNED_IN, body=says(name="Third shop"), shows="third-shop"
+    ),
     "current_workspace": Operation(READ, roles.VIEW, shows='"time_zone"'),
     "get_workspace": Operation(READ, roles.VIEW, shows='"time_zone"'),
-    "change_workspace": Operation(None, MEMBERS, body=says(name="Renamed"), shows="Renamed", changes=Workspace),
+    "change_workspace": Operation(
+        None, MEMBERS, body=says(name="Renamed"), shows="Renamed", changes=Workspace
+    ),
     "list_members": Operation(READ, roles.VIEW, shows='"joined_at"'),
     "change_member": Operation(None, MEMBERS, Membership, _other_role, changes=Membership),
     "remove_member": Operation(None, MEMBERS, Membership, changes=Membership),
     "list_invitations": Operation(None, MEMBERS, shows='"expires_at"'),
-    "invite": Operation(None, MEMBERS, body=says(email="asha@freshcart.test"), shows="asha@", changes=Invitation),
+    "invite": Operation(
+        None, MEMBERS, body=says(email="asha@freshcart.test"), shows="asha@", changes=Invitation
+    ),
     "resend_invitation": Operation(None, MEMBERS, Invitation, shows='"link"', changes=Invitation),
     "revoke_invitation": Operation(None, MEMBERS, Invitation, changes=Invitation),
-    "register_devices": Operation(DEVICES, roles.EDIT, body=_device, shows='"created"', changes=Endpoint),
-    "unregister_devices": Operation(DEVICES, roles.EDIT, body=_gone, shows='"retired"', changes=Endpoint),
+    "register_devices": Operation(
+        DEVICES, roles.EDIT, body=_device, shows='"created"', changes=Endpoint
+    ),
+    "unregister_devices": Operation(
+        DEVICES, roles.EDIT, body=_gone, shows='"retired"', changes=Endpoint
+    ),
     "logout": Operation(None, SIGNED_IN),
 }
 # Doors for who has nothing yet (tests/tenants/api walks through them), and OPTIONS.
@@ -94,7 +114,8 @@ WITHOUT_KEY = {"register", "login", "second_factor", "google", "apple", "refresh
 
 
 def operations() -> Iterator[tuple[str, str, str]]:
-    """(name, method, address) of every operation of the API, the address with its parameters still in it."""
+    """(name, method, address) of every operation of the API, the address with its parameters
+    still in it."""
     assert get_resolver().url_patterns  # ninja mounts routers in routers when the URLconf is read
     for prefix, router in api._routers:
         for path, view in router.path_operations.items():
@@ -126,17 +147,22 @@ def places() -> list[Place]:
 
 def unclassified_operations() -> list[str]:
     return [
-        f"{method} {address} ({name}): say in tests/house/matrix/api.py (OPERATIONS or WITHOUT_KEY) what opens it"
+        f"{method} {address} ({name}): say in tests/house/matrix/api.py (OPERATIONS or "
+        "WITHOUT_KEY) what opens it"
         for name, method, address in operations()
         if name not in OPERATIONS and name not in WITHOUT_KEY
     ]
 
 
-# --- by key ----------------------------------------------------------------------------------------------------------
+# --- by key ---------------------------------------------------------------------------------------
 def key_cells(world: World, role: str) -> Iterator[Cell]:
     """Every operation with every key of both tenants and without one, from the role's browser."""
     for at in places():
-        for key, secret in {"no key": "", "an invented key": "pp_live_" + "x" * 32, **world.secrets}.items():
+        for key, secret in {
+            "no key": "",
+            "an invented key": "pp_live_" + "x" * 32,
+            **world.secrets,
+        }.items():
             if key != "no key" and role not in ("anonymous", "viewer", "other_owner"):
                 continue
             for whose in ("ours", "theirs"):
@@ -166,9 +192,10 @@ def _opens(operation: Operation, key: str) -> frozenset[str]:
     return any_of(ALLOWED if operation.scope in held else FORBIDDEN)
 
 
-# --- as a person -----------------------------------------------------------------------------------------------------
+# --- as a person ----------------------------------------------------------------------------------
 def person_cells(world: World, role: str) -> Iterator[Cell]:
-    """Every operation with the role's access token: in both workspaces, with rows of the one and of the other."""
+    """Every operation with the role's access token: in both workspaces, with rows of the one and
+    of the other."""
     for at in places() if role != "anonymous" else ():
         for place in ("ours", "theirs") if at.operation.person is not None else ():
             for whose in ("ours", "theirs") if at.operation.row else (place,):
@@ -201,7 +228,7 @@ def _answer(world: World, role: str, operation: Operation, *, is_home: bool, is_
     return ALLOWED if is_own else MISSING
 
 
-# --- closed workspaces -----------------------------------------------------------------------------------------------
+# --- closed workspaces ----------------------------------------------------------------------------
 def closed_cells(world: World, role: str, close: Callable[[], None]) -> Iterator[Cell]:
     """While our workspace is being deleted its keys open nothing, and for its people it is gone."""
     for at in places():
@@ -220,18 +247,23 @@ def closed_cells(world: World, role: str, close: Callable[[], None]) -> Iterator
             )  # fmt: skip
 
 
-# --- one call --------------------------------------------------------------------------------------------------------
+# --- one call -------------------------------------------------------------------------------------
 class _Call:
-    """A call in the workspace of `place` about the row of `whose`, with a key or an access token."""
+    """A call in the workspace of `place` about the row of `whose`, with a key or an access
+    token."""
 
-    def __init__(self, world: World, role: str, at: Place, secret: str, place: str, whose: str) -> None:
+    def __init__(
+        self, world: World, role: str, at: Place, secret: str, place: str, whose: str
+    ) -> None:
         operation, method, address = at.operation, at.method, at.address
         self.client, self.operation, self.method = world.clients[role], operation, method
         rows = {"ours": world.ours, "theirs": world.theirs}
         workspace = rows[place][Workspace]
         row = rows[whose].get(operation.row) if whose in rows and operation.row else None
         self.address = address.replace("{workspace}", workspace.slug)
-        self.address = self.address.replace("{int:member}", "{row}").replace("{int:invitation}", "{row}")
+        self.address = self.address.replace("{int:member}", "{row}").replace(
+            "{int:invitation}", "{row}"
+        )
         self.address = self.address.replace("{row}", str(row.pk if row is not None else ABSENT))
         self.body = json.dumps(operation.body(world, rows.get(whose, world.ours)))
         is_key = secret.startswith("pp_")
@@ -248,7 +280,9 @@ class _Call:
         return f"{self.address} {self.body} {self.headers.get('HTTP_X_WORKSPACE_ID', '')}"
 
     def __call__(self) -> HttpResponse:
-        answer = self.client.generic(self.method, self.address, self.body, "application/json", **self.headers)
+        answer = self.client.generic(
+            self.method, self.address, self.body, "application/json", **self.headers
+        )
         if self.operation.after is not None and answer.status_code < 300:
             self.operation.after()
         return answer

@@ -1,4 +1,5 @@
-"""A cell: one role at one surface with one tenant's rows. `judge` uses it and says what was wrong."""
+"""A cell: one role at one surface with one tenant's rows. `judge` uses it and says what was
+wrong."""
 
 from __future__ import annotations
 
@@ -14,11 +15,13 @@ REFUSED = frozenset({"login", "404", "403", "405", "401"})
 
 @dataclass(frozen=True)
 class Cell:
-    """`ask` makes the request; `asked` is its text. `right` are the classes of answer that are right.
+    """`ask` makes the request; `asked` is its text. `right` are the classes of answer that are
+    right.
 
-    `tenant` is whose door it is: the rows of the other one must neither be seen nor changed. With ALLOWED `shows`
-    stands in the answer, and the door's own rows of `changes` (a model's label) are not what they were. `twin` asks
-    the same of a row that does not exist: the answer must be the same.
+    `tenant` is whose door it is: the rows of the other one must neither be seen nor changed.
+    With ALLOWED `shows` stands in the answer, and the door's own rows of `changes` (a model's
+    label) are not what they were. `twin` asks the same of a row that does not exist: the answer
+    must be the same.
     """
 
     name: str
@@ -66,7 +69,10 @@ def judge(world: World, cell: Cell) -> list[str]:
     faults = []
     if found.answer not in cell.right:
         faults.append(f"{found.answer}, not {' or '.join(sorted(cell.right))}")
-    faults += [f"shows “{mark}”" for mark in seen(cell.role, found.body, cell.asked, on_platform=cell.on_platform)]
+    faults += [
+        f"shows “{mark}”"
+        for mark in seen(cell.role, found.body, cell.asked, on_platform=cell.on_platform)
+    ]
     faults += found.choices
     if found.wrote:
         faults += _written(cell, found)
@@ -85,9 +91,12 @@ def judge(world: World, cell: Cell) -> list[str]:
 def _written(cell: Cell, found: Visit) -> list[str]:
     other = "theirs" if cell.tenant == "ours" else "ours"
     faults = [
-        f"changes {other}: {label}" for label in changed(found.before, found.after, other, trail=not cell.audited)
+        f"changes {other}: {label}"
+        for label in changed(found.before, found.after, other, trail=not cell.audited)
     ]
-    faults += [f"changes the library: {label}" for label in changed(found.before, found.after, "shared")]
+    faults += [
+        f"changes the library: {label}" for label in changed(found.before, found.after, "shared")
+    ]
     faults += [f"carries over into {label}" for label in found.smuggled]
     own = changed(found.before, found.after, cell.tenant)
     if own and (found.answer in REFUSED or cell.reads_only):

@@ -1,4 +1,5 @@
-"""Who changes consent and profile data: every key of both tenants with every way to say which person is meant."""
+"""Who changes consent and profile data: every key of both tenants with every way to say which
+person is meant."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def _word_cell(world: World, role: str, key: str, secret: str, proof: str, whose
 
     def ask() -> HttpResponse:
         headers = {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
-        answer = world.clients[role].generic("POST", "/api/v1/events", body, "application/json", **headers)
+        answer = world.clients[role].generic(
+            "POST", "/api/v1/events", body, "application/json", **headers
+        )
         digest.digest_due(timezone.now())
         return answer
 
@@ -61,8 +64,13 @@ def _word_cell(world: World, role: str, key: str, secret: str, proof: str, whose
         found = visit(world, ask, before=before, tenant=tenant, asked=body)
         other = "theirs" if tenant == "ours" else "ours"
         personal = changed(found.before, found.after, tenant) & PERSONAL
-        faults = [f"changes {other}: {label}" for label in changed(found.before, found.after, other, trail=True)]
-        return faults + ([f"changes {sorted(personal)}, not {sorted(right)}"] if personal != right else [])
+        faults = [
+            f"changes {other}: {label}"
+            for label in changed(found.before, found.after, other, trail=True)
+        ]
+        return faults + (
+            [f"changes {sorted(personal)}, not {sorted(right)}"] if personal != right else []
+        )
 
     name = f"an event with {key} and {proof}"
     return Cell(name, role, whose, ask, frozenset(), tenant=tenant, check=check)
@@ -73,7 +81,9 @@ def _words(world: World, rows: Rows, tenant: str, proof: str) -> list[dict[str, 
     said: dict[str, Any] = {"external_user_id": contact.external_id}
     if "hash" in proof:
         known_secret = world.identity_secrets[tenant]
-        said["identity_hash"] = "0" * 64 if "wrong" in proof else identity.hash_of(known_secret, contact.external_id)
+        said["identity_hash"] = (
+            "0" * 64 if "wrong" in proof else identity.hash_of(known_secret, contact.external_id)
+        )
     if "reference" in proof:
         numbers = (rows[one].pk for one in (Workspace, Campaign, Run, Message))
         said = {"ref": sign_reference(*numbers)}

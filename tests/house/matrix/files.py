@@ -1,4 +1,5 @@
-"""Surfaces that take files in or give them out: imports and exports of every console page, in every format."""
+"""Surfaces that take files in or give them out: imports and exports of every console page, in
+every format."""
 
 from __future__ import annotations
 
@@ -25,10 +26,10 @@ def _right(world: World, role: str, capability: str) -> frozenset[str]:
     return any_of(ALLOWED if capability in world.capabilities(role) else FORBIDDEN)
 
 
-# --- taking in -------------------------------------------------------------------------------------------------------
+# --- taking in ------------------------------------------------------------------------------------
 def import_cells(world: World, role: str) -> Iterator[Cell]:
-    """A file whose rows name ids, workspaces and keys of the other tenant, in every format; then an upload of
-    somebody else."""
+    """A file whose rows name ids, workspaces and keys of the other tenant, in every format; then
+    an upload of somebody else."""
     for model, page in pages():
         if not isinstance(page, BaseImportMixin):
             continue
@@ -44,11 +45,21 @@ def import_cells(world: World, role: str) -> Iterator[Cell]:
         if role == "owner":
             return
         borrowed = _importer(world, role, model, "csv", "ours", by="owner")
-        yield Cell(f"import of {label} from the owner's upload", role, "ours", borrowed, right, reads_only=True)
+        yield Cell(
+            f"import of {label} from the owner's upload",
+            role,
+            "ours",
+            borrowed,
+            right,
+            reads_only=True,
+        )
 
 
-def _importer(world: World, role: str, model: type[models.Model], kind: str, whose: str, by: str = "") -> Any:
-    """Upload, then confirm. Every field that a row of the other tenant has is a column of the file."""
+def _importer(
+    world: World, role: str, model: type[models.Model], kind: str, whose: str, by: str = ""
+) -> Any:
+    """Upload, then confirm. Every field that a row of the other tenant has is a column of the
+    file."""
 
     def ask() -> HttpResponse:
         client, start = world.clients[role], world.url(address(model, "import/"))
@@ -58,7 +69,9 @@ def _importer(world: World, role: str, model: type[models.Model], kind: str, who
             return response
         token = response.headers["Location"].partition("upload=")[2]
         shown = client.get(f"{start}?upload={token}")
-        answer = client.post(world.url(address(model, "process_import/")), {"upload": _unquoted(token)})
+        answer = client.post(
+            world.url(address(model, "process_import/")), {"upload": _unquoted(token)}
+        )
         answer.content = answer.content + shown.content
         return answer
 
@@ -84,9 +97,10 @@ def _file(world: World, model: type[models.Model], kind: str, whose: str) -> byt
     return data if isinstance(data, bytes) else data.encode()
 
 
-# --- giving out ------------------------------------------------------------------------------------------------------
+# --- giving out -----------------------------------------------------------------------------------
 def export_cells(world: World, role: str) -> Iterator[Cell]:
-    """Every format of every export: all rows, and those that the form names, which are the other tenant's."""
+    """Every format of every export: all rows, and those that the form names, which are the other
+    tenant's."""
     for model, page in pages():
         if not isinstance(page, BaseExportMixin):
             continue
@@ -95,7 +109,10 @@ def export_cells(world: World, role: str) -> Iterator[Cell]:
         fields = {f"{prefix}{name}": "on" for resource in page.resource_classes for name in resource.fields
                   for prefix in ("", f"{resource.__name__.lower()}_")}  # fmt: skip
         for number, chosen in enumerate(page.export_formats):
-            for whose, named in (("ours", {}), ("theirs", {"export_items": [world.theirs[model].pk]})):
+            for whose, named in (
+                ("ours", {}),
+                ("theirs", {"export_items": [world.theirs[model].pk]}),
+            ):
                 post = {"format": str(number), "resource": "0", **fields, **named}
                 yield Cell(
                     f"export of {model._meta.label} as {chosen().get_title()}", role, whose,

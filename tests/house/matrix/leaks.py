@@ -1,6 +1,7 @@
 """Leaks to be planted in the product, each with the part of the matrix that has to catch it.
 
-A leak breaks both walls where one alone would hold: what is tested here is the matrix, not the walls.
+A leak breaks both walls where one alone would hold: what is tested here is the matrix, not the
+walls.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ Part = Callable[[World], Iterator[Cell]]
 
 @dataclass(frozen=True)
 class Leak:
-    """`before` is what the surface needs to exist at all: planted for the clean run too. `is_breakdown`: the leak is
-    that a page protects by not working."""
+    """`before` is what the surface needs to exist at all: planted for the clean run too.
+    `is_breakdown`: the leak is that a page protects by not working."""
 
     part: Part
     plant: Plant
@@ -73,7 +74,7 @@ def leak(
     return keep
 
 
-# --- parts of the matrix ---------------------------------------------------------------------------------------------
+# --- parts of the matrix --------------------------------------------------------------------------
 def route(name: str, role: str = "owner") -> Part:
     def part(world: World) -> Iterator[Cell]:
         named = [one for one in routes.all_routes() if one.name == f"admin:{name}"]
@@ -83,11 +84,13 @@ def route(name: str, role: str = "owner") -> Part:
     return part
 
 
-def some(surface: Callable[[World, str], Iterator[Cell]], role: str = "owner", of: str = "") -> Part:
+def some(
+    surface: Callable[[World, str], Iterator[Cell]], role: str = "owner", of: str = ""
+) -> Part:
     return lambda world: (cell for cell in surface(world, role) if of in str(cell))
 
 
-# --- ways to break a wall --------------------------------------------------------------------------------------------
+# --- ways to break a wall -------------------------------------------------------------------------
 def all_rows(self: Any, request: Any) -> Any:
     return self.model._base_manager.all()
 
@@ -112,7 +115,7 @@ def everywhere(function: Any) -> Any:
     return wrapped
 
 
-# --- rows of others are seen -----------------------------------------------------------------------------------------
+# --- rows of others are seen ----------------------------------------------------------------------
 @leak("a list shows the rows of every workspace", route("campaigns_contact_changelist"))
 def _(world, patch):
     patch.setattr(WorkspaceRows, "get_queryset", all_rows)
@@ -138,17 +141,27 @@ def _(world, patch):
     real = WorkspaceAdmin.get_search_results
 
     def unscoped(self, request, queryset, term):
-        return real(self, request, self.model._base_manager.order_by("pk") if term else queryset, term)
+        return real(
+            self, request, self.model._base_manager.order_by("pk") if term else queryset, term
+        )
 
     patch.setattr(WorkspaceAdmin, "get_search_results", unscoped)
 
 
-@leak("a filter's choices name the rows of others", some(lists.filter_cells, of="tenants.AuditEntry"))
+@leak(
+    "a filter's choices name the rows of others", some(lists.filter_cells, of="tenants.AuditEntry")
+)
 def _(world, patch):
-    patch.setattr(ActionFilter, "lookups", lambda *args: [(e.target, e.target) for e in AuditEntry._base_manager.all()])
+    patch.setattr(
+        ActionFilter,
+        "lookups",
+        lambda *args: [(e.target, e.target) for e in AuditEntry._base_manager.all()],
+    )
 
 
-@leak("a filter by a relation offers the rows of others", some(lists.filter_cells, of="campaigns.Run"))
+@leak(
+    "a filter by a relation offers the rows of others", some(lists.filter_cells, of="campaigns.Run")
+)
 def _(world, patch):
     class Loose(RelatedDropdownFilter):
         def field_choices(self, field, request, model_admin):
@@ -162,7 +175,10 @@ def _(world, patch):
     patch.setattr(palette, "_rows", everywhere(palette._rows))
 
 
-@leak("the template picker looks outside of its scope", route("campaigns_campaign_templates", "viewer"))
+@leak(
+    "the template picker looks outside of its scope",
+    route("campaigns_campaign_templates", "viewer"),
+)
 def _(world, patch):
     patch.setattr(live, "find_templates", everywhere(live.find_templates))
 
@@ -181,7 +197,9 @@ def _(world, patch):
 
 @leak("the preview opens another's campaign", some(lists.parameter_cells, of="preview"))
 def _(world, patch):
-    patch.setattr(preview, "_campaign", lambda workspace, pk: get_object_or_404(Campaign._base_manager, pk=pk))
+    patch.setattr(
+        preview, "_campaign", lambda workspace, pk: get_object_or_404(Campaign._base_manager, pk=pk)
+    )
 
 
 @leak("the logo is another's", route("tenants_workspace_logo", "viewer"))
@@ -190,7 +208,7 @@ def _(world, patch):
     patch.setattr(workspaces.Logo, "objects", workspaces.Logo._base_manager)
 
 
-# --- a foreign id opens something ------------------------------------------------------------------------------------
+# --- a foreign id opens something -----------------------------------------------------------------
 @leak("a foreign id opens the page of a row", route("campaigns_template_change"))
 def _(world, patch):
     patch.setattr(TemplateAdmin, "get_queryset", all_rows)
@@ -253,7 +271,7 @@ def _(world, patch):
     patch.setattr(Template, "is_global", True)
 
 
-# --- lists, forms and files ------------------------------------------------------------------------------------------
+# --- lists, forms and files -----------------------------------------------------------------------
 @leak("an action ignores the list's scope", some(lists.selection_cells, of="campaigns.Template"))
 def _(world, patch):
     def loose(self, request, queryset):
@@ -270,14 +288,20 @@ def _(world, patch):
 
 @leak("autocomplete answers whatever is asked", some(lists.completion_cells, of="campaigns."))
 def _(world, patch):
-    patch.setattr(autocomplete.AskedForOnly, "process_request", AutocompleteJsonView.process_request)
+    patch.setattr(
+        autocomplete.AskedForOnly, "process_request", AutocompleteJsonView.process_request
+    )
 
 
 def _completing(world, patch):
     patch.setattr(CampaignAdmin, "autocomplete_fields", ("template",))
 
 
-@leak("autocomplete is unfiltered", some(lists.completion_cells, "member", of="Campaign.template"), before=_completing)
+@leak(
+    "autocomplete is unfiltered",
+    some(lists.completion_cells, "member", of="Campaign.template"),
+    before=_completing,
+)
 def _(world, patch):
     patch.setattr(TemplateAdmin, "get_queryset", all_rows)
 

@@ -29,14 +29,21 @@ from tenants.admin.workspaces import WorkspaceSettingsAdmin
 from tenants.api import security
 from tenants.api import workspaces as api_workspaces
 from tenants.middleware import WorkspaceMiddleware
-from tenants.models import ApiKey, Invitation, Membership, User, Workspace, WorkspaceUserObjectPermission
+from tenants.models import (
+    ApiKey,
+    Invitation,
+    Membership,
+    User,
+    Workspace,
+    WorkspaceUserObjectPermission,
+)
 from tests.house.matrix import api, consent, lists, programs
 from tests.house.matrix.leaks import LEAKS, everywhere, leak, no_questions, route, some, yes
 
 __all__ = ["LEAKS"]
 
 
-# --- roles -----------------------------------------------------------------------------------------------------------
+# --- roles ----------------------------------------------------------------------------------------
 @leak("a viewer may change a template", route("campaigns_template_change", "viewer"))
 def _(world, patch):
     patch.setattr(TemplateAdmin, "has_change_permission", yes, raising=False)
@@ -73,9 +80,14 @@ def _(world, patch):
     patch.setattr(workspaces, "require", no_questions)
 
 
-@leak("has_perm is always true of a model", some(programs.right_cells, "outsider", of="campaigns.view_contact"))
+@leak(
+    "has_perm is always true of a model",
+    some(programs.right_cells, "outsider", of="campaigns.view_contact"),
+)
 def _(world, patch):
-    patch.setattr(WorkspaceBackend, "has_perm", lambda self, user, perm, obj=None: "contact" in perm)
+    patch.setattr(
+        WorkspaceBackend, "has_perm", lambda self, user, perm, obj=None: "contact" in perm
+    )
 
 
 @leak("a superuser may everything", some(programs.right_cells, "operator"))
@@ -83,13 +95,15 @@ def _(world, patch):
     patch.setattr(User, "has_perm", PermissionsMixin.has_perm)
 
 
-# --- the door --------------------------------------------------------------------------------------------------------
+# --- the door -------------------------------------------------------------------------------------
 @leak("a header decides the workspace", route("campaigns_campaign_changelist", "viewer"))
 def _(world, patch):
     real = WorkspaceMiddleware._inside
 
     def trusting(self, request, workspace, rest):
-        return real(self, request, Workspace.objects.get(pk=request.headers["X-Workspace-ID"]), rest)
+        return real(
+            self, request, Workspace.objects.get(pk=request.headers["X-Workspace-ID"]), rest
+        )
 
     patch.setattr(WorkspaceMiddleware, "_inside", trusting)
     patch.setattr(roles, "can", yes)
@@ -104,11 +118,16 @@ def _(world, patch):
 def _(world, patch):
     real = roles.grants
     patch.setattr(
-        roles, "grants", lambda user, ws: frozenset(roles.CAPABILITIES) if user.is_superuser else real(user, ws)
+        roles,
+        "grants",
+        lambda user, ws: frozenset(roles.CAPABILITIES) if user.is_superuser else real(user, ws),
     )
 
 
-@leak("guardian's rows of another workspace count", route("campaigns_template_changelist", "other_owner"))
+@leak(
+    "guardian's rows of another workspace count",
+    route("campaigns_template_changelist", "other_owner"),
+)
 def _(world, patch):
     def held(user, workspace):
         rows = WorkspaceUserObjectPermission.objects.filter(user=user)
@@ -120,7 +139,11 @@ def _(world, patch):
 @leak("a stranger learns that a workspace exists", route("index", "outsider"))
 def _(world, patch):
     def telling(self, request):
-        raise PermissionDenied if request.path_info.startswith(world.cast.workspace.console_path) else AssertionError
+        raise (
+            PermissionDenied
+            if request.path_info.startswith(world.cast.workspace.console_path)
+            else AssertionError
+        )
 
     patch.setattr(WorkspaceMiddleware, "_answer", telling)
 
@@ -138,18 +161,28 @@ def _(world, patch):
 
 @leak("a closed workspace stays open", some(programs.closed_cells, "viewer", of="contact"))
 def _(world, patch):
-    patch.setattr(roles, "grants", lambda user, ws: roles._held(user, ws) if user.is_authenticated else frozenset())
+    patch.setattr(
+        roles,
+        "grants",
+        lambda user, ws: roles._held(user, ws) if user.is_authenticated else frozenset(),
+    )
 
 
 @leak("anybody may accept an invitation", some(programs.invitation_cells, "operator"))
 def _(world, patch):
-    patch.setattr(invitations, "verified_addresses", lambda user: {"asha@freshcart.test", "outsider@biddano.test"})
+    patch.setattr(
+        invitations,
+        "verified_addresses",
+        lambda user: {"asha@freshcart.test", "outsider@biddano.test"},
+    )
 
 
-# --- keys ------------------------------------------------------------------------------------------------------------
+# --- keys -----------------------------------------------------------------------------------------
 def _any_key(digest_: str) -> Any:
     key = ApiKey._base_manager.filter(digest=digest_).first()
-    return key and keys.KnownKey(key.pk, key.workspace_id, key.kind, key.mode, tuple(key.scopes), key.expires_at)
+    return key and keys.KnownKey(
+        key.pk, key.workspace_id, key.kind, key.mode, tuple(key.scopes), key.expires_at
+    )
 
 
 @leak("a revoked key goes on working", some(api.key_cells, "anonymous", of="our revoked"))
@@ -181,7 +214,11 @@ def _(world, patch):
 def _(world, patch):
     real = intake.receive
     elsewhere = world.cast.other_workspace.pk
-    patch.setattr(intake, "receive", lambda body, key, now: real(body, replace(key, workspace_id=elsewhere), now))
+    patch.setattr(
+        intake,
+        "receive",
+        lambda body, key, now: real(body, replace(key, workspace_id=elsewhere), now),
+    )
 
 
 @leak("a reference to another's message counts", some(api.key_cells, "anonymous", of="our write"))
@@ -190,20 +227,28 @@ def _(world, patch):
         _, campaign, run, message = read_reference(ref, 4) or (0, None, None, None)
         return effects.About(campaign_id=campaign, run_id=run, message_id=message)
 
-    patch.setattr(effects, "resolve", lambda workspace, events: [about(event.ref) for event in events])
+    patch.setattr(
+        effects, "resolve", lambda workspace, events: [about(event.ref) for event in events]
+    )
 
 
-@leak("a public key speaks for anybody", some(consent.word_cells, "anonymous", of="our write and a name"))
+@leak(
+    "a public key speaks for anybody",
+    some(consent.word_cells, "anonymous", of="our write and a name"),
+)
 def _(world, patch):
     patch.setattr(intake._Voucher, "speaks_for", yes)
 
 
-@leak("a test key reports on live messages", some(consent.word_cells, "anonymous", of="our test and a reference"))
+@leak(
+    "a test key reports on live messages",
+    some(consent.word_cells, "anonymous", of="our test and a reference"),
+)
 def _(world, patch):
     patch.setattr(intake, "_not_for_a_test_key", lambda judged, key: [])
 
 
-# --- pages that protect by not working -------------------------------------------------------------------------------
+# --- pages that protect by not working ------------------------------------------------------------
 @leak("a page refuses even its owner", route("tenants_apikey_add"), is_breakdown=True)
 def _(world, patch):
     patch.setattr(ApiKeyAdmin, "has_add_permission", lambda *args: False, raising=False)
@@ -211,7 +256,9 @@ def _(world, patch):
 
 @leak("a list shows nothing to anybody", route("campaigns_contact_changelist"), is_breakdown=True)
 def _(world, patch):
-    patch.setattr(ContactAdmin, "get_queryset", lambda self, request: Contact.objects.none(), raising=False)
+    patch.setattr(
+        ContactAdmin, "get_queryset", lambda self, request: Contact.objects.none(), raising=False
+    )
 
 
 @leak("a form saves nothing", route("campaigns_template_change", "member"), is_breakdown=True)
@@ -235,45 +282,73 @@ def _(world, patch):
     patch.setattr(MembershipAdmin, "get_queryset", lambda self, request: 1 / 0)
 
 
-# --- the API of people -----------------------------------------------------------------------------------------------
-@leak("a program enters every workspace by its slug", some(api.person_cells, "owner", of="get_workspace of theirs"))
+# --- the API of people ----------------------------------------------------------------------------
+@leak(
+    "a program enters every workspace by its slug",
+    some(api.person_cells, "owner", of="get_workspace of theirs"),
+)
 def _(world, patch):
     patch.setattr(security, "_is_theirs", yes)
     patch.setattr(security, "require", yes)
 
 
-@leak("the header alone decides", some(api.person_cells, "member", of="current_workspace of theirs"))
+@leak(
+    "the header alone decides", some(api.person_cells, "member", of="current_workspace of theirs")
+)
 def _(world, patch):
-    patch.setattr(api_workspaces, "workspace_meant", lambda request: Workspace.objects.get(slug__contains="zanzibar"))
-
-
-@leak("a member is removed by an id of another workspace", some(api.person_cells, of="remove_member of ours"))
-def _(world, patch):
-    patch.setattr(api_workspaces, "_membership", lambda pk: Membership._base_manager.get(pk=pk))
     patch.setattr(
-        workspaces_verbs, "_locked", lambda pk, user: Membership._base_manager.get(workspace_id=pk, user=user)
+        api_workspaces,
+        "workspace_meant",
+        lambda request: Workspace.objects.get(slug__contains="zanzibar"),
     )
 
 
-@leak("an invitation is sent again from another workspace", some(api.person_cells, of="resend_invitation of ours"))
+@leak(
+    "a member is removed by an id of another workspace",
+    some(api.person_cells, of="remove_member of ours"),
+)
+def _(world, patch):
+    patch.setattr(api_workspaces, "_membership", lambda pk: Membership._base_manager.get(pk=pk))
+    patch.setattr(
+        workspaces_verbs,
+        "_locked",
+        lambda pk, user: Membership._base_manager.get(workspace_id=pk, user=user),
+    )
+
+
+@leak(
+    "an invitation is sent again from another workspace",
+    some(api.person_cells, of="resend_invitation of ours"),
+)
 def _(world, patch):
     patch.setattr(api_workspaces, "_invited", everywhere(lambda pk: Invitation.objects.get(pk=pk)))
 
 
-@leak("a viewer changes settings by API", some(api.person_cells, "viewer", of="change_workspace of ours"))
+@leak(
+    "a viewer changes settings by API",
+    some(api.person_cells, "viewer", of="change_workspace of ours"),
+)
 def _(world, patch):
     patch.setattr(security, "require", yes)
 
 
-@leak("a key does what takes a person", some(api.key_cells, "anonymous", of="DELETE remove_member with our secret"))
+@leak(
+    "a key does what takes a person",
+    some(api.key_cells, "anonymous", of="DELETE remove_member with our secret"),
+)
 def _(world, patch):
     patch.setattr(security.AccessToken, "program", security.AccessTokenOrKey.program)
     patch.setattr(security, "require", yes)
-    patch.setattr(security.Caller, "person", property(lambda caller: caller.user or world.cast.owner))
+    patch.setattr(
+        security.Caller, "person", property(lambda caller: caller.user or world.cast.owner)
+    )
 
 
-# --- parameters ------------------------------------------------------------------------------------------------------
-@leak("a parameter opens a row of another workspace", some(lists.parameter_cells, of="POST admin:preview with after"))
+# --- parameters -----------------------------------------------------------------------------------
+@leak(
+    "a parameter opens a row of another workspace",
+    some(lists.parameter_cells, of="POST admin:preview with after"),
+)
 def _(world, patch):
     real = preview._person
 

@@ -1,4 +1,5 @@
-"""Surfaces around the lists of the console: actions, filters, completion, inlines, the palette, parameters."""
+"""Surfaces around the lists of the console: actions, filters, completion, inlines, the palette,
+parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +23,16 @@ from tests.house import routes
 from tests.house.matrix.cells import Cell, any_of, is_insider, refusal_of
 from tests.house.matrix.proofs import MARK, Proof, proof_of, row_of
 from tests.house.matrix.surfaces import asker, body_of, expected, pages, url_of
-from tests.house.matrix.world import ABSENT, ALLOWED, FORBIDDEN, MISSING, OURS, THEIR_IDS, THEIRS, World
+from tests.house.matrix.world import (
+    ABSENT,
+    ALLOWED,
+    FORBIDDEN,
+    MISSING,
+    OURS,
+    THEIR_IDS,
+    THEIRS,
+    World,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,30 +42,42 @@ def address(model: type[models.Model], last: str = "") -> str:
     return f"{options.app_label}/{options.model_name}/{last}"
 
 
-def allowed(world: World, role: str, model: type[models.Model], action: str = "view") -> frozenset[str]:
+def allowed(
+    world: World, role: str, model: type[models.Model], action: str = "view"
+) -> frozenset[str]:
     if not is_insider(role):
         return any_of(refusal_of(role))
     capability = getattr(model, "capabilities", {}).get(action)
     return any_of(ALLOWED if capability in world.capabilities(role) else FORBIDDEN)
 
 
-# --- actions on a selection ------------------------------------------------------------------------------------------
+# --- actions on a selection -----------------------------------------------------------------------
 def selection_cells(world: World, role: str) -> Iterator[Cell]:
-    """Every action of every list, on a row of ours and on one of theirs, ticked and across all pages."""
+    """Every action of every list, on a row of ours and on one of theirs, ticked and across all
+    pages."""
     for model, page in pages():
         if page.model._meta.label == "tenants.Workspace":  # its list is its one row
             continue
         url = world.url(address(model))
         for _, name, _ in page._get_base_actions():
             offered = is_insider(role) and name in _offered(world, role, page)
-            for whose, row in (("ours", world.ours.get(model)), ("theirs", world.theirs.get(model))):
+            for whose, row in (
+                ("ours", world.ours.get(model)),
+                ("theirs", world.theirs.get(model)),
+            ):
                 for across in ("0", "1"):
                     if row is None or (across == "1" and whose == "ours"):
                         continue
-                    post = {"action": name, "_selected_action": str(row.pk), "select_across": across, "post": "yes"}
+                    post = {
+                        "action": name,
+                        "_selected_action": str(row.pk),
+                        "select_across": across,
+                        "post": "yes",
+                    }
                     acts = offered and whose == "ours"
                     right = allowed(world, role, model)
-                    if across == "1" and ALLOWED in right:  # takes in the library, whose rows refuse it
+                    # takes in the library, whose rows refuse it
+                    if across == "1" and ALLOWED in right:
                         right |= any_of(FORBIDDEN)
                     yield Cell(
                         f"action {name} of {model._meta.label}, across {across}", role, whose,
@@ -65,7 +87,8 @@ def selection_cells(world: World, role: str) -> Iterator[Cell]:
 
 
 def _offered(world: World, role: str, page: Any) -> set[str]:
-    """Actions that the page offers, without those that change rows which the role may not delete."""
+    """Actions that the page offers, without those that change rows which the role may not
+    delete."""
     request = RequestFactory().get("/")
     request.user, request.workspace = getattr(world.cast, role), world.cast.workspace  # type: ignore[attr-defined]
     request.user.__dict__.pop("_workspace_grants", None)
@@ -75,10 +98,10 @@ def _offered(world: World, role: str, page: Any) -> set[str]:
     return offered if may_delete else offered - {"delete_selected"}
 
 
-# --- filters ---------------------------------------------------------------------------------------------------------
+# --- filters --------------------------------------------------------------------------------------
 def filter_cells(world: World, role: str) -> Iterator[Cell]:
-    """Every list: with each of its filters' own values, with a foreign id in each filter, and in the look-ups that
-    nobody offers."""
+    """Every list: with each of its filters' own values, with a foreign id in each filter, and in
+    the look-ups that nobody offers."""
     for model, page in pages():
         url = world.url(address(model))
         right = allowed(world, role, model)
@@ -99,7 +122,13 @@ def filter_cells(world: World, role: str) -> Iterator[Cell]:
 
 
 def _common_beginning(world: World, model: type[models.Model]) -> str:
-    words = {"Contact": "asha", "AuditEntry": "Diwali", "Invitation": "new", "ApiKey": "Android", "Membership": "a"}
+    words = {
+        "Contact": "asha",
+        "AuditEntry": "Diwali",
+        "Invitation": "new",
+        "ApiKey": "Android",
+        "Membership": "a",
+    }
     return words.get(model.__name__, "Diwali")
 
 
@@ -119,7 +148,10 @@ def _own_choices(world: World, page: Any) -> list[str]:
     with scope(world.cast.workspace):
         for spec in changelist.filter_specs:
             values = [choice.get("query_string", "") for choice in spec.choices(changelist)]
-            values += [f"?{spec.expected_parameters()[0]}={value}" for value, _ in getattr(spec, "lookup_choices", [])]
+            values += [
+                f"?{spec.expected_parameters()[0]}={value}"
+                for value, _ in getattr(spec, "lookup_choices", [])
+            ]
             found += [value.removeprefix("?") for value in values if value.strip("?")]
     return found
 
@@ -128,8 +160,16 @@ def _foreign_values(page: Any) -> list[str]:
     """The parameters of the filters, each with an id and a text of the other tenant."""
     found = []
     for entry in page.list_filter:
-        field = entry if isinstance(entry, str) else entry[0] if isinstance(entry, tuple | list) else None
-        names = [field, f"{field}__exact", f"{field}__id__exact"] if field else [entry.parameter_name]
+        field = (
+            entry
+            if isinstance(entry, str)
+            else entry[0]
+            if isinstance(entry, tuple | list)
+            else None
+        )
+        names = (
+            [field, f"{field}__exact", f"{field}__id__exact"] if field else [entry.parameter_name]
+        )
         found += [f"{name}={value}" for name in names for value in (THEIR_IDS, THEIRS)]
     return found
 
@@ -139,23 +179,35 @@ def _stray_lookups(model: type[models.Model]) -> list[str]:
     relations = [one.name for one in model._meta.concrete_fields if one.is_relation]
     paths = [f"{name}__id__exact={THEIR_IDS}" for name in relations]
     paths += [f"{name}__workspace__slug__contains={THEIRS}" for name in relations]
-    return [*paths, f"id__exact={THEIR_IDS}", f"_to_field=id&id={THEIR_IDS}", "all=&p=0", "_facets=True"]
+    return [
+        *paths,
+        f"id__exact={THEIR_IDS}",
+        f"_to_field=id&id={THEIR_IDS}",
+        "all=&p=0",
+        "_facets=True",
+    ]
 
 
-# --- completion ------------------------------------------------------------------------------------------------------
+# --- completion -----------------------------------------------------------------------------------
 def completion_cells(world: World, role: str) -> Iterator[Cell]:
-    """The autocomplete address with every relation of every model, from either side: what a form asks for is answered
-    with rows of ours, all else refused."""
+    """The autocomplete address with every relation of every model, from either side: what a form
+    asks for is answered with rows of ours, all else refused."""
     url = world.url("autocomplete/")
     strangers_ask = {"Campaign", "User"}  # to whom the address does not exist, whatever they name
     for model in apps.get_models():
-        if not (belongs_to_workspace(model) or model._meta.app_label in ("tenants", "auth", "account")):
+        if not (
+            belongs_to_workspace(model) or model._meta.app_label in ("tenants", "auth", "account")
+        ):
             continue
         for one in model._meta.get_fields():
             if not one.is_relation or not (is_insider(role) or model.__name__ in strangers_ask):
                 continue
             options = model._meta
-            query = {"app_label": options.app_label, "model_name": options.model_name, "field_name": one.name}
+            query = {
+                "app_label": options.app_label,
+                "model_name": options.model_name,
+                "field_name": one.name,
+            }
             right, answers = any_of(refusal_of(role)), False
             if is_insider(role):
                 answers = one.name in _completed(model) and roles.EDIT in world.capabilities(role)
@@ -172,7 +224,7 @@ def _completed(model: type[models.Model]) -> set[str]:
     return set(page.autocomplete_fields) if page is not None else set()
 
 
-# --- inlines ---------------------------------------------------------------------------------------------------------
+# --- inlines --------------------------------------------------------------------------------------
 def inline_cells(world: World, role: str) -> Iterator[Cell]:
     """Every inline on the page of our row; what it holds and offers is looked at by `visit`."""
     for model, page in pages():
@@ -186,7 +238,7 @@ def inline_cells(world: World, role: str) -> Iterator[Cell]:
             )  # fmt: skip
 
 
-# --- the palette -----------------------------------------------------------------------------------------------------
+# --- the palette ----------------------------------------------------------------------------------
 def palette_cells(world: World, role: str) -> Iterator[Cell]:
     """What both tenants have, by the beginning of its name; and the other one's by its mark."""
     right = any_of(ALLOWED) if is_insider(role) else any_of(refusal_of(role))
@@ -199,10 +251,11 @@ def palette_cells(world: World, role: str) -> Iterator[Cell]:
             )  # fmt: skip
 
 
-# --- stray parameters ------------------------------------------------------------------------------------------------
+# --- stray parameters -----------------------------------------------------------------------------
 @cache
 def parameters(method: str) -> dict[str, tuple[str, ...]]:
-    """{app: names that its code reads from the address (GET) or the body (POST)}, found in its sources."""
+    """{app: names that its code reads from the address (GET) or the body (POST)}, found in its
+    sources."""
     given = rf"(?:request\.{method}|\bquery)"
     pattern = re.compile(rf'{given}(?:\.get\(|\.getlist\(|\[)\s*"(\w+)"|"(\w+)" in {given}')
     found: dict[str, set[str]] = {}
@@ -215,16 +268,22 @@ def parameters(method: str) -> dict[str, tuple[str, ...]]:
 
 
 def parameter_cells(world: World, role: str) -> Iterator[Cell]:
-    """Every page of ours, with each parameter that the code of its app knows set to an id of theirs."""
+    """Every page of ours, with each parameter that the code of its app knows set to an id of
+    theirs."""
     if role != "owner":
         return
     for route in routes.all_routes():
-        if not route.path.startswith("admin/") or route.rule is None or route.path.endswith("/<path:object_id>/"):
+        if (
+            not route.path.startswith("admin/")
+            or route.rule is None
+            or route.path.endswith("/<path:object_id>/")
+        ):
             continue
         proof = proof_of(route) or Proof()
         for method in ("GET", "POST"):
             right = expected(route, method, role, world.capabilities(role))
-            # What the role may not do, it may not do with a parameter either: that is the routes' surface.
+            # What the role may not do, it may not do with a parameter either: that is the routes'
+            # surface.
             if right != {ALLOWED}:
                 continue
             url = url_of(world, route, row_of(world, route, "ours"))
@@ -240,7 +299,8 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
 
 
 def _known_to(route: routes.Route, method: str, url: str) -> tuple[str, ...]:
-    """What the code behind the page reads: that of the view, and that of its ModelAdmin where the view is Django's."""
+    """What the code behind the page reads: that of the view, and that of its ModelAdmin where
+    the view is Django's."""
     if route.name.endswith(("_changelist", "_delete", "_history")):
         return ()  # Django reads these; their filters are a surface
     names = {name for app in apps_behind(url) for name in parameters(method).get(app, ())}

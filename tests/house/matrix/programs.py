@@ -21,9 +21,10 @@ from tests.house.matrix.surfaces import asker, url_of
 from tests.house.matrix.world import ALLOWED, FORBIDDEN, INSIDERS, MISSING, World
 
 
-# --- has_perm --------------------------------------------------------------------------------------------------------
+# --- has_perm -------------------------------------------------------------------------------------
 def right_cells(world: World, role: str) -> Iterator[Cell]:
-    """has_perm of every model's actions and of every capability: on our row, on theirs, and on none."""
+    """has_perm of every model's actions and of every capability: on our row, on theirs, and on
+    none."""
     if role == "anonymous":
         return
     for whose, rows in (("ours", world.ours), ("theirs", world.theirs)):
@@ -52,7 +53,7 @@ def _right_cell(world: World, role: str, whose: str, perm: str, capability: str,
     return Cell(f"has_perm {perm}", role, whose, lambda: HttpResponse(), frozenset(), check=check)
 
 
-# --- closed workspaces -----------------------------------------------------------------------------------------------
+# --- closed workspaces ----------------------------------------------------------------------------
 def closed_cells(world: World, role: str) -> Iterator[Cell]:
     """While our workspace is being deleted nobody gets in, by no address and by no key."""
 
@@ -70,12 +71,17 @@ def closed_cells(world: World, role: str) -> Iterator[Cell]:
         yield from api.closed_cells(world, role, close)
 
 
-# --- invitations -----------------------------------------------------------------------------------------------------
+# --- invitations ----------------------------------------------------------------------------------
 def invitation_cells(world: World, role: str) -> Iterator[Cell]:
     """The link of an invitation, in the hands of everybody: only the invited person may join."""
     invited = {"ours": world.cast.outsider, "theirs": None}
-    for whose, workspace in (("ours", world.cast.workspace), ("theirs", world.cast.other_workspace)):
-        link = _link(world, workspace, "outsider@biddano.test" if invited[whose] else "asha@freshcart.test")
+    for whose, workspace in (
+        ("ours", world.cast.workspace),
+        ("theirs", world.cast.other_workspace),
+    ):
+        link = _link(
+            world, workspace, "outsider@biddano.test" if invited[whose] else "asha@freshcart.test"
+        )
         joins = role == "outsider" and whose == "ours"
         right = any_of(ALLOWED) if joins or role == "anonymous" else any_of(FORBIDDEN)
         yield Cell(
@@ -91,7 +97,9 @@ def _link(world: World, workspace: Workspace, email: str) -> tuple[Callable[[], 
 
     def before() -> None:
         with scope(workspace):
-            owner = world.cast.owner if workspace == world.cast.workspace else world.cast.other_owner
+            owner = (
+                world.cast.owner if workspace == world.cast.workspace else world.cast.other_owner
+            )
             sent = invitations.invite(workspace, email, "viewer", by=owner, now=timezone.now())
             sent.invitation.digest = digest_of(token)
             sent.invitation.save(update_fields=["digest"])

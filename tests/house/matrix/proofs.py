@@ -1,7 +1,9 @@
-"""What each page of the console shows or changes for who may use it: the positive control of every route.
+"""What each page of the console shows or changes for who may use it: the positive control of
+every route.
 
-The list, the form, the page and the deletion of a row need no entry: they show the row's mark, and what their own form
-posts changes the row's table. A page of its own gets one line in PROOFS; without it the matrix fails and says so.
+The list, the form, the page and the deletion of a row need no entry: they show the row's mark,
+and what their own form posts changes the row's table. A page of its own gets one line in PROOFS;
+without it the matrix fails and says so.
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ MARK = OURS
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`get` and `said` stand in the answers to GET and POST; `changes` is the model whose rows the POST changes, but
-    not for the roles in `spares`, which get a sentence instead. `before` brings the row into the state it needs."""
+    """`get` and `said` stand in the answers to GET and POST; `changes` is the model whose rows
+    the POST changes, but not for the roles in `spares`, which get a sentence instead. `before`
+    brings the row into the state it needs."""
 
     get: str = ""
     post: Post | Callable[[World, Rows], Post] | None = None
@@ -60,19 +63,27 @@ def _in_state(state: str) -> Callable[[Rows], None]:
     def before(rows: Rows) -> None:
         with every_workspace():
             Run.objects.filter(pk=rows[Run].pk).update(state=state, finished_at=None)
-            Campaign.objects.filter(pk=rows[Campaign].pk).update(schedule_type=Campaign.Schedule.NOW)
+            Campaign.objects.filter(pk=rows[Campaign].pk).update(
+                schedule_type=Campaign.Schedule.NOW
+            )
 
     return before
 
 
 def _next_of_a_series(rows: Rows) -> None:
     _in_state(Run.State.PLANNED)(rows)
-    weekly = {"schedule_type": "recurring", "recurrence_rule": "FREQ=WEEKLY;BYDAY=FR", "status": "scheduled"}
+    weekly = {
+        "schedule_type": "recurring",
+        "recurrence_rule": "FREQ=WEEKLY;BYDAY=FR",
+        "status": "scheduled",
+    }
     with every_workspace():
         Campaign.objects.filter(pk=rows[Campaign].pk).update(
             wall_clock="2031-01-03T10:00:00", time_zone="UTC", **weekly
         )
-        Run.objects.filter(pk=rows[Run].pk).update(intended_at=datetime(2031, 1, 3, 10, tzinfo=UTC), started_at=None)
+        Run.objects.filter(pk=rows[Run].pk).update(
+            intended_at=datetime(2031, 1, 3, 10, tzinfo=UTC), started_at=None
+        )
 
 
 def _on_its_way(rows: Rows) -> None:
@@ -91,8 +102,14 @@ def _sent_now(rows: Rows) -> None:
     _in_state(Run.State.RUNNING)(rows)
     run, now = rows[Run], timezone.now()
     with every_workspace():
-        held = {"state": Shard.State.LEASED, "owner": "web1:7:ab12", "lease_until": now + timedelta(minutes=1)}
-        Shard.objects.create(workspace_id=rows[Workspace].pk, run_id=run.pk, first_id=10**9, last_id=10**9, **held)
+        held = {
+            "state": Shard.State.LEASED,
+            "owner": "web1:7:ab12",
+            "lease_until": now + timedelta(minutes=1),
+        }
+        Shard.objects.create(
+            workspace_id=rows[Workspace].pk, run_id=run.pk, first_id=10**9, last_id=10**9, **held
+        )
 
 
 def _held_for_a_platform(rows: Rows) -> None:
@@ -100,9 +117,18 @@ def _held_for_a_platform(rows: Rows) -> None:
     run, message, now = rows[Run], rows[Message], timezone.now()
     with every_workspace():
         Message.objects.filter(pk=message.pk).update(reason=Reason.DEFERRED)
-        place = {"first_id": message.pk, "last_id": message.pk, "state": Shard.State.HELD, "held": {"ios": 1}}
+        place = {
+            "first_id": message.pk,
+            "last_id": message.pk,
+            "state": Shard.State.HELD,
+            "held": {"ios": 1},
+        }
         Shard.objects.create(workspace_id=rows[Workspace].pk, run_id=run.pk, **place)
-        place = {"workspace_id": rows[Workspace].pk, "connection_id": rows[Connection].pk, "platform": "ios"}
+        place = {
+            "workspace_id": rows[Workspace].pk,
+            "connection_id": rows[Connection].pk,
+            "platform": "ios",
+        }
         Reach.objects.create(**place, held_since=now, probe_at=now)
 
 
@@ -125,7 +151,12 @@ def _settled_as(reason: Reason) -> Callable[[Rows], None]:
             tally = {reason.slug: 1}
             Run.objects.filter(pk=run.pk).update(state=Run.State.COMPLETED, tally=tally)
             Message.objects.filter(pk=message.pk).update(reason=reason)
-            place = {"first_id": message.pk, "last_id": message.pk, "state": Shard.State.DONE, "tally": tally}
+            place = {
+                "first_id": message.pk,
+                "last_id": message.pk,
+                "state": Shard.State.DONE,
+                "tally": tally,
+            }
             Shard.objects.create(workspace_id=run.workspace_id, run_id=run.pk, **place)  # type: ignore[attr-defined]
 
     return before
@@ -155,23 +186,31 @@ PROOFS: dict[str, Proof] = {
     "jsi18n": shows("gettext"),
     "app_list": shows("/admin/"),
     "preview": Proof(post=lambda world, rows: {"campaign": str(rows[Campaign].pk)}, said="20% off"),
-    "check_message": Proof(post=lambda world, rows: {"campaign": str(rows[Campaign].pk)}, said='"lines"'),
+    "check_message": Proof(
+        post=lambda world, rows: {"campaign": str(rows[Campaign].pk)}, said='"lines"'
+    ),
     "tenants_apikey_created": shows("tenants/apikey/"),
     "tenants_apikey_rotate": dialog("Rotate this key?", ApiKey, {**YES, "hours": "24"}),
     "tenants_apikey_revoke": dialog("Revoke this key?", ApiKey),
-    "tenants_apikey_identity": Proof(get='data-secrets="1"', post={"hours": "0"}, changes=IdentitySecret),
+    "tenants_apikey_identity": Proof(
+        get='data-secrets="1"', post={"hours": "0"}, changes=IdentitySecret
+    ),
     "tenants_apikey_verify_identity": shows("tenants/apikey/identity/"),
     "tenants_membership_remove": dialog("Remove this person", Membership),
     "tenants_membership_invite": shows("tenants/invitation/add/"),
     "tenants_membership_leave": dialog("Leave this workspace?", Membership, spares=("owner",)),
     "tenants_membership_roles": shows("Delete the workspace"),
     "tenants_membership_changelist": shows("Viewer Rao"),
-    "tenants_membership_change": Proof(get="Viewer Rao", post={"role": "member"}, changes=Membership),
+    "tenants_membership_change": Proof(
+        get="Viewer Rao", post={"role": "member"}, changes=Membership
+    ),
     "tenants_invitation_created": shows("tenants/invitation/"),
     "tenants_invitation_resend": dialog("Send a new link?", Invitation),
     "tenants_invitation_revoke": dialog("Withdraw this invitation?", Invitation),
     "tenants_workspace_changelist": shows("/change/"),
-    "tenants_workspace_change": Proof(get="Biddano Tech", post={"name": "Renamed"}, changes=Workspace),
+    "tenants_workspace_change": Proof(
+        get="Biddano Tech", post={"name": "Renamed"}, changes=Workspace
+    ),
     "tenants_workspace_logo": shows("PNG"),
     "tenants_workspace_time_zone": Proof(
         get="/change/", post={"to": "Europe/Berlin", "all": "keep"}, changes=Workspace
@@ -179,8 +218,11 @@ PROOFS: dict[str, Proof] = {
     "tenants_workspace_transfer": dialog(
         "New owner", Workspace, lambda world, rows: {**YES, "to": str(world.cast.viewer.pk)}
     ),
-    "tenants_workspace_delete_workspace": dialog("Type the workspace", Workspace, {**YES, "typed": "Biddano Tech"}),
-    "connect_sandbox": Proof(post={}, said="sandbox"),  # the sandbox is not there, and the page says so
+    "tenants_workspace_delete_workspace": dialog(
+        "Type the workspace", Workspace, {**YES, "typed": "Biddano Tech"}
+    ),
+    # the sandbox is not there, and the page says so
+    "connect_sandbox": Proof(post={}, said="sandbox"),
     "tenants_connection_test": Proof(post={}, changes=Connection),
     "tenants_connection_switch": Proof(post={}, changes=Connection),
     "campaigns_campaign_audience": Proof(
@@ -198,10 +240,14 @@ PROOFS: dict[str, Proof] = {
         before=_next_of_a_series,
     ),
     "campaigns_campaign_duplicate": dialog("Duplicate this campaign?", Campaign),
-    "campaigns_campaign_delete": Proof(get=MARK, post={"post": "yes"}, changes=Campaign, before=_without_runs),
+    "campaigns_campaign_delete": Proof(
+        get=MARK, post={"post": "yes"}, changes=Campaign, before=_without_runs
+    ),
     "campaigns_contact_change": shows(f"Asha {MARK}"),
     "campaigns_contact_devices": shows("Last seen"),
-    "campaigns_contact_consent": Proof(post={"channel": "all", "answer": "opted_out"}, changes=Consent),
+    "campaigns_contact_consent": Proof(
+        post={"channel": "all", "answer": "opted_out"}, changes=Consent
+    ),
     "campaigns_contact_retire": Proof(post={}, changes=Endpoint, before=_silent_device),
     "campaigns_run_change": shows(f"Diwali offer {MARK}"),
     "campaigns_template_import": Proof(get="deep_link", post={}, said="Choose a CSV"),
@@ -229,11 +275,19 @@ PROOFS: dict[str, Proof] = {
     "campaigns_run_undo": _button(Run.State.PLANNED),
     "campaigns_run_send-now": _button(Run.State.PLANNED),
     "campaigns_run_skip": Proof(post={}, changes=Run, before=_next_of_a_series),
-    "campaigns_run_move": Proof(post={"to": "2031-01-02T11:00"}, changes=Run, before=_next_of_a_series),
+    "campaigns_run_move": Proof(
+        post={"to": "2031-01-02T11:00"}, changes=Run, before=_next_of_a_series
+    ),
     "campaigns_run_end-series": Proof(post={}, changes=Run, before=_next_of_a_series),
-    "campaigns_run_retry-failed": Proof(post={}, changes=Message, before=_settled_as(Reason.REJECTED)),
-    "campaigns_run_resend-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
-    "campaigns_run_close-unknown": Proof(post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)),
+    "campaigns_run_retry-failed": Proof(
+        post={}, changes=Message, before=_settled_as(Reason.REJECTED)
+    ),
+    "campaigns_run_resend-unknown": Proof(
+        post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)
+    ),
+    "campaigns_run_close-unknown": Proof(
+        post={}, changes=Message, before=_settled_as(Reason.UNKNOWN)
+    ),
     "campaigns_run_try-held": Proof(post={}, changes=Reach, before=_held_for_a_platform),
     "campaigns_run_close-held": Proof(post={}, changes=Message, before=_held_for_a_platform),
     "campaigns_run_revive": Proof(post={}, changes=Endpoint, before=_retired_a_device),
@@ -257,13 +311,25 @@ PROOFS: dict[str, Proof] = {
     "api:openapi-view": Proof(get="PushPilot"),
 }
 
-# What a form needs beyond what it shows at first: {model: fields of the add form}, and what changes a row.
+# What a form needs beyond what it shows at first: {model: fields of the add form}, and what changes
+# a row.
 ADDED: dict[type[models.Model], Post] = {
     ApiKey: {"name": "New key", "kind": "write", "mode": "live"},
     Invitation: {"emails": "asha@freshcart.test", "role": "viewer"},
-    Campaign: {"name": "New campaign", "audience": "everyone", "schedule_type": "send_now", "channel": "app_push"},
+    Campaign: {
+        "name": "New campaign",
+        "audience": "everyone",
+        "schedule_type": "send_now",
+        "channel": "app_push",
+    },
     Connection: {"name": "Firebase", "per_second": "100"},  # and a key file, see `added`
-    Template: {"name": "New template", "category": "offer", "title": "T", "body": "B", "language": "en"},
+    Template: {
+        "name": "New template",
+        "category": "offer",
+        "title": "T",
+        "body": "B",
+        "language": "en",
+    },
 }
 CHANGED: dict[type[models.Model], Post] = {
     Campaign: {"name": "Renamed"},

@@ -1,4 +1,5 @@
-"""The surfaces of the product, found in the URLconf and the registries, each as cells for a role."""
+"""The surfaces of the product, found in the URLconf and the registries, each as cells for a
+role."""
 
 from __future__ import annotations
 
@@ -34,15 +35,21 @@ from tests.pages import YES
 METHODS = ("GET", "POST")
 
 
-def asker(world: World, role: str, method: str, url: str, data: Any = None, **more: Any) -> Callable[[], HttpResponse]:
+def asker(
+    world: World, role: str, method: str, url: str, data: Any = None, **more: Any
+) -> Callable[[], HttpResponse]:
     def ask() -> HttpResponse:
         client = world.clients[role]
-        return client.get(url, data, **more) if method == "GET" else client.post(url, data or {}, **more)
+        return (
+            client.get(url, data, **more)
+            if method == "GET"
+            else client.post(url, data or {}, **more)
+        )
 
     return ask
 
 
-# --- routes ----------------------------------------------------------------------------------------------------------
+# --- routes ---------------------------------------------------------------------------------------
 def expected(route: Route, method: str, role: str, capabilities: frozenset[str]) -> frozenset[str]:
     """The classes of answer that are right for this role."""
     assert route.rule is not None
@@ -74,7 +81,8 @@ def _outside_of_workspaces(route: Route, rule: str, role: str) -> set[str]:
         return {ALLOWED}
     if role != "operator":
         return {MISSING}
-    # Third-party pages: their lists must open; what else they answer an operator is theirs, but they do not break.
+    # Third-party pages: their lists must open; what else they answer an operator is theirs, but
+    # they do not break.
     opens = route.name.endswith(("_changelist", ":index"))
     return {ALLOWED} if opens else {ALLOWED, WRONG_METHOD, FORBIDDEN, MISSING}
 
@@ -82,24 +90,34 @@ def _outside_of_workspaces(route: Route, rule: str, role: str) -> set[str]:
 def unclassified(listed: list[Route]) -> list[str]:
     """Routes of which nobody has said who may use them, or what they show to who may."""
     found = [
-        f"{route.path} ({route.name}): say in tests/house/routes.py (CONSOLE or SITE) which capability it needs"
+        f"{route.path} ({route.name}): say in tests/house/routes.py (CONSOLE or SITE) which "
+        "capability it needs"
         for route in listed
         if route.rule is None
     ]
     return found + [
-        f"{route.path} ({route.name}): say in tests/house/matrix/proofs.py (PROOFS) what it shows or changes"
+        f"{route.path} ({route.name}): say in tests/house/matrix/proofs.py (PROOFS) what it shows "
+        "or changes"
         for route in listed
         if route.rule is not None and _is_provable(route) and proof_of(route) is None
     ]
 
 
 def _is_provable(route: Route) -> bool:
-    shut = (routes.GONE, routes.NOBODY, routes.NO_SUCH_METHOD, routes.ENTRANCE, routes.OPERATORS, routes.BY_KEY)
+    shut = (
+        routes.GONE,
+        routes.NOBODY,
+        routes.NO_SUCH_METHOD,
+        routes.ENTRANCE,
+        routes.OPERATORS,
+        routes.BY_KEY,
+    )
     return route.rule is not None and not {route.rule.get, route.rule.post} <= set(shut)
 
 
 def route_cells(world: World, role: str, listed: list[Route] | None = None) -> Iterator[Cell]:
-    """Every address by GET and by POST: with rows of ours and, where it names a row, with the other tenant's."""
+    """Every address by GET and by POST: with rows of ours and, where it names a row, with the
+    other tenant's."""
     for route in routes.all_routes() if listed is None else listed:
         if route.rule is None:
             continue
@@ -120,7 +138,9 @@ def _route_cell(world: World, role: str, route: Route, method: str, proof: Proof
     url = url_of(world, route, row_of(world, route, "ours"))
     right = expected(route, method, role, world.capabilities(role))
     insider = is_insider(role)
-    post = body_of(world, route, proof, world.ours, with_draft=insider) if method == "POST" else None
+    post = (
+        body_of(world, route, proof, world.ours, with_draft=insider) if method == "POST" else None
+    )
     opens = right == {ALLOWED} if in_console else ALLOWED in right
     proves = opens and (insider or route.rule.get == routes.PUBLIC)  # type: ignore[union-attr]
     changes = proof.changes if method == "POST" and role not in proof.spares else None
@@ -135,19 +155,24 @@ def _route_cell(world: World, role: str, route: Route, method: str, proof: Proof
         shows=(proof.get if method == "GET" else proof.said) if proves else "",
         changes=changes._meta.label if changes and proves else "",
         tenant="theirs" if role == "other_owner" and not in_console else "ours",
-        on_platform=route.path.startswith(("platform/", "accounts/")) or route.name in ("home", "account_profile"),
+        on_platform=route.path.startswith(("platform/", "accounts/"))
+        or route.name in ("home", "account_profile"),
         reads_only=method == "GET",
     )
 
 
-def _foreign_cell(world: World, role: str, route: Route, method: str, proof: Proof, home_of: str = "ours") -> Cell:
+def _foreign_cell(
+    world: World, role: str, route: Route, method: str, proof: Proof, home_of: str = "ours"
+) -> Cell:
     """With the id of a row that the door's tenant does not have."""
     rows = world.theirs if home_of == "ours" else world.ours
     row = rows.get(OTHER_ROW.get(route.name, route.model))  # type: ignore[arg-type]
     url = url_of(world, route, row, home_of=home_of)
     nowhere = url_of(world, route, None, home_of=home_of)
     insider = is_insider(role) or home_of == "theirs"
-    post = body_of(world, route, proof, world.ours, with_draft=insider) if method == "POST" else None
+    post = (
+        body_of(world, route, proof, world.ours, with_draft=insider) if method == "POST" else None
+    )
     is_old_address = route.path.endswith("/<path:object_id>/")  # redirects, whatever the id
     if insider:
         right = any_of(MISSING, FORBIDDEN, WRONG_METHOD, *([ALLOWED] if is_old_address else []))
@@ -173,15 +198,21 @@ def _foreign_cell(world: World, role: str, route: Route, method: str, proof: Pro
 def url_of(world: World, route: Route, row: models.Model | None, home_of: str = "ours") -> str:
     """The address with the row's id in it; without a row, one that no row has."""
     path = routes.fill(route.path, row) if row is not None else routes.fill(route.path, _Nothing())  # type: ignore[arg-type]
-    return world.url(path.removeprefix("admin/"), home_of=home_of) if path.startswith("admin/") else f"/{path}"
+    return (
+        world.url(path.removeprefix("admin/"), home_of=home_of)
+        if path.startswith("admin/")
+        else f"/{path}"
+    )
 
 
 class _Nothing:
     pk = ABSENT
 
 
-# --- what is posted --------------------------------------------------------------------------------------------------
-def body_of(world: World, route: Route, proof: Proof, rows: Any, *, with_draft: bool = True) -> Post:
+# --- what is posted -------------------------------------------------------------------------------
+def body_of(
+    world: World, route: Route, proof: Proof, rows: Any, *, with_draft: bool = True
+) -> Post:
     """What the proof says; for the forms of a row, all that the form showed too."""
     post = proof.post(world, rows) if callable(proof.post) else dict(proof.post or {})
     if with_draft and route.model is not None and route.name.endswith(("_add", "_change")):
@@ -220,13 +251,17 @@ def _filled(form: Any) -> Post:
     return post
 
 
-# --- who may at all --------------------------------------------------------------------------------------------------
+# --- who may at all -------------------------------------------------------------------------------
 def form_cells(world: World, role: str) -> Iterator[Cell]:
     """Every form with a choice of rows, posted with a row of the other tenant in its place."""
     foreign = {model: row.pk for model, row in world.theirs.items()}
     for route in routes.all_routes():
         proof = proof_of(route) or Proof()
-        if not route.path.startswith("admin/") or route.rule is None or route.rule.post not in roles.CAPABILITIES:
+        if (
+            not route.path.startswith("admin/")
+            or route.rule is None
+            or route.rule.post not in roles.CAPABILITIES
+        ):
             continue
         for name, model in _choices(world, route):
             pk = foreign.get(model, world.cast.other_owner.pk)

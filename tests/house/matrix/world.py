@@ -1,4 +1,5 @@
-"""Two tenants whose every text and number can be told apart, the eight roles, and what may not happen between them."""
+"""Two tenants whose every text and number can be told apart, the eight roles, and what may not
+happen between them."""
 
 from __future__ import annotations
 
@@ -42,15 +43,25 @@ ROLES = ("anonymous", "outsider", "viewer", "member", "admin", "owner", "other_o
 INSIDERS = ("viewer", "member", "admin", "owner")
 
 OURS, THEIRS = "kolibri", "zanzibar"
-# What stands in no address or form of ours: the first ids of the other tenant's rows, and their counts.
+# What stands in no address or form of ours: the first ids of the other tenant's rows, and their
+# counts.
 THEIR_IDS = 7_770_017
 THEIR_COUNT = 90_210
 ABSENT = 8_880_017
 GLOBAL = "shared-by-all"
 
-LOGIN, MISSING, FORBIDDEN, ALLOWED, WRONG_METHOD, NO_KEY = "login", "404", "403", "allowed", "405", "401"
+LOGIN, MISSING, FORBIDDEN, ALLOWED, WRONG_METHOD, NO_KEY = (
+    "login",
+    "404",
+    "403",
+    "allowed",
+    "405",
+    "401",
+)
 _TABLE = re.compile(
-    r'^\s*(?:WITH\s.*?\)\s+)?(?:INSERT (?:OR IGNORE )?INTO|UPDATE|DELETE FROM)\s+"?(\w+)"?', re.IGNORECASE | re.DOTALL
+    r"^\s*(?:WITH\s.*?\)\s+)?(?:INSERT (?:OR IGNORE )?INTO|UPDATE|DELETE "
+    r'FROM)\s+"?(\w+)"?',
+    re.IGNORECASE | re.DOTALL,
 )
 Prints = dict[tuple[str, str], str]  # {(tenant, model's label): hash of its rows}
 
@@ -69,7 +80,8 @@ class World:
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def sign_in(self, role: str) -> Client:
-        """A browser of the role. A header must never decide whose rows it sees: it claims the tenant it is not in."""
+        """A browser of the role. A header must never decide whose rows it sees: it claims the
+        tenant it is not in."""
         client = self.cast.client(role)
         claimed = self.cast.workspace if role == "other_owner" else self.cast.other_workspace
         claims = {"HTTP_X_WORKSPACE_ID": str(claimed.pk), "HTTP_X_WORKSPACE": claimed.slug}
@@ -80,7 +92,9 @@ class World:
         """An access token of the role's own session of the API."""
         if role not in self.tokens:
             user = getattr(self.cast, role)
-            EmailAddress.objects.get_or_create(user=user, email=user.email, verified=True, primary=True)
+            EmailAddress.objects.get_or_create(
+                user=user, email=user.email, verified=True, primary=True
+            )
             self.tokens[role] = App().sign_in(user.email, "correct horse").tokens["access_token"]
         return self.tokens[role]
 
@@ -92,20 +106,27 @@ class World:
         return roles.ROLE_CAPABILITIES.get(role, frozenset())
 
 
-# --- making it -------------------------------------------------------------------------------------------------------
+# --- making it ------------------------------------------------------------------------------------
 def make_world(cast: Cast) -> World:
     # Ours keeps its name: it stands in the frame of every page, where its mark would prove nothing.
-    Workspace.objects.filter(pk=cast.other_workspace.pk).update(name=f"{THEIRS} Foods", slug=f"{THEIRS}-place")
+    Workspace.objects.filter(pk=cast.other_workspace.pk).update(
+        name=f"{THEIRS} Foods", slug=f"{THEIRS}-place"
+    )
     cast.other_workspace.refresh_from_db()
-    User.objects.filter(pk=cast.other_owner.pk).update(full_name=f"Olga {THEIRS}", email=f"olga@{THEIRS}.test")
+    User.objects.filter(pk=cast.other_owner.pk).update(
+        full_name=f"Olga {THEIRS}", email=f"olga@{THEIRS}.test"
+    )
     with _far_away_ids():
-        helper = User.objects.create_user(f"hans@{THEIRS}.test", "correct horse", full_name=f"Hans {THEIRS}")
+        helper = User.objects.create_user(
+            f"hans@{THEIRS}.test", "correct horse", full_name=f"Hans {THEIRS}"
+        )
         add_member(cast.other_workspace, helper, Role.MEMBER)
         theirs = _rows(cast.other_workspace, THEIRS)
         secrets = _secrets(cast.other_workspace, "their")
     ours = _rows(cast.workspace, OURS)
     with scope(cast.workspace):
-        ours[Membership] = Membership.objects.get(user=cast.viewer)  # whom every manager of members may change
+        # whom every manager of members may change
+        ours[Membership] = Membership.objects.get(user=cast.viewer)
     secrets |= _secrets(cast.workspace, "our")
     with every_workspace():
         shared = Template.objects.create(
@@ -120,7 +141,8 @@ def make_world(cast: Cast) -> World:
 
 @contextmanager
 def _far_away_ids() -> Iterator[None]:
-    """Rows that are saved meanwhile get ids that cannot be mistaken: the same first one for every model."""
+    """Rows that are saved meanwhile get ids that cannot be mistaken: the same first one for
+    every model."""
     given: dict[type[models.Model], int] = {}
 
     def far_away(sender: type[models.Model], instance: models.Model, **kwargs: Any) -> None:
@@ -159,13 +181,19 @@ def _secrets(workspace: Workspace, whose: str) -> dict[str, str]:
         "secret": {"kind": ApiKey.Kind.SECRET, "scopes": list(keys.SCOPES)},
         "narrow": {"kind": ApiKey.Kind.SECRET, "scopes": [keys.WORKSPACE_READ]},
         "test": {"kind": ApiKey.Kind.WRITE, "mode": ApiKey.Mode.TEST},
-        "test secret": {"kind": ApiKey.Kind.SECRET, "mode": ApiKey.Mode.TEST, "scopes": [keys.EVENTS_WRITE]},
+        "test secret": {
+            "kind": ApiKey.Kind.SECRET,
+            "mode": ApiKey.Mode.TEST,
+            "scopes": [keys.EVENTS_WRITE],
+        },
         "revoked": {"kind": ApiKey.Kind.WRITE, "revoked_at": timezone.now()},
         "expired": {"kind": ApiKey.Kind.WRITE, "expires_at": timezone.now() - timedelta(days=1)},
     }
     with scope(workspace):
         return {
-            f"{whose} {name}": keys.create(ApiKey(workspace=workspace, name=f"{name} key", **fields), by=None)
+            f"{whose} {name}": keys.create(
+                ApiKey(workspace=workspace, name=f"{name} key", **fields), by=None
+            )
             for name, fields in kinds.items()
         }
 
@@ -179,7 +207,7 @@ def _identity_secrets(cast: Cast) -> dict[str, str]:
     return found
 
 
-# --- what is in the tables -------------------------------------------------------------------------------------------
+# --- what is in the tables ------------------------------------------------------------------------
 @cache
 def tenant_tables() -> dict[str, type[models.Model]]:
     """{table: model} of everything that is a workspace's, and of the people."""
@@ -201,18 +229,25 @@ def _rows_of(model: type[models.Model], workspace: Workspace | None) -> models.Q
 
 
 def _columns(model: type[models.Model]) -> list[str]:
-    return [one.attname for one in model._meta.concrete_fields if one.name not in ("last_login", "last_used_at")]
+    return [
+        one.attname
+        for one in model._meta.concrete_fields
+        if one.name not in ("last_login", "last_used_at")
+    ]
 
 
 def contents(model: type[models.Model], workspace: Workspace | None) -> str:
     """All that the table holds of the workspace (None: the global library), as one text."""
     with every_workspace():
         found = _rows_of(model, workspace).values_list(*_columns(model))
-        return "\n".join(repr(tuple(bytes(v) if isinstance(v, memoryview) else v for v in row)) for row in found)
+        return "\n".join(
+            repr(tuple(bytes(v) if isinstance(v, memoryview) else v for v in row)) for row in found
+        )
 
 
 def fingerprints(world: World, tables: Iterable[str] | None = None) -> Prints:
-    """Hashes of what these tables (None: all) hold of each tenant, "ours", "theirs" and the library, "shared"."""
+    """Hashes of what these tables (None: all) hold of each tenant, "ours", "theirs" and the
+    library, "shared"."""
     tenants = {"ours": world.cast.workspace, "theirs": world.cast.other_workspace, "shared": None}
     return {
         (tenant, model._meta.label): hashlib.sha256(contents(model, workspace).encode()).hexdigest()
@@ -223,31 +258,35 @@ def fingerprints(world: World, tables: Iterable[str] | None = None) -> Prints:
 
 
 def changed(before: Prints, after: Prints, tenant: str, *, trail: bool = False) -> set[str]:
-    """Labels of the models of which this tenant's rows are not what they were; without the audit trail, which takes
-    refusals in, unless `trail`."""
+    """Labels of the models of which this tenant's rows are not what they were; without the audit
+    trail, which takes refusals in, unless `trail`."""
     return {
         label
         for (whose, label), print_ in after.items()
-        if whose == tenant and before[whose, label] != print_ and (trail or label != AuditEntry._meta.label)
+        if whose == tenant
+        and before[whose, label] != print_
+        and (trail or label != AuditEntry._meta.label)
     }
 
 
 def smuggled(world: World, tenant: str, tables: Iterable[str], asked: str) -> list[str]:
-    """Models of these tables of which a row of this tenant holds an id of the other one's, or a text that the visitor
-    did not write. The trail may say what was asked for."""
+    """Models of these tables of which a row of this tenant holds an id of the other one's, or a
+    text that the visitor did not write. The trail may say what was asked for."""
     workspace = world.cast.workspace if tenant == "ours" else world.cast.other_workspace
     texts, ids = ([THEIRS], [str(THEIR_IDS)]) if tenant == "ours" else ([OURS], [])
     unasked = [mark for mark in texts if mark not in asked]
     with every_workspace():
         found = []
         for model in map(tenant_tables().__getitem__, tables):
-            foreign = unasked + [mark for mark in ids if model is not AuditEntry or mark not in asked]
+            foreign = unasked + [
+                mark for mark in ids if model is not AuditEntry or mark not in asked
+            ]
             if model is not User and any(mark in contents(model, workspace) for mark in foreign):
                 found.append(model._meta.label)
         return found
 
 
-# --- one request -----------------------------------------------------------------------------------------------------
+# --- one request ----------------------------------------------------------------------------------
 @dataclass
 class Visit:
     """What a request answered and did; all of it is undone afterwards."""
@@ -269,7 +308,8 @@ def visit(
     tenant: str = "ours",
     asked: str = "",
 ) -> Visit:
-    """Send a request and look at what came of it in the database. `before` puts the rows into the state it needs."""
+    """Send a request and look at what came of it in the database. `before` puts the rows into
+    the state it needs."""
     saved = {role: client.cookies.copy() for role, client in world.clients.items()}
     with transaction.atomic():
         start, written = world.prints, set[str]()
@@ -311,9 +351,12 @@ def _notes_writes(written: set[str]) -> Callable[..., Any]:
 
 
 def _body(response: HttpResponse) -> str:
-    """All that the visitor gets to see: the text, where it leads, and the messages of the next page."""
+    """All that the visitor gets to see: the text, where it leads, and the messages of the next
+    page."""
     content = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[arg-type]
-    text = content.decode("utf-8", "replace") if not content.startswith(b"PK") else _unzipped(content)
+    text = (
+        content.decode("utf-8", "replace") if not content.startswith(b"PK") else _unzipped(content)
+    )
     said = " ".join(str(message) for message in get_messages(response.wsgi_request))  # type: ignore[attr-defined]
     leads = response.headers.get("Location", "") + response.headers.get("HX-Redirect", "")
     return f"{text}\n{leads}\n{said}"
@@ -324,7 +367,9 @@ def _unzipped(content: bytes) -> str:
     import zipfile
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return "\n".join(archive.read(name).decode("utf-8", "replace") for name in archive.namelist())
+        return "\n".join(
+            archive.read(name).decode("utf-8", "replace") for name in archive.namelist()
+        )
 
 
 def classify(response: HttpResponse) -> str:
@@ -334,13 +379,15 @@ def classify(response: HttpResponse) -> str:
     named = {404: MISSING, 403: FORBIDDEN, 405: WRONG_METHOD, 401: NO_KEY}
     if status in named:
         return named[status]
-    # 400, 409 and 422 are the page's own word on its input, 503 on the sandbox that is not there: the role is in.
+    # 400, 409 and 422 are the page's own word on its input, 503 on the sandbox that is not there:
+    # the role is in.
     return ALLOWED if status < 500 or status == 503 else f"{status}"
 
 
-# --- forms -----------------------------------------------------------------------------------------------------------
+# --- forms ----------------------------------------------------------------------------------------
 def forms_of(response: HttpResponse) -> list[BaseForm]:
-    """Every form that the page showed: its own with their parts, those of its inlines, a dialog's."""
+    """Every form that the page showed: its own with their parts, those of its inlines, a
+    dialog's."""
     found: dict[int, BaseForm] = {}
     context = getattr(response, "context", None)
     for layer in _layers(context) if context is not None else ():
@@ -368,7 +415,8 @@ def _layers(context: Any) -> Iterator[dict[str, Any]]:
 
 
 def _foreign_choices(world: World, response: HttpResponse, tenant: str) -> list[str]:
-    """Fields of the page's forms that offer rows of the other tenant, and inlines that hold such rows."""
+    """Fields of the page's forms that offer rows of the other tenant, and inlines that hold such
+    rows."""
     found = []
     rows = world.theirs if tenant == "ours" else world.ours
     people = world.cast.other_owner if tenant == "ours" else world.cast.owner
@@ -382,16 +430,22 @@ def _foreign_choices(world: World, response: HttpResponse, tenant: str) -> list[
                     found.append(f"the field {name} offers a row of the other tenant")
             instance = getattr(form, "instance", None)
             if instance is not None and instance.pk == foreign.get(type(instance), ABSENT):
-                found.append(f"a form holds {type(instance).__name__} {instance.pk} of the other tenant")
+                found.append(
+                    f"a form holds {type(instance).__name__} {instance.pk} of the other tenant"
+                )
     return found
 
 
-# --- what may be seen ------------------------------------------------------------------------------------------------
-_MARKS = {"ours": (OURS, "biddano tech"), "theirs": (THEIRS, str(THEIR_IDS), f"{THEIR_COUNT:,}", str(THEIR_COUNT))}
+# --- what may be seen -----------------------------------------------------------------------------
+_MARKS = {
+    "ours": (OURS, "biddano tech"),
+    "theirs": (THEIRS, str(THEIR_IDS), f"{THEIR_COUNT:,}", str(THEIR_COUNT)),
+}
 
 
 def seen(role: str, body: str, asked: str, *, on_platform: bool = False) -> list[str]:
-    """Marks in the body that this role must not see; what the request itself said does not count."""
+    """Marks in the body that this role must not see; what the request itself said does not
+    count."""
     if role in INSIDERS:
         hidden = _MARKS["theirs"]
     elif role == "other_owner":

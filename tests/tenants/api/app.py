@@ -15,7 +15,8 @@ ROOT = "/api/v1"
 
 
 class App:
-    """`authorization` is the whole header, None for no header; `tokens` what the last sign-in gave."""
+    """`authorization` is the whole header, None for no header; `tokens` what the last sign-in
+    gave."""
 
     def __init__(self, authorization: str | None = None, client: Client | None = None) -> None:
         self.client = client or Client()

@@ -1,6 +1,7 @@
 import pytest
 
 from tests.tenants.api.app import App
+from tests.tenants.api.calls import PEOPLE, app_of
 from tests.tenants.identity.people import account
 
 
@@ -19,3 +20,9 @@ def app(db) -> App:
 @pytest.fixture
 def ashas(asha) -> App:
     return App().sign_in(asha.email)
+
+
+@pytest.fixture
+def apps(cast) -> dict[str, App]:
+    """The cast, each signed in."""
+    return {name: app_of(getattr(cast, name)) for name in (*PEOPLE, "outsider")}

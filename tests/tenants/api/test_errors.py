@@ -11,7 +11,9 @@ from tenants import workspaces
 from tests.tenants.api.app import App, refused
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/workspaces/", "/auth", "/../", "/workspaces/x/members/y"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere", "/workspaces/", "/auth", "/../", "/workspaces/x/members/y"]
+)
 @pytest.mark.parametrize("debug", [True, False])
 def test_an_unknown_address_is_a_problem(app, settings, path, debug):
     settings.DEBUG = debug
@@ -24,7 +26,9 @@ def test_an_unknown_address_is_a_problem(app, settings, path, debug):
 def test_so_are_those_beside_the_version(db, path):
     response = Client().get(path)
     assert response.status_code == 404
-    assert (response.headers["Content-Type"] == "application/problem+json") is path.startswith("/api/")
+    assert (response.headers["Content-Type"] == "application/problem+json") is path.startswith(
+        "/api/"
+    )
 
 
 def test_a_wrong_method_names_the_right_ones(app):
@@ -34,7 +38,9 @@ def test_a_wrong_method_names_the_right_ones(app):
 
 
 def test_a_host_that_is_not_ours_is_a_problem(db):
-    response = Client(headers={"Host": "evil.test"}).get("/api/v1/workspaces/x/", SERVER_NAME="evil.test")
+    response = Client(headers={"Host": "evil.test"}).get(
+        "/api/v1/workspaces/x/", SERVER_NAME="evil.test"
+    )
     assert response.headers["Content-Type"] == "application/problem+json"
 
 

@@ -1,4 +1,5 @@
-"""Google's and Apple's id_tokens at the API: verified whole, and the same rules about whose account as on the web."""
+"""Google's and Apple's id_tokens at the API: verified whole, and the same rules about whose
+account as on the web."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def test_a_new_person_gets_an_account_and_tokens(app, identity_provider, provide
     user = User.objects.get()
     assert not user.has_usable_password()
     assert EmailAddress.objects.get(user=user).verified
-    assert SocialAccount.objects.get().extra_data == {"email": "asha@example.com", "full_name": "Asha Rao"}
+    assert SocialAccount.objects.get().extra_data == {
+        "email": "asha@example.com",
+        "full_name": "Asha Rao",
+    }
     assert not SocialToken.objects.exists()
     assert not mailoutbox
 
@@ -53,7 +57,10 @@ def test_the_name_in_the_token_counts_more_than_the_one_beside_it(app, identity_
 @BOTH
 @pytest.mark.parametrize("forgery", [name for name in FORGERIES if name != "empty"])
 def test_a_wrong_token_is_refused_and_changes_nothing(app, identity_provider, provider, forgery):
-    assert refused(come(app, identity_provider, provider, forgery=forgery)) == (401, "id_token_refused")
+    assert refused(come(app, identity_provider, provider, forgery=forgery)) == (
+        401,
+        "id_token_refused",
+    )
     assert not User.objects.exists()
     assert not UserSession.objects.exists()
 
@@ -85,14 +92,19 @@ def test_a_token_with_an_id_counts_once(app, identity_provider):
 @BOTH
 @pytest.mark.parametrize("told", ["n-1", hashlib.sha256(b"n-1").hexdigest()])
 def test_the_apps_nonce_fits_as_it_is_or_hashed(app, identity_provider, provider, told):
-    assert come(app, identity_provider, provider, nonce=told, body={"nonce": "n-1"}).status_code == 200
+    assert (
+        come(app, identity_provider, provider, nonce=told, body={"nonce": "n-1"}).status_code == 200
+    )
 
 
 @BOTH
 @pytest.mark.parametrize(("told", "given"), [("n-2", "n-1"), (None, "n-1"), ("n-1", None)])
 def test_a_token_made_for_another_nonce_is_refused(app, identity_provider, provider, told, given):
     body = {"nonce": given} if given else {}
-    assert refused(come(app, identity_provider, provider, nonce=told, body=body)) == (401, "id_token_refused")
+    assert refused(come(app, identity_provider, provider, nonce=told, body=body)) == (
+        401,
+        "id_token_refused",
+    )
 
 
 @BOTH
@@ -108,9 +120,11 @@ def test_a_provider_that_is_not_set_up_says_so(app, provider):
     assert refused(app.post(f"/auth/{provider}", id_token="x.y.z")) == (404, "provider_not_set_up")
 
 
-# --- whose account -------------------------------------------------------------------------------------------------
+# --- whose account --------------------------------------------------------------------------------
 @BOTH
-def test_a_verified_address_opens_the_account_that_proved_the_same(app, asha, identity_provider, provider):
+def test_a_verified_address_opens_the_account_that_proved_the_same(
+    app, asha, identity_provider, provider
+):
     assert come(app, identity_provider, provider).json()["user"]["id"] == asha.pk
     asha.refresh_from_db()
     assert (asha.full_name, asha.auth_provider) == ("Asha R.", "email")
@@ -118,7 +132,9 @@ def test_a_verified_address_opens_the_account_that_proved_the_same(app, asha, id
 
 
 @BOTH
-def test_an_address_that_the_provider_did_not_verify_opens_nobodys_account(app, asha, identity_provider, provider):
+def test_an_address_that_the_provider_did_not_verify_opens_nobodys_account(
+    app, asha, identity_provider, provider
+):
     answer = come(app, identity_provider, provider, email_verified=False)
     assert refused(answer) == (403, "email_not_verified")
     assert not SocialAccount.objects.exists()
@@ -126,7 +142,9 @@ def test_an_address_that_the_provider_did_not_verify_opens_nobodys_account(app, 
 
 
 @BOTH
-def test_an_unverified_address_of_a_new_person_must_be_confirmed_first(app, identity_provider, provider, mailoutbox):
+def test_an_unverified_address_of_a_new_person_must_be_confirmed_first(
+    app, identity_provider, provider, mailoutbox
+):
     answer = come(app, identity_provider, provider, email_verified=False)
     assert refused(answer) == (403, "email_not_verified")
     assert not EmailAddress.objects.get().verified

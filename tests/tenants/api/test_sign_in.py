@@ -33,12 +33,16 @@ from tests.tenants.identity.people import (
 NEW = {"email": "Ravi@Example.com", "password": "a long and rare one 9", "full_name": "Ravi Iyer"}
 
 
-# --- register ------------------------------------------------------------------------------------------------------
+# --- register -------------------------------------------------------------------------------------
 def test_a_new_person_confirms_the_address_and_signs_in(app, mailoutbox):
     answer = app.post("/auth/register", **NEW)
     assert answer.status_code == 202
     user = User.objects.get()
-    assert (user.email, user.full_name, user.auth_provider) == ("ravi@example.com", "Ravi Iyer", "email")
+    assert (user.email, user.full_name, user.auth_provider) == (
+        "ravi@example.com",
+        "Ravi Iyer",
+        "email",
+    )
     assert refused(app.login(NEW["email"], NEW["password"])) == (403, "email_not_verified")
     (mail,) = mailoutbox
     assert mail.to == ["ravi@example.com"]
@@ -60,7 +64,11 @@ def test_registering_says_that_no_mail_left_a_server_without_a_mail_server(app, 
 def test_a_known_address_gets_the_same_answer_and_its_owner_a_mail(app, asha, mailoutbox):
     known = app.post("/auth/register", **{**NEW, "email": "ASHA@example.com"})
     unknown = app.post("/auth/register", **NEW)
-    assert (known.status_code, known.content) == (unknown.status_code, unknown.content) == (202, known.content)
+    assert (
+        (known.status_code, known.content)
+        == (unknown.status_code, unknown.content)
+        == (202, known.content)
+    )
     assert [mail.to for mail in mailoutbox] == [["asha@example.com"], ["ravi@example.com"]]
     assert "already" in mailoutbox[0].body
     asha.refresh_from_db()
@@ -102,7 +110,9 @@ def test_a_refused_password_is_not_repeated(app):
     assert "hunter22" not in text(answer)
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", '"x"', "[" * 60_000, '{"email": 1e999}', "\xff", "9" * 5000])
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", '"x"', "[" * 60_000, '{"email": 1e999}', "\xff", "9" * 5000]
+)
 def test_a_body_that_is_no_object_is_a_clear_error(app, body):
     assert app.ask("POST", "/auth/login", body).status_code in (400, 422)
 
@@ -121,11 +131,16 @@ def test_a_mail_that_cannot_be_sent_is_said_and_makes_no_account(app, monkeypatc
     assert not User.objects.exists()
 
 
-# --- login ---------------------------------------------------------------------------------------------------------
+# --- login ----------------------------------------------------------------------------------------
 def test_the_tokens_open_the_api(app, asha):
     answer = app.login()
     told = answer.json()
-    assert told["user"] == {"id": asha.pk, "email": asha.email, "full_name": "Asha R.", "auth_provider": "email"}
+    assert told["user"] == {
+        "id": asha.pk,
+        "email": asha.email,
+        "full_name": "Asha R.",
+        "auth_provider": "email",
+    }
     assert (told["token_type"], told["expires_in"]) == ("Bearer", 300)
     assert app.is_in()
 
@@ -150,7 +165,7 @@ def test_a_deactivated_account_is_told_so_only_with_its_password(app, asha):
     assert refused(app.login(password="wrong")) == (401, "wrong_credentials")
 
 
-# --- the second factor ---------------------------------------------------------------------------------------------
+# --- the second factor ----------------------------------------------------------------------------
 @pytest.fixture
 def secret(asha) -> str:
     return set_up_totp(browser(asha))
@@ -170,7 +185,10 @@ def test_the_code_may_come_with_the_password(app, secret):
 
 def test_the_code_may_come_afterwards_and_counts_once(app, secret):
     waiting = app.login().json()["second_factor_token"]
-    assert refused(app.post("/auth/second-factor", second_factor_token=waiting, code="000000")) == (401, "wrong_code")
+    assert refused(app.post("/auth/second-factor", second_factor_token=waiting, code="000000")) == (
+        401,
+        "wrong_code",
+    )
     code = {"second_factor_token": waiting, "code": code_of(secret)}
     assert app.keep(app.post("/auth/second-factor", **code)).status_code == 200
     assert app.is_in()
@@ -200,11 +218,13 @@ def test_a_token_of_a_waiting_sign_in_opens_nothing(app, secret):
 
 def test_no_other_token_stands_for_a_waiting_sign_in(ashas, secret):
     for name in ("access_token", "refresh_token"):
-        answer = App().post("/auth/second-factor", second_factor_token=ashas.tokens[name], code=code_of(secret))
+        answer = App().post(
+            "/auth/second-factor", second_factor_token=ashas.tokens[name], code=code_of(secret)
+        )
         assert refused(answer) == (401, "token_invalid")
 
 
-# --- refresh -------------------------------------------------------------------------------------------------------
+# --- refresh --------------------------------------------------------------------------------------
 def test_refresh_gives_new_tokens_of_the_same_session(ashas):
     answer = ashas.post("/auth/refresh", refresh_token=ashas.tokens["refresh_token"])
     assert answer.status_code == 200
@@ -212,7 +232,9 @@ def test_refresh_gives_new_tokens_of_the_same_session(ashas):
     assert App(f"Bearer {answer.json()['access_token']}").is_in()
     assert ashas.is_in()
     assert UserSession.objects.count() == 1
-    assert ashas.post("/auth/refresh", refresh_token=answer.json()["refresh_token"]).status_code == 200
+    assert (
+        ashas.post("/auth/refresh", refresh_token=answer.json()["refresh_token"]).status_code == 200
+    )
 
 
 def test_an_old_refresh_token_ends_the_session_for_both_and_is_audited(asha, ashas):
@@ -222,7 +244,10 @@ def test_an_old_refresh_token_ends_the_session_for_both_and_is_audited(asha, ash
     other = App().sign_in(asha.email)
     assert refused(App().post("/auth/refresh", refresh_token=old)) == (401, "refresh_token_reused")
     assert not App(f"Bearer {new['access_token']}").is_in()
-    assert refused(App().post("/auth/refresh", refresh_token=new["refresh_token"])) == (401, "session_ended")
+    assert refused(App().post("/auth/refresh", refresh_token=new["refresh_token"])) == (
+        401,
+        "session_ended",
+    )
     assert other.is_in()
     with every_workspace():
         entry = AuditEntry.objects.get(action="session ended")
@@ -243,7 +268,10 @@ def test_a_refresh_that_another_request_has_overtaken_is_a_reuse(ashas, monkeypa
         return found
 
     monkeypatch.setattr(tokens, "claims_of", overtaken)
-    assert refused(ashas.post("/auth/refresh", refresh_token=token)) == (401, "refresh_token_reused")
+    assert refused(ashas.post("/auth/refresh", refresh_token=token)) == (
+        401,
+        "refresh_token_reused",
+    )
     assert not ashas.is_in()
 
 
@@ -252,21 +280,27 @@ def test_a_logout_while_the_tokens_are_refreshed_wins(ashas, monkeypatch):
     from tenants.api import tokens
 
     monkeypatch.setattr(
-        tokens.internal, "create_access_token", lambda *args: Session.objects.all().delete() and "never seen"
+        tokens.internal,
+        "create_access_token",
+        lambda *args: Session.objects.all().delete() and "never seen",
     )
     answer = ashas.post("/auth/refresh", refresh_token=ashas.tokens["refresh_token"])
     assert refused(answer) == (401, "session_ended")
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="the in-memory database has one connection")
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="the in-memory database has one connection"
+)
 def test_of_many_requests_with_one_refresh_token_at_most_one_is_answered():
     account()
     app = App().sign_in("asha@example.com")
 
     def refresh(_: int) -> int:
         try:
-            return App().post("/auth/refresh", refresh_token=app.tokens["refresh_token"]).status_code
+            return (
+                App().post("/auth/refresh", refresh_token=app.tokens["refresh_token"]).status_code
+            )
         finally:
             connection.close()
 
@@ -283,7 +317,7 @@ def test_an_access_token_does_not_refresh_and_a_refresh_token_opens_nothing(asha
     assert refused(ashas.get("/workspaces")) == (401, "token_invalid")
 
 
-# --- the end of a session ------------------------------------------------------------------------------------------
+# --- the end of a session -------------------------------------------------------------------------
 def test_logout_counts_at_once_and_for_this_session_alone(asha, ashas):
     other = App().sign_in(asha.email)
     assert ashas.ask("POST", "/auth/logout").status_code == 204
@@ -305,16 +339,20 @@ def test_a_new_password_ends_it(asha, ashas):
     asha.set_password("another rare one 8")
     asha.save()
     assert not ashas.is_in()
-    assert ashas.post("/auth/refresh", refresh_token=ashas.tokens["refresh_token"]).status_code == 401
+    assert (
+        ashas.post("/auth/refresh", refresh_token=ashas.tokens["refresh_token"]).status_code == 401
+    )
 
 
 def test_a_deactivated_person_is_out_at_once(asha, ashas):
     operators.deactivate(asha, by=User.objects.create_superuser("root@push.test", PASSWORD))
     assert not ashas.is_in()
-    assert ashas.post("/auth/refresh", refresh_token=ashas.tokens["refresh_token"]).status_code == 401
+    assert (
+        ashas.post("/auth/refresh", refresh_token=ashas.tokens["refresh_token"]).status_code == 401
+    )
 
 
-# --- wrong tokens --------------------------------------------------------------------------------------------------
+# --- wrong tokens ---------------------------------------------------------------------------------
 def claims(token: str) -> dict:
     return jwt.decode(token, options={"verify_signature": False})
 
@@ -331,9 +369,13 @@ FORGERIES = {
     "signed by another key": lambda said: signed(said, "x" * 64),
     "signed by SECRET_KEY itself": lambda said: signed(said, settings.SECRET_KEY),
     "not signed": lambda said: jwt.encode(said, None, "none"),
-    "with another algorithm": lambda said: jwt.encode(said, settings.HEADLESS_JWT_PRIVATE_KEY, "HS512"),
+    "with another algorithm": lambda said: jwt.encode(
+        said, settings.HEADLESS_JWT_PRIVATE_KEY, "HS512"
+    ),
     "without a session": lambda said: signed({**said, "sid": None}),
-    "without its use": lambda said: signed({name: said[name] for name in said if name != "token_use"}),
+    "without its use": lambda said: signed(
+        {name: said[name] for name in said if name != "token_use"}
+    ),
     "cut off": lambda said: signed(said)[:-4],
     "no token": lambda said: "eyJhbGciOi",
 }
@@ -373,7 +415,7 @@ def test_no_token_is_401(app, header):
     assert "Authorization" in answer.json()["detail"] or answer.json()["code"] == "token_invalid"
 
 
-# --- cookies -------------------------------------------------------------------------------------------------------
+# --- cookies --------------------------------------------------------------------------------------
 def test_a_browsers_cookie_alone_opens_nothing(asha):
     client = browser(asha)
     client.handler.enforce_csrf_checks = True
@@ -396,14 +438,18 @@ def test_signing_in_by_api_neither_uses_nor_changes_a_browsers_session(asha, cas
 
 def test_a_sessions_key_is_not_in_its_tokens_and_no_header_takes_one(ashas):
     key = UserSession.objects.get().session_key
-    assert key not in str([claims(ashas.tokens[name]) for name in ("access_token", "refresh_token")])
+    assert key not in str(
+        [claims(ashas.tokens[name]) for name in ("access_token", "refresh_token")]
+    )
     answer = App().get("/workspaces", **{"X-Session-Token": key})
     assert refused(answer) == (401, "unauthenticated")
 
 
 def test_a_sign_in_with_somebodys_session_header_starts_anew(asha, cast):
     theirs = App().sign_in(asha.email)
-    EmailAddress.objects.create(user=cast.owner, email=cast.owner.email, verified=True, primary=True)
+    EmailAddress.objects.create(
+        user=cast.owner, email=cast.owner.email, verified=True, primary=True
+    )
     key = UserSession.objects.get().session_key
     body = {"email": cast.owner.email, "password": "correct horse"}
     answer = App().ask("POST", "/auth/login", body, **{"X-Session-Token": key})

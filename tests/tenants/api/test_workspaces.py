@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
-from allauth.account.models import EmailAddress
 from django.utils import timezone
 
-from tenants import invitations, keys
+from tenants import keys
 from tenants.api.tokens import TokenStrategy
-from tenants.limits import MAIL_AGAIN_AFTER
-from tenants.models import ApiKey, AuditEntry, Connection, Invitation, Membership, User, Workspace
+from tenants.models import ApiKey, Connection, Membership, User, Workspace
 from tenants.roles import Role
-from tenants.scope import every_workspace, scope
+from tenants.scope import scope
 from tenants.secrets import digest_of
 from tenants.workspaces import add_member, ask_deletion, change_member, create_workspace
 from tests.campaigns.console import give_run, written
-from tests.cast import Cast
 from tests.tenants.api.app import App, key_of, refused
-
-PEOPLE = ("owner", "admin", "member", "viewer")
-
-
-@pytest.fixture
-def apps(cast) -> dict[str, App]:
-    """The cast, each signed in."""
-    return {name: app_of(getattr(cast, name)) for name in (*PEOPLE, "outsider")}
-
-
-def app_of(user: User) -> App:
-    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
-    return App().sign_in(user.email, "correct horse")
+from tests.tenants.api.calls import PEOPLE, audited, invited, state
 
 
 def membership(workspace: Workspace, user: User) -> Membership:
@@ -39,19 +24,7 @@ def membership(workspace: Workspace, user: User) -> Membership:
         return Membership.objects.get(user=user)
 
 
-def invited(cast: Cast, email: str = "new@biddano.test", workspace: Workspace | None = None) -> Invitation:
-    workspace = workspace or cast.workspace
-    by = cast.owner if workspace == cast.workspace else cast.other_owner
-    with scope(workspace):
-        return invitations.draft(workspace, email, Role.MEMBER, by=by, now=timezone.now()).invitation
-
-
-def audited(action: str) -> AuditEntry:
-    with every_workspace():
-        return AuditEntry.objects.filter(action=action).latest("pk")
-
-
-# --- in which workspace --------------------------------------------------------------------------------------------
+# --- in which workspace ---------------------------------------------------------------------------
 def test_the_only_workspace_needs_no_header(cast, apps):
     told = apps["member"].get("/workspace").json()
     assert (told["id"], told["slug"], told["role"]) == (cast.workspace.pk, "biddano-tech", "member")
@@ -64,7 +37,9 @@ def test_of_several_the_header_says_which_by_id_or_slug(cast, apps):
     assert refused(answer) == (400, "workspace_missing")
     assert "X-Workspace-ID" in answer.json()["detail"]
     for name in (str(second.pk), "second"):
-        assert apps["owner"].get("/workspace", **{"X-Workspace-ID": name}).json()["slug"] == "second"
+        assert (
+            apps["owner"].get("/workspace", **{"X-Workspace-ID": name}).json()["slug"] == "second"
+        )
 
 
 def test_somebody_without_a_workspace_is_told_so(ashas):
@@ -79,23 +54,42 @@ def test_an_id_counts_before_a_slug_that_looks_like_one(cast, apps):
     assert apps["owner"].get("/workspace", **header).json()["slug"] == "biddano-tech"
 
 
-NAMES = ["nowhere", "../biddano-tech", "9" * 18, "9" * 40, "-1", "1.0", "\xe9", "%00", "biddano-tech'--", "a" * 99]
+NAMES = [
+    "nowhere",
+    "../biddano-tech",
+    "9" * 18,
+    "9" * 40,
+    "-1",
+    "1.0",
+    "\xe9",
+    "%00",
+    "biddano-tech'--",
+    "a" * 99,
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_header_of_a_workspace_that_is_not_there_is_404(cast, apps, name):
-    assert refused(apps["member"].get("/workspace", **{"X-Workspace-ID": name})) == (404, "workspace_not_found")
+    assert refused(apps["member"].get("/workspace", **{"X-Workspace-ID": name})) == (
+        404,
+        "workspace_not_found",
+    )
 
 
 def test_the_header_of_somebody_elses_workspace_is_the_same_404(cast, apps):
     for name in (str(cast.workspace.pk), cast.workspace.slug):
-        there, nowhere = (apps["outsider"].get("/workspace", **{"X-Workspace-ID": one}) for one in (name, "nowhere"))
+        there, nowhere = (
+            apps["outsider"].get("/workspace", **{"X-Workspace-ID": one})
+            for one in (name, "nowhere")
+        )
         assert refused(there) == (404, "workspace_not_found")
         assert there.json()["detail"].replace(name, "nowhere") == nowhere.json()["detail"]
 
 
-# --- removed, closed -----------------------------------------------------------------------------------------------
-def every_call(workspace: Workspace, member: int, invitation: int) -> list[tuple[str, str, dict | None]]:
+# --- removed, closed ------------------------------------------------------------------------------
+def every_call(
+    workspace: Workspace, member: int, invitation: int
+) -> list[tuple[str, str, dict | None]]:
     """Every call about one workspace, with a body that would do."""
     base = f"/workspaces/{workspace.slug}"
     return [
@@ -116,12 +110,6 @@ def calls(cast) -> list[tuple[str, str, dict | None]]:
     return every_call(cast.workspace, membership(cast.workspace, cast.viewer).pk, invited(cast).pk)
 
 
-def state() -> list:
-    with every_workspace():
-        rows = [Workspace.objects.values(), Membership.objects.values(), Invitation.objects.values()]
-        return [list(found.order_by("pk")) for found in rows] + [AuditEntry.objects.count()]
-
-
 def test_the_token_of_a_removed_member_opens_the_workspace_no_more(cast, apps, calls):
     with scope(cast.workspace):
         change_member(membership(cast.workspace, cast.admin), "", by=cast.owner)
@@ -129,7 +117,10 @@ def test_the_token_of_a_removed_member_opens_the_workspace_no_more(cast, apps, c
     for call in calls:
         assert refused(apps["admin"].ask(*call)) == (404, "workspace_not_found")
     assert apps["admin"].get("/workspaces").json() == {"items": [], "count": 0}
-    assert refused(apps["admin"].get("/workspace", **{"X-Workspace-ID": cast.workspace.slug}))[0] == 404
+    assert (
+        refused(apps["admin"].get("/workspace", **{"X-Workspace-ID": cast.workspace.slug}))[0]
+        == 404
+    )
     assert state() == before
 
 
@@ -196,12 +187,19 @@ def test_an_id_that_nobody_has_is_404(cast, apps, pk):
         assert answer.json()["code"] == f"{kind.removesuffix('s')}_not_found"
 
 
-# --- workspaces ----------------------------------------------------------------------------------------------------
+# --- workspaces -----------------------------------------------------------------------------------
 def test_whoever_is_signed_in_may_found_a_workspace(ashas, asha):
-    answer = ashas.post("/workspaces", name=" FreshCart ", time_zone="Asia/Kolkata", default_language="PT_br")
+    answer = ashas.post(
+        "/workspaces", name=" FreshCart ", time_zone="Asia/Kolkata", default_language="PT_br"
+    )
     told = answer.json()
     assert answer.status_code == 201
-    assert (told["name"], told["slug"], told["role"], told["plan"]) == ("FreshCart", "freshcart", "owner", "free")
+    assert (told["name"], told["slug"], told["role"], told["plan"]) == (
+        "FreshCart",
+        "freshcart",
+        "owner",
+        "free",
+    )
     assert (told["time_zone"], told["default_language"]) == ("Asia/Kolkata", "pt-BR")
     assert Workspace.objects.get().owner == asha
     assert ashas.get("/workspaces").json() == {"items": [told], "count": 1}
@@ -252,12 +250,17 @@ def test_the_list_is_by_name_and_comes_in_pages(ashas, asha):
     told = ashas.get("/workspaces?limit=2&offset=1").json()
     assert ([one["name"] for one in told["items"]], told["count"]) == (["Beta", "Gamma"], 3)
     for query in ("limit=0", "limit=501", "limit=x", "offset=-1", f"offset={'9' * 30}"):
-        assert ashas.get(f"/workspaces?{query}").json()["errors"][0]["field"] == query.partition("=")[0]
+        assert (
+            ashas.get(f"/workspaces?{query}").json()["errors"][0]["field"]
+            == query.partition("=")[0]
+        )
 
 
 def test_only_what_is_sent_is_changed_and_audited(cast, apps):
     told = (
-        apps["admin"].patch("/workspaces/biddano-tech", name="Biddano", slug="biddano", brand_colour="#155dfc").json()
+        apps["admin"]
+        .patch("/workspaces/biddano-tech", name="Biddano", slug="biddano", brand_colour="#155dfc")
+        .json()
     )
     assert (told["name"], told["slug"], told["brand_colour"]) == ("Biddano", "biddano", "#155dfc")
     assert told["time_zone"] == "Asia/Kolkata"
@@ -268,16 +271,25 @@ def test_only_what_is_sent_is_changed_and_audited(cast, apps):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "hour"), [({}, 3), ({"planned_sends": "keep"}, 3), ({"planned_sends": "move"}, 14)])
+@pytest.mark.parametrize(
+    ("given", "hour"), [({}, 3), ({"planned_sends": "keep"}, 3), ({"planned_sends": "move"}, 14)]
+)
 def test_a_new_time_zone_keeps_planned_sends_unless_they_are_to_move(cast, apps, given, hour):
     start = datetime(2031, 12, 1, 3, 30, tzinfo=UTC)
-    run = give_run(cast, written(cast, schedule_type="scheduled", scheduled_at=start), "planned", intended_at=start)
+    run = give_run(
+        cast,
+        written(cast, schedule_type="scheduled", scheduled_at=start),
+        "planned",
+        intended_at=start,
+    )
     told = apps["admin"].patch("/workspaces/biddano-tech", time_zone="America/New_York", **given)
     assert told.json()["time_zone"] == "America/New_York"
     with scope(cast.workspace):
         run.refresh_from_db()
     assert (run.intended_at.hour, run.intended_at.minute) == (hour, 30 if hour == 3 else 0)
-    answer = apps["admin"].patch("/workspaces/biddano-tech", time_zone="UTC", planned_sends="perhaps")
+    answer = apps["admin"].patch(
+        "/workspaces/biddano-tech", time_zone="UTC", planned_sends="perhaps"
+    )
     assert [error["field"] for error in answer.json()["errors"]] == ["planned_sends"]
 
 
@@ -312,7 +324,7 @@ def test_a_wrong_change_names_its_field_and_nothing_is_written(cast, apps, body,
     assert state() == before
 
 
-# --- members -------------------------------------------------------------------------------------------------------
+# --- members --------------------------------------------------------------------------------------
 def test_members_are_listed_by_name(cast, apps):
     told = apps["viewer"].get("/workspaces/biddano-tech/members").json()
     assert [one["role"] for one in told["items"]] == ["admin", "member", "owner", "viewer"]
@@ -361,77 +373,7 @@ def test_the_rules_about_owners_hold_here_too(cast, apps, by, whom, role, words)
     assert state() == before
 
 
-# --- invitations ---------------------------------------------------------------------------------------------------
-def test_an_invitation_is_mailed_and_its_link_works(cast, apps, asha, mailoutbox):
-    answer = apps["admin"].post("/workspaces/biddano-tech/invitations", email="Asha@Example.com", role="viewer")
-    told = answer.json()
-    assert answer.status_code == 201
-    assert (told["email"], told["role"], told["state"], told["mailed"]) == (
-        "asha@example.com",
-        "viewer",
-        "pending",
-        True,
-    )
-    assert mailoutbox[0].to == ["asha@example.com"]
-    invitations.accept(told["link"].rstrip("/").rpartition("/")[2], asha, timezone.now())
-    (listed,) = apps["admin"].get("/workspaces/biddano-tech/invitations").json()["items"]
-    assert (listed["state"], listed["invited_by"]) == ("accepted", "Admin Rao")
-    assert "link" not in listed
-    assert audited("member invited").via == "api"
-
-
-def test_an_invitation_says_that_no_mail_left_a_server_without_a_mail_server(cast, apps, settings):
-    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-    told = apps["admin"].post("/workspaces/biddano-tech/invitations", email="asha@example.com", role="viewer").json()
-    assert (told["mailed"], told["link"].startswith("http")) == (False, True)
-    again = apps["admin"].ask("POST", f"/workspaces/biddano-tech/invitations/{told['id']}/resend").json()
-    assert again["mailed"] is False
-
-
-def test_a_fresh_link_ends_the_old_one(cast, apps, asha):
-    first = apps["admin"].post("/workspaces/biddano-tech/invitations", email=asha.email).json()
-    with scope(cast.workspace):
-        Invitation.objects.update(sent_at=timezone.now() - MAIL_AGAIN_AFTER)
-    second = apps["admin"].ask("POST", f"/workspaces/biddano-tech/invitations/{first['id']}/resend").json()
-    assert second["id"] == first["id"]
-    with pytest.raises(invitations.InvitationRefused):
-        invitations.open_invitation(first["link"].rstrip("/").rpartition("/")[2], timezone.now())
-    assert invitations.open_invitation(second["link"].rstrip("/").rpartition("/")[2], timezone.now())
-
-
-def test_a_withdrawn_invitation_stays_withdrawn(cast, apps):
-    path = f"/workspaces/biddano-tech/invitations/{invited(cast).pk}"
-    assert apps["admin"].delete(path).status_code == 204
-    assert refused(apps["admin"].delete(path)) == (409, "refused")
-    assert refused(apps["admin"].ask("POST", f"{path}/resend")) == (409, "refused")
-    assert apps["admin"].get("/workspaces/biddano-tech/invitations").json()["items"][0]["state"] == "revoked"
-
-
-def test_an_expired_invitation_says_so(cast, apps):
-    row = invited(cast)
-    with scope(cast.workspace):
-        Invitation.objects.filter(pk=row.pk).update(expires_at=timezone.now() - timedelta(days=1))
-    assert apps["admin"].get("/workspaces/biddano-tech/invitations").json()["items"][0]["state"] == "expired"
-
-
-@pytest.mark.parametrize(
-    ("body", "answer"),
-    [
-        ({"email": "nonsense"}, (422, "invalid")),
-        ({"email": "new@biddano.test", "role": "king"}, (422, "invalid")),
-        ({"email": "new@biddano.test", "workspace": 1}, (422, "invalid")),
-        ({"email": "viewer@biddano.test"}, (409, "refused")),
-        ({"email": "new@biddano.test", "role": "owner"}, (409, "refused")),
-    ],
-)
-def test_an_invitation_that_cannot_be_is_refused(cast, apps, body, answer, mailoutbox):
-    before = state()
-    assert refused(apps["admin"].ask("POST", "/workspaces/biddano-tech/invitations", body)) == answer
-    assert state() == before
-    assert not mailoutbox
-
-
-# --- API keys ------------------------------------------------------------------------------------------------------
+# --- API keys -------------------------------------------------------------------------------------
 def test_a_secret_key_reads_its_workspace(cast):
     app = App(f"Bearer {key_of(cast.workspace)}")
     told = app.get("/workspace").json()
@@ -445,14 +387,21 @@ def test_a_secret_key_reads_its_workspace(cast):
 def test_a_secret_key_reads_no_other_workspace(cast):
     app = App(f"Bearer {key_of(cast.workspace)}")
     assert refused(app.get("/workspaces/elsewhere")) == (404, "workspace_not_found")
-    assert refused(app.get("/workspace", **{"X-Workspace-ID": "elsewhere"})) == (404, "workspace_not_found")
+    assert refused(app.get("/workspace", **{"X-Workspace-ID": "elsewhere"})) == (
+        404,
+        "workspace_not_found",
+    )
 
 
 def test_a_secret_key_changes_nothing(cast, calls):
     app = App(f"Bearer {key_of(cast.workspace)}")
     before = state()
     writes = [call for call in calls if call[0] != "GET" or call[1].endswith("invitations")]
-    for call in [*writes, ("POST", "/workspaces", {"name": "More"}), ("POST", "/auth/logout", None)]:
+    for call in [
+        *writes,
+        ("POST", "/workspaces", {"name": "More"}),
+        ("POST", "/auth/logout", None),
+    ]:
         assert refused(app.ask(*call)) == (403, "person_needed")
     assert state() == before
 
@@ -483,7 +432,10 @@ def test_the_key_of_a_closed_workspace_is_refused(cast):
 def test_a_person_who_is_in_two_workspaces_sees_each_with_its_role(cast, apps):
     add_member(cast.other_workspace, cast.viewer, Role.ADMIN)
     told = apps["viewer"].get("/workspaces").json()
-    assert [(one["slug"], one["role"]) for one in told["items"]] == [("biddano-tech", "viewer"), ("elsewhere", "admin")]
+    assert [(one["slug"], one["role"]) for one in told["items"]] == [
+        ("biddano-tech", "viewer"),
+        ("elsewhere", "admin"),
+    ]
     mine = apps["viewer"].get("/workspaces/elsewhere/members").json()
     assert mine["count"] == 2
 

@@ -15,7 +15,9 @@ from tests.totp import code_of
 PASSWORD = "a long and rare one 7"
 
 
-def account(email="asha@example.com", *, verified=True, name="Asha R.", password: str | None = PASSWORD) -> User:
+def account(
+    email="asha@example.com", *, verified=True, name="Asha R.", password: str | None = PASSWORD
+) -> User:
     user = User.objects.create_user(email, password, full_name=name)
     EmailAddress.objects.create(user=user, email=email, verified=verified, primary=True)
     return user
@@ -29,7 +31,9 @@ def signed_in_as(client: Client) -> User | None:
 def sign_in(email="asha@example.com", password=PASSWORD, **extra) -> tuple[Client, object]:
     """A browser after the sign-in form, and the page that it got."""
     client = Client(**extra)
-    return client, client.post("/accounts/login/", {"login": email, "password": password}, follow=True)
+    return client, client.post(
+        "/accounts/login/", {"login": email, "password": password}, follow=True
+    )
 
 
 def browser(user: User) -> Client:
@@ -47,7 +51,8 @@ def next_code_comes() -> None:
 
 
 def set_up_totp(client: Client) -> str:
-    """Turns the authenticator app on, as a person does, half a minute ago. Returns the secret that the app keeps."""
+    """Turns the authenticator app on, as a person does, half a minute ago. Returns the secret
+    that the app keeps."""
     page = text(client.get("/accounts/2fa/totp/activate/"))
     secret = re.search(r'<code class="pp-key">(\w+)</code>', page)[1]
     done = client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)}, follow=True)

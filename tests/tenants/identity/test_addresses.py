@@ -21,13 +21,14 @@ def link_in(mail) -> str:
 
 
 def answer_to(path: str, data: dict[str, str]) -> tuple[list[tuple[str, int]], str]:
-    """Where a stranger is led and what they read; tokens and what they typed themselves left out."""
+    """Where a stranger is led and what they read; tokens and what they typed themselves left
+    out."""
     page = Client().post(path, data, follow=True)
     words = re.sub(r'(csrfmiddlewaretoken" value=")[^"]+', r"\1", text(page))
     return page.redirect_chain, words.replace(data.get("email", data.get("login", "")), "…")
 
 
-# --- nobody learns who has an account -----------------------------------------------------------------------------
+# --- nobody learns who has an account -------------------------------------------------------------
 @pytest.mark.parametrize("verified", [True, False])
 def test_signing_up_with_a_taken_address_looks_like_signing_up(db, mailoutbox, verified):
     fresh = answer_to("/accounts/signup/", {**NEW, "email": "fresh@example.com"})
@@ -61,14 +62,16 @@ def test_adding_a_taken_address_looks_like_adding_a_free_one(db, mailoutbox):
     account("taken@example.com")
     client = browser(account())
     pages = [
-        text(client.post("/accounts/email/", {"action_add": "", "email": email}, follow=True)).replace(email, "…")
+        text(
+            client.post("/accounts/email/", {"action_add": "", "email": email}, follow=True)
+        ).replace(email, "…")
         for email in ("taken@example.com", "free@example.com")
     ]
     assert "We sent a link to" in pages[0]
     assert ("We sent a link to" in pages[0]) == ("We sent a link to" in pages[1])
 
 
-# --- whose address it is --------------------------------------------------------------------------------------------
+# --- whose address it is --------------------------------------------------------------------------
 @pytest.fixture
 def claimed(db):
     """Somebody's own account also lists the address of Asha, who has none yet."""
@@ -96,7 +99,9 @@ def test_nobody_s_form_cancels_a_pending_change_of_address(claimed, mailoutbox, 
         Client().post("/accounts/password/reset/", {"email": "asha@example.com"})
     else:
         App().post("/auth/register", email="asha@example.com", password=PASSWORD, full_name="Asha")
-    assert EmailAddress.objects.filter(user=claimed, email="asha@example.com", verified=False).exists()
+    assert EmailAddress.objects.filter(
+        user=claimed, email="asha@example.com", verified=False
+    ).exists()
     client.post(pending)
     client.post("/accounts/email/", {"action_primary": "", "email": "asha@example.com"})
     assert User.objects.get().email == "asha@example.com"
@@ -106,11 +111,16 @@ def test_a_claim_ends_when_the_owner_confirms(claimed, mailoutbox):
     Client().post("/accounts/signup/", NEW)
     assert EmailAddress.objects.filter(user=claimed).count() == 2
     Client().post(link_in(mailoutbox[-1]))
-    assert [address.email for address in EmailAddress.objects.filter(user=claimed)] == ["attacker@example.com"]
+    assert [address.email for address in EmailAddress.objects.filter(user=claimed)] == [
+        "attacker@example.com"
+    ]
 
 
-def test_an_account_that_was_opened_before_stays_when_another_confirms_its_address(claimed, mailoutbox):
-    User.objects.create_user("asha@example.com")  # by a command: without a mail that waits for its answer
+def test_an_account_that_was_opened_before_stays_when_another_confirms_its_address(
+    claimed, mailoutbox
+):
+    # by a command: without a mail that waits for its answer
+    User.objects.create_user("asha@example.com")
     client = browser(claimed)
     EmailAddress.objects.filter(verified=False).delete()
     client.post("/accounts/email/", {"action_add": "", "email": "asha@example.com"})
@@ -124,7 +134,8 @@ def test_the_owner_of_a_claimed_address_gets_no_key_to_the_claimers_account(clai
 
 
 def test_who_resets_the_password_of_an_account_in_their_name_shuts_its_maker_out(db, mailoutbox):
-    """Pre-hijacking by password: the attacker signed up with the victim's address, the victim comes later."""
+    """Pre-hijacking by password: the attacker signed up with the victim's address, the victim
+    comes later."""
     Client().post("/accounts/signup/", {**NEW, "password1": "the attackers one 9"})
     Client().post("/accounts/password/reset/", {"email": "asha@example.com"})
     victim = Client()
@@ -158,24 +169,31 @@ def test_an_account_has_at_most_five_addresses(db):
     user = account()
     for number in range(4):
         EmailAddress.objects.create(user=user, email=f"a{number}@example.com", verified=True)
-    shown = text(browser(user).post("/accounts/email/", {"action_add": "", "email": "more@example.com"}))
+    shown = text(
+        browser(user).post("/accounts/email/", {"action_add": "", "email": "more@example.com"})
+    )
     assert "action_add" not in shown
     assert EmailAddress.objects.count() == 5
 
 
-# --- how often one may try ----------------------------------------------------------------------------------------
+# --- how often one may try ------------------------------------------------------------------------
 @pytest.fixture(params=["memory", "files"])
 def _each_cache(request, settings, tmp_path):
     """Rate limits must hold in the cache of the first run too, which is made of files."""
     if request.param == "files":
         settings.CACHES = {
-            "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
+            "default": {
+                "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+                "LOCATION": str(tmp_path),
+            }
         }
     caches["default"].clear()
 
 
 def attempt(email: str, address: str, password: str = "wrong") -> str:
-    return text(Client(REMOTE_ADDR=address).post("/accounts/login/", {"login": email, "password": password}))
+    return text(
+        Client(REMOTE_ADDR=address).post("/accounts/login/", {"login": email, "password": password})
+    )
 
 
 @pytest.mark.usefixtures("_each_cache")
@@ -209,8 +227,13 @@ def test_another_host_s_name_gives_no_more_tries(db, settings, host):
 
 
 @pytest.mark.usefixtures("_each_cache")
-def test_a_hundred_wrong_passwords_from_everywhere_shut_an_account_to_new_clients_only(db, settings):
-    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login_failed_anywhere": "6/h/key"}
+def test_a_hundred_wrong_passwords_from_everywhere_shut_an_account_to_new_clients_only(
+    db, settings
+):
+    settings.ACCOUNT_RATE_LIMITS = {
+        **settings.ACCOUNT_RATE_LIMITS,
+        "login_failed_anywhere": "6/h/key",
+    }
     user = account()
     sign_in(REMOTE_ADDR="10.9.9.9")  # opened from there before
     for number in range(6):
@@ -232,7 +255,9 @@ def test_a_forged_forwarded_header_is_no_way_around(db, settings):
     account()
     for number in range(11):
         forged = {"X-Forwarded-For": f"1.2.3.{number}"}
-        page = Client(headers=forged).post("/accounts/login/", {"login": f"p{number}@example.com", "password": "x"})
+        page = Client(headers=forged).post(
+            "/accounts/login/", {"login": f"p{number}@example.com", "password": "x"}
+        )
     assert "Too many attempts" in text(page)
 
 
@@ -240,7 +265,9 @@ def test_a_forged_forwarded_header_is_no_way_around(db, settings):
 def test_mails_cannot_be_sent_without_end(db, mailoutbox):
     account()
     answers = [
-        Client(REMOTE_ADDR=f"10.0.0.{n}").post("/accounts/password/reset/", {"email": "asha@example.com"})
+        Client(REMOTE_ADDR=f"10.0.0.{n}").post(
+            "/accounts/password/reset/", {"email": "asha@example.com"}
+        )
         for n in range(6)
     ]
     assert [answer.status_code for answer in answers] == [302] * 5 + [429]
@@ -249,11 +276,14 @@ def test_mails_cannot_be_sent_without_end(db, mailoutbox):
 
 
 def test_sign_ups_from_one_address_are_limited(db):
-    answers = [Client().post("/accounts/signup/", {**NEW, "email": f"n{number}@example.com"}) for number in range(21)]
+    answers = [
+        Client().post("/accounts/signup/", {**NEW, "email": f"n{number}@example.com"})
+        for number in range(21)
+    ]
     assert [answer.status_code for answer in answers] == [302] * 20 + [429]
 
 
-# --- a mail that did not leave ------------------------------------------------------------------------------------
+# --- a mail that did not leave --------------------------------------------------------------------
 NO_MAIL = {
     "kept": {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"},
     "refused": {
@@ -292,6 +322,8 @@ def test_a_visitor_whose_mail_was_refused_reads_the_promise_again_once_a_mail_le
 def test_a_new_address_of_ones_own_is_not_called_mailed_without_a_mail_server(db, settings):
     visitor = browser(account())
     settings.EMAIL_BACKEND = NO_MAIL["kept"]["EMAIL_BACKEND"]
-    page = visitor.post("/accounts/email/", {"action_add": "", "email": "new@example.com"}, follow=True)
+    page = visitor.post(
+        "/accounts/email/", {"action_add": "", "email": "new@example.com"}, follow=True
+    )
     assert "We sent a link" not in text(page)
     assert "new@example.com" in text(page)

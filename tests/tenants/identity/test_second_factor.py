@@ -26,7 +26,9 @@ from tests.tenants.identity.people import (
 
 pytestmark = pytest.mark.once
 
-OLD_KEY, NEW_KEY, STRANGE_KEY = (f"{name}-key-of-at-least-thirty-two-characters" for name in ("old", "new", "strange"))
+OLD_KEY, NEW_KEY, STRANGE_KEY = (
+    f"{name}-key-of-at-least-thirty-two-characters" for name in ("old", "new", "strange")
+)
 
 
 @pytest.fixture
@@ -93,14 +95,20 @@ def test_a_recovery_code_signs_in_once(asha):
 def test_codes_cannot_be_guessed_without_end(asha):
     set_up_totp(browser(asha))
     client, _ = sign_in()
-    pages = [text(client.post("/accounts/2fa/authenticate/", {"code": f"00000{n}"})) for n in range(7)]
+    pages = [
+        text(client.post("/accounts/2fa/authenticate/", {"code": f"00000{n}"})) for n in range(7)
+    ]
     assert "Too many attempts" in pages[-1]
 
 
 def test_changing_the_second_step_needs_the_password_again(asha):
     client, _ = sign_in()
     for path in ("totp/activate/", "webauthn/add/", "recovery-codes/generate/"):
-        assert client.get(f"/accounts/2fa/{path}").headers["Location"].startswith("/accounts/reauthenticate/")
+        assert (
+            client.get(f"/accounts/2fa/{path}")
+            .headers["Location"]
+            .startswith("/accounts/reauthenticate/")
+        )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -117,9 +125,12 @@ def test_each_change_is_told_by_mail_in_our_words(mailoutbox):
     assert "http://localhost:8000/accounts/password/reset/" in mailoutbox[0].body
 
 
-# --- at rest -------------------------------------------------------------------------------------------------------
+# --- at rest --------------------------------------------------------------------------------------
 def stored() -> dict[str, str]:
-    return {row.type: row.data.get("secret") or row.data.get("seed") for row in Authenticator.objects.all()}
+    return {
+        row.type: row.data.get("secret") or row.data.get("seed")
+        for row in Authenticator.objects.all()
+    }
 
 
 def test_secrets_are_encrypted_in_the_database(asha):
@@ -140,7 +151,9 @@ def test_resealing_moves_every_secret_to_the_new_key(asha, settings):
     assert Authenticator.objects.get(type="recovery_codes").wrap().get_unused_codes() == codes
 
 
-def test_a_secret_that_no_key_fits_stays_and_is_named_while_the_others_move(asha, settings, monkeypatch):
+def test_a_secret_that_no_key_fits_stays_and_is_named_while_the_others_move(
+    asha, settings, monkeypatch
+):
     monkeypatch.setattr(mfa, "BATCH", 1)
     set_up_totp(browser(asha))
     settings.ENCRYPTION_KEYS = [STRANGE_KEY]
@@ -148,8 +161,11 @@ def test_a_secret_that_no_key_fits_stays_and_is_named_while_the_others_move(asha
     settings.ENCRYPTION_KEYS = [OLD_KEY]
     set_up_totp(browser(account("third@example.com")))
     settings.ENCRYPTION_KEYS = [NEW_KEY, STRANGE_KEY]
-    before = {row.pk: row.data for row in Authenticator.objects.exclude(user__email="other@example.com")}
-    assert mfa.reseal_authenticators(dry_run=True).moved == 2  # the secret and, made with it, the recovery seed
+    before = {
+        row.pk: row.data for row in Authenticator.objects.exclude(user__email="other@example.com")
+    }
+    # the secret and, made with it, the recovery seed
+    assert mfa.reseal_authenticators(dry_run=True).moved == 2
     found = mfa.reseal_authenticators()
     assert (found.current, found.moved, len(found.unreadable)) == (0, 2, 4)
     assert f"user {asha.pk}, authenticator " in found.unreadable[0]
@@ -170,7 +186,7 @@ def test_a_wrong_key_lets_nobody_in_and_says_why(asha, settings):
     assert "this server lost the key" in text(codes)
 
 
-# --- hostile input at the passkey pages --------------------------------------------------------------------------
+# --- hostile input at the passkey pages -----------------------------------------------------------
 HANDLE = {"response": {"userHandle": "MQ"}}
 CREDENTIALS = [
     "", "x", "[]", "5", "null", '"x"', "{}", '{"id": 1}', '{"response": 5}', '{"response": {}}', json.dumps(HANDLE),
@@ -198,7 +214,9 @@ def test_a_credential_that_is_none_signs_nobody_in(asha, credential):
 def test_a_credential_that_is_none_is_not_added(asha, credential):
     client = browser(asha)
     client.get("/accounts/2fa/webauthn/add/")
-    page = client.post("/accounts/2fa/webauthn/add/", {"credential": credential, "passwordless": "on"})
+    page = client.post(
+        "/accounts/2fa/webauthn/add/", {"credential": credential, "passwordless": "on"}
+    )
     assert page.status_code == 200
     assert not Authenticator.objects.exists()
 
@@ -213,10 +231,17 @@ def test_a_credential_that_is_none_is_no_second_step(asha, credential):
 
 
 def test_a_passkey_of_another_person_is_404(asha):
-    theirs = Authenticator.objects.create(user=account("other@example.com"), type="webauthn", data={"name": "x"})
+    theirs = Authenticator.objects.create(
+        user=account("other@example.com"), type="webauthn", data={"name": "x"}
+    )
     client = browser(asha)
     for verb in ("edit", "remove"):
         assert client.get(f"/accounts/2fa/webauthn/keys/{theirs.pk}/{verb}/").status_code == 404
-        assert client.post(f"/accounts/2fa/webauthn/keys/{theirs.pk}/{verb}/", {"name": "y"}).status_code == 404
+        assert (
+            client.post(
+                f"/accounts/2fa/webauthn/keys/{theirs.pk}/{verb}/", {"name": "y"}
+            ).status_code
+            == 404
+        )
     theirs.refresh_from_db()
     assert theirs.data == {"name": "x"}

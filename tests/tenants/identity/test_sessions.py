@@ -9,9 +9,13 @@ from tenants.sessions import device
 from tests.tenants.identity.people import account, sign_in, signed_in_as, text
 
 CHROME = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/126.0.0.0 Safari/537.36"
 )
-PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile Safari/604.1"
+PHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 "
+    "Mobile Safari/604.1"
+)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +24,10 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.
         (CHROME, "Chrome on Windows"),
         (f"{CHROME} Edg/126.0", "Edge on Windows"),
         (PHONE, "Safari on iPhone"),
-        ("Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0", "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+            "Firefox on Linux",
+        ),
         (
             "Mozilla/5.0 (Linux; Android 14) Chrome/126.0 Mobile Safari/537.36 SamsungBrowser/25",
             "Samsung Internet on Android",
@@ -51,7 +58,9 @@ def row_of(client) -> UserSession:
 
 def test_the_page_names_each_device_and_this_one_first(two):
     shown = text(two[0].get("/accounts/sessions/"))
-    assert shown.index("Chrome on Windows") < shown.index("This one") < shown.index("Safari on iPhone")
+    assert (
+        shown.index("Chrome on Windows") < shown.index("This one") < shown.index("Safari on iPhone")
+    )
 
 
 def test_one_session_can_be_ended(two):

@@ -1,4 +1,5 @@
-"""Sign-in with Google and Apple: the whole redirect flow, what is refused, and whose account is opened."""
+"""Sign-in with Google and Apple: the whole redirect flow, what is refused, and whose account is
+opened."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ BOTH = pytest.mark.parametrize("provider", [GOOGLE, APPLE])
 APPLES_NAME = json.dumps({"name": {"firstName": "Asha", "lastName": "Rao"}})
 
 
-# --- the way there and back ----------------------------------------------------------------------------------------
+# --- the way there and back -----------------------------------------------------------------------
 @BOTH
 def test_the_provider_is_asked_with_state_pkce_and_nonce(db, identity_provider, provider):
     asked = identity_provider.start(Client(), provider)
@@ -41,7 +42,11 @@ def test_a_new_person_gets_an_account_and_is_signed_in(db, identity_provider, pr
     page = identity_provider.sign_in(client, provider, user=APPLES_NAME)
     assert "Welcome, Asha" in text(page)
     user = signed_in_as(client)
-    assert (user.email, user.full_name, user.auth_provider) == ("asha@example.com", "Asha Rao", provider)
+    assert (user.email, user.full_name, user.auth_provider) == (
+        "asha@example.com",
+        "Asha Rao",
+        provider,
+    )
     assert not user.has_usable_password()
     assert EmailAddress.objects.get(user=user).verified
     assert not mailoutbox
@@ -59,7 +64,10 @@ def test_the_same_person_comes_back_to_the_same_account(db, identity_provider, p
 @BOTH
 def test_only_address_and_name_are_kept_of_what_the_provider_says(db, identity_provider, provider):
     identity_provider.sign_in(Client(), provider, user=APPLES_NAME)
-    assert SocialAccount.objects.get().extra_data == {"email": "asha@example.com", "full_name": "Asha Rao"}
+    assert SocialAccount.objects.get().extra_data == {
+        "email": "asha@example.com",
+        "full_name": "Asha Rao",
+    }
     assert not SocialToken.objects.exists()
 
 
@@ -76,7 +84,9 @@ def test_a_wrong_token_is_refused_and_changes_nothing(db, identity_provider, pro
 
 
 @BOTH
-def test_the_forged_tokens_differ_from_a_right_one_only_in_the_forgery(db, identity_provider, provider):
+def test_the_forged_tokens_differ_from_a_right_one_only_in_the_forgery(
+    db, identity_provider, provider
+):
     """The control of the test above: the same way with an honest token signs in."""
     client = Client()
     assert identity_provider.sign_in(client, provider).status_code == 200
@@ -137,7 +147,7 @@ def test_saying_no_at_the_provider_leads_back_to_sign_in(db, identity_provider, 
     assert signed_in_as(client) is None
 
 
-# --- a native id_token ----------------------------------------------------------------------------------------------
+# --- a native id_token ----------------------------------------------------------------------------
 def verify(provider: str, token: dict[str, str]):
     request = RequestFactory().post("/")
     return SocialAccountAdapter().get_provider(request, provider).verify_token(request, token)
@@ -147,7 +157,9 @@ def verify(provider: str, token: dict[str, str]):
 def test_a_native_token_names_its_person(db, identity_provider, provider):
     login = verify(provider, {"id_token": identity_provider.id_token(provider)})
     assert (login.account.provider, login.account.uid) == (provider, f"{provider}-asha")
-    assert [(address.email, address.verified) for address in login.email_addresses] == [("asha@example.com", True)]
+    assert [(address.email, address.verified) for address in login.email_addresses] == [
+        ("asha@example.com", True)
+    ]
 
 
 @BOTH
@@ -169,11 +181,13 @@ def test_a_token_of_the_other_provider_is_refused(db, identity_provider):
         verify(APPLE, {"id_token": identity_provider.id_token(GOOGLE)})
 
 
-# --- what Apple's form may say -------------------------------------------------------------------------------------
+# --- what Apple's form may say --------------------------------------------------------------------
 def test_an_address_in_apples_form_is_not_believed(db, identity_provider):
     account("victim@example.com")
     client = Client()
-    said = json.dumps({"email": "victim@example.com", "email_verified": True, "sub": "x", "id_token": "y"})
+    said = json.dumps(
+        {"email": "victim@example.com", "email_verified": True, "sub": "x", "id_token": "y"}
+    )
     identity_provider.sign_in(client, APPLE, user=said, email=None, email_verified=None)
     assert signed_in_as(client) is None
     assert not SocialAccount.objects.exists()
@@ -187,7 +201,8 @@ def test_a_name_of_apple_keeps_nothing_that_cannot_be_seen(db, identity_provider
 
 
 @pytest.mark.parametrize(
-    "said", ["[1]", "5", '"x"', '{"name": "Asha"}', '{"name": {"firstName": 7}}', "{", '{"name": null}']
+    "said",
+    ["[1]", "5", '"x"', '{"name": "Asha"}', '{"name": {"firstName": 7}}', "{", '{"name": null}'],
 )
 def test_a_malformed_form_of_apple_only_loses_the_name(db, identity_provider, said):
     client = Client()
@@ -195,9 +210,11 @@ def test_a_malformed_form_of_apple_only_loses_the_name(db, identity_provider, sa
     assert signed_in_as(client).full_name == ""
 
 
-# --- whose account -------------------------------------------------------------------------------------------------
+# --- whose account --------------------------------------------------------------------------------
 @BOTH
-def test_a_verified_address_opens_the_account_that_proved_the_same(db, identity_provider, provider, mailoutbox):
+def test_a_verified_address_opens_the_account_that_proved_the_same(
+    db, identity_provider, provider, mailoutbox
+):
     user = account()
     client = Client()
     identity_provider.sign_in(client, provider)
@@ -233,7 +250,9 @@ def test_an_address_that_the_provider_did_not_verify_opens_nothing(
 
 
 @BOTH
-def test_an_unverified_address_of_a_new_person_must_be_confirmed_first(db, identity_provider, provider, mailoutbox):
+def test_an_unverified_address_of_a_new_person_must_be_confirmed_first(
+    db, identity_provider, provider, mailoutbox
+):
     client = Client()
     page = identity_provider.sign_in(client, provider, email_verified=False)
     assert "Check your mail" in text(page)
@@ -243,7 +262,8 @@ def test_an_unverified_address_of_a_new_person_must_be_confirmed_first(db, ident
 
 @BOTH
 def test_who_registered_a_strangers_address_loses_every_way_in(db, identity_provider, provider):
-    """Pre-hijacking: the attacker knows the password of an unconfirmed account with the victim's address."""
+    """Pre-hijacking: the attacker knows the password of an unconfirmed account with the victim's
+    address."""
     trap = account(verified=False, name="Attacker")
     SocialAccount.objects.create(user=trap, provider=APPLE, uid="attackers-apple")
     Authenticator.objects.create(user=trap, type=Authenticator.Type.TOTP, data={"secret": "x"})
@@ -271,16 +291,23 @@ def test_sessions_opened_before_the_owner_proved_the_address_end(db, identity_pr
 
 
 @BOTH
-def test_an_address_somebody_else_only_claimed_makes_an_account_of_its_own(db, identity_provider, provider):
-    """Pre-hijacking, second kind: the attacker's own account lists the victim's address as a further one."""
+def test_an_address_somebody_else_only_claimed_makes_an_account_of_its_own(
+    db, identity_provider, provider
+):
+    """Pre-hijacking, second kind: the attacker's own account lists the victim's address as a
+    further one."""
     attacker = account("attacker@example.com")
-    EmailAddress.objects.create(user=attacker, email="asha@example.com", verified=False, primary=False)
+    EmailAddress.objects.create(
+        user=attacker, email="asha@example.com", verified=False, primary=False
+    )
     client = Client()
     identity_provider.sign_in(client, provider)
     assert signed_in_as(client).email == "asha@example.com"
     assert signed_in_as(client) != attacker
     assert attacker.check_password(PASSWORD)
-    assert list(attacker.emailaddress_set.values_list("email", flat=True)) == ["attacker@example.com"]
+    assert list(attacker.emailaddress_set.values_list("email", flat=True)) == [
+        "attacker@example.com"
+    ]
 
 
 def test_connecting_a_provider_never_takes_over_the_account_with_its_address(db, identity_provider):
@@ -293,7 +320,7 @@ def test_connecting_a_provider_never_takes_over_the_account_with_its_address(db,
     assert User.objects.get(email="asha@example.com").check_password(PASSWORD)
 
 
-# --- without a client id -------------------------------------------------------------------------------------------
+# --- without a client id --------------------------------------------------------------------------
 PROVIDER_ADDRESSES = [
     "google/login/", "google/login/callback/", "google/login/token/",
     "apple/login/", "apple/login/callback/finish/",

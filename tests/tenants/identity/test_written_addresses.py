@@ -1,4 +1,5 @@
-"""An address is taken as it was written or refused, at every door: never cut, never with what nobody sees in it."""
+"""An address is taken as it was written or refused, at every door: never cut, never with what
+nobody sees in it."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def test_the_long_address_is_one_character_too_long():
 @REFUSED
 def test_the_sign_up_page_refuses_it_and_mails_nobody(db, mailoutbox, email):
     for _ in range(2):
-        page = Client().post("/accounts/signup/", {"full_name": "Asha", "email": email, "password1": PASSWORD})
+        page = Client().post(
+            "/accounts/signup/", {"full_name": "Asha", "email": email, "password1": PASSWORD}
+        )
         assert page.status_code == 200
         assert page.context["form"].errors.keys() == {"email"}
     assert not User.objects.exists()
@@ -104,7 +107,9 @@ def test_half_a_name_is_not_kept_of_a_provider_s_long_one(db, identity_provider)
     assert told.json()["user"]["full_name"] == ""
 
 
-@pytest.mark.parametrize("email", ["o'hara+push@sub.example.co.uk", "asha@xn--mnchen-3ya.de", "UPPER@Example.com"])
+@pytest.mark.parametrize(
+    "email", ["o'hara+push@sub.example.co.uk", "asha@xn--mnchen-3ya.de", "UPPER@Example.com"]
+)
 def test_addresses_that_people_have_are_taken(db, mailoutbox, email):
     Client().post("/accounts/signup/", {"full_name": "Asha", "email": email, "password1": PASSWORD})
     assert [mail.to for mail in mailoutbox] == [[email.lower()]]
@@ -112,7 +117,9 @@ def test_addresses_that_people_have_are_taken(db, mailoutbox, email):
 
 
 @pytest.mark.parametrize("door", ["page", "api"])
-def test_of_two_sign_ups_in_one_moment_the_second_looks_like_the_first(db, mailoutbox, monkeypatch, door):
+def test_of_two_sign_ups_in_one_moment_the_second_looks_like_the_first(
+    db, mailoutbox, monkeypatch, door
+):
     """The first one is saved after the second one has asked whether the address is free."""
     account()
     monkeypatch.setattr(account_forms, "owners_of", lambda email: [])

@@ -1,4 +1,5 @@
-"""The sandbox's routes, as an RSGI application: Google's two, and a control API for loopback only."""
+"""The sandbox's routes, as an RSGI application: Google's two, and a control API for loopback
+only."""
 
 import asyncio
 import logging
@@ -66,7 +67,8 @@ class SandboxApp:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Let go of the clients that are kept waiting; granian waits for every request under way."""
+        """Let go of the clients that are kept waiting; granian waits for every request under
+        way."""
         self._closing.set()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -75,7 +77,8 @@ class SandboxApp:
             reply = await self._route(scope, protocol)
         except Reply as raised:
             reply = raised
-        except ProtocolClosed:  # the client is gone (a killed worker): nothing was accepted, nobody to answer
+        # the client is gone (a killed worker): nothing was accepted, nobody to answer
+        except ProtocolClosed:
             return
         except Exception:
             logger.exception("the sandbox failed on %s %s", scope.method, scope.path)
@@ -116,15 +119,18 @@ class SandboxApp:
 
     async def _silence(self, protocol: Any) -> Reply:
         """Say nothing until the client goes, SILENCE_SECS pass or the sandbox closes."""
-        waits = [asyncio.ensure_future(protocol.client_disconnect()), asyncio.ensure_future(self._closing.wait())]
+        waits = [
+            asyncio.ensure_future(protocol.client_disconnect()),
+            asyncio.ensure_future(self._closing.wait()),
+        ]
         await asyncio.wait(waits, timeout=SILENCE_SECS, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         return fcm_error("UNAVAILABLE")
 
     def _judge(self, project_id: str, authorization: str | None, body: bytes) -> Reply | None:
-        """The answer to one message, found in the order in which Google decides; None if there is to be none.
-        Raises Reply for a refusal."""
+        """The answer to one message, found in the order in which Google decides; None if there
+        is to be none. Raises Reply for a refusal."""
         grant = self._desk.read(authorization)
         if not grant.may_send:
             raise scope_insufficient()
@@ -140,7 +146,9 @@ class SandboxApp:
             return answer
         reception = Reception.ACCEPTED
         if kind in ("token", "fid"):
-            reception = self._devices.receive(project_id, kind, address, validate_only=validate_only)
+            reception = self._devices.receive(
+                project_id, kind, address, validate_only=validate_only
+            )
         if validate_only:
             name = f"projects/{project_id}/messages/fake_message_id"
         elif reception is not Reception.HANGS:
@@ -150,7 +158,9 @@ class SandboxApp:
     async def _control(self, path: str, scope: Any, protocol: Any) -> Reply | None:
         route = (scope.method, path)
         if route == ("GET", "/sandbox/health"):
-            return json_reply({"ok": True, "last": self._store.last_seq, "projects": self._desk.project_ids})
+            return json_reply(
+                {"ok": True, "last": self._store.last_seq, "projects": self._desk.project_ids}
+            )
         if route == ("GET", "/sandbox/settings"):
             return json_reply(self._weather.settings)
         if route == ("PUT", "/sandbox/settings"):
@@ -172,7 +182,9 @@ class SandboxApp:
 
     async def _create_project(self, wanted: NewProject) -> Reply:
         if not _PROJECT_ID.fullmatch(wanted.project_id):
-            raise control_error(422, "project_id must be 5 to 30 lower-case letters, digits and hyphens")
+            raise control_error(
+                422, "project_id must be 5 to 30 lower-case letters, digits and hyphens"
+            )
         async with self._key_lock:
             key, key_file = await asyncio.to_thread(new_key_file, wanted.project_id, self._base_url)
             self._store.add_key(key)
@@ -259,7 +271,8 @@ def _bounded(query: str, name: str, default: int, highest: int) -> int:
 
 
 def _only_from_loopback(scope: Any) -> None:
-    """The control API makes keys: nobody off this machine, and no web page by way of a rebound host name."""
+    """The control API makes keys: nobody off this machine, and no web page by way of a rebound
+    host name."""
     client = str(scope.client).rpartition(":")[0].strip("[]").removeprefix("::ffff:")
     host = scope.authority or scope.headers.get("host") or ""
     asked = urlsplit(f"//{host}").hostname

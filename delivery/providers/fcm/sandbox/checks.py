@@ -1,6 +1,8 @@
-"""Is this a valid FCM message? First as Google's front end checks JSON against the schema, then as FCM does.
+"""Is this a valid FCM message? First as Google's front end checks JSON against the schema, then
+as FCM does.
 
-Sources: FCM's REST reference and ErrorCode page; where Google publishes no formula (sizes), the comment says ours.
+Sources: FCM's REST reference and ErrorCode page; where Google publishes no formula (sizes), the
+comment says ours.
 """
 
 import json
@@ -25,14 +27,20 @@ _RESERVED_KEYS = frozenset({"from", "message_type", "gcm", "google", "notificati
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _LABEL = re.compile(r"[a-zA-Z0-9-_.~%]{1,50}")
 # Where FCM takes a label of its analytics, an image, an Android notification.
-_OPTIONS = ("fcm_options", "android.fcm_options", "android_v2.fcm_options", "apns.fcm_options", "webpush.fcm_options")
+_OPTIONS = (
+    "fcm_options",
+    "android.fcm_options",
+    "android_v2.fcm_options",
+    "apns.fcm_options",
+    "webpush.fcm_options",
+)
 _ANDROID_NOTIFICATIONS = ("android.notification", "android_v2.remote_notification.notification")
 _IMAGES = ("notification", *_ANDROID_NOTIFICATIONS, "apns.fcm_options")
 
 
 def check_request(request: Any) -> tuple[Json, bool]:
-    """Return (message, validate_only) of a decoded request body, the message's names in snake_case. Raises Reply with
-    what Google says otherwise."""
+    """Return (message, validate_only) of a decoded request body, the message's names in
+    snake_case. Raises Reply with what Google says otherwise."""
     read, violations = read_request(request)
     if violations:
         raise bad_json(violations[:20])
@@ -54,7 +62,10 @@ def _check_message(message: Json) -> None:
     if not targets:
         raise invalid_argument(Violation("message", "Recipient of the message is not set."))
     if len(targets) > 1:
-        why = f"Invalid value at 'message' (oneof), oneof field 'target' is already set. Cannot set '{targets[1]}'"
+        why = (
+            "Invalid value at 'message' (oneof), oneof field 'target' is already set. Cannot "
+            f"set '{targets[1]}'"
+        )
         raise bad_json([Violation("message", why)])
     for violation in (*_fanout(message), *_message_violations(message)):
         raise invalid_argument(violation)
@@ -67,16 +78,29 @@ def _check_message(message: Json) -> None:
 def _sizes(message: Json) -> Iterator[tuple[str, int]]:
     """(what Google calls it, bytes) of the message and of what each platform gets in its place.
 
-    Google does not publish the formula. Keys and values of notification and data are counted, of a platform's block
-    where it overrides them; of what goes to a push service as it is, its JSON.
+    Google does not publish the formula. Keys and values of notification and data are counted, of
+    a platform's block where it overrides them; of what goes to a push service as it is, its
+    JSON.
     """
     shown, data = message.get("notification") or {}, message.get("data") or {}
     yield "Message", _text_bytes(shown) + _text_bytes(data)
-    for version, notification in zip(("android", "android_v2"), _ANDROID_NOTIFICATIONS, strict=True):
-        own = {name: text for name, text in _at(message, notification).items() if name in ("title", "body", "image")}
-        yield "Android message is", _text_bytes(shown | own) + _text_bytes(_at(message, version).get("data") or data)
+    for version, notification in zip(
+        ("android", "android_v2"), _ANDROID_NOTIFICATIONS, strict=True
+    ):
+        own = {
+            name: text
+            for name, text in _at(message, notification).items()
+            if name in ("title", "body", "image")
+        }
+        yield (
+            "Android message is",
+            _text_bytes(shown | own) + _text_bytes(_at(message, version).get("data") or data),
+        )
     webpush = message.get("webpush") or {}
-    yield "Webpush message is", _text_bytes(webpush.get("data") or {}) + _json_bytes(webpush.get("notification"))
+    yield (
+        "Webpush message is",
+        _text_bytes(webpush.get("data") or {}) + _json_bytes(webpush.get("notification")),
+    )
     yield "APNs payload is", _json_bytes(_at(message, "apns.payload"))
 
 
@@ -85,7 +109,9 @@ def _text_bytes(fields: Json) -> int:
 
 
 def _json_bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) if value else 0
+    return (
+        len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) if value else 0
+    )
 
 
 def _at(message: Json, path: str) -> Json:
@@ -124,7 +150,9 @@ def _message_violations(message: Json) -> Iterator[Violation]:
     yield from _apns_headers(_at(message, "apns.headers"))
     link = _at(message, "webpush.fcm_options").get("link")
     if link and not link.startswith("https://"):
-        yield Violation("message.webpush.fcm_options.link", "WebpushFcmOptions.link must be a HTTPS URL.")
+        yield Violation(
+            "message.webpush.fcm_options.link", "WebpushFcmOptions.link must be a HTTPS URL."
+        )
 
 
 def _reserved(data: Json, path: str) -> Iterator[Violation]:
@@ -142,7 +170,9 @@ def _image(fields: Json, path: str) -> Iterator[Violation]:
 def _colours(notification: Json, path: str) -> Iterator[Violation]:
     colour, lights = notification.get("color"), notification.get("light_settings")
     if colour and not _COLOUR.fullmatch(colour):
-        yield Violation(f"{path}.color", f"Invalid color: {colour[:50]}. It must be in the form #RRGGBB")
+        yield Violation(
+            f"{path}.color", f"Invalid color: {colour[:50]}. It must be in the form #RRGGBB"
+        )
     if lights is None:
         return
     for name in ("color", "light_on_duration", "light_off_duration"):
@@ -150,7 +180,9 @@ def _colours(notification: Json, path: str) -> Iterator[Violation]:
             yield Violation(f"{path}.light_settings.{name}", f"LightSettings.{name} is required.")
     for name, share in (lights.get("color") or {}).items():
         if not 0 <= share <= 1:
-            yield Violation(f"{path}.light_settings.color.{name}", f"{name} must be in the interval [0, 1].")
+            yield Violation(
+                f"{path}.light_settings.color.{name}", f"{name} must be in the interval [0, 1]."
+            )
 
 
 def _ttl(ttl: str | None, path: str) -> Iterator[Violation]:

@@ -1,11 +1,16 @@
 """Device tokens that say what happens to them, like a payment sandbox's test cards.
 
-    sbx_ok_…            accepted                     sbx_unavailable_…   503 UNAVAILABLE
-    sbx_unregistered_…  404 UNREGISTERED             sbx_internal_…      500 INTERNAL
-    sbx_mismatch_…      403 SENDER_ID_MISMATCH       sbx_thirdparty_…    401 THIRD_PARTY_AUTH_ERROR
-    sbx_invalid_…       400 INVALID_ARGUMENT         sbx_flaky_…         503 the first time, then accepted
-    sbx_quota_…         429 with Retry-After: 30     sbx_hang_…          not accepted, and never answered
-                                                     sbx_lost_…          accepted, and never answered
+    sbx_ok_…            accepted
+    sbx_unregistered_…  404 UNREGISTERED
+    sbx_mismatch_…      403 SENDER_ID_MISMATCH
+    sbx_invalid_…       400 INVALID_ARGUMENT
+    sbx_quota_…         429 with Retry-After: 30
+    sbx_unavailable_…   503 UNAVAILABLE
+    sbx_internal_…      500 INTERNAL
+    sbx_thirdparty_…    401 THIRD_PARTY_AUTH_ERROR
+    sbx_flaky_…         503 the first time, then accepted
+    sbx_hang_…          not accepted, and never answered
+    sbx_lost_…          accepted, and never answered
 
 Any other string of FCM's shape is UNREGISTERED, the rest INVALID_ARGUMENT. The same goes for fids.
 """
@@ -40,7 +45,8 @@ class Reception(enum.Enum):
 
 
 class Devices:
-    """The phones of the world: remembers which were uninstalled and which flaky ones had their first failure."""
+    """The phones of the world: remembers which were uninstalled and which flaky ones had their
+    first failure."""
 
     def __init__(self, uninstalled: set[tuple[str, str]]) -> None:
         self._uninstalled = uninstalled
@@ -50,17 +56,26 @@ class Devices:
         """From now on the address is UNREGISTERED in this project."""
         self._uninstalled.add((project_id, address))
 
-    def receive(self, project_id: str, kind: str, address: str, *, validate_only: bool) -> Reception:
-        """How this address receives a message; raises Reply when the device's answer is an error."""
+    def receive(
+        self, project_id: str, kind: str, address: str, *, validate_only: bool
+    ) -> Reception:
+        """How this address receives a message; raises Reply when the device's answer is an
+        error."""
         if (project_id, address) in self._uninstalled:
             raise fcm_error("UNREGISTERED")
         found = _SANDBOX_TOKEN.fullmatch(address)
         if found is None:
             known_shape = _FCM_TOKEN if kind == "token" else _FCM_FID
-            raise fcm_error("UNREGISTERED") if known_shape.fullmatch(address) else invalid_token(f"message.{kind}")
+            raise (
+                fcm_error("UNREGISTERED")
+                if known_shape.fullmatch(address)
+                else invalid_token(f"message.{kind}")
+            )
         return self._sandbox_device(project_id, kind, address, found[1], validate_only)
 
-    def _sandbox_device(self, project_id: str, kind: str, address: str, says: str, validate_only: bool) -> Reception:
+    def _sandbox_device(
+        self, project_id: str, kind: str, address: str, says: str, validate_only: bool
+    ) -> Reception:
         if says in _ERRORS:
             raise fcm_error(_ERRORS[says])
         if says == "quota":

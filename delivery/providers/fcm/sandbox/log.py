@@ -1,7 +1,8 @@
 """What the sandbox accepted, kept: the truth that tests compare the ledger with.
 
-Served from memory, written behind to SQLite in batches (a kill -9 of the sandbox itself may cost the last 100 ms).
-Every accepted message keeps (seq, project, token, ref, name, at); whole bodies only the newest BODIES_KEPT a project.
+Served from memory, written behind to SQLite in batches (a kill -9 of the sandbox itself may cost
+the last 100 ms). Every accepted message keeps (seq, project, token, ref, name, at); whole bodies
+only the newest BODIES_KEPT a project.
 """
 
 import sqlite3
@@ -22,13 +23,17 @@ _TRIM_EVERY = 5_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS keys (
-    project_id TEXT NOT NULL, key_id TEXT PRIMARY KEY, client_email TEXT NOT NULL, pem TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS uninstalled (project_id TEXT, address TEXT, PRIMARY KEY (project_id, address));
+    project_id TEXT NOT NULL, key_id TEXT PRIMARY KEY, client_email TEXT NOT NULL,
+    pem TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS uninstalled (
+    project_id TEXT, address TEXT, PRIMARY KEY (project_id, address));
 CREATE TABLE IF NOT EXISTS accepted (
     seq INTEGER PRIMARY KEY, project_id TEXT NOT NULL, token TEXT NOT NULL, ref TEXT NOT NULL,
     name TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS bodies (seq INTEGER PRIMARY KEY, project_id TEXT NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS bodies_by_project ON bodies (project_id, seq); -- trimming, and reading at start
+CREATE TABLE IF NOT EXISTS bodies (
+    seq INTEGER PRIMARY KEY, project_id TEXT NOT NULL, body BLOB NOT NULL);
+-- trimming, and reading at start
+CREATE INDEX IF NOT EXISTS bodies_by_project ON bodies (project_id, seq);
 """
 
 
@@ -69,19 +74,25 @@ class Store:
         self._recent: dict[str, deque[Accepted]] = {}
         self._pending: list[Accepted] = []
         self._untrimmed: dict[str, int] = {}
-        self.last_seq = int(self._db.execute("SELECT coalesce(max(seq), 0) FROM accepted").fetchone()[0])
+        self.last_seq = int(
+            self._db.execute("SELECT coalesce(max(seq), 0) FROM accepted").fetchone()[0]
+        )
         self._load_recent()
 
     def fact(self, name: str, default: bytes) -> bytes:
         """A value kept for good: the stored one, or `default`, which is stored now."""
         with self._db_lock:
             self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, default))
-            value: bytes = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0]
+            value: bytes = self._db.execute(
+                "SELECT value FROM facts WHERE name = ?", (name,)
+            ).fetchone()[0]
         return value
 
     def keys(self) -> list[PublicKey]:
         """Every public key."""
-        rows = self._db.execute("SELECT project_id, key_id, client_email, pem FROM keys ORDER BY rowid")
+        rows = self._db.execute(
+            "SELECT project_id, key_id, client_email, pem FROM keys ORDER BY rowid"
+        )
         return [PublicKey(*row) for row in rows]
 
     def add_key(self, key: PublicKey) -> None:
@@ -92,12 +103,17 @@ class Store:
 
     def uninstalled(self) -> set[tuple[str, str]]:
         """(project, address) of every uninstalled app."""
-        return {(row[0], row[1]) for row in self._db.execute("SELECT project_id, address FROM uninstalled")}
+        return {
+            (row[0], row[1])
+            for row in self._db.execute("SELECT project_id, address FROM uninstalled")
+        }
 
     def uninstall(self, project_id: str, address: str) -> None:
         """Keep an uninstall."""
         with self._db_lock:
-            self._db.execute("INSERT OR IGNORE INTO uninstalled VALUES (?, ?)", (project_id, address))
+            self._db.execute(
+                "INSERT OR IGNORE INTO uninstalled VALUES (?, ?)", (project_id, address)
+            )
 
     def accept(self, project_id: str, token: str, ref: str, at: float, body: bytes) -> str:
         """Log a message and return its FCM name."""
@@ -118,11 +134,14 @@ class Store:
         return found[: -limit - 1 : -1]
 
     def accepted(self, project_id: str) -> Iterator[tuple[str, str, int]]:
-        """Every (ref, token, times accepted) of a project; flush first. Reads over a connection of its own."""
+        """Every (ref, token, times accepted) of a project; flush first. Reads over a connection
+        of its own."""
         reader = sqlite3.connect(self._path, timeout=20)
         try:
             yield from reader.execute(
-                "SELECT ref, token, count(*) FROM accepted WHERE project_id = ? GROUP BY ref, token", (project_id,)
+                "SELECT ref, token, count(*) FROM accepted WHERE project_id = ? GROUP BY ref, "
+                "token",
+                (project_id,),
             )
         finally:
             reader.close()
@@ -139,7 +158,8 @@ class Store:
                 [(e.seq, e.project_id, e.token, e.ref, e.name, e.at) for e in pending],
             )
             self._db.executemany(
-                "INSERT INTO bodies VALUES (?, ?, ?)", [(e.seq, e.project_id, e.body) for e in pending]
+                "INSERT INTO bodies VALUES (?, ?, ?)",
+                [(e.seq, e.project_id, e.body) for e in pending],
             )
             self._trim(pending)
             self._db.execute("COMMIT")
@@ -154,8 +174,8 @@ class Store:
 
     def _load_recent(self) -> None:
         rows = self._db.execute(
-            "SELECT a.seq, a.project_id, token, ref, name, at, body FROM accepted a JOIN bodies USING (seq) "
-            "ORDER BY a.seq"
+            "SELECT a.seq, a.project_id, token, ref, name, at, body FROM accepted a JOIN bodies "
+            "USING (seq) ORDER BY a.seq"
         )
         for row in rows:
             self._recent_of(row[1]).append(Accepted(*row))

@@ -1,4 +1,5 @@
-"""Service-account keys and access tokens: the part of oauth2.googleapis.com that a server application meets."""
+"""Service-account keys and access tokens: the part of oauth2.googleapis.com that a server
+application meets."""
 
 import base64
 import hashlib
@@ -21,7 +22,10 @@ CLOCK_SKEW_SECS = 300
 # google-auth signs for this audience whatever the token_uri says, so a stand-in has to take it.
 GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"
 MESSAGING_SCOPES = frozenset(
-    {"https://www.googleapis.com/auth/firebase.messaging", "https://www.googleapis.com/auth/cloud-platform"}
+    {
+        "https://www.googleapis.com/auth/firebase.messaging",
+        "https://www.googleapis.com/auth/cloud-platform",
+    }
 )
 _BAD_TIMES = (
     "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
@@ -50,7 +54,8 @@ class Grant:
 
 
 def new_key_file(project_id: str, base_url: str) -> tuple[PublicKey, dict[str, str]]:
-    """Make an RSA 2048 key (about 50 ms); return what to keep and the service-account JSON to hand out."""
+    """Make an RSA 2048 key (about 50 ms); return what to keep and the service-account JSON to
+    hand out."""
     private_key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
     private_pem = private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -74,7 +79,8 @@ def new_key_file(project_id: str, base_url: str) -> tuple[PublicKey, dict[str, s
 
 
 class TokenDesk:
-    """Checks assertions against known keys, and issues and reads access tokens signed with `secret`."""
+    """Checks assertions against known keys, and issues and reads access tokens signed with
+    `secret`."""
 
     def __init__(self, secret: bytes, keys: list[PublicKey]) -> None:
         self._secret = secret
@@ -94,7 +100,8 @@ class TokenDesk:
         return sorted({key.project_id for listed in self._by_email.values() for key, _ in listed})
 
     def grant(self, form: bytes, base_url: str) -> Reply:
-        """Answer POST /token (blocks about 0.1 ms for the signature). Raises Reply for every refusal."""
+        """Answer POST /token (blocks about 0.1 ms for the signature). Raises Reply for every
+        refusal."""
         fields = parse_qs(form.decode("latin-1"), max_num_fields=20)
         grant_type = fields.get("grant_type", [""])[0]
         if grant_type != GRANT_TYPE:
@@ -106,7 +113,11 @@ class TokenDesk:
         if not scopes:
             raise grant_error("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
         token = self._issue(project_id, may_send=not MESSAGING_SCOPES.isdisjoint(scopes))
-        reply = {"access_token": token, "expires_in": TOKEN_LIFETIME_SECS - 1, "token_type": "Bearer"}
+        reply = {
+            "access_token": token,
+            "expires_in": TOKEN_LIFETIME_SECS - 1,
+            "token_type": "Bearer",
+        }
         return json_reply(reply)
 
     def read(self, authorization: str | None) -> Grant:
@@ -139,7 +150,8 @@ class TokenDesk:
         raise grant_error("invalid_grant", "Invalid JWT Signature.")
 
     def _claims(self, assertion: str, key: Any, base_url: str) -> dict[str, Any] | None:
-        """The claims, or None when this key did not sign them. Raises Reply when it did and they are wrong."""
+        """The claims, or None when this key did not sign them. Raises Reply when it did and they
+        are wrong."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 assertion,
@@ -152,7 +164,10 @@ class TokenDesk:
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
             return None
         except (jwt.InvalidAudienceError, jwt.MissingRequiredClaimError) as error:
-            is_about_time = isinstance(error, jwt.MissingRequiredClaimError) and error.claim in ("exp", "iat")
+            is_about_time = isinstance(error, jwt.MissingRequiredClaimError) and error.claim in (
+                "exp",
+                "iat",
+            )
             why = _BAD_TIMES if is_about_time else "Invalid JWT: Failed audience check."
             raise grant_error("invalid_grant", why) from None
         except (jwt.PyJWTError, ValueError, OverflowError):
@@ -173,7 +188,9 @@ class TokenDesk:
     def _opened(self, token: str) -> Grant | None:
         prefix, _, rest = token.partition(".")
         sealed, _, seal = rest.partition(".")
-        if prefix != "ya29" or not hmac.compare_digest(self._seal(sealed).encode(), seal.encode("utf-8", "replace")):
+        if prefix != "ya29" or not hmac.compare_digest(
+            self._seal(sealed).encode(), seal.encode("utf-8", "replace")
+        ):
             return None
         project_id, expires_at, may_send, _ = base64.urlsafe_b64decode(sealed).decode().split("|")
         grant = Grant(project_id, int(expires_at), may_send == "1")

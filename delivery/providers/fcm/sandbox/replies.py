@@ -77,9 +77,13 @@ def invalid_token(field_name: str) -> Reply:
 
 def unauthenticated(reason: str) -> Reply:
     """401 of the front end. `reason`: CREDENTIALS_MISSING or ACCESS_TOKEN_EXPIRED and the like."""
-    lead = "Request is missing required" if reason == "CREDENTIALS_MISSING" else "Request had invalid"
+    lead = (
+        "Request is missing required" if reason == "CREDENTIALS_MISSING" else "Request had invalid"
+    )
     noun = "credential" if reason == "CREDENTIALS_MISSING" else "credentials"
-    reply = _error(401, "UNAUTHENTICATED", f"{lead} authentication {noun}. {_SIGN_IN}", [_info_detail(reason)])
+    reply = _error(
+        401, "UNAUTHENTICATED", f"{lead} authentication {noun}. {_SIGN_IN}", [_info_detail(reason)]
+    )
     reply.headers.append(("www-authenticate", 'Bearer realm="https://accounts.google.com/"'))
     return reply
 
@@ -87,18 +91,26 @@ def unauthenticated(reason: str) -> Reply:
 def permission_denied(project_id: str) -> Reply:
     """403 for an access token of somebody else's project."""
     resource = f"//cloudresourcemanager.googleapis.com/projects/{project_id}"
-    message = f"Permission 'cloudmessaging.messages.create' denied on resource '{resource}' (or it may not exist)."
+    message = (
+        f"Permission 'cloudmessaging.messages.create' denied on resource '{resource}' (or "
+        f"it may not exist)."
+    )
     return _error(403, "PERMISSION_DENIED", message, [_info_detail("IAM_PERMISSION_DENIED")])
 
 
 def scope_insufficient() -> Reply:
     """403 for an access token that was not asked for with a messaging scope."""
     message = "Request had insufficient authentication scopes."
-    return _error(403, "PERMISSION_DENIED", message, [_info_detail("ACCESS_TOKEN_SCOPE_INSUFFICIENT")])
+    return _error(
+        403, "PERMISSION_DENIED", message, [_info_detail("ACCESS_TOKEN_SCOPE_INSUFFICIENT")]
+    )
 
 
 def _info_detail(reason: str) -> dict[str, Any]:
-    metadata = {"service": "fcm.googleapis.com", "method": "google.firebase.fcm.v1.FcmService.SendMessage"}
+    metadata = {
+        "service": "fcm.googleapis.com",
+        "method": "google.firebase.fcm.v1.FcmService.SendMessage",
+    }
     return {
         "@type": f"{_TYPE}google.rpc.ErrorInfo",
         "reason": reason,
@@ -110,7 +122,11 @@ def _info_detail(reason: str) -> dict[str, Any]:
 _BY_CODE = {
     "UNREGISTERED": (404, "NOT_FOUND", "Requested entity was not found."),
     "SENDER_ID_MISMATCH": (403, "PERMISSION_DENIED", "SenderId mismatch"),
-    "QUOTA_EXCEEDED": (429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Messages sent to a device'."),
+    "QUOTA_EXCEEDED": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Quota exceeded for quota metric 'Messages sent to a device'.",
+    ),
     "UNAVAILABLE": (503, "UNAVAILABLE", "The service is currently unavailable."),
     "INTERNAL": (500, "INTERNAL", "Internal error encountered."),
     "THIRD_PARTY_AUTH_ERROR": (401, "UNAUTHENTICATED", "Auth error from APNS or Web Push Service"),

@@ -1,7 +1,9 @@
-"""FCM's request as Google's front end reads it: JSON into protobuf, with everything that protobuf's mapping forgives.
+"""FCM's request as Google's front end reads it: JSON into protobuf, with everything that
+protobuf's mapping forgives.
 
-Source of MESSAGES and ENUMS: the discovery document of FCM v1, revision 20261023. Source of the mapping: protobuf's
-JSON mapping (names in snake_case or camelCase, null is unset, numbers and enums may be text, enums may be numbers).
+Source of MESSAGES and ENUMS: the discovery document of FCM v1, revision 20261023. Source of the
+mapping: protobuf's JSON mapping (names in snake_case or camelCase, null is unset, numbers and
+enums may be text, enums may be numbers).
 """
 
 import json
@@ -23,7 +25,9 @@ def _all(kind: str, names: str) -> dict[str, str]:
 _NOTIFICATION = {
     **_all("string", "title body icon color sound tag click_action body_loc_key title_loc_key"),
     **_all("string", "channel_id ticker image"),
-    **_all("bool", "sticky local_only default_sound default_vibrate_timings default_light_settings"),
+    **_all(
+        "bool", "sticky local_only default_sound default_vibrate_timings default_light_settings"
+    ),
     **_all("list string", "body_loc_args title_loc_args"),
     "vibrate_timings": "list duration",
     "event_time": "timestamp",
@@ -120,7 +124,8 @@ _TEXT_LIMIT = 50  # of a number, an enum or a time
 
 
 def read_request(request: Any) -> tuple[Json, Violations]:
-    """(the request as protobuf holds it, with names in snake_case; what does not fit the schema)."""
+    """(the request as protobuf holds it, with names in snake_case; what does not fit the
+    schema)."""
     violations: Violations = []
     if not isinstance(request, dict):
         return {}, [Violation("", "Invalid JSON payload received. Root element must be a message.")]
@@ -144,10 +149,15 @@ def _message(value: Json, message: str, path: str, violations: Violations) -> Js
         name = _NAMES[message].get(spelling)
         if name is None:
             where = f" at '{path}'" if path else ""
-            why = f'Invalid JSON payload received. Unknown name "{spelling}"{where}: Cannot find field.'
+            why = (
+                f'Invalid JSON payload received. Unknown name "{spelling}"{where}: Cannot find '
+                "field."
+            )
             violations.append(Violation(path, why))
         elif entry is not None:
-            read[name] = _value(entry, MESSAGES[message][name], f"{path}.{name}" if path else name, violations)
+            read[name] = _value(
+                entry, MESSAGES[message][name], f"{path}.{name}" if path else name, violations
+            )
     return read
 
 
@@ -161,7 +171,10 @@ def _value(value: Any, kind: str, path: str, violations: Violations) -> Any:
         return _enum(value, of, path, violations)
     if lead == "list":
         if isinstance(value, list):
-            return [_value(entry, of, f"{path}[{index}]", violations) for index, entry in enumerate(value)]
+            return [
+                _value(entry, of, f"{path}[{index}]", violations)
+                for index, entry in enumerate(value)
+            ]
         return _refuse(value, "repeated", path, violations)
     if lead == "map":
         return _map(value, path, violations)
@@ -197,11 +210,16 @@ def _enum(value: Any, name: str, path: str, violations: Violations) -> str:
         value = int(value) if _INTEGER.fullmatch(value) else value
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(known):
         return known[value]
-    _refuse(value, f"type.googleapis.com/google.firebase.fcm.v1.{_OWNERS[name]}.{name}", path, violations)
+    _refuse(
+        value,
+        f"type.googleapis.com/google.firebase.fcm.v1.{_OWNERS[name]}.{name}",
+        path,
+        violations,
+    )
     return known[0]
 
 
-# --- scalars: each returns the value as protobuf holds it, or raises ValueError ("": show the value) ----------------
+# --- scalars: each returns the value as protobuf holds it, or raises ValueError ("": show the value
 def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
@@ -229,7 +247,9 @@ def _int32(value: Any) -> int:
 def _float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError
-    if isinstance(value, str) and (len(value) > _TEXT_LIMIT or value != value.strip() or "_" in value):
+    if isinstance(value, str) and (
+        len(value) > _TEXT_LIMIT or value != value.strip() or "_" in value
+    ):
         raise ValueError
     try:
         return float(value)
@@ -257,7 +277,8 @@ def _timestamp(value: Any) -> str:
         datetime.fromisoformat(re.sub(r"\.\d+", "", value) if is_one else "")
     except ValueError:
         raise ValueError(
-            "Illegal timestamp format; timestamps must be RFC 3339, for example 2026-10-23T00:00:00Z"
+            "Illegal timestamp format; timestamps must be RFC 3339, for example "
+            "2026-10-23T00:00:00Z"
         ) from None
     return str(value)
 

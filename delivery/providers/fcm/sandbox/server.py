@@ -1,4 +1,5 @@
-"""Start and stop: granian's embedded server in one asyncio loop, HTTP/1.1 and HTTP/2 (prior knowledge)."""
+"""Start and stop: granian's embedded server in one asyncio loop, HTTP/1.1 and HTTP/2 (prior
+knowledge)."""
 
 import asyncio
 import contextlib
@@ -17,9 +18,11 @@ _STOP_SECS = 2
 
 
 def serve(host: str, port: int, data_dir: Path) -> None:
-    """Serve until SIGTERM or SIGINT. Keys, uninstalls and the log of accepted messages live in `data_dir`.
+    """Serve until SIGTERM or SIGINT. Keys, uninstalls and the log of accepted messages live in
+    `data_dir`.
 
-    Raises OSError when the port is taken or the folder cannot be written. Main thread only (signals).
+    Raises OSError when the port is taken or the folder cannot be written. Main thread only
+    (signals).
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     asyncio.run(_serve(host, port, data_dir / "sandbox.sqlite3"))

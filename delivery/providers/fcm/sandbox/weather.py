@@ -1,5 +1,6 @@
-"""The sandbox's weather: how slowly it answers, what fails, and storms that come and go. The dice are rolled for
-every valid message before anything is accepted; `counts` says afterwards what they did."""
+"""The sandbox's weather: how slowly it answers, what fails, and storms that come and go. The
+dice are rolled for every valid message before anything is accepted; `counts` says afterwards
+what they did."""
 
 import random
 import time
@@ -15,10 +16,12 @@ LONGEST_SECS = 3600
 
 
 class Storm(msgspec.Struct, forbid_unknown_fields=True):
-    """For `secs` from now, and again every `every_secs` (0: once), `share` of the messages get `what`.
+    """For `secs` from now, and again every `every_secs` (0: once), `share` of the messages get
+    `what`.
 
-    `what` is an error code, or HANG: no answer, ever. With `accepts` the message is accepted all the same, as behind
-    a proxy that gave up waiting. `retry_after_secs` is sent along with an error if it is not 0.
+    `what` is an error code, or HANG: no answer, ever. With `accepts` the message is accepted all
+    the same, as behind a proxy that gave up waiting. `retry_after_secs` is sent along with an
+    error if it is not 0.
     """
 
     what: str
@@ -31,11 +34,17 @@ class Storm(msgspec.Struct, forbid_unknown_fields=True):
     def problem(self) -> str:
         """What is wrong with this storm, or nothing."""
         if self.what not in CODES and self.what != HANG:
-            return f"storms: what must be {HANG} or one of {', '.join(sorted(CODES))}, not {self.what[:40]!r}"
+            return (
+                f"storms: what must be {HANG} or one of {', '.join(sorted(CODES))}, not "
+                f"{self.what[:40]!r}"
+            )
         if not 0 < self.share <= 1:
             return "storms: share must be more than 0 and at most 1"
         if not 0 < self.secs <= LONGEST_SECS or not 0 <= self.every_secs <= LONGEST_SECS:
-            return f"storms: secs must be more than 0, every_secs at least 0, and both at most {LONGEST_SECS}"
+            return (
+                "storms: secs must be more than 0, every_secs at least 0, and both at most "
+                f"{LONGEST_SECS}"
+            )
         if not 0 <= self.retry_after_secs <= LONGEST_SECS:
             return f"storms: retry_after_secs must be from 0 to {LONGEST_SECS}"
         return ""
@@ -46,7 +55,8 @@ class Storm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """How the sandbox behaves: latency bounds in ms, the share of messages that fail by error code, and storms."""
+    """How the sandbox behaves: latency bounds in ms, the share of messages that fail by error
+    code, and storms."""
 
     latency_ms: tuple[float, float] = (0.0, 0.0)
     rates: dict[str, float] = {}
@@ -60,7 +70,10 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
         unknown = sorted(set(self.rates) - CODES)
         if unknown:
             return f"rates: {unknown[0]!r} is not one of {', '.join(sorted(CODES))}"
-        if any(not 0 <= share <= 1 for share in self.rates.values()) or sum(self.rates.values()) > 1:
+        if (
+            any(not 0 <= share <= 1 for share in self.rates.values())
+            or sum(self.rates.values()) > 1
+        ):
             return "rates must be between 0 and 1, and not more than 1 together"
         if len(self.storms) > 20:
             return "storms: at most 20 at a time"
@@ -90,7 +103,9 @@ class Weather:
         for code, share in self.settings.rates.items():
             dice -= share
             if dice < 0:
-                return self._hit(Storm(code, secs=1, retry_after_secs=1 if code == "QUOTA_EXCEEDED" else 0))
+                return self._hit(
+                    Storm(code, secs=1, retry_after_secs=1 if code == "QUOTA_EXCEEDED" else 0)
+                )
         since_secs = time.monotonic() - self._since
         for storm in self.settings.storms:
             if storm.blows(since_secs) and random.random() < storm.share:  # noqa: S311 (weather, not secrets)
@@ -100,4 +115,6 @@ class Weather:
     def _hit(self, storm: Storm) -> tuple[Reception, Reply | None]:
         self.counts[f"{storm.what}+accepted" if storm.accepts else storm.what] += 1
         reception = Reception.LOST if storm.accepts else Reception.HANGS
-        return reception, None if storm.what == HANG else fcm_error(storm.what, retry_after_secs=storm.retry_after_secs)
+        return reception, None if storm.what == HANG else fcm_error(
+            storm.what, retry_after_secs=storm.retry_after_secs
+        )
