@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from unfold.widgets import (
@@ -14,6 +14,9 @@ from unfold.widgets import (
 
 from campaigns.channels.base import control_problem
 from pushpilot.lib.spelling import unix_lines
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as Words
 
 
 class CheckedForm(forms.Form):
@@ -54,30 +57,33 @@ class Choice(forms.TypedChoiceField):
 
     def __init__(
         self,
-        label: str,
+        label: Words,
         values: Sequence[int],
         words: Callable[[int], str],
-        empty: str | None = None,
+        empty: Words | None = None,
         **options: Any,
     ) -> None:
         self.words, self.values, self.empty = words, values, empty
         options = {"required": False, "coerce": int, "empty_value": None, **options}
         super().__init__(
-            label=label, choices=self._pairs(None), widget=UnfoldAdminSelectWidget(), **options
+            label=label,
+            choices=lambda: self._pairs(None),  # in the reader's words
+            widget=UnfoldAdminSelectWidget(),
+            **options,
         )
 
-    def _pairs(self, stored: int | None) -> list[tuple[str, str]]:
+    def _pairs(self, stored: int | None) -> list[tuple[str, Words]]:
         values = sorted({*self.values, *([] if stored is None else [stored])})
         blank = [] if self.empty is None else [("", self.empty)]
         return [*blank, *((str(value), self.words(value)) for value in values)]
 
     def offer(self, stored: object) -> None:
         if isinstance(stored, int) and not isinstance(stored, bool) and stored not in self.values:
-            self.choices = self._pairs(stored)
+            self.choices = lambda: self._pairs(stored)
 
 
 def text_field(
-    label: str, limit: int, placeholder: str = "", help_text: str = ""
+    label: Words, limit: int, placeholder: Words = "", help_text: Words = ""
 ) -> forms.CharField:
     widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
     return forms.CharField(
@@ -85,12 +91,12 @@ def text_field(
     )
 
 
-def select_field(label: str, choices: Any, **options: Any) -> forms.ChoiceField:
+def select_field(label: Words, choices: Any, **options: Any) -> forms.ChoiceField:
     widget = UnfoldAdminSelectWidget()
     return forms.ChoiceField(label=label, choices=choices, required=False, widget=widget, **options)
 
 
-def switch(label: str, help_text: str) -> forms.BooleanField:
+def switch(label: Words, help_text: Words) -> forms.BooleanField:
     return forms.BooleanField(
         label=label, required=False, widget=UnfoldBooleanSwitchWidget(), help_text=help_text
     )
