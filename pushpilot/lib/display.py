@@ -8,17 +8,23 @@ come from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import date, datetime, timedelta, tzinfo
+from typing import Literal
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_skeleton, format_time
+from babel.dates import format_skeleton, format_time, get_day_names, get_month_names
+from babel.lists import format_list
 from babel.numbers import format_decimal
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 from django.utils.translation.trans_real import parse_accept_lang_header
+
+Words = str | Promise
+"""A text for people: a constant of a module is translated only when a page shows it."""
 
 DEFAULT = Locale("en", "GB")
 NOW = timedelta(seconds=3)
@@ -127,6 +133,16 @@ def weekday(at: date) -> str:
     return format_skeleton("E", at, locale=_reader.get())
 
 
+def weekday_name(number: int) -> str:
+    """ "Tuesday"; Monday is 0."""
+    return str(get_day_names("wide", locale=_reader.get())[number])
+
+
+def month_name(number: int) -> str:
+    """ "December" of 12, as a name that stands alone."""
+    return str(get_month_names("wide", "stand-alone", locale=_reader.get())[number])
+
+
 def zone_name(at: datetime, zone: tzinfo) -> str:
     """ "IST", "UTC", or "+03" of a zone without a short name."""
     return at.astimezone(zone).tzname() or ""
@@ -205,6 +221,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     """ "1 worker", "1,200 workers". For commands and logs; pages use ngettext with
     `format_number`."""
     return f"{format_number(count)} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Iterable[object], join: Literal["and", "or"] = "and") -> str:
+    """ "app push, web push and SMS", or the last two joined by "or"; "" for none."""
+    style: Literal["standard", "or"] = "standard" if join == "and" else "or"
+    return format_list([str(name) for name in names], style, locale=_reader.get())
 
 
 def size(size_bytes: float) -> str:

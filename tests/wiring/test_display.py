@@ -102,6 +102,20 @@ def test_what_there_is_not_is_a_dash_and_never():
     ]
 
 
+def test_names_are_listed_as_the_region_lists_them():
+    def joined():
+        return [display.listed("abc"[:count]) for count in range(4)]
+
+    assert joined() == ["", "a", "a and b", "a, b and c"]
+    assert read_as("en-US", joined)[3] == "a, b, and c"
+    assert display.listed(["SMS", 2], "or") == "SMS or 2"
+
+
+def test_days_and_months_have_names():
+    assert [display.weekday_name(0), display.weekday_name(6)] == ["Monday", "Sunday"]
+    assert [display.month_name(1), display.month_name(12)] == ["January", "December"]
+
+
 def test_templates_have_the_filters_without_a_load():
     source = "{{ n|number }} {{ at|moment:zone }} {{ at|moment }} {{ at|day }} {{ n|size }}"
     words = Template(source).render(Context({"n": 12345, "at": AT, "zone": KOLKATA}))
