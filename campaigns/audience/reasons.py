@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from django.utils.translation import gettext_lazy, ngettext_lazy
+
 from campaigns.channels import registry
 from campaigns.channels.base import ReasonWords
+from pushpilot.lib.display import Words
 
 
 class Reason(IntEnum):
@@ -18,165 +21,220 @@ class Reason(IntEnum):
 
     words: ReasonWords
 
-    def __new__(cls, number: int, *words: str) -> Reason:
+    def __new__(cls, number: int, *words: Words) -> Reason:
         reason = int.__new__(cls, number)
         reason._value_, reason.words = number, ReasonWords(*words)
         return reason
 
     # Waiting: something still has to happen.
-    PENDING = 0, "Waiting to be sent", "Not attempted yet, or waiting for another attempt."
+    PENDING = (
+        0,
+        gettext_lazy("Waiting to be sent"),
+        gettext_lazy("Not attempted yet, or waiting for another attempt."),
+    )
     DEFERRED = (
         1,
-        "Deferred",
-        ("The provider cannot take the message now. The message is sent when the provider can."),
+        gettext_lazy("Deferred"),
+        gettext_lazy(
+            "The provider cannot take the message now. The message is sent as soon as the "
+            "provider can take it."
+        ),
     )
-    RETRY_SCHEDULED = 2, "Waiting for a retry", "The provider asked to try again later."
+    RETRY_SCHEDULED = (
+        2,
+        gettext_lazy("Waiting for a retry"),
+        gettext_lazy("The provider asked to try again later."),
+    )
 
     # Not attempted: the provider was never asked.
     NO_ENDPOINT = (
         100,
-        "No address",
-        "The contact has no address on this channel.",
-        "has no address",
-        "have no address",
+        gettext_lazy("No address"),
+        gettext_lazy("The contact has no address on this channel."),
+        ngettext_lazy("%(count)s has no address", "%(count)s have no address", "number"),
     )
     ENDPOINT_INACTIVE = (
         101,
-        "Address retired",
-        "The address was retired earlier: gone, signed out or silent for too long.",
-        "has a retired address",
-        "have a retired address",
+        gettext_lazy("Address retired"),
+        gettext_lazy(
+            "The address was retired earlier: it is gone, signed out or silent for too long."
+        ),
+        ngettext_lazy(
+            "%(count)s has a retired address", "%(count)s have a retired address", "number"
+        ),
     )
     NOT_OPTED_IN = (
         102,
-        "Not opted in",
-        "The address has not agreed to get messages.",
-        "has not opted in",
-        "have not opted in",
+        gettext_lazy("Not opted in"),
+        gettext_lazy("The address has not agreed to get messages."),
+        ngettext_lazy("%(count)s has not opted in", "%(count)s have not opted in", "number"),
     )
     UNSUBSCRIBED = (
         103,
-        "Unsubscribed",
-        "The contact unsubscribed from this channel.",
-        "unsubscribed",
-        "unsubscribed",
+        gettext_lazy("Unsubscribed"),
+        gettext_lazy("The contact unsubscribed from this channel."),
+        ngettext_lazy("%(count)s unsubscribed", "%(count)s unsubscribed", "number"),
     )
     SUPPRESSED_BOUNCE = (
         104,
-        "Suppressed: bounced",
-        "An earlier message to this address came back as undeliverable.",
-        "is suppressed after a bounce",
-        "are suppressed after a bounce",
+        gettext_lazy("Suppressed: bounced"),
+        gettext_lazy("An earlier message to this address came back as undeliverable."),
+        ngettext_lazy(
+            "%(count)s is suppressed after a bounce",
+            "%(count)s are suppressed after a bounce",
+            "number",
+        ),
     )
     SUPPRESSED_COMPLAINT = (
         105,
-        "Suppressed: complained",
-        "The recipient reported an earlier message as spam.",
-        "is suppressed after a complaint",
-        "are suppressed after a complaint",
+        gettext_lazy("Suppressed: complained"),
+        gettext_lazy("The recipient reported an earlier message as spam."),
+        ngettext_lazy(
+            "%(count)s is suppressed after a complaint",
+            "%(count)s are suppressed after a complaint",
+            "number",
+        ),
     )
     SUPPRESSED_MANUAL = (
         106,
-        "Suppressed by hand",
-        "A member put this address on the suppression list.",
-        "is suppressed by hand",
-        "are suppressed by hand",
+        gettext_lazy("Suppressed by hand"),
+        gettext_lazy("A member put this address on the suppression list."),
+        ngettext_lazy(
+            "%(count)s is suppressed by hand", "%(count)s are suppressed by hand", "number"
+        ),
     )
     DUPLICATE_ADDRESS = (
         107,
-        "Duplicate address",
-        "Another recipient of this run has the same address.",
-        "shares an address with another recipient",
-        "share an address with another recipient",
+        gettext_lazy("Duplicate address"),
+        gettext_lazy("Another recipient of this send has the same address."),
+        ngettext_lazy(
+            "%(count)s shares an address with another recipient",
+            "%(count)s share an address with another recipient",
+            "number",
+        ),
     )
     HOLDOUT = (
         108,
-        "Holdout group",
-        "The contact is in the holdout group, which gets no message for comparison.",
-        "is in the holdout group",
-        "are in the holdout group",
+        gettext_lazy("Holdout group"),
+        gettext_lazy(
+            "The contact is in the holdout group. The group gets no message, for comparison."
+        ),
+        ngettext_lazy(
+            "%(count)s is in the holdout group", "%(count)s are in the holdout group", "number"
+        ),
     )
     FREQ_CAPPED = (
         109,
-        "Frequency cap",
-        "The contact already got as many messages as the frequency cap allows.",
-        "has reached the frequency cap",
-        "have reached the frequency cap",
+        gettext_lazy("Frequency cap"),
+        gettext_lazy("The contact already got as many messages as the frequency cap allows."),
+        ngettext_lazy(
+            "%(count)s has reached the frequency cap",
+            "%(count)s have reached the frequency cap",
+            "number",
+        ),
     )
     QUIET_HOURS_DROPPED = (
         110,
-        "Quiet hours",
-        "The contact has quiet hours, and the campaign does not wait for their end.",
-        "has quiet hours",
-        "have quiet hours",
+        gettext_lazy("Quiet hours"),
+        gettext_lazy("The contact has quiet hours, and the campaign does not wait for their end."),
+        ngettext_lazy("%(count)s has quiet hours", "%(count)s have quiet hours", "number"),
     )
     LOCAL_TIME_PASSED = (
         111,
-        "Local time passed",
-        "The planned time had passed in the contact's time zone.",
-        "is past the planned local time",
-        "are past the planned local time",
+        gettext_lazy("Local time passed"),
+        gettext_lazy("The planned time had passed in the contact's time zone."),
+        ngettext_lazy(
+            "%(count)s is past the planned local time",
+            "%(count)s are past the planned local time",
+            "number",
+        ),
     )
     LANGUAGE_MISSING = (
         112,
-        "Language missing",
-        "The campaign has no text in the contact's language.",
-        "reads a language without a text",
-        "read a language without a text",
+        gettext_lazy("Language missing"),
+        gettext_lazy("The campaign has no text in the contact's language."),
+        ngettext_lazy(
+            "%(count)s reads a language without a text",
+            "%(count)s read a language without a text",
+            "number",
+        ),
     )
     RENDER_ERROR = (
         113,
-        "Personalisation failed",
-        ("The text could not be personalised for this contact."),
+        gettext_lazy("Personalisation failed"),
+        gettext_lazy("The text could not be personalised for this contact."),
     )
     ABORTED_BY_TEMPLATE = (
         114,
-        "Aborted by the template",
-        ("The template decided not to send to this contact."),
+        gettext_lazy("Aborted by the template"),
+        gettext_lazy("The template decided not to send to this contact."),
     )
     PAYLOAD_TOO_LARGE = (
         115,
-        "Payload too large",
-        ("The personalised message exceeds the provider's size limit."),
+        gettext_lazy("Payload too large"),
+        gettext_lazy("The personalised message exceeds the provider's size limit."),
     )
     PLAN_LIMIT = (
         116,
-        "Plan limit",
-        "The plan of the workspace allows no more messages.",
-        "exceeds the plan limit",
-        "exceed the plan limit",
+        gettext_lazy("Plan limit"),
+        gettext_lazy("The plan of the workspace allows no more messages."),
+        ngettext_lazy(
+            "%(count)s exceeds the plan limit", "%(count)s exceed the plan limit", "number"
+        ),
     )
     LEFT_AUDIENCE = (
         117,
-        "Left the audience",
-        "After the audience was fixed, the contact or the address was deleted, or the address got "
-        "another contact.",
+        gettext_lazy("Left the audience"),
+        gettext_lazy(
+            "The contact or the address was deleted after the audience was fixed, or the address "
+            "moved to another contact."
+        ),
     )
-    CANCELLED = 118, "Cancelled", "The run was cancelled before this recipient's turn."
-    EXPIRED = 119, "Expired", "The run's time limit passed before this recipient's turn."
+    CANCELLED = (
+        118,
+        gettext_lazy("Cancelled"),
+        gettext_lazy("The send was cancelled before this recipient's turn."),
+    )
+    EXPIRED = (
+        119,
+        gettext_lazy("Expired"),
+        gettext_lazy("The time limit of the send passed before this recipient's turn."),
+    )
 
     # Attempted: the provider was asked.
     ACCEPTED = (
         200,
-        "Accepted",
-        ("The provider took the message. That does not prove that the message arrived."),
+        gettext_lazy("Accepted"),
+        gettext_lazy(
+            "The provider took the message. That does not prove that the message arrived."
+        ),
     )
-    REJECTED = 201, "Rejected", "The provider refused the message."
+    REJECTED = (
+        201,
+        gettext_lazy("Rejected"),
+        gettext_lazy("The provider refused the message."),
+    )
     ENDPOINT_GONE = (
         202,
-        "Address gone",
-        ("The provider says that the address does not exist any more. It is retired."),
+        gettext_lazy("Address gone"),
+        gettext_lazy(
+            "The provider says that the address does not exist any more. The address is retired."
+        ),
     )
     UNKNOWN = (
         203,
-        "Unknown",
-        "The connection or the worker died between the call and its answer. The message may or may "
-        "not have arrived; it is sent again only when a person says so.",
+        gettext_lazy("Unknown"),
+        gettext_lazy(
+            "The connection broke before the provider answered. The message may or may not have "
+            "arrived. Only a person can send it again."
+        ),
     )
     UNKNOWN_CLOSED = (
         204,
-        "Unknown, closed",
-        "The message may or may not have arrived; somebody decided not to send it again.",
+        gettext_lazy("Unknown, closed"),
+        gettext_lazy(
+            "The message may or may not have arrived. Somebody decided not to send it again."
+        ),
     )
 
     @property

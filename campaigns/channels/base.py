@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from campaigns.channels import render
 from campaigns.channels.payload import slot
-from pushpilot.lib.display import format_number
+from pushpilot.lib.display import Words, format_number
 from pushpilot.lib.spelling import control_character
 
 if TYPE_CHECKING:
@@ -145,15 +145,28 @@ class Compiled:
         return rendered
 
 
-class ReasonWords(NamedTuple):
-    """What people read about a reason of the ledger. `one` and `many` continue a number in a
-    sentence about a coming send, “1 has no address”: a reason that a gate gives at the launch
-    needs them."""
+class ReasonWords:
+    """What people read about a reason of the ledger, in their language. `counted` is a plural of
+    gettext over "number": a reason that a gate gives at the launch needs one."""
 
-    label: str
-    explanation: str
-    one: str = ""
-    many: str = ""
+    __slots__ = ("_counted", "_explanation", "_label")
+
+    def __init__(self, label: Words, explanation: Words, counted: Words = "") -> None:
+        self._label, self._explanation, self._counted = label, explanation, counted
+
+    @property
+    def label(self) -> str:
+        return str(self._label)
+
+    @property
+    def explanation(self) -> str:
+        return str(self._explanation)
+
+    def counted(self, number: int) -> str:
+        """The reason of so many recipients of a coming send, "1 has no address"; "" for a reason
+        that no gate gives."""
+        words = {"number": number, "count": format_number(number)}
+        return str(self._counted % words) if self._counted else ""
 
 
 class Channel:

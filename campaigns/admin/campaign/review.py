@@ -100,10 +100,7 @@ def account_sentence(lines: list[AccountLine]) -> str:
     parts = [f"{format_number(ready)} of {counted(total, 'recipient')} will receive it"]
     for line in lines:
         if line.reason is not Reason.PENDING:
-            parts.append(
-                f"{format_number(line.count)} "
-                f"{line.told.one if line.count == 1 else line.told.many}"
-            )
+            parts.append(line.told.counted(line.count))
     return "; ".join(parts) + "."
 
 

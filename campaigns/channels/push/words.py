@@ -1,40 +1,54 @@
 """What a push calls the reasons of the ledger: its addresses are devices."""
 
+from django.utils.translation import gettext_lazy, ngettext_lazy
+
 from campaigns.channels.base import ReasonWords
 
 REASON_WORDS = {
     "deferred": ReasonWords(
-        "Deferred",
-        "The push service of this platform refuses the provider. It waits until that is repaired.",
+        gettext_lazy("Deferred"),
+        gettext_lazy(
+            "The push service of this platform refuses the provider. The message waits until "
+            "that is repaired."
+        ),
     ),
     "no_endpoint": ReasonWords(
-        "No device",
-        "The contact has no device for this channel.",
-        "has no device",
-        "have no device",
+        gettext_lazy("No device"),
+        gettext_lazy("The contact has no device for this channel."),
+        ngettext_lazy("%(count)s has no device", "%(count)s have no device", "number"),
     ),
     "endpoint_inactive": ReasonWords(
-        "Device retired",
-        "This device was retired earlier: gone, signed out, or silent for too long.",
-        "is on a retired device",
-        "are on retired devices",
+        gettext_lazy("Device retired"),
+        gettext_lazy(
+            "This device was retired earlier: it is gone, signed out or silent for too long."
+        ),
+        ngettext_lazy(
+            "%(count)s is on a retired device", "%(count)s are on retired devices", "number"
+        ),
     ),
     "not_opted_in": ReasonWords(
-        "Not opted in",
-        "The device does not allow notifications.",
-        "does not allow notifications",
-        "do not allow notifications",
+        gettext_lazy("Not opted in"),
+        gettext_lazy("The device does not allow notifications."),
+        ngettext_lazy(
+            "%(count)s does not allow notifications",
+            "%(count)s do not allow notifications",
+            "number",
+        ),
     ),
     "left_audience": ReasonWords(
-        "Left the audience",
-        "After the audience was fixed, the contact or the device was deleted, or the device moved "
-        "to another contact.",
+        gettext_lazy("Left the audience"),
+        gettext_lazy(
+            "The contact or the device was deleted after the audience was fixed, or the device "
+            "moved to another contact."
+        ),
     ),
     "accepted": ReasonWords(
-        "Accepted", "The provider took the message. Whether it arrived, only the device can say."
+        gettext_lazy("Accepted"),
+        gettext_lazy("The provider took the message. Only the device can say whether it arrived."),
     ),
     "endpoint_gone": ReasonWords(
-        "Device gone", "The app was removed or the token expired; the device is retired."
+        gettext_lazy("Device gone"),
+        gettext_lazy("The app was removed or the token expired. The device is retired."),
     ),
 }
 
