@@ -11,6 +11,7 @@ from django.urls import reverse
 
 import reports.dashboard
 from campaigns.admin.campaign.list import status_tabs
+from pushpilot.lib import words
 from pushpilot.navigation import sidebar
 from pushpilot.sites import console
 from tenants.admin.people.members import people_tabs
@@ -61,6 +62,10 @@ def environment(request: HttpRequest) -> list[str] | None:
 
 def stylesheet(request: HttpRequest) -> str:
     return static("pushpilot/app.css")
+
+
+def words_script(request: HttpRequest) -> str:
+    return words.address()
 
 
 def script(request: HttpRequest) -> str:

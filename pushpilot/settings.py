@@ -151,7 +151,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "libraries": {"theme": "pushpilot.lib.theme"},
+            "libraries": {"theme": "pushpilot.lib.theme", "words": "pushpilot.lib.words"},
             "builtins": ["django.templatetags.i18n", "pushpilot.lib.display_tags"],
         },
     }
@@ -349,7 +349,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "8px",
     "STYLES": ["pushpilot.console.stylesheet"],
-    "SCRIPTS": ["pushpilot.console.script"],
+    "SCRIPTS": ["pushpilot.console.words_script", "pushpilot.console.script"],
     "COMMAND": {"search_models": False, "show_history": False},
     "SIDEBAR": {
         "show_search": True,

@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from pushpilot import views
 from pushpilot.api import api
+from pushpilot.lib import words
 from pushpilot.sites import console, platform
 from tenants import social_sign_in
 from tenants import views as tenant_views
@@ -14,6 +15,7 @@ handler500 = views.server_error
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
+    path("words/<str:language>.js", words.catalogue, name="words"),
     path("accounts/profile/", tenant_views.profile, name="account_profile"),
     # Ours stand before allauth's: a session can be ended alone; what comes back from a provider is
     # verified whole.

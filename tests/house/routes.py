@@ -197,6 +197,7 @@ CONSOLE: dict[str, Rule] = {
 SITE: dict[str, Rule] = {
     "home": both(SIGNED_IN),
     "healthz": both(PUBLIC),
+    "words": both(PUBLIC),
     "account_profile": both(SIGNED_IN),
     "deleted_workspaces": both(SIGNED_IN),
     "waiting_invitations": both(SIGNED_IN),
@@ -266,6 +267,7 @@ def all_routes() -> list[Route]:
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 PLAIN_ARGUMENTS = {
     "key": "abc",
+    "language": "en",
     "uidb36": "1",
     "app_label": "campaigns",
     "url": "nowhere/",

@@ -1,5 +1,7 @@
 // Behaviours of every page, bound by data attributes: nothing here knows a page.
 
+const words = import("./words.js"); // a classic script, since the theme cannot wait for modules
+
 // Account and error pages have no Alpine; they follow the theme that the console keeps, before the first paint.
 const themeKey = "adminTheme";
 
@@ -33,13 +35,14 @@ async function copy(button) {
   const source = document.querySelector(button.dataset.copy);
   const label = button.querySelector("[data-copy-label]") || button;
   const before = label.textContent;
+  const { gettext } = await words;
   try {
     await navigator.clipboard.writeText(source.textContent.trim());
-    label.textContent = "Copied";
+    label.textContent = gettext("Copied");
   } catch {
     // Without https there is no clipboard: select the text, so that Ctrl-C works.
     getSelection().selectAllChildren(source);
-    label.textContent = "Press Ctrl+C";
+    label.textContent = gettext("Press Ctrl+C");
   }
   setTimeout(() => (label.textContent = before), 2000);
 }

@@ -1,12 +1,14 @@
 // What a person reads when the browser's passkey dialog ends without one. allauth only writes to the console.
 
+import { gettext } from "./words.js";
+
 const WORDS = {
-  NotAllowedError: "No passkey was used. Try again, or choose another way.",
-  InvalidStateError: "This device has a passkey for your account already.",
-  SecurityError: "Passkeys need the real address of this PushPilot, with https.",
+  NotAllowedError: gettext("No passkey was used. Try again, or choose another way."),
+  InvalidStateError: gettext("This device has a passkey for your account already."),
+  SecurityError: gettext("Passkeys need the real address of this PushPilot, with https."),
 };
-const NOT_SUPPORTED = "This browser has no passkeys. Please choose another way.";
-const OTHERWISE = "That did not work. Please try again, or choose another way.";
+const NOT_SUPPORTED = gettext("This browser has no passkeys. Please choose another way.");
+const OTHERWISE = gettext("That did not work. Please try again, or choose another way.");
 
 function say(text) {
   const place = document.querySelector("h1");

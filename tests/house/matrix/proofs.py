@@ -298,6 +298,7 @@ PROOFS: dict[str, Proof] = {
     # --- outside of the console ---
     "home": Proof(get="/w/biddano-tech/admin/"),
     "healthz": shows("ok"),
+    "words": shows("ngettext"),
     "account_profile": shows("Your name"),
     "deleted_workspaces": Proof(get="delete", post={}, said="/workspaces/deleted/"),
     "waiting_invitations": Proof(get="Invitations", post={}, said="no longer open"),
