@@ -9,6 +9,9 @@ import zoneinfo
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from pushpilot.lib.display import format_number
 
 LONGEST_ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3, without the brackets
 _LINKING = re.compile(r"([.:/@\u3002\uff0e\uff61])(?=\S)")  # in names of hosts, paths and mailboxes
@@ -46,8 +49,12 @@ def validate_address(value: str) -> None:
     """
     if len(value) > LONGEST_ADDRESS_CHARS:
         raise ValidationError(
-            _("This address has %(count)s characters. An e-mail address has at most %(most)s.")
-            % {"count": len(value), "most": LONGEST_ADDRESS_CHARS}
+            ngettext(
+                "This address has %(count)s character. An e-mail address has at most %(most)s.",
+                "This address has %(count)s characters. An e-mail address has at most %(most)s.",
+                len(value),
+            )
+            % {"count": format_number(len(value)), "most": LONGEST_ADDRESS_CHARS}
         )
     for char in value:
         if "!" <= char <= "~":

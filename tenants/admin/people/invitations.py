@@ -14,10 +14,11 @@ from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
+from pushpilot.lib.display import format_number
 from tenants import invitations, limits, mailing, roles
 from tenants.admin import one_time_secret
 from tenants.admin.base import WorkspaceAdmin, after_dialog, answer, moment, require, workspace_of
@@ -96,8 +97,12 @@ class InviteForm(forms.ModelForm):
             raise ValidationError(_("Enter at least one e-mail address."))
         if len(emails) > MOST_AT_ONCE:
             raise ValidationError(
-                _("You entered %(count)s addresses. Invite at most %(most)s at once.")
-                % {"count": len(emails), "most": MOST_AT_ONCE}
+                ngettext(
+                    "You entered %(count)s address. Invite at most %(most)s at once.",
+                    "You entered %(count)s addresses. Invite at most %(most)s at once.",
+                    len(emails),
+                )
+                % {"count": format_number(len(emails)), "most": MOST_AT_ONCE}
             )
         for email in given:
             shown = email if len(email) <= 40 else f"{email[:40]}…"
