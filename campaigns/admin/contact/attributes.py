@@ -86,7 +86,7 @@ def _example(value: Any) -> str:
 
 
 def _examples(counter: Counter[str]) -> tuple[str, ...]:
-    return tuple(value for value, _ in counter.most_common(MOST_EXAMPLES) if value)
+    return tuple(value for value, _count in counter.most_common(MOST_EXAMPLES) if value)
 
 
 def _is_usable(field: str) -> bool:

@@ -10,6 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns.channels import registry
 from campaigns.contacts import consent
@@ -20,7 +22,12 @@ from tenants.admin.base import WorkspaceAdmin, moment, require
 from tenants.models import User, Workspace
 
 ANSWERS = {"opted_in": True, "opted_out": False}
-SOURCES = {"event": "Event", "api": "API", "console": "Console", "demo": "Demo data"}
+SOURCES = {
+    "event": gettext_lazy("Event"),
+    "api": gettext_lazy("API"),
+    "console": gettext_lazy("Console"),
+    "demo": gettext_lazy("Demo data"),
+}
 
 
 def lines(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
@@ -71,7 +78,7 @@ def change(admin: WorkspaceAdmin, request: HttpRequest, object_id: str) -> HttpR
     assert isinstance(user, User)
     back: HttpResponse = redirect("admin:campaigns_contact_change", contact.pk)
     if answer is None:
-        messages.error(request, "Choose “Opt in” or “Opt out”.")
+        messages.error(request, _("Choose “Opt in” or “Opt out”."))
         return back
     try:
         consent.say(contact, request.POST.get("channel", ""), answer, by=user, now=timezone.now())

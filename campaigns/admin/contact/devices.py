@@ -9,11 +9,13 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.channels import registry
 from campaigns.contacts import endpoints
 from campaigns.contacts.endpoints import Health
-from pushpilot.lib.display import counted, format_number, percent
+from pushpilot.lib.display import format_number, percent
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 
@@ -32,7 +34,7 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> HttpResponse:
     return admin.page(
         request,
         "campaigns/devices.html",
-        "Device health",
+        _("Device health"),
         rows=[_drawn(row) for row in rows],
         total=_drawn(total),
         sentence=sentence(total),
@@ -50,49 +52,67 @@ def retire(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     gone = endpoints.retire_stale(workspace, by=request.user, now=now)  # type: ignore[arg-type]
     if gone and endpoints.stale(workspace, now).exists():
-        messages.warning(
-            request,
-            f"{counted(gone, 'device')} retired so far. There are more: press the button again.",
+        words = ngettext(
+            "%(count)s device is retired. More silent devices remain: choose “Retire” again.",
+            "%(count)s devices are retired. More silent devices remain: choose “Retire” again.",
+            gone,
         )
+        messages.warning(request, words % {"count": format_number(gone)})
     elif gone:
-        messages.success(
-            request,
-            f"{counted(gone, 'device')} retired. Whoever opens the app again is reached again.",
+        words = ngettext(
+            "%(count)s device is retired. It is in use again as soon as its owner opens the app.",
+            "%(count)s devices are retired. A device is in use again as soon as its owner opens "
+            "the app.",
+            gone,
         )
+        messages.success(request, words % {"count": format_number(gone)})
     else:
-        messages.info(request, "Nothing to retire: every device was seen in the last 270 days.")
+        messages.info(request, _("Every device in use was seen in the last 270 days."))
     return redirect("admin:campaigns_contact_devices")
 
 
 def reason_words(code: str) -> str:
     """Why a device is retired, for people."""
-    return endpoints.retired_words().get(code) or code or "No reason was written down"
+    return endpoints.retired_words().get(code) or code or _("No reason recorded")
 
 
 def sentence(total: Health) -> str:
     """What the figures mean."""
+    silent = total.quiet + total.stale
     if not total.active:
-        return "No device is in use: a message would reach nobody."
-    silent, use = total.quiet + total.stale, counted(total.active, "device")
+        return _("No device is in use, so no message can reach anybody.")
     if not silent:
-        return (
-            f"All {use} in use were seen in the last 30 days."
-            if total.active > 1
-            else "The only device is in use."
+        words = ngettext(
+            "The only device in use was seen in the last 30 days.",
+            "All %(count)s devices in use were seen in the last 30 days.",
+            total.active,
         )
-    share = (
-        "all"
-        if silent == total.active
-        else percent(100 * silent / total.active).replace("<", "less than")
+        return words % {"count": format_number(total.active)}
+    effect = _(
+        "The provider may accept a message to a silent device, but nobody sees the message. Silent "
+        "devices lower the open rates."
     )
-    has, them, they_make = (
-        ("has", "it", "it makes") if silent == 1 else ("have", "them", "they make")
+    return f"{_silent_words(silent, total.active)} {effect}"
+
+
+def _silent_words(silent: int, active: int) -> str:
+    if silent == active:
+        words = ngettext(
+            "The only device in use has been silent for 30 days.",
+            "All %(count)s devices in use have been silent for 30 days.",
+            active,
+        )
+        return words % {"count": format_number(active)}
+    words = ngettext(
+        "%(count)s of %(all)s devices in use (%(share)s) has been silent for 30 days.",
+        "%(count)s of %(all)s devices in use (%(share)s) have been silent for 30 days.",
+        silent,
     )
-    return (
-        f"{format_number(silent)} of {use} in use ({share}) {has} been silent for 30 days: a "
-        f"message to {them} may be accepted and "
-        f"still be seen by nobody, so {they_make} open rates look worse than they are."
-    )
+    return words % {
+        "count": format_number(silent),
+        "all": format_number(active),
+        "share": percent(100 * silent / active),
+    }
 
 
 def _sum(rows: list[Health]) -> Health:
@@ -105,7 +125,7 @@ def _sum(rows: list[Health]) -> Health:
 
 
 def _drawn(row: Health) -> dict[str, Any]:
-    platform = dict(registry.platforms()).get(row.platform, "Unknown platform")
+    platform = dict(registry.platforms()).get(row.platform, _("Unknown platform"))
     return {
         "row": row,
         "channel": registry.label_of(row.channel),

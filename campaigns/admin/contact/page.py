@@ -14,7 +14,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
@@ -23,7 +25,7 @@ from campaigns.admin.contact import consents
 from campaigns.admin.contact import devices as health
 from campaigns.admin.contact.devices import PLATFORM_ICONS
 from campaigns.models import Contact, Endpoint, EndpointMove
-from pushpilot.lib.display import ago, counted
+from pushpilot.lib.display import ago, format_number
 from pushpilot.lib.spelling import fold
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, workspace_of
@@ -60,14 +62,16 @@ class ContactAdmin(ReadOnlyAdmin):
     list_display_links = None
     # A prefix, so that the unique index answers among millions.
     search_fields = ("external_id__startswith",)
-    search_help_text = "Search by id (from its beginning)"
+    search_help_text = gettext_lazy("Search by the start of the contact ID")
     ordering = ("-id",)
     sortable_by = ()
     actions = None
     paginator = InfinitePaginator
     show_full_result_count = False
-    empty_title = "No contacts yet"
-    empty_text = "Contacts and their devices appear here. The demo workspace has 3,500 of them."
+    empty_title = gettext_lazy("No contacts yet")
+    empty_text = gettext_lazy(
+        "Contacts and their devices appear here as soon as your app's server registers them."
+    )
 
     class Media:
         css = {"all": ["campaigns/campaign.css"]}
@@ -90,7 +94,7 @@ class ContactAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         response: HttpResponse = super().changelist_view(
-            request, {"title": "Contacts", **(extra_context or {})}
+            request, {"title": _("Contacts"), **(extra_context or {})}
         )
         return response
 
@@ -100,7 +104,7 @@ class ContactAdmin(ReadOnlyAdmin):
         found: tuple[Any, bool] = super().get_search_results(request, queryset, fold(search_term))
         return found
 
-    @display(description="Contact")
+    @display(description=gettext_lazy("Contact"))
     def name_cell(self, contact: Contact) -> SafeString:
         name = str(contact)
         return format_html(
@@ -113,27 +117,29 @@ class ContactAdmin(ReadOnlyAdmin):
             contact.external_id,
         )
 
-    @display(description="Devices")
+    @display(description=gettext_lazy("Devices"))
     def devices_cell(self, contact: Any) -> SafeString:
         total, reachable = contact.devices
         if not total:
-            return mark_safe('<span class="cp-quiet">No device</span>')
-        note = "" if reachable == total else f"{reachable} reachable"
+            return format_html('<span class="cp-quiet">{}</span>', _("No device"))
+        count = {"count": format_number(reachable)}
+        note = "" if reachable == total else _("%(count)s reachable") % count
         return format_html(
             '<span class="cp-two-lines"><span>{}</span><small>{}</small></span>',
-            counted(total, "device"),
+            ngettext("%(count)s device", "%(count)s devices", total)
+            % {"count": format_number(total)},
             note,
         )
 
-    @display(description="Country")
+    @display(description=gettext_lazy("Country"))
     def country_cell(self, contact: Contact) -> str:
         return contact.country or "—"
 
-    @display(description="Language")
+    @display(description=gettext_lazy("Language"))
     def language_cell(self, contact: Contact) -> str:
         return contact.language or "—"
 
-    @display(description="Last seen")
+    @display(description=gettext_lazy("Last seen"))
     def seen_cell(self, contact: Any) -> str:
         return ago(contact.seen_at, timezone.now())
 
@@ -187,8 +193,12 @@ def _moves(contact: Contact, workspace: Workspace) -> list[dict[str, Any]]:
 def _device_state(endpoint: Endpoint) -> tuple[str, str]:
     """(badge colour, words)"""
     if not endpoint.is_active:
-        return "failed", f"Retired: {health.reason_words(endpoint.retired_reason)}"
-    return ("completed", "Reachable") if endpoint.opted_in else ("paused", "Notifications off")
+        return "failed", _("Retired: %(reason)s") % {
+            "reason": health.reason_words(endpoint.retired_reason)
+        }
+    if endpoint.opted_in:
+        return "completed", _("Reachable")
+    return "paused", _("Notifications off")
 
 
 def _attributes(contact: Contact) -> list[tuple[str, str]]:
