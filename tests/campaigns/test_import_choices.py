@@ -31,7 +31,7 @@ def test_an_assumed_encoding_is_shown_with_a_sample_and_another_can_be_chosen(ca
     assert again.context["report"].rows[0].values["title"] == "Распродажа".encode("koi8_r").decode(
         "cp1251"
     )
-    assert importing.GONE in client.get(start, {"upload": token}, follow=True).content.decode()
+    assert str(importing.GONE) in client.get(start, {"upload": token}, follow=True).content.decode()
 
 
 @pytest.mark.parametrize("encoding", ["utf_8", "rot13", ""])

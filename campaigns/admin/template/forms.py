@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.db import models
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from campaigns.admin.parts import FormOfParts
@@ -43,26 +45,31 @@ class TemplateForm(FormOfParts, forms.ModelForm):
     channel."""
 
     name = forms.CharField(
-        label="Name",
+        label=gettext_lazy("Name"),
         max_length=100,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="What you and your team find the template by.",
+        help_text=gettext_lazy("Your team finds the template by its name."),
     )
     channel = forms.ChoiceField(
-        label="Channel", choices=registry.choices, required=False, widget=forms.RadioSelect
+        label=gettext_lazy("Channel"),
+        choices=registry.choices,
+        required=False,
+        widget=forms.RadioSelect,
     )
     language = forms.CharField(
-        label="Language",
+        label=gettext_lazy("Language"),
         max_length=35,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="A code such as en, hi or pt-BR.",
+        help_text=gettext_lazy("A language code such as en, hi or pt-BR."),
     )
     category = forms.ChoiceField(
-        label="Category",
-        choices=[("", "Select category"), *Template.Category.choices],
+        label=gettext_lazy("Category"),
+        choices=[("", gettext_lazy("Select category")), *Template.Category.choices],
         widget=UnfoldAdminSelectWidget(),
     )
-    tone = select_field("Tone", [("", "No particular tone"), *Tone.choices])
+    tone = select_field(
+        gettext_lazy("Tone"), [("", gettext_lazy("No particular tone")), *Tone.choices]
+    )
 
     class Meta:
         model = Template
@@ -77,9 +84,8 @@ class TemplateForm(FormOfParts, forms.ModelForm):
         initial: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data, instance=instance or Template(), initial=initial)
-        chosen = (self.data if self.is_bound else self.initial).get(
-            "channel"
-        ) or self.instance.channel
+        given = self.data if self.is_bound else self.initial
+        chosen = given.get("channel") or self.instance.channel
         channel = registry.CHANNELS.get(str(chosen)) or registry.channel_of(registry.DEFAULT)
         self.texts = TemplateTexts(channel, data, stored=self.instance.fields)
         self.hold(self.texts)
@@ -98,7 +104,7 @@ class TemplateForm(FormOfParts, forms.ModelForm):
             self.add_error(column, error)
         key = [str(cleaned.get(column) or "") for column in ("name", "language", "channel")]
         if all(key) and named(current_workspace(), *key).exclude(pk=self.instance.pk).exists():
-            text = (
+            text = _(
                 "Your workspace has a template with this name, language and channel. Choose "
                 "another name."
             )

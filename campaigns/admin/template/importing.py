@@ -23,6 +23,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV, XLSX
 from unfold.contrib.import_export.forms import ExportForm
@@ -34,27 +36,21 @@ from campaigns.imports.decoding import ENCODINGS
 from campaigns.imports.files import FILE_LIMIT, ROW_LIMIT, FileProblem, Table, read_table, too_large
 from campaigns.imports.templates import Report, RowReport, RowStatus
 from campaigns.models import Template
-from pushpilot.lib.display import format_number
+from pushpilot.lib.display import format_number, listed
 from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 
 UPLOAD_SECS = 24 * 60 * 60
 SHOWN_ROWS = 200
-GONE = "This upload is not available any more. Choose the file again."
-STATUS_WORDS = {
-    RowStatus.ERROR: ("error", "errors"),
-    RowStatus.NEW: ("new", "new"),
-    RowStatus.CHANGED: ("changed", "changed"),
-    RowStatus.UNCHANGED: ("unchanged", "unchanged"),
-}
+GONE = gettext_lazy("This upload is no longer available. Choose the file again.")
 
 
 class UploadForm(forms.Form):
     file = forms.FileField(
         allow_empty_file=True,
         max_length=255,
-        error_messages={"required": "Choose a CSV or Excel file first."},
+        error_messages={"required": gettext_lazy("Choose a CSV or Excel file.")},
     )
 
     def clean_file(self) -> Table:
@@ -153,11 +149,11 @@ class ImportPages(ImportExportMixin):
         return self.page(  # type: ignore[no-any-return]
             request,
             "campaigns/import/upload.html",
-            "Import templates",
+            _("Import templates"),
             form=form,
             columns=column_helps(),
             rows_limit=format_number(ROW_LIMIT),
-            mb_limit=FILE_LIMIT // 2**20,
+            size_limit=_("%(count)s MB") % {"count": format_number(FILE_LIMIT // 2**20)},
         )
 
     # --- an upload --------------------------------------------------------------------------------
@@ -193,14 +189,14 @@ class ImportPages(ImportExportMixin):
         return self.page(  # type: ignore[no-any-return]
             request,
             "campaigns/import/preview.html",
-            "Import templates",
+            _("Import templates"),
             file_name=file_name,
             token=token,
             report=report,
             assumed=table.assumed,
             encodings=ENCODINGS,
             chips=_chips(report, token, chosen),
-            rows=rows[:SHOWN_ROWS],
+            rows=[(row, _status_words(row.status, 1)) for row in rows[:SHOWN_ROWS]],
             not_shown=max(0, len(rows) - SHOWN_ROWS),
             errors=report.counts[RowStatus.ERROR],
             import_url=reverse("admin:campaigns_template_import"),
@@ -235,7 +231,7 @@ class ImportPages(ImportExportMixin):
                 f"{reverse('admin:campaigns_template_import')}?{urlencode({'upload': token})}"
             )
         self._storage(request, token).remove()
-        messages.success(request, f"Templates imported from {file_name}: {report.summary()}.")
+        messages.success(request, _imported(file_name, report))
         return HttpResponseRedirect(reverse("admin:campaigns_template_changelist"))
 
     # --- files to take away -----------------------------------------------------------------------
@@ -299,19 +295,54 @@ class ImportPages(ImportExportMixin):
         own = queryset.filter(workspace=workspace_of(request)).count()
         return {
             **super().init_request_context_data(request, form),
-            "title": "Export templates",
-            "own": own,
-            "shared": queryset.count() - own,
+            "title": _("Export templates"),
+            "sentence": _exported(own, queryset.count() - own),
         }
 
 
+def _exported(own: int, shared: int) -> str:
+    """ "12 templates of your workspace, 3 templates of the global library"."""
+    parts = [
+        ngettext(
+            "%(count)s template of your workspace", "%(count)s templates of your workspace", own
+        )
+        % {"count": format_number(own)}
+    ]
+    if shared:
+        words = ngettext(
+            "%(count)s template of the global library",
+            "%(count)s templates of the global library",
+            shared,
+        )
+        parts.append(words % {"count": format_number(shared)})
+    return listed(parts)
+
+
+def _imported(file_name: str, report: Report) -> str:
+    return _("Templates imported from %(file)s: %(summary)s.") % {
+        "file": file_name,
+        "summary": report.summary(),
+    }
+
+
 def _imported_in_part(file_name: str, report: Report, refused: int) -> str:
-    rest = (
-        "One row was refused; see below."
-        if refused == 1
-        else f"{format_number(refused)} rows were refused; see below."
+    words = ngettext(
+        "%(count)s row was refused. See the list below.",
+        "%(count)s rows were refused. See the list below.",
+        refused,
     )
-    return f"Templates imported from {file_name}: {report.summary()}. {rest}"
+    return f"{_imported(file_name, report)} {words % {'count': format_number(refused)}}"
+
+
+def _status_words(status: RowStatus, count: int) -> str:
+    """The status of so many rows, without the number."""
+    words = {
+        RowStatus.ERROR: ngettext("error", "errors", count),
+        RowStatus.NEW: ngettext("new", "new", count),
+        RowStatus.CHANGED: ngettext("changed", "changed", count),
+        RowStatus.UNCHANGED: ngettext("unchanged", "unchanged", count),
+    }
+    return words[status]
 
 
 def _salt(request: HttpRequest) -> str:
@@ -334,12 +365,11 @@ def _chips(report: Report, token: str, chosen: str) -> list[dict[str, Any]]:
                 {"upload": token} if chosen == status else {"upload": token, "status": str(status)}
             )
             url = f"{reverse('admin:campaigns_template_import')}?{urlencode(query)}"
-            label = STATUS_WORDS[status][0 if count == 1 else 1]
             chips.append(
                 {
                     "status": str(status),
                     "count": format_number(count),
-                    "label": label,
+                    "label": _status_words(status, count),
                     "url": url,
                     "active": chosen == status,
                 }

@@ -14,6 +14,8 @@ from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.dataclasses import ActionDialog, UnfoldAction
@@ -33,17 +35,16 @@ from tenants.models import Workspace
 from tenants.scope import current_workspace
 
 _USE_LINK = (
-    '<a class="font-medium text-primary-600 dark:text-primary-500" href="{}" title="Use “{}” in a '
-    'campaign">Use</a>'
+    '<a class="font-medium text-primary-600 dark:text-primary-500" href="{}" title="{}">{}</a>'
 )
 
 
 class LibraryFilter(DropdownFilter):
-    title = "library"
+    title = gettext_lazy("library")
     parameter_name = "library"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("own", "Your templates"), ("global", "Global library")]
+        return [("own", _("Your templates")), ("global", _("Global library"))]
 
     def queryset(
         self, request: HttpRequest, queryset: models.QuerySet[Template]
@@ -54,7 +55,7 @@ class LibraryFilter(DropdownFilter):
 
 
 class LanguageFilter(DropdownFilter):
-    title = "language"
+    title = gettext_lazy("language")
     parameter_name = "language"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -95,7 +96,7 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         LibraryFilter,
     )
     search_fields = ("name",)
-    search_help_text = "Search names, titles and texts"
+    search_help_text = gettext_lazy("Search names, titles and texts")
     ordering = (Lower("name"), Lower("language"))
     actions_detail = ("copy_to_workspace",)
     change_form_outer_before_template = "campaigns/import/template_card.html"
@@ -118,30 +119,37 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         return self.has_add_permission(request)
 
     # --- the list ---------------------------------------------------------------------------------
-    @display(description="Template", header=True, ordering="name")
+    @display(description=gettext_lazy("Template"), header=True, ordering="name")
     def headline(self, template: Template) -> list[str]:
         return [
             format_html('<span dir="auto">{}</span>', text)
             for text in (template.name, template.title)
         ]
 
-    @display(description="Category", label=True, ordering="category")
+    @display(description=gettext_lazy("Category"), label=True, ordering="category")
     def category_label(self, template: Template) -> str:
         return template.get_category_display()
 
     @display(
-        description="Library", label={"Global": "info", "Yours": "success"}, ordering="workspace"
+        description=gettext_lazy("Library"),
+        label={"global": "info", "own": "success"},
+        ordering="workspace",
     )
-    def library(self, template: Template) -> str:
-        return "Global" if template.is_global else "Yours"
+    def library(self, template: Template) -> tuple[str, str]:
+        return ("global", _("Global")) if template.is_global else ("own", _("Yours"))
 
-    @display(description="Updated", ordering="updated_at")
+    @display(description=gettext_lazy("Updated"), ordering="updated_at")
     def updated(self, template: Template) -> str:
         return moment(template.updated_at, current_workspace())
 
     @display(description="")
     def use(self, template: Template) -> str:
-        return format_html(_USE_LINK, _use_url(template), template.name)
+        return format_html(
+            _USE_LINK,
+            _use_url(template),
+            _("Use “%(template)s” in a campaign") % {"template": template.name},
+            _("Use"),
+        )
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return (
@@ -155,7 +163,7 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         answer: HttpResponse = super().changelist_view(
-            request, {"title": "Templates", **(extra_context or {})}
+            request, {"title": _("Templates"), **(extra_context or {})}
         )
         return answer
 
@@ -178,7 +186,7 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        context: dict[str, Any] = {"title": "New template"}
+        context: dict[str, Any] = {"title": _("New template")}
         template = self.get_object(request, object_id) if object_id else None
         if template is not None:
             use_url = _use_url(template) if self._can_write_campaigns(request) else ""
@@ -216,15 +224,16 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         )
 
     @action(
-        description="Copy to my workspace",
+        description=gettext_lazy("Copy to my workspace"),
         icon="content_copy",
         permissions=["copy"],
         dialog=ActionDialog(
-            title="Copy this template to your workspace?",
-            description="You get a template of your own that your team can change. The global one "
-            "stays as it is.",
+            title=gettext_lazy("Copy this template to your workspace?"),
+            description=gettext_lazy(
+                "Your team can change the copy. The global template does not change."
+            ),
             form_class=None,
-            form_submit_text="Copy",
+            form_submit_text=gettext_lazy("Copy"),
         ),
     )
     def copy_to_workspace(
@@ -237,7 +246,10 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
             raise Http404("no global template")
         copy = _copy(template, workspace)
         self.audit(request, "template copied", copy, source=template.name)
-        messages.success(request, f"“{copy.name}” is now a template of your workspace.")
+        messages.success(
+            request,
+            _("“%(template)s” is now a template of your workspace.") % {"template": copy.name},
+        )
         return HttpResponse(
             headers={"HX-Redirect": reverse("admin:campaigns_template_change", args=(copy.pk,))}
         )
