@@ -74,7 +74,7 @@ def test_another_channel_shows_its_inputs_and_keeps_name_audience_and_schedule(
     page = open_page("campaigns/campaign/add/")
     page.get_by_label("Name").fill("Night shift")
     page.locator("#id_title").fill("Only on push")
-    page.get_by_text("People who match").click()
+    page.get_by_text("Matching people").click()
     page.locator("#id_audience_value").fill("Pune")
     page.get_by_text("At a time").click()
     page.locator("#id_scheduled_at").fill("2031-01-06T09:00")

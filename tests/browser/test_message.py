@@ -79,10 +79,10 @@ def test_the_preview_cuts_where_the_phone_cuts(page):
             f"node => {size} * node.clientWidth / parseFloat(getComputedStyle(node).fontSize)"
         )
 
-    assert (seen("iPhone", "Lock screen"), seen("iPhone", "In use")) == ((1, 4), (1, 2))
+    assert (seen("iPhone", "Lock screen"), seen("iPhone", "Home screen")) == ((1, 4), (1, 2))
     assert points_across(15) == pytest.approx(IPHONE_TEXT, abs=4)
     assert seen("iPhone", "Expanded")[1] > 8
-    assert (seen("Android", "Lock screen"), seen("Android", "In use")) == ((1, 1), (1, 1))
+    assert (seen("Android", "Lock screen"), seen("Android", "Home screen")) == ((1, 1), (1, 1))
     assert points_across(14) == pytest.approx(ANDROID_TEXT, abs=4)
     assert seen("Android", "Expanded") == (1, 8)
 

@@ -223,7 +223,8 @@ def test_the_editor_says_what_the_devices_of_this_audience_ignore(company):
 
 def test_of_a_topic_nobody_here_knows_how_many(company):
     answer = live(company, "audience", audience="topic", topic="news", badge="1").json()
-    assert answer["words"] == "Only the provider knows how many"
+    assert answer["words"] == "Number of subscribers unknown"
+    assert "people" not in answer
     assert answer["sentence"] == "Everyone subscribed to topic “news”"
     assert (
         "Leave /topics/ out"
@@ -281,15 +282,15 @@ def test_review_and_send_saves_and_goes_on_to_the_review(company):
         ({"audience": "topic", "topic": "two words"}, "topic", "letters, digits"),
         ({"audience": "condition", "condition": "news || sport"}, "condition", "Cannot read “news || sport”"),
         ({"badge": "-1"}, "badge", "greater than or equal to 0"),
-        ({"audience": "rule"}, "audience", "Choose what to look at"),
-        ({"audience": "rule", "audience_field": "country"}, "audience_value", "Fill in the value"),
+        ({"audience": "rule"}, "audience", "Choose an attribute"),
+        ({"audience": "rule", "audience_field": "country"}, "audience_value", "Enter the value"),
         (
             {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gt", "audience_value": "many"},
             "audience", "compares numbers",
         ),
         ({"audience": "rule", "audience_field": "password", "audience_value": "x"}, "audience", "is no field"),
-        ({"schedule_type": "scheduled", "scheduled_at": "soon"}, "scheduled_at", "Write a date and a time"),
-        ({"schedule_type": "scheduled", "scheduled_at": "9999-12-31T23:59"}, "scheduled_at", "2000 and 2099"),
+        ({"schedule_type": "scheduled", "scheduled_at": "soon"}, "scheduled_at", "Enter a date and a time"),
+        ({"schedule_type": "scheduled", "scheduled_at": "9999-12-31T23:59"}, "scheduled_at", "2000 to 2099"),
         ({"schedule_type": "recurring", "repeat": "weekly"}, "weekdays", "at least one day"),
         (
             {"schedule_type": "recurring", "repeat": "custom", "recurrence_rule": "FREQ=DAILY;INTERVAL=0"},

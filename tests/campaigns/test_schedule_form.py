@@ -30,7 +30,7 @@ def test_the_next_five_dates_are_shown_in_the_workspace_s_time(company):
     assert all(date.endswith("18:00 IST") for date in answer["dates"])
     assert "1 Jun" in answer["dates"][0]
     assert (
-        "first date"
+        "Choose a date and time"
         in live(company, "dates", schedule_type="recurring", repeat="daily").json()["error"]
     )
     none = {"schedule_type": "recurring", "scheduled_at": start, "repeat": "weekly"}

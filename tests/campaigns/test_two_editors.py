@@ -35,7 +35,7 @@ def test_the_second_of_two_windows_is_told_and_keeps_what_was_typed(company):
     assert response.status_code == 200
     page = text(response)
     assert f"Nothing was saved: {company.admin} changed this campaign" in page
-    assert "Its message is now “Theirs”" in page
+    assert "The message is now “Theirs”" in page
     form = response.context["adminform"].form
     assert (
         form.message["title"].value(),

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from campaigns.admin.campaign import builders
@@ -18,7 +20,11 @@ from campaigns.models import PEOPLE, Campaign
 from tenants.models import Workspace
 
 AUDIENCE_FIELDS = ("audience", "audience_field", "audience_op", "audience_value")
-_PEOPLE_CHOICES = (("everyone", "Everyone"), ("rule", "People who match"), ("custom", "Saved rule"))
+_PEOPLE_CHOICES = (
+    ("everyone", gettext_lazy("Everyone")),
+    ("rule", gettext_lazy("Matching people")),
+    ("custom", gettext_lazy("Saved rule")),
+)
 
 
 class AudiencePart(CheckedForm):
@@ -28,12 +34,17 @@ class AudiencePart(CheckedForm):
     Cleaned: `rule`, `target_kind` and `target`, the columns of the campaign.
     """
 
-    audience = forms.ChoiceField(label="Audience", widget=forms.RadioSelect)
+    audience = forms.ChoiceField(label=gettext_lazy("Audience"), widget=forms.RadioSelect)
     audience_field = forms.CharField(
-        label="Field", required=False, max_length=100, widget=UnfoldAdminSelectWidget()
+        label=gettext_lazy("Attribute"),
+        required=False,
+        max_length=100,
+        widget=UnfoldAdminSelectWidget(),
     )
-    audience_op = select_field("Comparison", [(key, op.words) for key, op in OPERATORS.items()])
-    audience_value = text_field("Value", 2000)
+    audience_op = select_field(
+        gettext_lazy("Comparison"), [(key, op.words) for key, op in OPERATORS.items()]
+    )
+    audience_value = text_field(gettext_lazy("Value"), 2000)
 
     def __init__(
         self, workspace: Workspace, channel: Channel, stored: Campaign, data: Any = None
@@ -64,11 +75,8 @@ class AudiencePart(CheckedForm):
         system = [
             (field, label) for field, label in fields.items() if not field.startswith("attributes.")
         ]
-        return [
-            ("", "Choose…"),
-            ("About the person", system),
-            *([("Your attributes", own)] if own else []),
-        ]
+        groups = [(_("About the person"), system), (_("Your attributes"), own)]
+        return [("", _("Choose…")), *((title, found) for title, found in groups if found)]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -121,7 +129,7 @@ def _shown(stored: Campaign) -> dict[str, Any]:
     rule, to = stored.audience_rule, stored.target_kind if stored.is_broadcast else ""
     simple = builders.read_rule(rule) if rule else None
     return {
-        "audience": to or ("everyone" if not rule else "rule" if simple else "custom"),
+        "audience": to or _kind_of(rule, is_simple=simple is not None),
         **({to: stored.target} if to else {}),
         **dict(
             zip(
@@ -131,3 +139,10 @@ def _shown(stored: Campaign) -> dict[str, Any]:
             )
         ),
     }
+
+
+def _kind_of(rule: Rule, *, is_simple: bool) -> str:
+    """The choice that shows this rule."""
+    if not rule:
+        return "everyone"
+    return "rule" if is_simple else "custom"

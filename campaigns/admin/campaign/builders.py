@@ -9,23 +9,36 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
 from campaigns.audience.segments import OPERATORS, Rule, RuleError, validate
+from pushpilot.lib import display
 from pushpilot.lib.clock import RecurrenceError, parse_rrule, resolve
 
 WEEKDAYS = {
-    "MO": "Mon",
-    "TU": "Tue",
-    "WE": "Wed",
-    "TH": "Thu",
-    "FR": "Fri",
-    "SA": "Sat",
-    "SU": "Sun",
+    "MO": gettext_lazy("Mon"),
+    "TU": gettext_lazy("Tue"),
+    "WE": gettext_lazy("Wed"),
+    "TH": gettext_lazy("Thu"),
+    "FR": gettext_lazy("Fri"),
+    "SA": gettext_lazy("Sat"),
+    "SU": gettext_lazy("Sun"),
 }
-REPEATS = {"daily": "day", "weekly": "week", "monthly": "month", "custom": "Custom rule (RRULE)"}
+REPEATS = {
+    "daily": gettext_lazy("day"),
+    "weekly": gettext_lazy("week"),
+    "monthly": gettext_lazy("month"),
+    "custom": gettext_lazy("Custom rule (RRULE)"),
+}
 _LISTED = re.compile(
     r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|“(?P<curly>[^“”]*)”\s*|(?P<plain>(?!\s*["“])[^,]*))(?:,|\Z)"""
 )
-ENDS = {"": "Never", "date": "On a date", "count": "After a number of sends"}
+ENDS = {
+    "": gettext_lazy("Never"),
+    "date": gettext_lazy("On a date"),
+    "count": gettext_lazy("After a number of sends"),
+}
 END_OF_DAY = time(23, 59, 59)
 SKIPS_LIMIT = 400
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
@@ -39,14 +52,14 @@ def build_rule(field: str, op: str, value: str, kind: str = "") -> Rule:
     Raises RuleError with a sentence.
     """
     if not field:
-        raise RuleError("Choose what to look at, for example the country.")
+        raise RuleError(_("Choose an attribute, for example Country."))
     if op not in OPERATORS:
-        raise RuleError("Choose a comparison.")
+        raise RuleError(_("Choose a comparison."))
     if OPERATORS[op].takes is None:
         rule: Rule = {"field": field, "op": op}
     else:
         if not value.strip():
-            raise RuleError("Fill in the value to compare with.")
+            raise RuleError(_("Enter the value to compare with."))
         rule = {"field": field, "op": op, "value": _value(field, op, value.strip(), kind)}
     validate(rule)
     return rule
@@ -57,7 +70,11 @@ def _value(field: str, op: str, text: str, kind: str) -> Any:
         number = _number(text)
         if number is None:
             raise RuleError(
-                f"“{OPERATORS[op].words}” compares numbers; “{text}” is none. Write 10 or 2.5."
+                _(
+                    "“%(comparison)s” compares numbers, and “%(value)s” is not a number. Enter a "
+                    "number such as 10 or 2.5."
+                )
+                % {"comparison": OPERATORS[op].words, "value": text}
             )
         return number
     if op == "in":
@@ -73,8 +90,10 @@ def split_values(text: str) -> list[str]:
         found = _LISTED.match(text, at)
         if found is None:
             raise RuleError(
-                "The quotation marks of the value do not match. Write for example "
-                'Pune, "Washington, DC".'
+                _(
+                    "The quotation marks of the value do not match. Enter values such as "
+                    'Pune, "Washington, DC".'
+                )
             )
         quoted, curly, plain = found.group("quoted", "curly", "plain")
         if plain is None:
@@ -91,9 +110,16 @@ def join_values(values: Sequence[Any]) -> str:
 
 
 def _listed(value: Any) -> str:
-    text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    text = _said(value)
     needs_quotes = not text or text != text.strip() or "," in text or text[0] in '"“'
     return '"{}"'.format(text.replace('"', '""')) if needs_quotes else text
+
+
+def _said(value: Any) -> str:
+    """A value as `_plain` reads it back."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def _plain(field: str, text: str, kind: str) -> Any:
@@ -123,11 +149,7 @@ def read_rule(rule: Rule) -> tuple[str, str, str] | None:
     value = rule.get("value", "")
     if isinstance(value, list):
         return rule["field"], rule["op"], join_values(value)
-    return (
-        rule["field"],
-        rule["op"],
-        ("yes" if value else "no") if isinstance(value, bool) else str(value),
-    )
+    return rule["field"], rule["op"], _said(value)
 
 
 # --- repetition -----------------------------------------------------------------------------------
@@ -140,7 +162,7 @@ def build_recurrence(
         return parse_rrule(f"FREQ=DAILY{every}")
     if repeat == "weekly":
         if not weekdays:
-            raise RecurrenceError("Choose at least one day of the week.")
+            raise RecurrenceError(_("Choose at least one day of the week."))
         return parse_rrule(
             f"FREQ=WEEKLY{every};BYDAY={','.join(day for day in WEEKDAYS if day in weekdays)}"
         )
@@ -161,21 +183,24 @@ def build_end(
         return rule
     if re.search("COUNT=|UNTIL=", rule):
         raise RecurrenceError(
-            "The rule has an end of its own. Choose “Never” here, or take COUNT or UNTIL out of it."
+            _(
+                "The custom rule has its own end. Choose “Never” as the end of the series, or "
+                "remove COUNT or UNTIL from the rule."
+            )
         )
     if ends == "count":
         if count is None:
-            raise RecurrenceError("Fill in after how many sends the series ends.")
+            raise RecurrenceError(_("Enter the number of sends of the series."))
         return parse_rrule(f"{rule};COUNT={count}")
     if end_date is None:
-        raise RecurrenceError("Choose the last day of the series.")
+        raise RecurrenceError(_("Choose the last day of the series."))
     until = resolve(datetime.combine(end_date, END_OF_DAY), zone)
     return parse_rrule(f"{rule};UNTIL={until:%Y%m%dT%H%M%SZ}")
 
 
 def read_end(rule: str, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
     """(the rule without an end that the builder can express, the inputs of that end)."""
-    rest, _, end = rule.rpartition(";")
+    rest, _mark, end = rule.rpartition(";")
     if end.startswith("COUNT=") and rest:
         return rest, {"ends": "count", "count": int(end.removeprefix("COUNT="))}
     if end.startswith("UNTIL=") and rest:
@@ -194,10 +219,21 @@ def build_skips(text: str) -> list[str]:
             days.add(date.fromisoformat(part if len(part) == 10 else "").isoformat())
         except ValueError:
             raise RecurrenceError(
-                f"“{part[:30]}” is no date. Write year, month and day: 2026-12-25."
+                _("“%(text)s” is not a date. Enter year, month and day: 2026-12-25.")
+                % {"text": part[:30]}
             ) from None
     if len(days) > SKIPS_LIMIT:
-        raise RecurrenceError(f"A series can skip {SKIPS_LIMIT} dates; these are {len(days)}.")
+        raise RecurrenceError(
+            ngettext(
+                "A series can skip %(limit)s dates. Remove %(count)s date.",
+                "A series can skip %(limit)s dates. Remove %(count)s dates.",
+                len(days) - SKIPS_LIMIT,
+            )
+            % {
+                "limit": display.format_number(SKIPS_LIMIT),
+                "count": display.format_number(len(days) - SKIPS_LIMIT),
+            }
+        )
     return sorted(days)
 
 

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign.audience import AudiencePart
@@ -30,12 +31,16 @@ class CampaignForm(WithMessage, forms.ModelForm):
     form_key = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
     name = forms.CharField(
-        label="Name",
+        label=gettext_lazy("Name"),
         max_length=100,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "Weekend sale", "autofocus": True}),
-        help_text="Only your team sees this.",
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"placeholder": gettext_lazy("Weekend sale"), "autofocus": True}
+        ),
+        help_text=gettext_lazy("Only your team sees the name."),
     )
-    channel = forms.ChoiceField(label="Channel", choices=registry.choices, widget=forms.RadioSelect)
+    channel = forms.ChoiceField(
+        label=gettext_lazy("Channel"), choices=registry.choices, widget=forms.RadioSelect
+    )
     template_used = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     class Meta:

@@ -7,20 +7,22 @@ from typing import Any
 from django.db.models import Count
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy
 
 from campaigns.models import Campaign, Run
+from pushpilot.lib.display import format_number
 from tenants.admin.base import workspace_of
 from tenants.admin.lists import FilteredList
 
 Status = Campaign.Status
 # The tabs over the list: (title, the statuses behind it).
 TABS = (
-    ("All", ()),
-    ("Draft", (Status.DRAFT, Status.IN_REVIEW, Status.APPROVED)),
-    ("Scheduled", (Status.SCHEDULED,)),
-    ("Running", (Status.RUNNING, Status.PAUSED)),
-    ("Completed", (Status.COMPLETED,)),
-    ("Cancelled", (Status.CANCELLED, Status.FAILED)),
+    (gettext_lazy("All"), ()),
+    (gettext_lazy("Draft"), (Status.DRAFT, Status.IN_REVIEW, Status.APPROVED)),
+    (gettext_lazy("Scheduled"), (Status.SCHEDULED,)),
+    (gettext_lazy("Running"), (Status.RUNNING, Status.PAUSED)),
+    (gettext_lazy("Completed"), (Status.COMPLETED,)),
+    (gettext_lazy("Cancelled"), (Status.CANCELLED, Status.FAILED)),
 )
 
 
@@ -52,7 +54,9 @@ def _status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
         )
         items.append(
             {
-                "title": format_html('{} <span class="cp-tab-count">{}</span>', title, count)
+                "title": format_html(
+                    '{} <span class="cp-tab-count">{}</span>', title, format_number(count)
+                )
                 if count
                 else title,
                 "link": f"{request.path}?status__in={value}" if value else request.path,

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from django.db.models import F, Q
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.admin.campaign.audience import AUDIENCE_FIELDS
 from campaigns.admin.campaign.forms import CampaignForm
@@ -26,7 +28,7 @@ from campaigns.content.written import searched
 from campaigns.models import Campaign, Contact, Template
 from campaigns.schedule import series
 from pushpilot.lib import clock
-from pushpilot.lib.display import counted, planned_moment
+from pushpilot.lib.display import format_number, planned_moment
 from tenants.models import Workspace
 
 TEMPLATES_SHOWN = 40
@@ -62,7 +64,10 @@ def count_audience(workspace: Workspace, form: CampaignForm) -> JsonResponse:
         return JsonResponse({"error": str(error), "notes": {}})
     reachable = devices.get(Reason.PENDING, 0)
     addresses = registry.counted_addresses(channel, reachable)
-    words = f"{counted(people, 'person matches', 'people match')} · {addresses} reachable"
+    words = _("%(people)s · %(devices)s reachable") % {
+        "people": people_words(people),
+        "devices": addresses,
+    }
     asked = Campaign(workspace=workspace, channel=channel, audience_rule=rule)
     return JsonResponse(
         {
@@ -84,7 +89,7 @@ def _count_subscribers(
     asked = Campaign(workspace=workspace, channel=channel, target_kind=kind, target=target)
     return JsonResponse(
         {
-            "words": "Only the provider knows how many",
+            "words": _("Number of subscribers unknown"),
             "sentence": whom_words(asked),
             "notes": _notes(form, asked),
         }
@@ -113,13 +118,20 @@ def count_people(workspace: Workspace, rule: Rule) -> int:
     return Contact.objects.filter(compile_rule(rule), workspace=workspace).count()
 
 
+def people_words(count: int) -> str:
+    """ "3,412 people match"."""
+    return ngettext("%(count)s person matches", "%(count)s people match", count) % {
+        "count": format_number(count)
+    }
+
+
 def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     """The next five occurrences of the repetition in the form, on the clocks of its zone."""
     if problem := _problem(form, SCHEDULE_FIELDS):
         return JsonResponse({"error": problem})
     start, now = form.cleaned_data.get("scheduled_at"), timezone.now()
     if start is None:
-        return JsonResponse({"error": "Choose the first date and time to see the next sends."})
+        return JsonResponse({"error": _("Choose a date and time to see the next sends.")})
     zone = ZoneInfo(form.cleaned_data.get("time_zone") or workspace.time_zone)
     if form.cleaned_data.get("schedule_type") == Campaign.Schedule.AT:
         return _one_date(form, clock.resolve(start, zone), zone, now)
@@ -133,7 +145,7 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
     found = list(islice(clock.occurrences(rule, start, zone, after=now, skip=skip), NEXT_SHOWN + 1))
     dates = [planned_moment(at, zone, now) for at in found[:NEXT_SHOWN]]
     if not dates:
-        return JsonResponse({"error": clock.NO_DATE})
+        return JsonResponse({"error": str(clock.NO_DATE)})
     return JsonResponse(
         {
             "rule": rule,
@@ -147,7 +159,7 @@ def next_dates(workspace: Workspace, form: CampaignForm) -> JsonResponse:
 
 def _one_date(form: CampaignForm, at: datetime, zone: ZoneInfo, now: datetime) -> JsonResponse:
     if at <= now:
-        return JsonResponse({"error": series.PASSED})
+        return JsonResponse({"error": str(series.PASSED)})
     return JsonResponse(
         {"dates": [planned_moment(at, zone, now)], "next_send": _next_send(form, at, zone, now)}
     )

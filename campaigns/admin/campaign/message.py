@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 from campaigns.admin.parts import FormOfParts
 from campaigns.channels import registry
@@ -26,7 +27,9 @@ class WithMessage(FormOfParts):
     content: Content
     message: ContentForm
 
-    tone = select_field("Tone", [("", "No particular tone"), *Tone.choices])
+    tone = select_field(
+        gettext_lazy("Tone"), [("", gettext_lazy("No particular tone")), *Tone.choices]
+    )
 
     def hold_message(self, channel: str, stored: Message | None = None) -> None:
         """Part of __init__. `stored`: what the inputs begin with, if it is not the content."""

@@ -17,6 +17,8 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from campaigns import removal
@@ -24,7 +26,7 @@ from campaigns.admin import slots
 from campaigns.admin.campaign import live, reschedule, review
 from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.list import CampaignList
-from campaigns.admin.campaign.message import main_content
+from campaigns.admin.campaign.meanwhile import meanwhile_words
 from campaigns.admin.campaign.sending import SENDING_FIELDS, changed_sending
 from campaigns.admin.contact.attributes import for_page
 from campaigns.admin.parts import channel_choices
@@ -74,14 +76,14 @@ class CampaignAdmin(WorkspaceAdmin):
     )
     list_display_links = None
     search_fields = ("name",)
-    search_help_text = "Search by name"
+    search_help_text = gettext_lazy("Search by name")
     ordering = ("-id",)
     sortable_by = ()
     actions = None
     actions_row = ("duplicate",)
     actions_detail = ("duplicate",)
-    empty_title = "Write your first campaign"
-    empty_text = "Choose who gets it, write the message, look at the preview, and send."
+    empty_title = gettext_lazy("Write your first campaign")
+    empty_text = gettext_lazy("Choose an audience, write the message, check the preview and send.")
 
     class Media:
         css = {"all": ["campaigns/campaign.css"]}
@@ -104,11 +106,11 @@ class CampaignAdmin(WorkspaceAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         response: HttpResponse = super().changelist_view(
-            request, {"title": "Campaigns", **(extra_context or {})}
+            request, {"title": _("Campaigns"), **(extra_context or {})}
         )
         return response
 
-    @display(description="Campaign")
+    @display(description=gettext_lazy("Campaign"))
     def name_cell(self, campaign: Any) -> SafeString:
         content = next(iter(campaign.contents.all()), None)
         return format_html(
@@ -116,10 +118,10 @@ class CampaignAdmin(WorkspaceAdmin):
             reverse("admin:campaigns_campaign_change", args=[campaign.pk]),
             registry.icon_of(campaign.channel),
             campaign.name,
-            content.title if content and content.title else "No message yet",
+            content.title if content and content.title else _("No message yet"),
         )
 
-    @display(description="Status")
+    @display(description=gettext_lazy("Status"))
     def status_cell(self, campaign: Any) -> SafeString:
         return format_html(
             '<span class="cp-badge" data-status="{}">{}</span>',
@@ -127,16 +129,16 @@ class CampaignAdmin(WorkspaceAdmin):
             campaign.get_status_display(),
         )
 
-    @display(description="Channel")
+    @display(description=gettext_lazy("Channel"))
     def channel_cell(self, campaign: Any) -> str:
         return str(campaign.get_channel_display())
 
-    @display(description="Audience")
+    @display(description=gettext_lazy("Audience"))
     def audience_cell(self, campaign: Any) -> SafeString:
         words = whom_words(campaign)
         return format_html('<span class="cp-clip" title="{}">{}</span>', words, words)
 
-    @display(description="When")
+    @display(description=gettext_lazy("When"))
     def when_cell(self, campaign: Any) -> SafeString:
         zone, now = campaign.workspace.zone, timezone.now()
         if campaign.next_run:
@@ -144,14 +146,14 @@ class CampaignAdmin(WorkspaceAdmin):
                 planned_moment(campaign.next_run.intended_at, zone, now), _repeats(campaign)
             )
         if campaign.last_run and campaign.status != Status.DRAFT:
-            word = "Sent" if campaign.status == Status.COMPLETED else "Started"
+            word = _("Sent") if campaign.status == Status.COMPLETED else _("Started")
             return _two_lines(planned_moment(campaign.last_run.started_at, zone, now), word)
         if campaign.schedule_type == Campaign.Schedule.NOW:
             return _two_lines("—", "")
         return _two_lines(schedule_words(campaign, now), "")
 
-    @display(description="Last result")
-    def result_cell(self, campaign: Any) -> SafeString:
+    @display(description=gettext_lazy("Last result"))
+    def result_cell(self, campaign: Any) -> str:
         run = campaign.last_run
         if run is None:
             return mark_safe('<span class="cp-quiet">—</span>')
@@ -162,21 +164,15 @@ class CampaignAdmin(WorkspaceAdmin):
                 run.get_state_display(),
             )
         if run.is_broadcast:
-            return (
-                mark_safe("Handed to the provider")
-                if run.count(Reason.ACCEPTED)
-                else mark_safe("Not sent")
-            )
+            return _("Handed to the provider") if run.count(Reason.ACCEPTED) else _("Not sent")
         accepted, size = run.count(Reason.ACCEPTED), run.audience_size or sum(run.tally.values())
         share = 100 * accepted / size if size else 0
+        figures = {"accepted": format_number(accepted), "all": format_number(size)}
         return format_html(
-            '<span class="cp-result" title="{} of {} recipients were accepted by the provider">'
-            '<span>{}<small> of {}</small></span><span class="cp-meter"><span '
+            '<span class="cp-result" title="{}"><span>{}</span><span class="cp-meter"><span '
             'style="width:{}%"></span></span></span>',
-            format_number(accepted),
-            format_number(size),
-            format_number(accepted),
-            format_number(size),
+            _("The provider accepted %(accepted)s of %(all)s messages") % figures,
+            format_html(_("{accepted}<small> of {all}</small>"), **figures),
             f"{share:.1f}",
         )
 
@@ -227,7 +223,7 @@ class CampaignAdmin(WorkspaceAdmin):
         draft = self._draft_of_page(request) if request.method == "POST" else None
         if draft is not None:
             return self.change_view(request, str(draft.pk), form_url, extra_context)
-        extra = {"title": "New campaign", **self._editor(request, None), **(extra_context or {})}
+        extra = {"title": _("New campaign"), **self._editor(request, None), **(extra_context or {})}
         response: HttpResponse = super().add_view(request, form_url, extra)
         return response
 
@@ -276,11 +272,12 @@ class CampaignAdmin(WorkspaceAdmin):
 
     def _too_late(self, request: HttpRequest, campaign: Campaign) -> HttpResponse:
         if not self.has_change_permission(request, campaign):
-            raise PermissionDenied("Your role may not edit campaigns.")
-        status = campaign.get_status_display().lower()
-        messages.error(
-            request, f"Nothing was saved: the campaign is {status}. Stop it before you edit it."
+            raise PermissionDenied(_("Your role may not edit campaigns."))
+        words = _(
+            "Nothing was saved, because the status of the campaign is “%(status)s”. Cancel the "
+            "send before you edit the campaign."
         )
+        messages.error(request, words % {"status": campaign.get_status_display()})
         return redirect("admin:campaigns_campaign_change", campaign.pk)
 
     def _editor(self, request: HttpRequest, campaign: Campaign | None) -> dict[str, Any]:
@@ -318,7 +315,7 @@ class CampaignAdmin(WorkspaceAdmin):
             if not held.is_editable:
                 raise TakenMeanwhile
             if form.would_undo(held):
-                raise ChangedMeanwhile(_meanwhile_words(request, held))
+                raise ChangedMeanwhile(meanwhile_words(request, held))
         else:
             obj.created_by = request.user
         obj.updated_by, obj.status = request.user, Status.DRAFT
@@ -336,7 +333,7 @@ class CampaignAdmin(WorkspaceAdmin):
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         if "_review" in request.POST:
             return redirect("admin:campaigns_campaign_review", obj.pk)
-        messages.success(request, f"Draft “{obj}” saved.")
+        messages.success(request, _("The draft “%(campaign)s” is saved.") % {"campaign": obj})
         return redirect("admin:campaigns_campaign_change", obj.pk)
 
     # --- pages and answers of our own -------------------------------------------------------------
@@ -381,7 +378,7 @@ class CampaignAdmin(WorkspaceAdmin):
         return self.page(
             request,
             "campaigns/review.html",
-            f"Review: {campaign}",
+            _("Review: %(campaign)s") % {"campaign": campaign},
             **review.review(request, campaign),
         )
 
@@ -390,13 +387,15 @@ class CampaignAdmin(WorkspaceAdmin):
 
     # --- copy and delete --------------------------------------------------------------------------
     @action(
-        description="Duplicate",
+        description=gettext_lazy("Duplicate"),
         icon="content_copy",
         permissions=["duplicate"],
         dialog={
-            "title": "Duplicate this campaign?",
-            "description": "The copy is a draft with the same message, audience and schedule.",
-            "form_submit_text": "Duplicate",
+            "title": gettext_lazy("Duplicate this campaign?"),
+            "description": gettext_lazy(
+                "The copy is a draft with the same message, audience and schedule."
+            ),
+            "form_submit_text": gettext_lazy("Duplicate"),
         },
     )
     def duplicate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -404,7 +403,9 @@ class CampaignAdmin(WorkspaceAdmin):
         campaign = self.found(request, object_id)
         copy = duplicate(campaign, by=request.user)
         self.audit(request, "campaign duplicated", copy, source=campaign.pk)
-        messages.success(request, f"This is your copy of “{campaign}”.")
+        messages.success(
+            request, _("This draft is a copy of “%(campaign)s”.") % {"campaign": campaign}
+        )
         return after_dialog(request, reverse("admin:campaigns_campaign_change", args=[copy.pk]))
 
     def delete_view(
@@ -413,7 +414,8 @@ class CampaignAdmin(WorkspaceAdmin):
         campaign = self.get_object(request, object_id)
         may_delete = campaign is not None and self.has_delete_permission(request, campaign)
         if may_delete and (kept := removal.why_not(campaign)):
-            messages.error(request, f"“{campaign}” is not deleted. {kept}")
+            refused = _("“%(campaign)s” is not deleted.") % {"campaign": campaign}
+            messages.error(request, f"{refused} {kept}")
             return redirect("admin:campaigns_campaign_change", campaign.pk)
         response: HttpResponse = super().delete_view(request, object_id, extra_context)
         return response
@@ -421,7 +423,7 @@ class CampaignAdmin(WorkspaceAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Without its runs, which go with it: Django would read every recipient of them, and
         stop at a revision."""
-        return [str(campaign) for campaign in objs], {"campaigns": len(objs)}, set(), []
+        return [str(campaign) for campaign in objs], {_("Campaigns"): len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         if kept := removal.remove(obj):  # somebody scheduled it in this moment
@@ -434,7 +436,7 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
     contents = list(campaign.contents.all())
     copy = Campaign(
         workspace_id=campaign.workspace_id,
-        name=f"{campaign.name[:91]} (copy)",
+        name=(_("%(name)s (copy)") % {"name": campaign.name[:91]})[:100],
         created_by=by,
         updated_by=by,
         **{
@@ -463,25 +465,6 @@ def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
     return copy
 
 
-def _meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
-    own = stored.updated_by_id == request.user.pk
-    who = "you" if own else stored.updated_by or "somebody"
-    where = " in another window" if own else ""
-    message = main_content(stored, workspace_of(request))
-    channel = registry.CHANNELS.get(stored.channel)
-    names = (
-        [field.name for field in channel.fields if field.name != channel.title_field]
-        if channel
-        else []
-    )
-    text = max((message.text(name) for name in names), key=len, default="")
-    return (
-        f"Nothing was saved: {who} changed this campaign{where} after you opened this page. Its "
-        f"message is now “{message.title or '(no title)'}”: {text or 'no text'}. What you wrote is "
-        f"still here. Save once more to put it in the place of that."
-    )
-
-
 def _two_lines(first: str, second: str) -> SafeString:
     cell = '<span class="cp-two-lines cp-when"><span title="{}">{}</span><small>{}</small></span>'
     return format_html(cell, first, first, second)
@@ -490,4 +473,4 @@ def _two_lines(first: str, second: str) -> SafeString:
 def _repeats(campaign: Campaign) -> str:
     """Also whose clocks a schedule follows, if not those of the workspace."""
     own = campaign.time_zone if campaign.time_zone not in ("", campaign.workspace.time_zone) else ""
-    return " · ".join(filter(None, ["Repeats" if campaign.is_series else "", own]))
+    return " · ".join(filter(None, [_("Repeats") if campaign.is_series else "", own]))

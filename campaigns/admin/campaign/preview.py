@@ -140,7 +140,7 @@ def _rendered(
     empty."""
     snapshot = dict(snapshot)
     problems: dict[str, str] = {}
-    for _ in range(len(channel.personal) + 1):
+    for _attempt in range(len(channel.personal) + 1):
         try:
             compiled = channel.compile(snapshot, zone)
             return {**compiled.static, **compiled.values(variables)}, problems

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from campaigns.admin.campaign.schedule import ScheduleForm
 from campaigns.admin.words import both_clocks, next_send_words, schedule_words
@@ -57,10 +58,13 @@ def _saved(admin: WorkspaceAdmin, request: HttpRequest, form: ScheduleForm) -> H
         )
         return _shown(admin, request, form, series.planned_run(campaign), seen=seen)
     if run is None:
-        messages.info(request, "Nothing was changed: the schedule is the same as before.")
+        messages.info(request, _("The schedule did not change."))
     else:
         when = both_clocks(run.intended_at, run.campaign, now)
-        messages.success(request, f"The schedule is saved. The next send goes out {when}.")
+        messages.success(
+            request,
+            _("The schedule is saved. The next send starts on %(moment)s.") % {"moment": when},
+        )
     return redirect("admin:campaigns_campaign_change", campaign.pk)
 
 
@@ -90,14 +94,20 @@ def _shown(
         "dates_url": reverse("admin:campaigns_campaign_dates"),
     }
     return admin.page(
-        request, "campaigns/schedule.html", f"Change the schedule: {campaign}", **context
+        request,
+        "campaigns/schedule.html",
+        _("Change the schedule: %(campaign)s") % {"campaign": campaign},
+        **context,
     )
 
 
 def _too_late(request: HttpRequest, campaign: Campaign) -> HttpResponse:
-    status = campaign.get_status_display().lower()
     messages.error(
         request,
-        f"The schedule cannot be changed: the campaign is {status}, and no send of it is planned.",
+        _(
+            "You cannot change the schedule: the campaign has no planned send. The status of the "
+            "campaign is “%(status)s”."
+        )
+        % {"status": campaign.get_status_display()},
     )
     return redirect("admin:campaigns_campaign_change", campaign.pk)

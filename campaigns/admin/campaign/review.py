@@ -11,11 +11,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns import plan
 from campaigns.admin import slots
-from campaigns.admin.campaign.live import count_people
+from campaigns.admin.campaign.audience import AudiencePart
+from campaigns.admin.campaign.forms import CampaignForm
+from campaigns.admin.campaign.live import count_people, people_words
 from campaigns.admin.campaign.message import labels_of
+from campaigns.admin.campaign.schedule import SchedulePart
+from campaigns.admin.campaign.sending import SendingPart
 from campaigns.admin.words import (
     both_clocks,
     next_dates,
@@ -28,24 +34,23 @@ from campaigns.audience.reasons import FAILED, UNSURE, Reason, words_of
 from campaigns.audience.segments import RuleError
 from campaigns.channels import registry
 from campaigns.channels.base import ReasonWords
-from campaigns.content.lint import ERROR, NOTE, WARNING, Finding, lint
+from campaigns.content.lint import ERROR, NOTE, WARNING, Finding, Severity, lint
 from campaigns.content.rewrite import open_runs
 from campaigns.models import Campaign, Content, Run
 from campaigns.schedule import series
-from pushpilot.lib.display import counted, format_number, planned_moment, shares
+from pushpilot.lib.display import format_number, planned_moment, shares
 from tenants import roles
 from tenants.admin.base import require, workspace_of
 from tenants.models import User
 
 RUNS_SHOWN = 10
-PUBLIC_SENTENCE = (
-    "The provider sends it on to everybody who has subscribed; only the provider knows how many "
-    "they are. It is public and the same for everybody, nobody's consent is checked here, and the "
-    "report shows totals without names."
+PUBLIC_SENTENCE = gettext_lazy(
+    "The provider sends the message to every subscriber, and only the provider knows the number of "
+    "subscribers. The message is public and the same for all subscribers. PushPilot does not check "
+    "consent, and the report shows totals only."
 )
 
-
-_WILL_BE_SENT = ReasonWords("Will be sent", "Will get the message.")
+_WILL_BE_SENT = ReasonWords(gettext_lazy("Will be sent"), gettext_lazy("Gets the message."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +101,14 @@ def account_sentence(lines: list[AccountLine]) -> str:
     total = sum(line.count for line in lines)
     ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
     if not total:
-        return "Nobody matches this audience."
-    parts = [f"{format_number(ready)} of {counted(total, 'recipient')} will receive it"]
-    for line in lines:
-        if line.reason is not Reason.PENDING:
-            parts.append(line.told.counted(line.count))
+        return _("Nobody matches this audience.")
+    first = ngettext(
+        "%(ready)s of %(count)s recipient will receive it",
+        "%(ready)s of %(count)s recipients will receive it",
+        total,
+    ) % {"ready": format_number(ready), "count": format_number(total)}
+    others = [line for line in lines if line.reason is not Reason.PENDING]
+    parts = [first, *(line.told.counted(line.count) for line in others)]
     return "; ".join(parts) + "."
 
 
@@ -173,7 +181,7 @@ def _count_words(run: Run, *reasons: Reason) -> str:
 
 def _size_words(run: Run) -> str:
     if run.is_broadcast:
-        return "Subscribers"
+        return _("Subscribers")
     return (
         "—"
         if run.audience_size is None or run.started_at is None
@@ -217,25 +225,39 @@ def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
     return slots.pages.edit_message(runs[0].pk) if runs else ""
 
 
+_BANNERS = {
+    Campaign.Status.SCHEDULED: gettext_lazy(
+        "The campaign is scheduled. You can still change the message and the schedule."
+    ),
+    Campaign.Status.RUNNING: gettext_lazy("The campaign is being sent."),
+    Campaign.Status.PAUSED: gettext_lazy(
+        "The send is paused. The remaining recipients wait until somebody resumes the send."
+    ),
+    Campaign.Status.COMPLETED: gettext_lazy(
+        "The campaign is sent. If you edit the campaign, it becomes a draft. Its sends and their "
+        "figures stay."
+    ),
+    Campaign.Status.CANCELLED: gettext_lazy(
+        "The campaign is cancelled. You can edit the campaign and send it again."
+    ),
+    Campaign.Status.FAILED: gettext_lazy("The last send failed. Open the send to see the reason."),
+}
+
+
 def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[str, Any]]) -> str:
     status = Campaign.Status
     if campaign.status == status.COMPLETED and runs and runs[0]["run"].is_in_vain:
-        return "Nobody got it: its run says why. Editing makes it a draft again."
+        return _(
+            "Nobody received the message. Open the send to see the reasons. You can edit the "
+            "campaign and send it again."
+        )
     if campaign.status == status.SCHEDULED and current:
         when = both_clocks(current["run"].intended_at, campaign, timezone.now())
-        return (
-            f"Scheduled for {when}. Its message and its schedule can be changed. The run's "
-            f"page moves or stops it."
-        )
-    return {
-        status.SCHEDULED: "Scheduled. Its message and its schedule can be changed. The run's page "
-        "moves or stops it.",
-        status.RUNNING: "Going out right now.",
-        status.PAUSED: "Paused: nobody gets it until somebody resumes the run.",
-        status.COMPLETED: "Sent. Editing makes it a draft again; its runs and figures stay.",
-        status.CANCELLED: "Cancelled. You can edit it and send it again.",
-        status.FAILED: "The last run failed. Its page says why.",
-    }.get(status(campaign.status), "")
+        return _(
+            "The next send starts on %(moment)s. You can still change the message and the "
+            "schedule. Open the send to cancel it."
+        ) % {"moment": when}
+    return str(_BANNERS.get(status(campaign.status), ""))
 
 
 def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
@@ -252,13 +274,11 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     return {
         **context,
         "lines": lines,
-        "people": ""
-        if campaign.is_broadcast
-        else counted(people, "person matches", "people match"),
+        "people": "" if campaign.is_broadcast else people_words(people),
         "total": format_number(sum(line.count for line in lines)),
         "account_sentence": PUBLIC_SENTENCE if campaign.is_broadcast else account_sentence(lines),
-        "errors": [finding for finding in findings if finding.severity == ERROR],
-        "warnings": [finding for finding in findings if finding.severity == WARNING],
+        "errors": _linked(campaign.channel, findings, ERROR),
+        "warnings": _linked(campaign.channel, findings, WARNING),
         "notes": _notes(campaign.channel, findings),
         "connection": campaign.connection_in_use(),
         "button": _button(campaign, ready),
@@ -268,15 +288,43 @@ def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def _titles(channel: str) -> dict[str, str]:
+    """{input of the editor: its label}."""
+    parts = (CampaignForm, AudiencePart, SchedulePart, SendingPart)
+    own = {name: str(one.label) for part in parts for name, one in part.base_fields.items()}
+    known = registry.CHANNELS.get(channel)
+    broadcasts = {one.key: str(one.input_label) for one in known.broadcasts} if known else {}
+    return {**own, **broadcasts, **labels_of(channel), "button_1_text": _("Buttons")}
+
+
+def _link_words(title: str) -> str:
+    return _("Edit “%(field)s”") % {"field": title}
+
+
+def _linked(channel: str, findings: list[Finding], severity: Severity) -> list[dict[str, str]]:
+    """The findings of a severity as {field, text, link}: `link` names the input."""
+    titles = _titles(channel)
+    return [
+        {
+            "field": one.field,
+            "text": str(one.text),
+            "link": _link_words(titles.get(one.field, one.field)),
+        }
+        for one in findings
+        if one.severity == severity
+    ]
+
+
 def _notes(channel: str, findings: list[Finding]) -> list[dict[str, str]]:
-    """What some devices leave out, one line for each input: {field, title, text}."""
-    titles = {**labels_of(channel), "button_1_text": "Buttons"}
+    """What some devices leave out, one line for each input: {field, title, link, text}."""
+    titles = _titles(channel)
     lines: dict[str, dict[str, str]] = {}
     for finding in findings:
         if finding.severity == NOTE:
-            title = str(titles.get(finding.field, finding.field))
+            title = titles.get(finding.field, finding.field)
             line = lines.setdefault(
-                finding.field, {"field": finding.field, "title": title, "text": ""}
+                finding.field,
+                {"field": finding.field, "title": title, "link": _link_words(title), "text": ""},
             )
             line["text"] = f"{line['text']} {finding.text}".strip()
     return list(lines.values())
@@ -284,12 +332,15 @@ def _notes(channel: str, findings: list[Finding]) -> list[dict[str, str]]:
 
 def _button(campaign: Campaign, ready: int) -> str:
     if campaign.schedule_type == Campaign.Schedule.NOW:
+        if campaign.is_broadcast:
+            return _("Send to subscribers")
         reached = registry.counted_addresses(campaign.channel, ready)
-        return "Send to subscribers" if campaign.is_broadcast else f"Send to {reached}"
+        return _("Send to %(devices)s") % {"devices": reached}
     now = timezone.now()
     if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
-        return f"Schedule for {planned_moment(campaign.scheduled_at, campaign.zone, now)}"
-    return "Start the series"
+        when = planned_moment(campaign.scheduled_at, campaign.zone, now)
+        return _("Schedule for %(moment)s") % {"moment": when}
+    return _("Start the series")
 
 
 def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
@@ -300,7 +351,7 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     if seen and seen != campaign.updated_at.isoformat():
         messages.warning(
             request,
-            "Somebody changed the campaign after you opened this page. Look at it once more.",
+            _("Somebody changed the campaign after you opened this page. Review it again."),
         )
         return back
     user = request.user
@@ -310,11 +361,17 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     except plan.CannotPlan as error:
         messages.error(request, str(error))
         return back
-    words = planned_moment(run.intended_at, run.campaign.zone, timezone.now())
     if campaign.schedule_type == Campaign.Schedule.NOW:
-        messages.success(
-            request, f"“{campaign}” goes out in {undo_secs()} seconds. Until then you can undo it."
-        )
+        words = ngettext(
+            "“%(campaign)s” starts in %(count)s second. Until then you can undo the send.",
+            "“%(campaign)s” starts in %(count)s seconds. Until then you can undo the send.",
+            undo_secs(),
+        ) % {"campaign": campaign, "count": format_number(undo_secs())}
     else:
-        messages.success(request, f"“{campaign}” is scheduled for {words}.")
+        when = planned_moment(run.intended_at, run.campaign.zone, timezone.now())
+        words = _("“%(campaign)s” is scheduled for %(moment)s.") % {
+            "campaign": campaign,
+            "moment": when,
+        }
+    messages.success(request, words)
     return redirect(slots.pages.run(run.pk))

@@ -11,6 +11,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign import builders
@@ -32,7 +34,7 @@ SCHEDULE_FIELDS = (
     "count",
     "skipped",
 )
-MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", "last day")]
+MONTH_DAYS = [*((str(day), str(day)) for day in range(1, 32)), ("-1", gettext_lazy("last day"))]
 
 
 class WallClockField(forms.DateTimeField):
@@ -48,10 +50,10 @@ class WallClockField(forms.DateTimeField):
             wall = datetime.fromisoformat(str(value)).replace(tzinfo=None)
         except ValueError:
             raise ValidationError(
-                "Write a date and a time, for example 2027-01-31 18:00."
+                _("Enter a date and a time, for example 2027-01-31 18:00.")
             ) from None
         if not 2000 <= wall.year < 2100:
-            raise ValidationError("Choose a date between the years 2000 and 2099.")
+            raise ValidationError(_("Choose a date from 2000 to 2099."))
         return wall
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -69,45 +71,53 @@ class _DateInput(forms.DateInput, UnfoldAdminTextInputWidget):
 class ScheduleFields(CheckedForm):
     """Date, time, zone, and the repetition of a series with its end and the dates that it skips."""
 
-    scheduled_at = WallClockField(label="Date and time", required=False, widget=_DateTimeInput())
+    scheduled_at = WallClockField(
+        label=gettext_lazy("Date and time"), required=False, widget=_DateTimeInput()
+    )
     # The zone that the page was opened with, so that what it showed is what is kept.
-    time_zone = select_field("Time zone", [])
-    repeat = select_field("Repeat", list(builders.REPEATS.items()))
+    time_zone = select_field(gettext_lazy("Time zone"), [])
+    repeat = select_field(gettext_lazy("Unit of the repetition"), list(builders.REPEATS.items()))
     interval = forms.IntegerField(
-        label="Every",
+        label=gettext_lazy("Repeat every"),
         required=False,
         min_value=1,
         max_value=99,
         widget=NumberInput(),
     )
     weekdays = forms.MultipleChoiceField(
-        label="On",
+        label=gettext_lazy("On"),
         required=False,
         choices=list(builders.WEEKDAYS.items()),
         widget=forms.CheckboxSelectMultiple,
     )
-    month_day = select_field("On day", MONTH_DAYS)
+    month_day = select_field(gettext_lazy("Day of the month"), MONTH_DAYS)
     recurrence_rule = text_field(
-        "Rule", 512, "FREQ=WEEKLY;BYDAY=MO,FR", "An RFC 5545 recurrence rule."
+        gettext_lazy("Recurrence rule"),
+        512,
+        "FREQ=WEEKLY;BYDAY=MO,FR",
+        gettext_lazy("A recurrence rule of RFC 5545."),
     )
-    ends = select_field("The series ends", list(builders.ENDS.items()))
+    ends = select_field(gettext_lazy("End of the series"), list(builders.ENDS.items()))
     end_date = forms.DateField(
-        label="Last day",
+        label=gettext_lazy("Last day"),
         required=False,
         widget=_DateInput(format="%Y-%m-%d"),
         input_formats=["%Y-%m-%d"],
-        error_messages={"invalid": "Write year, month and day: 2027-01-31."},
+        error_messages={"invalid": gettext_lazy("Enter year, month and day: 2027-01-31.")},
     )
     count = forms.IntegerField(
-        label="Number of sends",
+        label=gettext_lazy("Number of sends"),
         required=False,
         min_value=1,
         max_value=9999,
         widget=NumberInput(),
-        help_text="Skipped dates count.",
+        help_text=gettext_lazy("The number includes skipped dates."),
     )
     skipped = text_field(
-        "Skip these dates", 5000, "2026-12-25, 2027-01-01", "On the clock of the series."
+        gettext_lazy("Skipped dates"),
+        5000,
+        "2026-12-25, 2027-01-01",
+        gettext_lazy("Dates in the time zone of the series."),
     )
 
     def __init__(self, workspace: Workspace, stored: Campaign, data: Any = None) -> None:
@@ -184,7 +194,7 @@ class SchedulePart(ScheduleFields):
     chosen too."""
 
     schedule_type = forms.ChoiceField(
-        label="When", choices=Campaign.Schedule.choices, widget=forms.RadioSelect
+        label=gettext_lazy("When"), choices=Campaign.Schedule.choices, widget=forms.RadioSelect
     )
 
     def __init__(self, workspace: Workspace, stored: Campaign, data: Any = None) -> None:
@@ -208,7 +218,7 @@ class ScheduleForm(ScheduleFields):
         self.campaign = campaign
         super().__init__(campaign.workspace, campaign, data)
         self.fields["scheduled_at"].required = True
-        self.fields["scheduled_at"].error_messages["required"] = (
+        self.fields["scheduled_at"].error_messages["required"] = _(
             "Choose the date and time of the send."
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from campaigns.channels.inputs import CheckedForm, Choice, NumberInput, switch
@@ -27,36 +29,44 @@ class SendingPart(CheckedForm):
     """Each input is a column of Campaign."""
 
     per_second = forms.IntegerField(
-        label="At most … messages per second",
+        label=gettext_lazy("Messages per second"),
         required=False,
         min_value=1,
         max_value=PER_SECOND_LIMIT,
-        widget=NumberInput(attrs={"placeholder": "as fast as the connection allows"}),
-        help_text="Slow down if your site could not take everybody at once.",
+        widget=NumberInput(attrs={"placeholder": gettext_lazy("No limit")}),
+        help_text=gettext_lazy(
+            "Limit the speed if your site cannot take all visitors at the same time."
+        ),
     )
     avoid_quarter_hours = switch(
-        "Avoid the quarter hours",
-        "Rests two minutes around :00, :15, :30 and :45, when all the world is sending.",
+        gettext_lazy("Avoid the quarter hours"),
+        gettext_lazy(
+            "Pauses for two minutes around :00, :15, :30 and :45, when most platforms send."
+        ),
     )
     start_within_mins = Choice(
-        "Latest start",
+        gettext_lazy("Latest start"),
         STARTS_WITHIN_MINS,
-        lambda mins: f"{exact_span(60 * mins)} late",
-        help_text="If a server was down: later than that the send is held, and you are asked.",
+        lambda mins: _("%(span)s late") % {"span": exact_span(60 * mins)},
+        help_text=gettext_lazy(
+            "A later start waits for your decision, for example after a server failure."
+        ),
     )
     expires_after_mins = Choice(
-        "Stop sending after",
+        gettext_lazy("Stop sending after"),
         EXPIRES_AFTER_MINS,
         lambda mins: exact_span(60 * mins),
-        "Never: everybody gets it",
-        help_text="Who was not reached by then does not get it any more.",
+        gettext_lazy("Never"),
+        help_text=gettext_lazy("Recipients who wait longer do not get the message."),
     )
     ambiguity_policy = forms.ChoiceField(
-        label="If a server dies while sending",
+        label=gettext_lazy("After a server failure"),
         choices=AmbiguityPolicy.choices,
         widget=UnfoldAdminSelectWidget(),
         required=False,
-        help_text="A few messages then have no answer: nobody knows whether they arrived.",
+        help_text=gettext_lazy(
+            "Applies to messages without an answer from the provider: they may or may not arrive."
+        ),
     )
 
     def __init__(self, stored: Campaign, data: Any = None) -> None:
@@ -75,7 +85,9 @@ class SendingPart(CheckedForm):
         if starts and ends and ends < starts:
             late = exact_span(60 * starts)
             self.add_error(
-                "expires_after_mins", f"The send may start {late} late; it cannot end before that."
+                "expires_after_mins",
+                _("The send may start %(span)s late. Choose an end after the latest start.")
+                % {"span": late},
             )
         return cleaned
 

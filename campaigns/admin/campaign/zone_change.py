@@ -6,6 +6,8 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.utils.translation import gettext as _
+
 from campaigns.admin.words import schedule_words
 from campaigns.models import Run
 from campaigns.schedule.zones import moved_to, planned_runs
@@ -29,9 +31,12 @@ def _told(run: Run, zone: str, now: datetime) -> PlannedSend:
     moves = "" if at is None else planned_moment(at, new, now)
     if campaign.is_series:
         if at is None:
-            moves = (
-                "The next send stays, since that time has passed there; the following ones "
-                f"are at {zone} time"
-            )
-        stays = f"{schedule_words(campaign, now)}. Next: {stays}"
+            moves = _(
+                "The next send stays, because its new time has passed. The sends after it follow "
+                "%(zone)s time."
+            ) % {"zone": zone}
+        stays = _("%(schedule)s. Next send: %(moments)s") % {
+            "schedule": schedule_words(campaign, now),
+            "moments": stays,
+        }
     return PlannedSend(campaign.pk, campaign.name, stays, moves)
