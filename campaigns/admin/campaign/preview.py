@@ -119,6 +119,7 @@ def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict
         "bytes": channel.size(push),
         "limit": channel.limit_of(kind),
         "problems": problems,
+        "labels": {field.name: str(field.label) for field in channel.fields},
         "person": {"id": person.pk, "name": str(person)} if person else None,
     }
 

@@ -1,7 +1,8 @@
-// The campaign editor, and its schedule on a page of its own: live audience count, next dates, templates. Its message: message.js. Which parts of the form
-// are visible is decided by campaign.css alone.
+// The campaign editor, and its schedule on a page of its own: live audience count, next dates, templates. Its message:
+// message.js. Which parts of the form are visible is decided by campaign.css alone.
 
 import { changed, element } from "../pushpilot/dom.js";
+import { format, gettext } from "../pushpilot/words.js";
 
 const WAIT_MS = 350;
 const editor = document.querySelector("[data-campaign-editor]");
@@ -34,7 +35,7 @@ function live(url, names, show) {
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
       show(await response.json());
     } catch (error) {
-      if (error.name !== "AbortError") show({ error: "No answer from the server; check your connection." });
+      if (error.name !== "AbortError") show({ error: gettext("The server does not answer. Check your connection.") });
     }
   };
   const soon = (event) => {
@@ -67,8 +68,9 @@ function bindAudience() {
       option.value = example;
       return option;
     }));
-    const many = field("audience_op").value === "in" ? "Separate several values with commas." : "";
-    const seen = known?.examples.length ? `Often: ${known.examples.slice(0, 5).join(", ")}.` : "";
+    const many = field("audience_op").value === "in" ? gettext("Separate values with commas.") : "";
+    const examples = known?.examples.slice(0, 5).join(", ");
+    const seen = examples ? format(gettext("Frequent values: %(values)s."), { values: examples }) : "";
     editor.querySelector("[data-rule-hint]").textContent = [seen, many].filter(Boolean).join(" ");
   };
   field("audience_value").setAttribute("list", "rule-values");
@@ -96,8 +98,9 @@ function bindDates() {
     if (!answer.rule) return; // a single send
     const list = document.createElement("ol");
     list.append(...answer.dates.map((date) => element("li", date)));
-    const end = answer.ends ? [element("p", "Then the series ends.")] : [];
-    box.replaceChildren(element("strong", `Next sends, ${answer.words}`), list, ...end, element("code", answer.rule));
+    const end = answer.ends ? [element("p", gettext("Then the series ends."))] : [];
+    const title = format(gettext("Next sends: %(repetition)s"), { repetition: answer.words });
+    box.replaceChildren(element("strong", title), list, ...end, element("code", answer.rule));
   });
   ask();
 }
@@ -118,7 +121,8 @@ function bindTemplates() {
   const card = (template) => {
     const button = element("button", "", "cp-template");
     button.type = "button";
-    const kind = `${template.category} · ${template.language}${template.is_global ? " · library" : ""}`;
+    const origin = template.is_global ? [gettext("library")] : [];
+    const kind = [template.category, template.language, ...origin].join(" · ");
     const texts = [template.name, ...Object.values(template.texts).slice(0, 2)]
       .map((words, index) => element(index ? "p" : "strong", words));
     for (const text of texts) text.dir = "auto";
@@ -130,7 +134,9 @@ function bindTemplates() {
     const asked = new URLSearchParams({ q: search.value, channel: field("channel").value });
     const response = await fetch(`${editor.dataset.templatesUrl}?${asked}`);
     const { templates } = await response.json();
-    const none = search.value ? "No template contains that." : "No templates yet. Import some under Templates.";
+    const none = search.value
+      ? gettext("No template matches your search.")
+      : gettext("No templates yet. Import templates on the Templates page.");
     list.replaceChildren(...(templates.length ? templates.map(card) : [element("p", none, "cp-quiet")]));
   };
   let timer = 0;

@@ -1,19 +1,27 @@
 // The message in a form: counters, personalisation, and the field that a finding on another page links to.
 
 import { changed, element } from "../pushpilot/dom.js";
+import { format, ngettext, number } from "../pushpilot/words.js";
 
 const root = document.querySelector("[data-message-editor]")?.closest("form");
 const attributes = JSON.parse(document.getElementById("known-attributes")?.textContent || "[]");
 
 // --- counters -------------------------------------------------------------------------------------------
+function lengthState(length, limit, advice) {
+  if (length > limit) return "over";
+  return length > advice ? "long" : "";
+}
+
 function bindCounter(counter) {
   const input = document.getElementById(counter.dataset.countFor);
   const [limit, advice] = [Number(counter.dataset.limit), Number(counter.dataset.advice)];
   const show = () => {
     const length = [...input.value].length;
     counter.textContent = `${length}/${limit}`;
-    counter.title = `About ${advice} characters are shown without being cut.`;
-    counter.dataset.state = length > limit ? "over" : length > advice ? "long" : "";
+    counter.title = format(ngettext(
+      "Devices show about %(count)s character.", "Devices show about %(count)s characters.", advice,
+    ), { count: number(advice) });
+    counter.dataset.state = lengthState(length, limit, advice);
   };
   for (const event of ["input", "change"]) input.addEventListener(event, show);
   show();

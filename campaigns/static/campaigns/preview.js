@@ -1,6 +1,8 @@
 // Fills each [data-preview] with what the server says of the message: from the form named in data-form while somebody
 // types, else from the saved campaign in data-campaign. A channel that draws more listens to "previewed".
 
+import { format, gettext, number } from "../pushpilot/words.js";
+
 const WAIT_MS = 300;
 
 function text(root, selector, value) {
@@ -13,23 +15,35 @@ function show(root, answer) {
   const problems = root.querySelector("[data-problems]");
   problems.replaceChildren(...Object.entries(answer.problems).map(([field, problem]) => {
     const line = document.createElement("li");
-    line.textContent = `${field.replace("_", " ")}: ${problem}`;
+    line.textContent = `${answer.labels[field]}: ${problem}`;
     return line;
   }));
   problems.hidden = !problems.childElementCount;
-  const nobody = answer.is_broadcast ? "Everyone gets the same" : "No contacts yet: defaults are shown";
-  text(root, "[data-person]", answer.person ? `As ${answer.person.name} sees it` : nobody);
+  text(root, "[data-person]", readerOf(answer));
   root.querySelector("[data-next]").hidden = !answer.person;
   root.dispatchEvent(new CustomEvent("previewed", { detail: answer }));
+}
+
+function readerOf({ person, is_broadcast: isBroadcast }) {
+  if (person) return format(gettext("Message for %(person)s"), { person: person.name });
+  if (isBroadcast) return gettext("Same message for everyone");
+  return gettext("No contacts yet. The preview shows the fallback texts.");
+}
+
+function sizeState(bytes, limit) {
+  if (bytes > limit) return "over";
+  return bytes > 0.85 * limit ? "warn" : "";
 }
 
 function showSize(root, answer) {
   const share = Math.min(100, (100 * answer.bytes) / answer.limit);
   root.querySelector("[data-bytes-bar]").style.width = `${share}%`;
-  const state = answer.bytes > answer.limit ? "over" : share > 85 ? "warn" : "";
+  const state = sizeState(answer.bytes, answer.limit);
   root.querySelector(".cp-bytes .cp-meter").dataset.state = state;
-  const words = `${answer.bytes.toLocaleString("en")} of ${answer.limit.toLocaleString("en")} bytes`;
-  text(root, "[data-bytes]", state === "over" ? `${words}: too large to send` : words);
+  const words = state === "over"
+    ? gettext("%(bytes)s of %(limit)s bytes: the message is too large to send")
+    : gettext("%(bytes)s of %(limit)s bytes");
+  text(root, "[data-bytes]", format(words, { bytes: number(answer.bytes), limit: number(answer.limit) }));
 }
 
 // "Check with the provider": the provider's own look at the message, which sends nothing.
@@ -44,7 +58,7 @@ function bindCheck(root, form, bodyOf) {
   form?.addEventListener("input", () => say("", []));
   button.addEventListener("click", async () => {
     button.disabled = true;
-    say("busy", ["Asking…"]);
+    say("busy", [gettext("Checking…")]);
     try {
       const response = await fetch(box.dataset.url, {
         method: "POST", body: bodyOf(), headers: { "X-CSRFToken": root.dataset.csrf },
@@ -53,7 +67,7 @@ function bindCheck(root, form, bodyOf) {
       const answer = await response.json();
       say(answer.ok ? "fine" : "error", answer.lines);
     } catch {
-      say("error", ["No answer from the server; try again."]);
+      say("error", [gettext("The server does not answer. Try again.")]);
     }
     button.disabled = false;
   });
@@ -85,7 +99,7 @@ function bind(root) {
       person = answer.person;
       show(root, answer);
     } catch (error) {
-      if (error.name !== "AbortError") text(root, "[data-person]", "The preview cannot be loaded right now.");
+      if (error.name !== "AbortError") text(root, "[data-person]", gettext("The preview does not load. Reload the page."));
     }
   }
 

@@ -1,5 +1,7 @@
 // Draws a push on the phone of the preview: preview.js asks the server, and says "previewed".
 
+import { format, gettext, locale } from "../../pushpilot/words.js";
+
 function text(root, selector, value) {
   for (const node of root.querySelectorAll(selector)) node.textContent = value;
 }
@@ -42,7 +44,7 @@ function drawButtons(root, message) {
 function drawLink(root, message) {
   const link = message.deep_link;
   const opens = root.querySelector("[data-opens]");
-  opens.textContent = `A tap opens ${link}`;
+  opens.textContent = format(gettext("A tap opens %(link)s"), { link });
   opens.hidden = !link;
   text(root, "[data-site]", /^https:\/\/([^/?#]+)/.exec(message.site)?.[1] || "www.your-shop.example");
 }
@@ -86,7 +88,7 @@ function bindPictures(root) {
 function bind(root) {
   const now = new Date();
   text(root, "[data-clock]", "9:41");
-  text(root, "[data-date]", now.toLocaleDateString("en", { weekday: "long", day: "numeric", month: "long" }));
+  text(root, "[data-date]", now.toLocaleDateString(locale, { weekday: "long", day: "numeric", month: "long" }));
   bindTabs(root);
   bindPictures(root);
   root.addEventListener("previewed", ({ detail }) => {
