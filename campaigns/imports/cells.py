@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.channels import registry, render
 from campaigns.channels.base import Channel, Fault, Field, control_problem
 from campaigns.imports.files import FileProblem, Row
 from campaigns.models import Template, Tone
 from pushpilot.lib import languages
+from pushpilot.lib.display import format_number, listed
 from pushpilot.lib.spelling import BLANK, fold, name_key, trim, unix_lines
 
 COMMON = ("name", "channel", "language", "category", "tone")
@@ -35,14 +38,14 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 _LIMITS = {
     field.name: field.max_length or 0 for field in Template._meta.fields if field.name in COMMON
 }
-_CHOICES: dict[str, dict[str, str]] = {
-    "category": dict(Template.Category.choices),
-    "tone": dict(Tone.choices),
-}
+_CHOICES = {"category": Template.Category.choices, "tone": Tone.choices}
 _EXPLAINED = {
-    "name": "What you find the template by. With the channel and the language it identifies the "
-    "template.",
-    "language": "A code such as en, hi or pt-BR. Empty: your workspace's language.",
+    "name": gettext_lazy(
+        "The name in the list of templates. Name, channel and language identify a template."
+    ),
+    "language": gettext_lazy(
+        "A code such as en, hi or pt-BR. If empty: the language of your workspace."
+    ),
 }
 
 _CURLY_QUOTES = re.compile(r"\{[{%][^}]*[“”„‘’]")
@@ -83,7 +86,8 @@ def columns() -> tuple[str, ...]:
 
 def choices_of(column: str) -> dict[str, str]:
     """{value: label}; nothing for a column that takes any text."""
-    return dict(registry.choices()) if column == "channel" else _CHOICES.get(column, {})
+    found = registry.choices() if column == "channel" else _CHOICES.get(column, [])
+    return {str(value): str(label) for value, label in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +118,14 @@ def column_helps() -> list[ColumnHelp]:
     ]
     for name in columns()[len(COMMON) :]:
         field = fields()[name]
-        having = [one.label for one in registry.CHANNELS.values() if field_of(one, name)]
-        only_for = "" if len(having) == len(registry.CHANNELS) else ", ".join(having)
+        having = [str(one.label) for one in registry.CHANNELS.values() if field_of(one, name)]
+        only_for = "" if len(having) == len(registry.CHANNELS) else listed(having)
         helps.append(
             ColumnHelp(
                 name,
                 field.is_required,
                 field.aliases,
-                field.explained,
+                str(field.explained),
                 limit=field.limit_characters,
                 only_for=only_for,
             )
@@ -130,7 +134,9 @@ def column_helps() -> list[ColumnHelp]:
 
 
 def _explained(column: str) -> str:
-    return f"Empty: {registry.DEFAULT}." if column == "channel" else _EXPLAINED.get(column, "")
+    if column == "channel":
+        return _("If empty: %(channel)s.") % {"channel": registry.DEFAULT}
+    return str(_EXPLAINED.get(column, ""))
 
 
 def field_of(channel: Channel, column: str) -> Field | None:
@@ -175,8 +181,17 @@ def map_header(header: Row) -> tuple[dict[str, int], list[str]]:
             unknown += [heading] if heading else []
         elif column in found:
             raise FileProblem(
-                f"Row {header.number}: the columns “{header.cells[found[column]]}” and “{heading}” "
-                f"both mean {column}. Delete or rename one of them."
+                _(
+                    "Row %(number)s: the headings “%(first)s” and “%(second)s” both mean "
+                    "%(column)s. "
+                    "Delete or rename one of the columns."
+                )
+                % {
+                    "number": header.number,
+                    "first": header.cells[found[column]],
+                    "second": heading,
+                    "column": column,
+                }
             )
         else:
             found[column] = position
@@ -187,17 +202,18 @@ def map_header(header: Row) -> tuple[dict[str, int], list[str]]:
 
 
 def _missing_columns(missing: list[str], header: Row) -> str:
-    what = f"column “{missing[0]}” is" if len(missing) == 1 else f"columns {_listed(missing)} are"
-    seen = ", ".join(heading[:30] or "(no heading)" for heading in header.cells[:10])
-    return (
-        f"The {what} missing. Row {header.number} must hold the headings; we read there: {seen}."
-        " The sample file shows the headings that are expected."
-    )
-
-
-def _listed(words: list[str]) -> str:
-    quoted = [f"“{word}”" for word in words]
-    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+    seen = ", ".join(heading[:30] or _("(no heading)") for heading in header.cells[:10])
+    return ngettext(
+        "The column %(columns)s is missing. Row %(number)s must hold the headings. It holds: "
+        "%(seen)s. The sample file shows the expected headings.",
+        "The columns %(columns)s are missing. Row %(number)s must hold the headings. It holds: "
+        "%(seen)s. The sample file shows the expected headings.",
+        len(missing),
+    ) % {
+        "columns": listed(f"“{column}”" for column in missing),
+        "number": header.number,
+        "seen": seen,
+    }
 
 
 # --- a template's cells ---------------------------------------------------------------------------
@@ -266,7 +282,9 @@ def _error(column: str, value: str, channel: Channel | None) -> CellError | None
     if not value:
         is_required = field.is_required if field else column in _REQUIRED
         return (
-            CellError(f"The {column} is empty.", _remedy_for_empty(column, field))
+            CellError(
+                _("The %(column)s is empty.") % {"column": column}, _remedy_for_empty(column, field)
+            )
             if is_required
             else None
         )
@@ -278,47 +296,65 @@ def _error(column: str, value: str, channel: Channel | None) -> CellError | None
         return None if value in known else _no_choice(column, value, list(known))
     if len(value) > (limit := field.limit_characters if field else _LIMITS[column]):
         return CellError(
-            f"The {column} has {len(value):,} characters; the limit is {limit:,}.",
-            f"Shorten it by {len(value) - limit:,}.",
+            _("The %(column)s has %(count)s characters. The limit is %(limit)s.")
+            % {"column": column, "count": format_number(len(value)), "limit": format_number(limit)},
+            ngettext(
+                "Shorten it by %(count)s character.",
+                "Shorten it by %(count)s characters.",
+                len(value) - limit,
+            )
+            % {"count": format_number(len(value) - limit)},
         )
     if column == "language" and not languages.is_tag(value):
-        return CellError(f"“{value[:40]}” is not a language code.", languages.REMEDY)
+        return CellError(
+            _("“%(value)s” is not a language code.") % {"value": value[:40]}, str(languages.REMEDY)
+        )
     return _unparsable(value) if field and field.is_personal else None
 
 
 def _not_of_the_channel(column: str, channel: Channel) -> CellError:
-    own = ", ".join(field.name for field in channel.fields)
+    own = [field.name for field in channel.fields]
     return CellError(
-        f"{channel.label} has no {column}.",
-        f"Empty this cell; the texts of {channel.label} are: {own}.",
+        _("%(channel)s has no %(column)s.") % {"channel": channel.label, "column": column},
+        _("Empty this cell. %(channel)s has these texts: %(columns)s.")
+        % {"channel": channel.label, "columns": listed(own)},
     )
 
 
 def _remedy_for_empty(column: str, field: Field | None) -> str:
     if known := choices_of(column):
-        return f"Write one of: {', '.join(known)}."
+        return _("Write one of: %(values)s.") % {"values": ", ".join(known)}
     if field is None:
-        return "Write a name to find the template by."
-    what = field.explained or f"{field.label}."
-    return f"Write the {what[:1].lower()}{what[1:]}"
+        return _("Write a name for the template.")
+    return _("Write the field “%(label)s” of the message.") % {"label": field.label}
 
 
 def _no_choice(column: str, value: str, allowed: list[str]) -> CellError:
     near = difflib.get_close_matches(value.casefold(), allowed, n=1)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    remedy = _("Use one of: %(values)s.") % {"values": ", ".join(allowed)}
+    if near:
+        remedy = _("Did you mean %(near)s? Use one of: %(values)s.") % {
+            "near": near[0],
+            "values": ", ".join(allowed),
+        }
     return CellError(
-        f"“{value[:40]}” is not a valid {column}.", f"{hint}Use one of: {', '.join(allowed)}."
+        _("“%(value)s” is not a valid %(column)s.") % {"value": value[:40], "column": column},
+        remedy,
     )
 
 
 def _unparsable(value: str) -> CellError | None:
-    remedy = 'Write it like {{ first_name | default: "there" }}, with straight quotation marks.'
+    remedy = _('Write it like {{ first_name | default: "there" }}, with straight quotation marks.')
     try:
         render.compile_text(value)
     except render.RenderError as error:
         if _CURLY_QUOTES.search(value):
             return CellError(
-                "The personalisation has curly quotation marks (“ ”), which cannot be read.", remedy
+                _("The personalisation has curly quotation marks (“ ”). They cannot be read."),
+                remedy,
             )
-        return CellError(f"The personalisation cannot be read: {str(error).rstrip('.')}.", remedy)
+        return CellError(
+            _("The personalisation cannot be read: %(error)s") % {"error": error},
+            remedy,
+        )
     return None

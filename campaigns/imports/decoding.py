@@ -13,28 +13,31 @@ from collections import Counter
 from collections.abc import Iterable
 
 from charset_normalizer import from_bytes
+from django.utils.translation import gettext_lazy
+
+from pushpilot.lib.display import Words
 
 __all__ = ["ENCODINGS", "decode", "samples_of"]
 
 # What spreadsheets and old programs write, by Python's names; a person may choose any of them.
-ENCODINGS = {
-    "utf_8": "Unicode (UTF-8)",
-    "utf_16_le": "Unicode (UTF-16, little-endian)",
-    "utf_16_be": "Unicode (UTF-16, big-endian)",
-    "cp1252": "Western European (Windows-1252)",
-    "cp1250": "Central European (Windows-1250)",
-    "cp1251": "Cyrillic (Windows-1251)",
-    "koi8_r": "Cyrillic (KOI8-R)",
-    "cp1253": "Greek (Windows-1253)",
-    "cp1254": "Turkish (Windows-1254)",
-    "cp1255": "Hebrew (Windows-1255)",
-    "cp1256": "Arabic (Windows-1256)",
-    "cp874": "Thai (Windows-874)",
-    "cp932": "Japanese (Shift-JIS)",
-    "euc_jp": "Japanese (EUC-JP)",
-    "cp949": "Korean (EUC-KR)",
-    "gb18030": "Chinese, simplified (GB18030)",
-    "big5": "Chinese, traditional (Big5)",
+ENCODINGS: dict[str, Words] = {
+    "utf_8": gettext_lazy("Unicode (UTF-8)"),
+    "utf_16_le": gettext_lazy("Unicode (UTF-16, little-endian)"),
+    "utf_16_be": gettext_lazy("Unicode (UTF-16, big-endian)"),
+    "cp1252": gettext_lazy("Western European (Windows-1252)"),
+    "cp1250": gettext_lazy("Central European (Windows-1250)"),
+    "cp1251": gettext_lazy("Cyrillic (Windows-1251)"),
+    "koi8_r": gettext_lazy("Cyrillic (KOI8-R)"),
+    "cp1253": gettext_lazy("Greek (Windows-1253)"),
+    "cp1254": gettext_lazy("Turkish (Windows-1254)"),
+    "cp1255": gettext_lazy("Hebrew (Windows-1255)"),
+    "cp1256": gettext_lazy("Arabic (Windows-1256)"),
+    "cp874": gettext_lazy("Thai (Windows-874)"),
+    "cp932": gettext_lazy("Japanese (Shift-JIS)"),
+    "euc_jp": gettext_lazy("Japanese (EUC-JP)"),
+    "cp949": gettext_lazy("Korean (EUC-KR)"),
+    "gb18030": gettext_lazy("Chinese, simplified (GB18030)"),
+    "big5": gettext_lazy("Chinese, traditional (Big5)"),
 }
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),

@@ -15,6 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from campaigns.imports.decoding import ENCODINGS, decode, samples_of
 from pushpilot.lib.display import format_number
 from pushpilot.lib.spelling import trim, unix_lines
@@ -36,17 +39,20 @@ BINARY_SHARE = 0.05
 # its own limit says.
 csv.field_size_limit(FILE_LIMIT)
 
-NOT_A_TABLE = (
-    "This is no table we can read. Save it as “CSV UTF-8” or as an Excel workbook "
-    "(.xlsx) and try again."
+NOT_A_TABLE = gettext_lazy(
+    "The file is not a table that PushPilot can read. Save it as “CSV UTF-8” or as an Excel "
+    "workbook (.xlsx) and try again."
 )
-OLD_EXCEL = (
-    "This is an old (.xls) or password-protected Excel file. Open it in Excel, remove the password "
-    "and save it as an Excel workbook (.xlsx) or as “CSV UTF-8”."
+OLD_EXCEL = gettext_lazy(
+    "This is an old (.xls) or password-protected Excel file. Open it in Excel, "
+    "remove the password and save it as an Excel workbook (.xlsx) or as “CSV "
+    "UTF-8”."
 )
-WRONG_ENCODING = "The file cannot be read in this encoding. Choose another one."
-EMPTY = "The file is empty. Fill in the sample file and try again."
-NO_ROWS = "The file has a heading row but nothing below it. Add one row per entry and try again."
+WRONG_ENCODING = gettext_lazy("The file cannot be read in this encoding. Choose another one.")
+EMPTY = gettext_lazy("The file is empty. Fill in the sample file and try again.")
+NO_ROWS = gettext_lazy(
+    "The file has a heading row but nothing below it. Add one row per entry and try again."
+)
 
 
 class FileProblem(Exception):
@@ -97,7 +103,7 @@ class Assumed:
     @property
     def words(self) -> str:
         """ "Cyrillic (Windows-1251)"."""
-        return ENCODINGS[self.encoding]
+        return str(ENCODINGS[self.encoding])
 
     def again(self, encoding: str) -> Table:
         """The same file in another encoding. Raises FileProblem."""
@@ -156,8 +162,14 @@ def read_table(data: bytes, encoding: str = "") -> Table:
 
 def too_large(size_bytes: int) -> FileProblem:
     return FileProblem(
-        f"The file has {size_bytes / 2**20:.1f} MB; the limit is {FILE_LIMIT // 2**20} MB."
-        " Split it into several files and import them one after the other."
+        _(
+            "The file has %(size)s MB. The limit is %(limit)s MB. Split it into several files and "
+            "import them one after the other."
+        )
+        % {
+            "size": format_number(round(size_bytes / 2**20, 1)),
+            "limit": format_number(FILE_LIMIT // 2**20),
+        }
     )
 
 
@@ -171,8 +183,11 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
         cells = trimmed(raw)
         if number > LINE_LIMIT:
             raise FileProblem(
-                f"The table reaches beyond row {format_number(LINE_LIMIT)}."
-                " Delete the empty rows below your entries, or split the file, and try again."
+                _(
+                    "The table reaches beyond row %(number)s. Delete the empty rows below "
+                    "your entries, or split the file, and try again."
+                )
+                % {"number": format_number(LINE_LIMIT)}
             )
         if not cells:
             continue
@@ -180,8 +195,11 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
             header, width = _checked_header(Row(number, cells)), len(raw)
         elif len(found) == ROW_LIMIT:
             raise FileProblem(
-                f"The file has more than {format_number(ROW_LIMIT)} rows."
-                " Split it into several files and import them one after the other."
+                _(
+                    "The file has more than %(count)s rows. Split it into several files and "
+                    "import them one after the other."
+                )
+                % {"count": format_number(ROW_LIMIT)}
             )
         else:
             found.append(Row(number, cells, _faults(raw)))
@@ -209,8 +227,11 @@ def _faults(raw: list[str]) -> list[CellFault]:
 def _checked_header(header: Row) -> Row:
     if len(header.cells) > COLUMN_LIMIT:
         raise FileProblem(
-            f"The file has {format_number(len(header.cells))} columns; the limit is {COLUMN_LIMIT}."
-            " Delete the columns that are not needed and try again."
+            _(
+                "The file has %(count)s columns. The limit is %(limit)s. Delete the "
+                "columns that are not needed and try again."
+            )
+            % {"count": format_number(len(header.cells)), "limit": COLUMN_LIMIT}
         )
     return header
 
@@ -258,6 +279,9 @@ def _records(text: str, delimiter: str) -> Iterator[list[str]]:
             yield record
     except csv.Error as error:
         raise FileProblem(
-            f"Row {number + 1}: the quotation marks do not match."
-            ' Put the whole cell in quotation marks and write two ("") for each one inside it.'
+            _(
+                "Row %(number)s: the quotation marks do not match. Put the whole cell in "
+                'quotation marks and write two ("") for each one inside it.'
+            )
+            % {"number": number + 1}
         ) from error

@@ -17,6 +17,8 @@ import tablib
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from import_export import instance_loaders, resources
 from import_export.fields import Field as Column
 from import_export.results import Result, RowResult
@@ -36,6 +38,7 @@ from campaigns.imports.cells import (
 from campaigns.imports.files import Table
 from campaigns.models import Template
 from pushpilot.lib import spreadsheets
+from pushpilot.lib.display import format_number, listed
 from tenants import audit
 from tenants.models import User, Workspace
 
@@ -46,9 +49,9 @@ BATCH_ROWS = 1_000
 _NUMBER, _OVERFLOW, _FAULTS = "#row", "#overflow", "#faults"
 _STORED = (*COMMON, "name_key", "fields", "title", "updated_at")
 REFUSED_BECAUSE = "refused because"  # the heading of a column of ours, in a file of refused rows
-MEANWHILE = (
-    "Somebody changed these templates at the same moment, so nothing was imported. Check "
-    "the file once more."
+MEANWHILE = gettext_lazy(
+    "Somebody changed these templates at the same moment, so nothing was "
+    "imported. Check the file once more."
 )
 
 
@@ -108,10 +111,8 @@ class Report:
 
     def summary(self) -> str:
         """ "12 new, 3 changed, 2 unchanged"."""
-        return ", ".join(
-            f"{self.counts[status]:,} {status}"
-            for status in (RowStatus.NEW, RowStatus.CHANGED, RowStatus.UNCHANGED)
-        )
+        counts = {str(status): format_number(self.counts[status]) for status in RowStatus}
+        return _("%(new)s new, %(changed)s changed, %(unchanged)s unchanged") % counts
 
 
 def preview(table: Table, workspace: Workspace | None) -> Report:
@@ -191,7 +192,7 @@ def _failure(result: Result) -> str:
         if not isinstance(base.error, IntegrityError):
             raise base.error
         logger.info("a template import met a concurrent one: %s", base.error)
-        return MEANWHILE
+        return str(MEANWHILE)
     return ""
 
 
@@ -235,10 +236,17 @@ def _without_guard(cell: str) -> str:
 def _notes_on(unknown: list[str], has_unnamed: bool) -> list[str]:
     names = [f"“{heading[:40]}”" for heading in unknown[:10]]
     if len(unknown) > 10:
-        names.append(f"{len(unknown) - 10} more")
+        more = len(unknown) - 10
+        words = ngettext("%(count)s more column", "%(count)s more columns", more)
+        names.append(words % {"count": format_number(more)})
     if has_unnamed:
-        names.append("one without a heading")
-    return [f"Ignored columns that templates do not have: {', '.join(names)}."] if names else []
+        names.append(_("one column without a heading"))
+    if not names:
+        return []
+    return [
+        _("Templates do not have these columns; they are ignored: %(names)s.")
+        % {"names": listed(names)}
+    ]
 
 
 def _row_report(result: TemplateRow) -> RowReport:
@@ -270,7 +278,7 @@ def _row_errors(error: ValidationError, values: Mapping[str, str]) -> list[RowEr
             text, remedy = (
                 (each.text, each.remedy)
                 if isinstance(each, CellError)
-                else (" ".join(each.messages), "Correct the cell and try again.")
+                else (" ".join(each.messages), _("Correct the cell and try again."))
             )
             found.append(RowError(shown, values.get(column, ""), text, remedy))
     return found
@@ -452,14 +460,16 @@ def _meant(column: str, cell: str, before: str) -> str:
 
 def _overflow(cells: str) -> CellError:
     return CellError(
-        f"The row has more cells than the heading: “{cells[:40]}” belongs to no column.",
-        "Put texts that contain the separator in quotation marks.",
+        _("The row has more cells than the heading: “%(cells)s” belongs to no column.")
+        % {"cells": cells[:40]},
+        _("Put texts that contain the separator in quotation marks."),
     )
 
 
 def _doubled(first: int, row: Mapping[str, Any]) -> CellError:
     number = row[_NUMBER]
     return CellError(
-        f"Rows {first} and {number} both hold “{row['name'][:60]}” in {row['language']}.",
-        f"Delete one of rows {first} and {number}, or give one another name or language.",
+        _("Rows %(first)s and %(number)s both hold “%(name)s” in %(language)s.")
+        % {"first": first, "number": number, "name": row["name"][:60], "language": row["language"]},
+        _("Delete one of the two rows, or change its name or its language."),
     )

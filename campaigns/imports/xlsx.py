@@ -17,6 +17,8 @@ from decimal import Decimal
 from typing import Any
 
 import openpyxl
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, to_excel
 
 from campaigns.imports import numberformat
@@ -29,6 +31,7 @@ from campaigns.imports.files import (
     Refused,
 )
 from pushpilot.lib.compat.openpyxl import keep_numbers
+from pushpilot.lib.display import format_number
 
 PART_LIMIT = 1_000
 INFLATED_LIMIT = 64 * 1024 * 1024  # bytes of all parts together
@@ -36,18 +39,18 @@ INFLATED_LIMIT = 64 * 1024 * 1024  # bytes of all parts together
 MARKUP_LIMIT = 1_500_000
 
 EXACT_LIMIT = 10**15  # a sheet keeps 15 digits of a number
-TOO_LONG = "The number has more than 15 digits; a sheet keeps only 15 of them."
+TOO_LONG = gettext_lazy("The number has more than 15 digits. A sheet keeps only 15.")
 
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _CHUNK = 1024 * 1024
 _PROLOG = 64 * 1024
-BROKEN = (
-    "This Excel file is damaged. Open it in Excel, save it again as a workbook (.xlsx) and "
-    "try again."
+BROKEN = gettext_lazy(
+    "This Excel file is damaged. Open it in Excel, save it again as a workbook "
+    "(.xlsx) and try again."
 )
-INFLATES = (
-    "This Excel file unpacks to far more than a table needs."
-    " Copy only the rows to import into a new workbook, or save the sheet as “CSV UTF-8”, and try "
+INFLATES = gettext_lazy(
+    "This Excel file unpacks to far more than a table needs. Copy only the rows "
+    "to import into a new workbook, or save the sheet as “CSV UTF-8”, and try "
     "again."
 )
 
@@ -69,8 +72,11 @@ def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
     notes = []
     if len(book.worksheets) > 1:
         notes.append(
-            f"The workbook has {len(book.worksheets)} sheets; only the first, "
-            f"“{sheet.title}”, was read."
+            _(
+                "The workbook has %(count)s sheets. PushPilot read only the first sheet, "
+                "“%(title)s”."
+            )
+            % {"count": format_number(len(book.worksheets)), "title": sheet.title}
         )
     return _rows(sheet), notes
 
@@ -100,7 +106,9 @@ def _text(cell: Any, from_1904: bool) -> str:
         return ""
     if cell.data_type == "e":
         return Refused(
-            str(value), f"The cell shows the error {value}.", "Correct its formula in the sheet."
+            str(value),
+            _("The cell shows the error %(value)s.") % {"value": value},
+            _("Correct the formula in the sheet."),
         )
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -114,15 +122,21 @@ def _text(cell: Any, from_1904: bool) -> str:
 def _number(value: float, code: str, from_1904: bool) -> str:
     if not math.isfinite(value):
         return Refused(
-            str(value), "The cell holds no number that can be shown.", "Correct it in the sheet."
+            str(value),
+            _("The number in the cell cannot be shown."),
+            _("Correct the cell in the sheet."),
         )
     if abs(value) >= EXACT_LIMIT and "E" not in code.upper().replace("GENERAL", ""):
-        return Refused(str(value), TOO_LONG, "Format the column as text and type the number again.")
+        return Refused(
+            str(value), str(TOO_LONG), _("Format the column as text and type the number again.")
+        )
     try:
         return numberformat.shown_number(value, code, from_1904=from_1904)
     except numberformat.NotShown:
         return Refused(
-            str(value), "The cell shows #####: it holds no date.", "Correct it in the sheet."
+            str(value),
+            _("The cell shows “#####” in place of a date."),
+            _("Correct the cell in the sheet."),
         )
     except (ArithmeticError, ValueError, IndexError):  # a format that is no format
         return numberformat.general(Decimal(repr(value)))

@@ -73,7 +73,7 @@ def test_a_workbook_is_read_by_its_bytes_whatever_its_name():
         )
     )
     assert read.rows == [Row(3, ["Ünï", "en", "offer", "", "2024", "1.5", "TRUE"])]
-    assert "only the first, “Sheet”" in read.notes[0]
+    assert "only the first sheet, “Sheet”" in read.notes[0]
 
 
 # --- files that are not ---------------------------------------------------------------------------
@@ -92,10 +92,10 @@ LAUGHS = (
         (b"\xef\xbb\xbf \r\n \r\n", "empty"),
         (HEADING.encode(), "nothing below it"),
         (f"{HEADING}\n\n,,,\n".encode(), "nothing below it"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "no table"),
-        (bytes(range(128, 256)) * 9, "no table"),
-        (b"\xff\xfe\x00\xd8\x00\xd8", "no table"),
-        (b"<html><table><tr><td>name</td></tr></table></html>", "no table"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "not a table"),
+        (bytes(range(128, 256)) * 9, "not a table"),
+        (b"\xff\xfe\x00\xd8\x00\xd8", "not a table"),
+        (b"<html><table><tr><td>name</td></tr></table></html>", "not a table"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 99, "old (.xls) or password-protected"),
         (f'{HEADING}\nA,en,offer,,T,B,,\nB,en,offer,,"never '
         'closed,B,,\nC'.encode(), "Row 3: the quotation marks"),
@@ -103,8 +103,8 @@ LAUGHS = (
         (f'{HEADING}\nA,en,offer,,T,"{"x" * 140_000}'.encode(), "Row 2: the quotation marks"),
         ((HEADING + "\n" + "A\n" * 20_001).encode(), "more than 20,000 rows"),
         ((HEADING + "\n" * 100_002 + "A").encode(), "beyond row 100,000"),
-        (("a," * 101 + "b\n1").encode(), "102 columns; the limit is 100"),
-        (b"x" * (files.FILE_LIMIT + 1), "10.0 MB; the limit is 10 MB"),
+        (("a," * 101 + "b\n1").encode(), "102 columns. The limit is 100"),
+        (b"x" * (files.FILE_LIMIT + 1), "10 MB. The limit is 10 MB"),
         (BOOK[:200], "damaged"),
         (b"PK\x03\x04 and then rubbish", "damaged"),
         (repacked(BOOK, {SHEET: b"<worksheet><sheetData><row"}), "damaged"),
@@ -115,7 +115,7 @@ LAUGHS = (
         (repacked(BOOK, {SHEET: XML % (b"<row/>" * 1_500_001)}), "unpacks to far more"),
         (repacked(BOOK, {f"xl/media/{n}": b"" for n in range(1_001)}), "unpacks to far more"),
         (repacked(BOOK, {SHEET: XML % b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'}), "beyond row 100,000"),
-        (workbook(("name",) + ("x",) * 120, ("A",)), "columns; the limit is 100"),
+        (workbook(("name",) + ("x",) * 120, ("A",)), "columns. The limit is 100"),
         (workbook(), "empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -134,7 +134,7 @@ def test_a_zip_that_is_no_workbook_is_no_table():
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
-    with pytest.raises(FileProblem, match="no table"):
+    with pytest.raises(FileProblem, match="not a table"):
         read_table(stream.getvalue())
 
 

@@ -194,12 +194,12 @@ def test_confirming_judges_again_what_has_changed_since_the_preview(cast):
     [
         (b"", "The file is empty"),
         (HEADING, "nothing below it"),
-        (b"\x89PNG\x00", "no table we can read"),
+        (b"\x89PNG\x00", "not a table that PushPilot can read"),
         ("name,title\nA,T", "are missing"),
         (f"{HEADING}\nA,en,offer,,\"T,B", "Row 2: the quotation marks do not match"),
         (b"PK\x03\x04rubbish", "This Excel file is damaged"),
         (b"\xd0\xcf\x11\xe0", "old (.xls) or password-protected"),
-        (b"x" * (files.FILE_LIMIT + 1), "the limit is 10 MB"),
+        (b"x" * (files.FILE_LIMIT + 1), "The limit is 10 MB"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -268,7 +268,10 @@ def test_a_name_of_the_temporary_storage_alone_opens_nothing(cast):
 def test_a_workspace_column_in_an_upload_writes_nowhere_else(cast, foreign):
     content = f"id,workspace,{HEADING}\n{foreign.pk},{cast.other_workspace.pk},Secret,en,offer,,Overwritten,B,,\n"
     client, page, token = preview(cast, content)
-    assert "Ignored columns that templates do not have: “id”, “workspace”." in page.content.decode()
+    assert (
+        "Templates do not have these columns; they are ignored: “id” and “workspace”."
+        in page.content.decode()
+    )
     client.post(cast.url("campaigns/template/process_import/"), {"upload": token})
     with every_workspace():
         assert {(t.workspace_id, t.title) for t in Template.objects.all()} == {

@@ -41,7 +41,7 @@ def test_the_body_has_aliases(alias):
 def test_missing_columns_are_named_with_what_was_read_instead(inside):
     with pytest.raises(
         FileProblem,
-        match=r"columns “category” and “body” are missing\. Row 1 .* read there: "
+        match=r"columns “category” and “body” are missing\. Row 1 .* It holds: "
         r"name, tit",
     ):
         preview(table("A,T", heading="name,title"), inside.workspace)
@@ -60,7 +60,7 @@ def test_unknown_columns_are_ignored_and_reported(inside):
     report = preview(table(f"{GOOD},Ana,x", heading=f"{HEADING},Owner,"), inside.workspace)
     assert statuses(report) == ["new"]
     assert report.notes == [
-        "Ignored columns that templates do not have: “Owner”, one without a heading."
+        "Templates do not have these columns; they are ignored: “Owner” and one column without a heading."
     ]
     assert preview(table(f"{GOOD},,", heading=f"{HEADING},,"), inside.workspace).notes == []
 
@@ -75,19 +75,19 @@ def test_unknown_columns_are_ignored_and_reported(inside):
         ("A,en,ofer,,T,B,,", "category", "“ofer” is not a valid category.", "Did you mean offer? Use one of: festive"),
         ("A,en,offer,loud,T,B,,", "tone", "“loud” is not a valid tone.", "Use one of: cheerful, "
         "festive, formal"),
-        ("A,en,offer,,,B,,", "title", "The title is empty.", "first line"),
-        (f"A,en,offer,,{'x' * 300},B,,", "title", "The title has 300 characters; the limit is 120", "by 180"),
-        ("A,en,offer,,T,,,", "body", "The body is empty.", "text of the message"),
-        (f"A,en,offer,,T,{'x' * 1001},,", "body", "The body has 1,001 characters; the limit is "
-        "1,000.", "by 1."),
-        (f"{'x' * 101},en,offer,,T,B,,", "name", "The name has 101 characters; the limit is 100.", "by 1."),
-        ("A,en,offer,,T,B,www.example.com/x.png,", "image_url", "no address of an image", "https://"),
-        ("A,en,offer,,T,B,ftp://example.com/x.png,", "image_url", "no address of an image", "https://"),
-        ("A,en,offer,,T,B,https://exa mple/x.png,", "image_url", "no address of an image", "https://"),
+        ("A,en,offer,,,B,,", "title", "The title is empty.", "the field “Title”"),
+        (f"A,en,offer,,{'x' * 300},B,,", "title", "The title has 300 characters. The limit is 120", "by 180"),
+        ("A,en,offer,,T,,,", "body", "The body is empty.", "the field “Text”"),
+        (f"A,en,offer,,T,{'x' * 1001},,", "body", "The body has 1,001 characters. The limit is "
+        "1,000.", "by 1 character."),
+        (f"{'x' * 101},en,offer,,T,B,,", "name", "The name has 101 characters. The limit is 100.", "by 1 character."),
+        ("A,en,offer,,T,B,www.example.com/x.png,", "image_url", "not the address of an image", "https://"),
+        ("A,en,offer,,T,B,ftp://example.com/x.png,", "image_url", "not the address of an image", "https://"),
+        ("A,en,offer,,T,B,https://exa mple/x.png,", "image_url", "not the address of an image", "https://"),
         ("A,en,offer,,T,B,,javascript:alert(1)", "deep_link", "opens no page", "yourapp://offers"),
         ("A,en,offer,,Hi {{ name,B,,", "title", "The personalisation cannot be read", "{{ first_name | default"),
         ("A,en,offer,,T,{% if a %}x,,", "body", "The personalisation cannot be read", "{{ first_name | default"),
-        ("A,en,offer,,{{ a | shout }},B,,", "title", "cannot be read: unknown filter 'shout'", "{{ first_name"),
+        ("A,en,offer,,{{ a | shout }},B,,", "title", "cannot be read: There is no filter “shout”", "{{ first_name"),
         ("A,en,offer,,Hi {{ n | default: “x” }},B,,", "title", "curly quotation marks", "straight"),
         ("A,en,offer,,T,B,,,20,off", "", "more cells than the heading: “20", "quotation marks"),
     ],
@@ -128,7 +128,7 @@ def test_a_cell_over_the_limit_of_csv_is_refused_by_its_column_and_length(inside
     (row,) = report.rows
     (found,) = row.errors
     assert (row.number, found.column) == (2, "body")
-    assert "131,073 characters; the limit is 1,000" in found.text
+    assert "131,073 characters. The limit is 1,000" in found.text
     assert row_error(inside.workspace, f"A,en,{'x' * 200_000},,T,B,,").column == "category"
 
 
@@ -197,7 +197,7 @@ def test_a_key_that_occurs_twice_names_both_rows(inside):
     )
     assert statuses(report) == ["new", "error", "new"]
     assert report.rows[1].errors[0].text == "Rows 2 and 4 both hold “a” in en."
-    assert "Delete one of rows 2 and 4" in report.rows[1].errors[0].remedy
+    assert "Delete one of the two rows" in report.rows[1].errors[0].remedy
 
 
 def test_each_row_has_one_of_four_fates_and_a_change_is_shown_field_by_field(inside):
@@ -454,7 +454,7 @@ def test_the_command_prints_every_problem_with_its_row_and_writes_nothing(cast, 
     assert lines[0].startswith("row 3, tone: “loud” is not a valid tone. Use one of: cheerful")
     assert lines[1].startswith("row 4, name: Rows 2 and 4 both hold")
     assert lines[2].startswith(
-        "row 5, title: The title has 300 characters; the limit is 120. Shorten it by 180."
+        "row 5, title: The title has 300 characters. The limit is 120. Shorten it by 180 characters."
     )
     with every_workspace():
         assert not Template.objects.exists()

@@ -73,7 +73,7 @@ def test_a_member_writes_a_template_and_gets_the_sentences_of_the_import(cast, o
     }
     html = client.post(url, bad).content.decode()
     assert "The personalisation cannot be read" in html
-    assert "This is no address of an image" in html
+    assert "This is not the address of an image" in html
     assert "has a template with this name, language and channel" in html
     good = {"name": " New ", "language": "pt_br", "category": "offer", "title": "T", "body": "B"}
     assert client.post(url, good).status_code == 302
