@@ -14,6 +14,9 @@ from datetime import timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
+
 from campaigns.channels import render
 from campaigns.channels.payload import slot
 from pushpilot.lib.display import Words, format_number
@@ -55,8 +58,9 @@ def control_problem(label: str, text: str) -> Fault:
     carries it."""
     if control := control_character(text):
         return Fault(
-            f"The {label} contains the control character {control}.",
-            "Delete it, or type the text again.",
+            _("“%(label)s” contains the control character %(control)s.")
+            % {"label": label, "control": control},
+            _("Delete the character, or type the text again."),
         )
     return Fault()
 
@@ -72,13 +76,13 @@ class Field:
     """
 
     name: str
-    label: str
+    label: Words
     limit_characters: int
     is_personal: bool = False
     is_required: bool = False
     has_lines: bool = False
     aliases: tuple[str, ...] = ()
-    explained: str = ""
+    explained: Words = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +95,15 @@ class Broadcast:
     """
 
     key: str
-    label: str
+    label: Words
     check: Callable[[str], str]
     describe: Callable[[str], str]
     limit_bytes: int
-    input_label: str
+    input_label: Words
     limit_characters: int
     example: str
-    help_text: str
-    reach: str
+    help_text: Words
+    reach: Words
 
 
 class Compiled:
@@ -174,7 +178,7 @@ class Channel:
 
     key: ClassVar[str]
     """Stored in campaigns, contents, endpoints and consents; at most 16 characters."""
-    label: ClassVar[str]
+    label: ClassVar[Words]
     icon: ClassVar[str]
     """A name of Material Symbols."""
     service: ClassVar[str]
@@ -183,12 +187,14 @@ class Channel:
     title_field: ClassVar[str] = "title"
     """The name of the field that lists show."""
     broadcasts: ClassVar[tuple[Broadcast, ...]] = ()
-    address_words: ClassVar[tuple[str, str]] = ("address", "addresses")
-    """What people call one address, and several: devices, mailboxes."""
-    address_kinds: ClassVar[Mapping[str, str]] = {}
+    counted_addresses: ClassVar[Words] = ngettext_lazy(
+        "%(count)s address", "%(count)s addresses", "number"
+    )
+    """A plural of gettext over "number": what people call addresses, such as devices."""
+    address_kinds: ClassVar[Mapping[str, Words]] = {}
     """{key: label} of what an address may be, where the provider must be told; the first is the
     default."""
-    platforms: ClassVar[Mapping[str, str]] = {}
+    platforms: ClassVar[Mapping[str, Words]] = {}
     """{key: label} of the kinds of programs that show a message, where the channel tells them
     apart."""
     limit_bytes: ClassVar[int]
@@ -196,7 +202,7 @@ class Channel:
     stale_after: ClassVar[timedelta | None] = None
     """An address that was not seen for so long counts as silent for good; None: silence says
     nothing about it."""
-    retired_words: ClassVar[Mapping[str, str]] = {}
+    retired_words: ClassVar[Mapping[str, Words]] = {}
     """Why an address is retired, in words: {the provider's code, or ours: words}."""
     reason_words: ClassVar[Mapping[str, ReasonWords]] = {}
     """{slug of a campaigns.audience.reasons.Reason: words}, where the words for every channel
@@ -208,8 +214,8 @@ class Channel:
     """Its part of the editor; None: one input for each field
     (campaigns.channels.editor.form_of)."""
 
-    empty_words: ClassVar[str] = "The message is empty: write a text."
-    """What an empty message (`is_empty`) is told, at `title_field`."""
+    empty_words: ClassVar[Words] = gettext_lazy("The message is empty. Write a text.")
+    """The finding of an empty message (`is_empty`), at `title_field`."""
 
     template_examples: ClassVar[tuple[Mapping[str, str], ...]] = ()
     """Rows of the sample file: {column: cell}, those of the fields and name, language, category
@@ -251,10 +257,16 @@ class Channel:
         """The address as it is stored and compared; whatever takes addresses for the channel
         asks it. Raises ValueError with what is wrong and what to do."""
         if not value or len(value) > self.address_limit:
-            raise ValueError(f"must have 1 to {self.address_limit} characters.")
+            raise ValueError(
+                _("The address must have 1 to %(limit)s characters.")
+                % {"limit": format_number(self.address_limit)}
+            )
         if not value.isprintable() or " " in value:
             raise ValueError(
-                "contains a blank or an invisible character; send it as you received it."
+                _(
+                    "The address contains a blank or an invisible character. Send it as you "
+                    "received it."
+                )
             )
         return value
 
@@ -267,8 +279,8 @@ class Channel:
                 yield (
                     field.name,
                     (
-                        f"{field.label} can have at most "
-                        f"{format_number(field.limit_characters)} characters."
+                        _("“%(label)s” has at most %(limit)s characters. Shorten the text.")
+                        % {"label": field.label, "limit": format_number(field.limit_characters)}
                     ),
                 )
 

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dateutil import parser
+from django.utils.translation import gettext_lazy
 
 __all__ = ["AMBIGUOUS", "REMEDY", "as_moment", "is_ambiguous", "zone_named"]
 
@@ -23,7 +24,9 @@ AMBIGUOUS = (
     r"\A\s*[0-9]{1,2}[/.\-][0-9]{1,2}([/.\-]([0-9]{2}|[0-9]{4}))?([ T,][0-9: "
     r",TZ+.APMapm\-]*)?\Z"
 )
-REMEDY = "Store dates in the form 2026-04-03, or with a time 2026-04-03T09:00:00+02:00 (ISO 8601)."
+REMEDY = gettext_lazy(
+    "Store dates in the form 2026-04-03, or with a time 2026-04-03T09:00:00+02:00 (ISO 8601)."
+)
 _AMBIGUOUS = re.compile(AMBIGUOUS)
 _YEAR_FIRST = re.compile(r"(\d{4})[/.\-](\d{1,2})[/.\-](\d{1,2})(?:[ T]+(\S.*))?")
 _DAY = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.channels.base import Channel, Message, overwritten
@@ -60,7 +61,9 @@ class ContentForm(CheckedForm):
         try:
             compile_text(source)
         except RenderError as error:
-            self.add_error(name, f"The personalisation cannot be read: {error}.")
+            self.add_error(
+                name, _("The personalisation cannot be read: %(error)s") % {"error": error}
+            )
 
     def message(self) -> dict[str, Any]:
         """The message with whatever of the bound form is valid. Fields that only another channel

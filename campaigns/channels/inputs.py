@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from unfold.widgets import (
@@ -13,10 +13,8 @@ from unfold.widgets import (
 )
 
 from campaigns.channels.base import control_problem
+from pushpilot.lib.display import Words
 from pushpilot.lib.spelling import unix_lines
-
-if TYPE_CHECKING:
-    from django.utils.functional import _StrOrPromise as Words
 
 
 class CheckedForm(forms.Form):

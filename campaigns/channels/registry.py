@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from campaigns.channels.base import Channel
 from campaigns.channels.push.channel import AppPush, WebPush
-from pushpilot.lib.display import counted
+from pushpilot.lib.display import Words, format_number
 
 CHANNELS: dict[str, Channel] = {
     channel.key: channel
@@ -28,12 +28,12 @@ def alike(key: str) -> list[str]:
     return [channel.key for channel in CHANNELS.values() if channel.fields == fields]
 
 
-def choices() -> list[tuple[str, str]]:
+def choices() -> list[tuple[str, Words]]:
     """(key, label) of each channel, for forms and model fields."""
     return [(channel.key, channel.label) for channel in CHANNELS.values()]
 
 
-def address_kinds() -> list[tuple[str, str]]:
+def address_kinds() -> list[tuple[str, Words]]:
     """(key, label) of the kinds of addresses of all channels."""
     return list(
         {
@@ -42,14 +42,14 @@ def address_kinds() -> list[tuple[str, str]]:
     )
 
 
-def platforms() -> list[tuple[str, str]]:
+def platforms() -> list[tuple[str, Words]]:
     """(key, label) of the platforms of all channels."""
     return list(
         {key: label for one in CHANNELS.values() for key, label in one.platforms.items()}.items()
     )
 
 
-def broadcasts() -> list[tuple[str, str]]:
+def broadcasts() -> list[tuple[str, Words]]:
     """(key, label) of the broadcasts of all channels."""
     return list(
         {one.key: one.label for channel in CHANNELS.values() for one in channel.broadcasts}.items()
@@ -59,12 +59,13 @@ def broadcasts() -> list[tuple[str, str]]:
 def label_of(key: str) -> str:
     """The channel's name; the key itself for a channel that is not installed any more."""
     channel = CHANNELS.get(key)
-    return channel.label if channel else key
+    return str(channel.label) if channel else key
 
 
 def counted_addresses(key: str, number: int) -> str:
     """ "1 device", "3,120 devices", in the words of the channel."""
-    return counted(number, *CHANNELS.get(key, Channel).address_words)
+    words = CHANNELS.get(key, Channel).counted_addresses
+    return str(words % {"number": number, "count": format_number(number)})
 
 
 def icon_of(key: str) -> str:

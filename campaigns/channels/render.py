@@ -16,6 +16,7 @@ from typing import Any
 
 import liquid
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from liquid.exceptions import LiquidError
 from liquid.undefined import is_undefined
 
@@ -47,8 +48,8 @@ Renderer = Callable[[Mapping[str, Any]], str]
 
 
 class RenderError(Exception):
-    """A text cannot be personalised; the message says why in a marketer's words, `field` in
-    which text."""
+    """A text cannot be personalised. The message is a sentence that says why, `field` names the
+    text."""
 
     field = ""
 
@@ -97,7 +98,7 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
 def _refuse_huge(value: Any) -> int:
     """The size of a value. Raises RenderError if it is over the limit of its kind."""
     if isinstance(value, int) and value.bit_length() > 256:
-        raise RenderError("A number is too large.")
+        raise RenderError(_("The personalisation uses a number that is too large."))
     if not isinstance(value, Sized):
         return 1
     limit = OUTPUT_LIMIT if isinstance(value, str) else SEQUENCE_LIMIT
@@ -106,7 +107,10 @@ def _refuse_huge(value: Any) -> int:
     except OverflowError:  # the range of a literal beyond 2^63
         size = limit + 1
     if size > limit:
-        raise RenderError(f"A value is longer than {format_number(limit)}.")
+        raise RenderError(
+            _("The personalisation uses a value that is longer than %(limit)s.")
+            % {"limit": format_number(limit)}
+        )
     return size
 
 
@@ -120,7 +124,7 @@ class _Budget(threading.local):
     def spend(self, size: int) -> None:
         self.left -= size
         if self.left < 0:
-            raise RenderError("The personalisation takes too much work; use fewer loops.")
+            raise RenderError(_("The personalisation takes too much work. Use fewer loops."))
 
 
 _budget = _Budget()
@@ -155,7 +159,8 @@ def _in_zone(value: Any, name: Any) -> Any:
     zone = dates.zone_named(str(name))
     if zone is None:
         raise RenderError(
-            f"“{str(name)[:40]}” is no time zone; write a name such as Europe/Berlin."
+            _("“%(name)s” is not a time zone. Write a name such as Europe/Berlin.")
+            % {"name": str(name)[:40]}
         )
     if value is None or is_undefined(value) or dates.is_ambiguous(value):
         return ""
@@ -193,7 +198,7 @@ def compile_text(source: str, zone: tzinfo = UTC) -> Renderer:
     except LiquidError as error:
         raise RenderError(_sentence(error)) from error
     except RecursionError as error:
-        raise RenderError("The personalisation is nested too deeply.") from error
+        raise RenderError(_("The personalisation is nested too deeply.")) from error
     _refuse_unknown_filters(template, source)
     return functools.partial(_run, template, len(source), zone)
 
@@ -205,7 +210,7 @@ def _refuse_unknown_filters(template: liquid.BoundTemplate, source: str) -> None
         return  # the usual case; an analysis costs more than the parsing
     for name in template.analyze(include_partials=False).filters:
         if name not in known:
-            raise RenderError(f"unknown filter '{name}'")
+            raise RenderError(_("There is no filter “%(name)s”.") % {"name": name})
 
 
 def is_dynamic(source: str) -> bool:
@@ -313,8 +318,12 @@ def _run(template: Any, characters: int, zone: tzinfo, variables: Mapping[str, A
         raise
     # filters meet whatever an attribute holds: `compact` raised KeyError and IndexError
     except Exception as error:
-        raise RenderError(f"The text cannot be personalised: {error}") from error
+        raise RenderError(
+            _("The text cannot be personalised: %(error)s") % {"error": error}
+        ) from error
 
 
 def _sentence(error: LiquidError) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What Liquid says of the text, in its own English."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{first.rstrip('.')}."

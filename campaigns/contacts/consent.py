@@ -16,6 +16,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from campaigns.models import ALL_CHANNELS, Consent, Contact, WaitingConsent, consent_channels
 from tenants import audit
@@ -269,11 +271,12 @@ def say(contact: Contact, channel: str, is_yes: bool, *, by: User, now: datetime
     """A member writes down what a person told them. Raises ValueError for a channel that does
     not exist."""
     if channel not in consent_channels():
-        raise ValueError("Choose a channel of the list.")
+        raise ValueError(_("Choose a channel from the list."))
     lock_contacts([contact.pk])
     before = holds(contact.consents.all(), channel)
     word = Word(channel, is_yes, "console", by.email, now, contact_id=contact.pk)
     record(contact.workspace, [word])
-    label = consent_channels()[channel]
+    with override("en"):  # the trail keeps one language
+        label = consent_channels()[channel]
     changes = {label: (before.status if before else None, word.values["status"])}
     audit.record(contact.workspace, "consent changed", contact.external_id, by=by, changes=changes)

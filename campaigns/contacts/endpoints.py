@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from campaigns.channels import registry
 from campaigns.contacts import consent
@@ -29,7 +30,10 @@ RETIRING, CHUNK = timedelta(seconds=15), 10_000
 STALE_REASON = "STALE_270_DAYS"
 REMOVED_REASON = "REMOVED_BY_APP"
 MISMATCH_REASON = "SENDER_ID_MISMATCH"  # of older versions: such an answer retires nobody any more
-_WORDS = {STALE_REASON: "Not seen for 270 days", REMOVED_REASON: "Signed out by the app"}
+_WORDS = {
+    STALE_REASON: gettext_lazy("Not seen for 270 days"),
+    REMOVED_REASON: gettext_lazy("Signed out by the app"),
+}
 _FIELDS = (
     "contact",
     "kind",
@@ -313,8 +317,8 @@ def health(workspace: Workspace, now: datetime) -> list[Health]:
 
 def retired_words() -> dict[str, str]:
     """{reason: words} of why endpoints are retired, on any channel."""
-    return _WORDS | {
-        code: words
+    return {code: str(words) for code, words in _WORDS.items()} | {
+        code: str(words)
         for one in registry.CHANNELS.values()
         for code, words in one.retired_words.items()
     }

@@ -49,7 +49,7 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
     recipients = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
     findings = [*_channel(campaign), *_schedule(campaign, now), *recipients]
     if not contents and (channel := registry.CHANNELS.get(campaign.channel)):
-        findings.append(Finding(ERROR, channel.title_field, channel.empty_words))
+        findings.append(Finding(ERROR, channel.title_field, str(channel.empty_words)))
     findings += lint_message(campaign, contents)
     return sorted(findings, key=lambda finding: finding.severity)
 
@@ -192,7 +192,7 @@ def _content(
 ) -> list[Finding]:
     channel, message = registry.channel_of(campaign.channel), content.snapshot()
     findings = (
-        [Finding(ERROR, channel.title_field, channel.empty_words)]
+        [Finding(ERROR, channel.title_field, str(channel.empty_words))]
         if channel.is_empty(message)
         else []
     )

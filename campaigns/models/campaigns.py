@@ -8,11 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from campaigns.channels import registry
 from campaigns.content.written import Written
 from campaigns.models.templates import Template, Tone
 from campaigns.schedule.timing import Timed
+from pushpilot.lib.display import Words
 from tenants import connections, roles
 from tenants.models import Connection
 from tenants.scope import TenantModel
@@ -21,15 +23,15 @@ from tenants.scope import TenantModel
 class AmbiguityPolicy(models.TextChoices):
     """What happens to messages of which nobody knows whether the provider got them."""
 
-    HOLD = "hold", "Hold until a person decides"
-    RESEND = "resend", "Send again, flagged as a possible duplicate"
+    HOLD = "hold", gettext_lazy("Hold until a person decides")
+    RESEND = "resend", gettext_lazy("Send again, flagged as a possible duplicate")
 
 
 PEOPLE = "people"
 
 
-def target_kinds() -> list[tuple[str, str]]:
-    return [(PEOPLE, "People"), *registry.broadcasts()]
+def target_kinds() -> list[tuple[str, Words]]:
+    return [(PEOPLE, gettext_lazy("People")), *registry.broadcasts()]
 
 
 def is_broadcast(target_kind: str) -> bool:
@@ -43,8 +45,10 @@ class Targeted(TenantModel):
     channel = models.CharField(max_length=16, choices=registry.choices, default=registry.DEFAULT)
     # A rule tree of campaigns.audience.segments; {} is everyone.
     audience_rule = models.JSONField(default=dict, blank=True)
-    target_kind = models.CharField("send to", max_length=16, choices=target_kinds, default=PEOPLE)
-    target = models.CharField("broadcast to", max_length=500, blank=True)
+    target_kind = models.CharField(
+        gettext_lazy("send to"), max_length=16, choices=target_kinds, default=PEOPLE
+    )
+    target = models.CharField(gettext_lazy("broadcast to"), max_length=500, blank=True)
 
     class Meta:
         abstract = True
@@ -61,15 +65,15 @@ class Targeted(TenantModel):
 
 class Campaign(Targeted, Timed):
     class Status(models.TextChoices):
-        DRAFT = "draft", "Draft"
-        IN_REVIEW = "in_review", "In review"
-        APPROVED = "approved", "Approved"
-        SCHEDULED = "scheduled", "Scheduled"
-        RUNNING = "running", "Running"
-        PAUSED = "paused", "Paused"
-        COMPLETED = "completed", "Completed"
-        CANCELLED = "cancelled", "Cancelled"
-        FAILED = "failed", "Failed"
+        DRAFT = "draft", gettext_lazy("Draft")
+        IN_REVIEW = "in_review", gettext_lazy("In review")
+        APPROVED = "approved", gettext_lazy("Approved")
+        SCHEDULED = "scheduled", gettext_lazy("Scheduled")
+        RUNNING = "running", gettext_lazy("Running")
+        PAUSED = "paused", gettext_lazy("Paused")
+        COMPLETED = "completed", gettext_lazy("Completed")
+        CANCELLED = "cancelled", gettext_lazy("Cancelled")
+        FAILED = "failed", gettext_lazy("Failed")
 
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=2000, blank=True)
@@ -78,15 +82,24 @@ class Campaign(Targeted, Timed):
     )
     tone = models.CharField(max_length=32, choices=Tone.choices, blank=True)
     # How late a send may start; later it is missed, and a person is asked.
-    start_within_mins = models.PositiveIntegerField("start at most this late (minutes)", default=60)
+    start_within_mins = models.PositiveIntegerField(
+        gettext_lazy("start at most this late (minutes)"), default=60
+    )
     # When an occurrence ends whatever is left; None: never.
     expires_after_mins = models.PositiveIntegerField(
-        "stop sending after (minutes)", null=True, blank=True
+        gettext_lazy("stop sending after (minutes)"), null=True, blank=True
     )
-    per_second = models.PositiveIntegerField("messages per second", null=True, blank=True)
-    avoid_quarter_hours = models.BooleanField("avoid the quarter hours", default=False)
+    per_second = models.PositiveIntegerField(
+        gettext_lazy("messages per second"), null=True, blank=True
+    )
+    avoid_quarter_hours = models.BooleanField(
+        gettext_lazy("avoid the quarter hours"), default=False
+    )
     ambiguity_policy = models.CharField(
-        "after a crash", max_length=8, choices=AmbiguityPolicy.choices, default=AmbiguityPolicy.HOLD
+        gettext_lazy("after a crash"),
+        max_length=8,
+        choices=AmbiguityPolicy.choices,
+        default=AmbiguityPolicy.HOLD,
     )
     template = models.ForeignKey(
         Template, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

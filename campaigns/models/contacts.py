@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from campaigns.channels import registry
+from pushpilot.lib.display import Words
 from pushpilot.lib.languages import LanguageField
 from tenants import roles
 from tenants.scope import TenantModel
@@ -14,19 +16,30 @@ ALL_CHANNELS = "all"  # in words of consent: every channel, those of later too
 
 # People also speak about channels that are not sent on yet: those words must hold on the day that
 # one is added.
-_KNOWN_CHANNELS = {"sms": "SMS", "email": "E-mail", "whatsapp": "WhatsApp"}
+_KNOWN_CHANNELS: dict[str, Words] = {
+    "sms": gettext_lazy("SMS"),
+    "email": gettext_lazy("E-mail"),
+    "whatsapp": "WhatsApp",
+}
 
 
 def consent_channels() -> dict[str, str]:
     """{key: label} of what a consent may be about."""
-    return {**dict(registry.choices()), **_KNOWN_CHANNELS, ALL_CHANNELS: "All channels"}
+    labels = [
+        *registry.choices(),
+        *_KNOWN_CHANNELS.items(),
+        (ALL_CHANNELS, gettext_lazy("All channels")),
+    ]
+    return {key: str(label) for key, label in labels}
 
 
 class Contact(TenantModel):
     """A person. `attributes` holds the workspace's own fields, e.g. {"first_name": "Asha",
     "orders": 3}."""
 
-    external_id = models.CharField(max_length=200, help_text="The person's id in your own system.")
+    external_id = models.CharField(
+        max_length=200, help_text=gettext_lazy("The person's id in your own system.")
+    )
     language = LanguageField(blank=True)
     time_zone = models.CharField(max_length=64, blank=True)
     country = models.CharField(max_length=2, blank=True)
@@ -106,8 +119,8 @@ class Consent(TenantModel):
     time and proof. Written by campaigns.contacts.consent, which also says what holds."""
 
     class Status(models.TextChoices):
-        OPTED_IN = "opted_in", "Opted in"
-        OPTED_OUT = "opted_out", "Opted out"
+        OPTED_IN = "opted_in", gettext_lazy("Opted in")
+        OPTED_OUT = "opted_out", gettext_lazy("Opted out")
 
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="consents")
     channel = models.CharField(max_length=16, choices=consent_channels)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from campaigns.audience.reasons import FAILED, UNMADE, Reason
 from campaigns.models.campaigns import AmbiguityPolicy, Campaign, Revision, Targeted
@@ -24,15 +25,15 @@ class Run(Targeted):
     """
 
     class State(models.TextChoices):
-        PLANNED = "planned", "Planned"
-        PREPARING = "preparing", "Preparing the audience"
-        RUNNING = "running", "Sending"
-        PAUSED = "paused", "Paused"
-        FINISHING = "finishing", "Finishing"
-        COMPLETED = "completed", "Completed"
-        CANCELLED = "cancelled", "Cancelled"
-        MISSED = "missed", "Missed"
-        FAILED = "failed", "Failed"
+        PLANNED = "planned", gettext_lazy("Planned")
+        PREPARING = "preparing", gettext_lazy("Preparing the audience")
+        RUNNING = "running", gettext_lazy("Sending")
+        PAUSED = "paused", gettext_lazy("Paused")
+        FINISHING = "finishing", gettext_lazy("Finishing")
+        COMPLETED = "completed", gettext_lazy("Completed")
+        CANCELLED = "cancelled", gettext_lazy("Cancelled")
+        MISSED = "missed", gettext_lazy("Missed")
+        FAILED = "failed", gettext_lazy("Failed")
 
     ACTIVE_STATES = (State.PREPARING, State.RUNNING, State.PAUSED, State.FINISHING)
     ENDED_STATES = (State.COMPLETED, State.CANCELLED, State.MISSED, State.FAILED)

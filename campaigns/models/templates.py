@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 from django_scopes import get_scope
 
 from campaigns.content.written import NameKeyField, Written
@@ -12,12 +13,12 @@ from tenants.models import Workspace
 
 
 class Tone(models.TextChoices):
-    CHEERFUL = "cheerful", "Cheerful"
-    FESTIVE = "festive", "Festive"
-    FORMAL = "formal", "Formal"
-    FRIENDLY = "friendly", "Friendly"
-    URGENT = "urgent", "Urgent"
-    INFORMATIVE = "informative", "Informative"
+    CHEERFUL = "cheerful", gettext_lazy("Cheerful")
+    FESTIVE = "festive", gettext_lazy("Festive")
+    FORMAL = "formal", gettext_lazy("Formal")
+    FRIENDLY = "friendly", gettext_lazy("Friendly")
+    URGENT = "urgent", gettext_lazy("Urgent")
+    INFORMATIVE = "informative", gettext_lazy("Informative")
 
 
 class _TemplateManager(models.Manager["Template"]):
@@ -41,14 +42,14 @@ class Template(Written):
     workspaces."""
 
     class Category(models.TextChoices):
-        FESTIVE = "festive", "Festive"
-        WEEKEND = "weekend", "Weekend"
-        RETENTION = "retention", "Retention"
-        PHARMA = "pharma", "Pharma"
-        WELCOME = "welcome", "Welcome"
-        OFFER = "offer", "Offer"
-        REMINDER = "reminder", "Reminder"
-        NEWS = "news", "News"
+        FESTIVE = "festive", gettext_lazy("Festive")
+        WEEKEND = "weekend", gettext_lazy("Weekend")
+        RETENTION = "retention", gettext_lazy("Retention")
+        PHARMA = "pharma", gettext_lazy("Pharma")
+        WELCOME = "welcome", gettext_lazy("Welcome")
+        OFFER = "offer", gettext_lazy("Offer")
+        REMINDER = "reminder", gettext_lazy("Reminder")
+        NEWS = "news", gettext_lazy("News")
 
     workspace = models.ForeignKey(
         Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+", editable=False
@@ -70,8 +71,9 @@ class Template(Written):
             models.UniqueConstraint(
                 fields=["workspace", "name_key", "language", "channel"],
                 name="template_key",
-                violation_error_message="This workspace has a template with this name, language "
-                "and channel.",
+                violation_error_message=gettext_lazy(
+                    "This workspace has a template with this name, language and channel."
+                ),
             ),
             models.UniqueConstraint(
                 fields=["name_key", "language", "channel"],

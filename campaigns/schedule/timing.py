@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from pushpilot.lib import clock
 from tenants.validators import validate_time_zone
@@ -18,14 +19,14 @@ class Timed(models.Model):
     it."""
 
     class Schedule(models.TextChoices):
-        NOW = "send_now", "Now"
-        AT = "scheduled", "At a time"
-        RECURRING = "recurring", "Recurring"
+        NOW = "send_now", gettext_lazy("Now")
+        AT = "scheduled", gettext_lazy("At a time")
+        RECURRING = "recurring", gettext_lazy("Recurring")
 
     workspace: Any
 
     schedule_type = models.CharField(
-        "send", max_length=16, choices=Schedule.choices, default=Schedule.NOW
+        gettext_lazy("send"), max_length=16, choices=Schedule.choices, default=Schedule.NOW
     )
     # What the clocks of `time_zone` show when it (first) goes out, "2026-12-07T09:00:00". Not a
     # moment in UTC: that moves with another zone of the workspace and with new DST rules, and out

@@ -44,7 +44,7 @@ def check_message(request: HttpRequest) -> HttpResponseBase:
         return _said(False, f"The connection “{connection}” cannot be used: {error}")
     channel = registry.channel_of(asked.channel)
     if all(channel.is_empty(snapshot) for snapshot in asked.snapshots):
-        return _said(False, channel.empty_words)
+        return _said(False, str(channel.empty_words))
     found = [
         _checked(workspace, asked, snapshot, provider, account)
         for snapshot in asked.snapshots[:CONTENTS_CHECKED]

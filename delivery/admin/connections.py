@@ -25,7 +25,7 @@ from delivery import connections
 from delivery.admin.run import held_platforms
 from delivery.providers.base import CredentialsForm, Provider, Sandbox
 from delivery.providers.registry import PROVIDERS, provider_of, sandboxes
-from pushpilot.lib.display import ago, counted
+from pushpilot.lib.display import ago, counted, listed
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require, workspace_of
 from tenants.models import SANDBOX, Connection
@@ -317,7 +317,7 @@ class ConnectionAdmin(WorkspaceAdmin):
             paused = connections.save_and_pause_orphans(connection)
             self.audit(request, "connection switched off", connection)
             labels = [one.label for one in CHANNELS.values() if one.service == connection.service]
-            channels = ", ".join(labels) or connection.service
+            channels = listed(labels) or connection.service
             text = (
                 f"“{connection}” is off. Nothing can be sent on {channels} until a connection "
                 "is in use."

@@ -14,7 +14,7 @@ def test_back_from_the_review_edits_the_same_draft_and_shows_what_was_typed(prod
     page.get_by_label("Title", exact=True).fill("🎉 Sale")
     page.locator("#id_body").fill("Until Sunday")
     page.locator("details.cp-more > summary").first.click()
-    page.get_by_label("Replaces").fill("sale")
+    page.get_by_label("Collapse key").fill("sale")
     page.get_by_role("button", name="Review and send").click()
     expect(page).to_have_url(re.compile(r"/review/$"))
     reviewed = page.url
@@ -23,7 +23,7 @@ def test_back_from_the_review_edits_the_same_draft_and_shows_what_was_typed(prod
     expect(page.get_by_label("Title", exact=True)).to_have_value("🎉 Sale")
     expect(page.locator("[data-count-for=id_title]")).to_have_text("6/120")
     expect(page.get_by_role("complementary", name="Preview")).to_contain_text("Until Sunday")
-    expect(page.get_by_label("Replaces")).to_be_visible()
+    expect(page.get_by_label("Collapse key")).to_be_visible()
     asks = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
     assert not page.evaluate(asks)
     page.locator("#id_body").fill("Until Monday")

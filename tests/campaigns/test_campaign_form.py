@@ -213,7 +213,7 @@ def test_the_editor_says_what_the_devices_of_this_audience_ignore(company):
     with scope(company.workspace):
         Endpoint.objects.update(platform="android")
     notes = live(company, "audience", **asked, sound="chime").json()["notes"]
-    assert "Android itself draws no buttons" in notes["button_1_text"]
+    assert "Android itself shows no buttons" in notes["button_1_text"]
     assert "android_channel" not in notes
     assert (
         "badge"
@@ -243,25 +243,24 @@ def test_review_and_send_saves_and_goes_on_to_the_review(company):
         ({"name": ""}, "name", "required"),
         ({"title": "x" * 121}, "title", "at most 120"),
         ({"body": "Hi {{ name"}, "body", "The personalisation cannot be read: expected '}}'"),
-        ({"title": "{{ x | shout }}"}, "title", "unknown filter 'shout'"),
+        ({"title": "{{ x | shout }}"}, "title", "There is no filter “shout”"),
         ({"image_url": "http://x.test/a.png"}, "image_url", "starts with https://"),
         ({"image_url": "{{ picture"}, "image_url", "cannot be read"),
         ({"deep_link": "offers"}, "deep_link", "Write the whole link"),
-        ({"deep_link": "JavaScript:alert(1)"}, "deep_link", "starts with javascript: opens no "
+        ({"deep_link": "JavaScript:alert(1)"}, "deep_link", "starts with “javascript:” opens no "
         "page"),
-        ({"deep_link": "data:text/html,{{ first_name }}"}, "deep_link", "starts with data: opens "
+        ({"deep_link": "data:text/html,{{ first_name }}"}, "deep_link", "starts with “data:” opens "
         "no page"),
-        ({"button_1_text": "Go", "button_1_url": "vbscript:x"}, "button_1_url", "starts with vbscript:"),
+        ({"button_1_text": "Go", "button_1_url": "vbscript:x"}, "button_1_url", "starts with “vbscript:”"),
         ({"channel": "sms"}, "channel", "not one of the available choices"),
         ({"collapse_key": "{{ id }}"}, "collapse_key", "same for everybody"),
         ({"data_lines": "screen"}, "data_lines", "Line 1: write key=value"),
-        ({"data_lines": "a=1\na=2"}, "data_lines", "Line 2: “a” is given twice"),
+        ({"data_lines": "a=1\na=2"}, "data_lines", "Line 2: “a” appears twice"),
         ({"data_lines": "pp_ref=1"}, "data_lines", "“pp_ref” is reserved"),
         ({"data_lines": "google.x=1"}, "data_lines", "reserved"),
-        ({"data_lines": "id={{ external_id }}"}, "data_lines", "same value; leave personalisation "
-        "out"),
-        ({"collapse_key": "ü" * 33}, "collapse_key", "At most 64 bytes"),
-        ({"button_1_url": "app://x"}, "button_1_text", "Write what stands on the button"),
+        ({"data_lines": "id={{ external_id }}"}, "data_lines", "is the same for everybody"),
+        ({"collapse_key": "ü" * 33}, "collapse_key", "at most 64 bytes"),
+        ({"button_1_url": "app://x"}, "button_1_text", "Write the text of the button"),
         ({"button_2_text": "Hi {{ first_name }}"}, "button_2_text", "same for everybody"),
         ({"button_3_text": "Go", "button_3_url": "shop"}, "button_3_url", "Write the whole link"),
         ({"button_1_text": "x" * 31}, "button_1_text", "at most 30"),
@@ -278,9 +277,9 @@ def test_review_and_send_saves_and_goes_on_to_the_review(company):
         ({"start_within_mins": "-5"}, "start_within_mins", "Select a valid choice"),
         ({"ambiguity_policy": "forget"}, "ambiguity_policy", "Select a valid choice"),
         ({"audience": "topic"}, "topic", "Write the name of the topic"),
-        ({"audience": "topic", "topic": "/topics/news"}, "topic", "Leave /topics/ out; write news"),
+        ({"audience": "topic", "topic": "/topics/news"}, "topic", "Leave /topics/ out. Write news"),
         ({"audience": "topic", "topic": "two words"}, "topic", "letters, digits"),
-        ({"audience": "condition", "condition": "news || sport"}, "condition", "Cannot read “news || sport”"),
+        ({"audience": "condition", "condition": "news || sport"}, "condition", "“news || sport” cannot be read"),
         ({"badge": "-1"}, "badge", "greater than or equal to 0"),
         ({"audience": "rule"}, "audience", "Choose an attribute"),
         ({"audience": "rule", "audience_field": "country"}, "audience_value", "Enter the value"),

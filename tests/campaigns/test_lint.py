@@ -75,10 +75,10 @@ def test_errors_come_before_warnings(company):
         ({"content": {"deep_link": "offers"}}, "deep_link", "Write the whole link"),
         ({"content": {"options": {"ttl_secs": 2419201}}}, "ttl_secs", "from 0 to 2,419,200"),
         ({"content": {"options": {"data": {"google.x": "1"}}}}, "data_lines", "is reserved"),
-        ({"content": {"options": {"buttons": [{"text": "a"}] * 4}}}, "button_1_text", "At most 3 buttons"),
-        ({"content": {"options": {"buttons": [{"text": "a"}, {"url": "x://y"}]}}}, "button_2_text", "Write what"),
+        ({"content": {"options": {"buttons": [{"text": "a"}] * 4}}}, "button_1_text", "at most 3 buttons"),
+        ({"content": {"options": {"buttons": [{"text": "a"}, {"url": "x://y"}]}}}, "button_2_text", "Write the text of"),
         ({"target_kind": "topic", "target": "two words"}, "topic", "letters, digits"),
-        ({"target_kind": "condition", "target": "'a' in topics &&"}, "condition", "does not read"),
+        ({"target_kind": "condition", "target": "'a' in topics &&"}, "condition", "Check the brackets"),
         ({"target_kind": "topic", "target": "news", "content": {"body": "{{ a | default: 'x' }}"}}, "body", "public"),
         (
             {"target_kind": "topic", "target": "news", "content": {"options": {"data": {"k": "x" * 2000}}}},
@@ -160,7 +160,7 @@ def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, 
     [
         ({"body": "{{ 1 | divided_by: 0 }}"}, "body", "“Text” cannot be personalised for anybody: "
         "divided_by"),
-        ({"title": "{% for i in (1..100000000) %}x{% endfor %}"}, "title", "for anybody: A value is longer than"),
+        ({"title": "{% for i in (1..100000000) %}x{% endfor %}"}, "title", "for anybody: The personalisation uses a value that is longer than"),
         ({"image_url": "https://x.test/{{ 1 | modulo: 0 }}"}, "image_url", "“Image” cannot be personalised"),
         ({"deep_link": "x://{{ 1 | divided_by: 0 }}"}, "deep_link", "“Link” cannot be personalised "
         "for anybody"),

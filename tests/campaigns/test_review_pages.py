@@ -203,13 +203,13 @@ def test_the_review_names_whatever_the_message_carries(company):
     response = company.client("member").get(review(company, campaign))
     assert response.context["options"] == [
         ("Image", "https://x.test/a.png"),
-        ("Keep trying for", "1 hour"),
+        ("Time to live", "1 hour"),
         ("Priority", "High: wakes a sleeping phone"),
-        ("Replaces", "The last message with the key “sale”"),
+        ("Collapse key", "sale"),
         ("Android channel", "offers"),
         ("Sound", "chime"),
         ("Badge", "0"),
-        ("The app draws it", "Android hands the message to your app."),
+        ("Data-only message", "Android passes the message to your app, and the app shows it."),
         ("Data for the app", "id=4, screen=offers"),
         ("Button 1", "Shop → app://shop"),
         ("Button 2", "Later → no link"),
@@ -237,4 +237,4 @@ def test_options_that_differ_by_language_are_named_for_each(company):
             workspace=company.workspace, language="hi", fields={"title": "सेल", "sound": "x"}
         )
     options = company.client("member").get(review(company, campaign)).context["options"]
-    assert options == [("Keep trying for (en)", "Now or never"), ("Sound (hi)", "x")]
+    assert options == [("Time to live (en)", "No waiting: now or never"), ("Sound (hi)", "x")]

@@ -121,7 +121,7 @@ def test_the_budget_of_work_is_per_text():
     [
         ("Hi {{ name", "expected '}}'"),
         ("{% if x %}Hi", "expected tag endif"),
-        ("{{ x | shout }}", "unknown filter 'shout'"),
+        ("{{ x | shout }}", "There is no filter “shout”"),
         ("{% include 'secrets' %}", "unexpected tag 'include'"),
         ("{% render 'secrets' %}", "unexpected tag 'render'"),
     ],
@@ -224,5 +224,5 @@ def test_a_contact_s_own_columns_win_over_attributes_of_the_same_name_unless_emp
 
 
 def test_an_unknown_filter_is_refused_when_the_text_is_compiled_not_for_each_recipient():
-    with pytest.raises(RenderError, match="unknown filter 'shout'"):
+    with pytest.raises(RenderError, match="There is no filter “shout”"):
         compile_text("{% if first_name %}{{ first_name | shout }}{% endif %}")

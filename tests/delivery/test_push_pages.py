@@ -193,8 +193,11 @@ def test_fcm_looks_at_the_message_in_the_form_and_sends_nothing(cast, connected,
         ({"deep_link": "foo"}, "Link: This link is not complete"),
         ({"data_lines": "from=1"}, "Data for the app: Line 1: “from” is reserved"),
         ({"badge": "-5"}, "Badge: Ensure this value is greater"),
-        ({"audience": "topic", "topic": "bad topic"}, "Topic: A topic's name has letters"),
-        ({"button_1_url": "app://x"}, "First button: Write what stands on the button"),
+        (
+            {"audience": "topic", "topic": "bad topic"},
+            "Topic: The name of a topic has only letters",
+        ),
+        ({"button_1_url": "app://x"}, "Button 1 text: Write the text of the button"),
         ({"title": "", "body": ""}, "The message is empty"),
     ],
 )

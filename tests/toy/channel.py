@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.utils.translation import ngettext_lazy
+
 from campaigns.channels.base import Channel, Field, Message, Remark
 
 
@@ -13,7 +15,7 @@ class Pager(Channel):
     title_field = "line"
     limit_bytes = 160
     address_limit = 16
-    address_words = ("pager", "pagers")
+    counted_addresses = ngettext_lazy("%(count)s pager", "%(count)s pagers", "number")
     empty_words = "The line is empty: write what the pager shows."
 
     def warnings(self, message: Message) -> Iterator[Remark]:
@@ -22,5 +24,5 @@ class Pager(Channel):
 
     def check_address(self, value: str) -> str:
         if not value.isdecimal():
-            raise ValueError("must be the digits of a pager.")
+            raise ValueError("The address must be the digits of a pager.")
         return super().check_address(value)

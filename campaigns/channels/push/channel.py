@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
+
 from campaigns.channels.base import Channel, Message, Remark
 from campaigns.channels.push import platforms, schema, topics
 from campaigns.channels.push.editor import PushForm, option_words
@@ -22,20 +25,23 @@ class Push(Channel):
     service = "push"
     fields = schema.FIELDS
     broadcasts = topics.BROADCASTS
-    address_words = ("device", "devices")
-    address_kinds = {"token": "Registration token", "fid": "Firebase installation id"}
+    counted_addresses = ngettext_lazy("%(count)s device", "%(count)s devices", "number")
+    address_kinds = {
+        "token": gettext_lazy("Registration token"),
+        "fid": gettext_lazy("Firebase installation ID"),
+    }
     limit_bytes = schema.PAYLOAD_LIMIT_BYTES
     # FCM itself forgets an Android token that was silent for so long
     stale_after = timedelta(days=270)
     # The first three are codes of FCM; older versions retired for the second one.
     retired_words = {
-        "UNREGISTERED": "App removed or token expired",
-        "SENDER_ID_MISMATCH": "Belongs to another Firebase project",
-        "INVALID_ARGUMENT": "Not a valid token",
+        "UNREGISTERED": gettext_lazy("App removed or token expired"),
+        "SENDER_ID_MISMATCH": gettext_lazy("Belongs to another Firebase project"),
+        "INVALID_ARGUMENT": gettext_lazy("Not a valid token"),
     }
     reason_words = REASON_WORDS
     content_form = PushForm
-    empty_words = "The message is empty: write a title and a text."
+    empty_words = gettext_lazy("The message is empty. Write a title and a text.")
     preview_template = "push/preview.html"
     preview_scripts = ("push/phone.js",)
     preview_styles = ("push/phone.css",)
@@ -55,13 +61,16 @@ class Push(Channel):
     def warnings(self, message: Message) -> Iterator[Remark]:
         if message.get("silent"):
             if not message.get("data") and not message.get("deep_link"):
-                yield "data_lines", "A silent message without data tells the app nothing."
+                yield (
+                    "data_lines",
+                    _("A silent message without data tells the app nothing. Add data for the app."),
+                )
         elif self.is_empty(message):
             return
         elif not str(message.get("body") or "").strip():
-            yield "body", "The text is empty; only the title is shown."
+            yield "body", _("The text is empty. Devices show only the title.")
         elif not str(message.get("title") or "").strip():
-            yield "title", "The title is empty; only the text is shown."
+            yield "title", _("The title is empty. Devices show only the text.")
 
     def is_empty(self, message: Message) -> bool:
         return not message.get("silent") and not any(
@@ -90,7 +99,7 @@ class Push(Channel):
 
 
 class AppPush(Push):
-    key, label, icon = APP_PUSH, "App push", "phone_iphone"
+    key, label, icon = APP_PUSH, gettext_lazy("App push"), "phone_iphone"
     template_examples = TEMPLATE_EXAMPLES
     platforms = platforms.PLATFORMS
 
@@ -99,7 +108,7 @@ class AppPush(Push):
 
 
 class WebPush(Push):
-    key, label, icon = WEB_PUSH, "Web push", "language"
+    key, label, icon = WEB_PUSH, gettext_lazy("Web push"), "language"
     platforms = {platforms.WEB: platforms.PLATFORMS[platforms.WEB]}
     is_web = True
 

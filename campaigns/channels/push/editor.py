@@ -8,6 +8,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.channels.base import Channel, Message
@@ -47,15 +49,15 @@ _HOUR, _DAY = 3600, 24 * 3600
 _SHOWN = frozenset({"image_url", "sound", "badge", "android_channel", "icon_url", "data_only"})
 TTLS = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)  # the standard is the longest
 PRIORITIES = {
-    "": "Standard",
-    "high": "High: wakes a sleeping phone",
-    "normal": "Normal: may wait to save battery",
+    "": gettext_lazy("Standard"),
+    "high": gettext_lazy("High: wakes a sleeping phone"),
+    "normal": gettext_lazy("Normal: may wait to save battery"),
 }
 _LIMITS = {field.name: field.limit_characters for field in schema.FIELDS}
 
 
 def _ttl_words(secs: int) -> str:
-    return exact_span(secs) if secs else "Now or never"
+    return exact_span(secs) if secs else _("No waiting: now or never")
 
 
 class PushForm(ContentForm):
@@ -69,81 +71,108 @@ class PushForm(ContentForm):
     }
 
     title = CountedField(
-        label="Title",
+        label=gettext_lazy("Title"),
         max_length=_LIMITS["title"],
         required=False,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "20% off this weekend"}),
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"placeholder": gettext_lazy("Free delivery this weekend")}
+        ),
     )
     body = CountedField(
-        label="Text",
+        label=gettext_lazy("Text"),
         max_length=_LIMITS["body"],
         required=False,
         widget=UnfoldAdminTextareaWidget(
             attrs={
                 "rows": 4,
-                "placeholder": "Hi {{ first_name | default: 'there' }}, free "
-                "delivery until Sunday.",
+                "placeholder": gettext_lazy(
+                    "Hi {{ first_name | default: 'there' }}, free delivery until Sunday."
+                ),
             }
         ),
     )
     image_url = text_field(
-        "Image",
+        gettext_lazy("Image"),
         _LIMITS["image_url"],
-        "https://…/picture.jpg",
-        "Optional. A JPEG or PNG under 1 MB, at an https address.",
+        "https://…/image.jpg",
+        gettext_lazy("Optional. A JPEG or PNG under 1 MB, at an https address."),
     )
     deep_link = text_field(
-        "Link",
+        gettext_lazy("Link"),
         _LIMITS["deep_link"],
         "https://… or yourapp://offers",
-        "Optional. Where a tap leads.",
+        gettext_lazy("Optional. The address that a tap opens."),
     )
-    button_1_text = text_field("First button", schema.BUTTON_TEXT_LIMIT, "Shop now")
-    button_1_url = text_field("Its link", 500, "https://… or yourapp://sale")
-    button_2_text = text_field("Second button", schema.BUTTON_TEXT_LIMIT, "Remind me later")
-    button_2_url = text_field("Its link", 500)
-    button_3_text = text_field("Third button", schema.BUTTON_TEXT_LIMIT)
-    button_3_url = text_field("Its link", 500)
+    button_1_text = text_field(
+        gettext_lazy("Button 1 text"), schema.BUTTON_TEXT_LIMIT, gettext_lazy("Shop now")
+    )
+    button_1_url = text_field(gettext_lazy("Button 1 link"), 500, "https://… or yourapp://sale")
+    button_2_text = text_field(
+        gettext_lazy("Button 2 text"), schema.BUTTON_TEXT_LIMIT, gettext_lazy("Remind me later")
+    )
+    button_2_url = text_field(gettext_lazy("Button 2 link"), 500)
+    button_3_text = text_field(gettext_lazy("Button 3 text"), schema.BUTTON_TEXT_LIMIT)
+    button_3_url = text_field(gettext_lazy("Button 3 link"), 500)
     ttl_secs = Choice(
-        "Keep trying for",
+        gettext_lazy("Time to live"),
         TTLS,
         _ttl_words,
-        "4 weeks (standard)",
-        help_text="If the phone is off, how long to keep trying.",
+        gettext_lazy("4 weeks (standard)"),
+        help_text=gettext_lazy("How long the provider keeps trying while a device is off."),
     )
-    priority = select_field("Priority", list(PRIORITIES.items()))
+    priority = select_field(gettext_lazy("Priority"), list(PRIORITIES.items()))
     collapse_key = text_field(
-        "Replaces", 64, "sale", "A newer message with the same key replaces the older one."
+        gettext_lazy("Collapse key"),
+        64,
+        "sale",
+        gettext_lazy("A newer message with the same key replaces the older message."),
     )
     android_channel = text_field(
-        "Android channel", 64, "offers", "The notification channel in your Android app."
+        gettext_lazy("Android channel"),
+        64,
+        "offers",
+        gettext_lazy("The notification channel in your Android app."),
     )
-    sound = text_field("Sound", 64, "default", "“default”, or the name of a sound in your app.")
+    sound = text_field(
+        gettext_lazy("Sound"),
+        64,
+        "default",
+        gettext_lazy("“default”, or the name of a sound in your app."),
+    )
     badge = forms.IntegerField(
-        label="Badge",
+        label=gettext_lazy("Badge"),
         required=False,
         min_value=0,
         max_value=schema.BADGE_LIMIT,
         widget=NumberInput(),
-        help_text="The number on the app's icon; 0 removes it.",
+        help_text=gettext_lazy("The number on the icon of the app. 0 removes the number."),
     )
     icon_url = text_field(
-        "Icon", 500, "https://…/icon.png", "The small picture beside the text in a browser."
+        gettext_lazy("Icon"),
+        500,
+        "https://…/icon.png",
+        gettext_lazy("The small image beside the text in a browser."),
     )
-    silent = switch("Silent", "Delivers data to the app and shows nothing.")
+    silent = switch(
+        gettext_lazy("Silent"), gettext_lazy("Delivers data to the app and shows nothing.")
+    )
     data_only = switch(
-        "The app draws it",
-        "Android hands the message to your app, which shows it itself. Without code for it in the "
-        "app nothing appears.",
+        gettext_lazy("Data-only message"),
+        gettext_lazy(
+            "Android passes the message to your app, and the app shows it. Nothing appears "
+            "if the app has no code for such messages."
+        ),
     )
     data_lines = forms.CharField(
-        label="Data for the app",
+        label=gettext_lazy("Data for the app"),
         required=False,
         max_length=4000,
         widget=UnfoldAdminTextareaWidget(
             attrs={"rows": 3, "placeholder": "screen=offers\nsale_id=42"}
         ),
-        help_text="One key=value per line. Your developers say which ones the app understands.",
+        help_text=gettext_lazy(
+            "One key=value per line. Ask your developers for the keys that the app understands."
+        ),
     )
 
     def __init__(self, channel: Channel, data: Any = None, *, stored: Message) -> None:
@@ -210,22 +239,26 @@ def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> li
     # jsonb has its own order
     ttl, data = shown.get("ttl_secs"), dict(sorted((shown.get("data") or {}).items()))
     words = {
-        "silent": "Delivers data to the app and shows nothing." if shown.get("silent") else "",
+        "silent": _("Delivers data to the app and shows nothing.") if shown.get("silent") else "",
         "image_url": shown.get("image_url"),
         "ttl_secs": "" if ttl is None else _ttl_words(ttl),
-        "priority": PRIORITIES.get(shown.get("priority") or "") if shown.get("priority") else "",
-        "collapse_key": shown.get("collapse_key")
-        and f"The last message with the key “{shown['collapse_key']}”",
+        "priority": PRIORITIES.get(str(shown["priority"])) if shown.get("priority") else "",
+        "collapse_key": shown.get("collapse_key"),
         "android_channel": shown.get("android_channel"),
         "sound": shown.get("sound"),
         "badge": shown.get("badge"),
         "icon_url": shown.get("icon_url"),
-        "data_only": "Android hands the message to your app." if shown.get("data_only") else "",
+        "data_only": _("Android passes the message to your app, and the app shows it.")
+        if shown.get("data_only")
+        else "",
         "data_lines": ", ".join(data_lines(data).splitlines()),
     }
     labels = {name: str(field.label) for name, field in PushForm.base_fields.items()}
     buttons = [
-        (f"Button {number}", f"{button.get('text', '')} → {button.get('url') or 'no link'}")
+        (
+            _("Button %(number)s") % {"number": number},
+            f"{button.get('text', '')} → {button.get('url') or _('no link')}",
+        )
         for number, button in enumerate(shown.get("buttons") or (), start=1)
     ]
     found = [(labels[name], str(value)) for name, value in words.items() if value not in (None, "")]
@@ -241,11 +274,19 @@ def build_data(lines: str) -> dict[str, str]:
         key, equals, value = line.partition("=")
         key = key.strip()
         if not equals:
-            raise ValueError(f"Line {number}: write key=value, for example screen=offers.")
+            raise ValueError(
+                _("Line %(number)s: write key=value, for example screen=offers.")
+                % {"number": number}
+            )
         if problem := schema.data_problem({key: value.strip()}):
-            raise ValueError(f"Line {number}: {problem}")
+            raise ValueError(
+                _("Line %(number)s: %(problem)s") % {"number": number, "problem": problem}
+            )
         if key in data:
-            raise ValueError(f"Line {number}: “{key}” is given twice.")
+            raise ValueError(
+                _("Line %(number)s: “%(key)s” appears twice. Delete one of the lines.")
+                % {"number": number, "key": key}
+            )
         data[key] = value.strip()
     return data
 

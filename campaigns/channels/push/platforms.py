@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy
 
 from campaigns.channels.base import Message, Remark
 from campaigns.channels.render import is_dynamic
+from pushpilot.lib.display import Words
 
 ANDROID, IOS, WEB = "android", "ios", "web"
-PLATFORMS = {ANDROID: "Android", IOS: "iOS", WEB: "Web"}
+PLATFORMS: Mapping[str, Words] = {ANDROID: "Android", IOS: "iOS", WEB: gettext_lazy("Web")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class _Ignored:
 
     field: str
     platform: str
-    text: str
+    text: Words
     when: Callable[[Message], bool]
 
 
@@ -51,60 +54,73 @@ def _drawn_by_app(name: str) -> Callable[[Message], bool]:
 
 _MOVING, _NEW, _FILM = (".gif",), (".webp", ".heic", ".heif", ".avif"), (".mp4", ".mov", ".webm")
 IGNORED = (
-    _Ignored("badge", WEB, "Browsers show no number.", _shows("badge")),
+    _Ignored("badge", WEB, gettext_lazy("Browsers show no number."), _shows("badge")),
     _Ignored(
         "badge",
         ANDROID,
-        "The app draws the message on Android, and sets the number itself.",
+        gettext_lazy(
+            "Android passes a data-only message to the app. The app sets the number itself."
+        ),
         _drawn_by_app("badge"),
     ),
-    _Ignored("sound", WEB, "Browsers choose the sound themselves.", _shows("sound")),
+    _Ignored("sound", WEB, gettext_lazy("Browsers choose the sound themselves."), _shows("sound")),
     _Ignored(
         "sound",
         ANDROID,
-        "Since Android 8 the notification channel decides about the sound.",
+        gettext_lazy("Since Android 8 the notification channel sets the sound."),
         _drawn_by_system("sound"),
     ),
     _Ignored(
         "sound",
         ANDROID,
-        "The app draws the message on Android, and plays its own sound.",
+        gettext_lazy("Android passes a data-only message to the app. The app plays its own sound."),
         _drawn_by_app("sound"),
     ),
     _Ignored(
-        "android_channel", IOS, "iPhones have no notification channels.", _shows("android_channel")
+        "android_channel",
+        IOS,
+        gettext_lazy("iPhones have no notification channels."),
+        _shows("android_channel"),
     ),
     _Ignored(
-        "android_channel", WEB, "Browsers have no notification channels.", _shows("android_channel")
+        "android_channel",
+        WEB,
+        gettext_lazy("Browsers have no notification channels."),
+        _shows("android_channel"),
     ),
     _Ignored(
         "android_channel",
         ANDROID,
-        "The app draws the message on Android, and chooses the channel itself.",
+        gettext_lazy(
+            "Android passes a data-only message to the app. The app chooses the channel itself."
+        ),
         _drawn_by_app("android_channel"),
     ),
     _Ignored(
         "button_1_text",
         IOS,
-        "iPhones show buttons only if your app registers the category pp_buttons.",
+        gettext_lazy("iPhones show buttons only if your app registers the category pp_buttons."),
         _shows("buttons"),
     ),
     _Ignored(
         "button_1_text",
         ANDROID,
-        "Android itself draws no buttons: switch on “The app draws it” if your app can.",
+        gettext_lazy(
+            "Android itself shows no buttons. If your app can show them, switch on “Data-only "
+            "message”."
+        ),
         _drawn_by_system("buttons"),
     ),
     _Ignored(
         "button_1_text",
         WEB,
-        "Chrome and Edge show two buttons; Firefox and Safari show none.",
+        gettext_lazy("Chrome and Edge show two buttons. Firefox and Safari show none."),
         _shows("buttons"),
     ),
     _Ignored(
         "button_1_url",
         WEB,
-        "Browsers open only links that start with https://.",
+        gettext_lazy("Browsers open only links that start with https://."),
         lambda message: (
             not message.get("silent")
             and any(
@@ -116,7 +132,7 @@ IGNORED = (
     _Ignored(
         "deep_link",
         WEB,
-        "Browsers open only links that start with https://.",
+        gettext_lazy("Browsers open only links that start with https://."),
         lambda message: (
             _shows("deep_link")(message) and not str(message["deep_link"]).startswith("https://")
         ),
@@ -124,41 +140,55 @@ IGNORED = (
     _Ignored(
         "image_url",
         IOS,
-        "iPhones show the picture only if your app has a notification service extension.",
+        gettext_lazy(
+            "iPhones show the image only if your app has a notification service extension."
+        ),
         _shows("image_url"),
     ),
-    _Ignored("image_url", WEB, "Firefox and Safari show no picture.", _shows("image_url")),
+    _Ignored(
+        "image_url", WEB, gettext_lazy("Firefox and Safari show no image."), _shows("image_url")
+    ),
     _Ignored(
         "image_url",
         ANDROID,
-        "Android shows a moving GIF as a still picture, or not at all.",
+        gettext_lazy("Android shows an animated GIF as a still image, or not at all."),
         _picture(*_MOVING),
     ),
     _Ignored(
         "image_url",
         ANDROID,
-        "Not every Android phone shows WebP, HEIC or AVIF; JPEG and PNG are safe.",
+        gettext_lazy("Not every Android phone shows WebP, HEIC or AVIF. JPEG and PNG are safe."),
         _picture(*_NEW),
     ),
     _Ignored(
         "image_url",
         IOS,
-        "Not every iPhone shows WebP, HEIC or AVIF; JPEG and PNG are safe.",
+        gettext_lazy("Not every iPhone shows WebP, HEIC or AVIF. JPEG and PNG are safe."),
         _picture(*_NEW),
     ),
     _Ignored(
         "image_url",
         WEB,
-        "Not every browser shows WebP, HEIC or AVIF; JPEG and PNG are safe.",
+        gettext_lazy("Not every browser shows WebP, HEIC or AVIF. JPEG and PNG are safe."),
         _picture(*_NEW),
     ),
-    _Ignored("image_url", ANDROID, "Android plays no videos in notifications.", _picture(*_FILM)),
-    _Ignored("image_url", WEB, "Browsers play no videos in notifications.", _picture(*_FILM)),
+    _Ignored(
+        "image_url",
+        ANDROID,
+        gettext_lazy("Android plays no videos in notifications."),
+        _picture(*_FILM),
+    ),
+    _Ignored(
+        "image_url",
+        WEB,
+        gettext_lazy("Browsers play no videos in notifications."),
+        _picture(*_FILM),
+    ),
     *(
         _Ignored(
             "image_url",
             platform,
-            "SVG pictures are shown nowhere; use JPEG or PNG.",
+            gettext_lazy("No platform shows SVG images. Use JPEG or PNG."),
             _picture(".svg"),
         )
         for platform in PLATFORMS
@@ -166,32 +196,38 @@ IGNORED = (
     _Ignored(
         "icon_url",
         ANDROID,
-        "Android shows the icon that is built into the app.",
+        gettext_lazy("Android shows the icon that is built into the app."),
         _shows("icon_url"),
     ),
     _Ignored(
-        "icon_url", IOS, "iPhones show the icon that is built into the app.", _shows("icon_url")
+        "icon_url",
+        IOS,
+        gettext_lazy("iPhones show the icon that is built into the app."),
+        _shows("icon_url"),
     ),
     _Ignored(
         "data_only",
         IOS,
-        "iPhones show the message by themselves all the same.",
+        gettext_lazy("iPhones show a data-only message by themselves."),
         _shows("data_only"),
     ),
     _Ignored(
         "data_only",
         WEB,
-        "Browsers show the message by themselves all the same.",
+        gettext_lazy("Browsers show a data-only message by themselves."),
         _shows("data_only"),
     ),
     _Ignored(
         "silent",
         IOS,
-        "iPhones deliver a silent message when it suits them, a few an hour at most.",
+        gettext_lazy("iPhones deliver silent messages late, and at most a few an hour."),
         _has("silent"),
     ),
     _Ignored(
-        "silent", WEB, "Browsers show a notice of their own when nothing is shown.", _has("silent")
+        "silent",
+        WEB,
+        gettext_lazy("Browsers show a notice of their own in place of a silent message."),
+        _has("silent"),
     ),
 )
 
@@ -200,7 +236,7 @@ def ignored(message: Message, platforms: Collection[str] = tuple(PLATFORMS)) -> 
     """(field, sentence) of what these platforms leave out of a message (Content.snapshot), each
     sentence once."""
     found = [
-        (rule.field, rule.text)
+        (rule.field, str(rule.text))
         for rule in IGNORED
         if rule.platform in platforms and rule.when(message)
     ]

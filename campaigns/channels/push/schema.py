@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from campaigns.channels.base import REFERENCE, Fault, Field, Remark, control_problem
 from campaigns.channels.render import is_dynamic
 from pushpilot.lib.display import format_number
@@ -25,38 +28,38 @@ BADGE_LIMIT = 9999
 FIELDS = (
     Field(
         "title",
-        "Title",
+        gettext_lazy("Title"),
         120,
         is_personal=True,
         is_required=True,
         aliases=("headline", "heading", "subject"),
-        explained="First line of the message.",
+        explained=gettext_lazy("The first line of the message."),
     ),
     Field(
         "body",
-        "Text",
+        gettext_lazy("Text"),
         1000,
         is_personal=True,
         is_required=True,
         has_lines=True,
         aliases=("subtitle", "message", "text", "content", "description"),
-        explained="Text of the message.",
+        explained=gettext_lazy("The text of the message."),
     ),
     Field(
         "image_url",
-        "Image",
+        gettext_lazy("Image"),
         500,
         is_personal=True,
         aliases=("image", "picture", "image link", "big picture"),
-        explained="Address of a picture; it starts with https://.",
+        explained=gettext_lazy("The address of an image. It starts with https://."),
     ),
     Field(
         "deep_link",
-        "Link",
+        gettext_lazy("Link"),
         500,
         is_personal=True,
         aliases=("link", "url", "launch url", "target url", "destination"),
-        explained="Where a tap leads, e.g. app://offers.",
+        explained=gettext_lazy("The address that a tap opens, for example app://offers."),
     ),
 )
 
@@ -74,7 +77,7 @@ _RESERVED = ("google.", "gcm.", "pp_")
 _RESERVED_WORDS = frozenset(
     {"from", "message_type", "collapse_key", "notification", "google", "gcm"}
 )
-_WHERE_A_TAP_LEADS = (
+_WHERE_A_TAP_LEADS = gettext_lazy(
     "Write the whole link, for example https://shop.example/sale or yourapp://offers."
 )
 
@@ -83,21 +86,24 @@ _WHERE_A_TAP_LEADS = (
 def data_problem(data: Mapping[str, Any]) -> str:
     """What is wrong with the app's data, "" if nothing."""
     if len(data) > DATA_LIMIT:
-        return f"At most {DATA_LIMIT} entries."
+        return _("The data has at most %(count)s entries. Delete some.") % {"count": DATA_LIMIT}
     for key, value in data.items():
         if not _DATA_KEY.fullmatch(key):
-            return (
-                f"“{key}” is not a valid key. Use letters, digits, “_”, “-” and “.”, and no "
+            return _(
+                "“%(key)s” is not a valid key. Use letters, digits, “_”, “-” and “.”, and no "
                 "digit at the beginning."
-            )
+            ) % {"key": key}
         if key.lower().startswith(_RESERVED) or key.lower() in _RESERVED_WORDS:
-            return f"“{key}” is reserved; choose another name."
+            return _("“%(key)s” is reserved. Choose another key.") % {"key": key}
         if not isinstance(value, str):
-            return f"The value of “{key}” must be text."
-        if control := control_problem(f"value of “{key}”", value):
+            return _("The value of “%(key)s” must be text.") % {"key": key}
+        if control := control_problem(_("Value of “%(key)s”") % {"key": key}, value):
             return control
         if is_dynamic(value):
-            return f"“{key}” goes to everybody with the same value; leave personalisation out."
+            return _(
+                "The value of “%(key)s” is the same for everybody. Remove the personalisation "
+                "from it."
+            ) % {"key": key}
     return ""
 
 
@@ -107,17 +113,18 @@ def button_problem(
     """What is wrong with a button {text, url}."""
     text, url = str(button.get("text") or ""), str(button.get("url") or "")
     if not text.strip():
-        return f"button_{number}_text", "Write what stands on the button, or empty its link."
+        return f"button_{number}_text", _("Write the text of the button, or delete its link.")
     if len(text) > BUTTON_TEXT_LIMIT:
         return f"button_{number}_text", (
-            f"At most {BUTTON_TEXT_LIMIT} characters; phones cut longer ones."
+            _("The text of a button has at most %(count)s characters. Phones cut longer texts.")
+            % {"count": BUTTON_TEXT_LIMIT}
         )
     if is_dynamic(text) or is_dynamic(url):
         field = "text" if is_dynamic(text) else "url"
         return f"button_{number}_{field}", (
-            "Buttons are the same for everybody; leave personalisation out."
+            _("Buttons are the same for everybody. Remove the personalisation from the button.")
         )
-    if control := control_problem("text of the button", text):
+    if control := control_problem(_("Text of the button"), text):
         return f"button_{number}_text", control
     if problem := link_problem(url, is_web=is_web):
         return f"button_{number}_url", problem
@@ -132,16 +139,18 @@ def link_problem(link: str, *, is_web: bool = False) -> Fault:
     if found := _REFUSED.match(_SKIPPED.sub("", link)):
         scheme = found[1].lower()
         return Fault(
-            f"A link that starts with {scheme}: opens no page of a website or an app.",
-            _WHERE_A_TAP_LEADS,
+            _("A link that starts with “%(scheme)s” opens no page of a website or an app.")
+            % {"scheme": f"{scheme}:"},
+            str(_WHERE_A_TAP_LEADS),
         )
     if is_web and not link.startswith("https://"):
         return Fault(
-            "Browsers open only links that start with https://.", "Write the address of a web page."
+            _("Browsers open only links that start with https://."),
+            _("Write the address of a web page."),
         )
     if is_dynamic(link) or _LINK.fullmatch(link):
         return Fault()
-    return Fault("This link is not complete.", _WHERE_A_TAP_LEADS)
+    return Fault(_("This link is not complete."), str(_WHERE_A_TAP_LEADS))
 
 
 def image_problem(address: str) -> Fault:
@@ -149,15 +158,18 @@ def image_problem(address: str) -> Fault:
     if not address or is_dynamic(address) or _HTTPS.fullmatch(address):
         return Fault()
     return Fault(
-        "This is no address of an image.", "Write the whole address; it starts with https://."
+        _("This is not the address of an image."),
+        _("Write the whole address. It starts with https://."),
     )
 
 
 def collapse_key_problem(key: str) -> str:
     if is_dynamic(key):  # a device holds four keys at a time; one per recipient would drop messages
-        return "The collapse key is the same for everybody; leave personalisation out."
+        return _("The collapse key is the same for everybody. Remove the personalisation from it.")
     if len(key.encode("utf-8", "replace")) > COLLAPSE_KEY_LIMIT_BYTES:
-        return f"At most {COLLAPSE_KEY_LIMIT_BYTES} bytes: write a short word in plain letters."
+        return _(
+            "The collapse key has at most %(count)s bytes. Write a short word in plain letters."
+        ) % {"count": COLLAPSE_KEY_LIMIT_BYTES}
     return ""
 
 
@@ -165,7 +177,10 @@ def option_problems(options: Mapping[str, Any], *, is_web: bool) -> Iterator[Rem
     """What stops a message with these options, through whichever door they came."""
     listed = options.get("buttons") or []
     if len(listed) > BUTTON_LIMIT:
-        yield "button_1_text", f"At most {BUTTON_LIMIT} buttons."
+        yield (
+            "button_1_text",
+            _("A message has at most %(count)s buttons. Delete one.") % {"count": BUTTON_LIMIT},
+        )
     for number, button in enumerate(listed[:BUTTON_LIMIT], start=1):
         if problem := button_problem(number, button, is_web=is_web):
             yield problem
@@ -176,15 +191,21 @@ def option_problems(options: Mapping[str, Any], *, is_web: bool) -> Iterator[Rem
     ):
         if problem_text:
             yield field, problem_text
-    for field, low, high in (("ttl_secs", 0, TTL_LIMIT_SECS), ("badge", 0, BADGE_LIMIT)):
+    for field, label, low, high in (
+        ("ttl_secs", _("Time to live, in seconds"), 0, TTL_LIMIT_SECS),
+        ("badge", _("Badge"), 0, BADGE_LIMIT),
+    ):
         value = options.get(field)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high
         ):
-            label = "The lifetime in seconds" if field == "ttl_secs" else "The badge"
-            yield field, f"{label} must be a whole number from {low} to {format_number(high)}."
+            yield (
+                field,
+                _("“%(label)s” must be a whole number from %(low)s to %(high)s.")
+                % {"label": label, "low": low, "high": format_number(high)},
+            )
     if options.get("priority") not in (None, "", "high", "normal"):
-        yield "priority", "The priority is high or normal."
+        yield "priority", _("The priority must be high or normal.")
 
 
 # --- size -----------------------------------------------------------------------------------------

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
+
 from campaigns.channels.base import Broadcast
 
 LIMIT_BYTES = 2048
@@ -19,11 +22,17 @@ _TOKEN = re.compile(rf"\s*(?:'(?P<topic>{_CHARACTERS})'\s+in\s+topics\b|(?P<sign
 def check_topic(text: str) -> str:
     name = text.strip()
     if not name:
-        raise ValueError("Write the name of the topic, for example news.")
+        raise ValueError(_("Write the name of the topic, for example news."))
     if name.startswith("/topics/"):
-        raise ValueError(f"Leave /topics/ out; write {name.removeprefix('/topics/') or 'news'}.")
+        raise ValueError(
+            _("Leave /topics/ out. Write %(name)s.")
+            % {"name": name.removeprefix("/topics/") or "news"}
+        )
     if not _TOPIC.fullmatch(name) or len(name) > TOPIC_LIMIT:
-        raise ValueError("A topic's name has letters, digits and - _ . ~ % only, without spaces.")
+        raise ValueError(
+            _("The name of a topic has only letters, digits and %(signs)s, without spaces.")
+            % {"signs": "- _ . ~ %"}
+        )
     return name
 
 
@@ -33,15 +42,18 @@ def check_condition(text: str) -> str:
     tokens = _condition_tokens(text)
     topics = [token for token in tokens if token.startswith("'")]
     if not topics:
-        raise ValueError("Write a condition, for example 'news' in topics && 'sport' in topics.")
+        raise ValueError(_("Write a condition, for example 'news' in topics && 'sport' in topics."))
     if len(topics) > CONDITION_LIMIT_TOPICS:
         raise ValueError(
-            f"A condition names at most {CONDITION_LIMIT_TOPICS} topics; this one has "
-            f"{len(topics)}."
+            _("A condition names at most %(limit)s topics. This condition names %(count)s.")
+            % {"limit": CONDITION_LIMIT_TOPICS, "count": len(topics)}
         )
     if _after_term(tokens, 0) != len(tokens):
         raise ValueError(
-            "The condition does not read: look at the brackets, and at && or || between two topics."
+            _(
+                "The condition cannot be read. Check the brackets, and write && or || between "
+                "two topics."
+            )
         )
     return " ".join(tokens).replace("( ", "(").replace(" )", ")")
 
@@ -52,7 +64,10 @@ def _condition_tokens(text: str) -> list[str]:
         found = _TOKEN.match(text, at)
         if found is None:
             rest = text[at:].strip()[:30]
-            raise ValueError(f"Cannot read “{rest}”. Write 'name' in topics, joined by && or ||.")
+            raise ValueError(
+                _("“%(rest)s” cannot be read. Write 'name' in topics, joined by && or ||.")
+                % {"rest": rest}
+            )
         tokens.append(found["sign"] or f"'{found['topic']}' in topics")
         at = found.end()
     return tokens
@@ -72,38 +87,46 @@ def _after_term(tokens: list[str], at: int, depth: int = 0) -> int:
 
 
 def _subscribers_of_topic(name: str) -> str:
-    return f"Everyone subscribed to topic “{name}”" if name else "No topic yet"
+    if not name:
+        return _("No topic yet")
+    return _("Everyone subscribed to topic “%(name)s”") % {"name": name}
 
 
 def _subscribers_of_condition(condition: str) -> str:
-    words = _IN_TOPICS.sub(r"“\1”", condition).replace("&&", "and").replace("||", "or")
-    return f"Everyone subscribed to {words}" if words else "No condition yet"
+    if not condition:
+        return _("No condition yet")
+    words = _IN_TOPICS.sub(r"“\1”", condition)
+    words = words.replace("&&", pgettext("between two topics", "and"))
+    words = words.replace("||", pgettext("between two topics", "or"))
+    return _("Everyone subscribed to %(topics)s") % {"topics": words}
 
 
-_REACH = "FCM sends it on to every subscribed device, on phones and in browsers alike."
+_REACH = gettext_lazy(
+    "FCM sends the message on to every subscribed device, on phones and in browsers."
+)
 BROADCASTS = (
     Broadcast(
         "topic",
-        "A topic",
+        gettext_lazy("A topic"),
         check_topic,
         _subscribers_of_topic,
         LIMIT_BYTES,
-        "Topic",
+        gettext_lazy("Topic"),
         TOPIC_LIMIT,
         "news",
-        "The name that your app subscribes its devices to.",
+        gettext_lazy("The name that your app subscribes its devices to."),
         _REACH,
     ),
     Broadcast(
         "condition",
-        "Several topics",
+        gettext_lazy("Several topics"),
         check_condition,
         _subscribers_of_condition,
         LIMIT_BYTES,
-        "Condition",
+        gettext_lazy("Condition"),
         500,
         "'news' in topics && ('pune' in topics || 'mumbai' in topics)",
-        "Up to five topics, joined by && (and), || (or) and brackets.",
+        gettext_lazy("Up to five topics, joined by && (and), || (or) and brackets."),
         _REACH,
     ),
 )
