@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from delivery.connections import account_of
 from delivery.providers.base import LogPage, Sandbox, SandboxSilent
 from delivery.providers.registry import provider_of
@@ -17,5 +19,7 @@ def received(connection: Connection, *, after: int | None, limit: int) -> LogPag
     try:
         account = account_of(connection)
     except (SecretUnreadable, ValueError) as error:
-        raise SandboxSilent(f"The sandbox's credentials cannot be used. {error}") from error
+        raise SandboxSilent(
+            _("The credentials of the sandbox cannot be used. %(problem)s") % {"problem": error}
+        ) from error
     return sandbox.received(account, after=after, limit=limit)

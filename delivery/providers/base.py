@@ -14,8 +14,11 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns.channels.base import Compiled, Message
+from pushpilot.lib.display import Words
 
 ADDRESS = "address"
 """The slot of a recipient's address in a request."""
@@ -134,7 +137,7 @@ class Manners:
 class CredentialsForm(forms.Form):
     """The provider's part of the connection page."""
 
-    nothing: ClassVar[str] = "enter the credentials."
+    nothing: ClassVar[Words] = gettext_lazy("Enter the credentials.")
     """The error of a new connection without any."""
 
     def secret(self) -> str:
@@ -163,30 +166,30 @@ class Provider(ABC, Generic[A]):
 
     key: ClassVar[str]
     """Stored in connections; a sandbox's ends in _sandbox."""
-    label: ClassVar[str]
-    summary: ClassVar[str]
+    label: ClassVar[Words]
+    summary: ClassVar[Words]
     """What it reaches, or what a sandbox does instead: a sentence for the page that adds it."""
     mark: ClassVar[str]
     """Two letters for lists."""
     service: ClassVar[str]
     """The kind of connection; a channel names the one that it needs."""
     manners: ClassVar[Manners]
-    codes: ClassVar[Mapping[str, str]] = {}
+    codes: ClassVar[Mapping[str, Words]] = {}
     """What its codes mean, in words: {code: sentence}."""
-    final_codes: ClassVar[Mapping[str, str]] = {}
+    final_codes: ClassVar[Mapping[str, Words]] = {}
     """The same for messages that ended with the code: nothing tries them again by itself."""
-    remedies: ClassVar[Mapping[str, str]] = {}
+    remedies: ClassVar[Mapping[str, Words]] = {}
     """{platform: what to do if the platform's own push service refuses the provider}; others are
     never held."""
     alarms: ClassVar[Mapping[str, str]] = {}
-    """Words of its own for causes of the circuit breaker (delivery.engine.breaker.CAUSES)."""
+    """Words of its own for causes of the circuit breaker (delivery.engine.breaker.CAUSES): English,
+    because a run keeps them."""
     credentials_form: ClassVar[type[CredentialsForm]]
 
     @abstractmethod
     def read(self, credentials: str) -> A:
         """The account of what `CredentialsForm.secret` or `Sandbox.create_account` returned.
-        Raises ValueError with a sentence for the owner, which names the field and the remedy;
-        pages begin it with a capital, except a first word with an underscore."""
+        Raises ValueError with sentences for the owner, which name the field and the remedy."""
 
     @abstractmethod
     def check(self, account: A) -> CheckResult:
@@ -197,7 +200,9 @@ class Provider(ABC, Generic[A]):
     ) -> CheckResult:
         """Let the provider look at a filled message, if it can, and send nothing. May take 20
         seconds; never raises."""
-        return CheckResult(False, "This provider cannot look at a message without sending it.")
+        return CheckResult(
+            ok=False, message=_("This provider cannot check a message without sending it.")
+        )
 
     @abstractmethod
     def open(self, account: A) -> Sender:
@@ -224,7 +229,8 @@ class Missing(Provider[Any]):
     """In the place of a provider that this installation does not have (any more): pages show it,
     nothing is sent."""
 
-    label, mark, summary, service = "Provider not installed", "?", "Reaches nobody.", ""
+    label, summary = gettext_lazy("Provider not installed"), gettext_lazy("Reaches nobody.")
+    mark, service = "?", ""
     manners = Manners(per_second=0)
     credentials_form = CredentialsForm
 
@@ -233,8 +239,11 @@ class Missing(Provider[Any]):
 
     def read(self, credentials: str) -> Any:
         raise ValueError(
-            f"this installation has no provider “{self.name}”. Install it, or connect "
-            "another provider."
+            _(
+                "This installation has no provider “%(provider)s”. Install it, or connect another "
+                "provider."
+            )
+            % {"provider": self.name}
         )
 
     def check(self, account: Any) -> CheckResult:

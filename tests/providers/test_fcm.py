@@ -55,11 +55,11 @@ def changed(account: FcmAccount, **fields: Any) -> str:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"server_key": "AAAA"}, "server_key: Google switched"),
+        ({"server_key": "AAAA"}, "server_key is a legacy key"),
         ({"type": "authorized_user"}, 'type must be "service_account"'),
         ({"type": None}, 'type must be "service_account"'),
         ({"project_id": ""}, "project_id is missing"),
-        ({"project_id": "../evil"}, "'../evil' is not a valid project_id"),
+        ({"project_id": "../evil"}, "“../evil” is not a valid project_id"),
         ({"client_email": 7}, "client_email is missing"),
         (
             {"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"},
@@ -96,7 +96,7 @@ def test_a_key_file_of_google_talks_to_google_only(account: FcmAccount) -> None:
     assert real.send_url.startswith("https://fcm.googleapis.com/v1/projects/")
     assert real.token_uri == "https://oauth2.googleapis.com/token"
     assert "universe_domain" not in real.service_account
-    with pytest.raises(ValueError, match="never shown to a sandbox"):
+    with pytest.raises(ValueError, match="never shows a real key to a sandbox"):
         FcmAccount.parse(text, sandbox_url="http://127.0.0.1:1")
 
 

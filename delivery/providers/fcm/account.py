@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from google.auth import exceptions as google_errors
 from google.auth.crypt import RSASigner
 from google.auth.transport.requests import Request as GoogleRequest
@@ -24,7 +26,7 @@ GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an addre
 MESSAGING_SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 KEY_FILE_LIMIT_BYTES = 16 * 1024
 
-_BRING_INSTEAD = (
+_BRING_INSTEAD = gettext_lazy(
     "In the Firebase console open Project settings → Service accounts → Generate new private key, "
     "and paste the whole JSON file here."
 )
@@ -101,15 +103,21 @@ class FcmAccount:
         # never the file's.
         if sandbox_url is None:
             if token_uri != GOOGLE_TOKEN_URI:
-                raise ValueError(
-                    f"token_uri must be {GOOGLE_TOKEN_URI}, not {token_uri[:100]!r}: the file was "
-                    f"changed, or it belongs to a sandbox. {_BRING_INSTEAD}"
+                raise _unfit(
+                    _(
+                        "token_uri must be %(expected)s, not “%(found)s”: the file was changed, or "
+                        "it belongs to a sandbox."
+                    )
+                    % {"expected": GOOGLE_TOKEN_URI, "found": token_uri[:100]}
                 )
             return cls(project_id, info)
         if token_uri == GOOGLE_TOKEN_URI:
             raise ValueError(
-                "token_uri is Google's: this is a real key, and a real key is never shown to a "
-                "sandbox. Use the sandbox's own key file, or connect to Google."
+                _(
+                    "token_uri is the address of Google: this is a real key, and PushPilot never "
+                    "shows a real key to a sandbox. Use the key file of the sandbox, or connect to "
+                    "Google."
+                )
             )
         base_url = sandbox_url.rstrip("/")
         return cls(
@@ -135,9 +143,14 @@ class FcmAccount:
                 raise _refusal(error) from error
             # OSError: those of requests, and a CA file that is not there.
             except (google_errors.GoogleAuthError, OSError, *_NO_TOKENS_PAGE) as error:
-                raise ProviderUnreachable(f"{self.token_uri} did not answer: {error}") from error
+                raise ProviderUnreachable(
+                    _("%(address)s did not answer: %(error)s")
+                    % {"address": self.token_uri, "error": error}
+                ) from error
         if not isinstance(credentials.token, str) or not _TOKEN.fullmatch(credentials.token):
-            raise ProviderUnreachable(f"{self.token_uri} answered, but with no access token")
+            raise ProviderUnreachable(
+                _("The answer of %(address)s holds no access token") % {"address": self.token_uri}
+            )
         lifetime_secs = 3600.0
         if credentials.expiry is not None:
             lifetime_secs = (credentials.expiry - utc_now()).total_seconds()
@@ -149,46 +162,53 @@ def _refusal(error: Exception) -> CredentialsRefused | ProviderUnreachable:
     only one is final."""
     said = str(error.args[0]) if error.args else str(error)
     if _WITHOUT_TOKEN in said:  # a 200 of somebody else: nothing was refused
-        return ProviderUnreachable(
-            f"the token endpoint answered, but with no access token: {said[:500]}"
-        )
+        words = _("The answer of the token endpoint holds no access token: %(said)s")
+        return ProviderUnreachable(words % {"said": said[:500]})
     if getattr(error, "retryable", False):
-        return ProviderUnreachable(f"the token endpoint has trouble: {said[:500]}")
-    return CredentialsRefused(f"Google refused the service account: {said[:500]}")
+        words = _("The token endpoint answered with an error of its own: %(said)s")
+        return ProviderUnreachable(words % {"said": said[:500]})
+    words = _("Google refused the service account: %(said)s")
+    return CredentialsRefused(words % {"said": said[:500]})
+
+
+def _unfit(problem: str) -> ValueError:
+    """The error of a key file that the owner can replace: the problem, then the remedy."""
+    return ValueError(f"{problem} {_BRING_INSTEAD}")
 
 
 def _key_file(text: str) -> Json:
     if len(text) > KEY_FILE_LIMIT_BYTES:
-        raise ValueError(
-            f"the key file is longer than {KEY_FILE_LIMIT_BYTES // 1024} kB. {_BRING_INSTEAD}"
+        raise _unfit(
+            _("The key file is longer than %(limit)s kB.") % {"limit": KEY_FILE_LIMIT_BYTES // 1024}
         )
     try:
         info = msgspec.json.decode(text.lstrip("\ufeff \t\r\n"))
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        raise ValueError(f"this is not JSON. {_BRING_INSTEAD}") from None
+        raise _unfit(_("This is not JSON.")) from None
     if not isinstance(info, dict):
-        raise ValueError(f"this JSON is not a key file. {_BRING_INSTEAD}")
+        raise _unfit(_("This JSON is not a key file."))
     if "server_key" in info:
-        raise ValueError(
-            f"server_key: Google switched FCM's legacy server keys off in 2024. {_BRING_INSTEAD}"
+        raise _unfit(
+            _("server_key is a legacy key of FCM. Google switched these keys off in 2024.")
         )
     if info.get("type") != "service_account":
-        found = repr(info.get("type"))[:60]
-        raise ValueError(f'type must be "service_account", not {found}. {_BRING_INSTEAD}')
+        words = _('type must be "service_account", not %(found)s.')
+        raise _unfit(words % {"found": repr(info.get("type"))[:60]})
     return {name: info[name] for name in _FIELDS if isinstance(info.get(name), str)}
 
 
 def _text(info: Json, name: str) -> str:
     value = info.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} is missing. {_BRING_INSTEAD}")
+        raise _unfit(_("%(field)s is missing.") % {"field": name})
     return value
 
 
 def _matching(info: Json, name: str, pattern: re.Pattern[str]) -> str:
     value = _text(info, name)
     if not pattern.fullmatch(value):
-        raise ValueError(f"{value[:80]!r} is not a valid {name}. {_BRING_INSTEAD}")
+        words = _("“%(value)s” is not a valid %(field)s.")
+        raise _unfit(words % {"value": value[:80], "field": name})
     return value
 
 
@@ -199,10 +219,10 @@ def _private_key(pem: str) -> rsa.RSAPrivateKey:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except Exception:
-        raise ValueError(
-            "private_key cannot be read: lines are missing or changed (it starts with "
-            f"-----BEGIN). {_BRING_INSTEAD}"
-        ) from None
+        words = _(
+            "private_key cannot be read: lines are missing or changed. It starts with -----BEGIN."
+        )
+        raise _unfit(words) from None
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError(f"private_key must be an RSA key, as Google makes them. {_BRING_INSTEAD}")
+        raise _unfit(_("private_key must be an RSA key, as Google makes them."))
     return key

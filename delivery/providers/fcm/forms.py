@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
 from delivery.providers.base import CredentialsForm
@@ -26,10 +28,10 @@ class SecretTextarea(UnfoldAdminTextareaWidget):
 class KeyFileForm(CredentialsForm):
     """A service account, pasted or as a file."""
 
-    nothing = "paste the service-account JSON, or upload the file."
+    nothing = gettext_lazy("Paste the service-account JSON, or upload the file.")
 
     key_text = forms.CharField(
-        label="Service-account JSON",
+        label=gettext_lazy("Service-account JSON"),
         required=False,
         strip=True,
         widget=SecretTextarea(
@@ -41,11 +43,13 @@ class KeyFileForm(CredentialsForm):
                 "class": "connection-key",
             }
         ),
-        help_text="Firebase console → Project settings → Service accounts → Generate new private "
-        "key. Paste the whole file; it is encrypted before it is stored and never shown again.",
+        help_text=gettext_lazy(
+            "Firebase console → Project settings → Service accounts → Generate new private key. "
+            "Paste the whole file. PushPilot encrypts it and never shows it again."
+        ),
     )
     key_file = forms.FileField(
-        label="…or upload the file",
+        label=gettext_lazy("Service-account file"),
         required=False,
         widget=UnfoldAdminFileFieldWidget({"accept": ".json,application/json"}),
     )
@@ -59,7 +63,7 @@ class KeyFileForm(CredentialsForm):
             str(self.cleaned_data.get("key_text") or ""),
         )
         if upload and text:
-            raise ValueError("paste the JSON or upload the file, not both.")
+            raise ValueError(_("Paste the JSON or upload the file, not both."))
         if upload:
             text = upload.read(KEY_FILE_LIMIT_BYTES + 1).decode("utf-8-sig", "replace")
         if _LEGACY_KEY.fullmatch(text.strip()):

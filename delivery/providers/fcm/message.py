@@ -71,9 +71,10 @@ def expiry(push: Mapping[str, Any], sent_at: float | None = None) -> str:
     ttl_secs = push.get("ttl_secs")
     if ttl_secs is None:
         return ""
-    return (
-        str(int((time.time() if sent_at is None else sent_at) + int(ttl_secs))) if ttl_secs else "0"
-    )
+    if not ttl_secs:
+        return "0"
+    start = time.time() if sent_at is None else sent_at
+    return str(int(start + int(ttl_secs)))
 
 
 def buttons(push: Mapping[str, Any]) -> list[tuple[str, str, str]]:

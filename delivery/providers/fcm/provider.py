@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import ClassVar
 
 import msgspec
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns.channels.base import REFERENCE, Compiled, Message
 from campaigns.channels.payload import PayloadTemplate, slot
@@ -27,6 +30,7 @@ from delivery.providers.fcm.message import build_message, envelope, expiry
 from delivery.providers.fcm.sender import FcmSender
 from delivery.providers.http2 import CurlTransport
 from pushpilot.lib import http
+from pushpilot.lib.display import Words
 
 _EXPIRES = "expires"
 
@@ -52,8 +56,9 @@ class FcmRequest:
 
 
 class Fcm(Provider[FcmAccount]):
-    key, label, mark, service = "fcm", "Firebase Cloud Messaging", "FC", "push"
-    summary = "Reaches the real phones and browsers of your app."
+    key, mark, service = "fcm", "FC", "push"
+    label: ClassVar[Words] = "Firebase Cloud Messaging"
+    summary = gettext_lazy("Reaches the real phones and browsers of your app.")
     manners = Manners(
         per_second=10_000,  # the default quota is 600,000 a minute
         ramp_floor=1000,
@@ -93,16 +98,16 @@ class Fcm(Provider[FcmAccount]):
 
     def describe(self, settings: Mapping[str, str]) -> list[tuple[str, str]]:
         return [
-            ("Project", settings.get("project_id", "")),
-            ("Service account", settings.get("account", "")),
+            (_("Project"), settings.get("project_id", "")),
+            (_("Service account"), settings.get("account", "")),
         ]
 
 
 class FcmSandbox(Fcm, Sandbox[FcmAccount]):
-    key, label, mark = "fcm_sandbox", "Sandbox (no real phones)", "SB"
-    summary = (
-        "Answers exactly like Firebase, on your own machine. Messages arrive on the phone "
-        "wall and nowhere else."
+    key, label, mark = "fcm_sandbox", gettext_lazy("Sandbox (no real phones)"), "SB"
+    summary = gettext_lazy(
+        "Answers exactly like Firebase, on your own machine. Messages arrive on the phone wall and "
+        "nowhere else."
     )
 
     def read(self, credentials: str) -> FcmAccount:
@@ -120,10 +125,7 @@ class FcmSandbox(Fcm, Sandbox[FcmAccount]):
                 raise ValueError(f"the sandbox answered {answer.status}")
             return msgspec.json.encode(answer.json()).decode()
         except (http.NoAnswer, ValueError) as error:
-            raise ProviderUnreachable(
-                f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py "
-                "sandbox`."
-            ) from error
+            raise ProviderUnreachable(sandbox_client.no_answer()) from error
 
     def received(self, account: FcmAccount, *, after: int | None, limit: int) -> LogPage:
         return sandbox_client.received(account, after=after, limit=limit)

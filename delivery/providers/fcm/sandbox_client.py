@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from delivery.providers.base import (
     CredentialsRefused,
@@ -42,8 +43,10 @@ def _log(account: FcmAccount, after: int, limit: int) -> dict[str, Any]:
             break
     if answer.status != 200:
         raise SandboxSilent(
-            "The sandbox does not know this workspace any more. Connect the sandbox again under "
-            "Connections."
+            _(
+                "The sandbox does not know this workspace any more. Connect the sandbox again "
+                "under Connections."
+            )
         )
     return _read(answer)
 
@@ -55,7 +58,7 @@ def _read(answer: http.Answer) -> dict[str, Any]:
         found: dict[str, Any] = answer.json()
         int(found["last"])
     except (ValueError, KeyError, TypeError) as error:
-        raise _no_answer() from error
+        raise SandboxSilent(no_answer()) from error
     return found
 
 
@@ -72,11 +75,13 @@ def _token(account: FcmAccount, is_fresh: bool) -> str:
             held = account.mint()
         except CredentialsRefused as error:
             raise SandboxSilent(
-                "The sandbox does not know this workspace's key. Connect the sandbox again under "
-                "Connections."
+                _(
+                    "The sandbox does not know the key of this workspace. Connect the sandbox "
+                    "again under Connections."
+                )
             ) from error
         except ProviderUnreachable as error:
-            raise _no_answer() from error
+            raise SandboxSilent(no_answer()) from error
         for stale in [known for known in _tokens if known[0] == account.project_id]:
             _tokens.pop(stale, None)
         _tokens[key] = held
@@ -95,13 +100,13 @@ def _get(url: str, *, token: str = "", **query: int) -> http.Answer:
             most_bytes=LONGEST_PAGE_BYTES,
         )
     except http.NoAnswer as error:
-        raise _no_answer() from error
+        raise SandboxSilent(no_answer()) from error
 
 
-def _no_answer() -> SandboxSilent:
-    return SandboxSilent(
-        f"The sandbox at {settings.SANDBOX_URL} does not answer. Start it with `manage.py sandbox`."
-    )
+def no_answer() -> str:
+    """What people read while no sandbox runs."""
+    words = _("The sandbox at %(address)s does not answer. Start it with `manage.py sandbox`.")
+    return words % {"address": settings.SANDBOX_URL}
 
 
 def _message(entry: dict[str, Any]) -> Received:

@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 import firebase_admin
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from firebase_admin import exceptions, messaging
 from google.auth import credentials as google_credentials
 
@@ -36,9 +38,9 @@ from pushpilot.lib.compat import google
 # either proves that key, project and API are in order.
 _MADE_UP_TOKEN = "pushpilot-connection-test:APA91b" + "x" * 134
 
-_NOT_FCM = (
-    "Something answered that is not FCM: a proxy or a portal may stand between this server "
-    "and the provider."
+_NOT_FCM = gettext_lazy(
+    "Another server answered in the place of FCM. A proxy or a portal may stand between this "
+    "server and the provider."
 )
 
 
@@ -68,9 +70,11 @@ def check(account: FcmAccount) -> CheckResult:
     result = check_message(account, {"title": "PushPilot", "body": "connection test"})
     if not result.ok:
         return result
-    where = "the sandbox" if account.is_sandbox else "Google"
+    words = _("Connected to Google: project %(project)s, as %(account)s.")
+    if account.is_sandbox:
+        words = _("Connected to the sandbox: project %(project)s, as %(account)s.")
     return CheckResult(
-        True, f"Connected to {where}: project {account.project_id}, as {account.client_email}."
+        ok=True, message=words % {"project": account.project_id, "account": account.client_email}
     )
 
 
@@ -87,25 +91,42 @@ def check_message(
     try:
         token = account.mint().value
     except (CredentialsRefused, ValueError) as error:
-        return CheckResult(False, str(error), "CREDENTIALS_REFUSED")
+        return CheckResult(ok=False, message=str(error), code="CREDENTIALS_REFUSED")
     except ProviderUnreachable as error:
-        return CheckResult(False, f"Could not reach Google: {error}", "UNREACHABLE")
-    who = "The sandbox" if account.is_sandbox else "Google"
-    fine = CheckResult(True, f"{who} checked the message and would send it.")
+        return CheckResult(ok=False, message=_unreached(error), code="UNREACHABLE")
     try:
         message = _sdk_message(push, target or ("token", _MADE_UP_TOKEN), expiry(push))
     except (ValueError, TypeError) as error:
-        return CheckResult(False, f"The message cannot be built: {error}", "INVALID_ARGUMENT")
+        return _unbuilt(error)
     try:
         with _sdk_app(account, token) as app:
             name = messaging.send(message, dry_run=True, app=app)
     except exceptions.FirebaseError as error:
-        return fine if _is_about_the_address(error) else _failed_check(error)
+        return _fine(account) if _is_about_the_address(error) else _failed_check(error)
     except (http.RequestFailed, KeyError, TypeError):
-        return CheckResult(False, _NOT_FCM, "UNREADABLE")
+        return CheckResult(ok=False, message=str(_NOT_FCM), code="UNREADABLE")
     except ValueError as error:
-        return CheckResult(False, f"The message cannot be built: {error}", "INVALID_ARGUMENT")
-    return fine if is_receipt(name) else CheckResult(False, _NOT_FCM, "UNREADABLE")
+        return _unbuilt(error)
+    return (
+        _fine(account)
+        if is_receipt(name)
+        else CheckResult(ok=False, message=str(_NOT_FCM), code="UNREADABLE")
+    )
+
+
+def _fine(account: FcmAccount) -> CheckResult:
+    if account.is_sandbox:
+        return CheckResult(ok=True, message=_("The sandbox checked the message and would send it."))
+    return CheckResult(ok=True, message=_("Google checked the message and would send it."))
+
+
+def _unbuilt(error: Exception) -> CheckResult:
+    words = _("The message cannot be built: %(error)s") % {"error": error}
+    return CheckResult(ok=False, message=words, code="INVALID_ARGUMENT")
+
+
+def _unreached(error: Exception) -> str:
+    return _("Could not reach Google: %(error)s") % {"error": error}
 
 
 def send_with_sdk(
@@ -129,9 +150,10 @@ def _is_about_the_address(error: exceptions.FirebaseError) -> bool:
 
 
 def _failed_check(error: exceptions.FirebaseError) -> CheckResult:
-    answered = error.http_response is not None
-    lead = "Google said" if answered else "Could not reach Google"
-    return CheckResult(False, f"{lead}: {error}", str(error.code) if answered else "UNREACHABLE")
+    if error.http_response is None:
+        return CheckResult(ok=False, message=_unreached(error), code="UNREACHABLE")
+    words = _("Google said: %(error)s") % {"error": error}
+    return CheckResult(ok=False, message=words, code=str(error.code))
 
 
 @contextlib.contextmanager
