@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns import plan
 from campaigns.channels.registry import DEFAULT, channel_of
@@ -21,7 +23,9 @@ from tenants.models import Connection, User, Workspace
 from tenants.scope import scope
 from tenants.secrets import SecretUnreadable
 
-CHANGED_MEANWHILE = "Somebody changed the connection during the test. Test it again."
+CHANGED_MEANWHILE = gettext_lazy(
+    "Somebody changed the connection during the test. Test the connection again."
+)
 
 
 class SandboxUnreachable(Exception):
@@ -59,8 +63,9 @@ def drop_sender(sender: Sender) -> None:
 
 
 def test_connection(connection: Connection) -> CheckResult:
-    """Ask the provider whether it takes our credentials; the answer is kept on the row, unless
-    somebody changed it meanwhile: it says nothing about other credentials. Never raises."""
+    """Ask the provider whether it takes our credentials. The row keeps the answer, in the language
+    of the person that tests, unless somebody changed the row meanwhile: then the answer says
+    nothing about its credentials. Never raises."""
     try:
         result = provider_of(connection.provider).check(account_of(connection))
     except (SecretUnreadable, ValueError) as error:
@@ -68,7 +73,7 @@ def test_connection(connection: Connection) -> CheckResult:
     return (
         result
         if _note_check(connection, result)
-        else CheckResult(ok=False, message=CHANGED_MEANWHILE)
+        else CheckResult(ok=False, message=str(CHANGED_MEANWHILE))
     )
 
 
@@ -86,7 +91,7 @@ def put_in_use(connection: Connection) -> tuple[CheckResult, int]:
     with transaction.atomic():
         locked = Connection.objects.select_for_update().get(pk=connection.pk)
         if locked.updated_at != tested_at:
-            return CheckResult(ok=False, message=CHANGED_MEANWHILE), 0
+            return CheckResult(ok=False, message=str(CHANGED_MEANWHILE)), 0
         locked.is_active = connection.is_active = True
         paused = save_and_pause_orphans(locked)
         connection.updated_at = locked.updated_at
@@ -175,7 +180,7 @@ def connect_sandbox(
     """
     sandbox = sandbox_of(service)
     if sandbox is None:
-        raise SandboxUnreachable(f"There is no sandbox for {service}.")
+        raise SandboxUnreachable(_("There is no sandbox for %(service)s.") % {"service": service})
     try:
         credentials = sandbox.create_account(f"sandbox-{workspace.pk}-{workspace.slug}")
     except ProviderUnreachable as error:
@@ -201,7 +206,7 @@ def _use_sandbox(workspace: Workspace, provider: str, service: str, credentials:
         result = replace_credentials(connection, credentials)
     else:
         store_account(connection, credentials)
-        result, _ = put_in_use(connection)
+        result, _paused = put_in_use(connection)
     if not result.ok:
         raise SandboxUnreachable(result.message)
     return connection

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 
 from campaigns.admin.campaign.preview import Asked, composed, read_asked
 from campaigns.channels import registry
@@ -15,6 +16,7 @@ from campaigns.models import Campaign
 from delivery.connections import account_of
 from delivery.providers.base import Provider
 from delivery.providers.registry import provider_of
+from pushpilot.lib.display import Words
 from tenants import roles
 from tenants.admin.base import require
 from tenants.models import Workspace
@@ -34,22 +36,24 @@ def check_message(request: HttpRequest) -> HttpResponseBase:
     workspace = require(request, roles.EDIT)
     asked = read_asked(request, workspace)
     if asked.errors:
-        return _said(False, *asked.errors)
+        return _said(*asked.errors)
     connection = Campaign(workspace=workspace, channel=asked.channel).connection_in_use()
     if connection is None:
-        return _said(False, no_connection(asked.channel))
+        return _said(no_connection(asked.channel))
     try:
         account, provider = account_of(connection), provider_of(connection.provider)
     except (SecretUnreadable, ValueError) as error:
-        return _said(False, f"The connection “{connection}” cannot be used: {error}")
+        words = _("The connection “%(connection)s” cannot be used. %(problem)s")
+        return _said(words % {"connection": connection, "problem": error})
     channel = registry.channel_of(asked.channel)
     if all(channel.is_empty(snapshot) for snapshot in asked.snapshots):
-        return _said(False, str(channel.empty_words))
+        return _said(channel.empty_words)
     found = [
         _checked(workspace, asked, snapshot, provider, account)
         for snapshot in asked.snapshots[:CONTENTS_CHECKED]
     ]
-    return _said(all(ok for ok, _ in found), *dict.fromkeys(line for _, line in found))
+    lines = dict.fromkeys(line for _ok, line in found)
+    return _said(*lines, ok=all(ok for ok, _line in found))
 
 
 def _checked(
@@ -69,5 +73,5 @@ def _checked(
     return result.ok, f"{lead}{result.message}"
 
 
-def _said(ok: bool, *lines: str) -> JsonResponse:
+def _said(*lines: Words, ok: bool = False) -> JsonResponse:
     return JsonResponse({"ok": ok, "lines": lines})

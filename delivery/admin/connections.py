@@ -14,6 +14,8 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
@@ -25,7 +27,7 @@ from delivery import connections
 from delivery.admin.run import held_platforms
 from delivery.providers.base import CredentialsForm, Provider, Sandbox
 from delivery.providers.registry import PROVIDERS, provider_of, sandboxes
-from pushpilot.lib.display import ago, counted, listed
+from pushpilot.lib.display import ago, format_number, listed
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require, workspace_of
 from tenants.models import SANDBOX, Connection
@@ -42,11 +44,11 @@ class ConnectionForm(forms.ModelForm):
     provider: ClassVar[Provider[Any]]
 
     per_second = forms.IntegerField(
-        label="Messages per second",
+        label=gettext_lazy("Messages per second"),
         min_value=1,
         max_value=PER_SECOND_MOST,
         widget=UnfoldAdminIntegerFieldWidget(),
-        help_text="All campaigns together send no faster than this.",
+        help_text=gettext_lazy("The limit for all campaigns together."),
     )
 
     class Meta:
@@ -60,13 +62,8 @@ class ConnectionForm(forms.ModelForm):
             try:
                 cleaned["secret"] = self._secret(self)
             except ValueError as error:
-                said = str(error)
-                # the name of a field stays as the provider spells it
-                is_field = "_" in said.split(" ", 1)[0]
-                field = self.secret_field() or next(
-                    iter(self.provider.credentials_form.base_fields)
-                )
-                self.add_error(field, said if is_field else f"{said[0].upper()}{said[1:]}")
+                first = next(iter(self.provider.credentials_form.base_fields))
+                self.add_error(self.secret_field() or first, str(error))
         return cleaned
 
     def _secret(self, credentials: CredentialsForm) -> str:
@@ -97,8 +94,10 @@ class ConnectionAdmin(WorkspaceAdmin):
     ordering = ("-is_active", "name")
     show_add_link = True
     warn_unsaved_form = True
-    empty_title = "No provider connected"
-    empty_text = "Connect the sandbox to try everything, or a provider to reach people."
+    empty_title = gettext_lazy("No provider connected")
+    empty_text = gettext_lazy(
+        "Connect the sandbox to try everything, or a provider to reach people."
+    )
     empty_icon = "cable"
     change_form_outer_before_template = "delivery/connection_head.html"
 
@@ -106,27 +105,24 @@ class ConnectionAdmin(WorkspaceAdmin):
         css = {"all": ("delivery/connections.css",)}
 
     # --- the list ---------------------------------------------------------------------------------
-    @display(description="Connection", header=True)
+    @display(description=gettext_lazy("Connection"), header=True)
     def title(self, connection: Connection) -> list[str]:
         provider = provider_of(connection.provider)
-        return [connection.name, provider.label, provider.mark]
+        return [connection.name, str(provider.label), provider.mark]
 
-    @display(description="Used", label={"In use": "success", "Off": "default"})
-    def status(self, connection: Connection) -> str:
-        return "In use" if connection.is_active else "Off"
+    @display(description=gettext_lazy("Used"), label={"on": "success", "off": "default"})
+    def status(self, connection: Connection) -> tuple[str, str]:
+        return ("on", _("In use")) if connection.is_active else ("off", _("Off"))
 
-    @display(description="Credentials")
+    @display(description=gettext_lazy("Credentials"))
     def credentials_column(self, connection: Connection) -> SafeString:
-        lines = provider_of(connection.provider).describe(connection.settings) or [("", "–")]
-        (first, value), *others = lines
-        rest = ", ".join([*(f"{label.lower()} {text}" for label, text in others), f"key {MASK}"])
+        told = provider_of(connection.provider).describe(connection.settings)
+        first, *others = [f"{label}: {value}" for label, value in [*told, (_("Key"), MASK)]]
         return format_html(
-            '<span class="connection-two">{}<small>{}</small></span>',
-            f"{first} {value}".strip(),
-            rest,
+            '<span class="connection-two">{}<small>{}</small></span>', first, " · ".join(others)
         )
 
-    @display(description="Last test")
+    @display(description=gettext_lazy("Last test"))
     def last_check(self, connection: Connection) -> SafeString:
         return check_chip(connection)
 
@@ -135,7 +131,7 @@ class ConnectionAdmin(WorkspaceAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         provider = self._provider(request)
-        return {"name": provider.label, "per_second": provider.manners.per_second}
+        return {"name": str(provider.label), "per_second": provider.manners.per_second}
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         form = form_for(self._provider(request, obj))
@@ -169,7 +165,7 @@ class ConnectionAdmin(WorkspaceAdmin):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        context: dict[str, Any] = {"title": "Connect a provider"} if object_id is None else {}
+        context: dict[str, Any] = {"title": _("Connect a provider")} if object_id is None else {}
         connection = self.get_object(request, object_id) if object_id is not None else None
         if connection is not None:
             context["head"] = head(connection)
@@ -210,41 +206,52 @@ class ConnectionAdmin(WorkspaceAdmin):
         if result.ok or not was_in_use:
             changes = {name: (former.get(name, ""), now) for name, now in obj.settings.items()}
             self.audit(request, "connection credentials replaced", obj, changes)
+        about = {"connection": obj, "answer": result.message}
         if result.ok:
-            messages.success(request, f"The new credentials of “{obj}” work.")
+            words = _("The new credentials of “%(connection)s” work.")
+            messages.success(request, words % about)
         elif was_in_use:
-            text = (
-                f"The new credentials were not stored, and “{obj}” goes on with its former "
-                f"ones. {result.message}"
+            words = _(
+                "The new credentials were not saved. “%(connection)s” keeps its former "
+                "credentials. %(answer)s"
             )
-            messages.error(request, text)
+            messages.error(request, words % about)
         else:
-            messages.error(
-                request, f"The new credentials are stored, but their test failed. {result.message}"
+            words = _(
+                "The new credentials of “%(connection)s” are saved, but their test failed. "
+                "%(answer)s"
             )
+            messages.error(request, words % about)
 
     def _use(self, request: HttpRequest, connection: Connection) -> None:
         result, paused = connections.put_in_use(connection)
         if result.ok:
             self.audit(request, "connection switched on", connection)
-            messages.success(request, f"“{connection}” works and is used from now on.")
+            words = _("“%(connection)s” works and is now in use.")
+            messages.success(request, words % {"connection": connection})
         else:
             others = Connection.objects.filter(
                 workspace=connection.workspace, is_active=True
             ).exclude(pk=connection.pk)
             in_use = others.filter(service=connection.service).first()
-            stays = f" “{in_use}” stays in use." if in_use else ""
-            messages.error(
-                request, f"“{connection}” is not used: its test failed. {result.message}{stays}"
-            )
+            about = {"connection": connection, "answer": result.message, "in_use": in_use}
+            words = _("The test of “%(connection)s” failed, so it is not in use. %(answer)s")
+            if in_use:
+                words = _(
+                    "The test of “%(connection)s” failed, so “%(in_use)s” stays in use. %(answer)s"
+                )
+            messages.error(request, words % about)
         self._tell_paused(request, paused)
 
     @staticmethod
     def _tell_paused(request: HttpRequest, paused: int) -> None:
         if paused:
-            messages.warning(
-                request, f"{counted(paused, 'run')} under way paused; resume each on its own page."
+            words = ngettext(
+                "%(count)s send is paused. Resume it on its own page.",
+                "%(count)s sends are paused. Resume each on its own page.",
+                paused,
             )
+            messages.warning(request, words % {"count": format_number(paused)})
 
     def response_add(
         self, request: HttpRequest, obj: Connection, post_url_continue: str | None = None
@@ -252,7 +259,8 @@ class ConnectionAdmin(WorkspaceAdmin):
         return redirect(self._page(obj))
 
     def response_change(self, request: HttpRequest, obj: Connection) -> HttpResponse:
-        messages.success(request, f"Your changes to “{obj}” are saved.")
+        words = _("Your changes to “%(connection)s” are saved.")
+        messages.success(request, words % {"connection": obj})
         return redirect(self._page(obj))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
@@ -266,10 +274,12 @@ class ConnectionAdmin(WorkspaceAdmin):
             else 0
         )
         if count:
-            messages.error(
-                request,
-                f"{counted(count, 'run')} still need this connection. Finish or cancel them first.",
+            words = ngettext(
+                "%(count)s send still needs this connection. Finish or cancel the send first.",
+                "%(count)s sends still need this connection. Finish or cancel the sends first.",
+                count,
             )
+            messages.error(request, words % {"count": format_number(count)})
             return redirect("admin:tenants_connection_change", object_id)
         return super().delete_view(request, object_id, extra_context)
 
@@ -295,7 +305,7 @@ class ConnectionAdmin(WorkspaceAdmin):
             return redirect("admin:tenants_connection_changelist")
         messages.success(
             request,
-            "The sandbox is connected: campaigns go to it, and nothing leaves this installation.",
+            _("The sandbox is connected. Campaigns go to the sandbox and reach no real phone."),
         )
         return redirect(self._page(connection))
 
@@ -318,11 +328,10 @@ class ConnectionAdmin(WorkspaceAdmin):
             self.audit(request, "connection switched off", connection)
             labels = [one.label for one in CHANNELS.values() if one.service == connection.service]
             channels = listed(labels) or connection.service
-            text = (
-                f"“{connection}” is off. Nothing can be sent on {channels} until a connection "
-                "is in use."
+            words = _(
+                "“%(connection)s” is off. %(channels)s cannot send until a connection is in use."
             )
-            messages.warning(request, text)
+            messages.warning(request, words % {"connection": connection, "channels": channels})
             self._tell_paused(request, paused)
         return redirect(self._page(connection))
 
@@ -369,7 +378,7 @@ def head(connection: Connection) -> dict[str, Any]:
     try:
         tail = provider.key_id(connections.account_of(connection))[-4:]
     except (SecretUnreadable, ValueError) as error:
-        problem = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        problem = str(error)
     return {
         "connection": connection,
         "provider": provider,
@@ -384,8 +393,8 @@ def head(connection: Connection) -> dict[str, Any]:
 def check_chip(connection: Connection) -> SafeString:
     """ "Works, 3 minutes ago", "Failed, 2 hours ago" or "Not tested yet"."""
     if connection.checked_at is None:
-        return format_html('<span class="connection-check">{}</span>', "Not tested yet")
-    word, tone = ("Works", "ok") if connection.check_ok else ("Failed", "bad")
+        return format_html('<span class="connection-check">{}</span>', _("Not tested yet"))
+    word, tone = (_("Works"), "ok") if connection.check_ok else (_("Failed"), "bad")
     when = ago(connection.checked_at, timezone.now())
     return format_html(
         '<span class="connection-check is-{}">{}<small>{}</small></span>', tone, word, when

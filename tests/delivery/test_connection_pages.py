@@ -152,12 +152,12 @@ def test_an_uploaded_file_does_the_same(cast, key_file, google):
         ("", "Paste the service-account JSON, or upload the file."),
         ("hello", "This is not JSON."),
         ("[1, 2]", "This JSON is not a key file."),
-        ('{"server_key": "AAAAabc"}', "Google switched FCM&#x27;s legacy server keys off in 2024."),
+        ('{"server_key": "AAAAabc"}', "Google switched these keys off in 2024."),
         (
             "AAAAabcdefg:APA91b" + "x" * 134,
-            "Google switched FCM&#x27;s legacy server keys off in 2024.",
+            "Google switched these keys off in 2024.",
         ),
-        ('{"type": "authorized_user"}', "Type must be"),
+        ('{"type": "authorized_user"}', "type must be"),
         ("{" * 2000, "This is not JSON."),
         ("x" * 20_000, "The key file is longer than 16 kB."),
     ],
@@ -344,7 +344,7 @@ def test_the_answer_about_an_account_that_was_replaced_during_the_test_is_not_ke
 
 def test_a_connection_is_switched_off_and_on(cast, fcm, google):
     client = cast.client("owner")
-    assert "Nothing can be sent" in said(client.post(url(cast, fcm, "switch/"), {"off": "1"}))
+    assert "cannot send" in said(client.post(url(cast, fcm, "switch/"), {"off": "1"}))
     assert not only(cast).is_active
     client.post(url(cast, fcm, "switch/"), {"on": "1"})
     assert only(cast).is_active
@@ -391,7 +391,7 @@ def test_a_connection_that_a_run_needs_is_not_deleted(cast, connected):
     with scope(cast.workspace):
         run = plan.schedule(campaign, by=cast.owner, now=timezone.now())
     client = cast.client("owner")
-    assert "Finish or cancel them first" in said(
+    assert "Finish or cancel the send" in said(
         client.post(url(cast, connected, "delete/"), {"post": "yes"})
     )
     with scope(cast.workspace):
@@ -418,7 +418,7 @@ def test_the_private_key_is_in_no_answer_and_in_no_audit_entry(
         no_leak(client.get(url(cast, row, tail)))
     html = no_leak(client.get(cast.url(LIST)))
     assert (
-        "service account firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com, key ••••"
+        "Service account: firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com · Key: ••••"
     ) in html
     assert "••••cdef" in client.get(url(cast, row)).content.decode()
     no_leak(client.post(url(cast, row, "test/"), follow=True))

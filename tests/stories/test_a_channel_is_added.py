@@ -108,7 +108,7 @@ def test_its_providers_are_connected_and_switched_beside_those_of_another_servic
     assert in_use(cast) == push | {"pager": "pager"}
     assert owner.get(made["Location"]).context["head"]["settings"] == [("region", "north")]
     off = owner.post(made["Location"].replace("change/", "switch/"), {"off": "1"}, follow=True)
-    assert "Nothing can be sent on Pager until" in text(off)
+    assert "Pager cannot send until" in text(off)
     assert in_use(cast) == push
 
 
