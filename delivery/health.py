@@ -1,5 +1,5 @@
 """What this layer can check of itself: workers beat, the queue drains, shards are worked on,
-runs start in time."""
+runs start in time. Lines are in the active language: see pushpilot/health.py."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django_q.models import OrmQ
 
 from campaigns.models import Run
 from delivery.engine import installation
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Installation, Shard
-from pushpilot.lib.display import counted, format_number, how_long
+from pushpilot.lib.display import age, format_number, how_long
 from pushpilot.lib.health import Line, broken, ok, warning
 from tenants.scope import every_workspace
 
-START_A_WORKER = "Start a worker: manage.py worker."
-TOO_SLOW = "The workers cannot keep up: start another one, or raise WORKERS."
+START_A_WORKER = gettext_lazy("Start a worker: manage.py worker.")
+TOO_SLOW = gettext_lazy("The workers cannot keep up. Start another worker, or raise WORKERS.")
 # A worker that stops in order takes its heartbeat along; one that died leaves it. Said for this
 # long.
 MISSED = timedelta(hours=1)
@@ -90,50 +92,59 @@ def leases(most: int) -> list[Shard]:
 def speed_up(now: datetime) -> str:
     """What to do about work that is not done in time."""
     is_alive = Heartbeat.objects.filter(beat_at__gte=now - SILENT).exists()
-    return TOO_SLOW if is_alive else f"No worker is running. {START_A_WORKER}"
+    return str(TOO_SLOW) if is_alive else f"{_('No worker is running.')} {START_A_WORKER}"
 
 
 def workers(now: datetime) -> Line:
-    title, seen = "Workers", workers_seen(now)
+    title, seen = _("Workers"), workers_seen(now)
     alive = [worker for worker in seen if worker.is_alive]
     if not alive:
-        last = (
-            f"the last one was heard {how_long(seen[0].age)} ago" if seen else "none was ever heard"
-        )
-        return broken(title, f"No worker is running: {last}. Nothing is sent.", START_A_WORKER)
-    running = (
-        f"{counted(len(alive), 'worker')} running, last heartbeat {how_long(alive[0].age)} ago."
+        says = _("No worker is running, and none has ever run. Nothing is sent.")
+        if seen:
+            words = _("No worker is running. The last heartbeat was %(ago)s. Nothing is sent.")
+            says = words % {"ago": age(seen[0].age)}
+        return broken(title, says, START_A_WORKER)
+    words = ngettext(
+        "%(count)s worker running, last heartbeat %(ago)s.",
+        "%(count)s workers running, last heartbeat %(ago)s.",
+        len(alive),
     )
+    running = words % {"count": format_number(len(alive)), "ago": age(alive[0].age)}
     lost = [worker for worker in seen if not worker.is_alive and worker.age <= MISSED]
     if lost:
-        return warning(
-            title,
-            f"{running} {lost[0].name} went silent {how_long(lost[0].age)} ago without stopping in "
-            "order.",
-            "Look at its log, and start it again unless another took its place.",
-        )
+        words = _("%(worker)s went silent %(ago)s without stopping in order.")
+        silent = words % {"worker": lost[0].name, "ago": age(lost[0].age)}
+        todo = _("Look at the log of the worker. Start it again unless another worker replaces it.")
+        return warning(title, f"{running} {silent}", todo)
     return ok(title, running)
 
 
 def may_send(now: datetime) -> Line:
     """Does the database belong to this machine, and do their clocks agree?"""
-    title, row = "Installation", Installation.objects.first()
+    title, row = _("Installation"), Installation.objects.first()
     if locked := installation.locked_because():
         return broken(
-            title, locked.partition(": ")[2] or locked, "Nothing is sent until this is settled."
+            title,
+            locked.partition(": ")[2] or locked,
+            _("Nothing is sent until you have settled this."),
         )
     if row is None:
-        return ok(title, "New: the first worker gives it a name.")
-    return ok(title, f"The database belongs to {row.name}.")
+        return ok(title, _("New: the first worker gives the database a name."))
+    return ok(title, _("The database belongs to %(installation)s.") % {"installation": row.name})
 
 
 def queue(now: datetime) -> Line:
-    title, lag = "Queue", queue_lag(now)
+    title, lag = _("Queue"), queue_lag(now)
     if not lag.waiting:
-        return ok(title, "Empty: every task was taken at once.")
-    says = f"{counted(lag.waiting, 'task')} waiting, the oldest for {how_long(lag.age)}."
+        return ok(title, _("Empty: workers took every task at once."))
+    words = ngettext(
+        "%(count)s task waiting, the oldest for %(span)s.",
+        "%(count)s tasks waiting, the oldest for %(span)s.",
+        lag.waiting,
+    )
+    says = words % {"count": format_number(lag.waiting), "span": how_long(lag.age)}
     if lag.age >= QUEUE_STUCK:
-        return broken(title, says, f"Nothing takes them. {START_A_WORKER}")
+        return broken(title, says, f"{_('No worker takes tasks.')} {START_A_WORKER}")
     if lag.age >= QUEUE_SLOW:
         return warning(title, says, speed_up(now))
     return ok(title, says)
@@ -141,7 +152,7 @@ def queue(now: datetime) -> Line:
 
 def shards(now: datetime) -> Line:
     """Slices of runs that send now: how many are at work, how long the others have waited."""
-    title, state = "Sending", Shard.State
+    title, state = _("Sending"), Shard.State
     ready = Q(state=state.OPEN, not_before__lte=now)
     with every_workspace():
         found = Shard.objects.filter(
@@ -154,27 +165,36 @@ def shards(now: datetime) -> Line:
             lapsed=Min("lease_until", filter=Q(state=state.LEASED)),
         )
     if not found["open"] and not found["working"] and not found["lost"]:
-        return ok(title, "Nothing is being sent.")
+        return ok(title, _("No message is being sent."))
     lag = now - found["oldest"] if found["oldest"] else timedelta()
     lapsed = now - found["lapsed"] if found["lost"] else timedelta()
-    says = (
-        f"{counted(found['working'], 'shard')} at work, {format_number(found['open'])} waiting, "
-        f"lag {how_long(max(lag, lapsed))}."
+    words = ngettext(
+        "%(count)s shard in progress; waiting: %(open)s; lag: %(span)s.",
+        "%(count)s shards in progress; waiting: %(open)s; lag: %(span)s.",
+        found["working"],
     )
+    says = words % {
+        "count": format_number(found["working"]),
+        "open": format_number(found["open"]),
+        "span": how_long(max(lag, lapsed)),
+    }
     if not found["working"] and max(lag, lapsed) >= SHARDS_STUCK:
-        return broken(title, f"{says} Nobody works on them.", START_A_WORKER)
+        return broken(title, f"{says} {_('No worker takes shards.')}", START_A_WORKER)
     if lapsed >= SHARDS_STUCK:
-        return warning(
-            title,
-            f"{says} {counted(found['lost'], 'shard')} of a silent worker wait to be taken over.",
-            "Start another worker; those running are busy.",
+        words = ngettext(
+            "%(count)s shard of a silent worker waits for another worker.",
+            "%(count)s shards of a silent worker wait for another worker.",
+            found["lost"],
         )
+        waits = words % {"count": format_number(found["lost"])}
+        todo = _("Start another worker: the running workers are busy.")
+        return warning(title, f"{says} {waits}", todo)
     return ok(title, says)
 
 
 def runs(now: datetime) -> Line:
     """Planned runs start within seconds; one that is late shows that nobody ticks."""
-    title, states = "Runs", Run.State
+    title, states = _("Runs"), Run.State
     with every_workspace():
         late = Q(state=states.PLANNED, intended_at__lte=now - QUEUE_SLOW, not_after__gte=now)
         found = Run.objects.filter(state__in=(states.PLANNED, *Run.ACTIVE_STATES)).aggregate(
@@ -184,15 +204,14 @@ def runs(now: datetime) -> Line:
             late=Count("pk", filter=late),
             oldest=Min("intended_at", filter=late),
         )
-    paused = f" ({format_number(found['paused'])} paused)" if found["paused"] else ""
-    says = (
-        f"{format_number(found['active'])} under way{paused}, {format_number(found['ahead'])} "
-        "planned."
-    )
+    words = _("In progress: %(active)s, %(paused)s of them paused. Planned: %(ahead)s.")
+    says = words % {name: format_number(found[name]) for name in ("active", "paused", "ahead")}
     if found["late"]:
-        late_words = (
-            f"{counted(found['late'], 'run')} should have started, the first "
-            f"{how_long(now - found['oldest'])}"
+        words = ngettext(
+            "%(count)s run should have started %(ago)s.",
+            "%(count)s runs should have started, the first %(ago)s.",
+            found["late"],
         )
-        return broken(title, f"{says} {late_words} ago.", START_A_WORKER)
+        about = {"count": format_number(found["late"]), "ago": age(now - found["oldest"])}
+        return broken(title, f"{says} {words % about}", START_A_WORKER)
     return ok(title, says)

@@ -1,6 +1,9 @@
 """Is everything working? One function per check: the platform's home page, `manage.py doctor`
 and /healthz?verbose ask the same ones. A check belongs to the layer that knows; here are those
-of the root, and the list of all."""
+of the root, and the list of all.
+
+A line is written in the active language: that of the reader on a page, that of the installation
+in a terminal. JSON has the statuses alone, which are no language."""
 
 from __future__ import annotations
 
@@ -18,13 +21,15 @@ from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django_q.models import Task
 
 import delivery.health
 import reports.health
 import tenants.health
 from pushpilot import schedules
-from pushpilot.lib.display import how_long, size
+from pushpilot.lib.display import age, format_number, listed, size
 from pushpilot.lib.health import Line, Status, broken, ok, warning
 
 logger = logging.getLogger(__name__)
@@ -32,7 +37,7 @@ logger = logging.getLogger(__name__)
 Check = Callable[[datetime], Line]
 
 SWEEP_LATE, SWEEP_LOST = timedelta(minutes=5), timedelta(minutes=15)
-MIGRATE = "Run manage.py migrate."
+MIGRATE = gettext_lazy("Run manage.py migrate.")
 LEAST_FREE_BYTES = 1_000_000_000
 # Anybody may ask /healthz?verbose, and one check opens a connection to the mail server.
 REPORT_KEPT = timedelta(seconds=10)
@@ -48,7 +53,7 @@ def version() -> str:
 
 # --- the root's own checks ------------------------------------------------------------------------
 def database(now: datetime) -> Line:
-    title = "Database"
+    title = _("Database")
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
@@ -71,90 +76,95 @@ def unapplied() -> str:
     """Which migrations the database lacks, in a sentence; nothing if none."""
     executor = MigrationExecutor(connection)
     left = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    names = ", ".join(f"{migration.app_label} {migration.name}" for migration, _ in left[:3])
-    return f"{len(left)} migrations are not applied: {names}." if left else ""
+    if not left:
+        return ""
+    words = ngettext(
+        "%(count)s migration is not applied, first of all %(names)s.",
+        "%(count)s migrations are not applied, first of all %(names)s.",
+        len(left),
+    )
+    names = listed(f"{migration.app_label} {migration.name}" for migration, _back in left[:3])
+    return words % {"count": format_number(len(left)), "names": names}
 
 
 def cache_works(now: datetime) -> Line:
-    title, kind = "Cache", "Redis" if settings.REDIS_URL else "Files of this machine"
-    todo = (
-        "Check REDIS_URL and the server."
-        if settings.REDIS_URL
-        else ("Check that DATA_DIR can be written.")
-    )
+    title, kind = _("Cache"), _("Files of this machine")
+    todo = _("Check that PushPilot can write to DATA_DIR.")
+    if settings.REDIS_URL:
+        kind, todo = "Redis", _("Check REDIS_URL and the server.")
     try:
         cache.set("health", now.isoformat(), 60)
         found = cache.get("health")
     except Exception as error:  # each back end has exceptions of its own
-        return broken(title, f"{kind}: it does not answer ({type(error).__name__}).", todo)
+        words = _("%(kind)s: no answer (%(error)s).")
+        return broken(title, words % {"kind": kind, "error": type(error).__name__}, todo)
     if found is None:
-        return broken(
-            title, f"{kind}: what was just written is gone. Rate limits and imports need it.", todo
-        )
+        words = _("%(kind)s: a new entry is lost. Rate limits and imports need the cache.")
+        return broken(title, words % {"kind": kind}, todo)
     return ok(title, f"{kind}.")
 
 
 def disk(now: datetime) -> Line:
-    title = "Disk"
+    title = _("Disk")
     usage = shutil.disk_usage(
         Path(settings.DATA_DIR) if Path(settings.DATA_DIR).exists() else settings.BASE_DIR
     )
-    says = f"{size(usage.free)} of {size(usage.total)} free for DATA_DIR."
+    words = _("%(free)s of %(all)s free for DATA_DIR.")
+    says = words % {"free": size(usage.free), "all": size(usage.total)}
     if usage.free < LEAST_FREE_BYTES:
-        return warning(title, says, "Make room: a full disk stops the database and loses events.")
+        todo = _("Free some space: a full disk stops the database and loses events.")
+        return warning(title, says, todo)
     return ok(title, says)
 
 
 def sweep(now: datetime) -> Line:
     """The safety net: it finds what lost its bell. Schedule's runs of it are kept among q2's
     tasks."""
-    title = "Sweep"
+    title = _("Sweep")
     rows = Task.objects.filter(func=f"{schedules.__name__}.{schedules.sweep.__name__}").order_by(
         "-stopped"
     )
     last = rows.values_list("stopped", "success").first()
     if last is None:
-        return warning(
-            title,
-            "It has not run yet; a new worker takes a minute.",
-            delivery.health.START_A_WORKER,
-        )
-    age = now - last[0]
-    says = f"Last run {how_long(age)} ago."
-    if age >= SWEEP_LOST:
-        return broken(
-            title, f"{says} Work that lost its bell waits.", delivery.health.START_A_WORKER
-        )
+        says = _("The sweep has not run yet. A new worker runs it within a minute.")
+        return warning(title, says, delivery.health.START_A_WORKER)
+    span = now - last[0]
+    says = _("The last sweep ran %(ago)s.") % {"ago": age(span)}
+    if span >= SWEEP_LOST:
+        waits = _("Work without a bell waits.")
+        return broken(title, f"{says} {waits}", delivery.health.START_A_WORKER)
     if not last[1]:
-        return warning(title, f"{says} It failed.", "Its error stands under Queue → Failed tasks.")
-    if age >= SWEEP_LATE:
-        return warning(title, says, "The workers are late: start another one.")
+        todo = _("Queue → Failed tasks shows its error.")
+        return warning(title, f"{says} {_('It failed.')}", todo)
+    if span >= SWEEP_LATE:
+        return warning(title, says, _("The workers are late. Start another worker."))
     return ok(title, says)
 
 
 def address(now: datetime) -> Line:
     """Would passwords travel in the open, would an error page show our settings?"""
-    title, public = "Address", urlsplit(settings.PUBLIC_URL)
+    title, public = _("Address"), urlsplit(settings.PUBLIC_URL)
     if settings.DEBUG:
-        return warning(title, "DEBUG is on: an error page shows code and settings.", "Unset DEBUG.")
+        says = _("DEBUG is on: an error page shows code and settings.")
+        return warning(title, says, _("Unset DEBUG."))
     if public.scheme != "https" and public.hostname not in ("localhost", "127.0.0.1", "::1"):
-        return warning(
-            title,
-            f"{settings.PUBLIC_URL}: passwords and API keys travel unencrypted.",
-            "Put a proxy with a certificate in front and set PUBLIC_URL=https://… and PROXY_COUNT.",
+        words = _("Passwords and API keys travel unencrypted to %(address)s.")
+        todo = _(
+            "Put a proxy with a certificate in front, and set PUBLIC_URL=https://… and PROXY_COUNT."
         )
-    return ok(title, f"People open {settings.PUBLIC_URL}.")
+        return warning(title, words % {"address": settings.PUBLIC_URL}, todo)
+    words = _("People open PushPilot at %(address)s.")
+    return ok(title, words % {"address": settings.PUBLIC_URL})
 
 
 def files(now: datetime) -> Line:
     """Is what lies in DATA_DIR, with keys, mails and the database, closed to other users of the
     machine?"""
-    title, folder = "Files", settings.DATA_DIR
-    if folder.stat().st_mode & 0o077:
-        return warning(
-            title, f"Other users of this machine can read {folder}.", f"Run chmod -R go= {folder}."
-        )
-    return ok(title, f"Only its own user reads {folder}.")
+    title, about = _("Files"), {"folder": settings.DATA_DIR}
+    if settings.DATA_DIR.stat().st_mode & 0o077:
+        says = _("Other users of this machine can read %(folder)s.")
+        return warning(title, says % about, _("Run chmod -R go= %(folder)s.") % about)
+    return ok(title, _("Only the user of PushPilot can read %(folder)s.") % about)
 
 
 CHECKS: dict[str, Check] = {
@@ -188,8 +198,8 @@ def _answer(name: str, check: Check, now: datetime) -> Line:
         return check(now)
     except Exception as error:  # a check that cannot look has found something
         logger.exception("the check %r failed", name)
-        says = f"This could not be looked at: {type(error).__name__}."
-        return broken(name.capitalize(), says, "The log has the whole error.")
+        says = _("This check failed: %(error)s.") % {"error": type(error).__name__}
+        return broken(name.capitalize(), says, _("The log shows the whole error."))
 
 
 def worst(lines: Sequence[Line]) -> Status:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pushpilot.lib.display import Words
+
 
 class Status(StrEnum):
     OK = "ok"
@@ -24,13 +26,13 @@ class Line:
     todo: str = ""
 
 
-def ok(title: str, says: str) -> Line:
-    return Line(title, Status.OK, says)
+def ok(title: Words, says: Words) -> Line:
+    return Line(str(title), Status.OK, str(says))
 
 
-def warning(title: str, says: str, todo: str) -> Line:
-    return Line(title, Status.WARNING, says, todo)
+def warning(title: Words, says: Words, todo: Words) -> Line:
+    return Line(str(title), Status.WARNING, str(says), str(todo))
 
 
-def broken(title: str, says: str, todo: str) -> Line:
-    return Line(title, Status.BROKEN, says, todo)
+def broken(title: Words, says: Words, todo: Words) -> Line:
+    return Line(str(title), Status.BROKEN, str(says), str(todo))

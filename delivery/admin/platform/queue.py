@@ -15,6 +15,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_q import core_signing
 from django_q.conf import Conf
 from django_q.models import Failure, OrmQ, Schedule, Success
@@ -22,12 +24,12 @@ from unfold.decorators import display
 
 from delivery.admin.platform.workers import WorkersPage
 from delivery.models import Heartbeat
-from pushpilot.lib.display import how_long
+from pushpilot.lib.display import format_number, how_long
 from pushpilot.lib.pickles import read_plain
 from tenants.admin.platform.base import PlatformAdmin, ago
 
-NO_CAUSE = "No cause was written down."
-UNREADABLE = "What is stored cannot be read: it holds more than plain values."
+NO_CAUSE = gettext_lazy("No cause was recorded.")
+UNREADABLE = gettext_lazy("The stored data cannot be read: it holds more than plain values.")
 
 
 class _Plain:
@@ -55,7 +57,7 @@ def stored(raw: str | None) -> str:
     try:
         found = read_plain(base64.b64decode(raw))
     except ValueError:
-        return UNREADABLE
+        return str(UNREADABLE)
     return "" if found is None else str(found)
 
 
@@ -74,40 +76,43 @@ def _header(func: object) -> list[str]:
 class QueuePage(PlatformAdmin):
     sortable_by = ()
 
-    @display(description="Task", header=True)
+    @display(description=gettext_lazy("Task"), header=True)
     def task_header(self, row: Any) -> list[str]:
         return _header(row.func)
 
 
 class WaitingPage(QueuePage):
-    list_title = "Waiting tasks"
+    list_title = gettext_lazy("Waiting tasks")
     list_display = ("payload_header", "state", "since")
     fields = readonly_fields = ("function", "state", "since", "arguments")
     ordering = ("pk",)
-    empty_title = "Nothing waits"
-    empty_text = "Every task was taken at once."
+    empty_title = gettext_lazy("No task waits")
+    empty_text = gettext_lazy("Workers took every task at once.")
     empty_icon = "done_all"
 
-    @display(description="Task", header=True)
+    @display(description=gettext_lazy("Task"), header=True)
     def payload_header(self, row: OrmQ) -> list[str]:
         task = payload_of(row)
         if not task:
-            return ["Unreadable", "Not signed with our key, or more than plain values", "?"]
+            why = _("Not signed with the key of this installation, or more than plain values")
+            return [_("Unreadable"), why, "?"]
         return _header(task.get("func"))
 
-    @display(description="State", label={"Waiting": "warning", "At work or for later": "info"})
-    def state(self, row: OrmQ) -> str:
-        return "At work or for later" if row.lock and row.lock > timezone.now() else "Waiting"
+    @display(description=gettext_lazy("State"), label={"waiting": "warning", "locked": "info"})
+    def state(self, row: OrmQ) -> tuple[str, str]:
+        if row.lock and row.lock > timezone.now():
+            return "locked", _("In progress or planned")
+        return "waiting", _("Waiting")
 
-    @display(description="Since")
+    @display(description=gettext_lazy("Since"))
     def since(self, row: OrmQ) -> str:
         return ago(payload_of(row).get("started"))
 
-    @display(description="Function")
+    @display(description=gettext_lazy("Function"))
     def function(self, row: OrmQ) -> str:
         return str(payload_of(row).get("func") or UNREADABLE)
 
-    @display(description="Arguments")
+    @display(description=gettext_lazy("Arguments"))
     def arguments(self, row: OrmQ) -> str:
         return ", ".join(map(repr, payload_of(row).get("args", ()))) or "–"
 
@@ -123,69 +128,72 @@ class _TaskPage(QueuePage):
         with_text: QuerySet[Any] = rows.annotate(raw_result=Cast(F("result"), TextField()))
         return with_text
 
-    @display(description="Ended")
+    @display(description=gettext_lazy("Ended"))
     def ended(self, row: Any) -> str:
         return ago(row.stopped)
 
-    @display(description="Took")
+    @display(description=gettext_lazy("Took"))
     def took(self, row: Any) -> str:
         secs = row.time_taken()
-        return f"{secs * 1000:.0f} ms" if secs < 1 else how_long(row.stopped - row.started)
+        if secs < 1:
+            return _("%(milliseconds)s ms") % {"milliseconds": format_number(round(secs * 1000))}
+        return how_long(row.stopped - row.started)
 
 
 class FinishedPage(_TaskPage):
-    list_title = "Finished tasks"
+    list_title = gettext_lazy("Finished tasks")
     list_display = ("task_header", "ended", "took")
     fields = readonly_fields = ("func", "ended", "took", "attempt_count")
-    empty_title = "Nothing has finished yet"
-    empty_text = (
-        "Recurring jobs appear here after their first run. Bells are not kept: there are thousands."
+    empty_title = gettext_lazy("No task has finished yet")
+    empty_text = gettext_lazy(
+        "Recurring jobs appear here after their first run. Bells are not kept, because there are "
+        "thousands."
     )
     empty_icon = "task_alt"
 
 
 class FailedPage(_TaskPage):
-    list_title = "Failed tasks"
+    list_title = gettext_lazy("Failed tasks")
     list_display = ("task_header", "cause", "ended")
     fields = readonly_fields = ("func", "ended", "took", "attempt_count", "whole_error")
-    empty_title = "Nothing has failed"
-    empty_text = (
-        "A task that fails leaves its error here for 30 days. Its work is found again by the sweep."
+    empty_title = gettext_lazy("No task has failed")
+    empty_text = gettext_lazy(
+        "A task that fails leaves its error here for 30 days. The sweep takes up its work again."
     )
     empty_icon = "verified"
 
-    @display(description="Cause")
+    @display(description=gettext_lazy("Cause"))
     def cause(self, row: Any) -> str:
         # the message, then the traceback that ends with it
         lines = stored(row.raw_result).strip().splitlines()
-        return lines[-1][:120] if lines else NO_CAUSE
+        return lines[-1][:120] if lines else str(NO_CAUSE)
 
-    @display(description="Error")
+    @display(description=gettext_lazy("Error"))
     def whole_error(self, row: Any) -> SafeString:
         return format_html('<pre class="pp-json">{}</pre>', stored(row.raw_result) or NO_CAUSE)
 
 
 class SchedulePage(QueuePage):
-    list_title = "Recurring jobs"
+    list_title = gettext_lazy("Recurring jobs")
     list_display = ("job_header", "every", "next_time")
     fields = readonly_fields = ("name", "func", "every", "next_time")
     ordering = ("name",)
-    empty_title = "No recurring job"
-    empty_text = "They are written when a worker starts."
+    empty_title = gettext_lazy("No recurring job yet")
+    empty_text = gettext_lazy("A worker creates the recurring jobs when it starts.")
     empty_icon = "event_repeat"
 
-    @display(description="Job", header=True)
+    @display(description=gettext_lazy("Job"), header=True)
     def job_header(self, row: Schedule) -> list[str]:
         name = str(row.name or row.func).capitalize()
         return [name, row.func, name[:1]]
 
-    @display(description="Every")
+    @display(description=gettext_lazy("Every"))
     def every(self, row: Schedule) -> str:
         if row.schedule_type != Schedule.MINUTES or not row.minutes:
             return str(row.get_schedule_type_display())
         return how_long(timedelta(minutes=row.minutes))
 
-    @display(description="Next")
+    @display(description=gettext_lazy("Next"))
     def next_time(self, row: Schedule) -> str:
         return ago(row.next_run) if row.next_run else "–"
 

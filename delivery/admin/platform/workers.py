@@ -11,11 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from delivery import health
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Shard
-from pushpilot.lib.display import age, counted, format_number, how_long
+from pushpilot.lib.display import NOTHING, age, format_number, how_long
 from tenants.admin.platform.base import PlatformAdmin, ago
 
 LEASES_SHOWN = 100
@@ -34,7 +36,7 @@ class Card:
 
 
 class WorkersPage(PlatformAdmin):
-    list_title = "Workers"
+    list_title = gettext_lazy("Workers")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         now = timezone.now()
@@ -61,48 +63,66 @@ def figures(now: datetime, workers: list[health.Worker], leases: list[Shard]) ->
     bells, shards = health.queue_lag(now), health.shard_lag(now)
     late = [shard for shard in leases if shard.lease_until and shard.lease_until < now]
     return [
+        _worker_card(alive, silent),
         Card(
-            "Workers",
-            "manufacturing",
-            f"{format_number(alive)} running",
-            f"{format_number(silent)} silent" if silent else "None went silent",
-            "broken" if not alive else "warning" if silent else "",
-        ),
-        Card(
-            "Bells waiting",
+            _("Bells waiting"),
             "notifications",
             format_number(bells.waiting),
-            f"The oldest for {how_long(bells.age)}"
-            if bells.waiting
-            else "Every task was taken at once",
+            _oldest(bells) if bells.waiting else _("Workers took every task at once"),
             _tone(bells),
             reverse("platform:django_q_ormq_changelist"),
         ),
         Card(
-            "Shards waiting",
+            _("Shards waiting"),
             "stacks",
             format_number(shards.waiting),
             _waits(shards),
             _tone(shards),
         ),
         Card(
-            "Shards at work",
+            _("Shards in progress"),
             "bolt",
             f"{format_number(len(leases) - len(late))}{'+' if len(leases) > LEASES_SHOWN else ''}",
-            f"{counted(len(late), 'lease')} ran out" if late else "No lease has run out",
+            _late_words(len(late)),
             "warning" if late else "",
         ),
     ]
 
 
+def _worker_card(alive: int, silent: int) -> Card:
+    running = ngettext("%(count)s running", "%(count)s running", alive)
+    note, tone = _("No worker is silent"), ""
+    if silent:
+        words = ngettext("%(count)s worker is silent", "%(count)s workers are silent", silent)
+        note, tone = words % {"count": format_number(silent)}, "warning"
+    if not alive:
+        tone = "broken"
+    value = running % {"count": format_number(alive)}
+    return Card(_("Workers"), "manufacturing", value, note, tone)
+
+
+def _late_words(count: int) -> str:
+    if not count:
+        return _("No lease has run out")
+    words = ngettext("%(count)s lease ran out", "%(count)s leases ran out", count)
+    return words % {"count": format_number(count)}
+
+
+def _oldest(lag: health.Lag) -> str:
+    return _("The oldest has waited for %(span)s") % {"span": how_long(lag.age)}
+
+
 def _waits(shards: health.Lag) -> str:
     if shards.waiting:
-        return f"The oldest for {how_long(shards.age)}"
-    return (
-        f"{format_number(shards.later)} for later: a retry, or their pace"
-        if shards.later
-        else "Nothing waits to be sent"
+        return _oldest(shards)
+    if not shards.later:
+        return _("No message waits")
+    words = ngettext(
+        "%(count)s shard waits for a retry or for its rate limit",
+        "%(count)s shards wait for a retry or for their rate limit",
+        shards.later,
     )
+    return words % {"count": format_number(shards.later)}
 
 
 def _tone(lag: health.Lag) -> str:
@@ -112,11 +132,11 @@ def _tone(lag: health.Lag) -> str:
 
 
 def _told(worker: health.Worker) -> dict[str, Any]:
-    lived = how_long(worker.lived) if worker.lived is not None else ""
+    about = {"span": how_long(worker.lived)} if worker.lived is not None else {}
     if worker.is_alive:
-        says = f"running for {lived}" if lived else "running"
+        says = _("running for %(span)s") % about if about else _("running")
     else:
-        says = f"silent; it had run for {lived}" if lived else "silent"
+        says = _("silent after running for %(span)s") % about if about else _("silent")
     return {
         "name": worker.name,
         "is_alive": worker.is_alive,
@@ -128,13 +148,11 @@ def _told(worker: health.Worker) -> dict[str, Any]:
 def _lease(shard: Shard, now: datetime) -> dict[str, Any]:
     until = shard.lease_until
     is_late = until is not None and until < now
-    left = (
-        "–"
-        if until is None
-        else f"ran out {ago(until, now)}"
-        if is_late
-        else f"{how_long(until - now)} left"
-    )
+    left = NOTHING
+    if until is not None and is_late:
+        left = _("ran out %(ago)s") % {"ago": ago(until, now)}
+    elif until is not None:
+        left = _("%(span)s left") % {"span": how_long(until - now)}
     return {
         "process": shard.worker,
         "workspace": shard.workspace,
@@ -142,7 +160,7 @@ def _lease(shard: Shard, now: datetime) -> dict[str, Any]:
         "run": shard.run_id,
         "state": shard.run.get_state_display(),
         "rows": f"{format_number(shard.first_id)} – {format_number(shard.last_id)}",
-        "since": ago(shard.leased_at, now) if shard.leased_at else "–",
+        "since": ago(shard.leased_at, now) if shard.leased_at else NOTHING,
         "left": left,
         "is_late": is_late,
         "takeovers": shard.attempts,
