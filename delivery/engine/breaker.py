@@ -13,19 +13,21 @@ LEAST = 10
 HANDFUL = 5  # answers that speak against our own account, before it has ever been taken
 # answers 500 and 503 of OF_LAST: the provider needs a break, no person needs to decide
 TROUBLE_MOST = 40
-# Cause: (share of the last messages that is still borne beyond LEAST, what the owner reads). Old
-# lists lose a third of their addresses between two sends, so gone addresses alone are no alarm:
-# with these limits a third of them trips one run in twenty thousand, and 19 of 19 trip at once.
+# Cause: (share of the last messages that is still borne beyond LEAST, what the owner reads). A run
+# keeps the words, so they are English. Old lists lose a third of their addresses between two sends,
+# so gone addresses alone are no alarm: with these limits a third of them trips one run in twenty
+# thousand, and 19 of 19 trip at once.
 CAUSES = {
     "ambiguous": (
         0.15,
-        "nobody knows whether the provider got them: the network or the provider is in trouble",
+        "the provider may have received them or not: the network or the provider is in trouble",
     ),
     "refused": (0.15, "the provider refused them for good"),
     "mismatch": (
         0.45,
-        "they belong to another sender than this connection's. None was retired. Connect the right "
-        "account under Connections, then resume, and send again to the rejected",
+        "the addresses belong to another sender than this connection. No address was retired. "
+        "Connect the right account under Connections, then resume, and send again to the rejected "
+        "recipients",
     ),
     "gone": (0.45, "the addresses are gone; is this the right account?"),
 }

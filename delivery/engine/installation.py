@@ -181,7 +181,7 @@ def _tick(row: Installation, now: datetime) -> None:
     _pause_late(
         slept,
         f"No worker was running for {int(slept.total_seconds() // 60)} minutes; "
-        "what is left is late.",
+        "the remaining messages are late.",
     )
 
 

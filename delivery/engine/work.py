@@ -50,7 +50,7 @@ def work_shard(lease: Lease, run: Run, until: datetime) -> None:
     try:
         worker = ShardWorker(lease, run, until)
     except (SecretUnreadable, ValueError, RenderError) as error:
-        plan.pause_for_cause(run, f"The run cannot be sent: {error}")
+        plan.pause_for_cause(run, f"The send cannot go out: {error}")
         lease.release(done=False, not_before=timezone.now())
         return
     worker.work()
@@ -63,9 +63,9 @@ class ShardWorker:
     def __init__(self, lease: Lease, run: Run, until: datetime) -> None:
         """Raises ValueError, SecretUnreadable or RenderError if the run cannot be sent."""
         if run.connection is None:
-            raise ValueError("no connection is in use.")
+            raise ValueError("No connection is in use.")
         if not run.connection.is_active:
-            raise ValueError("its connection is switched off.")
+            raise ValueError("The connection is switched off.")
         self.lease, self.run, self.until, self.connection = lease, run, until, run.connection
         self.provider = provider_of(run.connection.provider)
         self.composer = Composer(
