@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from campaigns.audience.reasons import Reason
 from campaigns.contacts import endpoints
@@ -51,7 +52,7 @@ def close_unknown(run: Run, *, by: User) -> int:
     locked = _locked(run, CLOSABLE)
     moved = record.reopen(locked, Reason.UNKNOWN, to=Reason.UNKNOWN_CLOSED)
     if not moved:
-        raise NotNow("Nothing is unknown any more.")
+        raise NotNow(_("No recipient is unknown any more."))
     Run.objects.filter(pk=locked.pk).update(
         tally=_settled_elsewhere(locked) if locked.finished_at is None else record.tally(locked)
     )
@@ -72,7 +73,7 @@ def try_held(run: Run, *, by: User) -> int:
     count = sum(record.add({}, *waiting.values_list("held", flat=True)).values())
     holds = Reach.objects.filter(connection=run.connection_id).exclude(held_since=None)
     if not count or not holds.update(probe_at=timezone.now()):
-        raise NotNow("Nothing waits for a platform any more.")
+        raise NotNow(_("No recipient waits for a platform any more."))
     audit.record(
         run.workspace,
         "held platform tried again",
@@ -94,7 +95,7 @@ def close_held(run: Run, *, by: User) -> int:
     )
     count = sum(reach.give_up(shard) for shard in waiting)
     if not count:
-        raise NotNow("Nothing waits for a platform any more.")
+        raise NotNow(_("No recipient waits for a platform any more."))
     audit.record(
         run.workspace,
         "held recipients closed",
@@ -124,7 +125,7 @@ def revive(run: Run, *, by: User) -> int:
         found += record.revive(shard)
     Run.objects.filter(pk=run.pk).update(retired=left)
     if not found:
-        raise NotNow("None of the devices that it retired is still retired for that reason.")
+        raise NotNow(_("No device is still retired because of this send."))
     detail = {"run": run.pk, "count": found.total(), "retired_for": dict(found)}
     audit.record(run.workspace, "devices revived", run.campaign, by=by, detail=detail)
     return found.total()
@@ -135,7 +136,7 @@ def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
     locked = _locked(run, QUIET)
     moved = record.reopen(locked, reason, to=Reason.PENDING)
     if not moved:
-        raise NotNow("There is nobody to send to again.")
+        raise NotNow(_("No recipient is left to send to again."))
     changes: dict[str, Any] = {"tally": _settled_elsewhere(locked), "last_outcomes": ""}
     if locked.state == State.COMPLETED:
         # Whoever presses the button wants it sent now: an end that has passed would close it at
@@ -158,15 +159,15 @@ def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
 def _locked(run: Run, states: tuple[str, ...]) -> Run:
     """The run, locked and quiet. Raises NotNow."""
     if not lock_if_open(run.workspace):
-        raise NotNow("The workspace is being deleted.")
+        raise NotNow(_("The workspace is being deleted."))
     locked = Run.objects.select_for_update().get(pk=run.pk)
     if locked.state not in states or (locked.is_ended and locked.finished_at is None):
         raise NotNow(
-            f"The run is {locked.get_state_display().lower()}: pause it, or wait until it "
-            "has ended."
+            _("The state of this send is “%(state)s”. Pause the send, or wait until it has ended.")
+            % {"state": locked.get_state_display()}
         )
     if Shard.objects.filter(run=locked, state=Shard.State.LEASED).exists():
-        raise NotNow("A worker is still writing down answers. Try again in a moment.")
+        raise NotNow(_("PushPilot is still recording answers. Try again in a moment."))
     return locked
 
 

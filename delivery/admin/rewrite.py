@@ -1,8 +1,8 @@
-"""The page “Edit the message” of a campaign on its way: what it sends to those whom it has not
-sent to yet."""
+"""The page “Edit the message” of a campaign on its way: the text for recipients that still wait."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns import plan
 from campaigns.admin.campaign.message import MessageForm
@@ -21,7 +23,7 @@ from campaigns.models import Campaign, Content, Run
 from delivery.admin import addresses
 from delivery.admin.run import figures
 from delivery.models import Shard
-from pushpilot.lib.display import counted, format_number, planned_moment
+from pushpilot.lib.display import format_number, planned_moment
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import User
@@ -37,50 +39,67 @@ class Affected:
 
 
 def affected_by_edit(run: Run) -> Affected:
-    """In words and numbers: who has the old text, who is getting it, who gets the new one."""
+    """In words and numbers: how many recipients have the old text, and how many get the new one."""
     return Affected(run, addresses.run(run.pk), _sentence(run))
 
 
 def _sentence(run: Run) -> str:
     if run.state == Run.State.PLANNED:
         when = planned_moment(run.intended_at, run.workspace.zone, timezone.now())
-        return f"Planned for {when}: everybody gets the new text."
+        words = _("Planned for %(when)s. All recipients get the new text.")
+        if run.is_broadcast:
+            words = _("Planned for %(when)s. All subscribers get the new text.")
+        return words % {"when": when}
     account = figures.run_account(run, list(Shard.objects.filter(run=run)))
     if account is None:
-        return (
-            "The audience is being put together and nobody has got anything yet: everybody "
-            "gets the new text."
+        return _(
+            "PushPilot is preparing the audience, and no message was sent yet. All recipients get "
+            "the new text."
         )
     if run.is_broadcast:
-        return "The provider has not taken it yet: everyone subscribed gets the new text."
+        return _("The provider has not taken the message yet. All subscribers get the new text.")
+    return " ".join(_told(account))
+
+
+def _told(account: figures.Account) -> Iterator[str]:
+    """A sentence for each part of the audience."""
     have, flying = account.count("accepted"), account.count_of(figures.IN_FLIGHT)
     waiting = account.count("waiting") - flying
     unsure = account.count_of(Reason.UNKNOWN.slug)
-    parts = []
     if have:
-        parts.append(
-            f"{format_number(have)} of {counted(account.audience, 'recipient')} already "
-            f"{_has(have)} the old text and keep it"
+        words = ngettext(
+            "%(have)s of %(count)s recipient received the old text.",
+            "%(have)s of %(count)s recipients received the old text.",
+            account.audience,
         )
+        yield words % {"have": format_number(have), "count": format_number(account.audience)}
     if flying:
-        parts.append(
-            f"{format_number(flying)} {'is' if flying == 1 else 'are'} getting the old "
-            "text at this moment"
+        words = ngettext(
+            "%(count)s recipient is getting the old text now.",
+            "%(count)s recipients are getting the old text now.",
+            flying,
         )
+        yield words % {"count": format_number(flying)}
     if unsure:
-        parts.append(f"{format_number(unsure)} may have got the old text")
-    parts.append(
-        f"{format_number(waiting)} not sent to yet {'gets' if waiting == 1 else 'get'} the new one"
-    )
-    if others := account.audience - have - flying - unsure - waiting:
-        parts.append(
-            f"{format_number(others)} others get neither" if others > 1 else "1 other gets neither"
+        words = ngettext(
+            "%(count)s recipient may have received the old text.",
+            "%(count)s recipients may have received the old text.",
+            unsure,
         )
-    return "; ".join(parts) + "."
-
-
-def _has(n: int) -> str:
-    return "has" if n == 1 else "have"
+        yield words % {"count": format_number(unsure)}
+    words = ngettext(
+        "%(count)s recipient still waits and gets the new text.",
+        "%(count)s recipients still wait and get the new text.",
+        waiting,
+    )
+    yield words % {"count": format_number(waiting)}
+    if others := account.audience - have - flying - unsure - waiting:
+        words = ngettext(
+            "%(count)s other recipient gets no message.",
+            "%(count)s other recipients get no message.",
+            others,
+        )
+        yield words % {"count": format_number(others)}
 
 
 def page(admin: WorkspaceAdmin, request: HttpRequest, pk: int) -> HttpResponse:
@@ -160,25 +179,27 @@ def _shown(
         "channel": form.message.channel,
         "attributes": for_page(known_attributes(campaign.workspace)),
     }
-    return admin.page(request, "delivery/rewrite.html", f"Edit the message: {campaign}", **context)
+    title = _("Edit the message of %(campaign)s") % {"campaign": campaign}
+    return admin.page(request, "delivery/rewrite.html", title, **context)
 
 
 def _ended(request: HttpRequest, run: Run) -> HttpResponse:
     run.refresh_from_db(fields=["state"])
-    state = run.get_state_display().lower()
-    messages.error(
-        request,
-        f"Nothing was saved: the run is {state}, and everybody keeps the text that they got.",
+    words = _(
+        "Nothing was saved, because the state of this send is now “%(state)s”. Recipients keep the "
+        "text that they received."
     )
+    messages.error(request, words % {"state": run.get_state_display()})
     return redirect("admin:campaigns_run_change", run.pk)
 
 
 def _say(request: HttpRequest, moved: list[Run]) -> None:
     if not moved:
-        messages.info(request, "Nothing was changed: the text is the same as before.")
+        messages.info(request, _("Nothing was changed: the text is the same as before."))
     for run in moved:
         run.refresh_from_db()
-        messages.success(request, f"Text {run.revision.number} is saved. {_sentence(run)}")
+        saved = _("Text %(revision)s is saved.") % {"revision": run.revision.number}
+        messages.success(request, f"{saved} {_sentence(run)}")
 
 
 def _user(request: HttpRequest) -> User:

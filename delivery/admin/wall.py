@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 
 from campaigns.channels import registry
 from campaigns.models import Endpoint
@@ -35,7 +36,9 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> TemplateResponse:
     }
     if connection is not None:
         context |= {"idle": _idle_phones(connection), "config": _config(request, workspace)}
-    return admin.page(request, "delivery/wall.html", "Phone wall", connection=connection, **context)
+    return admin.page(
+        request, "delivery/wall.html", _("Phone wall"), connection=connection, **context
+    )
 
 
 def _config(request: HttpRequest, workspace: Workspace) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def received(request: HttpRequest) -> HttpResponseBase:
     connection = _sandbox(workspace)
     if connection is None:
         return JsonResponse(
-            {"problem": "The connection in use is no sandbox; reload this page."}, status=409
+            {"problem": _("The connection in use is not a sandbox. Reload this page.")}, status=409
         )
     after = request.GET.get("after", "")
     place = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None

@@ -96,7 +96,7 @@ def use_the_phones(page: Page, product: Product) -> None:
     page.goto(f"{product.console}campaigns/run/phone-wall/")
     page.wait_for_timeout(3000)
     for _ in range(2):
-        page.get_by_role("button", name="Tap 10 %").click()
+        page.locator("[data-tap-some]").click()
         page.wait_for_timeout(1500)
     page.wait_for_timeout(5000)
 

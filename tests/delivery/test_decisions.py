@@ -319,7 +319,7 @@ def test_a_run_that_sends_is_left_alone(cast, connected, prepared):
     run = prepared(3)
     with scope(cast.workspace):
         for verb in (decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown):
-            with pytest.raises(decisions.NotNow, match="pause it"):
+            with pytest.raises(decisions.NotNow, match="Pause the send"):
                 verb(run, by=cast.owner)
 
 

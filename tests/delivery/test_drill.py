@@ -160,30 +160,30 @@ def press(cast, run, who="owner"):
 def test_the_button_is_offered_while_the_run_sends_to_the_sandbox(cast, sending):
     assert "drill" in progress(cast, sending)["can"]
     assert "drill" not in progress(cast, sending, "viewer")["can"]
-    assert "Kill it now" in page(cast, sending)
-    assert "Kill it now" not in page(cast, sending, "viewer")
+    assert "Kill a worker" in page(cast, sending)
+    assert "Kill a worker" not in page(cast, sending, "viewer")
     with scope(cast.workspace):
         Connection.objects.update(provider="fcm")
     assert "drill" not in progress(cast, sending)["can"]
-    assert "Kill it now" not in page(cast, sending)
+    assert "Kill a worker" not in page(cast, sending)
 
 
 def test_the_page_tells_the_story_of_the_drill(cast, sending, process):
     answer, says = press(cast, sending)
     assert (answer.status_code, says) == (
         302,
-        "One worker that sends this is being killed. Watch the account.",
+        "PushPilot kills one worker of this send now. Watch the figures.",
     )
-    assert "is being killed" in told(cast, sending)
+    assert "PushPilot kills " in told(cast, sending)
     drill.perform(process.pid, timezone.now())
-    assert "is dead. Its lease ends in" in told(cast, sending)
+    assert "Another worker takes over in" in told(cast, sending)
     with scope(cast.workspace):
         Shard.objects.filter(run=sending).update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert "then another worker takes over" in told(cast, sending)
+    assert "Another worker takes over now" in told(cast, sending)
     with every_workspace():
         assert leases.claim(timezone.now())
     assert (
-        "was killed, another one took over. 10 recipients in flight are counted as “Unknown”"
+        "was killed, and another worker took over. 10 recipients in flight count as Unknown"
     ) in told(cast, sending)
 
 
@@ -194,7 +194,9 @@ def test_a_worker_that_had_nothing_in_flight_leaves_nobody_unknown(cast, sending
     with scope(cast.workspace):
         Shard.objects.filter(run=sending).update(lease_until=timezone.now() - timedelta(seconds=1))
     assert run_to_the_end(sending).tally == {"accepted": 30}
-    assert "was killed in the middle. Nothing was in flight in that moment" in told(cast, sending)
+    assert "was killed during the send. No message was in flight at that moment" in told(
+        cast, sending
+    )
 
 
 def test_it_counts_whom_the_kill_left_unknown_and_nobody_else(cast, sending, process):
@@ -209,13 +211,13 @@ def test_it_counts_whom_the_kill_left_unknown_and_nobody_else(cast, sending, pro
         )
         Message.objects.filter(pk__in=other).update(reason=Reason.UNKNOWN, error_code="NO_ANSWER")
         Run.objects.filter(pk=run.pk).update(tally={"accepted": 17, "unknown": 13})
-    assert "10 recipients in flight are counted as “Unknown”: nobody is lost" in told(cast, run)
+    assert "10 recipients in flight count as Unknown. No recipient is lost" in told(cast, run)
     assert (
         cast.client("owner").post(cast.url(f"campaigns/run/{run.pk}/close-unknown/")).status_code
         == 302
     )
     cache.clear()
-    assert "10 recipients in flight are counted as “Unknown”: nobody is lost" in told(cast, run)
+    assert "10 recipients in flight count as Unknown. No recipient is lost" in told(cast, run)
 
 
 def test_whom_somebody_sent_to_again_is_not_unknown_any_more(cast, sending, process):
@@ -229,14 +231,16 @@ def test_whom_somebody_sent_to_again_is_not_unknown_any_more(cast, sending, proc
         == 302
     )
     assert run_to_the_end(run).tally == {"accepted": 30}
-    assert told(cast, run).endswith("Nobody is lost, and nobody is unknown because of it.")
+    assert told(cast, run).endswith(
+        "No recipient is lost, and none is unknown because of the drill."
+    )
 
 
 def test_a_drill_that_came_too_late_is_said_too(cast, sending):
     press(cast, sending)
     with scope(cast.workspace):
         Drill.objects.update(asked_at=timezone.now() - timedelta(minutes=1))
-    assert "had finished before it could be killed" in told(cast, sending)
+    assert "had finished before PushPilot could kill it" in told(cast, sending)
 
 
 def test_without_a_worker_that_sends_nobody_is_killed(cast, prepared):
@@ -244,8 +248,8 @@ def test_without_a_worker_that_sends_nobody_is_killed(cast, prepared):
     answer, says = press(cast, run)
     assert answer.status_code == 302
     assert says == (
-        "No living worker holds it at this instant: it waits for its pace, for the provider, or "
-        "for the lease of a dead one to end. Try again."
+        "No worker sends a message at this moment. The send waits for its rate limit, for the "
+        "provider or for another worker. Try again."
     )
 
 
@@ -257,10 +261,13 @@ def test_a_viewer_kills_nobody(cast, sending):
 
 def test_a_second_drill_waits_for_the_first(cast, sending):
     press(cast, sending)
-    assert press(cast, sending)[1] == "A worker is being killed already. Watch the account."
+    assert (
+        press(cast, sending)[1]
+        == "PushPilot kills a worker of this send already. Watch the figures."
+    )
 
 
 def test_a_drill_that_comes_after_the_end_says_where_the_run_stands(cast, sending):
     with scope(cast.workspace):
         plan.pause(sending, by=cast.owner)
-    assert press(cast, sending)[1] == "Nobody to kill: meanwhile the run is “paused”."
+    assert press(cast, sending)[1] == "Nothing to kill: the state of this send is now “Paused”."

@@ -228,7 +228,7 @@ def test_unreadable_credentials_are_a_sentence(cast, connected):
         Connection.objects.filter(pk=connected.pk).update(sealed="")
     answer = received(cast)
     assert answer.status_code == 503
-    assert "credentials cannot be used" in answer.json()["problem"]
+    assert "The credentials of the sandbox cannot be used" in answer.json()["problem"]
 
 
 # --- the write key and the events -----------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(
         assert (row.contact_id, row.endpoint_id) == (None, None)
         assert (
             figures.read(run, timezone.now(), may_send=True).headline
-            == "Handed to the provider for everyone subscribed"
+            == "Handed to the provider for all subscribers"
         )
     account = account_of(connected)
     [entry] = sandbox.log(account.mint().value, account.project_id)["messages"]
@@ -128,10 +128,10 @@ def test_a_topic_goes_from_the_editor_to_fcm_as_one_message(
 @pytest.mark.parametrize(
     ("state", "tally", "words"),
     [
-        (STATES.RUNNING, {"pending": 1}, "Handing it to the provider"),
-        (STATES.COMPLETED, {"accepted": 1}, "Handed to the provider for everyone subscribed"),
-        (STATES.COMPLETED, {"rejected": 1}, "The provider did not take it"),
-        (STATES.CANCELLED, {"cancelled": 1}, "Cancelled before the provider took it"),
+        (STATES.RUNNING, {"pending": 1}, "Handing the message to the provider"),
+        (STATES.COMPLETED, {"accepted": 1}, "Handed to the provider for all subscribers"),
+        (STATES.COMPLETED, {"rejected": 1}, "The provider did not take the message"),
+        (STATES.CANCELLED, {"cancelled": 1}, "Cancelled before the provider took the message"),
     ],
 )
 def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(
@@ -150,7 +150,7 @@ def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(
         assert figures.read(run, now, may_send=True).headline == words
     page = cast.client("viewer").get(cast.url(f"campaigns/run/{run.pk}/change/")).content.decode()
     assert "Everyone subscribed to topic “news”" in page
-    assert "one message, which the provider sends on to everybody" in page
+    assert "one message to the provider, which sends it to all subscribers" in page
     assert "See every recipient" not in page
     assert ">Audience<" not in page
     assert "of the audience" not in page.partition('id="run-shards"')[0]
@@ -164,7 +164,7 @@ def test_the_run_page_of_a_topic_never_speaks_of_one_recipient(
     rows = (
         cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients/")).content.decode()
     )
-    assert "Everyone subscribed" in rows
+    assert "All subscribers" in rows
     assert "Deleted contact" not in rows
     export = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/recipients.csv")).getvalue()
     assert b"(news)" in export

@@ -333,7 +333,7 @@ def test_the_run_page_says_what_waits_why_and_what_to_do(cast, connected, one_ip
     assert lines(where) == {"accepted": 399, "deferred": 1}
     assert {"try-held", "close-held"} <= set(where["can"])
     (notice,) = [one for one in where["notices"] if one["icon"] == "phonelink_off"]
-    for word in ("iOS", REFUSED, REMEDIES["ios"], "1 iOS device "):
+    for word in ("iOS", REFUSED, str(REMEDIES["ios"]), "1 device on iOS "):
         assert word in notice["text"]
     assert progress(cast, run, "viewer")["can"] == []
     html = page(cast, run).content.decode()
@@ -366,7 +366,7 @@ def test_the_dashboard_says_in_one_line_what_waits_and_links_to_the_run_then_to_
         run.campaign.name,
         cast.url(f"campaigns/run/{run.pk}/change/"),
     )
-    for word in ("iOS", REFUSED, REMEDIES["ios"], REMEDIES["web"]):
+    for word in ("iOS", REFUSED, str(REMEDIES["ios"]), str(REMEDIES["web"])):
         assert word in held["text"]
     press(cast, run, "close-held")
     run_to_the_end(run)

@@ -85,11 +85,11 @@ def test_the_page_says_before_saving_who_keeps_the_old_text_and_saving_says_it_a
     half_way(run, settled=12, flying=5)
     page = cast.client("member").get(url(cast, run)).content.decode()
     account = (
-        "12 of 30 recipients already have the old text and keep it; 5 are getting the old text at "
-        "this moment; 13 not sent to yet get the new one."
+        "12 of 30 recipients received the old text. 5 recipients are getting the old text now. "
+        "13 recipients still wait and get the new text."
     )
     assert account in page
-    assert "It is being sent while you write" in page
+    assert "Sending continues while you write" in page
     before = fresh(run)
     answer = save(cast, run, opened(cast, run))
     assert answer.status_code == 302
@@ -116,7 +116,7 @@ def test_everybody_else_gets_the_new_text_and_the_pages_say_who_got_which(
     page = cast.client("viewer").get(url(cast, run, "change/")).content.decode()
     assert "Text 1: 12 recipients" in page
     assert "Text 2: 18 recipients" in page
-    assert "edited on its way" in page
+    assert "edited after planning" in page
     listed = cast.client("viewer").get(url(cast, run, "recipients/")).content.decode()
     assert (listed.count("<td>Text 1</td>"), listed.count("<td>Text 2</td>")) == (12, 18)
     answer = cast.client("owner").get(url(cast, run, "recipients.csv"))
@@ -137,16 +137,16 @@ def test_the_sentence_sums_to_the_audience(cast, prepared):
         shard = Shard.objects.filter(run=run, state=Shard.State.LEASED).get()
         Shard.objects.filter(pk=shard.pk).update(tally={**shard.tally, Reason.UNKNOWN.slug: 1})
     assert (
-        "12 of 35 recipients already have the old text and keep it; 4 are getting the old text at "
-        "this moment; 1 may have got the old text; 13 not sent to yet get the new one; 5 others "
-        "get neither."
+        "12 of 35 recipients received the old text. 4 recipients are getting the old text now. "
+        "1 recipient may have received the old text. 13 recipients still wait and get the new "
+        "text. 5 other recipients get no message."
     ) in cast.client("owner").get(url(cast, run)).content.decode()
 
 
 def test_a_run_that_was_never_edited_says_nothing_about_texts(cast, connected, sandbox, prepared):
     run = run_to_the_end(prepared(3))
     assert (
-        "Who got which text"
+        "Recipients of each text"
         not in cast.client("viewer").get(url(cast, run, "change/")).content.decode()
     )
     assert (
@@ -158,10 +158,10 @@ def test_a_run_that_was_never_edited_says_nothing_about_texts(cast, connected, s
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (State.PLANNED, "everybody gets the new text"),
-        (State.PREPARING, "The audience is being put together and nobody has got anything yet"),
-        (State.RUNNING, "3 not sent to yet get the new one"),
-        (State.PAUSED, "3 not sent to yet get the new one"),
+        (State.PLANNED, "All recipients get the new text"),
+        (State.PREPARING, "PushPilot is preparing the audience"),
+        (State.RUNNING, "3 recipients still wait and get the new text"),
+        (State.PAUSED, "3 recipients still wait and get the new text"),
     ],
 )
 def test_every_run_that_has_somebody_left_can_get_a_new_text(cast, prepared, state, words):
@@ -186,7 +186,7 @@ def test_the_next_date_of_a_series_gets_the_new_text_with_the_run_under_way(
         recurrence_rule="FREQ=DAILY;INTERVAL=1",
     )
     page = cast.client("owner").get(url(cast, run)).content.decode()
-    assert "3 not sent to yet get the new one" in page
+    assert "3 recipients still wait and get the new text" in page
     assert "Later sends of this series use the new text too" in page
     answer = save(cast, run, opened(cast, run))
     assert said(answer).count("Text 2 is saved") == 2
@@ -200,7 +200,8 @@ def test_a_send_to_a_topic_says_that_everyone_subscribed_gets_the_new_text(
     run = launched(title="Hello", target_kind="topic", target="news", schedule_type="scheduled",
                    scheduled_at=timezone.now() + timedelta(hours=1))  # fmt: skip
     assert (
-        "everybody gets the new text" in cast.client("owner").get(url(cast, run)).content.decode()
+        "All subscribers get the new text"
+        in cast.client("owner").get(url(cast, run)).content.decode()
     )
     refused = save(cast, run, opened(cast, run) | {"title": "Hi {{ first_name }}"})
     assert "take the personalisation out" in refused.content.decode()
@@ -275,7 +276,7 @@ def test_a_warning_is_shown_once_and_then_left_to_the_person(cast, prepared):
     page = answer.content.decode()
     assert "Not saved yet" in page
     assert "nickname is known of nobody in this audience" in page
-    assert "Save it all the same" in page
+    assert "Save anyway" in page
     assert fresh(run).revision.number == 1
     accepted = {"accepted": answer.context["form"]["accepted"].value()}
     other = save(cast, run, fields | accepted | {"title": "Hello {{ pet }}"})
@@ -317,7 +318,8 @@ def test_a_run_that_ended_meanwhile_is_not_changed_and_the_page_says_so(cast, co
     run = run_to_the_end(run)
     answer = save(cast, run, fields)
     assert said(answer) == (
-        "Nothing was saved: the run is completed, and everybody keeps the text that they got."
+        "Nothing was saved, because the state of this send is now “Completed”. Recipients keep the "
+        "text that they received."
     )
     assert answer.headers["Location"] == url(cast, run, "change/")
     assert stored(run).title != NEW

@@ -155,7 +155,7 @@ def test_the_quarter_hour_that_is_avoided_is_named(cast, prepared, worker, monke
         Run.objects.update(avoid_quarter_hours=True)
     until = timezone.now() + timedelta(minutes=3)
     monkeypatch.setattr(pace, "quarter_hour_until", lambda connection, now: until)
-    assert (f"everybody sends: on at {until.astimezone(cast.workspace.zone):%H:%M:%S}") in notices(
+    assert (f"It continues at {until.astimezone(cast.workspace.zone):%H:%M:%S}") in notices(
         progress(cast, run)
     )
 
@@ -169,12 +169,12 @@ def test_a_ramp_says_how_far_it_is_and_whether_the_provider_asked_for_it(
         Pace.objects.create(
             connection=connected, tokens=0, refilled_at=now, ramp_from=now, ramp_base=0.1
         )
-        assert ("Big sends start gently, as the provider asks: now at most 1,0") in notices(
+        assert ("A big send starts slowly, as the provider asks: now at most 1,0") in notices(
             progress(cast, run)
         )
         Pace.objects.update(ramp_base=0.05, ramp_from=now)
-    assert "Big sends start gently" not in notices(progress(cast, run))
-    assert "The provider said that it went too fast" in notices(progress(cast, run))
+    assert "A big send starts slowly" not in notices(progress(cast, run))
+    assert "The provider asked for a slower rate" in notices(progress(cast, run))
 
 
 def test_shards_that_nobody_takes_wait_for_a_worker_that_is_free(cast, prepared, worker):
@@ -191,7 +191,7 @@ def test_answers_that_do_not_come_are_named(cast, prepared, worker, monkeypatch)
         leases.claim(timezone.now())
     assert notices(progress(cast, run)) == ""
     monkeypatch.setattr(throughput, "recent_rate", lambda run, attempted, now: 0.0)
-    assert "No answer came in the last seconds" in notices(progress(cast, run))
+    assert "The provider has not answered for some seconds" in notices(progress(cast, run))
 
 
 def test_what_the_circuit_breaker_stopped_says_what_resume_means(cast, prepared, worker):
@@ -204,9 +204,9 @@ def test_what_the_circuit_breaker_stopped_says_what_resume_means(cast, prepared,
         )
     said = notices(progress(cast, run))
     assert (
-        "PushPilot paused it. 50 of the last 200 messages: the provider refused them for good."
+        "PushPilot paused this send. 50 of the last 200 messages: the provider refused them for good."
     ) in said
-    assert "the same cause does not stop this run again" in said
+    assert "the same cause does not pause this send again" in said
 
 
 # --- retries --------------------------------------------------------------------------------------
@@ -222,8 +222,8 @@ def test_the_last_retry_is_foreseen_and_a_pause_offered_for_what_is_unknown(cast
     )
     said = notices(progress(cast, run))
     assert (
-        f"Each is tried at most 8 times, until about {over}. Pause the run to decide about the "
-        "unknown now."
+        f"tries each message at most 8 times, until about {over}. Pause this send to decide about "
+        "the unknown recipients now."
     ) in said
 
 
@@ -240,7 +240,8 @@ def test_tries_that_never_arrived_have_no_end_to_foresee(cast, prepared, worker)
 def test_the_shards_tell_who_works_on_what_since_when_and_how_it_stands(cast, prepared, worker):
     run, now = prepared(3), timezone.now()
     assert (
-        "1 shard of the audience: 1 waiting, 0 done." in page(cast, run, "shards/").content.decode()
+        "The audience has 1 part. Sending: 0. Waiting: 1. Done: 0."
+        in page(cast, run, "shards/").content.decode()
     )
     with scope(cast.workspace):
         leases.claim(now)
@@ -251,7 +252,7 @@ def test_the_shards_tell_who_works_on_what_since_when_and_how_it_stands(cast, pr
         )
         owner = Shard.objects.get().owner
     html = page(cast, run, "shards/").content.decode()
-    assert "1 with 1 worker, 0 waiting" in html
+    assert "Sending: 1. Waiting: 0. Done: 0. 1 worker sends now." in html
     for words in (leases.worker_name(), "1 min", "left", ">7<", ">2<", ">1<", ">3<"):
         assert words in html, words
     assert owner not in html, "the lease's secret part is nobody's business"
@@ -272,8 +273,8 @@ def test_who_was_ruled_out_before_the_cut_is_named_beside_the_shards(cast, prepa
                 not_before=timezone.now() + timedelta(seconds=0.8),
             )
         html = page(cast, run, "shards/").content.decode()
-        assert "1,200 recipients were ruled out before the audience was cut, in no shard." in html
-        assert "again in" not in html
+        assert "1,200 recipients were excluded before and are in no part." in html
+        assert "continues in" not in html
 
 
 def test_of_thousands_of_shards_those_under_work_come_first(
@@ -296,8 +297,8 @@ def test_of_thousands_of_shards_those_under_work_come_first(
     client = cast.client("viewer")
     with django_assert_max_num_queries(8):
         html = client.get(cast.url(f"campaigns/run/{run.pk}/shards/")).content.decode()
-    assert html.index("far:1") < html.index("Open")
-    assert "And 200 more" in html
+    assert html.index("far:1") < html.index("Waiting", html.index("<tbody>"))
+    assert "200 more parts" in html
 
 
 # --- whoever waits for a send that cannot move ----------------------------------------------------

@@ -48,7 +48,7 @@ def test_the_account_sums_to_the_audience_at_every_step_of_a_run(cast, connected
     run = run_to_the_end(run)
     ended = progress(cast, run)
     assert lines(ended) == {"accepted": 30, "endpoint_gone": 9, "no_endpoint": 1}
-    assert ended["equation"] == "40 = 30 accepted + 9 device gone + 1 no device"
+    assert ended["equation"] == "40 = Accepted 30 + Device gone 9 + No device 1"
     assert (ended["is_live"], ended["headline"]) == (False, "Sent to 30 of 40 recipients")
 
 
@@ -59,7 +59,7 @@ def test_what_is_in_flight_has_its_own_line(cast, prepared, worker):
     with scope(cast.workspace):
         assert plan.pause(run, by=cast.owner)
     assert lines(progress(cast, run))["in_flight"] == 5, "a pause does not hide what is on its way"
-    assert "Answers to what is in flight are still written down" in notices(progress(cast, run))
+    assert "still records the answers to messages in flight" in notices(progress(cast, run))
 
 
 def half_way(run, *, settled, flying):
@@ -87,8 +87,8 @@ def test_a_retried_recipient_counts_once(cast, connected, launched, worker):
     pipeline.work(timezone.now())
     waiting = progress(cast, run)
     assert lines(waiting) == {"accepted": 1, "pending": 1}
-    assert "Only retries are left; the next ones are due at" in notices(waiting)
-    assert "Each is tried at most 8 times, until about " in notices(waiting)
+    assert "Only retries are left. The next retries are due at" in notices(waiting)
+    assert "at most 8 times, until about " in notices(waiting)
     assert "decide about the unknown" not in notices(waiting)
     with scope(cast.workspace):
         Message.objects.filter(reason=Reason.RETRY_SCHEDULED).update(due_at=timezone.now())
@@ -137,7 +137,7 @@ def test_progress_costs_the_same_with_one_shard_and_with_many(
 def test_without_a_worker_the_page_says_how_to_start_one(cast, prepared):
     run = prepared(3)
     assert (
-        "No worker is running: whoever runs PushPilot has to start one (manage.py worker)."
+        "No worker is running. Ask your administrator to start one with `manage.py worker`."
     ) in notices(progress(cast, run))
     Heartbeat.objects.create(worker="gone:1", beat_at=timezone.now() - timedelta(seconds=70))
     assert "No worker is running" in notices(progress(cast, run))
@@ -148,11 +148,13 @@ def test_without_a_worker_the_page_says_how_to_start_one(cast, prepared):
 def test_a_pause_says_who_or_why(cast, prepared, worker):
     run = prepared(3)
     press(cast, run, "pause", "member")
-    assert "Member Rao (member@biddano.test) paused it just now." in notices(progress(cast, run))
+    assert "Member Rao (member@biddano.test) paused this send just now." in notices(
+        progress(cast, run)
+    )
     press(cast, run, "resume")
     with scope(cast.workspace):
         plan.pause_for_cause(run, "THIRD_PARTY_AUTH_ERROR: Auth error from APNS")
-    assert ("PushPilot paused it. THIRD_PARTY_AUTH_ERROR: Auth error from APNS.") in notices(
+    assert ("PushPilot paused this send. THIRD_PARTY_AUTH_ERROR: Auth error from APNS.") in notices(
         progress(cast, run)
     )
 
@@ -163,7 +165,7 @@ def test_a_break_the_provider_asked_for_is_named_with_its_end(cast, connected, p
     with scope(cast.workspace):
         pace.close(connected, until, timezone.now(), is_throttled=True)
     local = until.astimezone(cast.workspace.zone)
-    assert (f"sending goes on at {local:%H:%M:%S}, at first at half the rate") in notices(
+    assert (f"Sending continues at {local:%H:%M:%S}, at first at half the rate") in notices(
         progress(cast, run)
     )
 
@@ -185,7 +187,7 @@ def test_a_missed_run_says_why(cast, launched):
     pipeline.tick(timezone.now() + timedelta(hours=2))
     missed = progress(cast, run)
     assert "was not running at the planned time" in notices(missed)
-    assert missed["headline"] == "Missed: nobody got anything"
+    assert missed["headline"] == "Missed: no message was sent"
 
 
 def test_lost_encryption_keys_do_not_take_the_page_down(cast, prepared):
@@ -213,7 +215,7 @@ def test_a_viewer_sees_the_run_but_moves_nothing(cast, prepared, verb):
     run = prepared(3)
     assert progress(cast, run, "viewer")["can"] == []
     html = page(cast, run, who="viewer").content.decode()
-    assert "Balanced account" in html
+    assert "data-balance" in html
     assert f"/{verb}/" not in html
     assert press(cast, run, verb, "viewer").status_code == 403
     with scope(cast.workspace):
@@ -257,26 +259,24 @@ def test_pause_resume_and_cancel_do_what_they_say(cast, prepared, worker):
     assert paused["headline"] == "Paused with 5 of 5 recipients to go"
     assert "Resumed" in said(press(cast, run, "resume"))
     assert "Cancelled" in said(press(cast, run, "cancel"))
-    assert progress(cast, run)["headline"] == "Cancelling: nothing new is sent"
+    assert progress(cast, run)["headline"] == "Cancelling: no new message goes out"
     run = run_to_the_end(run)
     assert lines(progress(cast, run)) == {"cancelled": 5}
     assert progress(cast, run)["can"] == []
 
 
 def test_cancelling_before_the_audience_is_known_counts_nobody(cast, connected, launched, prepared):
-    shown = "<span data-no-account >Nobody has got it, and it will not go out.</span>"
+    shown = "<span data-no-account >No message was sent, and none will go out.</span>"
     hidden = shown.replace(" >", " hidden>")
     add_people(cast.workspace, 2)
     later = launched(
         schedule_type=Campaign.Schedule.AT, scheduled_at=timezone.now() + timedelta(days=2)
     )
     assert shown in page(cast, later).content.decode()
-    assert said(press(cast, later, "cancel")) == (
-        "Cancelled. Nobody has got it, and it will not go out."
-    )
+    assert said(press(cast, later, "cancel")) == ("Cancelled. No message was sent.")
     known = prepared(3)
     assert hidden in page(cast, known).content.decode()
-    assert "Who was not sent to yet" in said(press(cast, known, "cancel"))
+    assert "The remaining recipients are marked Cancelled" in said(press(cast, known, "cancel"))
 
 
 def test_a_button_pressed_too_late_is_told_so_kindly(cast, launched):
@@ -285,7 +285,7 @@ def test_a_button_pressed_too_late_is_told_so_kindly(cast, launched):
     for verb in ("pause", "resume", "cancel", "undo", "send-now"):
         answer = press(cast, run, verb)
         assert answer.status_code == 302
-        assert "meanwhile the run is “completed”" in said(answer)
+        assert "the state of this send is now “Completed”" in said(answer)
 
 
 def test_a_send_now_can_be_undone_or_hurried(cast, connected, launched, settings, worker):
@@ -298,9 +298,9 @@ def test_a_send_now_can_be_undone_or_hurried(cast, connected, launched, settings
     assert "Undone" in said(press(cast, run, "undo"))
     with scope(cast.workspace):
         assert Campaign.objects.get().status == Campaign.Status.DRAFT
-    assert "nobody got anything" in progress(cast, run)["headline"]
+    assert "no message was sent" in progress(cast, run)["headline"]
     second = launched(name="Second")
-    assert "On its way" in said(press(cast, second, "send-now"))
+    assert "The send starts now" in said(press(cast, second, "send-now"))
     assert run_to_the_end(second).tally == {"accepted": 3}
 
 
@@ -340,7 +340,7 @@ def test_errors_are_grouped_by_code_with_examples(cast, launched):
     )
     assert "?reason=endpoint_gone&amp;code=UNREGISTERED" in html
     assert (
-        "Nothing went wrong"
+        "No errors"
         in page(cast, run_to_the_end(launched(name="Again")), "errors/").content.decode()
     )
 
@@ -359,8 +359,8 @@ def test_a_code_promises_another_try_only_while_there_is_one(cast, launched, cod
         cache.clear()
         for tail in ("errors/", "recipients/"):
             html = page(cast, run, tail).content.decode()
-            assert ("It is tried again" in html) == promised
-            assert ("is not tried again by itself" in html) != promised
+            assert ("PushPilot tries again" in html) == promised
+            assert ("does not try again by itself" in html) != promised
 
 
 def test_the_list_shows_the_runs_of_this_workspace_only(cast, launched):

@@ -6,34 +6,49 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db.models import Count, F, Min
+from django.utils.translation import gettext_lazy
 
 from campaigns.audience.reasons import Reason, words_of
 from campaigns.models import Run
 from delivery.models import Message
 from delivery.providers.registry import PROVIDERS
+from pushpilot.lib.display import Words
 
 CODES_SHOWN = 12
 EXAMPLES = 5
 KEPT_SECS = 3600
-_MEANINGS = {
-    "CREDENTIALS_REFUSED": "The service account was refused. Test the connection and replace its "
-    "key.",
-    "UNREACHABLE": "The provider could not be reached at all. Nothing was sent; it is tried again.",
-    "NOT_SENT": "The connection broke before the message left. Nothing was sent; it is tried "
-    "again.",
-    "NO_ANSWER": "The connection broke after the message had left, so nobody knows whether it "
-    "arrived.",
-    "NO_RECEIPT": "Something else answered in the provider's place, such as a proxy's page. Nobody "
-    "knows whether the message was passed on.",
-    "WORKER_DIED": "The worker stopped between the call and its answer, so nobody knows whether it "
-    "arrived.",
+_MEANINGS: dict[str, Words] = {
+    "CREDENTIALS_REFUSED": gettext_lazy(
+        "The provider refused the credentials. Test the connection and replace its key."
+    ),
+    "UNREACHABLE": gettext_lazy(
+        "The provider could not be reached. The message was not sent. PushPilot tries again."
+    ),
+    "NOT_SENT": gettext_lazy(
+        "The network connection broke before the message left. The message was not sent. "
+        "PushPilot tries again."
+    ),
+    "NO_ANSWER": gettext_lazy(
+        "The network connection broke after the message had left. The message may have arrived."
+    ),
+    "NO_RECEIPT": gettext_lazy(
+        "Another server answered in the place of the provider, such as a proxy. The message may "
+        "have arrived."
+    ),
+    "WORKER_DIED": gettext_lazy(
+        "The worker stopped before the provider answered. The message may have arrived."
+    ),
 }
 
 # The same codes of messages that ended with them: nothing tries them again by itself.
-_GIVEN_UP = {
-    "UNREACHABLE": "The provider could not be reached before the run ended. Nothing was sent.",
-    "NOT_SENT": "The connection broke before the message left, and the run ended before another "
-    "try. Nothing was sent.",
+_GIVEN_UP: dict[str, Words] = {
+    "UNREACHABLE": gettext_lazy(
+        "The provider could not be reached before the send ended. The message was not sent."
+    ),
+    "NOT_SENT": gettext_lazy(
+        "The network connection broke before the message left, and the send ended before another "
+        "try. The message was not sent."
+    ),
 }
 
 
@@ -54,7 +69,7 @@ def groups_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
             {
                 "code": row["code"],
                 "n": row["n"],
-                "label": words_of(reason, run.channel).label,
+                "label": str(words_of(reason, run.channel).label),
                 "slug": reason.slug,
                 "meaning": meaning(run, reason, row["code"]),
                 "examples": [examples[pk] for pk in row["ids"] if pk in examples],
@@ -100,6 +115,6 @@ def meaning(run: Run, reason: Reason, code: str) -> str:
     if not reason.is_waiting and (
         given_up := {**_GIVEN_UP, **(provider.final_codes if provider else {})}.get(code)
     ):
-        return given_up
+        return str(given_up)
     known = {**_MEANINGS, **(provider.codes if provider else {})}.get(code)
-    return known or words_of(reason, run.channel).explanation
+    return str(known or words_of(reason, run.channel).explanation)

@@ -9,16 +9,19 @@ from functools import reduce
 from typing import Any
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.audience.reasons import UNMADE, Reason, words_of
 from campaigns.models import Campaign, Run
 from delivery.admin.run import drills, held_platforms, throughput
 from delivery.admin.run.notices import Notice, notices
+from delivery.admin.run.questions import questions
 from delivery.decisions import CLOSABLE, QUIET
 from delivery.engine import record
 from delivery.engine.drill import can_drill
 from delivery.models import Message, Shard
-from pushpilot.lib.display import counted, duration, format_number, shares
+from pushpilot.lib.display import duration, format_number, shares
 
 State = Run.State
 
@@ -91,11 +94,8 @@ class Account:
 
     @property
     def equation(self) -> str:
-        """ "5,000 = 4,893 accepted + 107 device gone"."""
-        words = " + ".join(
-            f"{format_number(line.count)} {line.label[0].lower()}{line.label[1:]}"
-            for line in self.lines
-        )
+        """ "5,000 = Accepted 4,893 + Device gone 107"."""
+        words = " + ".join(f"{line.label} {format_number(line.count)}" for line in self.lines)
         return f"{format_number(self.audience)} = {words or '0'}"
 
 
@@ -146,8 +146,8 @@ def _line(slug: str, n: int, audience: int, percent: str, channel: str) -> Line:
     if slug == IN_FLIGHT:
         return Line(
             slug,
-            "In flight",
-            "Handed to the provider; its answer is not written yet.",
+            _("In flight"),
+            _("The provider has the message and has not answered yet."),
             "waiting",
             n,
             share,
@@ -155,7 +155,8 @@ def _line(slug: str, n: int, audience: int, percent: str, channel: str) -> Line:
         )
     reason = _SLUGS[slug]
     told = words_of(reason, channel)
-    return Line(slug, told.label, told.explanation, _group(reason), n, share, percent)
+    label, explanation = str(told.label), str(told.explanation)
+    return Line(slug, label, explanation, _group(reason), n, share, percent)
 
 
 def _group(reason: Reason) -> str:
@@ -206,17 +207,19 @@ class Progress:
             "took",
             "epoch",
         )
+        counts = {
+            **groups,
+            "retired": self.retired,
+            **{slug: account.count_of(slug) if account else 0 for slug in COUNTED},
+        }
         return {
             **{name: getattr(self, name) for name in names},
             "now": self.now.isoformat(),
             "undo_until": self.undo_until.isoformat() if self.undo_until else None,
             "notices": [asdict(notice) for notice in self.notices],
             "audience": account.audience if account else None,
-            "counts": {
-                **groups,
-                "retired": self.retired,
-                **{slug: account.count_of(slug) if account else 0 for slug in COUNTED},
-            },
+            "counts": counts,
+            "asks": questions(counts),
             "lines": [asdict(line) for line in account.lines] if account else [],
             "is_balanced": account.is_balanced if account else True,
             "equation": account.equation if account else "",
@@ -245,7 +248,7 @@ def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     )
     return Progress(
         state=run.state,
-        label=run.get_state_display(),
+        label=str(run.get_state_display()),
         tone=TONES[IN_VAIN if run.is_in_vain else run.state],
         headline=headline(run, account, now),
         is_live=not (run.is_ended and run.finished_at is not None),
@@ -275,13 +278,17 @@ def _unmade(run: Run, account: Account | None) -> list[Notice]:
         or account.unmade < UNMADE_MANY * (account.unmade + account.attempted)
     ):
         return []
-    text = "The message could not be made, so the provider was not asked. The code below says why."
+    text = _("The message could not be created and was not sent. The code below gives the reason.")
     if not run.is_broadcast:
-        whom = f"for {format_number(account.unmade)} of {counted(account.audience, 'recipient')}"
-        text = (
-            f"The message could not be made {whom}, so it was not sent to them. The codes "
-            f"below say why."
+        words = ngettext(
+            "The message could not be created for %(unmade)s of %(count)s recipient. The codes "
+            "below give the reasons.",
+            "The message could not be created for %(unmade)s of %(count)s recipients. The codes "
+            "below give the reasons.",
+            account.audience,
         )
+        about = {"unmade": account.unmade, "count": account.audience}
+        text = words % {name: format_number(n) for name, n in about.items()}
     return [Notice("warning" if account.count("accepted") else "danger", "error", text)]
 
 
@@ -326,68 +333,99 @@ def headline(run: Run, account: Account | None, now: datetime) -> str:
     accepted, waiting, size = account.count("accepted"), account.count("waiting"), account.audience
     if run.is_broadcast and run.started_at:
         return _of_subscribers(run, accepted)
-    people = counted(size, "recipient")
     match run.state:
         case State.PAUSED:
-            return f"Paused with {format_number(waiting)} of {people} to go"
-        case State.COMPLETED if run.is_in_vain and not account.count("unsure"):
-            return f"Nobody of {people} got it"
-        case State.COMPLETED:
-            return (
-                f"Sent to {format_number(accepted)} of {people}"
-                if size
-                else "Completed: nobody was in the audience"
+            words = ngettext(
+                "Paused with %(number)s of %(count)s recipient to go",
+                "Paused with %(number)s of %(count)s recipients to go",
+                size,
             )
+            return words % {"number": format_number(waiting), "count": format_number(size)}
+        case State.COMPLETED if run.is_in_vain and not account.count("unsure"):
+            words = ngettext(
+                "Accepted for none of %(count)s recipient",
+                "Accepted for none of %(count)s recipients",
+                size,
+            )
+            return words % {"count": format_number(size)}
+        case State.COMPLETED if not size:
+            return _("Completed: the audience was empty")
         case State.CANCELLED if run.started_at is None:
-            return "Called off before it started: nobody got anything"
+            return _("Cancelled before the start: no message was sent")
         case State.CANCELLED if run.finished_at is None:
-            return "Cancelling: nothing new is sent"
-        case State.CANCELLED:
-            return f"Cancelled after {format_number(accepted)} of {people}"
-        case State.FAILED:
-            return f"Failed after {format_number(accepted)} of {people}"
-        case _:
-            return f"Sending: {format_number(size - waiting)} of {people} settled"
+            return _("Cancelling: no new message goes out")
+        case State.COMPLETED | State.CANCELLED | State.FAILED:
+            return _so_far(run.state, size) % {
+                "number": format_number(accepted),
+                "count": format_number(size),
+            }
+    words = ngettext(
+        "Sending: %(number)s of %(count)s recipient done",
+        "Sending: %(number)s of %(count)s recipients done",
+        size,
+    )
+    return words % {"number": format_number(size - waiting), "count": format_number(size)}
+
+
+def _so_far(state: str, size: int) -> str:
+    """The headline of a run that ended, with places for the accepted and for all recipients."""
+    if state == State.CANCELLED:
+        return ngettext(
+            "Cancelled after %(number)s of %(count)s recipient",
+            "Cancelled after %(number)s of %(count)s recipients",
+            size,
+        )
+    if state == State.FAILED:
+        return ngettext(
+            "Failed after %(number)s of %(count)s recipient",
+            "Failed after %(number)s of %(count)s recipients",
+            size,
+        )
+    return ngettext(
+        "Sent to %(number)s of %(count)s recipient",
+        "Sent to %(number)s of %(count)s recipients",
+        size,
+    )
 
 
 def _of_subscribers(run: Run, accepted: int) -> str:
     """A broadcast is one message, which the provider spreads to subscribers that only the
     provider knows."""
     if accepted:
-        return "Handed to the provider for everyone subscribed"
+        return _("Handed to the provider for all subscribers")
     match run.state:
         case State.PAUSED:
-            return "Paused before the provider took it: nobody got anything"
+            return _("Paused before the provider took the message: no message was sent")
         case State.CANCELLED:
-            return "Cancelled before the provider took it"
+            return _("Cancelled before the provider took the message")
         case State.COMPLETED | State.FAILED:
-            return "The provider did not take it"
-        case _:
-            return "Handing it to the provider"
+            return _("The provider did not take the message")
+    return _("Handing the message to the provider")
 
 
 def _before_audience(run: Run, now: datetime) -> str:
     match run.state:
         case State.PLANNED if run.intended_at <= now:
-            return "Due now: waiting for a worker"
+            return _("Due now: about to start")
+        case State.PLANNED if can_undo(run):
+            return _("Starts in a moment")
         case State.PLANNED:
-            return "Starts in a moment" if can_undo(run) else "Planned"
+            return _("Planned")
         case State.CANCELLED if run.started_at is None:
-            return "Called off before it started: nobody got anything"
+            return _("Cancelled before the start: no message was sent")
         case State.CANCELLED:
-            return "Cancelling: nothing new is sent"
+            return _("Cancelling: no new message goes out")
         case State.PAUSED:
-            return "Paused before its audience was known: nobody got anything"
+            return _("Paused before the audience was known: no message was sent")
         case State.MISSED:
-            return "Missed: nobody got anything"
+            return _("Missed: no message was sent")
         case State.FAILED:
-            return "Failed before its audience was known: nobody got anything"
-    return "Preparing the audience"
+            return _("Failed before the audience was known: no message was sent")
+    return _("Preparing the audience")
 
 
 def decisions(run: Run, account: Account | None) -> list[str]:
-    """What a person may decide about who was refused, or of whom nobody knows whether they got
-    it."""
+    """What a person may decide about rejected and unknown recipients."""
     if account is None or (run.is_ended and run.finished_at is None):
         return []
     return [
@@ -409,11 +447,17 @@ def _limit_words(limit: throughput.Limit, rate: float | None) -> str:
     """ "as fast as the campaign allows"; "" while something else is slower."""
     if not limit.per_second or (rate is not None and rate < throughput.AT_LIMIT * limit.now):
         return ""
-    whose = "campaign" if limit.whose == "run" else "connection"
+    about = {"rate": format_number(limit.per_second)}
+    if limit.whose == "run":
+        return (
+            _("as fast as the campaign allows")
+            if rate
+            else _("the campaign allows %(rate)s a second") % about
+        )
     return (
-        f"as fast as the {whose} allows"
+        _("as fast as the connection allows")
         if rate
-        else f"the {whose} allows {format_number(limit.per_second)} a second"
+        else _("the connection allows %(rate)s a second") % about
     )
 
 

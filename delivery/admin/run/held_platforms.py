@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db.models import F
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.channels import registry
 from campaigns.models import Run
@@ -13,7 +15,7 @@ from delivery.decisions import QUIET
 from delivery.engine.record import Tally, add
 from delivery.models import Reach, Shard
 from delivery.providers.registry import provider_of
-from pushpilot.lib.display import counted, planned_moment
+from pushpilot.lib.display import format_number, planned_moment
 from tenants.models import Connection
 
 State = Run.State
@@ -44,38 +46,48 @@ def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
     if not waiting or run.is_ended or run.connection_id is None:
         return []
     limit = min((shard.held_until for shard in shards if shard.held_until), default=None)
-    until = (
-        f" Recipients that still wait {_when(limit, run, now)} end as Rejected, and can be sent "
-        "again."
-        if limit
-        else ""
-    )
+    until = []
+    if limit:
+        words = _(
+            "Recipients that still wait on %(when)s are marked Rejected. You can send to them "
+            "again."
+        )
+        until = [words % {"when": _when(limit, run, now)}]
     holds = Reach.objects.filter(connection=run.connection_id, platform__in=waiting).exclude(
         held_since=None
     )
     return [
         Notice(
-            "warning", "phonelink_off", f"{_words(hold, run, waiting[hold.platform], now)}{until}"
+            "warning",
+            "phonelink_off",
+            " ".join([*_sentences(hold, run, waiting[hold.platform], now), *until]),
         )
         for hold in holds
     ]
 
 
-def _words(hold: Reach, run: Run, count: int, now: datetime) -> str:
-    devices = counted(count, f"{dict(registry.platforms())[hold.platform]} device")
-    later = (
-        f" The next try is {_when(hold.probe_at, run, now)}."
-        if hold.probe_at and hold.probe_at > now
-        else ""
+def _sentences(hold: Reach, run: Run, count: int, now: datetime) -> list[str]:
+    waits = ngettext(
+        "The message to %(count)s device on %(platform)s waits. Other platforms continue.",
+        "The message to %(count)s devices on %(platform)s waits. Other platforms continue.",
+        count,
     )
-    return f"{said(hold)} The message to {devices} waits; the other platforms go on.{later}"
+    found = [said(hold), waits % {"count": format_number(count), "platform": _platform(hold)}]
+    if hold.probe_at and hold.probe_at > now:
+        later = _("The next try is on %(when)s.")
+        found.append(later % {"when": _when(hold.probe_at, run, now)})
+    return found
 
 
 def said(hold: Reach) -> str:
     """What is wrong with a held platform, and the remedy."""
-    name = dict(registry.platforms())[hold.platform]
     remedy = provider_of(hold.connection.provider).remedies.get(hold.platform, "")
-    return f"{name} refuses the provider ({hold.code}). {remedy}"
+    words = _("%(platform)s refuses the provider (%(code)s). %(remedy)s")
+    return words % {"platform": _platform(hold), "code": hold.code, "remedy": remedy}
+
+
+def _platform(hold: Reach) -> str:
+    return str(dict(registry.platforms())[hold.platform])
 
 
 def of_connection(connection: Connection) -> list[str]:
@@ -87,4 +99,4 @@ def of_connection(connection: Connection) -> list[str]:
 
 
 def _when(at: datetime, run: Run, now: datetime) -> str:
-    return f"at {planned_moment(at, run.workspace.zone, now)}"
+    return planned_moment(at, run.workspace.zone, now)

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.timesince import timeuntil
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Run
@@ -16,7 +18,7 @@ from delivery.engine import installation, pace
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Shard
 from delivery.providers.registry import provider_of
-from pushpilot.lib.display import ago, counted, format_number, planned_moment, time_of_day
+from pushpilot.lib.display import ago, format_number, planned_moment, time_of_day
 from tenants.models import AuditEntry
 
 State = Run.State
@@ -49,13 +51,13 @@ def notices(
         and run.last_error
         and run.state in (State.PREPARING, State.RUNNING, State.FINISHING)
     ):
-        found.append(
-            Notice(
-                "warning",
-                "replay",
-                f"A step failed {_times(run.attempts)} and is tried again: {run.last_error}",
-            )
+        words = ngettext(
+            "A step failed %(count)s time. PushPilot tries again. Error: %(error)s",
+            "A step failed %(count)s times. PushPilot tries again. Error: %(error)s",
+            run.attempts,
         )
+        about = {"count": format_number(run.attempts), "error": run.last_error}
+        found.append(Notice("warning", "replay", words % about))
     return found
 
 
@@ -79,11 +81,8 @@ def stopped(now: datetime) -> Notice | None:
         return Notice("danger", "lock", locked)
     if is_worker_alive(now):
         return None
-    return Notice(
-        "danger",
-        "cloud_off",
-        "No worker is running: whoever runs PushPilot has to start one (manage.py worker).",
-    )
+    text = _("No worker is running. Ask your administrator to start one with `manage.py worker`.")
+    return Notice("danger", "cloud_off", text)
 
 
 def obstacle(campaign: Campaign) -> str:
@@ -103,34 +102,37 @@ def _of_state(run: Run, shards: list[Shard], now: datetime) -> Notice | None:
         case State.PAUSED:
             return _paused(run, shards, now)
         case State.CANCELLED if run.finished_at is None and run.started_at is not None:
-            closing = "Waiting for the answers to what is in flight; then the account is closed."
+            closing = _("PushPilot waits for the answers to messages in flight.")
             return Notice("info", "hourglass", closing)
         case State.MISSED | State.FAILED:
-            return Notice("danger", "error", run.last_error or "No cause was written down.")
+            return Notice("danger", "error", run.last_error or _("No cause was recorded."))
     return None
 
 
 def _planned(run: Run, zone: ZoneInfo, now: datetime) -> Notice | None:
     if run.intended_at <= now:
-        return Notice("info", "schedule", "It is due; a worker takes it within seconds.")
+        return Notice("info", "schedule", _("This send is due and starts within seconds."))
     if run.intended_at - now < timedelta(minutes=1):
         return None  # the page counts the seconds
-    when = planned_moment(run.intended_at, zone, now)
-    return Notice(
-        "info", "schedule", f"Planned for {when}, in {timeuntil(run.intended_at, now, depth=2)}."
-    )
+    about = {
+        "when": planned_moment(run.intended_at, zone, now),
+        "span": timeuntil(run.intended_at, now, depth=2),
+    }
+    return Notice("info", "schedule", _("Planned for %(when)s, in %(span)s.") % about)
 
 
 def _preparing(run: Run) -> Notice:
     """Contacts are taken in the order of their ids, so the last id says how many are done."""
     everyone = Contact.objects.filter(workspace=run.workspace_id)
     done = everyone.filter(pk__lte=run.prepared_to).count() if run.prepared_to else 0
-    return Notice(
-        "info",
-        "group_search",
-        f"Deciding who gets it: {format_number(done)} of {counted(everyone.count(), 'contact')} "
-        "checked.",
+    total = everyone.count()
+    words = ngettext(
+        "Preparing the audience: %(done)s of %(count)s contact checked.",
+        "Preparing the audience: %(done)s of %(count)s contacts checked.",
+        total,
     )
+    text = words % {"done": format_number(done), "count": format_number(total)}
+    return Notice("info", "group_search", text)
 
 
 def _paused(run: Run, shards: list[Shard], now: datetime) -> Notice:
@@ -143,18 +145,19 @@ def _paused(run: Run, shards: list[Shard], now: datetime) -> Notice:
     )
     if entry is None or not entry.actor_email:
         why = (entry.detail.get("why") if entry else "") or run.last_error
-        said = f"PushPilot paused it. {why.rstrip('.')}." if why else "It is paused."
+        said = _("This send is paused.")
+        if why:
+            said = _("PushPilot paused this send. %(why)s.") % {"why": why.rstrip(".")}
     else:
-        said = f"{entry.who} paused it {ago(entry.at, now)}."
-    flying = any(shard.state == Shard.State.LEASED for shard in shards)
-    tail = " Answers to what is in flight are still written down." if flying else ""
-    again = (
-        (" Resume goes on in spite of it; the same cause does not stop this run again.")
-        if run.tripped
-        else ""
-    )
-    resume = again or " Resume continues exactly where it stopped."
-    return Notice("warning", "pause_circle", f"{said}{resume}{tail}")
+        words = _("%(person)s paused this send %(ago)s.")
+        said = words % {"person": entry.who, "ago": ago(entry.at, now)}
+    resume = _("Resume continues where this send stopped.")
+    if run.tripped:
+        resume = _("After Resume, the same cause does not pause this send again.")
+    sentences = [said, resume]
+    if any(shard.state == Shard.State.LEASED for shard in shards):
+        sentences.append(_("PushPilot still records the answers to messages in flight."))
+    return Notice("warning", "pause_circle", " ".join(sentences))
 
 
 def _held_up(
@@ -182,15 +185,16 @@ def _provider(run: Run, limit: Limit) -> Notice | None:
         return None
     at = _clock(limit.closed_until, run)
     if limit.is_throttled:
-        text = (
-            f"The provider asked for a break: sending goes on at {at}, at first at half the rate."
+        words = _(
+            "The provider asked for a break. Sending continues at %(time)s, at first at half the "
+            "rate."
         )
-        return Notice("warning", "speed", text)
-    text = (
-        "The provider cannot be reached, or answers with errors. Nobody is lost: what was not "
-        "sent waits, "
+        return Notice("warning", "speed", words % {"time": at})
+    words = _(
+        "The provider cannot be reached, or answers with errors. No recipient is lost: the "
+        "remaining messages wait. The next try is at %(time)s."
     )
-    return Notice("warning", "cloud_off", f"{text}and the next try is at {at}.")
+    return Notice("warning", "cloud_off", words % {"time": at})
 
 
 def _quarter_hour(run: Run, now: datetime) -> Notice | None:
@@ -199,21 +203,17 @@ def _quarter_hour(run: Run, now: datetime) -> Notice | None:
         until = pace.quarter_hour_until(run.connection, now)
     if until is None:
         return None
-    text = (
-        "It avoids the minutes around the quarter of the hour, when everybody sends: on at "
-        f"{_clock(until, run)}."
+    words = _(
+        "This send rests around the quarter hour, when most senders are busy. It continues at "
+        "%(time)s."
     )
-    return Notice("info", "schedule", text)
+    return Notice("info", "schedule", words % {"time": _clock(until, run)})
 
 
 def _silent_worker(left: list[Shard], now: datetime) -> Notice | None:
-    dead = [shard for shard in left if shard.lease_until is not None and shard.lease_until < now]
-    if not dead:
+    if not any(shard.lease_until is not None and shard.lease_until < now for shard in left):
         return None
-    text = (
-        f"A worker went silent with {counted(len(dead), 'shard')} in its hands; another one "
-        "takes over."
-    )
+    text = _("A worker stopped answering. Another worker takes over its part of the audience.")
     return Notice("warning", "restart_alt", text)
 
 
@@ -225,14 +225,19 @@ def _only_retries(run: Run, shards: list[Shard], now: datetime) -> Notice | None
         return None
     due = _clock(min(shard.not_before for shard in left), run)
     until = retries_over_at(run)
-    text = f"Only retries are left; the next ones are due at {due}."
+    sentences = [_("Only retries are left. The next retries are due at %(time)s.") % {"time": due}]
     if until and run.connection is not None:
         most = provider_of(run.connection.provider).manners.retries_most
+        words = ngettext(
+            "PushPilot tries each message at most %(count)s time, until about %(time)s.",
+            "PushPilot tries each message at most %(count)s times, until about %(time)s.",
+            most,
+        )
         over = time_of_day(until, run.workspace.zone)
-        text = f"{text} Each is tried at most {most} times, until about {over}."
+        sentences.append(words % {"count": format_number(most), "time": over})
     if any(shard.tally.get(Reason.UNKNOWN.slug) for shard in shards):
-        text = f"{text} Pause the run to decide about the unknown now."
-    return Notice("info", "timer", text)
+        sentences.append(_("Pause this send to decide about the unknown recipients now."))
+    return Notice("info", "timer", " ".join(sentences))
 
 
 def _no_worker_free(left: list[Shard], now: datetime) -> Notice | None:
@@ -244,20 +249,17 @@ def _no_worker_free(left: list[Shard], now: datetime) -> Notice | None:
     )
     if not left or not is_waiting:
         return None
-    return Notice(
-        "info",
-        "hourglass",
-        "All workers are busy with other campaigns; it goes on when one is free.",
-    )
+    text = _("All workers are busy with other campaigns. This send continues when one is free.")
+    return Notice("info", "hourglass", text)
 
 
 def _no_answers(left: list[Shard], rate: float | None) -> Notice | None:
     is_leased = any(shard.state == Shard.State.LEASED for shard in left)
     if rate != 0 or not is_leased:
         return None
-    text = (
-        "No answer came in the last seconds. What is in flight waits for the provider until "
-        "its time-out."
+    text = _(
+        "The provider has not answered for some seconds. Messages in flight wait until the "
+        "time-out."
     )
     return Notice("info", "hourglass", text)
 
@@ -265,15 +267,18 @@ def _no_answers(left: list[Shard], rate: float | None) -> Notice | None:
 def _ramp(run: Run, limit: Limit) -> Notice | None:
     if limit.full_at is None or not limit.is_growing:
         return None
-    full = f"{format_number(limit.per_second)} a second by {_clock(limit.full_at, run)}"
-    gently = "Big sends start gently, as the provider asks"
-    why = "The provider said that it went too fast" if limit.is_throttled else gently
-    return Notice(
-        "info",
-        "trending_up",
-        f"{why}: now at most {format_number(round(limit.now))} a second, {full}.",
+    words = _(
+        "A big send starts slowly, as the provider asks: now at most %(now)s messages a second, "
+        "%(full)s a second by %(time)s."
     )
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"
+    if limit.is_throttled:
+        words = _(
+            "The provider asked for a slower rate: now at most %(now)s messages a second, "
+            "%(full)s a second by %(time)s."
+        )
+    about = {
+        "now": format_number(round(limit.now)),
+        "full": format_number(limit.per_second),
+        "time": _clock(limit.full_at, run),
+    }
+    return Notice("info", "trending_up", words % about)

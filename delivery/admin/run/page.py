@@ -19,6 +19,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from campaigns.admin.words import both_clocks, whom_words
@@ -32,7 +34,7 @@ from delivery.admin.run import errors, figures, recipients, shards
 from delivery.admin.run.actions import VERBS
 from delivery.models import Message
 from pushpilot.lib import clock
-from pushpilot.lib.display import counted, format_number, planned_moment
+from pushpilot.lib.display import format_number, planned_moment
 from pushpilot.lib.downloads import csv_answer
 from tenants import audit, roles
 from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
@@ -52,11 +54,14 @@ class RunAdmin(ReadOnlyAdmin):
     list_filter = ("state",)
     search_fields = ("campaign__name",)
     ordering = ("-intended_at", "-pk")
-    empty_title = "No campaign has been sent yet"
-    empty_text = (
-        "Each send of a campaign is a run. Its page shows who got it, who did not, and why."
+    empty_title = gettext_lazy("No campaign has been sent yet")
+    empty_text = gettext_lazy(
+        "The page of a send shows which recipients received the message, which did not, and why."
     )
     empty_icon = "send"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": _("Sends"), **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Without the connection's credentials: a join would decrypt them for every row, and
@@ -65,39 +70,39 @@ class RunAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).select_related(*related).defer("connection__sealed")
 
     # --- the list ---------------------------------------------------------------------------------
-    @display(description="Campaign", header=True)
+    @display(description=gettext_lazy("Campaign"), header=True)
     def campaign_column(self, run: Run) -> list[str]:
         contents = run.revision.contents
         title = title_of(run.channel, contents[0])[:80] if contents else ""
         return [run.campaign.name, title, run.campaign.name[:2]]
 
-    @display(description="State", label=figures.TONES, ordering="state")
+    @display(description=gettext_lazy("State"), label=figures.TONES, ordering="state")
     def state_column(self, run: Run) -> tuple[str, str]:
-        return figures.IN_VAIN if run.is_in_vain else run.state, run.get_state_display()
+        return figures.IN_VAIN if run.is_in_vain else run.state, str(run.get_state_display())
 
-    @display(description="When", ordering="intended_at")
+    @display(description=gettext_lazy("When"), ordering="intended_at")
     def when(self, run: Run) -> str:
         return planned_moment(run.started_at or run.intended_at, run.workspace.zone, timezone.now())
 
-    @display(description="Audience", ordering="audience_size", empty_value="–")
+    @display(description=gettext_lazy("Audience"), ordering="audience_size", empty_value="–")
     def audience(self, run: Run) -> str | None:
         if run.is_broadcast:
-            return "Subscribers"
+            return _("Subscribers")
         return (
             None
             if run.audience_size is None or run.started_at is None
             else format_number(run.audience_size)
         )
 
-    @display(description="Accepted", empty_value="–")
+    @display(description=gettext_lazy("Accepted"), empty_value="–")
     def accepted(self, run: Run) -> str | None:
         return format_number(run.count(Reason.ACCEPTED)) if _is_counted(run) else None
 
-    @display(description="Failed", empty_value="–")
+    @display(description=gettext_lazy("Failed"), empty_value="–")
     def failed(self, run: Run) -> str | None:
         return format_number(run.count(*FAILED)) if _is_counted(run) else None
 
-    @display(description="Unknown", empty_value="–")
+    @display(description=gettext_lazy("Unknown"), empty_value="–")
     def unknown(self, run: Run) -> str | None:
         return format_number(run.count(*UNSURE)) if _is_counted(run) else None
 
@@ -146,6 +151,7 @@ class RunAdmin(ReadOnlyAdmin):
     ) -> TemplateResponse:
         run, now = self._run(request, object_id), timezone.now()
         where = self._progress(request, run)
+        data = where.as_json()
         return self.page(
             request,
             "delivery/run.html",
@@ -153,12 +159,13 @@ class RunAdmin(ReadOnlyAdmin):
             object=run,
             run=run,
             progress=where,
-            data=where.as_json(),
+            data=data,
             audience_words=whom_words(run),
-            whole="Messages" if run.is_broadcast else "Audience",
+            whole=_("Messages") if run.is_broadcast else _("Audience"),
             moments=[
                 (label, both_clocks(at, run.campaign, now)) for label, at in _moments(run) if at
             ],
+            asks=data["asks"],
             decides=set(where.can) & {*figures.DECISIONS, "try-held", "close-held", "revive"},
             missed_words=_missed_words(run, now) if run.state == Run.State.MISSED else "",
             panels=slots.panels(request, run) if run.started_at else [],
@@ -219,7 +226,7 @@ class RunAdmin(ReadOnlyAdmin):
         return self.page(
             request,
             "delivery/recipients.html",
-            "Recipients",
+            _("Recipients"),
             object=run,
             run=run,
             rows=rows,
@@ -228,7 +235,7 @@ class RunAdmin(ReadOnlyAdmin):
             was_edited=was_edited(run),
             may_send=may_send,
             choices=recipients.choices(account),
-            total=counted(account.audience, "recipient") if account else "",
+            total=format_number(account.audience) if account else "",
             may_export=roles.can(request.user, roles.EXPORT, run.workspace),
         )
 
@@ -265,22 +272,24 @@ def _coming(run: Run, now: datetime) -> list[str]:
 
 def _missed_words(run: Run, now: datetime) -> str:
     """Whom the missed run would reach today, by the gates that its start would ask."""
-    planned = f"It was planned for {planned_moment(run.intended_at, run.workspace.zone, now)}."
+    when = planned_moment(run.intended_at, run.workspace.zone, now)
+    planned = _("This send was planned for %(when)s.") % {"when": when}
     if run.is_broadcast:
         return planned
     reached = selection.forecast(run.workspace, run.channel, run.audience_rule).get(
         Reason.PENDING, 0
     )
-    return f"{planned} Today it would reach {registry.counted_addresses(run.channel, reached)}."
+    today = _("Today it would reach %(devices)s.")
+    return f"{planned} {today % {'devices': registry.counted_addresses(run.channel, reached)}}"
 
 
 def _moments(run: Run) -> list[tuple[str, datetime | None]]:
     ends = None if run.is_ended else run.ends_at
     return [
-        ("Planned for", run.intended_at),
-        ("Started", run.started_at),
-        ("Stops sending", ends),
-        ("Ended", run.finished_at),
+        (_("Planned for"), run.intended_at),
+        (_("Started"), run.started_at),
+        (_("Stops sending"), ends),
+        (_("Ended"), run.finished_at),
     ]
 
 

@@ -7,13 +7,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Case, Count, IntegerField, Q, Value, When
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.audience.reasons import FAILED, UNSURE, Reason
 from campaigns.models import Run
 from delivery.models import Shard
-from pushpilot.lib.display import counted, format_number, how_long
+from pushpilot.lib.display import format_number, how_long
 
 SHOWN = 100
+# A marketer reads of parts of the audience, not of shards and leases.
+_STATES = {
+    Shard.State.OPEN: gettext_lazy("Waiting"),
+    Shard.State.LEASED: gettext_lazy("Sending"),
+    Shard.State.HELD: gettext_lazy("Held"),
+    Shard.State.DONE: gettext_lazy("Done"),
+}
 _ORDER = Case(
     When(state=Shard.State.LEASED, then=Value(0)),
     When(state=Shard.State.DONE, then=Value(2)),
@@ -35,14 +44,37 @@ def table_of(run: Run, now: datetime) -> dict[str, Any]:
         workers=Count("owner", filter=Q(state=Shard.State.LEASED), distinct=True),
     )
     rows = [_row(shard, run, now) for shard in shards.order_by(_ORDER, "first_id")[:SHOWN]]
-    out = _ruled_out(run)
-    ruled_out = f"{counted(out, 'recipient')} {'was' if out == 1 else 'were'}" if out else ""
     return {
         "rows": rows,
-        "counts": counts,
+        "summary": _summary(counts, _ruled_out(run)),
         "more": counts["all"] - len(rows),
-        "ruled_out": ruled_out,
     }
+
+
+def _summary(counts: dict[str, int], ruled_out: int) -> str:
+    """How many parts the audience has and how they stand, in sentences."""
+    about = {name: format_number(count) for name, count in counts.items()}
+    parts = ngettext(
+        "The audience has %(all)s part.", "The audience has %(all)s parts.", counts["all"]
+    )
+    sentences = [parts % about]
+    if counts["done"] == counts["all"]:
+        sentences.append(_("All parts are done."))
+    else:
+        sentences.append(_("Sending: %(leased)s. Waiting: %(open)s. Done: %(done)s.") % about)
+    if counts["leased"]:
+        working = ngettext(
+            "%(workers)s worker sends now.", "%(workers)s workers send now.", counts["workers"]
+        )
+        sentences.append(working % about)
+    if ruled_out:
+        words = ngettext(
+            "%(count)s recipient was excluded before and is in no part.",
+            "%(count)s recipients were excluded before and are in no part.",
+            ruled_out,
+        )
+        sentences.append(words % {"count": format_number(ruled_out)})
+    return " ".join(sentences)
 
 
 def _ruled_out(run: Run) -> int:
@@ -65,6 +97,7 @@ def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
     )
     return {
         "shard": shard,
+        "state": str(_STATES[Shard.State(shard.state)]),
         "worker": shard.worker,
         "since": how_long(now - shard.leased_at)
         if shard.leased_at and shard.state == Shard.State.LEASED
@@ -90,18 +123,26 @@ def _is_silent(shard: Shard, now: datetime) -> bool:
 def _until(shard: Shard, now: datetime) -> str:
     if shard.lease_until is None or shard.state != Shard.State.LEASED:
         return ""
-    return "ran out" if _is_silent(shard, now) else f"{how_long(shard.lease_until - now)} left"
+    if _is_silent(shard, now):
+        return _("ran out")
+    return _("%(span)s left") % {"span": how_long(shard.lease_until - now)}
 
 
 def _note(shard: Shard, run: Run, now: datetime) -> str:
     if shard.state == Shard.State.HELD:
-        return f"{format_number(sum(shard.held.values()))} wait for a platform"
+        held = sum(shard.held.values())
+        words = ngettext(
+            "%(count)s recipient waits for a platform",
+            "%(count)s recipients wait for a platform",
+            held,
+        )
+        return words % {"count": format_number(held)}
     if (
         shard.state == Shard.State.OPEN
         and shard.not_before >= now + timedelta(seconds=1)
         and not run.is_ended
     ):
-        return f"again in {how_long(shard.not_before - now)}"
+        return _("continues in %(span)s") % {"span": how_long(shard.not_before - now)}
     return ""
 
 

@@ -1,11 +1,12 @@
 // The live page of a run: asks for its progress every second and redraws what changed, until the run has ended.
 
+import { format, gettext, locale, ngettext, number } from "../pushpilot/words.js";
+
 const EVERY_MS = 1000;
 const RETRY_MOST_MS = 15000;
 const SHARDS_EVERY_MS = 2000;
 const REPORTS_AFTER_MS = [3000, 10000, 30000, 60000, 120000]; // most phones report within seconds of the send
-const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const NUMBER = new Intl.NumberFormat("en");
+const TIME = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
 
 class RunPage {
   constructor(root) {
@@ -28,7 +29,7 @@ class RunPage {
   async poll() {
     try {
       const answer = await fetch(this.root.dataset.url, { headers: { Accept: "application/json" } });
-      if (!answer.ok || answer.redirected) throw new Error(`the server answered ${answer.status}`);
+      if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
       this.retryMs = EVERY_MS;
       this.root.classList.remove("is-stale");
       this.draw(await answer.json());
@@ -54,7 +55,9 @@ class RunPage {
     for (const node of this.root.querySelectorAll("[data-account]")) node.hidden = data.audience === null;
     for (const node of this.root.querySelectorAll("[data-no-account]")) node.hidden = data.audience !== null;
     const flying = data.counts.in_flight;
-    this.root.querySelector("[data-flying]").textContent = flying ? `· ${NUMBER.format(flying)} in flight` : "";
+    this.root.querySelector("[data-flying]").textContent = flying
+      ? format(gettext("· %(count)s in flight"), { count: number(flying) })
+      : "";
     this.drawNotices(before);
     this.drawLines();
     this.drawBar();
@@ -66,7 +69,7 @@ class RunPage {
 
   fill(node) {
     const value = node.dataset.bind.split(".").reduce((part, name) => part?.[name], this.data);
-    const text = "number" in node.dataset ? NUMBER.format(value ?? 0) : String(value ?? "");
+    const text = "number" in node.dataset ? number(value ?? 0) : String(value ?? "");
     if (node.textContent !== text) node.textContent = text;
   }
 
@@ -94,13 +97,13 @@ class RunPage {
       label.textContent = line.label;
       if (line.slug !== "in_flight") label.href = `${this.root.dataset.recipientsUrl}?reason=${line.slug}`;
       row.querySelector("[data-explanation]").textContent = line.explanation;
-      row.querySelector("[data-count]").textContent = NUMBER.format(line.count);
+      row.querySelector("[data-count]").textContent = number(line.count);
       row.querySelector("[data-share]").textContent = line.percent;
       return row;
     });
     if (rows.length !== body.children.length || rows.some((row, at) => body.children[at] !== row)) body.replaceChildren(...rows);
     const balance = this.root.querySelector("[data-balance]");
-    balance.textContent = this.data.is_balanced ? "✓ balances" : "✗ does not balance";
+    balance.textContent = this.data.is_balanced ? gettext("✓ adds up") : gettext("✗ does not add up");
     balance.classList.toggle("is-wrong", !this.data.is_balanced);
   }
 
@@ -111,7 +114,7 @@ class RunPage {
       const part = kept.get(line.slug) ?? document.createElement("i");
       Object.assign(part.dataset, { slug: line.slug, group: line.group });
       part.style.flexGrow = String(line.share);
-      part.title = `${line.label}: ${NUMBER.format(line.count)}`;
+      part.title = `${line.label}: ${number(line.count)}`;
       return part;
     });
     // Moving a node restarts its transition, so the bar is rebuilt only when its parts change.
@@ -124,14 +127,14 @@ class RunPage {
     const { data } = this;
     const words = [];
     if (this.root.classList.contains("is-stale")) {
-      words.push(`No connection to the server; figures of ${TIME.format(this.drawnAt)}`);
+      words.push(format(gettext("No connection to the server. Figures of %(time)s"), { time: TIME.format(this.drawnAt) }));
     } else if (data.state === "running") {
       if (data.rate) words.push(speed(data.rate));
       if (data.limit) words.push(data.limit);
-      if (data.eta_secs >= 3) words.push(`${data.rate ? "about" : "at least"} ${duration(data.eta_secs)} to go`);
+      if (data.eta_secs >= 3) words.push(toGo(data));
     } else if (!data.is_live) {
-      if (data.took) words.push(`took ${data.took}`);
-      if (data.rate) words.push(`${speed(data.rate)} on average`);
+      if (data.took) words.push(format(gettext("took %(span)s"), { span: data.took }));
+      if (data.rate) words.push(format(gettext("%(speed)s on average"), { speed: speed(data.rate) }));
     }
     this.root.querySelector("[data-pace]").textContent = words.join(" · ");
   }
@@ -146,7 +149,9 @@ class RunPage {
     const secs = Math.ceil(left / 1000);
     box.querySelector("[data-seconds]").textContent = secs;
     box.querySelector("[data-ring]").style.strokeDashoffset = String(1 - left / this.undoTotalMs);
-    const words = secs ? `Sends in ${secs} second${secs === 1 ? "" : "s"}` : "Starting…";
+    const words = secs
+      ? format(ngettext("Sends in %(count)s second", "Sends in %(count)s seconds", secs), { count: number(secs) })
+      : gettext("Starting…");
     const headline = this.root.querySelector('[data-bind="headline"]');
     headline.setAttribute("aria-live", "off"); // a screen reader need not hear every second
     if (headline.textContent !== words) headline.textContent = words;
@@ -188,11 +193,11 @@ class RunPage {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       body.replaceChildren(...fresh.body.childNodes);
     } catch {
-      body.textContent = "The codes could not be read just now; try again.";
+      body.textContent = gettext("The errors could not be loaded. Try again.");
     }
   }
 
-  // Who works on what: asked for only while somebody looks, and anew while the run is live.
+  // The parts and their workers: asked for only while somebody looks, and anew while the run is live.
   async loadShards() {
     clearTimeout(this.shardsTimer);
     if (!this.shards.open) return;
@@ -205,20 +210,30 @@ class RunPage {
       body.replaceChildren(...fresh.body.childNodes);
       body.querySelector(".run-scroll")?.scrollTo(left, 0);
     } catch {
-      if (!body.firstElementChild) body.textContent = "The shards could not be read just now; it is tried again.";
+      if (!body.firstElementChild) body.textContent = gettext("The parts could not be loaded. PushPilot tries again.");
     }
     if (this.data.is_live) this.shardsTimer = setTimeout(() => this.loadShards(), document.hidden ? 15000 : SHARDS_EVERY_MS);
   }
 }
 
 function speed(rate) {
-  return rate >= 1 ? `${NUMBER.format(Math.round(rate))} a second` : `${NUMBER.format(Math.max(1, Math.round(rate * 60)))} a minute`;
+  if (rate >= 1) return format(gettext("%(rate)s a second"), { rate: number(Math.round(rate)) });
+  return format(gettext("%(rate)s a minute"), { rate: number(Math.max(1, Math.round(rate * 60))) });
+}
+
+function toGo(data) {
+  const words = data.rate ? gettext("about %(span)s to go") : gettext("at least %(span)s to go");
+  return format(words, { span: duration(data.eta_secs) });
 }
 
 function duration(secs) {
-  if (secs < 60) return `${Math.round(secs)} s`;
-  if (secs < 3600) return `${Math.floor(secs / 60)} min ${Math.round(secs % 60)} s`;
-  return `${Math.floor(secs / 3600)} h ${Math.round((secs % 3600) / 60)} min`;
+  if (secs < 60) return format(gettext("%(seconds)s s"), { seconds: Math.round(secs) });
+  if (secs < 3600) {
+    const parts = { minutes: Math.floor(secs / 60), seconds: Math.round(secs % 60) };
+    return format(gettext("%(minutes)s min %(seconds)s s"), parts);
+  }
+  const parts = { hours: number(Math.floor(secs / 3600)), minutes: Math.round((secs % 3600) / 60) };
+  return format(gettext("%(hours)s h %(minutes)s min"), parts);
 }
 
 for (const root of document.querySelectorAll("[data-run]")) new RunPage(root);

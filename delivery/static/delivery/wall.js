@@ -1,5 +1,7 @@
 // The phone wall: shows what the sandbox's phones receive, and posts what an SDK on them would post.
 
+import { format, gettext, locale, ngettext, number } from "../pushpilot/words.js";
+
 const POLL_MS = 1000;
 const RETRY_MOST_MS = 15000;
 const FLUSH_MS = 300;
@@ -9,8 +11,7 @@ const WAVE_MS = 900; // one poll's arrivals are spread over this time
 const APP_MS = 3500; // an opened app closes by itself
 const TAP_SHARE = 0.1;
 const REMEMBERED = 3000;
-const NUMBER = new Intl.NumberFormat("en");
-const MODELS = { ios: "iPhone", android: "Android", web: "Browser" };
+const MODELS = { ios: "iPhone", android: "Android", web: gettext("Browser") };
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -36,11 +37,12 @@ class Sdk {
       const answer = await this.post(batch);
       if (answer.status === 401) this.key = null; // revoked: ask for another and send again
       else if (answer.ok || answer.status === 422 || answer.status === 413) this.queue.splice(0, batch.length);
-      if (!answer.ok) throw new Error((await answer.json()).detail ?? `the events API answered ${answer.status}`);
+      if (!answer.ok) throw new Error((await answer.json()).detail ?? answered(answer));
       this.onProblem("");
     } catch (error) {
       this.notBefore = Date.now() + 3000;
-      this.onProblem(`The events could not be posted; trying again. ${error.message}`);
+      const words = gettext("The events could not be sent. PushPilot tries again. Cause: %(cause)s");
+      this.onProblem(format(words, { cause: error.message }));
     } finally {
       this.isSending = false;
     }
@@ -58,7 +60,7 @@ class Sdk {
 
   async mint() {
     const answer = await fetch(this.config.key, { method: "POST", headers: { "X-CSRFToken": this.csrf } });
-    if (!answer.ok) throw new Error("This page may not post events any more; reload it.");
+    if (!answer.ok) throw new Error(gettext("This page cannot send events any more. Reload the page."));
     return (await answer.json()).key;
   }
 }
@@ -82,7 +84,7 @@ class Phone {
     this.node.dataset.platform = device.platform;
     this.node.dataset.paper = String(device.id % 6);
     this.node.querySelector("[data-name]").textContent = device.name;
-    this.node.querySelector("[data-model]").textContent = MODELS[device.platform] ?? "Phone";
+    this.node.querySelector("[data-model]").textContent = MODELS[device.platform] ?? gettext("Phone");
   }
 
   clear() {
@@ -168,7 +170,7 @@ class Phone {
     this.node.classList.toggle("is-awake", isBusy);
     const more = this.node.querySelector("[data-more]");
     more.hidden = !this.hidden || !this.notes.size;
-    more.textContent = `+ ${this.hidden} earlier`;
+    more.textContent = format(gettext("Earlier: %(count)s"), { count: number(this.hidden) });
   }
 
   pulse(name) {
@@ -218,7 +220,7 @@ class Wall {
       try {
         const answer = await fetch(`${this.config.received}?after=${after}`, { headers: { Accept: "application/json" } });
         const page = await answer.json();
-        if (!answer.ok) throw new Error(page.problem ?? `The server answered ${answer.status}.`);
+        if (!answer.ok) throw new Error(page.problem ?? answered(answer));
         this.problem("sandbox", "");
         this.arrive(page.messages, after === "");
         ({ more } = page);
@@ -226,7 +228,8 @@ class Wall {
         retryMs = POLL_MS;
       } catch (error) {
         retryMs = Math.min(retryMs * 2, RETRY_MOST_MS);
-        this.problem("sandbox", `${error.message} Trying again in ${Math.round(retryMs / 1000)} s.`);
+        const words = gettext("%(problem)s PushPilot tries again in %(seconds)s s.");
+        this.problem("sandbox", format(words, { problem: error.message, seconds: Math.round(retryMs / 1000) }));
       }
       await pause(more ? 50 : document.hidden ? Math.max(retryMs, 3000) : retryMs);
     }
@@ -308,7 +311,7 @@ class Wall {
       const pick = at + Math.floor(Math.random() * (open.length - at));
       [open[at], open[pick]] = [open[pick], open[at]];
     }
-    if (!wanted) this.say("Nothing left to tap.");
+    if (!wanted) this.say(gettext("No message is left to tap."));
     for (const message of open.slice(0, wanted)) {
       const phone = message.phone && this.phones.get(message.phone.id);
       if (phone?.notes.has(message.id)) {
@@ -323,19 +326,28 @@ class Wall {
   drawCounts() {
     for (const [name, value] of Object.entries(this.counts)) {
       const node = this.root.querySelector(`[data-count="${name}"]`);
-      const text = NUMBER.format(value);
+      const text = number(value);
       if (node.textContent === text) continue;
       node.textContent = text;
       node.classList.remove("is-new");
       void node.offsetWidth;
       node.classList.add("is-new");
     }
+    this.say(this.standing());
+  }
+
+  standing() {
     const shown = this.phones.size;
-    this.say(
-      this.counts.received
-        ? `The figures count since you opened this page. ${shown} of the phones are shown.`
-        : shown ? "The phones are asleep. Send a campaign and watch them light up." : "No device is registered yet in this workspace.",
-    );
+    if (this.counts.received) {
+      const words = ngettext(
+        "The figures count from the moment you opened this page. The wall shows %(count)s phone.",
+        "The figures count from the moment you opened this page. The wall shows %(count)s phones.",
+        shown,
+      );
+      return format(words, { count: number(shown) });
+    }
+    if (shown) return gettext("No message yet. Send a campaign and watch the phones light up.");
+    return gettext("This workspace has no device yet.");
   }
 
   say(text) {
@@ -353,8 +365,8 @@ class Wall {
 
   tellTime() {
     const now = new Date();
-    const time = now.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-    const date = now.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long" });
+    const time = now.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
+    const date = now.toLocaleDateString(locale, { weekday: "long", day: "numeric", month: "long" });
     for (const node of this.root.querySelectorAll("[data-clock]")) node.textContent = time;
     for (const node of this.root.querySelectorAll("[data-date]")) node.textContent = date;
     for (const { notes } of this.phones.values()) {
@@ -375,9 +387,14 @@ function fill(node, message, app) {
 
 function age(at) {
   const mins = Math.floor((Date.now() / 1000 - at) / 60);
-  if (mins < 1) return "now";
-  if (mins < 60) return `${mins}m`;
-  return mins < 1440 ? `${Math.floor(mins / 60)}h` : `${Math.floor(mins / 1440)}d`;
+  if (mins < 1) return gettext("now");
+  if (mins < 60) return format(gettext("%(minutes)sm"), { minutes: mins });
+  if (mins < 1440) return format(gettext("%(hours)sh"), { hours: Math.floor(mins / 60) });
+  return format(gettext("%(days)sd"), { days: Math.floor(mins / 1440) });
+}
+
+function answered(answer) {
+  return format(gettext("The server answered %(status)s."), { status: answer.status });
 }
 
 for (const root of document.querySelectorAll("[data-wall]")) new Wall(root);
