@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns.content.lint import ERROR, Finding, lint
 from campaigns.models import Campaign, Revision, Run
@@ -28,8 +30,10 @@ State = Run.State
 UNDONE = Q(state=State.CANCELLED, started_at__isnull=True)
 STARTED = (State.PREPARING, State.RUNNING)
 OPEN = (State.PLANNED, *STARTED, State.PAUSED)  # with somebody left to send to
-MEANWHILE = "Meanwhile somebody changed this send, or it has started. Look at it once more."
-TAKEN = "This campaign has already run at that time; choose another."
+MEANWHILE = gettext_lazy(
+    "Somebody changed this send at the same moment, or the send has started. Check the send again."
+)
+TAKEN = gettext_lazy("This campaign already has a send at that time. Choose another time.")
 # What a run keeps of its campaign as it was when the run was planned.
 PINNED = (
     "channel",
@@ -63,7 +67,10 @@ def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
     """
     locked = Campaign.objects.select_for_update().select_related("workspace").get(pk=campaign.pk)
     if not locked.is_editable:
-        raise CannotPlan(f"The campaign is already {locked.get_status_display().lower()}.")
+        raise CannotPlan(
+            _("The campaign has the status “%(status)s” and cannot be scheduled again.")
+            % {"status": locked.get_status_display()}
+        )
     errors = [finding for finding in lint(locked, now) if finding.severity == ERROR]
     if errors:
         raise CannotPlan(errors[0].text, errors)
@@ -161,7 +168,7 @@ def skip(run: Run, *, by: User, now: datetime) -> Run | None:
     campaign = lock(run.campaign)
     planned = campaign.runs.filter(pk=run.pk, state=State.PLANNED, epoch=run.epoch)
     if not campaign.is_series or not planned.update(state=State.CANCELLED, epoch=F("epoch") + 1):
-        raise CannotPlan(MEANWHILE)
+        raise CannotPlan(str(MEANWHILE))
     day = run.slot.astimezone(campaign.zone).date().isoformat()
     skipped = sorted({*campaign.skip_dates, day})
     Campaign.objects.filter(pk=campaign.pk).update(skip_dates=skipped)
@@ -196,7 +203,7 @@ def replan(run: Run, at: datetime, *, slot: datetime | None = None) -> bool:
         with transaction.atomic():
             moved = planned.update(**_times(campaign, at), occurrence_at=slot, epoch=F("epoch") + 1)
     except IntegrityError as error:
-        raise CannotPlan(TAKEN) from error
+        raise CannotPlan(str(TAKEN)) from error
     wake.ring("tick", at=at)
     return bool(moved)
 
@@ -303,13 +310,13 @@ def send_missed(run: Run, *, by: User, now: datetime) -> Run:
     """Send now, after all, what was missed: a run of its own with the same text and audience
     rule, so that the missed one stays in the history. Raises CannotPlan."""
     if not lock_if_open(run.workspace):
-        raise CannotPlan("The workspace is being deleted.")
+        raise CannotPlan(_("The workspace is being deleted."))
     campaign = (
         Campaign.objects.select_for_update().select_related("workspace").get(pk=run.campaign_id)
     )
     if run.state != State.MISSED or _is_overtaken(run, campaign, now):
         raise CannotPlan(
-            "A later run of this campaign is planned or has started since; nothing was sent again."
+            _("A later send of this campaign is planned or has started. Nothing was sent again.")
         )
     again = _write_run(campaign, run.revision, now, by, like=run)
     settle_status(campaign, campaign.status)
@@ -388,12 +395,12 @@ def _first_moment(campaign: Campaign, now: datetime) -> datetime:
     if campaign.schedule_type == Campaign.Schedule.NOW:
         return now + settings.SEND_UNDO
     if campaign.scheduled_at is None:
-        raise CannotPlan("Choose the date and time of the send.")
+        raise CannotPlan(_("Choose the date and time of the send."))
     if campaign.schedule_type == Campaign.Schedule.AT:
         return campaign.scheduled_at
     at = campaign.next_date(after=now)
     if at is None:
-        raise CannotPlan(clock.NO_DATE)
+        raise CannotPlan(str(clock.NO_DATE))
     return at
 
 
@@ -444,7 +451,7 @@ def _write_run(
                 **{name: getattr(source, name) for name in PINNED},
             )
     except IntegrityError as error:
-        raise CannotPlan(TAKEN) from error
+        raise CannotPlan(str(TAKEN)) from error
 
 
 def _times(campaign: Campaign, at: datetime) -> dict[str, Any]:

@@ -4,6 +4,7 @@ who got what."""
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Run
@@ -14,16 +15,16 @@ ATTEMPTED = {reason.slug for reason in Reason if reason.is_attempted}
 def why_not(campaign: Campaign) -> str:
     """The sentence that says why the campaign is kept; "" if it may go."""
     if not campaign.is_editable:
-        return "It is scheduled or being sent. Cancel it first."
+        return _("The campaign is scheduled or being sent. Cancel it first.")
     for run in (
         Run.objects.filter(campaign=campaign.pk)
         .exclude(started_at=None)
         .only("state", "tally", "finished_at")
     ):
         if run.finished_at is None:
-            return "One of its runs is still being wound up. Try again in a moment."
+            return _("A send of the campaign is still ending. Try again in a moment.")
         if ATTEMPTED & {slug for slug, count in run.tally.items() if count}:
-            return "It has been sent, and its record of who got what is kept."
+            return _("The campaign has been sent. PushPilot keeps the record of its recipients.")
     return ""
 
 

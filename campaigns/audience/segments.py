@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -14,21 +15,31 @@ from typing import Any
 
 from django.db.models import CharField, F, Q
 from django.db.models.fields.json import KeyTransform, compile_json_path  # type: ignore[attr-defined]
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
 
-from pushpilot.lib.display import format_number
+from pushpilot.lib.display import Words, format_number
 from pushpilot.lib.spelling import fold
 
 MAX_DEPTH = 8
 MAX_RULES = 100
 
-COLUMNS = {
-    "external_id": "External id",
-    "language": "Language",
-    "country": "Country",
-    "time_zone": "Time zone",
+COLUMNS: dict[str, Words] = {
+    "external_id": gettext_lazy("External ID"),
+    "language": gettext_lazy("Language"),
+    "country": gettext_lazy("Country"),
+    "time_zone": gettext_lazy("Time zone"),
+}
+# The same inside a sentence.
+_NAMES: dict[str, Words] = {
+    "external_id": gettext_lazy("external ID"),
+    "language": gettext_lazy("language"),
+    "country": gettext_lazy("country"),
+    "time_zone": gettext_lazy("time zone"),
 }
 _ATTRIBUTE = re.compile(r"attributes\.([^\x00-\x1f.\"\\\ud800-\udfff]{1,64})")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's JSON holds neither
+_TEXT_LIMIT, _VALUES_LIMIT = 500, 1000
 _NUMBER_LIMIT = 2**53  # beyond, JSON readers differ
 
 Rule = dict[str, Any]
@@ -39,12 +50,20 @@ class RuleError(ValueError):
 
 
 class Operator:
-    """One comparison: its words, what value it takes and the lookup it compiles to."""
+    """One comparison: its words, a sentence about a field and a value, what value it takes and
+    the lookup it compiles to."""
 
     def __init__(
-        self, words: str, takes: type | tuple[type, ...] | None, lookup: str, negated: bool = False
+        self,
+        words: Words,
+        sentence: Words,
+        takes: type | tuple[type, ...] | None,
+        lookup: str,
+        *,
+        negated: bool = False,
     ) -> None:
-        self.words, self.takes, self.lookup, self.negated = words, takes, lookup, negated
+        self.words, self.sentence = words, sentence
+        self.takes, self.lookup, self.negated = takes, lookup, negated
 
     @property
     def compares_numbers(self) -> bool:
@@ -53,17 +72,52 @@ class Operator:
 
 _TEXT, _NUMBER = (str,), (int, float)
 OPERATORS: dict[str, Operator] = {
-    "is": Operator("is", (str, int, float, bool), "exact"),
-    "is_not": Operator("is not", (str, int, float, bool), "exact", negated=True),
-    "contains": Operator("contains", _TEXT, "icontains"),
-    "starts_with": Operator("starts with", _TEXT, "istartswith"),
-    "in": Operator("is one of", (list,), "in"),
-    "gt": Operator("is more than", _NUMBER, "gt"),
-    "gte": Operator("is at least", _NUMBER, "gte"),
-    "lt": Operator("is less than", _NUMBER, "lt"),
-    "lte": Operator("is at most", _NUMBER, "lte"),
-    "is_set": Operator("is known", None, "isnull", negated=True),
-    "is_not_set": Operator("is not known", None, "isnull"),
+    "is": Operator(
+        gettext_lazy("is"), gettext_lazy("%(field)s is %(value)s"), (str, int, float, bool), "exact"
+    ),
+    "is_not": Operator(
+        gettext_lazy("is not"),
+        gettext_lazy("%(field)s is not %(value)s"),
+        (str, int, float, bool),
+        "exact",
+        negated=True,
+    ),
+    "contains": Operator(
+        gettext_lazy("contains"), gettext_lazy("%(field)s contains %(value)s"), _TEXT, "icontains"
+    ),
+    "starts_with": Operator(
+        gettext_lazy("starts with"),
+        gettext_lazy("%(field)s starts with %(value)s"),
+        _TEXT,
+        "istartswith",
+    ),
+    "in": Operator(
+        gettext_lazy("is one of"), gettext_lazy("%(field)s is one of %(value)s"), (list,), "in"
+    ),
+    "gt": Operator(
+        gettext_lazy("is more than"),
+        gettext_lazy("%(field)s is more than %(value)s"),
+        _NUMBER,
+        "gt",
+    ),
+    "gte": Operator(
+        gettext_lazy("is at least"), gettext_lazy("%(field)s is at least %(value)s"), _NUMBER, "gte"
+    ),
+    "lt": Operator(
+        gettext_lazy("is less than"),
+        gettext_lazy("%(field)s is less than %(value)s"),
+        _NUMBER,
+        "lt",
+    ),
+    "lte": Operator(
+        gettext_lazy("is at most"), gettext_lazy("%(field)s is at most %(value)s"), _NUMBER, "lte"
+    ),
+    "is_set": Operator(
+        gettext_lazy("is known"), gettext_lazy("%(field)s is known"), None, "isnull", negated=True
+    ),
+    "is_not_set": Operator(
+        gettext_lazy("is not known"), gettext_lazy("%(field)s is not known"), None, "isnull"
+    ),
 }
 
 
@@ -78,29 +132,35 @@ def validate(rule: Any) -> None:
     large."""
     count = _validate(rule, depth=1) if rule != {} else 0
     if count > MAX_RULES:
-        raise RuleError(f"The audience has {count} rules; {MAX_RULES} are allowed.")
+        raise RuleError(
+            _("The audience has %(count)s rules. At most %(limit)s are allowed.")
+            % {"count": format_number(count), "limit": MAX_RULES}
+        )
 
 
 def describe(rule: Rule) -> str:
-    """The rule as one sentence: "people whose country is IN and orders is more than 2"."""
-    return "everyone" if not rule else f"people whose {_describe(rule)}"
+    """The rule as one sentence: "People whose country is IN and orders is more than 2"."""
+    return _("People whose %(rule)s") % {"rule": _describe(rule)} if rule else _("Everyone")
 
 
 def _validate(rule: Any, depth: int) -> int:
     if depth > MAX_DEPTH:
-        raise RuleError(f"The audience is nested deeper than {MAX_DEPTH} levels.")
+        raise RuleError(
+            _("The audience rule is nested deeper than %(limit)s levels.") % {"limit": MAX_DEPTH}
+        )
     if not isinstance(rule, dict):
-        raise RuleError("An audience rule must be an object.")
+        raise RuleError(_("An audience rule must be an object."))
     for word in ("all", "any"):
         if word in rule:
             if set(rule) != {word} or not isinstance(rule[word], list) or not rule[word]:
                 raise RuleError(
-                    f"“{word}” needs a list with at least one rule and nothing beside it."
+                    _("“%(word)s” takes a list of at least one rule, and no other key.")
+                    % {"word": word}
                 )
             return sum(_validate(part, depth + 1) for part in rule[word])
     if "not" in rule:
         if set(rule) != {"not"}:
-            raise RuleError("“not” takes one rule and nothing beside it.")
+            raise RuleError(_("“not” takes one rule, and no other key."))
         return _validate(rule["not"], depth + 1)
     _validate_leaf(rule)
     return 1
@@ -110,16 +170,21 @@ def _validate_leaf(rule: Rule) -> None:
     field, op = rule.get("field"), rule.get("op")
     if not isinstance(field, str) or not (field in COLUMNS or _ATTRIBUTE.fullmatch(field)):
         raise RuleError(
-            f"“{str(field)[:100]}” is no field. Use {', '.join(COLUMNS)} or attributes.<name>."
+            _("“%(field)s” is not a valid field. Use one of %(columns)s or attributes.<name>.")
+            % {"field": str(field)[:100], "columns": ", ".join(COLUMNS)}
         )
     if not isinstance(op, str) or op not in OPERATORS:
-        raise RuleError(f"“{str(op)[:100]}” is no comparison. Use one of {', '.join(OPERATORS)}.")
+        raise RuleError(
+            _("“%(op)s” is not a valid comparison. Use one of %(operators)s.")
+            % {"op": str(op)[:100], "operators": ", ".join(OPERATORS)}
+        )
     if not set(rule) <= {"field", "op", "value"}:
-        raise RuleError("A rule has a field, an op and a value, nothing else.")
+        raise RuleError(_("A rule has only a field, an op and a value. Delete the other keys."))
     if field not in COLUMNS and _is_number(_name(field)):
         # Django reads such a key as the index of an array, on PostgreSQL then nothing ever matches.
         raise RuleError(
-            f"An attribute whose name is a number (“{_name(field)}”) cannot be used in a rule."
+            _("An attribute whose name is a number (“%(field)s”) cannot be used in a rule.")
+            % {"field": _name(field)}
         )
     operator, value = OPERATORS[op], rule.get("value")
     if operator.takes is not None:
@@ -129,20 +194,37 @@ def _validate_leaf(rule: Rule) -> None:
 def _validate_value(field: str, op: Operator, value: Any) -> None:
     takes, name = op.takes or (), _name(field)
     if not isinstance(value, takes) or (isinstance(value, bool) and bool not in takes):  # type: ignore[operator]
-        raise RuleError(f"“{name} {op.words}” does not take the value {str(value)[:100]!r}.")
+        raise RuleError(
+            _("The comparison “%(name)s %(operator)s” does not take the value %(value)s.")
+            % {"name": name, "operator": op.words, "value": repr(str(value)[:100])}
+        )
     if op.compares_numbers and field in COLUMNS:
-        raise RuleError(f"“{name}” is a text; “{op.words}” compares numbers.")
+        raise RuleError(
+            _("“%(name)s” is a text. The comparison “%(operator)s” takes numbers only.")
+            % {"name": name, "operator": op.words}
+        )
     values = value if isinstance(value, list) else [value]
-    if not 0 < len(values) <= 1000 or not all(isinstance(v, str | int | float) for v in values):
-        raise RuleError(f"“{name} {op.words}” needs 1 to 1,000 plain values.")
+    if not 0 < len(values) <= _VALUES_LIMIT or not all(
+        isinstance(v, str | int | float) for v in values
+    ):
+        raise RuleError(
+            _("The comparison “%(name)s %(operator)s” takes 1 to %(limit)s plain values.")
+            % {"name": name, "operator": op.words, "limit": format_number(_VALUES_LIMIT)}
+        )
     for one in values:
-        if isinstance(one, str) and (len(one) > 500 or _UNSTORABLE.search(one)):
+        if isinstance(one, str) and (len(one) > _TEXT_LIMIT or _UNSTORABLE.search(one)):
             raise RuleError(
-                f"The value of “{name}” is longer than 500 characters or holds a broken character."
+                _(
+                    "The value of “%(name)s” is longer than %(limit)s characters or contains a "
+                    "broken "
+                    "character."
+                )
+                % {"name": name, "limit": _TEXT_LIMIT}
             )
         if isinstance(one, int | float) and not (math.isfinite(one) and abs(one) <= _NUMBER_LIMIT):
             raise RuleError(
-                f"The value of “{name}” is not a number between ±{format_number(_NUMBER_LIMIT)}."
+                _("The value of “%(name)s” is not a number between ±%(limit)s.")
+                % {"name": name, "limit": format_number(_NUMBER_LIMIT)}
             )
 
 
@@ -271,24 +353,30 @@ def matches_attribute(name: str, expression: str) -> Q:
 
 
 def _name(field: str) -> str:
-    return COLUMNS.get(field, field.removeprefix("attributes.")).lower()
+    return str(_NAMES.get(field, field.removeprefix("attributes.").lower()))
 
 
 def _describe(rule: Rule) -> str:
     if "all" in rule:
-        return " and ".join(
-            f"({_describe(r)})" if "any" in r else _describe(r) for r in rule["all"]
-        )
+        parts = [f"({_describe(one)})" if "any" in one else _describe(one) for one in rule["all"]]
+        words = pgettext("two rules of an audience", "%(first)s and %(second)s")
+        return _joined(words, parts)
     if "any" in rule:
-        return " or ".join(f"({_describe(r)})" if "all" in r else _describe(r) for r in rule["any"])
+        parts = [f"({_describe(one)})" if "all" in one else _describe(one) for one in rule["any"]]
+        words = pgettext("two rules of an audience", "%(first)s or %(second)s")
+        return _joined(words, parts)
     if "not" in rule:
-        return f"not ({_describe(rule['not'])})"
-    op = OPERATORS[rule["op"]]
-    if op.takes is None:
-        return f"{_name(rule['field'])} {op.words}"
-    value = rule["value"]
+        return pgettext("a rule of an audience", "not (%(rule)s)") % {
+            "rule": _describe(rule["not"])
+        }
+    value = rule.get("value")
     shown = ", ".join(map(_listed, value)) if isinstance(value, list) else _shown(value)
-    return f"{_name(rule['field'])} {op.words} {shown}"
+    sentence = OPERATORS[rule["op"]].sentence
+    return str(sentence % {"field": _name(rule["field"]), "value": shown})
+
+
+def _joined(words: str, parts: list[str]) -> str:
+    return functools.reduce(lambda first, second: words % {"first": first, "second": second}, parts)
 
 
 def _listed(value: Any) -> str:
@@ -297,5 +385,5 @@ def _listed(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     return format_number(value) if isinstance(value, int) else str(value) or "“”"

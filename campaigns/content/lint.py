@@ -11,6 +11,8 @@ from itertools import islice
 from typing import Any
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
@@ -19,7 +21,7 @@ from campaigns.channels import dates, registry, render
 from campaigns.channels.base import REFERENCE, Channel, Field
 from campaigns.models import Campaign, Contact, Content
 from pushpilot.lib import clock
-from pushpilot.lib.display import counted, format_number
+from pushpilot.lib.display import format_number, percent
 from pushpilot.lib.signing import sample_reference
 
 PEOPLE_TRIED = 5  # the texts are filled in for these, and for a person without any data
@@ -78,49 +80,52 @@ def _channel(campaign: Campaign) -> list[Finding]:
             Finding(
                 ERROR,
                 "channel",
-                f"This installation has no channel “{campaign.channel}”. Choose another one.",
+                _("This installation has no channel “%(channel)s”. Choose another channel.")
+                % {"channel": campaign.channel},
             )
         ]
     connection = campaign.connection_in_use()
     if connection is None:
         return [Finding(ERROR, "channel", no_connection(campaign.channel))]
     if connection.check_ok is False:
-        text = (
-            f"The last test of the connection “{connection}” failed: {connection.check_message} "
-            "Repair it and test it again under Settings → Connections."
-        )
+        text = _(
+            "The last test of the connection “%(connection)s” failed: %(answer)s Repair the "
+            "connection and test it again under Settings → Connections."
+        ) % {"connection": connection, "answer": connection.check_message}
         return [Finding(ERROR, "channel", text)]
     return []
 
 
 def no_connection(channel: str) -> str:
     """Why nothing can be sent on this channel, and the remedy."""
-    return (
-        f"{registry.label_of(channel)} has no connection in use. Add one under Settings → "
-        "Connections."
-    )
+    return _("%(channel)s has no connection in use. Add one under Settings → Connections.") % {
+        "channel": registry.label_of(channel)
+    }
 
 
 def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
     if campaign.schedule_type == Campaign.Schedule.NOW:
         return []
     if campaign.scheduled_at is None:
-        return [Finding(ERROR, "scheduled_at", "Choose the date and time of the send.")]
+        return [Finding(ERROR, "scheduled_at", _("Choose the date and time of the send."))]
     if campaign.schedule_type == Campaign.Schedule.AT:
         passed = campaign.scheduled_at <= now
-        return (
-            [Finding(ERROR, "scheduled_at", "The chosen time has passed; choose a later one.")]
-            if passed
-            else []
-        )
+        words = _("The chosen time has passed. Choose a later time.")
+        return [Finding(ERROR, "scheduled_at", words)] if passed else []
     try:
         first_two = list(islice(campaign.dates(after=now), 2))
     except clock.RecurrenceError as error:
         return [Finding(ERROR, "recurrence_rule", str(error))]
     if not first_two:
-        return [Finding(ERROR, "recurrence_rule", clock.NO_DATE)]
+        return [Finding(ERROR, "recurrence_rule", str(clock.NO_DATE))]
     if len(first_two) == 1:
-        return [Finding(WARNING, "repeat", "This happens once: the repetition has no second date.")]
+        return [
+            Finding(
+                WARNING,
+                "repeat",
+                _("The campaign is sent once. The repetition has no second date."),
+            )
+        ]
     return []
 
 
@@ -130,10 +135,10 @@ def _audience(campaign: Campaign) -> list[Finding]:
     except RuleError as error:
         return [Finding(ERROR, "audience", str(error))]
     if not expected:
-        return [Finding(ERROR, "audience", "Nobody matches this audience.")]
+        return [Finding(ERROR, "audience", _("Nobody matches this audience."))]
     if not expected.get(Reason.PENDING):
         return [
-            Finding(ERROR, "audience", "Nobody in this audience can be reached on this channel.")
+            Finding(ERROR, "audience", _("Nobody in this audience can be reached on this channel."))
         ]
     return []
 
@@ -147,7 +152,10 @@ def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     if broadcast is None:
         return [
             Finding(
-                ERROR, "audience", f"{channel.label} reaches people only. Choose another audience."
+                ERROR,
+                "audience",
+                _("%(label)s has no such broadcast. Choose another audience.")
+                % {"label": channel.label},
             )
         ]
     findings = []
@@ -156,9 +164,9 @@ def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     except ValueError as error:
         findings.append(Finding(ERROR, broadcast.key, str(error)))
     if len({content.language for content in contents}) > 1:
-        text = (
-            "A broadcast is one message for everybody: keep one language, or make a broadcast "
-            "for each."
+        text = _(
+            "A broadcast is one message for everybody. Keep one language, or make a broadcast "
+            "for each language."
         )
         findings.append(Finding(ERROR, channel.title_field, text))
     return findings
@@ -202,13 +210,21 @@ def _content(
     for field in channel.personal:
         source = str(message.get(field) or "")
         if campaign.is_broadcast and render.is_dynamic(source):
-            text = "A broadcast is public and the same for everybody: take the personalisation out."
+            text = _(
+                "A broadcast is public and the same for everybody. Remove the personalisation."
+            )
             findings.append(Finding(ERROR, field, text))
             continue
         try:
             renderer = render.compile_text(source, campaign.workspace.zone)
         except render.RenderError as error:
-            findings.append(Finding(ERROR, field, f"The personalisation does not parse: {error}"))
+            findings.append(
+                Finding(
+                    ERROR,
+                    field,
+                    _("The personalisation cannot be read: %(error)s") % {"error": error},
+                )
+            )
             continue
         if render.is_dynamic(source):
             findings += [*_variables(campaign, field, source), *_dates(campaign, field, source)]
@@ -229,22 +245,29 @@ def _trial(
         try:
             tried[number][field.name] = renderer(person)
         except render.RenderError as error:
-            tried[number][field.name], failed[number] = "", str(error).rstrip(".")
+            tried[number][field.name], failed[number] = "", str(error)
     if not failed:
         return []
     known, why = len(people) - 1, next(iter(failed.values()))
     if known and len(failed) == len(people):
         return [
             Finding(
-                ERROR, field.name, f"“{field.label}” cannot be personalised for anybody: {why}."
+                ERROR,
+                field.name,
+                _("“%(label)s” cannot be personalised for anybody: %(why)s")
+                % {"label": field.label, "why": why},
             )
         ]
-    without = "somebody of whom nothing is known"
     of_known = len(failed) - (known in failed)
-    sample = f"{of_known} of {counted(known, 'person', 'people')} tried" if of_known else without
-    return [
-        Finding(WARNING, field.name, f"“{field.label}” cannot be personalised for {sample}: {why}.")
-    ]
+    words = _("“%(label)s” cannot be personalised for a person without data: %(why)s")
+    if of_known:
+        words = ngettext(
+            "“%(label)s” cannot be personalised for %(failed)s of %(count)s person tried: %(why)s",
+            "“%(label)s” cannot be personalised for %(failed)s of %(count)s people tried: %(why)s",
+            known,
+        )
+    named = {"label": field.label, "failed": of_known, "count": known, "why": why}
+    return [Finding(WARNING, field.name, words % named)]
 
 
 def _variants(channel: Channel, contents: list[Content]) -> list[Finding]:
@@ -252,10 +275,10 @@ def _variants(channel: Channel, contents: list[Content]) -> list[Finding]:
     findings, written = [], set()
     for content in sorted(contents, key=lambda content: content.variant):
         if content.language in written:
-            text = (
-                f"Variant {content.variant} in {content.language} cannot be sent: a campaign sends "
-                f"one variant in each language. Put its text into a campaign of its own."
-            )
+            text = _(
+                "Variant %(variant)s in %(language)s cannot be sent. A campaign sends one variant "
+                "in each language. Move the text to a campaign of its own."
+            ) % {"variant": content.variant, "language": content.language}
             findings.append(Finding(ERROR, channel.title_field, text))
         written.add(content.language)
     return findings
@@ -299,35 +322,33 @@ def _size(campaign: Campaign, content: Content, tried: list[dict[str, str]]) -> 
     sizes = [channel.size({**message, **texts}) for texts in tried]
     limit = channel.limit_of(campaign.target_kind)
     longest = max(channel.fields, key=lambda field: len(content.text(field.name))).name
-    takes = (
-        f"{'a broadcast' if campaign.is_broadcast else channel.label} takes {format_number(limit)}"
-    )
+    named = {
+        "size": format_number(max(sizes)),
+        "carrier": _("A broadcast") if campaign.is_broadcast else channel.label,
+        "limit": format_number(limit),
+    }
     if min(sizes) > limit:
-        return [
-            Finding(
-                ERROR,
-                longest,
-                f"The message has {format_number(max(sizes))} bytes; {takes}. Shorten it.",
-            )
-        ]
+        text = _(
+            "The message has %(size)s bytes. %(carrier)s takes at most %(limit)s bytes. Shorten "
+            "the message."
+        )
+        return [Finding(ERROR, longest, text % named)]
     if max(sizes) > limit:
-        sample = (
-            f"{sum(size > limit for size in sizes)} of "
-            f"{counted(len(sizes) - 1, 'person', 'people')} tried"
+        people, too_large = len(sizes) - 1, sum(size > limit for size in sizes)
+        text = ngettext(
+            "The message is too large for %(failed)s of %(count)s person tried: it has up to "
+            "%(size)s bytes. %(carrier)s takes at most %(limit)s bytes.",
+            "The message is too large for %(failed)s of %(count)s people tried: it has up to "
+            "%(size)s bytes. %(carrier)s takes at most %(limit)s bytes.",
+            people,
         )
-        return [
-            Finding(
-                WARNING,
-                longest,
-                f"For {sample} the message has up to {format_number(max(sizes))} bytes; {takes}.",
-            )
-        ]
+        return [Finding(WARNING, longest, text % {**named, "failed": too_large, "count": people})]
     if max(sizes) > 0.9 * limit:
-        text = (
-            f"The message has {format_number(max(sizes))} of {format_number(limit)} bytes; a long "
-            f"name may make it too large."
+        text = _(
+            "The message has %(size)s of at most %(limit)s bytes. A long name may make the "
+            "message too large."
         )
-        return [Finding(WARNING, longest, text)]
+        return [Finding(WARNING, longest, text % named)]
     return []
 
 
@@ -349,16 +370,23 @@ def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
                 Finding(
                     WARNING,
                     field,
-                    f"{name} is known of nobody in this audience and has no default.",
+                    _(
+                        "Nobody in this audience has a value for %(name)s, and the text has no "
+                        "default."
+                    )
+                    % {"name": name},
                 )
             )
         elif missing:
-            share = max(1, round(100 * missing / total))
             findings.append(
                 Finding(
                     WARNING,
                     field,
-                    f"{name} is missing for {share} % of this audience and has no default.",
+                    _(
+                        "%(share)s of this audience has no value for %(name)s, and the text has "
+                        "no default."
+                    )
+                    % {"share": percent(100 * missing / total), "name": name},
                 )
             )
     return findings
@@ -371,7 +399,8 @@ def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
         Finding(
             ERROR,
             field,
-            f"The date {text} can be read in two ways. Write it in the form 2026-04-03.",
+            _("The date %(text)s can be read in two ways. Write the date in the form 2026-04-03.")
+            % {"text": text},
         )
         for text in render.dated_literals(source)
         if dates.is_ambiguous(text)
@@ -387,15 +416,21 @@ def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
     for name in names if total else ():
         concerned = members.filter(matches_attribute(name, dates.AMBIGUOUS)).count()
         if concerned:
-            text = (
-                f"{name} holds dates such as 03/04/2026 for {format_number(concerned)} of "
-                f"{counted(total, 'person', 'people')} in"
-                " this audience. They can be read in two ways, so the text shows no date to these "
-                "people."
-            )
-            findings.append(
-                Finding(ERROR if concerned == total else WARNING, field, f"{text} {dates.REMEDY}")
-            )
+            text = ngettext(
+                "%(name)s holds dates such as 03/04/2026 for %(concerned)s of %(count)s person in "
+                "this audience. They can be read in two ways, so the text shows these people no "
+                "date. %(remedy)s",
+                "%(name)s holds dates such as 03/04/2026 for %(concerned)s of %(count)s people in "
+                "this audience. They can be read in two ways, so the text shows these people no "
+                "date. %(remedy)s",
+                total,
+            ) % {
+                "name": name,
+                "concerned": format_number(concerned),
+                "count": format_number(total),
+                "remedy": dates.REMEDY,
+            }
+            findings.append(Finding(ERROR if concerned == total else WARNING, field, text))
     return findings
 
 

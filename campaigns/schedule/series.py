@@ -12,6 +12,8 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns import plan
 from campaigns.models import Campaign, Run
@@ -21,7 +23,7 @@ from tenants import audit
 from tenants.models import User
 
 State = Run.State
-PASSED = "The chosen time has passed; choose a later one."
+PASSED = gettext_lazy("The chosen time has passed. Choose a later time.")
 ON_ITS_WAY = (Campaign.Status.SCHEDULED, Campaign.Status.RUNNING, Campaign.Status.PAUSED)
 TIMES = ("schedule_type", "wall_clock", "time_zone", "recurrence_rule", "skip_dates")
 
@@ -36,15 +38,17 @@ def move(run: Run, to: datetime, *, by: User, now: datetime) -> None:
     CannotPlan."""
     campaign = plan.lock(run.campaign)
     if to <= now:
-        raise CannotPlan("Choose a time that is still to come.")
+        raise CannotPlan(_("The chosen time has passed. Choose a later time."))
     slot = None
     if campaign.is_series:
         slot = run.slot
         following = campaign.next_date(after=slot)
         if following is not None and to >= following:
-            raise CannotPlan("Choose a time before the next send of this series, or skip this one.")
+            raise CannotPlan(
+                _("Choose a time before the next send of this series, or skip this send.")
+            )
     if not plan.replan(run, to, slot=None if slot == to else slot):
-        raise CannotPlan(MEANWHILE)
+        raise CannotPlan(str(MEANWHILE))
     if not campaign.is_series:
         campaign.scheduled_at = to
         campaign.save(update_fields=["wall_clock", "time_zone"])
@@ -66,18 +70,18 @@ def reschedule(campaign: Campaign, *, by: User, now: datetime, seen: str = "") -
     if stored.schedule_type != campaign.schedule_type or not can_reschedule(
         stored, has_planned=run is not None
     ):
-        raise ChangedMeanwhile(MEANWHILE)
+        raise ChangedMeanwhile(str(MEANWHILE))
     if seen not in ("", version(stored, run)):
-        raise ChangedMeanwhile(MEANWHILE)
+        raise ChangedMeanwhile(str(MEANWHILE))
     changes = {name: (getattr(stored, name), getattr(campaign, name)) for name in TIMES}
-    for name, (_, after) in changes.items():
-        setattr(stored, name, after)
+    for name in TIMES:
+        setattr(stored, name, getattr(campaign, name))
     try:
         at = stored.next_date(after=now) if stored.is_series else stored.scheduled_at
     except clock.RecurrenceError as error:
         raise CannotPlan(str(error)) from error
     if at is None or at <= now:
-        raise CannotPlan(clock.NO_DATE if stored.is_series else PASSED)
+        raise CannotPlan(str(clock.NO_DATE if stored.is_series else PASSED))
     changed = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
     if not changed and run is not None and run.intended_at == at:
         return None
@@ -86,7 +90,7 @@ def reschedule(campaign: Campaign, *, by: User, now: datetime, seen: str = "") -
     if run is None:
         run = plan.write_next(stored, at, by)
     elif not plan.replan(run, at):
-        raise ChangedMeanwhile(MEANWHILE)
+        raise ChangedMeanwhile(str(MEANWHILE))
     plan.settle_status(stored, stored.status)
     detail = {"run": run.pk, "intended_at": at.isoformat()}
     audit.record(

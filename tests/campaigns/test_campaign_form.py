@@ -287,7 +287,7 @@ def test_review_and_send_saves_and_goes_on_to_the_review(company):
             {"audience": "rule", "audience_field": "attributes.orders", "audience_op": "gt", "audience_value": "many"},
             "audience", "compares numbers",
         ),
-        ({"audience": "rule", "audience_field": "password", "audience_value": "x"}, "audience", "is no field"),
+        ({"audience": "rule", "audience_field": "password", "audience_value": "x"}, "audience", "is not a valid field"),
         ({"schedule_type": "scheduled", "scheduled_at": "soon"}, "scheduled_at", "Enter a date and a time"),
         ({"schedule_type": "scheduled", "scheduled_at": "9999-12-31T23:59"}, "scheduled_at", "2000 to 2099"),
         ({"schedule_type": "recurring", "repeat": "weekly"}, "weekdays", "at least one day"),

@@ -67,8 +67,8 @@ def test_errors_come_before_warnings(company):
     [
         ({"channel": "sms"}, "channel", "no channel “sms”"),
         ({"content": {"title": "", "body": ""}}, "title", "The message is empty"),
-        ({"content": {"body": "Hi {{ name"}}, "body", "does not parse"),
-        ({"content": {"body": "ü" * 1000, "options": {"data": {"k": "x" * 2100}}}}, "body", "takes 4,096. Shorten it"),
+        ({"content": {"body": "Hi {{ name"}}, "body", "cannot be read"),
+        ({"content": {"body": "ü" * 1000, "options": {"data": {"k": "x" * 2100}}}}, "body", "takes at most 4,096 bytes. Shorten"),
         ({"channel": "web_push", "content": {"deep_link": "shop://sale"}}, "deep_link", "https://"),
         ({"channel": "web_push", "content": {"deep_link": "{{ link | default: 'x' }}"}}, "deep_link", "https://"),
         ({"content": {"image_url": "http://x.test/a.png"}}, "image_url", "starts with https://"),
@@ -82,10 +82,10 @@ def test_errors_come_before_warnings(company):
         ({"target_kind": "topic", "target": "news", "content": {"body": "{{ a | default: 'x' }}"}}, "body", "public"),
         (
             {"target_kind": "topic", "target": "news", "content": {"options": {"data": {"k": "x" * 2000}}}},
-            "body", "a broadcast takes 2,048",
+            "body", "A broadcast takes at most 2,048",
         ),
         ({"audience_rule": {"field": "country", "op": "is", "value": "DE"}}, "audience", "Nobody matches"),
-        ({"audience_rule": {"field": "nope"}}, "audience", "is no field"),
+        ({"audience_rule": {"field": "nope"}}, "audience", "is not a valid field"),
         ({"schedule_type": "scheduled"}, "scheduled_at", "Choose the date"),
         ({"schedule_type": "scheduled", "scheduled_at": NOW}, "scheduled_at", "has passed"),
         ({"schedule_type": "recurring", "recurrence_rule": "FREQ=DAILY"}, "scheduled_at", "Choose the date"),
@@ -133,19 +133,19 @@ def test_everybody_unsubscribed_is_an_error(company):
         (
             "Hi {{ first_name }}",
             {},
-            "first_name is missing for 30 % of this audience and has no default.",
+            "30.0 % of this audience has no value for first_name, and the text has no default.",
         ),
         (
             "Hi {{ first_name }}",
             {"field": "attributes.orders", "op": "lt", "value": 3},
-            "first_name is known of nobody",
+            "Nobody in this audience has a value for first_name",
         ),
         ("Hi {{ first_name }}", {"not": FEW_ORDERS}, None),
         ("Hi {{ first_name | default: 'you' }}", {}, None),
         ("{% if first_name %}Hi {{ first_name }}{% endif %}", {}, None),
-        ("Hi {{ frist_name }}", {}, "frist_name is known of nobody"),
+        ("Hi {{ frist_name }}", {}, "Nobody in this audience has a value for frist_name"),
         ("{{ country }}", {}, None),
-        ("{{ language }}", {}, "language is known of nobody"),
+        ("{{ language }}", {}, "Nobody in this audience has a value for language"),
     ],
 )
 def test_a_missing_default_is_found_over_the_real_audience(company, text, rule, words):
@@ -184,7 +184,7 @@ def test_a_text_that_can_be_filled_in_for_nobody_stops_a_send(company, content, 
         (
             {"not": FEW_ORDERS},
             "{{ 6 | divided_by: orders }}",
-            "for somebody of whom nothing is known",
+            "for a person without data",
         ),
     ],
 )
@@ -220,7 +220,7 @@ def test_filling_texts_in_costs_one_query_for_all_of_them(company, django_assert
 def test_a_column_counts_as_known_where_an_attribute_of_its_name_fills_it(company):
     Contact.objects.filter(external_id__in=["u1", "u2"]).update(attributes={"language": "hi"})
     assert [finding.text for finding in found(company, content={"body": "{{ language }}"})] == [
-        "language is missing for 80 % of this audience and has no default."
+        "80.0 % of this audience has no value for language, and the text has no default."
     ]
 
 
@@ -260,7 +260,7 @@ def test_a_message_that_is_too_large_for_some_is_worth_a_look(company):
     }
     [finding] = found(company, content=content)
     assert (finding.severity, finding.field) == (WARNING, "body")
-    assert finding.text.startswith("For 1 of 5 people tried the message has up to 4,")
+    assert "too large for 1 of 5 people tried: it has up to 4," in finding.text
 
 
 def test_a_silent_message_with_data_needs_no_text(company):

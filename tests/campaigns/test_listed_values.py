@@ -66,4 +66,4 @@ def test_a_saved_list_of_values_is_shown_as_it_is_read(cast):
 
 def test_the_sentence_of_a_rule_sets_a_value_with_a_comma_apart():
     rule = builders.build_rule("attributes.city", "in", LISTED["typed"], "text")
-    assert describe(rule) == "people whose city is one of Pune, “Washington, DC”"
+    assert describe(rule) == "People whose city is one of Pune, “Washington, DC”"

@@ -86,7 +86,7 @@ def test_a_scheduled_send_keeps_its_time_and_a_series_starts_at_its_next_occurre
 
 def test_a_campaign_is_not_scheduled_twice(ready):
     schedule(ready)
-    with pytest.raises(CannotPlan, match="already scheduled"):
+    with pytest.raises(CannotPlan, match="cannot be scheduled again"):
         schedule(ready)
     assert Run.objects.count() == 1
 
@@ -116,7 +116,7 @@ def test_a_run_that_had_started_keeps_its_moment_for_good(ready):
     run = schedule(ready)
     Run.objects.update(state=Run.State.RUNNING, started_at=FRIDAY_18, audience_size=1)
     assert plan.cancel(run, by=ready.member)
-    with pytest.raises(CannotPlan, match="already run at that time"):
+    with pytest.raises(CannotPlan, match="already has a send at that time"):
         schedule(ready)
     assert Run.objects.filter(pk=run.pk).exists()
 

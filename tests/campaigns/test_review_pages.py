@@ -113,7 +113,7 @@ def test_a_send_of_something_else_than_was_reviewed_is_held_back(company):
 def test_a_launch_that_lint_refuses_says_why(company):
     campaign = written(company, content={"body": "{{ oops"})
     response = company.client("member").post(review(company, campaign), follow=True)
-    assert "does not parse" in response.content.decode()
+    assert "cannot be read" in response.content.decode()
     with scope(company.workspace):
         assert not Run.objects.exists()
 

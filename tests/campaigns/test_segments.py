@@ -171,13 +171,13 @@ for _ in range(8):
     ("rule", "words"),
     [
         ([], "must be an object"),
-        ({"field": "password", "op": "is", "value": "x"}, "“password” is no field"),
-        ({"field": "attributes.a.b", "op": "is", "value": "x"}, "is no field"),
-        ({"field": "attributes.a\n", "op": "is", "value": "x"}, "is no field"),
-        ({"field": "attributes.\ud800", "op": "is", "value": "x"}, "is no field"),
+        ({"field": "password", "op": "is", "value": "x"}, "“password” is not a valid field"),
+        ({"field": "attributes.a.b", "op": "is", "value": "x"}, "is not a valid field"),
+        ({"field": "attributes.a\n", "op": "is", "value": "x"}, "is not a valid field"),
+        ({"field": "attributes.\ud800", "op": "is", "value": "x"}, "is not a valid field"),
         ({"field": "attributes.2024", "op": "is_set"}, "whose name is a number"),
-        (city("like", "x"), "“like” is no comparison"),
-        ({**city("is", "x"), "sql": "1=1"}, "nothing else"),
+        (city("like", "x"), "“like” is not a valid comparison"),
+        ({**city("is", "x"), "sql": "1=1"}, "only a field, an op and a value"),
         (city("gt", "5"), "does not take the value '5'"),
         (city("gt", True), "does not take the value 'True'"),
         (city("is", None), "does not take"),
@@ -191,11 +191,11 @@ for _ in range(8):
         (orders("is", 2**70), "not a number between"),
         ({"field": "country", "op": "gt", "value": 3}, "“country” is a text"),
         ({"all": []}, "at least one rule"),
-        ({"all": [city("is", "x")], "any": []}, "nothing beside it"),
-        ({"all": [{}]}, "is no field"),
+        ({"all": [city("is", "x")], "any": []}, "no other key"),
+        ({"all": [{}]}, "is not a valid field"),
         ({"not": {}, "all": []}, "at least one rule"),
         (DEEP, "nested deeper than 8"),
-        ({"any": [city("is", "x")] * 101}, "101 rules; 100 are allowed"),
+        ({"any": [city("is", "x")] * 101}, "101 rules. At most 100 are allowed"),
     ],
 )
 def test_a_bad_rule_is_refused_in_a_sentence(rule, words):
@@ -217,14 +217,14 @@ def test_whatever_arrives_is_either_a_rule_or_a_rule_error(junk):
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
-        ({}, "everyone"),
-        ({"field": "country", "op": "is", "value": "IN"}, "people whose country is IN"),
+        ({}, "Everyone"),
+        ({"field": "country", "op": "is", "value": "IN"}, "People whose country is IN"),
         (
             {"any": [{"all": [city("is", "Pune"), orders("gt", 1200)]}, city("is_not_set")]},
-            "people whose (city is Pune and orders is more than 1,200) or city is not known",
+            "People whose (city is Pune and orders is more than 1,200) or city is not known",
         ),
-        ({"not": city("in", ["Pune", "Mumbai"])}, "people whose not (city is one of Pune, Mumbai)"),
-        ({"field": "attributes.vip", "op": "is", "value": True}, "people whose vip is yes"),
+        ({"not": city("in", ["Pune", "Mumbai"])}, "People whose not (city is one of Pune, Mumbai)"),
+        ({"field": "attributes.vip", "op": "is", "value": True}, "People whose vip is yes"),
     ],
 )
 def test_a_rule_reads_as_one_sentence(rule, sentence):

@@ -275,12 +275,12 @@ def test_a_warning_is_shown_once_and_then_left_to_the_person(cast, prepared):
     answer = save(cast, run, fields)
     page = answer.content.decode()
     assert "Not saved yet" in page
-    assert "nickname is known of nobody in this audience" in page
+    assert "Nobody in this audience has a value for nickname" in page
     assert "Save anyway" in page
     assert fresh(run).revision.number == 1
     accepted = {"accepted": answer.context["form"]["accepted"].value()}
     other = save(cast, run, fields | accepted | {"title": "Hello {{ pet }}"})
-    assert "pet is known of nobody" in other.content.decode(), (
+    assert "Nobody in this audience has a value for pet" in other.content.decode(), (
         "what was accepted is that text and no other"
     )
     assert "Text 2 is saved" in said(save(cast, run, fields | accepted))

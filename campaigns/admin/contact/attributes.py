@@ -51,7 +51,7 @@ def known_attributes(workspace: Workspace) -> dict[str, Attribute]:
                 kinds[name][kind] += 1
                 values[name][_example(value)] += 1
     found = {
-        name: Attribute(name, label, "text", _examples(columns[name]))
+        name: Attribute(name, str(label), "text", _examples(columns[name]))
         for name, label in COLUMNS.items()
     }
     for name, counter in sorted(kinds.items(), key=lambda item: (-item[1].total(), item[0]))[
