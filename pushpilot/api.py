@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.parser import Parser
@@ -47,9 +51,28 @@ class Api(NinjaAPI):
         return schema
 
 
+def only_known_parameters(run: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Refuse a parameter in the address that the operation's `openapi_extra` does not list: a
+    filter with a slip in its name would otherwise answer with everything."""
+    extra = inspect.unwrap(run).__self__.openapi_extra or {}
+    known = {one["name"] for one in extra.get("parameters", ()) if one["in"] == "query"}
+
+    @functools.wraps(run)
+    def checked(request: HttpRequest, **values: Any) -> HttpResponse:
+        unknown = [name for name in request.GET if name not in known]
+        if not unknown:
+            return run(request, **values)
+        detail = _("There is no such parameter; take it out.")
+        errors = [{"field": name, "code": "unknown", "detail": detail} for name in unknown]
+        return on_problem(request, invalid(errors))
+
+    return checked
+
+
 api = Api(
     title="PushPilot", version="1", docs_url="docs", urls_namespace="api", parser=BoundedParser()
 )
+api.add_decorator(only_known_parameters, mode="view")
 api.add_router("", tenants_router)
 api.add_router("", campaigns_router)
 api.add_router("", reports_router)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -99,9 +100,12 @@ def _has_nul(fields: QueryDict) -> bool:
     return any("\0" in text for name, values in fields.lists() for text in (name, *values))
 
 
+_OPERATION = re.compile("/api/v1/[^/]")
+
+
 class ApiProblems:
     """Under /api/ Django's own error pages are problem+json too: unknown addresses, wrong
-    methods, bad requests."""
+    methods, bad requests. And an address answers with a slash at its end as without."""
 
     WORDS = {
         404: ("not_found", "There is nothing at this address; /api/v1/docs lists what there is."),
@@ -117,6 +121,8 @@ class ApiProblems:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if _OPERATION.match(request.path_info):
+            request.path_info = request.path_info.removesuffix("/")
         response = self.get_response(request)
         is_page = response.status_code >= 400 and not response.headers.get(
             "Content-Type", ""

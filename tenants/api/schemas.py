@@ -182,18 +182,3 @@ class InvitationOut(Schema):
 class InvitationSent(InvitationOut):
     link: str  # to pass on if the mail does not arrive; shown this once
     mailed: bool
-
-
-class Workspaces(Schema):
-    items: list[WorkspaceOut]
-    count: int
-
-
-class Members(Schema):
-    items: list[MemberOut]
-    count: int
-
-
-class Invitations(Schema):
-    items: list[InvitationOut]
-    count: int

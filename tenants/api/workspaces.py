@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Query, Router, Status
+from ninja import Router, Status
 
+from pushpilot.lib.lists import Listing
 from pushpilot.lib.problems import Problem, invalid_fields
 from tenants import invitations, limits, roles, workspaces
 from tenants.api import schemas
@@ -24,13 +24,15 @@ from tenants.api.security import (
     inside,
     workspace_meant,
 )
+from tenants.filters import InvitationFilters, MembershipFilters, WorkspaceFilters
 from tenants.models import Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 
 router = Router(tags=["Workspaces"])
 PERSON, ANYONE = AccessToken(), AccessTokenOrKey()
-Limit = Annotated[int, Query(100, ge=1, le=500)]
-Offset = Annotated[int, Query(0, ge=0, le=1_000_000)]
+WORKSPACES = Listing(WorkspaceFilters, schemas.WorkspaceOut)
+MEMBERS = Listing(MembershipFilters, schemas.MemberOut)
+INVITATIONS = Listing(InvitationFilters, schemas.InvitationOut)
 
 
 @contextmanager
@@ -54,12 +56,6 @@ def _missing(noun: str) -> Problem:
     return Problem(404, f"{noun}_not_found", f"There is no such {noun} in this workspace.")
 
 
-def _page(
-    rows: QuerySet[Any], limit: int, offset: int, tell: Callable[[Any], Any] = lambda row: row
-) -> dict[str, Any]:
-    return {"items": [tell(row) for row in rows[offset : offset + limit]], "count": rows.count()}
-
-
 # --- workspaces -----------------------------------------------------------------------------------
 def _told(workspace: Workspace, role: str | None) -> dict[str, Any]:
     fields = [name for name in schemas.WorkspaceOut.model_fields if name != "role"]
@@ -70,19 +66,15 @@ def _told_to(caller: Caller, workspace: Workspace) -> dict[str, Any]:
     return _told(workspace, workspaces.role_of(caller.user, workspace) if caller.user else None)
 
 
-@router.get("/workspaces", response=schemas.Workspaces, auth=ANYONE, summary="Your workspaces")
-def list_workspaces(request: HttpRequest, limit: Limit = 100, offset: Offset = 0) -> dict[str, Any]:
+@router.get("/workspaces", **WORKSPACES.route, auth=ANYONE, summary="Your workspaces")
+def list_workspaces(request: HttpRequest) -> dict[str, Any]:
     """By name. An API key has one."""
     caller = caller_of(request)
     if caller.user is None:
-        return {"items": [_told(workspace_meant(request), None)], "count": 1}
-    own = caller.user.workspaces()
+        own = Workspace.objects.filter(pk=workspace_meant(request).pk)
+        return WORKSPACES.page(request, own, lambda found: _told(found, None))
     with every_workspace():
-        held = dict(Membership.objects.filter(user=caller.user).values_list("workspace_id", "role"))
-    return {
-        "items": [_told(one, held[one.pk]) for one in own[offset : offset + limit]],
-        "count": len(own),
-    }
+        return WORKSPACES.page(request, caller.user.workspace_rows())
 
 
 @router.post(
@@ -133,22 +125,11 @@ def change_workspace(
 
 
 # --- members --------------------------------------------------------------------------------------
-@router.get(
-    "/workspaces/{workspace}/members", response=schemas.Members, auth=ANYONE, summary="Its members"
-)
-def list_members(
-    request: HttpRequest,
-    workspace: str,
-    role: roles.Role | None = None,
-    limit: Limit = 100,
-    offset: Offset = 0,
-) -> dict[str, Any]:
-    """By name; `role` shows those of one role."""
+@router.get("/workspaces/{workspace}/members", **MEMBERS.route, auth=ANYONE, summary="Its members")
+def list_members(request: HttpRequest, workspace: str) -> dict[str, Any]:
+    """By name."""
     with inside(request, workspace):
-        rows = Membership.objects.select_related("user").order_by(
-            "user__full_name", "user__email", "pk"
-        )
-        return _page(rows.filter(role=role) if role else rows, limit, offset)
+        return MEMBERS.page(request, Membership.objects.select_related("user"))
 
 
 @router.patch(
@@ -184,19 +165,14 @@ def _membership(pk: int) -> Membership:
 
 # --- invitations ----------------------------------------------------------------------------------
 @router.get(
-    "/workspaces/{workspace}/invitations",
-    response=schemas.Invitations,
-    auth=PERSON,
-    summary="Invitations",
+    "/workspaces/{workspace}/invitations", **INVITATIONS.route, auth=PERSON, summary="Invitations"
 )
-def list_invitations(
-    request: HttpRequest, workspace: str, limit: Limit = 100, offset: Offset = 0
-) -> dict[str, Any]:
+def list_invitations(request: HttpRequest, workspace: str) -> dict[str, Any]:
     """The newest first, with what became of each."""
     now = timezone.now()
     with inside(request, workspace, roles.MEMBERS):
-        rows = Invitation.objects.select_related("invited_by").order_by("-invited_at", "-pk")
-        return _page(rows, limit, offset, lambda row: _invitation(row, now))
+        rows = Invitation.objects.select_related("invited_by")
+        return INVITATIONS.page(request, rows, lambda row: _invitation(row, now))
 
 
 def _invitation(invitation: Invitation, now: datetime) -> dict[str, Any]:

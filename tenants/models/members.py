@@ -99,6 +99,19 @@ class Invitation(TenantModel):
     def __str__(self) -> str:
         return self.email
 
+    STATES = ("pending", "accepted", "revoked", "expired")
+
+    @staticmethod
+    def in_state(state: str, now: datetime) -> Q:
+        """The condition of one of STATES, as `state` decides it."""
+        conditions = {
+            "pending": OPEN_INVITATION & Q(expires_at__gt=now),
+            "accepted": Q(accepted_at__isnull=False),
+            "revoked": Q(accepted_at=None, revoked_at__isnull=False),
+            "expired": OPEN_INVITATION & Q(expires_at__lte=now),
+        }
+        return conditions[state]
+
     def state(self, now: datetime) -> str:
         """ "Pending", "Accepted", "Revoked" or "Expired"."""
         if self.accepted_at:

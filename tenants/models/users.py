@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models, transaction
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy
 
 from tenants.scope import belongs_to_workspace, every_workspace, tenant_models
@@ -90,14 +91,16 @@ class User(AbstractBaseUser, PermissionsMixin):
     def workspaces(self) -> list[Workspace]:
         """The workspaces that the user is a member of, by name; without those that are being
         deleted."""
+        with every_workspace():
+            return list(self.workspace_rows().order_by("name"))
+
+    def workspace_rows(self) -> QuerySet[Workspace]:
+        """The same as a query, to be evaluated within `every_workspace`, each with its `role`."""
         from tenants.models.workspaces import Workspace
 
-        with every_workspace():
-            return list(
-                Workspace.objects.filter(memberships__user=self, deletion_due_at=None).order_by(
-                    "name"
-                )
-            )
+        return Workspace.objects.filter(memberships__user=self, deletion_due_at=None).annotate(
+            role=F("memberships__role")
+        )
 
 
 def _apps_of_workspaces() -> set[str]:

@@ -72,7 +72,7 @@ def test_a_nul_in_a_path_is_an_address_that_there_is_not(cast):
 
 
 def test_the_api_says_so_as_problem_json(cast):
-    answer = cast.client("anonymous").get("/api/v1/workspaces?limit=%00")
+    answer = cast.client("anonymous").get("/api/v1/workspaces?search=%00")
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_text")
     assert answer.headers["Content-Type"] == "application/problem+json"
 

@@ -83,7 +83,7 @@ OPERATIONS: dict[str, Operation] = {
         changes=Event,
         after=lambda: digest.digest_due(timezone.now()),
     ),
-    "list_workspaces": Operation(READ, SIGNED_IN, shows='"items"'),
+    "list_workspaces": Operation(READ, SIGNED_IN, shows='"results"'),
     "create_workspace": Operation(
         None, SIGNED_IN, body=says(name="Third shop"), shows="third-shop"
     ),

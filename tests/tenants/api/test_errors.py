@@ -12,7 +12,7 @@ from tests.tenants.api.app import App, refused
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nowhere", "/workspaces/", "/auth", "/../", "/workspaces/x/members/y"]
+    "path", ["/", "/nowhere", "/workspaces//", "/auth", "/../", "/workspaces/x/members/y"]
 )
 @pytest.mark.parametrize("debug", [True, False])
 def test_an_unknown_address_is_a_problem(app, settings, path, debug):

@@ -28,7 +28,7 @@ def test_an_invitation_is_mailed_and_its_link_works(cast, apps, asha, mailoutbox
     )
     assert mailoutbox[0].to == ["asha@example.com"]
     invitations.accept(told["link"].rstrip("/").rpartition("/")[2], asha, timezone.now())
-    (listed,) = apps["admin"].get("/workspaces/biddano-tech/invitations").json()["items"]
+    (listed,) = apps["admin"].get("/workspaces/biddano-tech/invitations").json()["results"]
     assert (listed["state"], listed["invited_by"]) == ("accepted", "Admin Rao")
     assert "link" not in listed
     assert audited("member invited").via == "api"
@@ -73,7 +73,7 @@ def test_a_withdrawn_invitation_stays_withdrawn(cast, apps):
     assert refused(apps["admin"].delete(path)) == (409, "refused")
     assert refused(apps["admin"].ask("POST", f"{path}/resend")) == (409, "refused")
     assert (
-        apps["admin"].get("/workspaces/biddano-tech/invitations").json()["items"][0]["state"]
+        apps["admin"].get("/workspaces/biddano-tech/invitations").json()["results"][0]["state"]
         == "revoked"
     )
 
@@ -83,7 +83,7 @@ def test_an_expired_invitation_says_so(cast, apps):
     with scope(cast.workspace):
         Invitation.objects.filter(pk=row.pk).update(expires_at=timezone.now() - timedelta(days=1))
     assert (
-        apps["admin"].get("/workspaces/biddano-tech/invitations").json()["items"][0]["state"]
+        apps["admin"].get("/workspaces/biddano-tech/invitations").json()["results"][0]["state"]
         == "expired"
     )
 

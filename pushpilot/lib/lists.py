@@ -1,0 +1,206 @@
+"""Lists of the API: the same filters, search, order, pages and errors everywhere.
+
+A list that somebody leafs through is a `Listing`, with page numbers and a count. One that grows
+without end is a `Stream`, with cursors and no count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import GenericAlias
+from typing import Any, ClassVar, TypeVar, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django_filters import CharFilter, FilterSet, OrderingFilter
+from ninja import Schema
+from pydantic import create_model
+
+from pushpilot.lib.problems import invalid_fields
+
+PAGE_SIZE, MOST_PAGE_SIZE = 20, 200
+_LAST_PAGE = 1_000_000
+_SEARCH_CHARS = 200
+_CURSOR = re.compile(r"(after|before)-([0-9]{1,18})", re.ASCII)
+
+M = TypeVar("M", bound=Model)
+
+
+class ListFilters(FilterSet):
+    """The filters of one model, for the API's lists and the console's.
+
+    `searched`: what `search` looks in. `ordered`: {field: name in `ordering`}. `default_order`:
+    without `ordering`.
+    """
+
+    searched: ClassVar[tuple[str, ...]] = ()
+    ordered: ClassVar[Mapping[str, str]] = {}
+    default_order: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def get_filters(cls) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_filters()
+        if cls.searched:
+            found["search"] = CharFilter(method="search_for", max_length=_SEARCH_CHARS)
+        if cls.ordered:
+            found["ordering"] = OrderingFilter(fields=cls.ordered)
+        return found
+
+    def search_for(self, rows: QuerySet[M], name: str, words: str) -> QuerySet[M]:
+        """Rows that hold every one of the words, each in any of the fields."""
+        for word in words.split():
+            any_field = Q()
+            for field in self.searched:
+                any_field |= Q(**{f"{field}__icontains": word})
+            rows = rows.filter(any_field)
+        return rows
+
+    def filter_queryset(self, queryset: QuerySet[M]) -> QuerySet[M]:
+        rows = super().filter_queryset(queryset.order_by(*self.default_order))
+        # Rows that are equal in what they are ordered by keep their places from page to page.
+        return cast("QuerySet[M]", rows.order_by(*rows.query.order_by, "pk"))
+
+
+class _Pages(forms.Form):
+    page = forms.IntegerField(min_value=1, max_value=_LAST_PAGE, required=False)
+    page_size = forms.IntegerField(min_value=1, max_value=MOST_PAGE_SIZE, required=False)
+
+
+class _Cursor(forms.Form):
+    cursor = forms.RegexField(_CURSOR.pattern + r"\Z", required=False)
+    page_size = forms.IntegerField(min_value=1, max_value=MOST_PAGE_SIZE, required=False)
+
+
+@dataclass(frozen=True)
+class _List:
+    """`item` is the schema of one row."""
+
+    filters: type[ListFilters]
+    item: type[Schema]
+    places: ClassVar[type[forms.Form]]
+
+    @cached_property
+    def route(self) -> dict[str, Any]:
+        """What the route's decorator takes: the schema of the answer, and the parameters."""
+        name = self.item.__name__.removesuffix("Out")
+        parts: dict[str, Any] = {
+            "count": (int | None, ...),
+            "next": (str | None, ...),
+            "previous": (str | None, ...),
+            "results": (GenericAlias(list, (self.item,)), ...),
+        }
+        answer = create_model(f"{name}Page", __base__=Schema, **parts)
+        fields = {
+            **self.places.base_fields,
+            **{name: one.field for name, one in self.filters.base_filters.items()},
+        }
+        parameters = [
+            {"in": "query", "name": name, "required": False, "schema": _schema_of(field)}
+            for name, field in fields.items()
+        ]
+        return {"response": answer, "openapi_extra": {"parameters": parameters}}
+
+    def _ask(self, request: HttpRequest, rows: QuerySet[M]) -> tuple[QuerySet[M], dict[str, Any]]:
+        """(the rows that the filters leave, the cleaned values of `places`). Raises Problem 422
+        that names every parameter that is wrong or given twice; the API refuses unknown ones."""
+        filters = self.filters(request.GET, rows)
+        places = self.places(request.GET)
+        wrong = {**filters.form.errors.as_data(), **places.errors.as_data()}
+        for name, values in request.GET.lists():
+            if len(values) > 1:
+                sentence = _("Send this parameter once.")
+                wrong[name] = [ValidationError(sentence, "repeated")]
+        if wrong:
+            raise invalid_fields(wrong)
+        return filters.qs, places.cleaned_data
+
+
+class Listing(_List):
+    """Pages with numbers, and the count of all rows."""
+
+    places = _Pages
+
+    def page(
+        self,
+        request: HttpRequest,
+        rows: QuerySet[M],
+        tell: Callable[[M], Any] = lambda row: row,
+    ) -> dict[str, Any]:
+        """The answer. Evaluates the query, so call it in the workspace's scope. A page beyond
+        the last one is empty. Raises Problem 422."""
+        found, place = self._ask(request, rows)
+        size, number = place["page_size"] or PAGE_SIZE, place["page"] or 1
+        count = found.count()
+        last = max(1, -(-count // size))
+        start = (number - 1) * size
+        return {
+            "count": count,
+            "next": _address(request, page=number + 1) if number < last else None,
+            "previous": _address(request, page=min(number - 1, last)) if number > 1 else None,
+            "results": [tell(row) for row in found[start : start + size]],
+        }
+
+
+class Stream(_List):
+    """Pages by cursor, the newest row first: no page costs more than another however many rows
+    there are, and none moves while rows are added."""
+
+    places = _Cursor
+
+    def page(
+        self,
+        request: HttpRequest,
+        rows: QuerySet[M],
+        tell: Callable[[M], Any] = lambda row: row,
+    ) -> dict[str, Any]:
+        """As Listing.page, with `count` null."""
+        found, place = self._ask(request, rows)
+        size, cursor = place["page_size"] or PAGE_SIZE, _CURSOR.fullmatch(place["cursor"])
+        way, key = cursor.groups() if cursor else ("after", None)
+        if way == "before":
+            newer = list(found.filter(pk__gt=key).order_by("pk")[: size + 1])
+            results, has_newer, has_older = newer[:size][::-1], len(newer) > size, True
+        else:
+            older = found.filter(pk__lt=key) if key else found
+            listed = list(older.order_by("-pk")[: size + 1])
+            results, has_newer, has_older = listed[:size], key is not None, len(listed) > size
+        return {
+            "count": None,
+            "next": _address(request, cursor=f"after-{results[-1].pk}")
+            if results and has_older
+            else None,
+            "previous": _address(request, cursor=f"before-{results[0].pk}")
+            if results and has_newer
+            else None,
+            "results": [tell(row) for row in results],
+        }
+
+
+def _address(request: HttpRequest, **place: Any) -> str:
+    query = request.GET.copy()
+    for name, value in place.items():
+        query[name] = str(value)
+    return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+
+
+def _schema_of(field: forms.Field) -> dict[str, Any]:
+    """The JSON schema of what a form field takes from an address."""
+    found: dict[str, Any] = {"type": "string"}
+    if isinstance(field, forms.NullBooleanField):
+        found = {"type": "boolean"}
+    elif isinstance(field, forms.IntegerField):
+        found = {"type": "integer", "minimum": field.min_value, "maximum": field.max_value}
+    elif isinstance(field, forms.DateTimeField):
+        found = {"type": "string", "format": "date-time"}
+    elif isinstance(field, forms.ChoiceField):
+        choices = cast("Iterable[tuple[Any, Any]]", field.choices)
+        found = {"type": "string", "enum": [str(key) for key, _words in choices if key]}
+    elif isinstance(field, forms.CharField) and field.max_length:
+        found = {"type": "string", "maxLength": field.max_length}
+    return {key: value for key, value in found.items() if value is not None}
