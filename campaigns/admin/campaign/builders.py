@@ -26,9 +26,9 @@ WEEKDAYS = {
     "SU": gettext_lazy("Sun"),
 }
 REPEATS = {
-    "daily": gettext_lazy("day"),
-    "weekly": gettext_lazy("week"),
-    "monthly": gettext_lazy("month"),
+    "daily": gettext_lazy("Daily"),
+    "weekly": gettext_lazy("Weekly"),
+    "monthly": gettext_lazy("Monthly"),
     "custom": gettext_lazy("Custom rule (RRULE)"),
 }
 _LISTED = re.compile(

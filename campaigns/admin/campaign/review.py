@@ -336,11 +336,12 @@ def _button(campaign: Campaign, ready: int) -> str:
             return _("Send to subscribers")
         reached = registry.counted_addresses(campaign.channel, ready)
         return _("Send to %(devices)s") % {"devices": reached}
-    now = timezone.now()
-    if campaign.schedule_type == Campaign.Schedule.AT and campaign.scheduled_at:
-        when = planned_moment(campaign.scheduled_at, campaign.zone, now)
-        return _("Schedule for %(moment)s") % {"moment": when}
-    return _("Start the series")
+    if campaign.is_series:
+        return _("Start the series")
+    if campaign.scheduled_at is None:
+        return _("Schedule")
+    when = planned_moment(campaign.scheduled_at, campaign.zone, timezone.now())
+    return _("Schedule for %(moment)s") % {"moment": when}
 
 
 def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:

@@ -76,16 +76,17 @@ class ScheduleFields(CheckedForm):
     )
     # The zone that the page was opened with, so that what it showed is what is kept.
     time_zone = select_field(gettext_lazy("Time zone"), [])
-    repeat = select_field(gettext_lazy("Unit of the repetition"), list(builders.REPEATS.items()))
+    repeat = select_field(gettext_lazy("Frequency"), list(builders.REPEATS.items()))
     interval = forms.IntegerField(
-        label=gettext_lazy("Repeat every"),
+        label=gettext_lazy("Interval"),
         required=False,
         min_value=1,
         max_value=99,
         widget=NumberInput(),
+        help_text=gettext_lazy("2 means every second day, week or month."),
     )
     weekdays = forms.MultipleChoiceField(
-        label=gettext_lazy("On"),
+        label=gettext_lazy("Days of the week"),
         required=False,
         choices=list(builders.WEEKDAYS.items()),
         widget=forms.CheckboxSelectMultiple,
