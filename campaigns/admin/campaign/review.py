@@ -253,10 +253,16 @@ def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[
         )
     if campaign.status == status.SCHEDULED and current:
         when = both_clocks(current["run"].intended_at, campaign, timezone.now())
-        return _(
+        words = _(
             "The next send starts on %(moment)s. You can still change the message and the "
             "schedule. Open the send to cancel it."
-        ) % {"moment": when}
+        )
+        if campaign.schedule_type == Campaign.Schedule.NOW:
+            words = _(
+                "The send starts on %(moment)s. You can still change the message. Open the send to "
+                "cancel it."
+            )
+        return words % {"moment": when}
     return str(_BANNERS.get(status(campaign.status), ""))
 
 
