@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
 from pushpilot.lib.compat.django import set_address
+from pushpilot.lib.display import Words
 from pushpilot.lib.problems import BUSY, problem
 
 # Alpine evaluates its expressions, hence unsafe-eval; Unfold writes style attributes, hence
@@ -107,7 +108,7 @@ class ApiProblems:
     """Under /api/ Django's own error pages are problem+json too: unknown addresses, wrong
     methods, bad requests. And an address answers with a slash at its end as without."""
 
-    WORDS = {
+    WORDS: Mapping[int, tuple[str, Words]] = {
         404: ("not_found", "There is nothing at this address; /api/v1/docs lists what there is."),
         405: (
             "method_not_allowed",

@@ -92,10 +92,11 @@ def _full(now: datetime) -> Problem:
     midnight = (now.astimezone(UTC) + timedelta(days=1)).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
-    detail = (
-        "This workspace's public keys have stored all that they may in a day. Send the events "
-        "again tomorrow (UTC), or from your server with a secret key; the operator of this server "
-        "can raise EVENT_MB_PER_DAY."
+    detail = _(
+        "The public keys of this workspace have used up their storage for today. Send the events "
+        "again tomorrow (UTC), or "
+        "from your server with a secret key. The operator of this server can raise "
+        "EVENT_MB_PER_DAY."
     )
     wait_secs = max(1, int((midnight - now).total_seconds()))
     return Problem(429, "storage_full", detail, headers={"Retry-After": str(wait_secs)})

@@ -11,8 +11,10 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from ninja import Router
 
+from pushpilot.lib.display import format_number
 from pushpilot.lib.limits import Limiter
 from pushpilot.lib.openapi import schema_of
 from pushpilot.lib.problems import Problem
@@ -115,8 +117,8 @@ def post_events(request: HttpRequest) -> HttpResponse:
         raise Problem(
             429,
             "too_many_requests",
-            f"This key has sent more than {settings.EVENTS_PER_MINUTE:,} requests in a minute; go "
-            "on later.",
+            _("This key has sent more than %(limit)s requests in a minute. Continue later.")
+            % {"limit": format_number(settings.EVENTS_PER_MINUTE)},
             headers={"Retry-After": str(wait_secs)},
         )
     body = _body(request)
@@ -126,7 +128,7 @@ def post_events(request: HttpRequest) -> HttpResponse:
         raise Problem(
             503,
             "not_stored",
-            "The events could not be stored; send them again.",
+            _("The events could not be stored. Send them again."),
             headers={"Retry-After": "5"},
         ) from error
     return HttpResponse(_encoder.encode(receipt), status=202, content_type="application/json")
@@ -142,9 +144,9 @@ def preflight(request: HttpRequest) -> HttpResponse:
 def _body(request: HttpRequest) -> bytes:
     """The bounded body. Raises Problem 413 or 415."""
     if request.content_type != "application/json":
-        raise Problem(415, "unsupported_media_type", "Send the events as application/json.")
+        raise Problem(415, "unsupported_media_type", _("Send the events as application/json."))
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "unsupported_encoding", "Send the events uncompressed.")
+        raise Problem(415, "unsupported_encoding", _("Send the events uncompressed."))
     declared = request.META.get("CONTENT_LENGTH") or ""
     is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     # Django reads nothing of a body without a Content-Length; WSGI servers end the stream where the
@@ -154,5 +156,7 @@ def _body(request: HttpRequest) -> bytes:
         return intake.read_body(stream, int(declared) if declared.isdecimal() else None)
     except OSError as error:
         raise Problem(
-            400, "body_cut_short", "The connection ended before the body did; send it again."
+            400,
+            "body_cut_short",
+            _("The connection ended before the whole body arrived. Send the request again."),
         ) from error

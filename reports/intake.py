@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from django.core.cache import cache
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from msgspec import Meta, Raw, Struct
 
 from campaigns.models import Run
@@ -28,6 +30,7 @@ from pushpilot.lib.bounded import (
     check_zoned,
     true_moment,
 )
+from pushpilot.lib.display import format_number
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
 from reports import effects
@@ -194,7 +197,7 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
         raise Problem(
             422,
             "no_event_acceptable",
-            "None of the events can be accepted; `rejected` says why.",
+            _("None of the events can be accepted. `rejected` says why."),
             rejected=msgspec.to_builtins(rejected),
         )
     kept = {index: event for index, event in judged.items() if index not in refused}
@@ -205,25 +208,41 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
 
 
 WHY_IGNORED = {
-    "ref_unknown": "This ref is not valid. Send data.pp_ref of the push, unchanged.",
-    "ref_foreign": "This ref belongs to another workspace. Send the event with a key of that "
-    "workspace.",
-    "ref_gone": "The send that this ref belongs to was deleted.",
-    "ref_of_a_broadcast": "This ref belongs to a broadcast, so it names nobody. Send "
-    "external_user_id with proof.",
-    "ref_missing": "Without a ref the event counts for no message. Send data.pp_ref of the push.",
-    "contact_gone": "The contact of this message was deleted, so there is no consent to change.",
-    "person_unknown": "No contact has this external_user_id. Register a device of the person "
-    "first.",
-    "identity_hash_wrong": "identity_hash does not fit external_user_id. Sign the id without "
-    "blanks around it, with the identity secret of this workspace.",
-    "no_proof": "Consent changes only with a ref of a message, or with external_user_id and a "
-    "proof: a live secret key, or identity_hash with a live write key.",
-    "older_word": "The person said something newer about this channel. If the device's clock is "
-    "wrong, send sent_at with the batch, or leave occurred_at out, and send the event again with a "
-    "new event_id.",
-    "waiting_full": "No contact has this external_user_id, and the workspace keeps no more consent "
-    "of unknown people. Register a device of the person, then send the event with a new event_id.",
+    "ref_unknown": gettext_lazy("This ref is not valid. Send data.pp_ref of the push, unchanged."),
+    "ref_foreign": gettext_lazy(
+        "This ref belongs to another workspace. Send the event with a key of that workspace."
+    ),
+    "ref_gone": gettext_lazy("The send that this ref belongs to was deleted."),
+    "ref_of_a_broadcast": gettext_lazy(
+        "This ref belongs to a broadcast, so it names nobody. Send external_user_id with proof."
+    ),
+    "ref_missing": gettext_lazy(
+        "Without a ref the event counts for no message. Send data.pp_ref of the push."
+    ),
+    "contact_gone": gettext_lazy(
+        "The contact of this message was deleted, so there is no consent to change."
+    ),
+    "person_unknown": gettext_lazy(
+        "No contact has this external_user_id. Register a device of the person first."
+    ),
+    "identity_hash_wrong": gettext_lazy(
+        "identity_hash does not fit external_user_id. Sign the id without blanks "
+        "around it, with the identity secret of this workspace."
+    ),
+    "no_proof": gettext_lazy(
+        "Consent changes only with a ref of a message, or with external_user_id and "
+        "a proof: a live secret key, or identity_hash with a live write key."
+    ),
+    "older_word": gettext_lazy(
+        "The person said something newer about this channel. If the device's clock "
+        "is wrong, send sent_at with the batch, or leave occurred_at out, and send "
+        "the event again with a new event_id."
+    ),
+    "waiting_full": gettext_lazy(
+        "No contact has this external_user_id, and the workspace keeps no more "
+        "consent of unknown people. Register a device of the person, then send the "
+        "event with a new event_id."
+    ),
 }
 
 
@@ -234,7 +253,7 @@ def _without_effect(
     with scope(workspace):
         found = effects.without_effect(workspace, kept, wrong_hashes, now)
     return [
-        Ignored(index, one.code, WHY_IGNORED[one.code], one.part)
+        Ignored(index, one.code, str(WHY_IGNORED[one.code]), one.part)
         for index, one in sorted(found.items())
     ]
 
@@ -252,9 +271,10 @@ class _Voucher:
             with every_workspace():
                 return identity.secrets_of(self.key.workspace_id, self.now)
         except SecretUnreadable as error:
-            detail = (
-                "The secret of identity verification cannot be read, so nothing was stored; "
-                "send the events again."
+            detail = _(
+                "The secret of identity verification cannot be read, so nothing was stored. Send "
+                "the "
+                "events again."
             )
             raise Problem(503, "not_stored", detail, headers={"Retry-After": "60"}) from error
 
@@ -286,9 +306,9 @@ def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list
                 connection__provider__endswith=SANDBOX,
             ).values_list("pk", flat=True)
         )
-    detail = (
-        "A test key reports only on messages that went through the sandbox. Use a live key "
-        "for everything else."
+    detail = _(
+        "A test key reports only on messages that went through the sandbox. Use a "
+        "live key for everything else."
     )
     return [
         Rejection(index, "test_key", detail) for index in judged if runs.get(index) not in sandboxed
@@ -343,13 +363,17 @@ def _open(body: bytes) -> tuple[list[Raw], datetime | None]:
         members, items = split(body, "batch")
     except msgspec.ValidationError as error:
         raise Problem(
-            422, "invalid", "Send an event object, or an object with a list of events in `batch`."
+            422,
+            "invalid",
+            _("Send an event object, or an object with a list of events in `batch`."),
         ) from error
     except ValueError as error:
-        raise Problem(400, "malformed_json", f"The body is not valid JSON: {error}.") from error
+        raise Problem(
+            400, "malformed_json", _("The body is not valid JSON: %(error)s.") % {"error": error}
+        ) from error
     except RecursionError as error:
         raise Problem(
-            400, "nested_too_deeply", "The body is nested too deeply to be read; flatten it."
+            400, "nested_too_deeply", _("The body is nested too deeply. Flatten it.")
         ) from error
     if items is None:
         return [Raw(body)], None
@@ -357,16 +381,20 @@ def _open(body: bytes) -> tuple[list[Raw], datetime | None]:
     if unknown:
         named = sorted(unknown)[0][:50].encode("utf-8", "replace").decode()
         raise Problem(
-            422, "invalid", f"“{named}” is no field of a batch; it has `batch` and `sent_at`."
+            422,
+            "invalid",
+            _("“%(field)s” is not a field of a batch. A batch has `batch` and `sent_at`.")
+            % {"field": named},
         )
     if len(items) > BATCH_LIMIT_EVENTS:
         raise Problem(
             413,
             "too_many_events",
-            f"A batch holds at most {BATCH_LIMIT_EVENTS} events; this one has {len(items):,}.",
+            _("A batch has at most %(limit)s events. This batch has %(count)s.")
+            % {"limit": BATCH_LIMIT_EVENTS, "count": format_number(len(items))},
         )
     if not items:
-        raise Problem(422, "no_event_acceptable", "The batch is empty.", rejected=[])
+        raise Problem(422, "no_event_acceptable", _("The batch is empty."), rejected=[])
     return items, _sender_clock(members.get("sent_at"))
 
 
@@ -378,7 +406,7 @@ def _sender_clock(raw: Raw | None) -> datetime | None:
         return check_zoned(moment, "sent_at") if moment else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(
-            422, "invalid", "sent_at is no time; write it as 2026-11-21T09:00:00Z."
+            422, "invalid", _("sent_at is not a time. Write it as 2026-11-21T09:00:00Z.")
         ) from error
     except OutOfBounds as error:
         raise Problem(422, "invalid", error.detail) from error
@@ -396,17 +424,20 @@ def _judge(
     if size > EVENT_LIMIT_BYTES:
         raise OutOfBounds(
             "event_too_large",
-            f"The event has {size:,} bytes; at most {EVENT_LIMIT_BYTES:,} are kept.",
+            _("The event has %(size)s bytes. The limit is %(limit)s.")
+            % {"size": format_number(size), "limit": format_number(EVENT_LIMIT_BYTES)},
         )
     try:
         event = _event.decode(item)
     except msgspec.ValidationError as error:
         raise OutOfBounds("invalid", f"{error}."[:300]) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise OutOfBounds("bad_text", f"The event is not valid JSON: {error}."[:300]) from error
+        raise OutOfBounds(
+            "bad_text", (_("The event is not valid JSON: %(error)s.") % {"error": error})[:300]
+        ) from error
     except RecursionError as error:
         raise OutOfBounds(
-            "nested_too_deeply", "The event is nested too deeply to be read; flatten it."
+            "nested_too_deeply", _("The event is nested too deeply. Flatten it.")
         ) from error
     check_line(check_text(event.event_id, "event_id", 100, least=1), "event_id")
     check_line(check_text(event.name, "name", 200), "name")
@@ -414,7 +445,10 @@ def _judge(
     external_user_id = check_id(event.external_user_id, "external_user_id", 200)
     check_text(event.identity_hash, "identity_hash", 200)
     if event.channel and event.type not in effects.WORDS:
-        raise OutOfBounds("invalid", f"channel says nothing about “{event.type}”; leave it out.")
+        raise OutOfBounds(
+            "invalid",
+            _("channel has no meaning for “%(type)s”. Leave it out.") % {"type": event.type},
+        )
     if event.metadata:
         check_json(event.metadata, "metadata", text_limit=METADATA_TEXT_LIMIT)
     if event.occurred_at is not None:
@@ -440,5 +474,8 @@ def _judge(
 
 def _too_large() -> Problem:
     return Problem(
-        413, "body_too_large", f"A batch has at most {BATCH_LIMIT_BYTES:,} bytes; send it in parts."
+        413,
+        "body_too_large",
+        _("A batch has at most %(limit)s bytes. Send it in parts.")
+        % {"limit": format_number(BATCH_LIMIT_BYTES)},
     )

@@ -12,6 +12,8 @@ import msgspec
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from msgspec import Meta, Raw, Struct
 from ninja import Router
 
@@ -22,6 +24,7 @@ from campaigns.contacts.consent import Word
 from campaigns.contacts.endpoints import Registration
 from pushpilot.lib.batches import Rejection, split
 from pushpilot.lib.bounded import EARLIEST, OutOfBounds, check_id, check_text, check_zoned
+from pushpilot.lib.display import format_number
 from pushpilot.lib.limits import Limiter
 from pushpilot.lib.openapi import schema_of
 from pushpilot.lib.problems import Problem
@@ -34,7 +37,7 @@ DEVICES_LIMIT = 500
 REQUESTS_PER_MINUTE = 600
 CLOCKS_APART = timedelta(minutes=5)
 _MEMBER = "devices"
-WANTED = f"Send an object with a list of devices in `{_MEMBER}`."
+WANTED = gettext_lazy("Send an object with a list of devices in `devices`.")
 
 P = TypeVar("P", bound=Struct)
 T = TypeVar("T")
@@ -190,10 +193,9 @@ def register_devices(request: HttpRequest) -> HttpResponse:
         last = {said.address: index for index, said in taken.items()}
         for index, said in taken.items():
             if last[said.address] != index:
-                detail = (
-                    f"The same device stands again at index {last[said.address]}; only that "
-                    "one counts."
-                )
+                detail = _(
+                    "The device appears again at index %(index)s. Only the last one counts."
+                ) % {"index": last[said.address]}
                 rejected.append(Rejection(index, "repeated", detail))
         changes: Counter[str] = Counter()
         with _storing():
@@ -237,14 +239,19 @@ def _inside(request: HttpRequest) -> Iterator[Workspace]:
     or 429."""
     caller, workspace = caller_of(request), workspace_meant(request)
     if caller.user is not None and not roles.can(caller.user, roles.EDIT, workspace):
-        words = roles.CAPABILITIES[roles.EDIT].lower()
-        raise Problem(403, "forbidden", f"Your role in {workspace} does not allow this: {words}.")
+        capability = roles.CAPABILITIES[roles.EDIT]
+        raise Problem(
+            403,
+            "forbidden",
+            _("Your role in %(workspace)s does not allow this: %(capability)s.")
+            % {"workspace": workspace, "capability": capability},
+        )
     wait_secs = _limiter.hit(str(workspace.pk), REQUESTS_PER_MINUTE)
     if wait_secs:
-        detail = (
-            f"More than {REQUESTS_PER_MINUTE} requests about devices in a minute; send up to "
-            "500 devices in each."
-        )
+        detail = _(
+            "More than %(requests)s requests about devices in a minute. Send up to %(devices)s "
+            "devices in each request."
+        ) % {"requests": format_number(REQUESTS_PER_MINUTE), "devices": DEVICES_LIMIT}
         raise Problem(429, "too_many_requests", detail, headers={"Retry-After": str(wait_secs)})
     with scope(workspace):
         yield workspace
@@ -255,7 +262,7 @@ def _storing() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:  # busy, or a deadlock with a worker that retires one of them
-        detail = "Nothing was stored; send it again."
+        detail = _("Nothing was stored. Send the request again.")
         raise Problem(503, "not_stored", detail, headers={"Retry-After": "5"}) from error
 
 
@@ -278,10 +285,9 @@ def _judge(
         except OutOfBounds as error:
             rejected.append(Rejection(index, error.code, error.detail))
     if not taken:
-        detail = (
-            "None of the devices can be taken; `rejected` says why. The first: "
-            f"{rejected[0].detail}"
-        )
+        detail = _(
+            "None of the devices can be stored. `rejected` says why. The first: %(detail)s"
+        ) % {"detail": rejected[0].detail}
         raise Problem(422, "no_device_acceptable", detail, rejected=msgspec.to_builtins(rejected))
     return taken, rejected
 
@@ -289,29 +295,34 @@ def _judge(
 def _open(request: HttpRequest) -> list[Raw]:
     """The undecoded devices of the body. Raises Problem."""
     if request.content_type != "application/json":
-        raise Problem(415, "unsupported_media_type", "Send the devices as application/json.")
+        raise Problem(415, "unsupported_media_type", _("Send the devices as application/json."))
     try:
         members, items = split(request.body, _MEMBER)
     except msgspec.ValidationError as error:
-        raise Problem(422, "invalid", WANTED) from error
+        raise Problem(422, "invalid", str(WANTED)) from error
     except (ValueError, RecursionError) as error:
         raise Problem(
-            400, "malformed_json", f"The body is not valid JSON: {error}."[:300]
+            400,
+            "malformed_json",
+            (_("The body is not valid JSON: %(error)s.") % {"error": error})[:300],
         ) from error
     if items is None:
-        raise Problem(422, "invalid", WANTED)
+        raise Problem(422, "invalid", str(WANTED))
     unknown = members.keys() - {_MEMBER}
     if unknown:
         named = sorted(unknown)[0][:50].encode("utf-8", "replace").decode()
-        raise Problem(422, "invalid", f"There is no such field: “{named}”; take it out.")
+        raise Problem(
+            422, "invalid", _("There is no field “%(field)s”. Remove it.") % {"field": named}
+        )
     if len(items) > DEVICES_LIMIT:
         raise Problem(
             413,
             "too_many_devices",
-            f"At most {DEVICES_LIMIT} devices; this body has {len(items):,}.",
+            _("A request has at most %(limit)s devices. This request has %(count)s.")
+            % {"limit": DEVICES_LIMIT, "count": format_number(len(items))},
         )
     if not items:
-        raise Problem(422, "invalid", f"`{_MEMBER}` is empty.")
+        raise Problem(422, "invalid", _("`%(member)s` is empty.") % {"member": _MEMBER})
     return items
 
 
@@ -321,7 +332,9 @@ def _decoded(decoder: msgspec.json.Decoder[P], item: Raw) -> P:
     except msgspec.ValidationError as error:
         raise OutOfBounds("invalid", f"{error}."[:300]) from error
     except (ValueError, RecursionError) as error:
-        raise OutOfBounds("bad_text", f"The device is not valid JSON: {error}."[:300]) from error
+        raise OutOfBounds(
+            "bad_text", (_("The device is not valid JSON: %(error)s.") % {"error": error})[:300]
+        ) from error
 
 
 def _registration(device: PostedDevice, by: str, now: datetime) -> Registration:
@@ -350,7 +363,8 @@ def _moment(at: datetime, field: str, now: datetime) -> datetime:
     if at < EARLIEST or at > now + CLOCKS_APART:
         raise OutOfBounds(
             "time_out_of_range",
-            f"{field} lies before the year 2000 or in the future; set it right.",
+            _("%(field)s lies before the year 2000 or in the future. Correct the time.")
+            % {"field": field},
         )
     return min(at, now)
 
@@ -360,4 +374,4 @@ def _token(token: str) -> str:
     try:
         return channel_of(APP_PUSH).check_address(token)
     except ValueError as error:
-        raise OutOfBounds("bad_text", f"token {error}") from error
+        raise OutOfBounds("bad_text", f"token: {error}") from error

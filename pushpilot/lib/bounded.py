@@ -12,7 +12,11 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from pushpilot.lib import spelling
+from pushpilot.lib.display import format_number
 
 INTEGER_LIMIT = 2**63 - 1
 DEPTH_LIMIT = 8
@@ -34,19 +38,32 @@ def check_text(value: str, field: str, limit: int, *, least: int = 0) -> str:
     database can hold."""
     if len(value) > limit:
         raise OutOfBounds(
-            "text_too_long", f"{field} has {len(value):,} characters; at most {limit:,} are kept."
+            "text_too_long",
+            _("%(field)s has %(count)s characters. The limit is %(limit)s.")
+            % {"field": field, "count": format_number(len(value)), "limit": format_number(limit)},
         )
     if len(value) < least:
         raise OutOfBounds(
-            "text_missing", f"{field} is empty; send at least {least} character{'s'[: least != 1]}."
+            "text_missing",
+            ngettext(
+                "%(field)s is too short. Send at least %(count)s character.",
+                "%(field)s is too short. Send at least %(count)s characters.",
+                least,
+            )
+            % {"field": field, "count": format_number(least)},
         )
     if "\0" in value:
-        raise OutOfBounds("bad_text", f"{field} contains a NUL character; remove it.")
+        raise OutOfBounds(
+            "bad_text",
+            _("%(field)s contains a NUL character. Remove the character.") % {"field": field},
+        )
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise OutOfBounds(
-            "bad_text", f"{field} contains half of a surrogate pair; send valid Unicode."
+            "bad_text",
+            _("%(field)s contains half of a surrogate pair. Send valid Unicode.")
+            % {"field": field},
         ) from error
     return value
 
@@ -63,7 +80,9 @@ def check_line(value: str, field: str) -> str:
     character."""
     if control := spelling.control_character(value, one_line=True):
         raise OutOfBounds(
-            "bad_text", f"{field} contains the control character {control}; remove it."
+            "bad_text",
+            _("%(field)s contains the control character %(control)s. Remove the character.")
+            % {"field": field, "control": control},
         )
     return value
 
@@ -79,27 +98,35 @@ def check_json(value: Any, field: str, *, text_limit: int, depth: int = DEPTH_LI
         if not -INTEGER_LIMIT <= value <= INTEGER_LIMIT:
             raise OutOfBounds(
                 "number_out_of_range",
-                f"{field} contains an integer beyond 64 bits; send it as text.",
+                _("%(field)s contains an integer beyond 64 bits. Send the number as text.")
+                % {"field": field},
             )
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise OutOfBounds(
-                "number_out_of_range", f"{field} contains a number that is not finite."
+                "number_out_of_range",
+                _("%(field)s contains a number that is not finite. Send another value.")
+                % {"field": field},
             )
     elif depth <= 0:
         raise OutOfBounds(
             "nested_too_deeply",
-            f"{field} is nested more than {DEPTH_LIMIT} levels deep; flatten it.",
+            _("%(field)s is nested more than %(limit)s levels deep. Flatten it.")
+            % {"field": field, "limit": DEPTH_LIMIT},
         )
     elif isinstance(value, dict):
         for key, inner in value.items():
-            check_text(key, f"a key of {field}", KEY_LIMIT)
+            check_text(key, _("A key of %(field)s") % {"field": field}, KEY_LIMIT)
             check_json(inner, field, text_limit=text_limit, depth=depth - 1)
     elif isinstance(value, list):
         for inner in value:
             check_json(inner, field, text_limit=text_limit, depth=depth - 1)
     else:
-        raise OutOfBounds("bad_value", f"{field} contains a value that JSON does not know.")
+        raise OutOfBounds(
+            "bad_value",
+            _("%(field)s contains a value that JSON does not know. Remove the value.")
+            % {"field": field},
+        )
 
 
 def read_json(body: bytes) -> Any:
@@ -109,27 +136,28 @@ def read_json(body: bytes) -> Any:
         value = json.loads(body)
     except RecursionError as error:
         raise OutOfBounds(
-            "nested_too_deeply", "The body is nested too deeply to be read; flatten it."
+            "nested_too_deeply", _("The body is nested too deeply. Flatten it.")
         ) from error
     except ValueError as error:
         raise OutOfBounds(
-            "malformed_json", f"The body is not valid JSON: {error}."[:300]
+            "malformed_json", (_("The body is not valid JSON: %(error)s.") % {"error": error})[:300]
         ) from error
     seen, level = 0, [value]
-    for _ in range(DEPTH_LIMIT):
+    for _level in range(DEPTH_LIMIT):
         inner = [one for one in level if isinstance(one, dict | list)]
         level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
         seen += len(level)
         if seen > VALUES_LIMIT:
-            detail = (
-                f"The body has more than {VALUES_LIMIT} values; /api/v1/docs lists the "
-                f"fields of each address."
-            )
+            detail = _(
+                "The body has more than %(limit)s values. /api/v1/docs lists the fields of each "
+                "address."
+            ) % {"limit": VALUES_LIMIT}
             raise OutOfBounds("too_many_values", detail)
     if any(isinstance(one, dict | list) for one in level):
         raise OutOfBounds(
             "nested_too_deeply",
-            f"The body is nested more than {DEPTH_LIMIT} levels deep; flatten it.",
+            _("The body is nested more than %(limit)s levels deep. Flatten it.")
+            % {"limit": DEPTH_LIMIT},
         )
     return value
 
@@ -138,7 +166,8 @@ def check_zoned(value: datetime, field: str) -> datetime:
     """The moment. Raises OutOfBounds if it has no time zone."""
     if value.tzinfo is None:
         raise OutOfBounds(
-            "time_zone_missing", f"{field} has no time zone; write it as 2026-11-21T09:00:00Z."
+            "time_zone_missing",
+            _("%(field)s has no time zone. Write it as 2026-11-21T09:00:00Z.") % {"field": field},
         )
     return value
 
@@ -161,6 +190,6 @@ def true_moment(occurred_at: datetime | None, sent_at: datetime | None, now: dat
     if moment < EARLIEST:
         raise OutOfBounds(
             "time_out_of_range",
-            "occurred_at lies before the year 2000; set it right or leave it out.",
+            _("occurred_at lies before the year 2000. Correct it or leave it out."),
         )
     return min(moment, now)

@@ -12,10 +12,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from pushpilot.lib.spelling import trim
 
-REMEDY = "Write a code such as en, hi or pt-BR."
+REMEDY = gettext_lazy("Write a code such as en, hi or pt-BR.")
 _TAG = re.compile(r"([a-z]{2,3})([-_][a-z]{4})?([-_](?:[a-z]{2}|\d{3}))?", re.IGNORECASE | re.ASCII)
 
 
@@ -23,7 +25,10 @@ def normalize(text: str) -> str:
     """The tag in its one spelling. Raises ValueError with a sentence."""
     found = _TAG.fullmatch(trim(text))
     if found is None:
-        raise ValueError(f"“{text[:40]}” is not a language code. {REMEDY}")
+        raise ValueError(
+            _("“%(text)s” is not a language code. %(remedy)s")
+            % {"text": text[:40], "remedy": REMEDY}
+        )
     language, script, region = (part or "" for part in found.groups())
     return f"{language.lower()}{script.title()}{region.upper()}".replace("_", "-")
 

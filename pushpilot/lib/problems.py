@@ -8,13 +8,20 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from pushpilot.lib.display import Words
 
 CONTENT_TYPE = "application/problem+json"
 LISTED_ERRORS = 20
 FIELD_CHARS = 100
-BUSY = (
+BUSY: tuple[str, Words] = (
     "busy",
-    "The database did not answer in time. Look whether it was written, and send it again.",
+    gettext_lazy(
+        "The database did not answer in time. Check whether it stored the request, then send it "
+        "again."
+    ),
 )
 
 
@@ -52,7 +59,7 @@ def invalid(errors: list[dict[str, str]]) -> Problem:
 
 
 def too_many_attempts(wait_secs: float) -> Problem:
-    detail = "Too many attempts. Please wait and try again."
+    detail = _("Too many attempts. Wait and try again.")
     return Problem(
         429, "too_many_attempts", detail, headers={"Retry-After": str(math.ceil(wait_secs))}
     )
@@ -70,7 +77,7 @@ def invalid_fields(found: Mapping[str, Iterable[ValidationError]]) -> Problem:
 
 
 def problem(
-    status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
+    status: int, code: str, detail: Words, headers: dict[str, str] | None = None, **extra: Any
 ) -> HttpResponse:
     """The answer itself."""
     body = {
@@ -80,7 +87,7 @@ def problem(
         "code": code,
     }
     return JsonResponse(
-        {**body, "detail": detail, **extra},
+        {**body, "detail": str(detail), **extra},
         status=status,
         headers=headers,
         content_type=CONTENT_TYPE,

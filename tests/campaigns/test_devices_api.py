@@ -392,7 +392,7 @@ def test_a_person_is_the_same_whatever_the_spelling_of_the_id(cast, server, writ
     [
         ("a\x1bsha", "U+001B ESCAPE"),
         ("asha\n", "U+000A LINE FEED"),
-        (" \u200b ", "external_user_id is empty"),
+        (" \u200b ", "external_user_id is too short"),
     ],
 )
 def test_an_id_with_a_control_character_or_of_blanks_alone_is_refused(server, written, words):
