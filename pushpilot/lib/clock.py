@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import itertools
 import re
-from calendar import isleap, month_name, monthrange
+from calendar import isleap, monthrange
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
+
 from pushpilot.lib import display
 
 RRULE_LIMIT = 512
-_UNITS = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
-_WEEKDAYS = {
-    "MO": "Monday",
-    "TU": "Tuesday",
-    "WE": "Wednesday",
-    "TH": "Thursday",
-    "FR": "Friday",
-    "SA": "Saturday",
-    "SU": "Sunday",
+_CODES = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_RHYTHMS: dict[str, display.Words] = {
+    "DAILY": ngettext_lazy("Every day", "Every %(count)s days", "count"),
+    "WEEKLY": ngettext_lazy("Every week", "Every %(count)s weeks", "count"),
+    "MONTHLY": ngettext_lazy("Every month", "Every %(count)s months", "count"),
+    "YEARLY": ngettext_lazy("Every year", "Every %(count)s years", "count"),
 }
-_CODES = tuple(_WEEKDAYS)
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 # A rule like 30 February never occurs. The calendar repeats after 400 years, so a rule without a
 # day in that many of its own periods has none at all, whatever its INTERVAL.
@@ -42,7 +41,9 @@ _PARTS = {
 }
 
 
-NO_DATE = "This repetition has no further date. Change its days, its start or its end."
+NO_DATE = gettext_lazy(
+    "This repetition has no further date. Change its days, its start or its end."
+)
 
 
 class RecurrenceError(ValueError):
@@ -54,30 +55,41 @@ def parse_rrule(text: str) -> str:
     rule = text.strip().upper().removeprefix("RRULE:").rstrip(";")
     if not rule or len(rule) > RRULE_LIMIT:
         raise RecurrenceError(
-            f"A recurrence rule has 1 to {RRULE_LIMIT} characters, e.g. FREQ=WEEKLY;BYDAY=MO."
+            _("A recurrence rule has 1 to %(limit)s characters, for example FREQ=WEEKLY;BYDAY=MO.")
+            % {"limit": RRULE_LIMIT}
         )
     parts: dict[str, str] = {}
     for part in rule.split(";"):
-        name, _, value = part.partition("=")
+        name, _equals, value = part.partition("=")
         if name not in _PARTS:
-            raise RecurrenceError(f"“{part}” is not supported. Known parts: {', '.join(_PARTS)}.")
+            raise RecurrenceError(
+                _("“%(part)s” is not supported. Known parts: %(parts)s.")
+                % {"part": part, "parts": ", ".join(_PARTS)}
+            )
         if name in parts:
-            raise RecurrenceError(f"{name} is given twice.")
+            raise RecurrenceError(
+                _("%(name)s appears twice. Delete one of the two.") % {"name": name}
+            )
         if not re.fullmatch(_PARTS[name], value, re.ASCII):
-            raise RecurrenceError(f"“{value}” is no value for {name}.")
+            raise RecurrenceError(
+                _("“%(value)s” is not a valid value for %(name)s.") % {"value": value, "name": name}
+            )
         parts[name] = value
     if "FREQ" not in parts:
         raise RecurrenceError(
-            f"FREQ is missing. Write one of {', '.join(f'FREQ={f}' for f in FREQUENCIES)}."
+            _("FREQ is missing. Write %(values)s.")
+            % {"values": display.listed([f"FREQ={one}" for one in FREQUENCIES], "or")}
         )
     if "COUNT" in parts and "UNTIL" in parts:
-        raise RecurrenceError("Give COUNT or UNTIL, not both.")
+        raise RecurrenceError(_("Give COUNT or UNTIL, not both."))
     if "UNTIL" in parts:
         _until(parts["UNTIL"])
     if "BYSETPOS" in parts and not parts.keys() & {"BYDAY", "BYMONTHDAY", "BYMONTH"}:
-        raise RecurrenceError("BYSETPOS picks among days; give BYDAY or BYMONTHDAY beside it.")
+        raise RecurrenceError(_("BYSETPOS needs BYDAY or BYMONTHDAY. Add one of them."))
     if parts["FREQ"] in ("DAILY", "WEEKLY") and re.search(r"\d", parts.get("BYDAY", "")):
-        raise RecurrenceError("A numbered weekday such as 1MO needs FREQ=MONTHLY or FREQ=YEARLY.")
+        raise RecurrenceError(
+            _("A numbered weekday such as 1MO needs FREQ=MONTHLY or FREQ=YEARLY.")
+        )
     return ";".join(f"{name}={value}" for name, value in parts.items())
 
 
@@ -209,26 +221,38 @@ def _span(first: date, length: int) -> Iterable[date]:
 
 
 def in_words(rule: str) -> str:
-    """A parsed rule for people: "every 2 weeks on Monday and Friday"; the rule itself where
+    """A parsed rule for people: "Every 2 weeks on Monday and Friday"; the rule itself where
     words would mislead."""
     parts = dict(part.split("=") for part in rule.split(";"))
-    every, unit = int(parts.pop("INTERVAL", "1")), _UNITS[parts.pop("FREQ")]
-    said = f"every {every} {unit}s" if every > 1 else f"every {unit}"
+    words = str(_RHYTHMS[parts.pop("FREQ")] % {"count": int(parts.pop("INTERVAL", "1"))})
     if days := parts.pop("BYDAY", ""):
         if re.search(r"\d", days):
             return rule
-        names = [_WEEKDAYS[day] for day in sorted(set(days.split(",")), key=_CODES.index)]
-        said += f" on {_listed(names)}"
-    if numbers := parts.pop("BYMONTHDAY", ""):
-        said += f" on {_listed([_ordinal(int(number)) for number in numbers.split(',')])}"
+        numbers = sorted({_CODES.index(day) for day in days.split(",")})
+        names = display.listed(display.weekday_name(number) for number in numbers)
+        words = _("%(repetition)s on %(days)s") % {"repetition": words, "days": names}
+    if month_days := parts.pop("BYMONTHDAY", ""):
+        names = display.listed(_day_of_month(int(number)) for number in month_days.split(","))
+        words = _("%(repetition)s on %(days)s") % {"repetition": words, "days": names}
     if months := parts.pop("BYMONTH", ""):
-        said += f" in {_listed([month_name[int(month)] for month in months.split(',')])}"
-    if count := parts.pop("COUNT", ""):
-        said += f", {count} times" if count != "1" else ", once"
+        names = display.listed(display.month_name(int(month)) for month in months.split(","))
+        words = _("%(repetition)s in %(months)s") % {"repetition": words, "months": names}
+    if count := int(parts.pop("COUNT", "0")):
+        limited = ngettext("%(repetition)s, once", "%(repetition)s, %(count)s times", count)
+        words = limited % {"repetition": words, "count": display.format_number(count)}
     if until := parts.pop("UNTIL", ""):
-        said += f", until {display.day(_until(until))}"
+        last = display.day(_until(until))
+        words = _("%(repetition)s, until %(day)s") % {"repetition": words, "day": last}
     parts.pop("WKST", None)
-    return rule if parts else said
+    return rule if parts else words
+
+
+def _day_of_month(number: int) -> str:
+    if number == -1:
+        return _("the last day")
+    if number < 0:
+        return _("day %(number)s from the end") % {"number": -number}
+    return _("day %(number)s") % {"number": number}
 
 
 def in_zone(rule: str, was: ZoneInfo, zone: ZoneInfo) -> str:
@@ -245,23 +269,9 @@ def _until(text: str) -> datetime:
         return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
         raise RecurrenceError(
-            f"UNTIL={text} is no date. Write UTC as in UNTIL=20271231T235959Z."
+            _("UNTIL=%(text)s is not a date. Write UTC as in UNTIL=20271231T235959Z.")
+            % {"text": text}
         ) from error
-
-
-def _ordinal(day: int) -> str:
-    if day < 0:
-        return (
-            "the last day"
-            if day == -1
-            else (f"the {_ordinal(-day).removeprefix('the ')} day from the end")
-        )
-    suffix = "th" if 11 <= day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
-    return f"the {day}{suffix}"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def next_occurrence(

@@ -293,7 +293,7 @@ def test_review_and_send_saves_and_goes_on_to_the_review(company):
         ({"schedule_type": "recurring", "repeat": "weekly"}, "weekdays", "at least one day"),
         (
             {"schedule_type": "recurring", "repeat": "custom", "recurrence_rule": "FREQ=DAILY;INTERVAL=0"},
-            "recurrence_rule", "no value for INTERVAL",
+            "recurrence_rule", "not a valid value for INTERVAL",
         ),
     ],
 )  # fmt: skip

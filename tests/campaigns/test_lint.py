@@ -91,7 +91,7 @@ def test_errors_come_before_warnings(company):
         ({"schedule_type": "recurring", "recurrence_rule": "FREQ=DAILY"}, "scheduled_at", "Choose the date"),
         (
             {"schedule_type": "recurring", "scheduled_at": NOW, "recurrence_rule": "FREQ=HOURLY"},
-            "recurrence_rule", "no value for FREQ",
+            "recurrence_rule", "not a valid value for FREQ",
         ),
         (
             {"schedule_type": "recurring", "scheduled_at": NOW, "recurrence_rule": NEVER},

@@ -25,7 +25,7 @@ def test_the_next_five_dates_are_shown_in_the_workspace_s_time(company):
         repeat="daily",
         interval="2",
     ).json()
-    assert answer["words"] == "every 2 days"
+    assert answer["words"] == "Every 2 days"
     assert len(answer["dates"]) == 5
     assert all(date.endswith("18:00 IST") for date in answer["dates"])
     assert "1 Jun" in answer["dates"][0]
