@@ -110,6 +110,8 @@ class Event(TenantModel):
     capabilities = {"view": roles.VIEW}
 
     class Meta:
+        verbose_name = gettext_lazy("event")
+        verbose_name_plural = gettext_lazy("events")
         # A repeated event id counts once.
         constraints = [models.UniqueConstraint(fields=["workspace", "event_id"], name="event_once")]
         indexes = [models.Index(fields=["workspace", "-id"], name="event_newest_first")]

@@ -124,6 +124,8 @@ class Campaign(Targeted, Timed):
     capabilities = {**roles.CONTENT, "send": roles.SEND}
 
     class Meta:
+        verbose_name = gettext_lazy("campaign")
+        verbose_name_plural = gettext_lazy("campaigns")
         # The campaign list, newest first, all or by status.
         indexes = [
             models.Index(fields=["workspace", "-id"], name="campaign_newest_first"),

@@ -50,6 +50,8 @@ class Contact(TenantModel):
     capabilities = roles.CONTENT
 
     class Meta:
+        verbose_name = gettext_lazy("contact")
+        verbose_name_plural = gettext_lazy("contacts")
         constraints = [
             models.UniqueConstraint(
                 fields=["workspace", "external_id"], name="contact_once_per_workspace"

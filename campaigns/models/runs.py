@@ -84,6 +84,8 @@ class Run(Targeted):
     capabilities = {**roles.READ_ONLY, "send": roles.SEND}
 
     class Meta:
+        verbose_name = gettext_lazy("send")
+        verbose_name_plural = gettext_lazy("sends")
         constraints = [
             # The same occurrence is never launched twice.
             models.UniqueConstraint(

@@ -66,6 +66,8 @@ class Template(Written):
     capabilities = roles.CONTENT
 
     class Meta:
+        verbose_name = gettext_lazy("template")
+        verbose_name_plural = gettext_lazy("templates")
         ordering = ["name", "language"]
         constraints = [
             models.UniqueConstraint(

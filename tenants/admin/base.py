@@ -18,6 +18,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 from unfold.admin import TabularInline
 
 from pushpilot.lib import display
@@ -234,7 +235,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         if obj.workspace_id is None:
             obj.workspace = workspace
         if obj.workspace_id != workspace.pk:
-            raise PermissionDenied("This row belongs to another workspace.")
+            raise PermissionDenied(_("This row belongs to another workspace."))
         super().save_model(request, obj, form, change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
@@ -243,7 +244,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
             if row_form.instance.workspace_id is None:
                 row_form.instance.workspace = workspace
             if row_form.instance.workspace_id != workspace.pk:
-                raise PermissionDenied("This row belongs to another workspace.")
+                raise PermissionDenied(_("This row belongs to another workspace."))
         super().save_formset(request, form, formset, change)
 
     # --- our words instead of Django's ------------------------------------------------------------
@@ -261,7 +262,7 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        noun = self._noun()
+        noun = self.model._meta.verbose_name
         title = capfirst(noun) if object_id else _("New %(noun)s") % {"noun": noun}
         return super().changeform_view(
             request, object_id, form_url, {"title": title, **(extra_context or {})}
@@ -321,8 +322,10 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         user: Any = request.user
         audit.record(workspace_of(request), action, obj, by=user, detail=detail, changes=changes)
 
-    def _noun(self) -> str:
-        return str(self.model._meta.verbose_name)
+    def _audited(self, verb: str) -> str:
+        """ "campaign changed": an action of the trail is a key, whoever reads the page."""
+        with override(None):
+            return f"{self.model._meta.verbose_name} {verb}"
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
@@ -332,15 +335,15 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         return change_diff.of_forms(form, formsets or [], add=add)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        self.audit(request, f"{self._noun()} created", obj, message)
+        self.audit(request, self._audited("created"), obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
         if message:
-            self.audit(request, f"{self._noun()} changed", obj, message)
+            self.audit(request, self._audited("changed"), obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:
-            self.audit(request, f"{self._noun()} deleted", obj, change_diff.of_deletion(obj))
+            self.audit(request, self._audited("deleted"), obj, change_diff.of_deletion(obj))
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise Http404("the audit trail is the history")

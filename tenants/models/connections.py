@@ -58,6 +58,8 @@ class Connection(TenantModel):
     }
 
     class Meta:
+        verbose_name = gettext_lazy("connection")
+        verbose_name_plural = gettext_lazy("connections")
         constraints = [
             # A send must never have to guess which account to use.
             models.UniqueConstraint(

@@ -55,7 +55,8 @@ class ApiKey(TenantModel):
     }
 
     class Meta:
-        verbose_name = "API key"
+        verbose_name = gettext_lazy("API key")
+        verbose_name_plural = gettext_lazy("API keys")
 
     def __str__(self) -> str:
         return self.name

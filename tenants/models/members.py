@@ -8,6 +8,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from tenants import roles
 from tenants.models.users import User
@@ -37,7 +38,8 @@ class Membership(TenantModel):
     }
 
     class Meta:
-        verbose_name = "member"
+        verbose_name = gettext_lazy("member")
+        verbose_name_plural = gettext_lazy("members")
         constraints = [
             models.UniqueConstraint(
                 fields=["workspace", "user"], name="membership_once_per_workspace"
@@ -87,6 +89,8 @@ class Invitation(TenantModel):
     }
 
     class Meta:
+        verbose_name = gettext_lazy("invitation")
+        verbose_name_plural = gettext_lazy("invitations")
         constraints = [
             # Inviting again renews the open invitation instead of mailing a second working link.
             models.UniqueConstraint(

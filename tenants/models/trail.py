@@ -54,7 +54,8 @@ class AuditEntry(TenantModel):
     capabilities = {"view": roles.MEMBERS}
 
     class Meta:
-        verbose_name_plural = "audit trail"
+        verbose_name = gettext_lazy("audit entry")
+        verbose_name_plural = gettext_lazy("audit trail")
         # The page shows the newest of a filter's rows and the export walks all of them, among
         # millions: every filter has an index that ends in this order.
         indexes = [

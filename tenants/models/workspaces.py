@@ -15,6 +15,8 @@ from tenants.models.users import User
 from tenants.scope import TenantModel
 from tenants.validators import validate_name, validate_time_zone
 
+COLOUR_WANTED = gettext_lazy("Write a colour such as #155dfc.")
+
 
 class Workspace(models.Model):
     class Plan(models.TextChoices):
@@ -31,7 +33,7 @@ class Workspace(models.Model):
     brand_colour = models.CharField(
         max_length=7,
         blank=True,
-        validators=[RegexValidator(r"^#[0-9a-fA-F]{6}\Z", "Write a colour such as #155dfc.")],
+        validators=[RegexValidator(r"^#[0-9a-fA-F]{6}\Z", COLOUR_WANTED)],
     )
     logo_version = models.CharField(max_length=16, blank=True, editable=False)  # "" without a Logo
     # From here on nobody can open it and nothing is sent; when the day has come, its rows are
@@ -43,6 +45,8 @@ class Workspace(models.Model):
     capabilities = {"view": roles.MEMBERS, "change": roles.MEMBERS}
 
     class Meta:
+        verbose_name = gettext_lazy("workspace")
+        verbose_name_plural = gettext_lazy("workspaces")
         permissions = list(roles.CAPABILITIES.items())
 
     def __str__(self) -> str:

@@ -9,7 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.functional import lazy
+from django.utils.translation import get_language, override
 
+from campaigns.models import Template
+from pushpilot.sites import console
 from tenants import audit
 from tenants.admin.trail import page as trail
 from tenants.models import AuditEntry
@@ -240,3 +244,11 @@ def plan_of(sql: str) -> str:
             ("EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN ") + sql
         )
         return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+def test_an_action_is_a_key_whatever_language_the_page_is_in(monkeypatch):
+    in_words = lazy(lambda: {None: "template"}.get(get_language(), "Vorlage"), str)()
+    monkeypatch.setattr(Template._meta, "verbose_name", in_words)
+    with override("de"):
+        assert str(Template._meta.verbose_name) == "Vorlage"
+        assert console.get_model_admin(Template)._audited("changed") == "template changed"
