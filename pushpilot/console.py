@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 import reports.dashboard
 from campaigns.admin.campaign.list import status_tabs
@@ -29,7 +30,7 @@ def site_header(request: HttpRequest) -> str:
 
 def site_subheader(request: HttpRequest) -> str:
     workspace = _workspace(request)
-    return "PushPilot" if workspace else "Campaigns you can prove"
+    return "PushPilot" if workspace else _("Campaigns you can prove")
 
 
 def workspace_switcher(request: HttpRequest) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def workspace_switcher(request: HttpRequest) -> list[dict[str, Any]]:
             }
             for own in request.user.workspaces()
         ),
-        {"icon": "add", "title": "New workspace", "link": "/?new"},
+        {"icon": "add", "title": _("New workspace"), "link": "/?new"},
     ]
 
 
@@ -57,7 +58,7 @@ def environment(request: HttpRequest) -> list[str] | None:
     active = Connection.objects.filter(
         workspace=workspace, is_active=True, provider__endswith=SANDBOX
     )
-    return ["Sandbox", "warning"] if active.exists() else None
+    return [_("Sandbox"), "warning"] if active.exists() else None
 
 
 def stylesheet(request: HttpRequest) -> str:
@@ -93,11 +94,11 @@ def tabs(request: HttpRequest) -> list[dict[str, Any]]:
 
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     links = [
-        {"title": "Your profile", "link": "/accounts/profile/"},
-        {"title": "Password and security", "link": "/accounts/2fa/"},
+        {"title": _("Your profile"), "link": "/accounts/profile/"},
+        {"title": _("Password and security"), "link": "/accounts/2fa/"},
     ]
     if request.user.is_authenticated and request.user.is_superuser:
-        links.append({"title": "Platform", "link": "/platform/"})
+        links.append({"title": _("Platform"), "link": "/platform/"})
     return links
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy
 
 from pushpilot.lib.compat.django import set_address
 from pushpilot.lib.display import Words
@@ -28,6 +29,17 @@ POLICY = "; ".join(
         "base-uri 'self'",
         "object-src 'none'",
     )
+)
+
+
+_ADDRESS = gettext_lazy(
+    "The address holds a NUL character, which no text has. Take it out and try again."
+)
+_COOKIE = gettext_lazy(
+    "A cookie holds a NUL character, which no text has. Take it out and try again."
+)
+_FORM = gettext_lazy(
+    "The form holds a NUL character, which no text has. Take it out and try again."
 )
 
 
@@ -71,8 +83,6 @@ class NoNul:
     Bodies of the API are not read here: its routes name the field (pushpilot.lib.bounded).
     """
 
-    SENTENCE = "{} holds a NUL character, which no text has. Take it out and try again."
-
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
@@ -80,18 +90,18 @@ class NoNul:
         if "\0" in request.path_info:
             raise Http404("no address of ours holds a NUL character")
         if any("\0" in name or "\0" in value for name, value in request.COOKIES.items()):
-            return self._refusal(request, "A cookie")  # quoted ones spell it \\000
+            return self._refusal(request, _COOKIE)  # quoted ones spell it \\000
         if _has_nul(request.GET):
-            return self._refusal(request, "The address")
+            return self._refusal(request, _ADDRESS)
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
         """A form is read only here, where strangers were turned away from the console."""
         is_page = not request.path_info.startswith("/api/")
-        return self._refusal(request, "The form") if is_page and _has_nul(request.POST) else None
+        return self._refusal(request, _FORM) if is_page and _has_nul(request.POST) else None
 
-    def _refusal(self, request: HttpRequest, place: str) -> HttpResponse:
-        sentence = self.SENTENCE.format(place)
+    def _refusal(self, request: HttpRequest, words: Words) -> HttpResponse:
+        sentence = str(words)
         if request.path_info.startswith("/api/"):
             return problem(400, "bad_text", sentence)
         return render(request, "400.html", {"sentence": sentence}, status=400)

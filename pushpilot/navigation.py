@@ -11,9 +11,11 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy
 
 from campaigns.models import Campaign
 from pushpilot.lib.compat.django import pages_of
+from pushpilot.lib.display import Words
 from tenants import roles
 from tenants.models import Workspace
 
@@ -26,36 +28,48 @@ class Page:
     """`model` is the label of a registered model; a page without one names its URL and the
     capability it needs."""
 
-    title: str
+    title: Words
     icon: str
     model: str = ""
     url: str = ""
     capability: str = roles.VIEW
 
 
-GROUPS: dict[str, tuple[Page, ...]] = {
-    "Engage": (
-        Page("Home", "home", url="index"),
-        Page("Campaigns", "campaign", model="campaigns.campaign"),
-        Page("Templates", "dashboard_customize", model="campaigns.template"),
+GROUPS: tuple[tuple[Words, tuple[Page, ...]], ...] = (
+    (
+        gettext_lazy("Engage"),
+        (
+            Page(gettext_lazy("Home"), "home", url="index"),
+            Page(gettext_lazy("Campaigns"), "campaign", model="campaigns.campaign"),
+            Page(gettext_lazy("Templates"), "dashboard_customize", model="campaigns.template"),
+        ),
     ),
-    "Audience": (
-        Page("Contacts", "group", model="campaigns.contact"),
-        Page("Device health", "devices", url="campaigns_contact_devices"),
+    (
+        gettext_lazy("Audience"),
+        (
+            Page(gettext_lazy("Contacts"), "group", model="campaigns.contact"),
+            Page(gettext_lazy("Device health"), "devices", url="campaigns_contact_devices"),
+        ),
     ),
-    "Delivery": (
-        Page("Runs", "send", model="campaigns.run"),
-        Page("Phone wall", "smartphone", url="phone_wall"),
-        Page("Events", "bolt", model="reports.event"),
+    (
+        gettext_lazy("Delivery"),
+        (
+            Page(gettext_lazy("Sends"), "send", model="campaigns.run"),
+            Page(gettext_lazy("Phone wall"), "smartphone", url="phone_wall"),
+            Page(gettext_lazy("Events"), "bolt", model="reports.event"),
+        ),
     ),
-    "Settings": (
-        Page("Connections", "cable", model="tenants.connection"),
-        Page("API keys", "key", model="tenants.apikey"),
-        Page("Members", "badge", model="tenants.membership"),
-        Page("Audit trail", "history", model="tenants.auditentry"),
-        Page("Workspace", "tune", model="tenants.workspace"),
+    (
+        gettext_lazy("Settings"),
+        (
+            Page(gettext_lazy("Connections"), "cable", model="tenants.connection"),
+            Page(gettext_lazy("API keys"), "key", model="tenants.apikey"),
+            Page(gettext_lazy("Members"), "badge", model="tenants.membership"),
+            Page(gettext_lazy("Audit trail"), "history", model="tenants.auditentry"),
+            Page(gettext_lazy("Workspace"), "tune", model="tenants.workspace"),
+        ),
     ),
-}
+)
 
 
 def link_of(page: Page, request: HttpRequest, site: AdminSite) -> str:
@@ -80,8 +94,8 @@ def link_of(page: Page, request: HttpRequest, site: AdminSite) -> str:
 def pages(request: HttpRequest, site: AdminSite) -> list[tuple[str, Page, str]]:
     """(group, page, link) of everything that the user may open, in the order of the sidebar."""
     found = [
-        (group, page, link_of(page, request, site))
-        for group, listed in GROUPS.items()
+        (str(group), page, link_of(page, request, site))
+        for group, listed in GROUPS
         for page in listed
     ]
     return [entry for entry in found if entry[2]]
@@ -102,7 +116,7 @@ def sidebar(request: HttpRequest, site: AdminSite) -> list[dict[str, Any]]:
         here = ""
     for group, page, link in shown:
         item: dict[str, Any] = {
-            "title": page.title,
+            "title": str(page.title),
             "icon": page.icon,
             "link": link,
             "active": link == here,

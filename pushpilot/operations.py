@@ -10,12 +10,14 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django_q.models import Failure
 
 import delivery.health
 from campaigns.models import Run
 from pushpilot import health
-from pushpilot.lib.display import format_number, how_long
+from pushpilot.lib.display import Words, age, format_number
 from pushpilot.lib.health import Status
 from pushpilot.navigation import Page, drawn
 from reports import across
@@ -25,27 +27,36 @@ from tenants.scope import every_workspace
 MOST_WORKERS = 20
 
 
-GROUPS: dict[str, tuple[Page, ...]] = {
-    "Platform": (
-        Page("Home", "monitor_heart", url="index"),
-        Page("Users", "group", "tenants.user"),
-        Page("Workspaces", "domain", "tenants.workspace"),
-        Page("History", "history", "admin.logentry"),
+GROUPS: tuple[tuple[Words, tuple[Page, ...]], ...] = (
+    (
+        gettext_lazy("Platform"),
+        (
+            Page(gettext_lazy("Home"), "monitor_heart", url="index"),
+            Page(gettext_lazy("Users"), "group", "tenants.user"),
+            Page(gettext_lazy("Workspaces"), "domain", "tenants.workspace"),
+            Page(gettext_lazy("History"), "history", "admin.logentry"),
+        ),
     ),
-    "Sign-in": (
-        Page("Sessions", "devices", "usersessions.usersession"),
-        Page("E-mail addresses", "mail", "account.emailaddress"),
-        Page("Second steps", "shield_lock", "mfa.authenticator"),
-        Page("Linked accounts", "link", "socialaccount.socialaccount"),
+    (
+        gettext_lazy("Sign-in"),
+        (
+            Page(gettext_lazy("Sessions"), "devices", "usersessions.usersession"),
+            Page(gettext_lazy("E-mail addresses"), "mail", "account.emailaddress"),
+            Page(gettext_lazy("Second steps"), "shield_lock", "mfa.authenticator"),
+            Page(gettext_lazy("Linked accounts"), "link", "socialaccount.socialaccount"),
+        ),
     ),
-    "Queue": (
-        Page("Workers", "manufacturing", "delivery.heartbeat"),
-        Page("Waiting tasks", "hourglass_empty", "django_q.ormq"),
-        Page("Failed tasks", "error", "django_q.failure"),
-        Page("Finished tasks", "task_alt", "django_q.success"),
-        Page("Recurring jobs", "event_repeat", "django_q.schedule"),
+    (
+        gettext_lazy("Queue"),
+        (
+            Page(gettext_lazy("Workers"), "manufacturing", "delivery.heartbeat"),
+            Page(gettext_lazy("Waiting tasks"), "hourglass_empty", "django_q.ormq"),
+            Page(gettext_lazy("Failed tasks"), "error", "django_q.failure"),
+            Page(gettext_lazy("Finished tasks"), "task_alt", "django_q.success"),
+            Page(gettext_lazy("Recurring jobs"), "event_repeat", "django_q.schedule"),
+        ),
     ),
-}
+)
 
 
 def link_of(page: Page) -> str:
@@ -55,7 +66,7 @@ def link_of(page: Page) -> str:
 
 def pages() -> list[tuple[str, Page, str]]:
     """(group, page, link) in the order of the sidebar."""
-    return [(group, page, link_of(page)) for group, listed in GROUPS.items() for page in listed]
+    return [(str(group), page, link_of(page)) for group, listed in GROUPS for page in listed]
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -65,7 +76,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     for group, page, link in pages():
         is_here = request.path == link if link == home else request.path.startswith(link)
         item: dict[str, Any] = {
-            "title": page.title,
+            "title": str(page.title),
             "icon": page.icon,
             "link": link,
             "active": is_here,
@@ -82,16 +93,16 @@ def stylesheet(request: HttpRequest) -> str:
 
 def environment(request: HttpRequest) -> list[str]:
     """The chip that says where one is."""
-    return ["Operators", "info"]
+    return [_("Operators"), "info"]
 
 
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     """An operator without a workspace has no console to go back to."""
-    own = [{"title": "My workspaces", "link": "/"}] if request.user.workspaces() else []  # type: ignore[union-attr]
+    own = [{"title": _("My workspaces"), "link": "/"}] if request.user.workspaces() else []  # type: ignore[union-attr]
     return [
         *own,
-        {"title": "Your profile", "link": "/accounts/profile/"},
-        {"title": "Password and security", "link": "/accounts/2fa/"},
+        {"title": _("Your profile"), "link": "/accounts/profile/"},
+        {"title": _("Password and security"), "link": "/accounts/2fa/"},
     ]
 
 
@@ -112,7 +123,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             {
                 "name": worker.name,
                 "is_alive": worker.is_alive,
-                "heard": f"{how_long(worker.age)} ago",
+                "heard": age(worker.age),
             }
             for worker in delivery.health.workers_seen(now)[:MOST_WORKERS]
         ],
@@ -123,11 +134,16 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def verdict(worries: int, worst: Status) -> tuple[str, str]:
     """(tone, sentence)"""
     if not worries:
-        return "ok", "Everything works."
-    noun = "thing needs" if worries == 1 else "things need"
-    return str(
-        worst
-    ), f"{worries} {noun} you." if worst == Status.BROKEN else f"It works; {worries} {noun} a look."
+        return "ok", _("Everything works.")
+    if worst == Status.BROKEN:
+        words = ngettext("%(count)s thing needs you.", "%(count)s things need you.", worries)
+    else:
+        words = ngettext(
+            "It works; %(count)s thing needs a look.",
+            "It works; %(count)s things need a look.",
+            worries,
+        )
+    return str(worst), words % {"count": format_number(worries)}
 
 
 def figures(now: datetime) -> list[dict[str, str]]:
@@ -138,33 +154,48 @@ def figures(now: datetime) -> list[dict[str, str]]:
             state=Run.State.PLANNED, intended_at__lte=now + timedelta(days=1)
         ).count()
     seen = User.objects.filter(last_login__gte=now - across.RECENT, is_active=True).count()
-    sent = across.messages_since(now - timedelta(days=7)).total()
+    week = across.messages_since(now - timedelta(days=7)).total()
+    sending = across.sending_workspaces(now - across.RECENT)
+    sent = ngettext(
+        "%(count)s workspace sent in the last 30 days",
+        "%(count)s workspaces sent in the last 30 days",
+        sending,
+    )
+    signed_in = ngettext(
+        "%(count)s person signed in within the last 30 days",
+        "%(count)s people signed in within the last 30 days",
+        seen,
+    )
+    planned = ngettext(
+        "%(count)s send is planned for the next 24 hours",
+        "%(count)s sends are planned for the next 24 hours",
+        ahead,
+    )
     return [
         {
-            "label": "Workspaces",
+            "label": _("Workspaces"),
             "icon": "domain",
             "value": format_number(Workspace.objects.count()),
-            "note": f"{format_number(across.sending_workspaces(now - across.RECENT))} sent in the "
-            "last 30 days",
+            "note": sent % {"count": format_number(sending)},
             "link": reverse("platform:tenants_workspace_changelist"),
         },
         {
-            "label": "Users",
+            "label": _("Users"),
             "icon": "group",
             "value": format_number(User.objects.count()),
-            "note": f"{format_number(seen)} signed in in the last 30 days",
+            "note": signed_in % {"count": format_number(seen)},
             "link": reverse("platform:tenants_user_changelist"),
         },
         {
-            "label": "Messages today",
+            "label": _("Messages today"),
             "icon": "send",
             "value": format_number(across.messages_since(midnight).total()),
-            "note": f"{format_number(sent)} in 7 days (UTC)",
+            "note": _("%(count)s in 7 days (UTC)") % {"count": format_number(week)},
         },
         {
-            "label": "Runs under way",
+            "label": _("Sends under way"),
             "icon": "rocket_launch",
             "value": format_number(active),
-            "note": f"{format_number(ahead)} planned in the next 24 h",
+            "note": planned % {"count": format_number(ahead)},
         },
     ]

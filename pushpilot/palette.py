@@ -13,6 +13,7 @@ from django.contrib.admin import AdminSite
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from unfold.dataclasses import SearchResult
 
 from campaigns.models import Campaign, Contact, Template
@@ -35,7 +36,7 @@ def search(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResul
 def _pages(found: list[tuple[str, navigation.Page, str]], words: str) -> list[SearchResult]:
     """Those of (group, page, link) that the words are in."""
     return [
-        SearchResult(title=page.title, description=group, link=link, icon=page.icon)
+        SearchResult(title=str(page.title), description=group, link=link, icon=page.icon)
         for group, page, link in found
         if words in f"{page.title} {group}".lower()
     ]
@@ -54,14 +55,12 @@ def _results(rows: QuerySet[Model], icon: str, site_name: str) -> list[SearchRes
 
 def _commands(request: HttpRequest, words: str, site: AdminSite) -> list[SearchResult]:
     page = pages_of(site).get(Campaign)
-    if (
-        page is None
-        or not page.has_add_permission(request)
-        or words not in "new campaign create write"
-    ):
+    title, description = _("New campaign"), _("Write and send")
+    names = f"{title} {description} {_('Create a campaign')}".lower()
+    if page is None or not page.has_add_permission(request) or words not in names:
         return []
     link = reverse(f"{site.name}:campaigns_campaign_add")
-    return [SearchResult(title="New campaign", description="Write and send", link=link, icon="add")]
+    return [SearchResult(title=title, description=description, link=link, icon="add")]
 
 
 def _workspaces(request: HttpRequest, words: str) -> list[SearchResult]:
@@ -69,13 +68,16 @@ def _workspaces(request: HttpRequest, words: str) -> list[SearchResult]:
     user = cast(User, request.user)
     here: Workspace = request.workspace  # type: ignore[attr-defined]
     ways = [
-        (f"Switch to {own}", own.console_path, "domain") for own in user.workspaces() if own != here
+        (_("Switch to %(workspace)s") % {"workspace": own}, own.console_path, "domain")
+        for own in user.workspaces()
+        if own != here
     ]
-    ways.append(("New workspace", "/?new", "add"))
+    ways.append((_("New workspace"), "/?new", "add"))
+    group = _("Workspaces")
     return [
-        SearchResult(title=title, description="Workspaces", link=link, icon=icon)
+        SearchResult(title=title, description=group, link=link, icon=icon)
         for title, link, icon in ways
-        if words in f"{title} workspaces".lower()
+        if words in f"{title} {group}".lower()
     ]
 
 

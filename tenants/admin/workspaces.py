@@ -98,7 +98,13 @@ class WorkspaceForm(forms.ModelForm):
     class Meta:
         model = Workspace
         fields = ("name", "slug", "time_zone", "default_language", "brand_colour")
-        labels = {"slug": gettext_lazy("Web address"), "brand_colour": gettext_lazy("Colour")}
+        labels = {
+            "name": gettext_lazy("Name"),
+            "slug": gettext_lazy("Web address"),
+            "time_zone": gettext_lazy("Time zone"),
+            "default_language": gettext_lazy("Default language"),
+            "brand_colour": gettext_lazy("Colour"),
+        }
         help_texts = {
             "slug": gettext_lazy(
                 "The part after /w/ in the address of this console. Links to the old address stop "

@@ -261,7 +261,7 @@ def test_home_has_the_figures_and_says_what_needs_the_operator(client, cast):
     for words in (
         "Workspaces",
         "Messages today",
-        "Runs under way",
+        "Sends under way",
         "No worker is running",
         "need you.",
     ):
@@ -270,7 +270,7 @@ def test_home_has_the_figures_and_says_what_needs_the_operator(client, cast):
         figure["label"]: (figure["value"], figure["note"])
         for figure in operations.figures(timezone.now())
     }
-    assert figures["Workspaces"] == ("2", "1 sent in the last 30 days")
+    assert figures["Workspaces"] == ("2", "1 workspace sent in the last 30 days")
     assert figures["Messages today"] == ("1", "1 in 7 days (UTC)")
     Heartbeat.objects.create(worker="web1:7", beat_at=timezone.now())
     shown = text(client)

@@ -122,8 +122,8 @@ class ContactAdmin(ReadOnlyAdmin):
         total, reachable = contact.devices
         if not total:
             return format_html('<span class="cp-quiet">{}</span>', _("No device"))
-        count = {"count": format_number(reachable)}
-        note = "" if reachable == total else _("%(count)s reachable") % count
+        words = ngettext("%(count)s reachable", "%(count)s reachable", reachable)
+        note = "" if reachable == total else words % {"count": format_number(reachable)}
         return format_html(
             '<span class="cp-two-lines"><span>{}</span><small>{}</small></span>',
             ngettext("%(count)s device", "%(count)s devices", total)

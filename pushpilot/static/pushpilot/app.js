@@ -1,6 +1,7 @@
 // Behaviours of every page, bound by data attributes: nothing here knows a page.
 
-const words = import("./words.js"); // a classic script, since the theme cannot wait for modules
+// A classic script, since the theme cannot wait for modules: what words.js is to those.
+const { gettext = (sentence) => sentence } = globalThis;
 
 // Account and error pages have no Alpine; they follow the theme that the console keeps, before the first paint.
 const themeKey = "adminTheme";
@@ -35,7 +36,6 @@ async function copy(button) {
   const source = document.querySelector(button.dataset.copy);
   const label = button.querySelector("[data-copy-label]") || button;
   const before = label.textContent;
-  const { gettext } = await words;
   try {
     await navigator.clipboard.writeText(source.textContent.trim());
     label.textContent = gettext("Copied");
@@ -67,6 +67,11 @@ document.addEventListener("submit", (event) => {
   for (const button of event.target.querySelectorAll("button:not([type=button])")) {
     setTimeout(() => (button.disabled = true));
   }
+});
+
+// Unfold's scrollbars are made when the page is read, in English.
+document.addEventListener("DOMContentLoaded", () => {
+  if (window.SimpleBar) SimpleBar.defaultOptions.ariaLabel = gettext("Content that scrolls");
 });
 
 // Unfold's scrollbars measure before the fonts have come and would stay over the last row of a list.

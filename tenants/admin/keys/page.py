@@ -90,6 +90,11 @@ class KeyForm(forms.ModelForm):
     class Meta:
         model = ApiKey
         fields = ("name", "kind", "mode", "scopes")
+        labels = {
+            "name": gettext_lazy("Name"),
+            "kind": gettext_lazy("Kind"),
+            "mode": gettext_lazy("Mode"),
+        }
         help_texts = {"name": gettext_lazy("What uses it, e.g. Android app or Shop backend.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -65,6 +65,7 @@ class InviteForm(forms.ModelForm):
     class Meta:
         model = Invitation
         fields = ("role",)
+        labels = {"role": gettext_lazy("Role")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

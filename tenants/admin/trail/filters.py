@@ -13,7 +13,12 @@ from django.http import HttpRequest, QueryDict
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
+from unfold.contrib.filters.admin import (
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateFilter,
+    TextFilter,
+)
 
 from tenants.admin.base import workspace_of
 from tenants.models import AuditEntry, User, Workspace
@@ -79,6 +84,12 @@ class ActionFilter(DropdownFilter):
         return queryset.filter(action=_plain(self.value())) if self.value() else queryset
 
 
+class WayFilter(ChoicesDropdownFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("way")
+
+
 class TargetFilter(TextFilter):
     title = gettext_lazy("exact name of what it was done to")
     parameter_name = "target"
@@ -95,7 +106,7 @@ class DateFilter(RangeDateFilter):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.title = "date"
+        self.title = _("date")
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]

@@ -20,10 +20,10 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from pushpilot.lib.display import NOTHING
 from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
@@ -32,6 +32,7 @@ from tenants.admin.trail.filters import (
     DateFilter,
     PersonFilter,
     TargetFilter,
+    WayFilter,
     days_of,
 )
 from tenants.models import AuditEntry, Workspace
@@ -42,12 +43,12 @@ HEADER = ("at", "who", "email", "action", "target", "way", "address", "changes",
 
 
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("when", "person", "action_label", "target", "via", "address")
+    list_display = ("when", "person", "action_label", "target_name", "way", "network_address")
     list_filter = (
         PersonFilter,
         ActionFilter,
         ("at", DateFilter),
-        ("via", ChoicesDropdownFilter),
+        ("via", WayFilter),
         TargetFilter,
     )
     list_filter_sheet = True
@@ -57,7 +58,16 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     ordering = ("-at", "-id")
     sortable_by = ()
     paginator = InfinitePaginator
-    fields = ("when", "who", "action_label", "target_link", "via", "address", "changed", "details")
+    fields = (
+        "when",
+        "who",
+        "action_label",
+        "target_link",
+        "way",
+        "network_address",
+        "changed",
+        "details",
+    )
     readonly_fields = fields
     empty_title = gettext_lazy("Nothing has happened yet")
     empty_text = gettext_lazy(
@@ -89,10 +99,25 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return capfirst(entry.action)
 
     @display(description=gettext_lazy("Target"))
+    def target_name(self, entry: AuditEntry) -> str:
+        return entry.target
+
+    @display(description=gettext_lazy("Way"))
+    def way(self, entry: AuditEntry) -> str:
+        return entry.get_via_display()
+
+    @display(description=gettext_lazy("Network address"))
+    def network_address(self, entry: AuditEntry) -> str:
+        return entry.address or NOTHING
+
+    @display(description=gettext_lazy("Target"))
     def target_link(self, entry: AuditEntry) -> SafeString:
         url = reverse("admin:tenants_auditentry_changelist", query={"target": entry.target})
         return format_html(
-            '{}<p class="pp-help"><a href="{}">Everything done to it</a></p>', entry.target, url
+            '{}<p class="pp-help"><a href="{}">{}</a></p>',
+            entry.target,
+            url,
+            _("Everything done to it"),
         )
 
     @display(description=gettext_lazy("Changes"))
