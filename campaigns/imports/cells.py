@@ -296,7 +296,11 @@ def _error(column: str, value: str, channel: Channel | None) -> CellError | None
         return None if value in known else _no_choice(column, value, list(known))
     if len(value) > (limit := field.limit_characters if field else _LIMITS[column]):
         return CellError(
-            _("The %(column)s has %(count)s characters. The limit is %(limit)s.")
+            ngettext(
+                "The %(column)s has %(count)s character. The limit is %(limit)s.",
+                "The %(column)s has %(count)s characters. The limit is %(limit)s.",
+                len(value),
+            )
             % {"column": column, "count": format_number(len(value)), "limit": format_number(limit)},
             ngettext(
                 "Shorten it by %(count)s character.",

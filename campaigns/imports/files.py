@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.imports.decoding import ENCODINGS, decode, samples_of
 from pushpilot.lib.display import format_number
@@ -195,9 +195,12 @@ def table_of(rows: Iterable[list[str]], notes: list[str]) -> Table:
             header, width = _checked_header(Row(number, cells)), len(raw)
         elif len(found) == ROW_LIMIT:
             raise FileProblem(
-                _(
+                ngettext(
+                    "The file has more than %(count)s row. Split it into several files and "
+                    "import them one after the other.",
                     "The file has more than %(count)s rows. Split it into several files and "
-                    "import them one after the other."
+                    "import them one after the other.",
+                    ROW_LIMIT,
                 )
                 % {"count": format_number(ROW_LIMIT)}
             )
@@ -227,9 +230,12 @@ def _faults(raw: list[str]) -> list[CellFault]:
 def _checked_header(header: Row) -> Row:
     if len(header.cells) > COLUMN_LIMIT:
         raise FileProblem(
-            _(
+            ngettext(
+                "The file has %(count)s column. The limit is %(limit)s. Delete the "
+                "columns that are not needed and try again.",
                 "The file has %(count)s columns. The limit is %(limit)s. Delete the "
-                "columns that are not needed and try again."
+                "columns that are not needed and try again.",
+                len(header.cells),
             )
             % {"count": format_number(len(header.cells)), "limit": COLUMN_LIMIT}
         )

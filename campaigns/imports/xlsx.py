@@ -18,7 +18,7 @@ from typing import Any
 
 import openpyxl
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, to_excel
 
 from campaigns.imports import numberformat
@@ -72,9 +72,12 @@ def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
     notes = []
     if len(book.worksheets) > 1:
         notes.append(
-            _(
+            ngettext(
+                "The workbook has %(count)s sheet. PushPilot read only the first sheet, "
+                "“%(title)s”.",
                 "The workbook has %(count)s sheets. PushPilot read only the first sheet, "
-                "“%(title)s”."
+                "“%(title)s”.",
+                len(book.worksheets),
             )
             % {"count": format_number(len(book.worksheets)), "title": sheet.title}
         )

@@ -15,7 +15,7 @@ pytestmark = [
 
 # A count before a word that is no "of" or "in" is before a noun, and a noun has plural forms.
 COUNTED = re.compile(
-    r"(?:%\((?:\w+_)?(?:count|number|total|left|most|n)\)s|%d) (?!of |in |at |and |to |or )[a-z]"
+    r"(?:%\((?:\w+_)?(?:count|total|left|most|n)\)s|%d) (?!of |in |at |and |to |or )[a-z]"
 )
 SINGULAR = {
     "%(count)s h": "a unit of time",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.channels.base import REFERENCE, Fault, Field, Remark, control_problem
 from campaigns.channels.render import is_dynamic
@@ -86,7 +86,11 @@ _WHERE_A_TAP_LEADS = gettext_lazy(
 def data_problem(data: Mapping[str, Any]) -> str:
     """What is wrong with the app's data, "" if nothing."""
     if len(data) > DATA_LIMIT:
-        return _("The data has at most %(count)s entries. Delete some.") % {"count": DATA_LIMIT}
+        return ngettext(
+            "The data has at most %(count)s entry. Delete some.",
+            "The data has at most %(count)s entries. Delete some.",
+            DATA_LIMIT,
+        ) % {"count": DATA_LIMIT}
     for key, value in data.items():
         if not _DATA_KEY.fullmatch(key):
             return _(
@@ -116,7 +120,11 @@ def button_problem(
         return f"button_{number}_text", _("Write the text of the button, or delete its link.")
     if len(text) > BUTTON_TEXT_LIMIT:
         return f"button_{number}_text", (
-            _("The text of a button has at most %(count)s characters. Phones cut longer texts.")
+            ngettext(
+                "The text of a button has at most %(count)s character. Phones cut longer texts.",
+                "The text of a button has at most %(count)s characters. Phones cut longer texts.",
+                BUTTON_TEXT_LIMIT,
+            )
             % {"count": BUTTON_TEXT_LIMIT}
         )
     if is_dynamic(text) or is_dynamic(url):
@@ -167,8 +175,10 @@ def collapse_key_problem(key: str) -> str:
     if is_dynamic(key):  # a device holds four keys at a time; one per recipient would drop messages
         return _("The collapse key is the same for everybody. Remove the personalisation from it.")
     if len(key.encode("utf-8", "replace")) > COLLAPSE_KEY_LIMIT_BYTES:
-        return _(
-            "The collapse key has at most %(count)s bytes. Write a short word in plain letters."
+        return ngettext(
+            "The collapse key has at most %(count)s byte. Write a short word in plain letters.",
+            "The collapse key has at most %(count)s bytes. Write a short word in plain letters.",
+            COLLAPSE_KEY_LIMIT_BYTES,
         ) % {"count": COLLAPSE_KEY_LIMIT_BYTES}
     return ""
 
@@ -179,7 +189,12 @@ def option_problems(options: Mapping[str, Any], *, is_web: bool) -> Iterator[Rem
     if len(listed) > BUTTON_LIMIT:
         yield (
             "button_1_text",
-            _("A message has at most %(count)s buttons. Delete one.") % {"count": BUTTON_LIMIT},
+            ngettext(
+                "A message has at most %(count)s button. Delete one.",
+                "A message has at most %(count)s buttons. Delete one.",
+                BUTTON_LIMIT,
+            )
+            % {"count": BUTTON_LIMIT},
         )
     for number, button in enumerate(listed[:BUTTON_LIMIT], start=1):
         if problem := button_problem(number, button, is_web=is_web):
