@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, IntegerField, Q, QuerySet, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
+from django.utils.translation import gettext_lazy
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Run
@@ -76,13 +77,13 @@ def _campaigns(workspaces: Sequence[int], now: datetime) -> Mapping[int, int]:
 
 
 FIGURES = [
-    Figure("Contacts", _contacts, "group", is_in_list=True),
+    Figure(gettext_lazy("Contacts"), _contacts, "group", is_in_list=True),
     Figure(
-        "Messages, 30 days",
+        gettext_lazy("Messages, 30 days"),
         lambda ids, now: messages_since(now - RECENT, ids),
         "send",
         is_in_list=True,
     ),
-    Figure("Campaigns", _campaigns, "campaign"),
-    Figure("Events, 30 days", _events, "bolt"),
+    Figure(gettext_lazy("Campaigns"), _campaigns, "campaign"),
+    Figure(gettext_lazy("Events, 30 days"), _events, "bolt"),
 ]

@@ -70,14 +70,15 @@ def mini_funnel(funnel: Funnel) -> list[dict[str, Any]]:
     for key in ("accepted", "delivered", "opened", "clicked"):
         step = funnel[key]
         width = min(100.0, 100 * step.count / top)
-        title = f"{step.label}: {format_number(step.count)}" + (f", {step.of}" if step.of else "")
+        words = _("%(label)s: %(count)s, %(share)s") if step.of else _("%(label)s: %(count)s")
+        named = {"label": step.label, "count": format_number(step.count), "share": step.of}
         bars.append(
             {
                 "key": key,
                 "label": step.label,
                 "count": format_number(step.count),
                 "width": f"{width:.1f}",
-                "title": title,
+                "title": words % named,
             }
         )
     return bars

@@ -21,7 +21,15 @@ from delivery.admin import addresses
 from delivery.admin.run.held_platforms import said
 from delivery.admin.run.notices import stopped
 from delivery.models import Reach, Shard
-from pushpilot.lib.display import format_number, near_moment, percent, shares, short_day, zone_name
+from pushpilot.lib.display import (
+    format_number,
+    listed,
+    near_moment,
+    percent,
+    shares,
+    short_day,
+    zone_name,
+)
 from reports import allowance, charts, queries
 from reports.funnel import funnel_of, share
 from reports.queries import RunRow
@@ -204,8 +212,12 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
             "campaign",
             format_number(sum(statuses.values())),
             " · ".join(
-                f"{format_number(statuses[s])} {str(Campaign.Status(s).label).lower()}"
-                for s in order
+                _("%(status)s: %(count)s")
+                % {
+                    "status": Campaign.Status(status).label,
+                    "count": format_number(statuses[status]),
+                }
+                for status in order
             )
             or _("None active"),
             href=reverse("admin:campaigns_campaign_changelist"),
@@ -214,7 +226,7 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
             _("Connected apps"),
             "link",
             format_number(len(connections)),
-            ", ".join(connections[:3]) or _("No provider connected"),
+            listed(connections[:3]) or _("No provider connected"),
             href=_allowed(request, roles.CONNECTIONS, "admin:tenants_connection_changelist"),
         ),
     ]
@@ -227,7 +239,13 @@ def _change(now: float, before: float) -> Change | None:
     grown = 100 * (now - before) / before
     if abs(grown) < NO_CHANGE:
         return None
-    return Change(f"{grown:+,.1f} %" if abs(grown) < 1000 else f"×{now / before:,.0f}", grown >= 0)
+    if abs(grown) >= 1000:
+        return Change(f"×{format_number(round(now / before))}", grown >= 0)
+    return Change(_signed(percent(abs(grown)), is_plus=grown >= 0), grown >= 0)
+
+
+def _signed(number: str, *, is_plus: bool) -> str:
+    return f"+{number}" if is_plus else f"-{number}"
 
 
 # --- charts ---------------------------------------------------------------------------------------
@@ -307,7 +325,8 @@ def _rate(runs: Sequence[RunRow], people: Mapping[int, Counter[str]], kind: str)
 def _points(now: float | None, before: float | None) -> Change | None:
     if now is None or before is None or abs(now - before) < NO_CHANGE:
         return None
-    return Change(_("%(points)s pts") % {"points": f"{now - before:+.1f}"}, now >= before)
+    points = _signed(format_number(round(abs(now - before), 1)), is_plus=now >= before)
+    return Change(_("%(points)s pts") % {"points": points}, now >= before)
 
 
 # --- lists ----------------------------------------------------------------------------------------
@@ -375,58 +394,64 @@ def _health(facts: _Facts) -> dict[str, Any]:
             share(run.failed, run.attempted),
             share(run.unmade, run.unmade + run.attempted),
         )
-        words = str(Run.State(run.state).label).lower()
-        if failed is not None:
-            words = _("%(percent)s failed") % {"percent": percent(failed)}
-        if unmade:
-            words = _("%(words)s, %(percent)s could not be created") % {
-                "words": words,
-                "percent": percent(unmade),
-            }
+        title = _strip_title(run, failed, unmade)
         tone = _tone(run, max(failed or 0, unmade or 0))
-        strip.append(
-            {"tone": tone, "title": f"{run.campaign}: {words}", "href": addresses.run(run.id)}
-        )
+        strip.append({"tone": tone, "title": title, "href": addresses.run(run.id)})
         for sentence in _worries(run, failed, unmade):
             worries.append({"name": run.campaign, "text": sentence, "href": addresses.run(run.id)})
     return {"strip": strip, "worries": worries[::-1][:4]}
+
+
+def _strip_title(run: RunRow, failed: float | None, unmade: float | None) -> str:
+    words = _("%(campaign)s: %(state)s")
+    if failed is not None:
+        words = _("%(campaign)s: %(failed)s failed")
+    if failed is not None and unmade:
+        words = _("%(campaign)s: %(failed)s failed, %(unmade)s could not be created")
+    elif unmade:
+        words = _("%(campaign)s: %(unmade)s could not be created")
+    return words % {
+        "campaign": run.campaign,
+        "state": Run.State(run.state).label,
+        "failed": percent(failed),
+        "unmade": percent(unmade),
+    }
 
 
 def _tone(run: RunRow, lost: float) -> str:
     """`lost`: percent of the attempts that failed, or of the messages that could not be made."""
     if run.state in (Run.State.FAILED, Run.State.MISSED) or lost >= FAILED_MANY:
         return "bad"
-    return (
-        "fair" if run.undecided or run.state == Run.State.PAUSED or lost >= FAILED_SOME else "good"
-    )
+    is_fair = run.undecided or run.state == Run.State.PAUSED or lost >= FAILED_SOME
+    return "fair" if is_fair else "good"
 
 
 def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[str]:
     found = []
     if run.state == Run.State.FAILED:
-        found.append(_("stopped with an error."))
+        found.append(_("The send stopped with an error."))
     if run.state == Run.State.MISSED:
-        found.append(_("was not sent: its time had passed when PushPilot could start."))
+        found.append(_("The send was missed. Its time had passed when PushPilot could start it."))
     if run.state == Run.State.PAUSED:
-        found.append(_("is paused and waits until somebody resumes it."))
+        found.append(_("The send is paused until somebody resumes it."))
     if run.undecided:
         found.append(_undecided(run))
     if (unmade or 0) >= FAILED_SOME:
         found.append(_unmade(run))
     if (failed or 0) >= FAILED_MANY:
-        whom = _("failed for %(percent)s of the recipients that it was tried for.") % {
-            "percent": percent(failed)
-        }
-        found.append(_("was refused by the provider: nobody got it.") if run.is_broadcast else whom)
+        words = _("The provider refused %(percent)s of the messages.")
+        if run.is_broadcast:
+            words = _("The provider refused the message. Nobody received it.")
+        found.append(words % {"percent": percent(failed)})
     return found
 
 
 def _undecided(run: RunRow) -> str:
     if run.is_broadcast:
-        return _("has a message that the provider may have taken. Decide whether to send it again.")
+        return _("The provider may have taken the message. Decide whether to send it again.")
     words = ngettext(
-        "has %(count)s message that may have arrived. Decide whether to send it again.",
-        "has %(count)s messages that may have arrived. Decide whether to send them again.",
+        "%(count)s message may have arrived. Decide whether to send it again.",
+        "%(count)s messages may have arrived. Decide whether to send them again.",
         run.undecided,
     )
     return words % {"count": format_number(run.undecided)}
@@ -434,19 +459,23 @@ def _undecided(run: RunRow) -> str:
 
 def _unmade(run: RunRow) -> str:
     if run.is_broadcast:
-        return _("reached nobody: the message could not be created. Its page says why.")
+        return _(
+            "Nobody received the message. It could not be created. The page of the send says why."
+        )
     if not run.accepted:
         nobody = ngettext(
-            "reached nobody: the message could not be created for %(count)s recipient. Its page "
-            "says why.",
-            "reached nobody: the message could not be created for %(count)s recipients. Its page "
-            "says why.",
+            "Nobody received the message. It could not be created for %(count)s recipient. The "
+            "page "
+            "of the send says why.",
+            "Nobody received the message. It could not be created for %(count)s recipients. The "
+            "page "
+            "of the send says why.",
             run.unmade,
         )
         return nobody % {"count": format_number(run.unmade)}
     words = ngettext(
-        "could not create the message for %(count)s recipient. Its page says why.",
-        "could not create the message for %(count)s recipients. Its page says why.",
+        "The message could not be created for %(count)s recipient. The page of the send says why.",
+        "The message could not be created for %(count)s recipients. The page of the send says why.",
         run.unmade,
     )
     return words % {"count": format_number(run.unmade)}

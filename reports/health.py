@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from delivery.health import START_A_WORKER, speed_up
-from pushpilot.lib.display import counted, format_number, how_long
+from pushpilot.lib.display import format_number, how_long, listed, percent
 from pushpilot.lib.health import Line, broken, ok, warning
 from reports.allowance import WARN_PERCENT, day_of, limit_bytes, percent_of
 from reports.models import InboxBatch, StoredBytes
@@ -17,7 +19,7 @@ SLOW, STUCK = timedelta(minutes=2), timedelta(minutes=15)
 
 
 def events(now: datetime) -> Line:
-    title = "Events"
+    title = _("Events")
     waits, aside = Q(attempts__lt=InboxBatch.MAX_ATTEMPTS), Q(attempts__gte=InboxBatch.MAX_ATTEMPTS)
     with every_workspace():
         found = InboxBatch.objects.aggregate(
@@ -26,23 +28,32 @@ def events(now: datetime) -> Line:
             aside=Count("pk", filter=aside),
         )
     age = now - found["oldest"] if found["n"] else timedelta()
-    says = f"{counted(found['n'], 'batch', 'batches')} to digest, the oldest {how_long(age)} old."
+    says = ngettext(
+        "%(count)s batch waits for the digest. The oldest is %(age)s old.",
+        "%(count)s batches wait for the digest. The oldest is %(age)s old.",
+        found["n"],
+    ) % {"count": format_number(found["n"]), "age": how_long(age)}
     if age >= STUCK:
-        return broken(title, f"{says} The figures stand still.", START_A_WORKER)
+        return broken(title, says, START_A_WORKER)
     if age >= SLOW:
         return warning(title, says, speed_up(now))
     if found["aside"]:
+        words = ngettext(
+            "%(count)s batch failed %(attempts)s times. It is set aside and not counted.",
+            "%(count)s batches failed %(attempts)s times. They are set aside and not counted.",
+            found["aside"],
+        )
+        named = {"count": format_number(found["aside"]), "attempts": InboxBatch.MAX_ATTEMPTS}
         return warning(
             title,
-            f"{format_number(found['aside'])} that failed {InboxBatch.MAX_ATTEMPTS} times are set "
-            f"aside and not counted.",
-            "Read their cause in the worker's log; they are kept until somebody decides.",
+            words % named,
+            _("Read the cause in the log of the worker. PushPilot keeps these batches."),
         )
-    return ok(title, says if found["n"] else "Every event taken in is counted.")
+    return ok(title, says if found["n"] else _("All received events are counted."))
 
 
 def storage(now: datetime) -> Line:
-    title = "Event storage"
+    title = _("Event storage")
     with every_workspace():
         rows = StoredBytes.objects.filter(
             day=day_of(now), bytes__gte=limit_bytes("free") * WARN_PERCENT // 100
@@ -51,15 +62,19 @@ def storage(now: datetime) -> Line:
             row.workspace: percent_of(row.bytes, row.workspace)
             for row in rows.select_related("workspace")
         }
-    near = [
-        f"{workspace} ({percent} %)"
-        for workspace, percent in used.items()
-        if percent >= WARN_PERCENT
-    ]
+    near = sorted(
+        _("%(workspace)s (%(percent)s)") % {"workspace": workspace, "percent": percent(share)}
+        for workspace, share in used.items()
+        if share >= WARN_PERCENT
+    )
     if near:
+        says = _("Public keys have used most of their storage for today: %(workspaces)s.")
         return warning(
             title,
-            f"Public keys have nearly stored what they may today: {', '.join(sorted(near)[:10])}.",
-            "Ask whether the events are theirs. Raise EVENT_MB_PER_DAY, or have the key rotated.",
+            says % {"workspaces": listed(near[:10])},
+            _(
+                "Ask the owners whether the events are theirs. Raise EVENT_MB_PER_DAY, or let the "
+                "owners rotate the key."
+            ),
         )
-    return ok(title, "No workspace is near what its public keys may store in a day.")
+    return ok(title, _("Public keys of every workspace have storage left for today."))

@@ -160,9 +160,9 @@ def test_trouble_is_told_in_sentences(cast):
     make_sent(cast.workspace, name="Lost", tally={"accepted": 50, "unknown": 2})
     make_sent(cast.workspace, name="Late", state=Run.State.MISSED, tally={})
     html = get(cast, "viewer").content.decode()
-    assert "failed for 50.0 % of the recipients" in html
-    assert "2 messages that may have arrived" in html
-    assert "was not sent" in html
+    assert "The provider refused 50.0 % of the messages." in html
+    assert "2 messages may have arrived" in html
+    assert "The send was missed." in html
     assert html.count("dash-strip-bad") == 2
     assert html.count("dash-strip-fair") == 1
 
@@ -175,9 +175,12 @@ def test_a_run_whose_message_could_not_be_made_needs_attention(cast):
     with scope(cast.workspace):
         Run.objects.filter(pk=topic.run.pk).update(target_kind="topic", target="news")
     html = get(cast, "viewer").content.decode()
-    assert "Topic</a> reached nobody: the message could not be created. Its page" in html
-    assert "Nobody</a> reached nobody: the message could not be created for 40 recipients." in html
-    assert "Some</a> could not create the message for 8 recipients." in html
+    assert "Topic</a>: Nobody received the message. It could not be created. The page" in html
+    assert (
+        "Nobody</a>: Nobody received the message. It could not be created for 40 recipients."
+        in html
+    )
+    assert "Some</a>: The message could not be created for 8 recipients." in html
     assert "Few</a>" not in html.partition("dash-strip")[2]
     assert [html.count(f"dash-strip-{tone}") for tone in ("bad", "fair", "good")] == [2, 1, 1]
 
@@ -200,7 +203,7 @@ def test_the_campaign_page_carries_the_report(busy):
     html = page.content.decode()
     assert page.status_code == 200
     assert 'data-step="accepted"' in html
-    assert "Whether it arrived, only the device can say." in html
+    assert "Only the device can say whether it arrived." in html
     assert 'data-chart="curve"' in html
 
 

@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from pushpilot.lib.display import format_number, how_long
+from pushpilot.lib.display import Words, format_number, how_long
 from tenants import workspaces
 from tenants.admin.platform.base import PlatformAdmin, ago, day
 from tenants.models import Connection, Membership, Workspace
@@ -32,7 +32,7 @@ class Figure:
     It is called inside every_workspace().
     """
 
-    title: str
+    title: Words
     count: Callable[[Sequence[int], datetime], Mapping[int, int]]
     icon: str
     is_in_list: bool = False
@@ -100,7 +100,7 @@ class WorkspacePage(PlatformAdmin):
             )
             counts = {"members": dict(members.annotate(n=Count("pk")))}
             counts |= {
-                figure.title: dict(figure.count(ids, now))
+                str(figure.title): dict(figure.count(ids, now))
                 for figure in FIGURES
                 if figure.is_in_list
             }
@@ -205,7 +205,7 @@ class WorkspacePage(PlatformAdmin):
 
 def _column(figure: Figure) -> Callable[[Any], str]:
     def column(workspace: Any) -> str:
-        return format_number(workspace.figures[figure.title])
+        return format_number(workspace.figures[str(figure.title)])
 
     shown: Callable[[Any], str] = display(description=figure.title)(column)
     return shown
