@@ -30,7 +30,7 @@ SURFACES = {
     "palette": (lists.palette_cells, 96),
     "imports": (files.import_cells, 39),
     "exports": (files.export_cells, 32),
-    "parameters": (lists.parameter_cells, 100),
+    "parameters": (lists.parameter_cells, 1),
     "API by key": (api.key_cells, 1250),
     "API as a person": (api.person_cells, 226),
     "consent by key": (consent.word_cells, 168),

@@ -4,14 +4,18 @@ parameters."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from django.apps import apps
 from django.contrib.admin.views.main import ChangeList
 from django.db import models
+from django.http import HttpResponse, QueryDict
 from django.test import RequestFactory
 from django.urls import resolve
 
@@ -22,7 +26,7 @@ from tenants.scope import belongs_to_workspace, scope
 from tests.house import routes
 from tests.house.matrix.cells import Cell, any_of, is_insider, refusal_of
 from tests.house.matrix.proofs import MARK, Proof, proof_of, row_of
-from tests.house.matrix.surfaces import asker, body_of, expected, pages, url_of
+from tests.house.matrix.surfaces import METHODS, asker, body_of, expected, pages, url_of
 from tests.house.matrix.world import (
     ABSENT,
     ALLOWED,
@@ -32,9 +36,21 @@ from tests.house.matrix.world import (
     THEIR_IDS,
     THEIRS,
     World,
+    visit,
 )
 
 ROOT = Path(__file__).parents[3]
+# The doors of a QueryDict, and the modules that go through all that was sent without acting on it.
+ONE_BY_ONE = ("__getitem__", "__contains__", "get", "getlist", "pop")
+ALL_OF_THEM = ("__iter__", "items", "lists", "values", "dict")
+LOOK_AT_NO_VALUE = (
+    "django.http.request",
+    "django.utils.datastructures",
+    "pushpilot.middleware",
+    "unfold.templatetags.unfold",
+)
+# Files, a dialog's "yes", and what is no page of the console.
+ASKED_ELSEWHERE = frozenset({"upload", "_form_submitted", "verbose"})
 
 
 def address(model: type[models.Model], last: str = "") -> str:
@@ -268,10 +284,11 @@ def parameters(method: str) -> dict[str, tuple[str, ...]]:
 
 
 def parameter_cells(world: World, role: str) -> Iterator[Cell]:
-    """Every page of ours, with each parameter that the code of its app knows set to an id of
-    theirs."""
+    """Every page of ours, with each parameter that the code of its app knows and the page reads,
+    set to an id of theirs."""
     if role != "owner":
         return
+    asked: dict[str, set[str]] = {method: set() for method in METHODS}
     for route in routes.all_routes():
         if (
             not route.path.startswith("admin/")
@@ -280,7 +297,7 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
         ):
             continue
         proof = proof_of(route) or Proof()
-        for method in ("GET", "POST"):
+        for method in METHODS:
             right = expected(route, method, role, world.capabilities(role))
             # What the role may not do, it may not do with a parameter either: that is the routes'
             # surface.
@@ -288,7 +305,10 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
                 continue
             url = url_of(world, route, row_of(world, route, "ours"))
             post = body_of(world, route, proof, world.ours) if method == "POST" else {}
-            for name in _known_to(route, method, url):
+            known = _known_to(route, method, url)
+            read = read_of(known, asking(world, role, method, url, post)) if known else []
+            asked[method].update(read)
+            for name in read:
                 data, absent = ({**post, name: str(pk)} for pk in (THEIR_IDS, ABSENT))
                 yield Cell(
                     f"{method} {route.name} with {name} of theirs", role, "theirs",
@@ -296,6 +316,19 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
                     twin=asker(world, role, method, url, absent),
                     reads_only=method == "GET",
                 )  # fmt: skip
+    yield Cell(
+        "every parameter", role, "theirs", lambda: HttpResponse(), any_of(), check=lambda: unasked(asked)
+    )  # fmt: skip
+
+
+def unasked(asked: dict[str, set[str]]) -> list[str]:
+    """Names that our code reads and that no page was asked with."""
+    return [
+        f"no page that an owner opens reads “{name}” of {app}: the surface does not find it"
+        for method, names in asked.items()
+        for app, known in parameters(method).items()
+        for name in sorted({*known} - names - ASKED_ELSEWHERE)
+    ]
 
 
 def _known_to(route: routes.Route, method: str, url: str) -> tuple[str, ...]:
@@ -304,7 +337,39 @@ def _known_to(route: routes.Route, method: str, url: str) -> tuple[str, ...]:
     if route.name.endswith(("_changelist", "_delete", "_history")):
         return ()  # Django reads these; their filters are a surface
     names = {name for app in apps_behind(url) for name in parameters(method).get(app, ())}
-    return tuple(sorted(names - {"upload", "_form_submitted"}))
+    return tuple(sorted(names - ASKED_ELSEWHERE))
+
+
+def asking(
+    world: World, role: str, method: str, url: str, post: dict[str, Any]
+) -> Callable[[dict[str, str]], object]:
+    return lambda more: visit(world, asker(world, role, method, url, {**post, **more}))
+
+
+def read_of(names: tuple[str, ...], ask: Callable[[dict[str, str]], object]) -> list[str]:
+    """Those of the names that the code behind a page looks at: without any of them, or with all
+    of them set.
+
+    A page that goes through everything that was sent, looks at each.
+    """
+    seen: set[str] = set()
+
+    def noting(method: Callable[..., Any], *, each: bool) -> Callable[..., Any]:
+        def noted(self: QueryDict, *arguments: Any, **more: Any) -> Any:
+            if sys._getframe(1).f_globals["__name__"] not in LOOK_AT_NO_VALUE:
+                seen.update(names if each else (str(name) for name in arguments[:1]))
+            return method(self, *arguments, **more)
+
+        return noted
+
+    doors = {**dict.fromkeys(ONE_BY_ONE, False), **dict.fromkeys(ALL_OF_THEM, True)}
+    with ExitStack() as patched:
+        for name, each in doors.items():
+            method = noting(getattr(QueryDict, name), each=each)
+            patched.enter_context(patch.object(QueryDict, name, method))
+        ask({})
+        ask(dict.fromkeys(names, str(THEIR_IDS)))
+    return [name for name in names if name in seen]
 
 
 def apps_behind(url: str) -> set[str]:
