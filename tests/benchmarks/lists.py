@@ -249,12 +249,13 @@ def behind_the_wall() -> Callable[[], AbstractContextManager[None]]:
 
 def run(chosen: argparse.Namespace) -> bool:
     from django.conf import settings
-    from django.core.management import call_command
     from django.db import connection
+
+    from tests.database import migrate
 
     settings.ALLOWED_HOSTS = ["*"]
     warnings.filterwarnings("ignore", "No directory at")  # staticfiles/, of a deployment
-    call_command("migrate", verbosity=0)
+    migrate()
     member = fill(chosen.workspaces, chosen.campaigns)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

@@ -53,7 +53,6 @@ def main() -> int:
 
 
 def measure(chosen: argparse.Namespace, sandbox: Sandbox, folder: Path) -> int:
-    from django.core.management import call_command
     from django.db import connection
     from django.utils import timezone
 
@@ -62,9 +61,10 @@ def measure(chosen: argparse.Namespace, sandbox: Sandbox, folder: Path) -> int:
     from tenants.models import Connection, User
     from tenants.scope import scope
     from tenants.workspaces import create_workspace
+    from tests.database import migrate
     from tests.story import write_campaign
 
-    call_command("migrate", verbosity=0)
+    migrate()
     owner = User.objects.create_user("owner@benchmarks.test", "irrelevant")
     workspace = create_workspace("Million", owner=owner)
     connect_sandbox(workspace, by=owner)

@@ -112,7 +112,6 @@ def _tally(run: Any) -> None:
 
 def run(count: int) -> None:
     from django.core.cache import cache
-    from django.core.management import call_command
     from django.db import connection
 
     from campaigns.audience.reasons import Reason
@@ -120,8 +119,9 @@ def run(count: int) -> None:
     from delivery.admin.run.recipients import Wanted
     from delivery.models import Message
     from tenants.scope import scope
+    from tests.database import migrate
 
-    call_command("migrate", verbosity=0)
+    migrate()
     looked_at = fill(count)
     with scope(looked_at.workspace):
         rows = Message.objects.filter(run=looked_at).order_by("pk").values_list("contact_id", "pk")

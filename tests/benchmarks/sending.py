@@ -182,16 +182,16 @@ def main() -> int:
 
 
 def compare(chosen: argparse.Namespace, sandbox: Sandbox, folder: Path) -> None:
-    from django.core.management import call_command
     from django.db import connection
 
     from delivery.connections import account_of, connect_sandbox
     from tenants.models import Connection, User
     from tenants.scope import scope
     from tenants.workspaces import create_workspace
+    from tests.database import migrate
     from tests.story import add_people
 
-    call_command("migrate", verbosity=0)
+    migrate()
     owner = User.objects.create_user("owner@benchmarks.test", "irrelevant")
     workspace = create_workspace("Benchmarks", owner=owner)
     connect_sandbox(workspace, by=owner)

@@ -133,9 +133,9 @@ def world(
         import django
 
         django.setup()
-        from django.core.management import call_command
+        from tests.database import migrate
 
-        call_command("migrate", verbosity=0)
+        migrate()
         running = Workers(workers, folder / "workers.log")
         try:
             yield World(

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[list[str], list[str], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("django_db_setup")  # leaves the copy that they begin with
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_benchmark_still_runs(name):
     """Its table is complete; it ends with 1 only to say that a target was missed, as small sizes
