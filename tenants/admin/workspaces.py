@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django import forms
@@ -45,14 +46,22 @@ SENDS_SHOWN = 200  # one by one; the rest is answered as a whole
 
 def time_zone_choices(now: datetime) -> list[tuple[str, str]]:
     """(name, "Asia/Kolkata (UTC+05:30)") of every place with a clock, by name."""
+    quarter = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+    return list(_choices_of_the_quarter(quarter))
+
+
+@lru_cache(maxsize=2)
+def _choices_of_the_quarter(begins: datetime) -> tuple[tuple[str, str], ...]:
+    """Measured: the names from the disk and the offsets of 420 clocks take 20 ms, more than the
+    rest of the form. A clock is put forward or back at a quarter of an hour of UTC."""
     names = sorted(
         n
         for n in zoneinfo.available_timezones()
         if "/" in n and not n.startswith(("Etc/", "posix", "right"))
     )
-    return [
-        (name, f"{name.replace('_', ' ')} (UTC{_offset(name, now)})") for name in ["UTC", *names]
-    ]
+    return tuple(
+        (name, f"{name.replace('_', ' ')} (UTC{_offset(name, begins)})") for name in ["UTC", *names]
+    )
 
 
 def _offset(name: str, now: datetime) -> str:
