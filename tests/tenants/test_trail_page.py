@@ -202,10 +202,17 @@ def test_another_workspace_s_trail_is_404(cast):
 
 
 # --- a million entries ----------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "query", ["", "person={owner}", "action=run+paused", "via__exact=api", "target=Late"]
-)
-def test_every_filter_reads_an_index_that_is_in_the_order_of_the_list(cast, kept, query):
+# {query: the index that answers it}
+ANSWERED_BY = {
+    "": "audit_newest",
+    "person={owner}": "audit_newest_by_actor",
+    "action=run+paused": "audit_newest_by_action",
+    "via__exact=api": "audit_newest_by_via",
+    "target=Late": "audit_newest_by_target",
+}
+
+
+def test_every_filter_reads_an_index_that_is_in_the_order_of_the_list(cast, kept):
     """With ten thousand entries, so that PostgreSQL takes the trouble: no sort, and no walk
     through the others."""
     with scope(cast.workspace):
@@ -224,18 +231,15 @@ def test_every_filter_reads_an_index_that_is_in_the_order_of_the_list(cast, kept
         with connection.cursor() as cursor:
             cursor.execute("RESET ROLE")
             cursor.execute("ANALYZE tenants_auditentry")
-    with CaptureQueriesContext(connection) as queries:
-        cast.client("admin").get(cast.url(f"{LIST}?{query.format(owner=cast.owner.pk)}"))
-    [page] = [q["sql"] for q in queries if '"tenants_auditentry"."at" DESC' in q["sql"]]
-    plan = plan_of(page)
-    assert "audit_newest" in plan
-    assert "sort" not in plan.lower().replace("sortorder", "")
-    assert "TEMP B-TREE" not in plan
-    if query:
-        assert (
-            f"audit_newest_by_{ {'p': 'actor', 'a': 'action', 'v': 'via', 't': 'target'}[query[0]] }"
-            in plan
-        )
+    client = cast.client("admin")
+    for query, index in ANSWERED_BY.items():
+        with CaptureQueriesContext(connection) as queries:
+            client.get(cast.url(f"{LIST}?{query.format(owner=cast.owner.pk)}"))
+        [page] = [q["sql"] for q in queries if '"tenants_auditentry"."at" DESC' in q["sql"]]
+        plan = plan_of(page)
+        assert index in plan, query
+        assert "sort" not in plan.lower().replace("sortorder", ""), query
+        assert "TEMP B-TREE" not in plan, query
 
 
 def plan_of(sql: str) -> str:
