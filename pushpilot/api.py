@@ -21,6 +21,7 @@ from pushpilot.lib.bounded import OutOfBounds, read_json
 from pushpilot.lib.problems import BUSY, Problem, invalid, problem, too_many_attempts
 from reports.api import router as reports_router
 from tenants.api import router as tenants_router
+from tenants.api.idempotency import Replay
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,11 @@ api.add_router("", reports_router)
 @api.exception_handler(Problem)
 def on_problem(request: HttpRequest, error: Problem) -> HttpResponse:
     return problem(error.status, error.code, error.detail, error.headers, **error.extra)
+
+
+@api.exception_handler(Replay)
+def on_replay(request: HttpRequest, error: Replay) -> HttpResponse:
+    return error.response
 
 
 @api.exception_handler(AuthenticationError)

@@ -15,6 +15,7 @@ from delivery import tasks as delivery_tasks
 from delivery.models import Heartbeat
 from reports import tasks as reports_tasks
 from tenants import workspaces
+from tenants.api import idempotency
 
 BEAT = timedelta(seconds=2)  # how often the watchdog rings the heartbeat bell
 # The longest that a lost bell can cost. After a crash: the lease (30 s) and this, together less
@@ -62,6 +63,7 @@ def sweep() -> None:
 def purge() -> None:
     """Workspaces whose deletion is due, slice by slice."""
     workspaces.purge_due(timezone.now())
+    idempotency.forget_answers(timezone.now())
 
 
 def clean_up() -> None:

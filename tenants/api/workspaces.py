@@ -16,6 +16,7 @@ from pushpilot.lib.lists import Listing
 from pushpilot.lib.problems import Problem, invalid_fields
 from tenants import invitations, limits, roles, workspaces
 from tenants.api import schemas
+from tenants.api.idempotency import idempotent
 from tenants.api.security import (
     AccessToken,
     AccessTokenOrKey,
@@ -80,6 +81,7 @@ def list_workspaces(request: HttpRequest) -> dict[str, Any]:
 @router.post(
     "/workspaces", response={201: schemas.WorkspaceOut}, auth=PERSON, summary="Create a workspace"
 )
+@idempotent(None)
 def create_workspace(request: HttpRequest, body: schemas.NewWorkspace) -> Status[dict[str, Any]]:
     """You become its owner."""
     caller = caller_of(request)
@@ -193,6 +195,7 @@ def _invitation(invitation: Invitation, now: datetime) -> dict[str, Any]:
     auth=PERSON,
     summary="Invite",
 )
+@idempotent(roles.MEMBERS)
 def invite(
     request: HttpRequest, workspace: str, body: schemas.NewInvitation
 ) -> Status[dict[str, Any]]:

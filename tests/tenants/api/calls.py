@@ -42,3 +42,8 @@ def state() -> list:
             Invitation.objects.values(),
         ]
         return [list(found.order_by("pk")) for found in rows] + [AuditEntry.objects.count()]
+
+
+def membership(workspace: Workspace, user: User) -> Membership:
+    with scope(workspace):
+        return Membership.objects.get(user=user)

@@ -9,19 +9,14 @@ from django.utils import timezone
 
 from tenants import keys
 from tenants.api.tokens import TokenStrategy
-from tenants.models import ApiKey, Connection, Membership, User, Workspace
+from tenants.models import ApiKey, Connection, User, Workspace
 from tenants.roles import Role
 from tenants.scope import scope
 from tenants.secrets import digest_of
 from tenants.workspaces import add_member, ask_deletion, change_member, create_workspace
 from tests.campaigns.console import give_run, written
 from tests.tenants.api.app import App, key_of, refused
-from tests.tenants.api.calls import PEOPLE, audited, invited, state
-
-
-def membership(workspace: Workspace, user: User) -> Membership:
-    with scope(workspace):
-        return Membership.objects.get(user=user)
+from tests.tenants.api.calls import PEOPLE, audited, invited, membership, state
 
 
 # --- in which workspace ---------------------------------------------------------------------------
