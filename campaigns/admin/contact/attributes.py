@@ -82,7 +82,9 @@ def _kind(value: Any) -> str:
 
 
 def _example(value: Any) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)[:60]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)[:60]
 
 
 def _examples(counter: Counter[str]) -> tuple[str, ...]:
