@@ -22,6 +22,13 @@ def test_a_script_finds_the_words_of_its_catalogue(product, sign_in):
     assert page.evaluate(USED)[0] == "Got it"
 
 
+def test_a_catalogue_outlives_the_scripts_of_django_s_forms(product, sign_in):
+    page = sign_in("priya@biddano.test")
+    page.evaluate("django.catalog = { Copied: 'Got it' }; window.django = { jQuery: null }")
+    evaluated_late = USED.replace("words.js", "words.js?late")
+    assert page.evaluate(evaluated_late)[0] == "Got it"
+
+
 def test_without_a_catalogue_the_words_are_those_of_the_script(product, sign_in):
     page = sign_in("priya@biddano.test")
     page.route(
