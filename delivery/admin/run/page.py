@@ -60,9 +60,6 @@ class RunAdmin(ReadOnlyAdmin):
     )
     empty_icon = "send"
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": _("Sends"), **(extra_context or {})})
-
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Without the connection's credentials: a join would decrypt them for every row, and
         fail under a lost key."""
