@@ -204,7 +204,7 @@ def test_a_send_to_a_topic_says_that_everyone_subscribed_gets_the_new_text(
         in cast.client("owner").get(url(cast, run)).content.decode()
     )
     refused = save(cast, run, opened(cast, run) | {"title": "Hi {{ first_name }}"})
-    assert "take the personalisation out" in refused.content.decode()
+    assert "Remove the personalisation" in refused.content.decode()
     assert fresh(run).revision.number == 1
 
 
@@ -251,7 +251,7 @@ def test_only_the_workspace_s_language_is_edited_and_what_the_form_does_not_know
         (
             {"data_lines": "\n".join(f"key{n}={'x' * 190}" for n in range(20)), "body": "y" * 1000},
             "body",
-            "Shorten it",
+            "Shorten ",
         ),
         ({"ttl_secs": "soon"}, "ttl_secs", "valid choice"),
     ],

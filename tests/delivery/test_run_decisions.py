@@ -137,11 +137,11 @@ def test_a_missed_run_is_sent_after_all_as_a_run_of_its_own(cast, connected, lau
     assert answer.url.endswith(f"/campaigns/run/{sent.pk}/change/")
     assert run_to_the_end(sent).tally == {"accepted": 3}
     again = press(cast, run, "send-missed")
-    assert "nothing was sent again" in said(again)
+    assert "othing was sent again" in said(again)
 
 
 def test_a_missed_run_that_cannot_be_sent_says_why(cast, undecided):
-    assert "nothing was sent again" in said(press(cast, undecided, "send-missed"))
+    assert "othing was sent again" in said(press(cast, undecided, "send-missed"))
 
 
 # --- recipients by code ---------------------------------------------------------------------------

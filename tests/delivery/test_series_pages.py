@@ -51,7 +51,7 @@ def test_skip_says_when_the_next_one_goes_out(cast, weekly):
     assert planned(cast) == [following]
     assert f"{following.astimezone(cast.workspace.zone):%H:%M}" in words
     [again] = press(cast, weekly, "skip")
-    assert (planned(cast), "Meanwhile" in again) == ([following], True)
+    assert (planned(cast), "at the same moment" in again) == ([following], True)
 
 
 def test_a_send_moves_on_the_clock_of_its_campaign(cast, weekly):
