@@ -183,7 +183,10 @@ def without_effect(
     unheard = _unheard(workspace, dict(zip(said, words, strict=True)))
     reasons = {
         index: _no_effect(
-            event, abouts.get(index) or About(), index in wrong_hashes, unheard.get(index, "")
+            event,
+            abouts.get(index) or About(),
+            unheard.get(index, ""),
+            is_wrong_hash=index in wrong_hashes,
         )
         for index, event in events.items()
     }
@@ -207,7 +210,9 @@ def _speaks(event: Posted) -> bool:
     return event.is_vouched and (event.type in WORDS or event.type in SIGNS_OF_LIFE)
 
 
-def _no_effect(event: Posted, about: About, is_wrong_hash: bool, unheard: str) -> NoEffect | None:
+def _no_effect(
+    event: Posted, about: About, unheard: str, *, is_wrong_hash: bool
+) -> NoEffect | None:
     is_counted = about.message_id is not None
     is_heard = about.person_id is not None
     wrong_hash = "identity_hash_wrong" if is_wrong_hash else ""

@@ -267,7 +267,7 @@ def holds(rows: Iterable[Consent], channel: str) -> Consent | None:
 
 
 @transaction.atomic
-def say(contact: Contact, channel: str, is_yes: bool, *, by: User, now: datetime) -> None:
+def say(contact: Contact, channel: str, *, is_yes: bool, by: User, now: datetime) -> None:
     """A member writes down what a person told them. Raises ValueError for a channel that does
     not exist."""
     if channel not in consent_channels():

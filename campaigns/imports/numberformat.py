@@ -167,10 +167,10 @@ def _decimal(section: _Section, number: Decimal) -> str:
     places = sum(token.kind == "digit" for token in rest)
     rounded = number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     digits, _, decimals = format(rounded, "f").partition(".")
-    return _whole(whole, digits.lstrip("0"), is_grouped) + _places(rest, decimals)
+    return _whole(whole, digits.lstrip("0"), is_grouped=is_grouped) + _places(rest, decimals)
 
 
-def _whole(tokens: list[_Token], digits: str, is_grouped: bool) -> str:
+def _whole(tokens: list[_Token], digits: str, *, is_grouped: bool) -> str:
     """The part before the point: digits fill the placeholders from the right, the first one
     takes all that are left."""
     first = next((at for at, token in enumerate(tokens) if token.kind == "digit"), -1)
@@ -217,8 +217,9 @@ def _scientific(section: _Section, number: Decimal) -> str:
     if mantissa >= 10**step:
         power += step
         mantissa = number.scaleb(-power).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-    sign = "-" if power < 0 else "+" if tokens[at].text.endswith("+") else ""
-    exponent = _whole(behind, str(abs(power)).lstrip("0"), False)
+    plus = "+" if tokens[at].text.endswith("+") else ""
+    sign = "-" if power < 0 else plus
+    exponent = _whole(behind, str(abs(power)).lstrip("0"), is_grouped=False)
     return f"{_decimal(_Section(tuple(before)), mantissa)}E{sign}{exponent}"
 
 
@@ -254,15 +255,11 @@ def _moment(section: _Section, serial: float) -> str:
     secs, fraction = divmod(ticks, 10**places)
     days, of_day = divmod(secs, 86400)
     # 1900 was no leap year, but sheets count its 29 February.
-    day = (
-        date(1899, 12, 30 if days >= 60 else 31) + timedelta(days=days)
-        if days <= 2_958_465
-        else None
-    )
-    if day is None:
+    if days > 2_958_465:
         raise NotShown("a date after 9999")
+    day = date(1899, 12, 30 if days >= 60 else 31) + timedelta(days=days)
     hour, minute, second = of_day // 3600, of_day // 60 % 60, of_day % 60
-    has_half = section.has("half")
+    shown_hour = (hour % 12 or 12) if section.has("half") else hour
     out = []
     for at, token in enumerate(tokens):
         text = token.text.lower()
@@ -272,7 +269,7 @@ def _moment(section: _Section, serial: float) -> str:
             elif text[0] in "ymd":
                 out.append(_of_day(day, text))
             else:
-                shown = (hour % 12 or 12 if has_half else hour) if text[0] == "h" else second
+                shown = shown_hour if text[0] == "h" else second
                 out.append(f"{shown:0{min(2, len(text))}}")
         elif token.kind == "elapsed":
             total = secs // {"h": 3600, "m": 60, "s": 1}[text[0]]

@@ -177,7 +177,13 @@ def _run(
     if dry_run:
         # import_data would open a transaction, which on SQLite holds the write lock that sends
         # need.
-        result = resource.import_data_inner(dataset, True, False, False, False)
+        result = resource.import_data_inner(
+            dataset,
+            dry_run=True,
+            raise_errors=False,
+            using_transactions=False,
+            collect_failed_rows=False,
+        )
     else:
         result = resource.import_data(
             dataset, use_transactions=True, rollback_on_validation_errors=not good_only
@@ -224,7 +230,7 @@ def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset,
         faults = {fault.position: CellError(fault.text, fault.remedy) for fault in row.faults}
         named = {column: faults[at] for column, at in positions.items() if at in faults}
         dataset.append([row.number, overflow, named, *(values[column] for column in named_columns)])
-    return dataset, _notes_on(unknown, has_unnamed)
+    return dataset, _notes_on(unknown, has_unnamed=has_unnamed)
 
 
 def _without_guard(cell: str) -> str:
@@ -233,7 +239,7 @@ def _without_guard(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and spreadsheets.safe(cell[1:]) == cell else cell
 
 
-def _notes_on(unknown: list[str], has_unnamed: bool) -> list[str]:
+def _notes_on(unknown: list[str], *, has_unnamed: bool) -> list[str]:
     names = [f"“{heading[:40]}”" for heading in unknown[:10]]
     if len(unknown) > 10:
         more = len(unknown) - 10

@@ -94,7 +94,7 @@ def _rows(sheet: Any) -> Iterator[list[str]]:
             yield (
                 []
                 if all(cell.value is None for cell in row)
-                else [_text(cell, from_1904) for cell in row]
+                else [_text(cell, from_1904=from_1904) for cell in row]
             )
     except FileProblem:
         raise
@@ -102,7 +102,7 @@ def _rows(sheet: Any) -> Iterator[list[str]]:
         raise FileProblem(BROKEN) from error
 
 
-def _text(cell: Any, from_1904: bool) -> str:
+def _text(cell: Any, *, from_1904: bool) -> str:
     """What the sheet shows in the cell; a Refused if that is no text for a message."""
     value = cell.value
     if value is None:
@@ -119,10 +119,10 @@ def _text(cell: Any, from_1904: bool) -> str:
         return numberformat.shown_text(_unescaped(value), cell.number_format)
     if isinstance(value, (datetime, date, time, timedelta)):
         value = to_excel(value, CALENDAR_MAC_1904 if from_1904 else CALENDAR_WINDOWS_1900)
-    return _number(value, cell.number_format, from_1904)
+    return _number(value, cell.number_format, from_1904=from_1904)
 
 
-def _number(value: float, code: str, from_1904: bool) -> str:
+def _number(value: float, code: str, *, from_1904: bool) -> str:
     if not math.isfinite(value):
         return Refused(
             str(value),

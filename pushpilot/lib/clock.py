@@ -162,7 +162,7 @@ def _holds(parts: dict[str, str], start: date) -> tuple[str, Callable[[date], bo
             return False
         if not week_days or day.weekday() in plain:
             return True
-        return bool(numbered) and not numbered.isdisjoint(_week_day_names(day, by_year))
+        return bool(numbered) and not numbered.isdisjoint(_week_day_names(day, by_year=by_year))
 
     return frequency, holds
 
@@ -188,7 +188,7 @@ def _from_the_end(day: date) -> int:
     return day.day - 1 - monthrange(day.year, day.month)[1]
 
 
-def _week_day_names(day: date, by_year: bool) -> tuple[str, str, str]:
+def _week_day_names(day: date, *, by_year: bool) -> tuple[str, str, str]:
     """How BYDAY can name a day: MO, 2MO, -3MO, counted within its month or its year."""
     code = _CODES[day.weekday()]
     index = day.timetuple().tm_yday if by_year else day.day

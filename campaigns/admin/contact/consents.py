@@ -81,7 +81,9 @@ def change(admin: WorkspaceAdmin, request: HttpRequest, object_id: str) -> HttpR
         messages.error(request, _("Choose “Opt in” or “Opt out”."))
         return back
     try:
-        consent.say(contact, request.POST.get("channel", ""), answer, by=user, now=timezone.now())
+        consent.say(
+            contact, request.POST.get("channel", ""), is_yes=answer, by=user, now=timezone.now()
+        )
     except ValueError as error:
         messages.error(request, str(error))
     return back
