@@ -7,7 +7,7 @@ const root = document.querySelector("[data-message-editor]")?.closest("form");
 const attributes = JSON.parse(document.getElementById("known-attributes")?.textContent || "[]");
 
 // --- counters -------------------------------------------------------------------------------------------
-function lengthState(length, limit, advice) {
+export function lengthState(length, limit, advice) {
   if (length > limit) return "over";
   return length > advice ? "long" : "";
 }
@@ -28,13 +28,19 @@ function bindCounter(counter) {
 }
 
 // --- personalisation ----------------------------------------------------------------------------------------
+// Of names that a message's language cannot read: nothing.
+export function variable(name, fallback) {
+  if (!/^[A-Za-z_][\w-]*$/.test(name)) return "";
+  const word = fallback.replace(/["'{}]/g, "").trim();
+  return word ? `{{ ${name} | default: "${word}" }}` : `{{ ${name} }}`;
+}
+
 function bindVariables() {
   const dialog = root.querySelector("dialog[data-variables]");
   const fallback = dialog.querySelector("[data-fallback]");
   let target = null;
   const insert = (name) => {
-    const word = fallback.value.replace(/["'{}]/g, "").trim();
-    const value = /^[A-Za-z_][\w-]*$/.test(name) ? `{{ ${name}${word ? ` | default: "${word}"` : ""} }}` : "";
+    const value = variable(name, fallback.value);
     const at = target.selectionStart ?? target.value.length;
     target.setRangeText(value, at, target.selectionEnd ?? at, "end");
     dialog.close();
@@ -100,7 +106,7 @@ function showRestored(event) {
   }
 }
 
-function isFilled(control) {
+export function isFilled(control) {
   if (control.type === "checkbox" || control.type === "radio") return control.checked !== control.defaultChecked;
   if (!control.options) return control.value !== control.defaultValue;
   const standard = [...control.options].findIndex((option) => option.defaultSelected);
@@ -108,7 +114,7 @@ function isFilled(control) {
 }
 
 // A pasted NUL is nothing that anybody sees; the server refuses the whole form for one.
-function withoutNul({ formData }) {
+export function withoutNul({ formData }) {
   for (const [name, value] of [...formData]) {
     if (typeof value === "string" && value.includes("\0")) formData.set(name, value.replaceAll("\0", ""));
   }

@@ -24,13 +24,13 @@ function show(root, answer) {
   root.dispatchEvent(new CustomEvent("previewed", { detail: answer }));
 }
 
-function readerOf({ person, is_broadcast: isBroadcast }) {
+export function readerOf({ person, is_broadcast: isBroadcast }) {
   if (person) return format(gettext("Message for %(person)s"), { person: person.name });
   if (isBroadcast) return gettext("Same message for everyone");
   return gettext("No contacts yet. The preview shows the fallback texts.");
 }
 
-function sizeState(bytes, limit) {
+export function sizeState(bytes, limit) {
   if (bytes > limit) return "over";
   return bytes > 0.85 * limit ? "warn" : "";
 }

@@ -216,23 +216,25 @@ class RunPage {
   }
 }
 
-function speed(rate) {
+export function speed(rate) {
   if (rate >= 1) return format(gettext("%(rate)s a second"), { rate: number(Math.round(rate)) });
   return format(gettext("%(rate)s a minute"), { rate: number(Math.max(1, Math.round(rate * 60))) });
 }
 
-function toGo(data) {
+export function toGo(data) {
   const words = data.rate ? gettext("about %(span)s to go") : gettext("at least %(span)s to go");
   return format(words, { span: duration(data.eta_secs) });
 }
 
-function duration(secs) {
-  if (secs < 60) return format(gettext("%(seconds)s s"), { seconds: Math.round(secs) });
+export function duration(exactly) {
+  const secs = Math.round(exactly);
+  if (secs < 60) return format(gettext("%(seconds)s s"), { seconds: secs });
   if (secs < 3600) {
-    const parts = { minutes: Math.floor(secs / 60), seconds: Math.round(secs % 60) };
+    const parts = { minutes: Math.floor(secs / 60), seconds: secs % 60 };
     return format(gettext("%(minutes)s min %(seconds)s s"), parts);
   }
-  const parts = { hours: number(Math.floor(secs / 3600)), minutes: Math.round((secs % 3600) / 60) };
+  const mins = Math.round(secs / 60);
+  const parts = { hours: number(Math.floor(mins / 60)), minutes: mins % 60 };
   return format(gettext("%(hours)s h %(minutes)s min"), parts);
 }
 

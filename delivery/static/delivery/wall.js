@@ -16,7 +16,7 @@ const MODELS = { ios: "iPhone", android: "Android", web: gettext("Browser") };
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Posts events in batches, as SDKs do: queued, at most a batch at a time, kept while they cannot be sent.
-class Sdk {
+export class Sdk {
   constructor(config, csrf, onProblem) {
     Object.assign(this, { config, csrf, onProblem, queue: [], key: null, isSending: false });
     setInterval(() => this.flush(), FLUSH_MS);
@@ -385,7 +385,7 @@ function fill(node, message, app) {
   image.src = message.image;
 }
 
-function age(at) {
+export function age(at) {
   const mins = Math.floor((Date.now() / 1000 - at) / 60);
   if (mins < 1) return gettext("now");
   if (mins < 60) return format(gettext("%(minutes)sm"), { minutes: mins });

@@ -82,7 +82,7 @@ function line(series, colours, extra = {}) {
   };
 }
 
-function volume(data, colours) {
+export function volume(data, colours) {
   const [sent, delivered, opened] = data.series;
   const bar = (series, share) => ({
     type: "bar",
@@ -107,7 +107,7 @@ function volume(data, colours) {
   };
 }
 
-function engagement(data, colours) {
+export function engagement(data, colours) {
   return {
     type: "line",
     data: { labels: data.labels, datasets: data.series.map((series) => line(series, colours)) },
