@@ -142,6 +142,10 @@ def _try_area(
     ]
     chosen = random.Random(f"{seed} {name}").sample(every, min(most, len(every)))
     sys.stdout.write(f"\n{name}: {len(chosen)} of {len(every)} faults\n")
+    copy = copies.get()
+    if _pytest(copy, area.tests):
+        raise SystemExit(f"{name}: its tests fail without a fault too, so they would see nothing.")
+    copies.put(copy)
 
     def attempt(planted: tuple[Path, Fault]) -> bool:
         file, fault = planted
@@ -167,28 +171,21 @@ def _run(copy: Path, file: Path, fault: Fault, tests: tuple[str, ...]) -> int:
     target = copy / file
     before = target.read_bytes()
     target.write_text(fault.source, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-    ]
     try:
-        done = subprocess.run(
-            [*command, *tests], cwd=copy, capture_output=True, timeout=TIMEOUT_SECS, check=False
-        )
-        return done.returncode
-    except subprocess.TimeoutExpired:
-        return _TIMED_OUT
+        return _pytest(copy, tests)
     finally:
         target.write_bytes(before)
+
+
+def _pytest(copy: Path, tests: tuple[str, ...]) -> int:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:randomly", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=copy, capture_output=True, timeout=TIMEOUT_SECS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return _TIMED_OUT
+    return done.returncode
 
 
 if __name__ == "__main__":
