@@ -29,6 +29,7 @@ from campaigns.channels import registry, render
 from campaigns.content.written import searched
 from campaigns.models import Campaign, Template
 from pushpilot.lib.compat.django import pages_of
+from pushpilot.lib.display import NOTHING
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, moment, require, workspace_of
 from tenants.models import Workspace
@@ -37,6 +38,21 @@ from tenants.scope import current_workspace
 _USE_LINK = (
     '<a class="font-medium text-primary-600 dark:text-primary-500" href="{}" title="{}">{}</a>'
 )
+
+
+_FILTER_TITLES = {
+    "channel": gettext_lazy("channel"),
+    "category": gettext_lazy("category"),
+    "tone": gettext_lazy("tone"),
+}
+
+
+class FieldFilter(ChoicesDropdownFilter):
+    """One of these fields, with a title that is translated."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = str(_FILTER_TITLES[self.field_path])
 
 
 class LibraryFilter(DropdownFilter):
@@ -81,17 +97,17 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     change_form_template = "campaigns/template_form.html"
     list_display = (
         "headline",
-        "channel",
+        "channel_label",
         "category_label",
-        "tone",
-        "language",
+        "tone_label",
+        "language_code",
         "library",
         "updated",
     )
     list_filter = (
-        ("channel", ChoicesDropdownFilter),
-        ("category", ChoicesDropdownFilter),
-        ("tone", ChoicesDropdownFilter),
+        ("channel", FieldFilter),
+        ("category", FieldFilter),
+        ("tone", FieldFilter),
         LanguageFilter,
         LibraryFilter,
     )
@@ -125,6 +141,18 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
             format_html('<span dir="auto">{}</span>', text)
             for text in (template.name, template.title)
         ]
+
+    @display(description=gettext_lazy("Channel"), ordering="channel")
+    def channel_label(self, template: Template) -> str:
+        return str(template.get_channel_display())
+
+    @display(description=gettext_lazy("Tone"), ordering="tone")
+    def tone_label(self, template: Template) -> str:
+        return str(template.get_tone_display()) or NOTHING
+
+    @display(description=gettext_lazy("Language"), ordering="language")
+    def language_code(self, template: Template) -> str:
+        return template.language
 
     @display(description=gettext_lazy("Category"), label=True, ordering="category")
     def category_label(self, template: Template) -> str:
