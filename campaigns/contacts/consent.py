@@ -276,7 +276,7 @@ def say(contact: Contact, channel: str, *, is_yes: bool, by: User, now: datetime
     before = holds(contact.consents.all(), channel)
     word = Word(channel, is_yes, "console", by.email, now, contact_id=contact.pk)
     record(contact.workspace, [word])
-    with override("en"):  # the trail keeps one language
+    with override(None):  # the trail is written in English, whoever reads the page
         label = consent_channels()[channel]
     changes = {label: (before.status if before else None, word.values["status"])}
     audit.record(contact.workspace, "consent changed", contact.external_id, by=by, changes=changes)
