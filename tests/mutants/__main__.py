@@ -55,6 +55,10 @@ AREAS = {
             "tests/delivery/test_gates.py",
             "tests/delivery/test_consent.py",
             "tests/reports/test_consent_events.py",
+            "tests/reports/test_ignored.py",
+            "tests/reports/test_proof.py",
+            "tests/campaigns/test_contact_pages.py",
+            "tests/campaigns/test_devices_api.py",
         ),
     ),
     "audience": Area(
