@@ -205,9 +205,8 @@ def without_place(workspace: Workspace, words: Collection[Place]) -> set[Place]:
     return set(words) - set(held.values_list("external_id", "channel", "topic"))
 
 
-def adopt(workspace: Workspace, external_ids: Iterable[str] | None = None) -> int:
+def adopt(workspace: Workspace, external_ids: Iterable[str] | None = None) -> None:
     """Record the words that waited for these people, None: for everybody who is known by now.
-    Returns how many.
 
     Call after creating contacts. Every launch calls it for all contacts, because a word may be
     stored in the moment in which its contact is created.
@@ -217,7 +216,6 @@ def adopt(workspace: Workspace, external_ids: Iterable[str] | None = None) -> in
     known = mine.filter(Exists(people)).order_by("pk").values_list("external_id", flat=True)
     if external_ids is not None:
         known = known.filter(external_id__in=external_ids)
-    adopted = 0
     while names := list(known[:ADOPTED_AT_ONCE]):
         with transaction.atomic():
             owners = Contact.objects.filter(workspace=workspace, external_id__in=names)
@@ -227,8 +225,6 @@ def adopt(workspace: Workspace, external_ids: Iterable[str] | None = None) -> in
             )
             record(workspace, [_word(row) for row in rows])
             mine.filter(pk__in=[row.pk for row in rows]).delete()
-        adopted += len(rows)
-    return adopted
 
 
 def _word(row: WaitingConsent) -> Word:
