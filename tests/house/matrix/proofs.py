@@ -262,9 +262,9 @@ PROOFS: dict[str, Proof] = {
     "phone_wall_key": Proof(post={}, said='"key"'),
     "campaigns_run_progress": shows('"accepted": 3'),
     "campaigns_run_errors": shows("UNREGISTERED"),
-    "campaigns_run_shards": shows("shards"),
+    "campaigns_run_shards": shows("data-no-parts"),
     "campaigns_run_rewrite": Proof(
-        get="Who gets the new text", post=_another_text, changes=Revision, before=_on_its_way
+        get="rewrite_form", post=_another_text, changes=Revision, before=_on_its_way
     ),
     "campaigns_run_recipients": shows(f"Asha {MARK}"),
     "campaigns_run_export": shows(f"asha{MARK}"),
