@@ -13,13 +13,17 @@ from django.views.i18n import JavaScriptCatalog
 
 register = template.Library()
 
+# The admin's jquery.init.js puts a new object in the place of window.django, and its jsi18n then
+# other functions in the place of these.
+_KEPT = b"\nglobalThis.pushpilot = { gettext, ngettext };\n"
+
 
 @functools.cache
 def _script(language: str) -> bytes:
     # With `packages` Django leaves out what other apps bring; LOCALE_PATHS it reads in any case.
     words = JavaScriptCatalog(packages=["pushpilot"])
     with override(language):
-        return bytes(words.get(HttpRequest()).content)
+        return bytes(words.get(HttpRequest()).content) + _KEPT
 
 
 @register.simple_tag(name="words_script")

@@ -1,7 +1,7 @@
 // Behaviours of every page, bound by data attributes: nothing here knows a page.
 
 // A classic script, since the theme cannot wait for modules: what words.js is to those.
-const { gettext = (sentence) => sentence } = globalThis;
+const { gettext = (sentence) => sentence } = globalThis.pushpilot ?? {};
 
 // Account and error pages have no Alpine; they follow the theme that the console keeps, before the first paint.
 const themeKey = "adminTheme";

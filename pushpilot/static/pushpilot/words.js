@@ -1,9 +1,10 @@
 // What scripts say, in the language of the page. Its catalogue (/words/<language>.js) is loaded before; without one the
 // sentences stay as they are written here.
 
-// The catalogue's globals, not its `django`: on a page with a form jquery.init.js puts another object in that place.
-export const gettext = globalThis.gettext ?? ((sentence) => sentence);
-export const ngettext = globalThis.ngettext ?? ((one, many, count) => (count === 1 ? one : many));
+const catalogue = globalThis.pushpilot ?? {};
+
+export const gettext = catalogue.gettext ?? ((sentence) => sentence);
+export const ngettext = catalogue.ngettext ?? ((one, many, count) => (count === 1 ? one : many));
 
 // format("%(count)s of %(all)s", { count: 3, all: 5 }); a name without a value stays.
 export function format(sentence, values) {
