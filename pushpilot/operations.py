@@ -87,6 +87,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return drawn(groups)
 
 
+def site_subheader(request: HttpRequest) -> str:
+    return _("Platform")
+
+
 def stylesheet(request: HttpRequest) -> str:
     return static("tenants/platform.css")
 

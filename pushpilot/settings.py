@@ -379,7 +379,7 @@ UNFOLD: dict[str, Any] = {
 UNFOLD_PLATFORM = {
     **UNFOLD,
     "SITE_HEADER": "PushPilot",
-    "SITE_SUBHEADER": "Platform",
+    "SITE_SUBHEADER": "pushpilot.operations.site_subheader",
     "SITE_DROPDOWN": None,
     "ENVIRONMENT": "pushpilot.operations.environment",
     "DASHBOARD_CALLBACK": "pushpilot.operations.home",

@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
@@ -75,7 +76,7 @@ class FramedSite(UnfoldAdminSite):
 class ConsoleSite(FramedSite):
     """The product: lives under /w/<slug>/admin/ and takes only WorkspaceAdmin pages."""
 
-    index_title = "Home"
+    index_title = gettext_lazy("Home")
     enable_nav_sidebar = True
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
@@ -141,7 +142,7 @@ class PlatformSite(FramedSite):
     nowhere else."""
 
     settings_name = "UNFOLD_PLATFORM"
-    index_title = "Home"
+    index_title = gettext_lazy("Home")
     index_template = "pushpilot/platform_home.html"
     enable_nav_sidebar = True
 

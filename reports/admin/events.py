@@ -15,7 +15,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
@@ -26,6 +25,7 @@ from reports import panels
 from reports.models import Event, EventType
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
+from tenants.admin.lists import choices_filter
 
 LABELS = {
     EventType.DELIVERED: "info",
@@ -43,7 +43,7 @@ class EventAdmin(ReadOnlyAdmin):
     no joins but two keyed look-ups for the rows shown."""
 
     list_display = ["type_label", "who", "campaign_link", "happened_cell", "shown_id"]
-    list_filter = [("type", ChoicesDropdownFilter)]
+    list_filter = [("type", choices_filter(gettext_lazy("type")))]
     list_fullwidth = True
     list_per_page = 50
     paginator = InfinitePaginator

@@ -8,7 +8,21 @@ from typing import Any, ClassVar
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.db import DataError
 from django.http import HttpRequest
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.views import ChangeList
+
+from pushpilot.lib.display import Words
+
+
+def choices_filter(title: Words) -> type[ChoicesDropdownFilter]:
+    """A drop-down of a column's choices under a name that translates; Unfold's has the column's."""
+
+    class NamedFilter(ChoicesDropdownFilter):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.title = title
+
+    return NamedFilter
 
 
 class FilteredList(ChangeList):

@@ -140,6 +140,7 @@ class WorkspaceForm(forms.ModelForm):
             self.fields["time_zone"] = forms.ChoiceField(
                 choices=choices,
                 widget=UnfoldAdminSelect2Widget,
+                label=self.fields["time_zone"].label,
                 help_text=self.fields["time_zone"].help_text,
             )
         self.initial["has_colour"] = bool(self.instance.brand_colour)

@@ -17,7 +17,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
@@ -31,6 +30,7 @@ from tenants.admin.base import (
     require,
     workspace_of,
 )
+from tenants.admin.lists import choices_filter
 from tenants.models import Membership, User
 from tenants.roles import Role
 from tenants.scope import current_workspace
@@ -122,7 +122,7 @@ class MembershipAdmin(WorkspaceAdmin):
     fields = ("person", "role", "joined")
     readonly_fields = ("person", "joined")
     list_display = ("header", "role_label", "joined")
-    list_filter = (("role", ChoicesDropdownFilter),)
+    list_filter = (("role", choices_filter(gettext_lazy("role"))),)
     search_fields = ("user__full_name", "user__email")
     search_help_text = gettext_lazy("Search names and e-mail addresses")
     ordering = ("user__full_name", "user__email")

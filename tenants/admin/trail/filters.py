@@ -14,7 +14,6 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import (
-    ChoicesDropdownFilter,
     DropdownFilter,
     RangeDateFilter,
     TextFilter,
@@ -82,12 +81,6 @@ class ActionFilter(DropdownFilter):
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
     ) -> QuerySet[AuditEntry]:
         return queryset.filter(action=_plain(self.value())) if self.value() else queryset
-
-
-class WayFilter(ChoicesDropdownFilter):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.title = _("way")
 
 
 class TargetFilter(TextFilter):

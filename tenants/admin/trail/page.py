@@ -27,12 +27,12 @@ from pushpilot.lib.display import NOTHING
 from pushpilot.lib.downloads import csv_answer
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
+from tenants.admin.lists import choices_filter
 from tenants.admin.trail.filters import (
     ActionFilter,
     DateFilter,
     PersonFilter,
     TargetFilter,
-    WayFilter,
     days_of,
 )
 from tenants.models import AuditEntry, Workspace
@@ -48,7 +48,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         PersonFilter,
         ActionFilter,
         ("at", DateFilter),
-        ("via", WayFilter),
+        ("via", choices_filter(gettext_lazy("way"))),
         TargetFilter,
     )
     list_filter_sheet = True
