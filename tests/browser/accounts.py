@@ -1,4 +1,5 @@
-"""What a person does with their account in the browser; shared by the tests and the pictures."""
+"""What a person does with their account in the browser, in whatever language; shared by the tests
+and the pictures."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from tests.totp import code_of
 def prove(page: Page, password: str) -> None:
     """Show that it is you, if the page asks."""
     if "/reauthenticate/" in page.url:
-        page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Continue").click()
+        page.locator("input[name=password]").fill(password)
+        page.keyboard.press("Enter")
         page.wait_for_url(lambda url: "/reauthenticate/" not in url)
 
 
@@ -72,12 +73,12 @@ def use_theme(page: Page, theme: str) -> None:
 
 def type_password(page: Page, email: str, password: str) -> None:
     page.goto("/accounts/login/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.locator("input[name=login]").fill(email)
+    page.locator("input[name=password]").fill(password)
+    page.keyboard.press("Enter")
 
 
 def sign_out(page: Page) -> None:
     page.goto("/accounts/logout/")
-    page.get_by_role("button", name="Sign out").click()
+    page.locator("form[action$='/logout/'] button[type=submit]").click()
     page.wait_for_url("**/accounts/login/")

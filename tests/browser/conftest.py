@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.product import Product, running_product
+from tests.browser.product import Product, running_product, with_pseudo
+from tests.translations import MISSING
 
 # Without the networking flags Chromium looks up its maker's hosts at every start.
 FLAGS = [
@@ -20,7 +21,9 @@ SignIn = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with running_product(tmp_path_factory.mktemp("product"), SEND_UNDO_SECS="2") as product:
+    folder = tmp_path_factory.mktemp("product")
+    words = {} if MISSING else with_pseudo(tmp_path_factory.mktemp("pseudo"))
+    with running_product(folder, SEND_UNDO_SECS="2", **words) as product:
         yield product
 
 

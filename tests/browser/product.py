@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import pseudo
 from tests.providers.sandbox_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,15 @@ with scope(workspace := Workspace.objects.get(slug="biddano-tech")):
     add_member(workspace, add_account({{"email": "{email}", "name": "{name}"}}, "{password}"), "member")
 """
 READY = "Ctrl-C stops everything"
+
+
+def with_pseudo(folder: Path) -> dict[str, str]:
+    """Variables with which the product speaks the pseudo language to a browser that asks for
+    it."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "tests.browser.pseudo_settings",
+        "PSEUDO_WORDS": str(pseudo.make(folder)),
+    }
 
 
 @dataclass

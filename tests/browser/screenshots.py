@@ -1,6 +1,8 @@
-"""`python -m tests.browser.screenshots [folder] [--all]`: pictures of the running demo.
+"""`python -m tests.browser.screenshots [folder] [--all] [--language en-xa]`: pictures of the
+running demo.
 
-Without --all the four of the README; with it the main pages light, dark and narrow.
+Without --all the four of the README; with it the main pages light, dark and narrow. The language
+en-xa is that of tests/pseudo.py.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests import pseudo
 from tests.browser.accounts import prove, sign_out, type_password
 from tests.browser.pages import (
     ACCOUNT_PAGES,
@@ -21,7 +24,7 @@ from tests.browser.pages import (
     PLATFORM_PAGES,
     README_PAGES,
 )
-from tests.browser.product import ROOT, Product, running_product
+from tests.browser.product import ROOT, Product, running_product, with_pseudo
 
 LOOKS = {"light": ("light", 1440), "dark": ("dark", 1440), "narrow": ("light", 390)}
 
@@ -30,11 +33,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--language", default="en", choices=["en", pseudo.LANGUAGE])
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as name,
-        running_product(Path(name)) as product,
+        tempfile.TemporaryDirectory() as words,
+        running_product(
+            Path(name),
+            **({} if chosen.language == "en" else with_pseudo(Path(words))),
+        ) as product,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(
@@ -42,7 +50,9 @@ def main() -> None:
         )
         for look, (theme, width) in LOOKS.items() if chosen.all else {"": ("light", 1440)}.items():
             context = browser.new_context(
-                viewport={"width": width, "height": 900}, base_url=product.url
+                viewport={"width": width, "height": 900},
+                base_url=product.url,
+                locale=chosen.language,
             )
             context.add_init_script(
                 f"localStorage.setItem('adminTheme', JSON.stringify('{theme}'))"
