@@ -16,7 +16,7 @@ from typing import Any
 from django.db.models import CharField, F, Q
 from django.db.models.fields.json import KeyTransform, compile_json_path  # type: ignore[attr-defined]
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 from pushpilot.lib.display import Words, format_number
 from pushpilot.lib.spelling import fold
@@ -133,7 +133,11 @@ def validate(rule: Any) -> None:
     count = _validate(rule, depth=1) if rule != {} else 0
     if count > MAX_RULES:
         raise RuleError(
-            _("The audience has %(count)s rules. At most %(limit)s are allowed.")
+            ngettext(
+                "The audience has %(count)s rule. At most %(limit)s are allowed.",
+                "The audience has %(count)s rules. At most %(limit)s are allowed.",
+                count,
+            )
             % {"count": format_number(count), "limit": MAX_RULES}
         )
 

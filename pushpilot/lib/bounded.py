@@ -39,7 +39,11 @@ def check_text(value: str, field: str, limit: int, *, least: int = 0) -> str:
     if len(value) > limit:
         raise OutOfBounds(
             "text_too_long",
-            _("%(field)s has %(count)s characters. The limit is %(limit)s.")
+            ngettext(
+                "%(field)s has %(count)s character. The limit is %(limit)s.",
+                "%(field)s has %(count)s characters. The limit is %(limit)s.",
+                len(value),
+            )
             % {"field": field, "count": format_number(len(value)), "limit": format_number(limit)},
         )
     if len(value) < least:

@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0014_names_for_readers'),
+        ('tenants', '0015_answered_requests'),
     ]
 
     operations = [
