@@ -17,7 +17,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from pushpilot.lib.display import size
+from pushpilot.lib.display import percent, size
 from pushpilot.lib.problems import Problem
 from reports.models import StoredBytes
 from tenants.models import Workspace
@@ -119,12 +119,11 @@ def notice(workspace: Workspace, now: datetime | None = None) -> str:
     used = percent_used(workspace, now or timezone.now())
     if used < WARN_PERCENT:
         return ""
-    limit = size(limit_bytes(workspace.plan))
     return _(
-        "Public write keys have used %(percent)s %% of the %(limit)s of events that they may store "
-        "today (UTC). At 100 %% their events are refused until midnight. If your app does not send "
-        "that many, rotate the key."
-    ) % {"percent": used, "limit": limit}
+        "Public write keys have used %(share)s of the %(limit)s of events for today (UTC). When "
+        "all of it is used, PushPilot refuses their events until midnight. If your app sends "
+        "fewer events, rotate the key."
+    ) % {"share": percent(used), "limit": size(limit_bytes(workspace.plan))}
 
 
 allowance = Allowance()

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.channels import registry
 from campaigns.models import Campaign, Run, Template
@@ -131,9 +132,12 @@ def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
     )
     if not holds:
         return {}
-    text = " ".join(
-        [*(said(hold) for hold in holds), _("Messages to it wait; the other platforms continue.")]
+    waiting = ngettext(
+        "Messages to this platform wait. The other platforms continue.",
+        "Messages to these platforms wait. The other platforms continue.",
+        len(holds),
     )
+    text = " ".join([*(said(hold) for hold in holds), waiting])
     going = Shard.objects.filter(
         workspace=workspace, state=Shard.State.HELD, run__state=Run.State.RUNNING
     )

@@ -128,8 +128,8 @@ _STEPS = {
         gettext_lazy("Unknown"),
         _OF_ATTEMPTED,
         gettext_lazy(
-            "The connection broke before the answer. The message may have arrived; only a person "
-            "can send it again."
+            "The connection broke before the provider answered. The message may have arrived. Only "
+            "a person can send it again."
         ),
     ),
 }
@@ -137,7 +137,8 @@ _SUBSCRIBERS = {
     "audience": (
         gettext_lazy("Messages"),
         gettext_lazy(
-            "One for each send. The provider delivers it to every subscriber and alone knows them."
+            "Each send is one message. The provider delivers it to every subscriber. Only the "
+            "provider knows the subscribers."
         ),
     ),
     "accepted": (
@@ -148,7 +149,7 @@ _SUBSCRIBERS = {
     ),
     "failed": (
         gettext_lazy("Refused"),
-        gettext_lazy("The provider refused these messages: nobody got them."),
+        gettext_lazy("The provider refused these messages. Nobody received them."),
     ),
 }
 

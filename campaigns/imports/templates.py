@@ -250,7 +250,7 @@ def _notes_on(unknown: list[str], *, has_unnamed: bool) -> list[str]:
     if not names:
         return []
     return [
-        _("Templates do not have these columns; they are ignored: %(names)s.")
+        _("PushPilot ignores columns that templates do not have: %(names)s.")
         % {"names": listed(names)}
     ]
 

@@ -269,7 +269,7 @@ def test_a_workspace_column_in_an_upload_writes_nowhere_else(cast, foreign):
     content = f"id,workspace,{HEADING}\n{foreign.pk},{cast.other_workspace.pk},Secret,en,offer,,Overwritten,B,,\n"
     client, page, token = preview(cast, content)
     assert (
-        "Templates do not have these columns; they are ignored: “id” and “workspace”."
+        "PushPilot ignores columns that templates do not have: “id” and “workspace”."
         in page.content.decode()
     )
     client.post(cast.url("campaigns/template/process_import/"), {"upload": token})

@@ -60,7 +60,7 @@ def test_unknown_columns_are_ignored_and_reported(inside):
     report = preview(table(f"{GOOD},Ana,x", heading=f"{HEADING},Owner,"), inside.workspace)
     assert statuses(report) == ["new"]
     assert report.notes == [
-        "Templates do not have these columns; they are ignored: “Owner” and one column without a heading."
+        "PushPilot ignores columns that templates do not have: “Owner” and one column without a heading."
     ]
     assert preview(table(f"{GOOD},,", heading=f"{HEADING},,"), inside.workspace).notes == []
 

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.messages import get_messages
 from django.utils import timezone
 
+from pushpilot.lib import display
 from pushpilot.lib.health import Status
 from reports import allowance, health
 from reports.allowance import Allowance, limit_bytes
@@ -126,7 +127,7 @@ def test_the_console_and_the_operators_are_warned_from_eighty_per_cent_on(cast, 
     owner = cast.client("owner")
     assert ("data-storage" in text(owner.get(cast.url()))) is warned
     told = [str(one) for one in get_messages(owner.get(cast.url("tenants/apikey/")).wsgi_request)]
-    assert any(f"{int(share * 100)} %" in one for one in told) is warned
+    assert any(display.percent(int(share * 100)) in one for one in told) is warned
     found = health.storage(timezone.now())
     assert found.status == (Status.WARNING if warned else Status.OK)
     assert (cast.workspace.name in found.says) is warned

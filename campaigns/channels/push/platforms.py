@@ -220,7 +220,7 @@ IGNORED = (
     _Ignored(
         "silent",
         IOS,
-        gettext_lazy("iPhones deliver silent messages late, and at most a few an hour."),
+        gettext_lazy("iPhones may deliver silent messages late, and at most a few an hour."),
         _has("silent"),
     ),
     _Ignored(
