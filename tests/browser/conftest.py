@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -17,6 +20,9 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 SignIn = Callable[..., Page]
+# Sessions are taken over from test to test while they are younger: pages that ask for the password
+# again must see a fresh one.
+TAKEN_OVER_SECS = 300
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +48,28 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def sessions() -> dict[str, tuple[float, list[Any]]]:
+    """{address of a person: (when they signed in, their cookies)}."""
+    return {}
+
+
 @pytest.fixture
-def sign_in(browser: Browser, product: Product) -> Iterator[SignIn]:
+def sign_in(
+    browser: Browser, product: Product, sessions: dict[str, tuple[float, list[Any]]]
+) -> Iterator[SignIn]:
     """sign_in("priya@biddano.test", width=…, theme="dark") → a page in the console. Errors on a
-    page fail the test."""
+    page fail the test. With afresh=True by the password, in a session of its own."""
     contexts = []
     faults: list[str] = []
 
     def open_page(
-        email: str, *, width: int = 1440, height: int = 900, theme: str = "light"
+        email: str,
+        *,
+        width: int = 1440,
+        height: int = 900,
+        theme: str = "light",
+        afresh: bool = False,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height}, base_url=product.url
@@ -65,11 +84,19 @@ def sign_in(browser: Browser, product: Product) -> Iterator[SignIn]:
                 faults.append(f"{page.url}: {said.text}") if said.type == "error" else None
             ),
         )
+        since, cookies = sessions.get(email, (-math.inf, []))
+        if not afresh and time.monotonic() - since < TAKEN_OVER_SECS:
+            context.add_cookies(cookies)
+            page.goto(product.console)
+            if "/accounts/login/" not in page.url:  # else a test has ended that session
+                return page
         page.goto("/accounts/login/")
         page.get_by_label("Email").fill(email)
         page.get_by_label("Password").fill(product.password)
         page.get_by_role("button", name="Sign in").first.click()
         page.wait_for_url(f"**{product.console}**")
+        if not afresh:
+            sessions[email] = time.monotonic(), context.cookies()
         return page
 
     yield open_page

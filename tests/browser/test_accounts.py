@@ -36,7 +36,7 @@ MANAGE = [
 
 
 def test_a_passkey_is_added_and_signs_in_alone(product, sign_in):
-    page = sign_in("arjun@biddano.test")
+    page = sign_in("arjun@biddano.test", afresh=True)
     device = device_with_fingerprint(page)
     add_passkey(page, product.password, "Work laptop")
     expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
@@ -64,7 +64,7 @@ def test_a_passkey_is_added_and_signs_in_alone(product, sign_in):
 
 
 def test_an_authenticator_app_and_a_recovery_code_sign_in(product, sign_in):
-    page = sign_in("neha@biddano.test")
+    page = sign_in("neha@biddano.test", afresh=True)
     secret = set_up_totp(page, product.password)
     expect(page.locator("[data-left='10']")).to_be_visible()
     codes = [code.strip() for code in page.locator("#recovery-codes li").all_inner_texts()]
@@ -90,7 +90,10 @@ def test_an_authenticator_app_and_a_recovery_code_sign_in(product, sign_in):
 
 
 def test_a_session_is_ended_from_another_device(product, sign_in):
-    here, there = sign_in("vikram@biddano.test"), sign_in("vikram@biddano.test")
+    here, there = (
+        sign_in("vikram@biddano.test", afresh=True),
+        sign_in("vikram@biddano.test", afresh=True),
+    )
     here.goto("/accounts/sessions/")
     expect(here.get_by_text("This one")).to_have_count(1)
     here.get_by_role("button", name=re.compile("End the session of")).first.click()
@@ -102,7 +105,7 @@ def test_a_session_is_ended_from_another_device(product, sign_in):
 
 def test_the_account_pages_are_accessible_in_light_and_dark(product, sign_in):
     product.add_person("Meera Nair", "meera@biddano.test")
-    page = sign_in("meera@biddano.test")
+    page = sign_in("meera@biddano.test", afresh=True)
     device_with_fingerprint(page)
     add_passkey(page, product.password, "My passkey")
     set_up_totp(page, product.password)
