@@ -15,7 +15,7 @@ from campaigns.models import Template
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.campaigns.console import template_names
-from tests.campaigns.test_import_pages import BAD, HEADING, preview, rows_of
+from tests.campaigns.import_pages import BAD, HEADING, preview, rows_of
 
 KOI8 = f"{HEADING}\nA,ru,offer,,Распродажа,Скидки,,\n".encode("koi8_r")
 

@@ -21,7 +21,7 @@ from campaigns.channels.render import RenderError, compile_text, contact_variabl
 from campaigns.content.lint import ERROR, lint_message
 from campaigns.models import Campaign, Contact, Content
 from delivery.engine.compose import Recipient
-from tests.delivery.test_compose import composer, message
+from tests.delivery.composing import composer, message
 
 pytestmark = pytest.mark.once
 

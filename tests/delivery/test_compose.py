@@ -1,34 +1,20 @@
 """What a run sends to whom: people by token or fid, a topic or a condition at once."""
 
-import json
 import time
-from datetime import UTC, tzinfo
 from typing import Any
 
 import pytest
 
 from campaigns.audience.reasons import Reason
-from campaigns.models import Revision, Run
-from delivery.engine.compose import Composer, NotComposable, Recipient
-from delivery.providers.fcm.provider import Fcm
+from delivery.engine.compose import NotComposable, Recipient
+from tests.delivery.composing import SALE, composer, message
 
 NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
 ASHA = {**NOBODY, "external_id": "u1", "language": "hi-IN", "attributes": {"first_name": "Asha"}}
-SALE = {"language": "en", "title": "Sale", "body": "Today"}
-
-
-def composer(*contents: dict[str, Any], zone: tzinfo = UTC) -> Composer:
-    revision = Revision(workspace_id=1, campaign_id=2, contents=list(contents) or [SALE])
-    return Composer(Run(pk=3, workspace_id=1, campaign_id=2, revision=revision), Fcm(), "en", zone)
 
 
 def to(kind: str, value: str, contact: dict[str, Any] = NOBODY) -> Recipient:
     return Recipient(7, None if kind in ("topic", "condition") else 9, kind, value, 0, contact)
-
-
-def message(body: bytes) -> dict[str, Any]:
-    decoded: dict[str, Any] = json.loads(body)["message"]
-    return decoded
 
 
 @pytest.mark.parametrize("kind", ["token", "fid", "topic", "condition"])

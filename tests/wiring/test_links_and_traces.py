@@ -21,7 +21,7 @@ from pushpilot.lib.redaction import Line
 from tenants import invitations
 from tenants.scope import scope
 from tests.house.sources import ROOT
-from tests.house.test_deploy import PRODUCTION, start
+from tests.house.starting import PRODUCTION, start
 from tests.pages import YES
 from tests.tenants.api.app import App
 from tests.tenants.identity.people import PASSWORD, account, sign_in
