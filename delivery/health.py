@@ -92,7 +92,8 @@ def leases(most: int) -> list[Shard]:
 def speed_up(now: datetime) -> str:
     """What to do about work that is not done in time."""
     is_alive = Heartbeat.objects.filter(beat_at__gte=now - SILENT).exists()
-    return str(TOO_SLOW) if is_alive else f"{_('No worker is running.')} {START_A_WORKER}"
+    nobody = _("No worker is running.")
+    return str(TOO_SLOW) if is_alive else f"{nobody} {START_A_WORKER}"
 
 
 def workers(now: datetime) -> Line:
@@ -144,7 +145,8 @@ def queue(now: datetime) -> Line:
     )
     says = words % {"count": format_number(lag.waiting), "span": how_long(lag.age)}
     if lag.age >= QUEUE_STUCK:
-        return broken(title, says, f"{_('No worker takes tasks.')} {START_A_WORKER}")
+        nobody = _("No worker takes tasks.")
+        return broken(title, says, f"{nobody} {START_A_WORKER}")
     if lag.age >= QUEUE_SLOW:
         return warning(title, says, speed_up(now))
     return ok(title, says)
@@ -179,7 +181,8 @@ def shards(now: datetime) -> Line:
         "span": how_long(max(lag, lapsed)),
     }
     if not found["working"] and max(lag, lapsed) >= SHARDS_STUCK:
-        return broken(title, f"{says} {_('No worker takes shards.')}", START_A_WORKER)
+        nobody = _("No worker takes shards.")
+        return broken(title, f"{says} {nobody}", START_A_WORKER)
     if lapsed >= SHARDS_STUCK:
         words = ngettext(
             "%(count)s shard of a silent worker waits for another worker.",

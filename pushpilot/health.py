@@ -135,7 +135,8 @@ def sweep(now: datetime) -> Line:
         return broken(title, f"{says} {waits}", delivery.health.START_A_WORKER)
     if not last[1]:
         todo = _("Queue → Failed tasks shows its error.")
-        return warning(title, f"{says} {_('It failed.')}", todo)
+        failed = _("It failed.")
+        return warning(title, f"{says} {failed}", todo)
     if span >= SWEEP_LATE:
         return warning(title, says, _("The workers are late. Start another worker."))
     return ok(title, says)

@@ -56,7 +56,8 @@ def _results(rows: QuerySet[Model], icon: str, site_name: str) -> list[SearchRes
 def _commands(request: HttpRequest, words: str, site: AdminSite) -> list[SearchResult]:
     page = pages_of(site).get(Campaign)
     title, description = _("New campaign"), _("Write and send")
-    names = f"{title} {description} {_('Create a campaign')}".lower()
+    other = _("Create a campaign")
+    names = f"{title} {description} {other}".lower()
     if page is None or not page.has_add_permission(request) or words not in names:
         return []
     link = reverse(f"{site.name}:campaigns_campaign_add")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
 from tests import pseudo, translations
+from tests.house.sources import ROOT, modules
 
 pytestmark = [
     pytest.mark.once,
@@ -17,6 +19,7 @@ pytestmark = [
 COUNTED = re.compile(
     r"(?:%\((?:\w+_)?(?:count|total|left|most|n)\)s|%d) (?!of |in |at |and |to |or )[a-z]"
 )
+CALLS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext"}
 SINGULAR = {
     "%(count)s h": "a unit of time",
     "%(count)s min": "a unit of time",
@@ -53,6 +56,19 @@ def test_a_count_before_a_noun_has_plural_forms(extracted):
     }
     assert found - SINGULAR.keys() == set()
     assert SINGULAR.keys() - found == set(), "these stand in no catalogue any more"
+
+
+def test_no_sentence_hides_inside_an_f_string():
+    """xgettext reads an f-string as one text and misses a call in it."""
+    found = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for _module, path in modules()
+        for text in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in CALLS
+    ]
+    assert found == []
 
 
 def test_a_pseudo_translation_keeps_what_programs_read():

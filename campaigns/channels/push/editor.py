@@ -254,10 +254,11 @@ def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> li
         "data_lines": ", ".join(data_lines(data).splitlines()),
     }
     labels = {name: str(field.label) for name, field in PushForm.base_fields.items()}
+    without = _("no link")
     buttons = [
         (
             _("Button %(number)s") % {"number": number},
-            f"{button.get('text', '')} → {button.get('url') or _('no link')}",
+            f"{button.get('text', '')} → {button.get('url') or without}",
         )
         for number, button in enumerate(shown.get("buttons") or (), start=1)
     ]

@@ -72,7 +72,8 @@ def _cancel(run: Run, by: User, given: Given) -> Said:
         too_late = gettext_lazy("Nothing to cancel: the state of this send is now “%(state)s”.")
         return _too_late(run, too_late)
     if run.campaign.is_series:
-        return Said(f"{_('This send is stopped.')} {_goes_on(run.campaign)}", run)
+        stopped = _("This send is stopped.")
+        return Said(f"{stopped} {_goes_on(run.campaign)}", run)
     if Run.objects.get(pk=run.pk).audience_size is None:
         return Said(_("Cancelled. No message was sent."), run)
     words = _(
@@ -111,7 +112,8 @@ def _skip(run: Run, by: User, given: Given) -> Said:
         plan.skip(run, by=by, now=timezone.now())
     except CannotPlan as error:
         return Said(str(error), run, is_done=False)
-    return Said(f"{_('Skipped. This send does not go out.')} {_goes_on(run.campaign)}", run)
+    skipped = _("Skipped. This send does not go out.")
+    return Said(f"{skipped} {_goes_on(run.campaign)}", run)
 
 
 def _goes_on(campaign: Campaign) -> str:
