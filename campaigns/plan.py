@@ -133,7 +133,9 @@ def plan_next(run: Run, now: datetime) -> Run | None:
     }
     free = (at for at in campaign.dates(after=max(run.slot, now)) if at not in taken)
     at = next(free, None)
-    return None if at is None else write_next(campaign, at, run.planned_by)
+    if at is None:
+        return None
+    return write_next(campaign, at, run.planned_by)
 
 
 def write_next(campaign: Campaign, at: datetime, by: User | None) -> Run:
@@ -189,7 +191,9 @@ def skip(run: Run, *, by: User, now: datetime) -> Run | None:
 def status_left(campaign: Campaign, if_started: str) -> str:
     """Of a campaign of which nothing is open: a draft, if nothing was ever sent."""
     has_started = campaign.runs.exclude(started_at=None).exists()
-    return if_started if has_started else Campaign.Status.DRAFT
+    if has_started:
+        return if_started
+    return Campaign.Status.DRAFT
 
 
 def replan(run: Run, at: datetime, *, slot: datetime | None = None) -> bool:

@@ -70,11 +70,9 @@ def test_connection(connection: Connection) -> CheckResult:
         result = provider_of(connection.provider).check(account_of(connection))
     except (SecretUnreadable, ValueError) as error:
         result = CheckResult(ok=False, message=str(error))
-    return (
-        result
-        if _note_check(connection, result)
-        else CheckResult(ok=False, message=str(CHANGED_MEANWHILE))
-    )
+    if _note_check(connection, result):
+        return result
+    return CheckResult(ok=False, message=str(CHANGED_MEANWHILE))
 
 
 def put_in_use(connection: Connection) -> tuple[CheckResult, int]:

@@ -46,7 +46,9 @@ def workers_seen(now: datetime) -> list[Worker]:
     for beat in Heartbeat.objects.order_by("-beat_at"):
         is_alive = now - beat.beat_at <= SILENT
         until = now if is_alive else beat.beat_at
-        lived = until - beat.started_at if beat.started_at else None
+        lived = None
+        if beat.started_at:
+            lived = until - beat.started_at
         found.append(Worker(beat.worker, now - beat.beat_at, is_alive, lived))
     return found
 
@@ -93,7 +95,9 @@ def speed_up(now: datetime) -> str:
     """What to do about work that is not done in time."""
     is_alive = Heartbeat.objects.filter(beat_at__gte=now - SILENT).exists()
     nobody = _("No worker is running.")
-    return str(TOO_SLOW) if is_alive else f"{nobody} {START_A_WORKER}"
+    if is_alive:
+        return str(TOO_SLOW)
+    return f"{nobody} {START_A_WORKER}"
 
 
 def workers(now: datetime) -> Line:

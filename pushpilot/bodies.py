@@ -98,7 +98,9 @@ class BodyLimits:
 
 def _declared(request: HttpRequest) -> int | None:
     text = request.META.get("CONTENT_LENGTH") or ""
-    return int(text) if text.isascii() and text.isdecimal() else None
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    return None
 
 
 def _address(path: str) -> tuple[str, bool]:

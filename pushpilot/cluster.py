@@ -51,7 +51,9 @@ def main() -> int:
             cluster.stop()
         else:
             time.sleep(0.2)
-    return 0 if cluster.sentinel.exitcode == 0 else 1
+    if cluster.sentinel.exitcode == 0:
+        return 0
+    return 1
 
 
 def _end_by_force(number: int, frame: Any) -> None:

@@ -25,12 +25,16 @@ def _workspace(request: HttpRequest) -> Workspace | None:
 
 def site_header(request: HttpRequest) -> str:
     workspace = _workspace(request)
-    return workspace.name if workspace else "PushPilot"
+    if workspace:
+        return workspace.name
+    return "PushPilot"
 
 
 def site_subheader(request: HttpRequest) -> str:
     workspace = _workspace(request)
-    return "PushPilot" if workspace else _("Campaigns you can prove")
+    if workspace:
+        return "PushPilot"
+    return _("Campaigns you can prove")
 
 
 def workspace_switcher(request: HttpRequest) -> list[dict[str, Any]]:
@@ -58,7 +62,9 @@ def environment(request: HttpRequest) -> list[str] | None:
     active = Connection.objects.filter(
         workspace=workspace, is_active=True, provider__endswith=SANDBOX
     )
-    return [_("Sandbox"), "warning"] if active.exists() else None
+    if active.exists():
+        return [_("Sandbox"), "warning"]
+    return None
 
 
 def stylesheet(request: HttpRequest) -> str:

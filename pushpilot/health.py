@@ -69,7 +69,9 @@ def database(now: datetime) -> Line:
             size_bytes, server = cursor.fetchone()
             kind = f"SQLite {server}"
     left, says = unapplied(), f"{kind}, {size(size_bytes)}."
-    return broken(title, f"{says} {left}", MIGRATE) if left else ok(title, says)
+    if left:
+        return broken(title, f"{says} {left}", MIGRATE)
+    return ok(title, says)
 
 
 def unapplied() -> str:

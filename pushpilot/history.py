@@ -156,7 +156,9 @@ def _outcome(pk: int, token: str, at: datetime) -> record.Result:
         code, reason = "UNREGISTERED", Reason.ENDPOINT_GONE
     else:
         code, reason = "", Reason.ACCEPTED
-    provider_id = f"projects/demo-history/messages/{pk}" if reason == Reason.ACCEPTED else ""
+    provider_id = ""
+    if reason == Reason.ACCEPTED:
+        provider_id = f"projects/demo-history/messages/{pk}"
     return record.Result(
         pk,
         reason,

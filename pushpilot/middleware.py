@@ -98,7 +98,9 @@ class NoNul:
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
         """A form is read only here, where strangers were turned away from the console."""
         is_page = not request.path_info.startswith("/api/")
-        return self._refusal(request, _FORM) if is_page and _has_nul(request.POST) else None
+        if is_page and _has_nul(request.POST):
+            return self._refusal(request, _FORM)
+        return None
 
     def _refusal(self, request: HttpRequest, words: Words) -> HttpResponse:
         sentence = str(words)

@@ -29,7 +29,9 @@ def search(request: HttpRequest, term: str, site: AdminSite) -> list[SearchResul
     """Results within the request's workspace, best first; "" finds every page."""
     words = term.strip().lower()
     pages = _pages(navigation.pages(request, site), words)
-    rows = _rows(request, term.strip(), site) if words else []
+    rows = []
+    if words:
+        rows = _rows(request, term.strip(), site)
     return [*_commands(request, words, site), *pages, *rows, *_workspaces(request, words)]
 
 

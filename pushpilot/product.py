@@ -56,7 +56,9 @@ def only_product(command: str) -> Iterator[Callable[[str], None]]:
     with only_one(lock) as is_first:
         if not is_first:
             found = lock.read_text(encoding="utf-8").strip()
-            running = f"manage.py {found}" if found else "manage.py demo or run"
+            running = "manage.py demo or run"
+            if found:
+                running = f"manage.py {found}"
             raise CommandError(
                 f"{running} is already running in this folder. Use it, or stop it first."
             )
@@ -83,7 +85,9 @@ class Ports:
 
     @property
     def sandbox_url(self) -> str:
-        return f"http://127.0.0.1:{self.sandbox.number}" if self.sandbox else settings.SANDBOX_URL
+        if self.sandbox:
+            return f"http://127.0.0.1:{self.sandbox.number}"
+        return settings.SANDBOX_URL
 
 
 def choose_ports(port: int | None, sandbox_port: int | None, *, host: str = "127.0.0.1") -> Ports:

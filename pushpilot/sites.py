@@ -124,7 +124,9 @@ class ConsoleSite(FramedSite):
         """Unfold's theme, in the workspace's own colour if it has one. Unfold has one palette
         for all requests."""
         colours: dict[str, dict[str, str]] = super()._get_colors(key, *args)
-        workspace = getattr(args[0], "workspace", None) if args else None
+        workspace = None
+        if args:
+            workspace = getattr(args[0], "workspace", None)
         if workspace is None or not workspace.brand_colour:
             return colours
         return {**colours, "primary": brand.palette(workspace.brand_colour)}
@@ -166,11 +168,9 @@ class PlatformSite(FramedSite):
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.user.is_authenticated and not self.has_permission(request):
             raise Http404
-        return (
-            redirect("platform:index")
-            if request.user.is_authenticated
-            else redirect_to_login("/platform/")
-        )
+        if request.user.is_authenticated:
+            return redirect("platform:index")
+        return redirect_to_login("/platform/")
 
     def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return redirect("/accounts/logout/")
@@ -195,7 +195,9 @@ def _answer_palette(request: HttpRequest, found: list[SearchResult]) -> HttpResp
     """Uncached: Unfold's own keeps results for 5 minutes by user and term, across workspaces and
     both sites."""
     page = Paginator(found, 60)
-    template = "command_results" if "extended" in request.GET else "search_results"
+    template = "search_results"
+    if "extended" in request.GET:
+        template = "command_results"
     return TemplateResponse(
         request,
         f"unfold/helpers/{template}.html",

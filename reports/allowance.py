@@ -105,7 +105,9 @@ def _full(now: datetime) -> Problem:
 def percent_used(workspace: Workspace, now: datetime) -> int:
     """How much of today's allowance is used; 100 means that public keys are refused."""
     row = StoredBytes.objects.filter(workspace=workspace, day=day_of(now)).first()
-    return percent_of(row.bytes, workspace) if row else 0
+    if row:
+        return percent_of(row.bytes, workspace)
+    return 0
 
 
 def percent_of(stored_bytes: int, workspace: Workspace) -> int:

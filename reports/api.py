@@ -151,7 +151,9 @@ def _body(request: HttpRequest) -> bytes:
     is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     # Django reads nothing of a body without a Content-Length; WSGI servers end the stream where the
     # chunks end.
-    stream = request.META["wsgi.input"] if is_chunked and not declared else request
+    stream = request
+    if is_chunked and not declared:
+        stream = request.META["wsgi.input"]
     try:
         return intake.read_body(stream, int(declared) if declared.isdecimal() else None)
     except OSError as error:

@@ -58,7 +58,9 @@ def _tone(run: RunRow, lost: float) -> str:
     if run.state in (Run.State.FAILED, Run.State.MISSED) or lost >= FAILED_MANY:
         return "bad"
     is_fair = run.undecided or run.state == Run.State.PAUSED or lost >= FAILED_SOME
-    return "fair" if is_fair else "good"
+    if is_fair:
+        return "fair"
+    return "good"
 
 
 def _worries(run: RunRow, failed: float | None, unmade: float | None) -> list[str]:

@@ -41,7 +41,9 @@ def chart(
 
 
 def _rounded(value: float | None) -> float | None:
-    return value if value is None or isinstance(value, int) else round(value, 2)
+    if value is None or isinstance(value, int):
+        return value
+    return round(value, 2)
 
 
 def short(count: int) -> str:

@@ -118,7 +118,9 @@ def _obstacle(facts: _Facts) -> str:
     if all(run.state in Run.ENDED_STATES for run in facts.runs):
         return ""
     notice = stopped(facts.now)
-    return notice.text if notice else ""
+    if notice:
+        return notice.text
+    return ""
 
 
 def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
@@ -165,7 +167,9 @@ def _campaign_page(campaign_id: int) -> str:
 def _allowed(request: HttpRequest, capability: str, page: str) -> str:
     """The page's address if the user's role may use it."""
     workspace: Workspace = request.workspace  # type: ignore[attr-defined]
-    return reverse(page) if roles.can(request.user, capability, workspace) else ""
+    if roles.can(request.user, capability, workspace):
+        return reverse(page)
+    return ""
 
 
 # --- the five figures -----------------------------------------------------------------------------
@@ -245,7 +249,9 @@ def _change(now: float, before: float) -> Change | None:
 
 
 def _signed(number: str, *, is_plus: bool) -> str:
-    return f"+{number}" if is_plus else f"-{number}"
+    if is_plus:
+        return f"+{number}"
+    return f"-{number}"
 
 
 # --- charts ---------------------------------------------------------------------------------------

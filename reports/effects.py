@@ -134,11 +134,9 @@ def words_of(said: Sequence[tuple[Posted, About, datetime]]) -> list[Word]:
     campaigns = {
         about.campaign_id for event, about, _ in said if about.campaign_id and not event.channel
     }
-    channels = (
-        dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel"))
-        if campaigns
-        else {}
-    )
+    channels = {}
+    if campaigns:
+        channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel"))
     return [
         Word(
             channel=event.channel or channels.get(about.campaign_id or 0, registry.DEFAULT),
@@ -215,18 +213,28 @@ def _no_effect(
 ) -> NoEffect | None:
     is_counted = about.message_id is not None
     is_heard = about.person_id is not None
-    wrong_hash = "identity_hash_wrong" if is_wrong_hash else ""
+    wrong_hash = ""
+    if is_wrong_hash:
+        wrong_hash = "identity_hash_wrong"
     if event.type in WORDS:
         if not about.is_proven:
-            gone = "contact_gone" if about.is_deleted else ""
-            broadcast = "ref_of_a_broadcast" if is_counted else ""
+            gone = ""
+            if about.is_deleted:
+                gone = "contact_gone"
+            broadcast = ""
+            if is_counted:
+                broadcast = "ref_of_a_broadcast"
             return NoEffect(about.fault or gone or wrong_hash or broadcast or "no_proof")
         if unheard:
             return NoEffect(unheard)
     elif event.type in SIGNS_OF_LIFE:
         if not is_counted and not is_heard:
-            unknown = "person_unknown" if about.is_unknown else ""
+            unknown = ""
+            if about.is_unknown:
+                unknown = "person_unknown"
             return NoEffect(about.fault or wrong_hash or unknown or "ref_missing")
     elif event.type == EventType.FAILED and not is_counted:
         return NoEffect(about.fault or "ref_missing")
-    return NoEffect(about.fault, part="ref") if about.fault else None
+    if about.fault:
+        return NoEffect(about.fault, part="ref")
+    return None

@@ -42,7 +42,9 @@ class Funnel:
 
 def share(part: int, whole: int) -> float | None:
     """Percent; None where there is no whole to be a part of."""
-    return 100 * part / whole if whole else None
+    if whole:
+        return 100 * part / whole
+    return None
 
 
 def funnel_of(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
@@ -65,7 +67,9 @@ def funnel_of(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
     ]
     # The accepted are a line of the account too, whose percentages add to 100.
     accepted_words = shares(_account(runs)).get(Reason.ACCEPTED.slug)
-    words = {"accepted": accepted_words} if accepted_words else {}
+    words = {}
+    if accepted_words:
+        words = {"accepted": accepted_words}
     steps = [_worded(step, words.get(step.key) or percent(step.percent)) for step in steps]
     if runs and all(run.is_broadcast for run in runs):
         steps = [_of_subscribers(step) for step in steps]

@@ -295,7 +295,9 @@ def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list
     live figures alone."""
     runs: dict[int, int] = {}
     for index, event in judged.items():
-        numbers = read_reference(event.ref, 4) if event.ref else None
+        numbers = None
+        if event.ref:
+            numbers = read_reference(event.ref, 4)
         if numbers is not None and numbers[0] == key.workspace_id:
             runs[index] = numbers[2]
     with every_workspace():
@@ -403,7 +405,9 @@ def _sender_clock(raw: Raw | None) -> datetime | None:
         return None
     try:
         moment = _moment.decode(raw)
-        return check_zoned(moment, "sent_at") if moment else None
+        if moment:
+            return check_zoned(moment, "sent_at")
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(
             422, "invalid", _("sent_at is not a time. Write it as 2026-11-21T09:00:00Z.")

@@ -189,7 +189,9 @@ def _curve(
 def _step(span: timedelta) -> timedelta:
     if span <= _FINE:
         return timedelta(minutes=15)
-    return timedelta(hours=1) if span <= _COARSE else timedelta(hours=6)
+    if span <= _COARSE:
+        return timedelta(hours=1)
+    return timedelta(hours=6)
 
 
 def _slots(first: datetime, last: datetime, step: timedelta) -> list[datetime]:

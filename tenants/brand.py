@@ -59,7 +59,9 @@ def _chroma_and_hue(colour: str) -> tuple[float, float]:
 
 
 def _linear(part: float) -> float:
-    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
+    if part <= 0.04045:
+        return part / 12.92
+    return float(((part + 0.055) / 1.055) ** 2.4)
 
 
 @transaction.atomic
@@ -87,7 +89,9 @@ def _note(workspace: Workspace, version: str, by: User) -> None:
         return
     workspace.logo_version = version
     Workspace.objects.filter(pk=workspace.pk).update(logo_version=version)
-    action = "logo changed" if version else "logo removed"
+    action = "logo removed"
+    if version:
+        action = "logo changed"
     audit.record(workspace, action, workspace, by=by, changes={"logo": (before, version)})
 
 

@@ -45,16 +45,12 @@ def encryption(now: datetime) -> Line:
         )
     if secrets.decrypt(secrets.encrypt("canary")) != "canary":
         return broken(title, "What was just encrypted reads differently.", "Check ENCRYPTION_KEYS.")
-    tried = (
-        f"{counted(len(tokens), 'stored credential')} decrypted"
-        if tokens
-        else "Nothing is stored yet"
-    )
-    older = (
-        (f", {found.moved} under an older key (manage.py rotate_secrets moves them)")
-        if found.moved
-        else ""
-    )
+    tried = "Nothing is stored yet"
+    if tokens:
+        tried = f"{counted(len(tokens), 'stored credential')} decrypted"
+    older = ""
+    if found.moved:
+        older = f", {found.moved} under an older key (manage.py rotate_secrets moves them)"
     return ok(title, f"{tried}{older}; {counted(len(settings.ENCRYPTION_KEYS), 'key')} configured.")
 
 

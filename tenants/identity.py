@@ -36,7 +36,9 @@ def make(workspace: Workspace, *, by: User, now: datetime, overlap: timedelta = 
     secret = f"pp_identity_{random.token_urlsafe(32)}"
     sealed = secrets.seal(secret, workspace_id=workspace.pk, field=_FIELD)
     IdentitySecret.objects.create(workspace=workspace, sealed=sealed, created_by=by, created_at=now)
-    detail = {"the_former_ends": ends.isoformat()} if ended else {}
+    detail = {}
+    if ended:
+        detail = {"the_former_ends": ends.isoformat()}
     audit.record(workspace, "identity secret made", workspace, by=by, detail=detail)
     return secret
 

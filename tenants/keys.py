@@ -175,7 +175,9 @@ class _Memory:
 
     def get(self, digest: str) -> tuple[float, KnownKey | None] | None:
         found = self._kept.get(digest)
-        return found if found is not None and found[0] > time.monotonic() else None
+        if found is not None and found[0] > time.monotonic():
+            return found
+        return None
 
     def put(self, digest: str, key: KnownKey | None) -> None:
         self._kept.pop(digest, None)
@@ -296,7 +298,9 @@ def _secret_in(header: str) -> str:
             return ""
     elif scheme.lower() != "bearer":
         return ""
-    return value if len(value) <= _SECRET_LIMIT else ""
+    if len(value) <= _SECRET_LIMIT:
+        return value
+    return ""
 
 
 def _refusal(detail: str) -> Problem:

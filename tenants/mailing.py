@@ -44,4 +44,6 @@ def fate(request: HttpRequest | None) -> str:
     mail server."""
     if not leaves():
         return "kept"
-    return "refused" if request is not None and request.session.get(_REFUSED) else "sent"
+    if request is not None and request.session.get(_REFUSED):
+        return "refused"
+    return "sent"

@@ -67,7 +67,9 @@ class MFAAdapter(DefaultMFAAdapter):
 
     def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
         count = Authenticator.objects.filter(user=user, type=type).count()
-        return _("Passkey %(number)s") % {"number": count + 1} if count else _("My passkey")
+        if count:
+            return _("Passkey %(number)s") % {"number": count + 1}
+        return _("My passkey")
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         return {"id": context.request.get_host().partition(":")[0], "name": "PushPilot"}

@@ -49,7 +49,9 @@ class WorkspaceMiddleware:
         if not rest.startswith("/admin/"):
             # Account pages have one address for all workspaces (OAuth redirect URIs), the console's
             # root another.
-            query = f"?{request.META['QUERY_STRING']}" if request.META.get("QUERY_STRING") else ""
+            query = ""
+            if request.META.get("QUERY_STRING"):
+                query = f"?{request.META['QUERY_STRING']}"
             return HttpResponseRedirect(
                 (rest if rest != "/" else f"/w/{match['slug']}/admin/") + query
             )
@@ -90,4 +92,6 @@ class WorkspaceMiddleware:
 def _way(path: str) -> str:
     if path.startswith("/api/"):
         return audit.Via.API
-    return audit.Via.PLATFORM if path.startswith("/platform/") else audit.Via.CONSOLE
+    if path.startswith("/platform/"):
+        return audit.Via.PLATFORM
+    return audit.Via.CONSOLE

@@ -116,7 +116,9 @@ class IdTokenSignIn(OAuth2Provider):
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
         parts = (data.get("given_name"), data.get("family_name"))
         name = data.get("name") or " ".join(part for part in parts if isinstance(part, str))
-        full_name = visible(name) if isinstance(name, str) else ""
+        full_name = ""
+        if isinstance(name, str):
+            full_name = visible(name)
         # Half a name is nobody's; without one the person is called by the address until they write
         # it themselves.
         is_too_long = len(full_name) > LONGEST_NAME_CHARS
@@ -211,7 +213,9 @@ class AppleFlow(StrictFlow, AppleOAuth2Adapter):
 
     def get_user_scope_data(self, request: HttpRequest) -> dict[str, Any]:
         said = super().get_user_scope_data(request)
-        return {"user": said} if isinstance(said, dict) else {}
+        if isinstance(said, dict):
+            return {"user": said}
+        return {}
 
     def said_by_the_browser(self, response: dict[str, Any]) -> dict[str, Any]:
         """The name, which Apple gives once, at the first sign-in, and outside of what it signs."""
@@ -285,7 +289,9 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             user.email == email.lower()
             and not EmailAddress.objects.filter(user=user, verified=True).exists()
         )
-        return found if nobodys else None
+        if nobodys:
+            return found
+        return None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         if sociallogin.state.get("process") == AuthProcess.CONNECT:

@@ -35,7 +35,9 @@ def whom_words(sent: Campaign | Run) -> str:
     if not sent.is_broadcast:
         return audience_words(sent.audience_rule)
     channel = registry.CHANNELS.get(sent.channel)
-    broadcast = channel.broadcast(sent.target_kind) if channel else None
+    broadcast = None
+    if channel:
+        broadcast = channel.broadcast(sent.target_kind)
     if broadcast:
         return broadcast.describe(sent.target)
     return _("Everyone subscribed to “%(topic)s”") % {"topic": sent.target}
@@ -45,7 +47,9 @@ def both_clocks(at: datetime, campaign: Campaign, now: datetime) -> str:
     """On the workspace's clock, and on that of the schedule if it is another one."""
     words = planned_moment(at, campaign.workspace.zone, now)
     own = planned_moment(at, campaign.zone, now)
-    return words if words == own else f"{words} ({own})"
+    if words == own:
+        return words
+    return f"{words} ({own})"
 
 
 def next_send_words(planned: Run | None, to: datetime, zone: ZoneInfo, now: datetime) -> str:

@@ -230,7 +230,9 @@ def _name_of(caller: Caller) -> str:
     """Who says it, as the proof of a consent."""
     if caller.user is not None:
         return caller.user.email
-    return f"API key {caller.key.id}" if caller.key is not None else ""
+    if caller.key is not None:
+        return f"API key {caller.key.id}"
+    return ""
 
 
 @contextmanager
@@ -339,8 +341,12 @@ def _decoded(decoder: msgspec.json.Decoder[P], item: Raw) -> P:
 
 def _registration(device: PostedDevice, by: str, now: datetime) -> Registration:
     contact = check_id(device.external_user_id, "external_user_id", 200, least=1)
-    channel = WEB_PUSH if device.platform == "web" else APP_PUSH
-    seen_at = _moment(device.last_seen_at, "last_seen_at", now) if device.last_seen_at else now
+    channel = APP_PUSH
+    if device.platform == "web":
+        channel = WEB_PUSH
+    seen_at = now
+    if device.last_seen_at:
+        seen_at = _moment(device.last_seen_at, "last_seen_at", now)
     word = None
     if said := device.consent:
         at = _moment(said.at, "consent.at", now)

@@ -270,4 +270,6 @@ UNSURE = frozenset({Reason.UNKNOWN, Reason.UNKNOWN_CLOSED})
 def words_of(reason: Reason, channel: str) -> ReasonWords:
     """What people read about the reason in a message of this channel."""
     spoken = registry.CHANNELS.get(channel)
-    return spoken.reason_words.get(reason.slug, reason.words) if spoken else reason.words
+    if spoken:
+        return spoken.reason_words.get(reason.slug, reason.words)
+    return reason.words

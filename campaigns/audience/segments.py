@@ -130,7 +130,9 @@ def compile_rule(rule: Rule) -> Q:
 def validate(rule: Any) -> None:
     """Raises RuleError unless the tree is well formed, at most MAX_DEPTH deep and MAX_RULES
     large."""
-    count = _validate(rule, depth=1) if rule != {} else 0
+    count = 0
+    if rule != {}:
+        count = _validate(rule, depth=1)
     if count > MAX_RULES:
         raise RuleError(
             ngettext(
@@ -144,7 +146,9 @@ def validate(rule: Any) -> None:
 
 def describe(rule: Rule) -> str:
     """The rule as one sentence: "People whose country is IN and orders is more than 2"."""
-    return _("People whose %(rule)s") % {"rule": _describe(rule)} if rule else _("Everyone")
+    if rule:
+        return _("People whose %(rule)s") % {"rule": _describe(rule)}
+    return _("Everyone")
 
 
 def _validate(rule: Any, depth: int) -> int:
@@ -251,7 +255,9 @@ def _compile(rule: Rule) -> Q:
         return ~_compile(rule["not"])
     field, op, value = rule["field"], OPERATORS[rule["op"]], rule.get("value")
     attribute = _ATTRIBUTE.fullmatch(field)
-    return _on_attribute(attribute[1], op, value) if attribute else _on_column(field, op, value)
+    if attribute:
+        return _on_attribute(attribute[1], op, value)
+    return _on_column(field, op, value)
 
 
 def _fold(rules: list[Rule], join: Callable[[Q, Q], Q]) -> Q:
@@ -264,15 +270,21 @@ def _fold(rules: list[Rule], join: Callable[[Q, Q], Q]) -> Q:
 def _on_column(column: str, op: Operator, value: Any) -> Q:
     if op.lookup == "isnull":
         empty = Q(**{column: ""})
-        return ~empty if op.negated else empty
-    one_spelling = fold if column == "external_id" and op.lookup in ("exact", "in") else str
+        if op.negated:
+            return ~empty
+        return empty
+    one_spelling: Callable[[str], str] = str
+    if column == "external_id" and op.lookup in ("exact", "in"):
+        one_spelling = fold
     value = (
         [one_spelling(str(v)) for v in value]
         if isinstance(value, list)
         else one_spelling(str(value))
     )
     found = Q(**{f"{column}__{op.lookup}": value})
-    return ~found if op.negated else found
+    if op.negated:
+        return ~found
+    return found
 
 
 # How PostgreSQL and SQLite name the type of a JSON value.
@@ -331,7 +343,9 @@ def _on_attribute(name: str, op: Operator, value: Any) -> Q:
     present = ~Q(_Test(_Kind, name, "exact", "null"))
     if op.lookup == "isnull":
         known = present & ~Q(_Test(KeyTransform, name, "exact", ""))
-        return known if op.negated else ~known
+        if op.negated:
+            return known
+        return ~known
     if op.compares_numbers or op.lookup in ("exact", "in"):
         # SQLite sorts every text above every number, PostgreSQL every boolean; to SQLite "true"
         # equals true.
@@ -342,7 +356,9 @@ def _on_attribute(name: str, op: Operator, value: Any) -> Q:
         }
         present &= Q(_Test(_Kind, name, "in", sorted(kinds)))
     found = Q(_Test(KeyTransform, name, op.lookup, value)) & present
-    return ~found if op.negated else found
+    if op.negated:
+        return ~found
+    return found
 
 
 def matches_attribute(name: str, expression: str) -> Q:
@@ -384,10 +400,16 @@ def _joined(words: str, parts: list[str]) -> str:
 
 
 def _listed(value: Any) -> str:
-    return f"“{value}”" if isinstance(value, str) and "," in value else _shown(value)
+    if isinstance(value, str) and "," in value:
+        return f"“{value}”"
+    return _shown(value)
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    return format_number(value) if isinstance(value, int) else str(value) or "“”"
+        if value:
+            return _("yes")
+        return _("no")
+    if isinstance(value, int):
+        return format_number(value)
+    return str(value) or "“”"

@@ -170,7 +170,9 @@ class ReasonWords:
         """The reason of so many recipients of a coming send, "1 has no address"; "" for a reason
         that no gate gives."""
         words = {"number": number, "count": format_number(number)}
-        return str(self._counted % words) if self._counted else ""
+        if self._counted:
+            return str(self._counted % words)
+        return ""
 
 
 class Channel:
@@ -251,7 +253,9 @@ class Channel:
     def limit_of(self, kind: str) -> int:
         """How large a message to this kind of address or broadcast may be, in bytes."""
         broadcast = self.broadcast(kind)
-        return broadcast.limit_bytes if broadcast else self.limit_bytes
+        if broadcast:
+            return broadcast.limit_bytes
+        return self.limit_bytes
 
     def check_address(self, value: str) -> str:
         """The address as it is stored and compared; whatever takes addresses for the channel

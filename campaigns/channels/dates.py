@@ -58,7 +58,9 @@ def as_moment(value: object, now: datetime) -> datetime | None:
     if isinstance(value, date):
         return datetime.combine(value, time.min)
     if isinstance(value, str):
-        return _of_text(value.strip()) if len(value) <= _TEXT_LIMIT else None
+        if len(value) <= _TEXT_LIMIT:
+            return _of_text(value.strip())
+        return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return _of_number(value) if is_number else None  # type: ignore[arg-type]
 
@@ -80,7 +82,9 @@ def _of_text(text: str) -> datetime | None:
         read = [parser.parse(text, default=day, tzinfos=_zone_of_word) for day in _DEFAULTS]
     except (ValueError, OverflowError):
         return None
-    return read[0] if read[0] == read[1] else None
+    if read[0] == read[1]:
+        return read[0]
+    return None
 
 
 def _of_number(number: float) -> datetime | None:
@@ -101,7 +105,9 @@ def _zone_of_word(name: str | None, offset: int | None) -> Any:
     if offset is not None:
         return timezone(timedelta(seconds=offset))
     if name in (None, "UTC", "GMT", "Z"):
-        return UTC if name else None
+        if name:
+            return UTC
+        return None
     raise ValueError(f"{name} is no single time zone")
 
 

@@ -59,7 +59,9 @@ def broadcasts() -> list[tuple[str, Words]]:
 def label_of(key: str) -> str:
     """The channel's name; the key itself for a channel that is not installed any more."""
     channel = CHANNELS.get(key)
-    return str(channel.label) if channel else key
+    if channel:
+        return str(channel.label)
+    return key
 
 
 def counted_addresses(key: str, number: int) -> str:
@@ -71,4 +73,6 @@ def counted_addresses(key: str, number: int) -> str:
 def icon_of(key: str) -> str:
     """A name of Material Symbols."""
     channel = CHANNELS.get(key)
-    return channel.icon if channel else "send"
+    if channel:
+        return channel.icon
+    return "send"

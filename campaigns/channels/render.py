@@ -101,7 +101,9 @@ def _refuse_huge(value: Any) -> int:
         raise RenderError(_("The personalisation uses a number that is too large."))
     if not isinstance(value, Sized):
         return 1
-    limit = OUTPUT_LIMIT if isinstance(value, str) else SEQUENCE_LIMIT
+    limit = SEQUENCE_LIMIT
+    if isinstance(value, str):
+        limit = OUTPUT_LIMIT
     try:
         size = len(value)
     except OverflowError:  # the range of a literal beyond 2^63
@@ -147,7 +149,9 @@ def _date(value: Any, form: Any) -> Any:
         return ""
     moment = dates.as_moment(value, timezone.now())
     if moment is None or is_undefined(form):
-        return value if isinstance(value, str) else str(value)
+        if isinstance(value, str):
+            return value
+        return str(value)
     # A moment that comes as such was put on its clock by `in_zone`.
     if moment.tzinfo is not None and not isinstance(value, datetime):
         moment = moment.astimezone(_clock.zone)
@@ -165,7 +169,9 @@ def _in_zone(value: Any, name: Any) -> Any:
     if value is None or is_undefined(value) or dates.is_ambiguous(value):
         return ""
     moment = dates.as_moment(value, timezone.now())
-    return value if moment is None or moment.tzinfo is None else moment.astimezone(zone)
+    if moment is None or moment.tzinfo is None:
+        return value
+    return moment.astimezone(zone)
 
 
 def _environment() -> liquid.Environment:
@@ -303,8 +309,12 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return "".join(map(str, value)) if isinstance(value, list) else str(value)
+        if value:
+            return "true"
+        return "false"
+    if isinstance(value, list):
+        return "".join(map(str, value))
+    return str(value)
 
 
 def _run(template: Any, characters: int, zone: tzinfo, variables: Mapping[str, Any]) -> str:

@@ -213,7 +213,9 @@ def _change(endpoint: Endpoint, said: Registration, owner: Contact) -> str:
         return "outdated"
     if endpoint.contact_id != owner.pk:
         return "moved"
-    return "refreshed" if endpoint.is_active else "returned"
+    if endpoint.is_active:
+        return "refreshed"
+    return "returned"
 
 
 def _dead_since(endpoint: Endpoint) -> datetime | None:
@@ -222,11 +224,9 @@ def _dead_since(endpoint: Endpoint) -> datetime | None:
     if endpoint.retired_at is None or endpoint.retired_reason == MISMATCH_REASON:
         return None
     silence = registry.channel_of(endpoint.channel).stale_after or timedelta()
-    return (
-        endpoint.retired_at - silence
-        if endpoint.retired_reason == STALE_REASON
-        else endpoint.retired_at
-    )
+    if endpoint.retired_reason == STALE_REASON:
+        return endpoint.retired_at - silence
+    return endpoint.retired_at
 
 
 def _renewed(endpoint: Endpoint, said: Registration, owner: Contact) -> Endpoint:

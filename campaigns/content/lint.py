@@ -111,7 +111,9 @@ def _schedule(campaign: Campaign, now: datetime) -> list[Finding]:
     if campaign.schedule_type == Campaign.Schedule.AT:
         passed = campaign.scheduled_at <= now
         words = _("The chosen time has passed. Choose a later time.")
-        return [Finding(ERROR, "scheduled_at", words)] if passed else []
+        if passed:
+            return [Finding(ERROR, "scheduled_at", words)]
+        return []
     try:
         first_two = list(islice(campaign.dates(after=now), 2))
     except clock.RecurrenceError as error:
@@ -191,7 +193,9 @@ def _people(campaign: Campaign) -> list[Mapping[str, Any]]:
 
 
 def _variables_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    attributes = row["attributes"] if isinstance(row["attributes"], dict) else {}
+    attributes = {}
+    if isinstance(row["attributes"], dict):
+        attributes = row["attributes"]
     return render.contact_variables({**row, "attributes": attributes})
 
 
@@ -199,11 +203,9 @@ def _content(
     campaign: Campaign, content: Content, people: list[Mapping[str, Any]]
 ) -> list[Finding]:
     channel, message = registry.channel_of(campaign.channel), content.snapshot()
-    findings = (
-        [Finding(ERROR, channel.title_field, str(channel.empty_words))]
-        if channel.is_empty(message)
-        else []
-    )
+    findings = []
+    if channel.is_empty(message):
+        findings = [Finding(ERROR, channel.title_field, str(channel.empty_words))]
     findings += [Finding(ERROR, *remark) for remark in channel.problems(message)]
     findings += [Finding(WARNING, *remark) for remark in channel.warnings(message)]
     tried: list[dict[str, str]] = [{} for _ in people]
@@ -361,7 +363,9 @@ def _variables(campaign: Campaign, field: str, source: str) -> list[Finding]:
     except RuleError:
         return []
     needed = [name for name, copes in render.variables_of(source).items() if not copes]
-    total = members.count() if needed else 0
+    total = 0
+    if needed:
+        total = members.count()
     findings = []
     for name in needed if total else ():
         missing = members.filter(_is_missing(name)).count()
@@ -412,7 +416,9 @@ def _dates(campaign: Campaign, field: str, source: str) -> list[Finding]:
         )
     except RuleError:
         return findings
-    total = members.count() if names else 0
+    total = 0
+    if names:
+        total = members.count()
     for name in names if total else ():
         concerned = members.filter(matches_attribute(name, dates.AMBIGUOUS)).count()
         if concerned:
@@ -441,4 +447,6 @@ def _is_missing(name: str) -> Q:
         missing = compile_rule({"field": f"attributes.{name}", "op": "is_not_set"})
     except RuleError:  # a name that no attribute can have
         missing = Q(pk__isnull=False)
-    return missing & Q(**{name: ""}) if name in COLUMNS else missing
+    if name in COLUMNS:
+        return missing & Q(**{name: ""})
+    return missing

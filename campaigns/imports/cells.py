@@ -222,7 +222,9 @@ def cell_of(template: Template, column: str) -> str:
     if column in COMMON:
         return str(getattr(template, column))
     channel = registry.CHANNELS.get(template.channel)
-    return template.text(column) if channel and field_of(channel, column) else ""
+    if channel and field_of(channel, column):
+        return template.text(column)
+    return ""
 
 
 def put_cell(template: Template, column: str, value: str) -> None:
@@ -246,11 +248,9 @@ def tidy(column: str, cell: str) -> str:
         return languages.tidy(cell)
     if known := choices_of(column):
         word = cell.casefold()
-        return (
-            word
-            if word in known
-            else next((key for key in known if known[key].casefold() == word), cell)
-        )
+        if word in known:
+            return word
+        return next((key for key in known if known[key].casefold() == word), cell)
     return cell
 
 
@@ -278,22 +278,26 @@ def cell_errors(values: Mapping[str, str], channel: str = registry.DEFAULT) -> d
 
 
 def _error(column: str, value: str, channel: Channel | None) -> CellError | None:
-    field = field_of(channel, column) if channel else None
+    field = None
+    if channel:
+        field = field_of(channel, column)
     if not value:
         is_required = field.is_required if field else column in _REQUIRED
-        return (
-            CellError(
+        if is_required:
+            return CellError(
                 _("The %(column)s is empty.") % {"column": column}, _remedy_for_empty(column, field)
             )
-            if is_required
-            else None
-        )
+        return None
     if field is None and column not in COMMON:
-        return _not_of_the_channel(column, channel) if channel else None
+        if channel:
+            return _not_of_the_channel(column, channel)
+        return None
     if control := control_problem(column, value):
         return CellError(control.text, control.remedy)
     if known := choices_of(column):
-        return None if value in known else _no_choice(column, value, list(known))
+        if value in known:
+            return None
+        return _no_choice(column, value, list(known))
     if len(value) > (limit := field.limit_characters if field else _LIMITS[column]):
         return CellError(
             ngettext(
@@ -313,7 +317,9 @@ def _error(column: str, value: str, channel: Channel | None) -> CellError | None
         return CellError(
             _("“%(value)s” is not a language code.") % {"value": value[:40]}, str(languages.REMEDY)
         )
-    return _unparsable(value) if field and field.is_personal else None
+    if field and field.is_personal:
+        return _unparsable(value)
+    return None
 
 
 def _not_of_the_channel(column: str, channel: Channel) -> CellError:

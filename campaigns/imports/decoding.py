@@ -114,7 +114,9 @@ def _wide(data: bytes) -> str:
     head = data[:4096]
     if head.count(0) * 5 < len(head):
         return ""
-    return "utf_16_le" if head[1::2].count(0) > head[0::2].count(0) else "utf_16_be"
+    if head[1::2].count(0) > head[0::2].count(0):
+        return "utf_16_le"
+    return "utf_16_be"
 
 
 def _candidates(data: bytes) -> Iterable[str]:

@@ -131,7 +131,9 @@ class Table:
         """(file name, table) of what `dump` made."""
         content = json.loads(dumped)
         rows = [_loaded(row) for row in content["rows"]]
-        assumed = Assumed(**content["assumed"]) if content["assumed"] else None
+        assumed = None
+        if content["assumed"]:
+            assumed = Assumed(**content["assumed"])
         return content["file"], cls(
             _loaded(content["header"]), rows, content["width"], content["notes"], assumed
         )
@@ -250,7 +252,9 @@ def _csv_rows(data: bytes, encoding: str) -> tuple[Iterator[list[str]], Assumed 
         raise FileProblem(WRONG_ENCODING if encoding else NOT_A_TABLE) from error
     if len(_CONTROLS.findall(text)) > BINARY_SHARE * len(text) or text.lstrip().startswith("<"):
         raise FileProblem(NOT_A_TABLE)
-    guess = Assumed(assumed, samples_of(text), b64encode(data).decode()) if assumed else None
+    guess = None
+    if assumed:
+        guess = Assumed(assumed, samples_of(text), b64encode(data).decode())
     text = text.removesuffix("\x1a")  # the end of a DOS file
     # Excel's own first line; Excel does not show it, so it is no row
     separator = _SEPARATOR_LINE.match(text)

@@ -86,7 +86,9 @@ def shown_number(value: float, code: str, *, from_1904: bool = False) -> str:
         text = _fraction(section, abs(number))
     else:
         text = _decimal(section, abs(number))
-    return f"-{text}" if number < 0 and re.search("[1-9]", text) else text
+    if number < 0 and re.search("[1-9]", text):
+        return f"-{text}"
+    return text
 
 
 def general(number: Decimal) -> str:
@@ -94,7 +96,9 @@ def general(number: Decimal) -> str:
     rounded = (
         +number if number == number.to_integral_value() else Decimal(format(float(number), ".15g"))
     )
-    return format(rounded.normalize(), "f") if rounded else "0"
+    if rounded:
+        return format(rounded.normalize(), "f")
+    return "0"
 
 
 @lru_cache(maxsize=256)
@@ -212,13 +216,19 @@ def _scientific(section: _Section, number: Decimal) -> str:
     point = next((index for index, token in enumerate(before) if token.text == "."), len(before))
     step = max(1, sum(token.kind == "digit" for token in before[:point]))
     places = sum(token.kind == "digit" for token in before[point:])
-    power = number.adjusted() // step * step if number else 0
+    power = 0
+    if number:
+        power = number.adjusted() // step * step
     mantissa = number.scaleb(-power).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     if mantissa >= 10**step:
         power += step
         mantissa = number.scaleb(-power).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-    plus = "+" if tokens[at].text.endswith("+") else ""
-    sign = "-" if power < 0 else plus
+    plus = ""
+    if tokens[at].text.endswith("+"):
+        plus = "+"
+    sign = plus
+    if power < 0:
+        sign = "-"
     exponent = _whole(behind, str(abs(power)).lstrip("0"), is_grouped=False)
     return f"{_decimal(_Section(tuple(before)), mantissa)}E{sign}{exponent}"
 
@@ -237,9 +247,13 @@ def _fraction(section: _Section, number: Decimal) -> str:
         if below.strip("0#?")
         else exact.limit_denominator(max(1, most))
     )
-    whole = int(best) if found["whole"] else 0
+    whole = 0
+    if found["whole"]:
+        whole = int(best)
     rest = best - whole
-    shown = f"{rest.numerator}/{rest.denominator}" if rest or not found["whole"] else ""
+    shown = ""
+    if rest or not found["whole"]:
+        shown = f"{rest.numerator}/{rest.denominator}"
     filled = " ".join(part for part in (str(whole) if whole or not shown else "", shown) if part)
     return code[: found.start()] + filled + code[found.end() :]
 
@@ -259,7 +273,9 @@ def _moment(section: _Section, serial: float) -> str:
         raise NotShown("a date after 9999")
     day = date(1899, 12, 30 if days >= 60 else 31) + timedelta(days=days)
     hour, minute, second = of_day // 3600, of_day // 60 % 60, of_day % 60
-    shown_hour = (hour % 12 or 12) if section.has("half") else hour
+    shown_hour = hour
+    if section.has("half"):
+        shown_hour = hour % 12 or 12
     out = []
     for at, token in enumerate(tokens):
         text = token.text.lower()
@@ -269,7 +285,9 @@ def _moment(section: _Section, serial: float) -> str:
             elif text[0] in "ymd":
                 out.append(_of_day(day, text))
             else:
-                shown = shown_hour if text[0] == "h" else second
+                shown = second
+                if text[0] == "h":
+                    shown = shown_hour
                 out.append(f"{shown:0{min(2, len(text))}}")
         elif token.kind == "elapsed":
             total = secs // {"h": 3600, "m": 60, "s": 1}[text[0]]
@@ -310,7 +328,9 @@ def _is_minute(tokens: list[_Token], at: int) -> bool:
 def _of_day(day: date, text: str) -> str:
     count = len(text)
     if text[0] == "y":
-        return f"{day.year:04}" if count > 2 else f"{day.year % 100:02}"
+        if count > 2:
+            return f"{day.year:04}"
+        return f"{day.year % 100:02}"
     if text[0] == "m":
         name = _MONTHS[day.month - 1]
         return {1: str(day.month), 2: f"{day.month:02}", 3: name[:3], 5: name[0]}.get(count, name)

@@ -236,7 +236,9 @@ def _dataset(table: Table, workspace: Workspace | None) -> tuple[tablib.Dataset,
 def _without_guard(cell: str) -> str:
     """The cell of a file of refused rows, without the apostrophe that kept it from being a
     formula."""
-    return cell[1:] if cell.startswith("'") and spreadsheets.safe(cell[1:]) == cell else cell
+    if cell.startswith("'") and spreadsheets.safe(cell[1:]) == cell:
+        return cell[1:]
+    return cell
 
 
 def _notes_on(unknown: list[str], *, has_unnamed: bool) -> list[str]:
@@ -279,7 +281,9 @@ def _row_errors(error: ValidationError, values: Mapping[str, str]) -> list[RowEr
     order = [*known, *error.error_dict]
     found = []
     for column in sorted(error.error_dict, key=order.index):
-        shown = column if column in known else ""
+        shown = ""
+        if column in known:
+            shown = column
         for each in error.error_dict[column]:
             text, remedy = (
                 (each.text, each.remedy)
@@ -372,11 +376,9 @@ class TemplateResource(resources.ModelResource):
         # refused today.
         if instance._state.adding:
             known = registry.CHANNELS.get(row["channel"])
-            said = (
-                {field.name: "" for field in known.fields if field.is_required} | values
-                if known
-                else values
-            )
+            said = values
+            if known:
+                said = {field.name: "" for field in known.fields if field.is_required} | values
         else:
             said = {change.column: change.after for change in self._changes}
         errors: dict[str, Any] = {**cell_errors(said, row["channel"]), **row[_FAULTS]}
@@ -459,9 +461,9 @@ def _meant(column: str, cell: str, before: str) -> str:
     """
     if not before or cell == before:
         return cell
-    return (
-        before if cell in (tidy(column, before), tidy(column, spreadsheets.safe(before))) else cell
-    )
+    if cell in (tidy(column, before), tidy(column, spreadsheets.safe(before))):
+        return before
+    return cell
 
 
 def _overflow(cells: str) -> CellError:

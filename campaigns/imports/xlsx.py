@@ -114,7 +114,9 @@ def _text(cell: Any, *, from_1904: bool) -> str:
             _("Correct the formula in the sheet."),
         )
     if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
+        if value:
+            return "TRUE"
+        return "FALSE"
     if isinstance(value, str):
         return numberformat.shown_text(_unescaped(value), cell.number_format)
     if isinstance(value, (datetime, date, time, timedelta)):

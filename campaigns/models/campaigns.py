@@ -60,7 +60,9 @@ class Targeted(TenantModel):
     def connection_in_use(self) -> Connection | None:
         """What its messages would go through now."""
         channel = registry.CHANNELS.get(self.channel)
-        return connections.in_use(self.workspace_id, channel.service) if channel else None
+        if channel:
+            return connections.in_use(self.workspace_id, channel.service)
+        return None
 
 
 class Campaign(Targeted, Timed):

@@ -55,7 +55,9 @@ class Timed(models.Model):
     @property
     def starts(self) -> datetime | None:
         """The wall clock (naive) at which it goes out, or begins to."""
-        return datetime.fromisoformat(self.wall_clock) if self.wall_clock else None
+        if self.wall_clock:
+            return datetime.fromisoformat(self.wall_clock)
+        return None
 
     @starts.setter
     def starts(self, wall: datetime | None) -> None:
@@ -65,7 +67,9 @@ class Timed(models.Model):
     @property
     def scheduled_at(self) -> datetime | None:
         """`starts` as a moment."""
-        return None if self.starts is None else clock.resolve(self.starts, self.zone)
+        if self.starts is None:
+            return None
+        return clock.resolve(self.starts, self.zone)
 
     @scheduled_at.setter
     def scheduled_at(self, at: datetime | None) -> None:

@@ -31,7 +31,9 @@ def moved_to(run: Run, zone: str, now: datetime) -> datetime | None:
     """When the planned run goes out if its clock time is read in `zone`; None if that has
     passed."""
     at = _read_in(run.intended_at, run.campaign, zone)
-    return at if at > now else None
+    if at > now:
+        return at
+    return None
 
 
 def _read_in(at: datetime, campaign: Campaign, zone: str) -> datetime:

@@ -64,7 +64,9 @@ def _checked(
     account: Any,
 ) -> tuple[bool, str]:
     message, problems = composed(workspace, registry.channel_of(asked.channel), snapshot, None)
-    lead = f"{snapshot.get('language')}: " if len(asked.snapshots) > 1 else ""
+    lead = ""
+    if len(asked.snapshots) > 1:
+        lead = f"{snapshot.get('language')}: "
     for field, problem in problems.items():
         return False, f"{lead}{field.replace('_', ' ')}: {problem}"
     result = provider.check_message(

@@ -113,7 +113,9 @@ class ConnectionAdmin(WorkspaceAdmin):
 
     @display(description=gettext_lazy("Used"), label={"on": "success", "off": "default"})
     def status(self, connection: Connection) -> tuple[str, str]:
-        return ("on", _("In use")) if connection.is_active else ("off", _("Off"))
+        if connection.is_active:
+            return ("on", _("In use"))
+        return ("off", _("Off"))
 
     @display(description=gettext_lazy("Credentials"))
     def credentials_column(self, connection: Connection) -> SafeString:
@@ -167,7 +169,9 @@ class ConnectionAdmin(WorkspaceAdmin):
         extra_context: Any = None,
     ) -> Any:
         context: dict[str, Any] = {"title": _("Connect a provider")} if object_id is None else {}
-        connection = self.get_object(request, object_id) if object_id is not None else None
+        connection = None
+        if object_id is not None:
+            connection = self.get_object(request, object_id)
         if connection is not None:
             context["head"] = head(connection)
         secret = self._provider(request, connection).credentials_form.base_fields
@@ -269,11 +273,9 @@ class ConnectionAdmin(WorkspaceAdmin):
         middle."""
         connection = self.get_object(request, object_id)
         open_states = (Run.State.PLANNED, *Run.ACTIVE_STATES)
-        count = (
-            Run.objects.filter(connection=connection, state__in=open_states).count()
-            if connection
-            else 0
-        )
+        count = 0
+        if connection:
+            count = Run.objects.filter(connection=connection, state__in=open_states).count()
         if count:
             words = ngettext(
                 "%(count)s send still needs this connection. Finish or cancel the send first.",

@@ -118,7 +118,9 @@ def page(admin: WorkspaceAdmin, request: HttpRequest, pk: int) -> HttpResponse:
         form = MessageForm(campaign, workspace, seen=plan.contents_of(campaign)[1])
         return _shown(admin, request, run, runs, form)
     form = MessageForm(campaign, workspace, request.POST)
-    warnings = _checked(form) if form.is_valid() else []
+    warnings = []
+    if form.is_valid():
+        warnings = _checked(form)
     if not form.is_valid() or warnings:
         return _shown(admin, request, run, runs, form, warnings=warnings)
     try:

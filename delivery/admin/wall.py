@@ -63,7 +63,9 @@ def received(request: HttpRequest) -> HttpResponseBase:
             {"problem": _("The connection in use is not a sandbox. Reload this page.")}, status=409
         )
     after = request.GET.get("after", "")
-    place = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else None
+    place = None
+    if after.isascii() and after.isdecimal() and len(after) < 19:
+        place = int(after)
     try:
         found = sandbox_log.received(connection, after=place, limit=PAGE_MESSAGES)
     except SandboxSilent as error:

@@ -70,7 +70,9 @@ class Breaker:
         letter = _letter(cause)
         self._last.append(letter)
         self._counts[letter] += 1
-        return cause if cause in self._causes and self._counts[letter] > self._most(cause) else ""
+        if cause in self._causes and self._counts[letter] > self._most(cause):
+            return cause
+        return ""
 
     def _most(self, cause: str) -> float:
         if cause == "mismatch" and not self.is_proven:

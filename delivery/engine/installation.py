@@ -58,7 +58,9 @@ class _File(_Memory):
 def locked_because() -> str:
     """Why this machine may not send, as a sentence for operators with the remedy; "" if it may."""
     row, memory = _look()
-    return "" if row is None else _strange(row, memory) or _wrong_clock()
+    if row is None:
+        return ""
+    return _strange(row, memory) or _wrong_clock()
 
 
 def check_in(now: datetime) -> str:

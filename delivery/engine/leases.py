@@ -177,7 +177,9 @@ def _take(shard: Shard, now: datetime) -> Lease | None:
     # After the window is settled: the dead worker's messages were of the revision at its claim.
     Shard.objects.filter(pk=shard.pk).update(revision=shard.run.revision.number)
     record.requeue_retries(shard, now)
-    return lease if lease.renew(NOTHING, lost) else None
+    if lease.renew(NOTHING, lost):
+        return lease
+    return None
 
 
 def settle_window(shard: Shard, now: datetime) -> Tally:

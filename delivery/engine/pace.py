@@ -60,13 +60,17 @@ class Bucket:
         """How much of the full rate is allowed: from `ramp_base` it grows to all of it within
         the provider's ramp."""
         ramp = self.manners.ramp
-        grown = min(1.0, max(0.0, (now - self.ramp_from) / ramp)) if ramp else 1.0
+        grown = 1.0
+        if ramp:
+            grown = min(1.0, max(0.0, (now - self.ramp_from) / ramp))
         return self.ramp_base + (1 - self.ramp_base) * grown
 
     def full_at(self, now: datetime) -> datetime | None:
         """When the whole rate is allowed; None if it is already."""
         until = self.ramp_from + self.manners.ramp
-        return until if self.ramp_base < 1 and until > now else None
+        if self.ramp_base < 1 and until > now:
+            return until
+        return None
 
     def is_throttled(self, now: datetime) -> bool:
         """Whether the provider said 429: a ramp begins when its break ends, mostly lower than a
@@ -79,7 +83,9 @@ class Bucket:
     def closed(self, now: datetime) -> datetime | None:
         """Until when nothing may go. A time too far ahead was written by a clock that was wrong."""
         until, furthest = self.closed_until, now + LONGEST_BREAK + 2 * CLOCK_LIMIT
-        return until if until is not None and now < until <= furthest else None
+        if until is not None and now < until <= furthest:
+            return until
+        return None
 
     def refill(self, now: datetime) -> None:
         if now - self.refilled_at > IDLE:
@@ -105,7 +111,9 @@ class Bucket:
 
 def first_share(manners: Manners, per_second: int) -> float:
     """The share of its rate that a send begins with."""
-    return min(1.0, manners.ramp_floor / per_second) if per_second else 1.0
+    if per_second:
+        return min(1.0, manners.ramp_floor / per_second)
+    return 1.0
 
 
 def manners_of(connection: Connection) -> Manners:
@@ -224,7 +232,9 @@ def _read(limit: _Limit, *, is_locked: bool) -> Bucket | None:
         sql, [limit.key]
     ):
         times = (statements.moment(refilled_at), statements.moment(ramp_from))
-        closed = statements.moment(closed_until) if closed_until else None
+        closed = None
+        if closed_until:
+            closed = statements.moment(closed_until)
         return Bucket(
             limit.whose, limit.per_second, pk, tokens, *times, ramp_base, closed, limit.manners
         )

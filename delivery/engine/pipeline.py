@@ -194,7 +194,9 @@ def _chunk_end(run: Run) -> int | None:
         known = known.filter(pk__lte=run.audience_to)
     ids = known.order_by("pk").values_list("pk", flat=True)
     full = ids[CHUNK_CONTACTS - 1 : CHUNK_CONTACTS].first()
-    return full if full is not None else ids.last()
+    if full is not None:
+        return full
+    return ids.last()
 
 
 @transaction.atomic
@@ -268,7 +270,9 @@ def work(now: datetime) -> None:
 def _end_of_turn(until: datetime) -> datetime:
     """When to hand back a shard that is claimed now: earlier if others wait, so that a slow run
     does not keep it."""
-    return min(until, timezone.now() + TURN) if wake.is_awaited() else until
+    if wake.is_awaited():
+        return min(until, timezone.now() + TURN)
+    return until
 
 
 @transaction.atomic

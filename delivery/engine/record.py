@@ -103,7 +103,9 @@ def results(found: Sequence[Result], revision: int) -> Tally:
     """
     if not found:
         return {}
-    sql = _SET_POSTGRESQL if statements.is_postgresql() else _SET_SQLITE
+    sql = _SET_SQLITE
+    if statements.is_postgresql():
+        sql = _SET_POSTGRESQL
     written = Counter(
         row[0] for row in statements.run(sql, [revision, msgspec.json.encode(found).decode()])
     )
@@ -175,11 +177,15 @@ def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
         "attempted_at": now,
         "revision": shard.revision,
     }
-    given_up = lost.filter(possible_duplicate__gte=MOST_COPIES) if is_resend else lost
+    given_up = lost
+    if is_resend:
+        given_up = lost.filter(possible_duplicate__gte=MOST_COPIES)
     count = given_up.update(reason=Reason.UNKNOWN, error_code="WORKER_DIED", **attempt)
     if is_resend:
         lost.update(possible_duplicate=F("possible_duplicate") + 1, **attempt)
-    return {Reason.UNKNOWN.slug: count} if count else {}
+    if count:
+        return {Reason.UNKNOWN.slug: count}
+    return {}
 
 
 def reopen(run: Run, reason: Reason, *, to: Reason) -> int:
@@ -196,7 +202,9 @@ def reopen(run: Run, reason: Reason, *, to: Reason) -> int:
         own = _between(run, shard.first_id, shard.last_id).filter(reason=reason)
         changes: dict[str, Any] = {"reason": to}
         if to == Reason.PENDING:
-            flag = 1 if reason == Reason.UNKNOWN else 0
+            flag = 0
+            if reason == Reason.UNKNOWN:
+                flag = 1
             changes |= {
                 "retries": 0,
                 "due_at": None,
@@ -342,4 +350,6 @@ def live_tally(run: Run, shards: Iterable[Shard] | None = None) -> Tally:
         return dict(run.tally)
     total = add(run.tally, *(shard.tally for shard in shards or Shard.objects.filter(run=run)))
     waiting = (run.audience_size or 0) - sum(total.values())
-    return {**total, Reason.PENDING.slug: waiting} if waiting > 0 else total
+    if waiting > 0:
+        return {**total, Reason.PENDING.slug: waiting}
+    return total

@@ -27,7 +27,9 @@ def run(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     with database.cursor() as cursor:
         if database.vendor != "postgresql":
             cursor.execute(sql, values)
-            return list(cursor.fetchall()) if cursor.description else []
+            if cursor.description:
+                return list(cursor.fetchall())
+            return []
         import psycopg
 
         session = database.connection
@@ -36,7 +38,9 @@ def run(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
             session.prepare_threshold = 5
         with database.wrap_database_errors, psycopg.Cursor(session) as prepared:
             prepared.execute(sql, values, prepare=True)
-            return prepared.fetchall() if prepared.description else []
+            if prepared.description:
+                return prepared.fetchall()
+            return []
 
 
 @contextlib.contextmanager
@@ -69,7 +73,9 @@ def stamp(moment: datetime) -> str:
 def moment(stored: Any) -> datetime:
     """A moment as a raw row holds it: SQLite's has no zone and may be a text."""
     found = stored if isinstance(stored, datetime) else datetime.fromisoformat(stored)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.tzinfo:
+        return found
+    return found.replace(tzinfo=UTC)
 
 
 def database_now(ahead: timedelta = timedelta()) -> str:

@@ -235,7 +235,9 @@ class ShardWorker:
         again_at: datetime | None
         if self.supply.left or record.waits(shard):
             wait = pace.wait_needed(self.run, self.connection, SHARD_WORTH, now)
-            again_at = wait.until if wait else now
+            again_at = now
+            if wait:
+                again_at = wait.until
         else:
             again_at = record.next_retry(shard)
         self.lease.release(done=again_at is None, not_before=again_at or now)
@@ -302,7 +304,9 @@ class ShardWorker:
 
     def _window_with(self, group: Group) -> Window:
         ids = [*self.flying, *(recipient.message_id for recipient, _ in group)]
-        return (min(ids), max(ids)) if ids else NOTHING
+        if ids:
+            return (min(ids), max(ids))
+        return NOTHING
 
     def _give_back(self, group: Group, due: datetime, code: str) -> None:
         """Let the rows of an unsent group wait again. No attempt is counted."""

@@ -250,14 +250,18 @@ class CurlTransport:
             self._timer = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         for key, events in news:
-            has = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
+            has = 0
+            if events & selectors.EVENT_READ:
+                has = pycurl.CSELECT_IN
             has |= pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
             self._multi.socket_action(key.fd, has)
 
     def _watch(self, event: int, fd: int, multi: object, data: object) -> None:
         """libcurl says which sockets matter. CURL_POLL_IN, OUT and REMOVE; a number is used
         again at once."""
-        wanted = selectors.EVENT_READ if event & pycurl.POLL_IN else 0
+        wanted = 0
+        if event & pycurl.POLL_IN:
+            wanted = selectors.EVENT_READ
         wanted |= selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
         if fd in self._sockets.get_map():
             self._sockets.unregister(fd)

@@ -111,7 +111,9 @@ def occurrences(
     )
     parts = dict(part.split("=") for part in rule.split(";"))
     count = int(parts.pop("COUNT", 0)) or None
-    until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
+    until = None
+    if "UNTIL" in parts:
+        until = _until(parts.pop("UNTIL"))
     last = _LAST_DAY if until is None else min(until.date() + timedelta(days=1), _LAST_DAY)
     before = datetime.min.replace(tzinfo=UTC)
     for day in itertools.islice(_days(parts, wall.date(), last), count):
@@ -210,8 +212,12 @@ def _periods(
             first = date(month // 12, month % 12 + 1, 1)
             yield _span(first, monthrange(first.year, first.month)[1])
     else:
-        length = 7 if frequency == "WEEKLY" else 1
-        back = (start.weekday() - _CODES.index(week_start)) % 7 if frequency == "WEEKLY" else 0
+        length = 1
+        if frequency == "WEEKLY":
+            length = 7
+        back = 0
+        if frequency == "WEEKLY":
+            back = (start.weekday() - _CODES.index(week_start)) % 7
         for offset in range(-back, (last - start).days + 1, interval * length):
             yield _span(start + timedelta(days=offset), length)
 
@@ -244,7 +250,9 @@ def in_words(rule: str) -> str:
         last = display.day(_until(until))
         words = _("%(repetition)s, until %(day)s") % {"repetition": words, "day": last}
     parts.pop("WKST", None)
-    return rule if parts else words
+    if parts:
+        return rule
+    return words
 
 
 def _day_of_month(number: int) -> str:
@@ -257,7 +265,9 @@ def _day_of_month(number: int) -> str:
 
 def in_zone(rule: str, was: ZoneInfo, zone: ZoneInfo) -> str:
     """A parsed rule whose end, kept in UTC, is at the same wall clock of another zone."""
-    parts = dict(part.split("=") for part in rule.split(";")) if rule else {}
+    parts = {}
+    if rule:
+        parts = dict(part.split("=") for part in rule.split(";"))
     if "UNTIL" in parts:
         wall = _until(parts["UNTIL"]).astimezone(was).replace(tzinfo=None)
         parts["UNTIL"] = f"{resolve(wall, zone):%Y%m%dT%H%M%SZ}"

@@ -66,7 +66,9 @@ def locale_for(accepted: str, language: str) -> Locale:
         except (UnknownLocaleError, ValueError):
             continue
     try:
-        return DEFAULT if language == DEFAULT.language else Locale.parse(language, sep="-")
+        if language == DEFAULT.language:
+            return DEFAULT
+        return Locale.parse(language, sep="-")
     except (UnknownLocaleError, ValueError):
         return DEFAULT
 
@@ -76,9 +78,9 @@ def locale_for(accepted: str, language: str) -> Locale:
 
 def day(at: date | None, zone: tzinfo | None = None) -> str:
     """ "24 Nov 2026"; a datetime needs its zone."""
-    return (
-        NOTHING if at is None else format_skeleton("yMMMd", _local(at, zone), locale=_reader.get())
-    )
+    if at is None:
+        return NOTHING
+    return format_skeleton("yMMMd", _local(at, zone), locale=_reader.get())
 
 
 def short_day(at: date, zone: tzinfo | None = None) -> str:
@@ -107,7 +109,9 @@ def exact_moment(at: datetime, zone: tzinfo) -> str:
 def planned_moment(at: datetime, zone: tzinfo, now: datetime) -> str:
     """ "Tue 24 Nov, 18:05 IST", with the year when it is not this one."""
     local = at.astimezone(zone)
-    skeleton = "MMMEd" if local.year == now.astimezone(zone).year else "yMMMEd"
+    skeleton = "yMMMEd"
+    if local.year == now.astimezone(zone).year:
+        skeleton = "MMMEd"
     words = format_skeleton(skeleton, local, locale=_reader.get())
     return _joined(words, zoned_time(at, zone))
 
@@ -154,7 +158,9 @@ def zone_name(at: datetime, zone: tzinfo) -> str:
 
 def ago(at: datetime | None, now: datetime) -> str:
     """ "3 h ago", "in 5 min", "just now"; "never" for None."""
-    return _("never") if at is None else age(now - at)
+    if at is None:
+        return _("never")
+    return age(now - at)
 
 
 def age(span: timedelta) -> str:
@@ -249,7 +255,9 @@ def size(size_bytes: float) -> str:
 def percent(value: float | None) -> str:
     """ "95.2 %", "100 %", "0 %"; what exists is never shown as nothing, nor what is missing as
     all; "–" for None."""
-    return NOTHING if value is None else _percent(round(10 * value), value)
+    if value is None:
+        return NOTHING
+    return _percent(round(10 * value), value)
 
 
 def shares(counts: Mapping[str, int]) -> dict[str, str]:

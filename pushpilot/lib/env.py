@@ -66,7 +66,9 @@ def integer(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -
 def words(name: str, default: list[str]) -> list[str]:
     """A comma-separated list; empty items are dropped."""
     found = text(name)
-    return [word.strip() for word in found.split(",") if word.strip()] if found else default
+    if found:
+        return [word.strip() for word in found.split(",") if word.strip()]
+    return default
 
 
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
@@ -192,7 +194,9 @@ def _meant(name: str) -> str:
     if plain in _known:
         return plain
     found = difflib.get_close_matches(plain, sorted(_known), n=1, cutoff=ALIKE)
-    return found[0] if found else ""
+    if found:
+        return found[0]
+    return ""
 
 
 def public_url(name: str, default: str) -> str:
@@ -259,7 +263,9 @@ def database(
             },
         }
     if parts.scheme in ("postgres", "postgresql"):
-        backend = guard[1] if guard else "django.db.backends.postgresql"
+        backend = "django.db.backends.postgresql"
+        if guard:
+            backend = guard[1]
         return {"ENGINE": backend, **_postgresql(name, url, parts, port)}
     raise ImproperlyConfigured(
         f"{name}={_without_password(url)!r} has the scheme {parts.scheme!r}; sqlite or postgres is "

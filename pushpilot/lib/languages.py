@@ -84,4 +84,6 @@ class LanguageField(models.CharField):
 
 def _tidied(value: Any) -> Any:
     """None and expressions of the database come back as they are."""
-    return tidy(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return tidy(value)
+    return value

@@ -167,7 +167,9 @@ class Stream(_List):
             newer = list(found.filter(pk__gt=key).order_by("pk")[: size + 1])
             results, has_newer, has_older = newer[:size][::-1], len(newer) > size, True
         else:
-            older = found.filter(pk__lt=key) if key else found
+            older = found
+            if key:
+                older = found.filter(pk__lt=key)
             listed = list(older.order_by("-pk")[: size + 1])
             results, has_newer, has_older = listed[:size], key is not None, len(listed) > size
         return {

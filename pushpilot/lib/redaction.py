@@ -60,7 +60,9 @@ class SecretsHidden(SafeExceptionReporterFilter):
         """Addresses of databases and mail servers lose their password; under `runserver` META
         holds them too."""
         cleansed = super().cleanse_setting(key, value)
-        return _PASSWORD_IN_ADDRESS.sub("…@", cleansed) if isinstance(cleansed, str) else cleansed
+        if isinstance(cleansed, str):
+            return _PASSWORD_IN_ADDRESS.sub("…@", cleansed)
+        return cleansed
 
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
         given: dict[str, Any] = super().get_post_parameters(request)

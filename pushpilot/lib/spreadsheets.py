@@ -26,7 +26,9 @@ _FILLERS = "\u115f\u1160\u2800"  # letters and a symbol by Unicode's word, blank
 def safe(value: object) -> str:
     """The text of a cell that no spreadsheet runs as a formula or refuses; "" for None."""
     text = _IN_NO_FILE.sub("", "" if value is None else str(value))
-    return f"'{text}" if _looks_like_formula(text) else text
+    if _looks_like_formula(text):
+        return f"'{text}"
+    return text
 
 
 def _looks_like_formula(text: str) -> bool:

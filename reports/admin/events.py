@@ -184,4 +184,6 @@ class EventAdmin(ReadOnlyAdmin):
 
 
 def _visible(event: Any, text: str) -> str:
-    return text if event.shows_refs else hide_references(text)
+    if event.shows_refs:
+        return text
+    return hide_references(text)

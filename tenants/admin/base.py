@@ -67,11 +67,9 @@ def reads_only(action: _Action) -> _Action:
 def after_dialog(request: HttpRequest, url: str) -> HttpResponse:
     """Leads on from a dialog's POST. htmx posts it and would follow a plain redirect inside the
     dialog."""
-    return (
-        HttpResponse(headers={"HX-Redirect": url})
-        if "HX-Request" in request.headers
-        else redirect(url)
-    )
+    if "HX-Request" in request.headers:
+        return HttpResponse(headers={"HX-Redirect": url})
+    return redirect(url)
 
 
 def answer(

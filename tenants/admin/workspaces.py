@@ -82,7 +82,9 @@ def _chosen(request: HttpRequest) -> list[int] | None:
     moved = [
         pk for pk, value in sends.items() if value == "move" and pk.isdecimal() and len(pk) < 18
     ]
-    return [int(pk) for pk in moved] if everything == "each" else []
+    if everything == "each":
+        return [int(pk) for pk in moved]
+    return []
 
 
 class WorkspaceForm(forms.ModelForm):

@@ -71,7 +71,9 @@ def _claim_first(capability: str | None, operation: Operation) -> None:
     def claimed(request: HttpRequest, *args: Any, **values: Any) -> Any:
         key = request.headers.get(HEADER)
         if key is not None:
-            place = _place(request, capability, values) if capability else ""
+            place = ""
+            if capability:
+                place = _place(request, capability, values)
             request._claim = _claim(request, key, place)  # type: ignore[attr-defined]
         return view(request, *args, **values)
 
@@ -115,7 +117,9 @@ def _answered(row: AnsweredRequest) -> Exception:
             body = decrypt(row.answer)
         except SecretUnreadable:
             return _outcome_unknown()
-        kind = CONTENT_TYPE if row.status >= 400 else "application/json"
+        kind = "application/json"
+        if row.status >= 400:
+            kind = CONTENT_TYPE
         response = HttpResponse(body, status=row.status, content_type=kind)
         response.headers[REPLAYED] = "true"
         return Replay(response)

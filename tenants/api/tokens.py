@@ -123,7 +123,9 @@ def refresh(token: str) -> dict[str, Any]:
     with ended_meanwhile(), transaction.atomic():
         # Of two requests with the same token the second waits here, and then is a reuse.
         held = UserSession.objects.select_for_update().filter(session_key=key).first()
-        session = lookup_session(key) if held else None
+        session = None
+        if held:
+            session = lookup_session(key)
         is_reused = session is not None and claims["jti"] not in internal.get_refresh_token_state(
             session
         )
@@ -147,7 +149,9 @@ def person_of(token: str) -> tuple[User, str]:
     with it."""
     claims = claims_of(token, "access")
     session = internal.get_token_session(claims)
-    user = internal.validate_token_user(claims, session) if session is not None else None
+    user = None
+    if session is not None:
+        user = internal.validate_token_user(claims, session)
     if user is None:
         raise refusal("session_ended", "This session has ended. Sign in again.")
     return user, str(session.session_key)

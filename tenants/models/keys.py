@@ -65,7 +65,9 @@ class ApiKey(TenantModel):
         """ "Active", "Revoked" or "Expired"."""
         if self.revoked_at:
             return "Revoked"
-        return "Expired" if self.expires_at and self.expires_at <= now else "Active"
+        if self.expires_at and self.expires_at <= now:
+            return "Expired"
+        return "Active"
 
 
 class IdentitySecret(TenantModel):

@@ -122,4 +122,6 @@ class Invitation(TenantModel):
             return "Accepted"
         if self.revoked_at:
             return "Revoked"
-        return "Pending" if now < self.expires_at else "Expired"
+        if now < self.expires_at:
+            return "Pending"
+        return "Expired"

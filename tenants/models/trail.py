@@ -73,7 +73,9 @@ class AuditEntry(TenantModel):
     def who(self) -> str:
         """The name with the address that no other account has: everybody may call themselves
         what they like."""
-        return f"{self.actor_label} ({self.actor_email})" if self.actor_email else self.actor_label
+        if self.actor_email:
+            return f"{self.actor_label} ({self.actor_email})"
+        return self.actor_label
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:

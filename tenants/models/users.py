@@ -73,7 +73,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.full_name or self.email
 
     def get_short_name(self) -> str:
-        return self.full_name.split(" ")[0] if self.full_name else self.email.split("@")[0]
+        if self.full_name:
+            return self.full_name.split(" ")[0]
+        return self.email.split("@")[0]
 
     # --- an operator's rights end where workspaces begin: there membership alone answers ----------
     def has_perm(self, perm: str, obj: Any = None) -> bool:

@@ -33,7 +33,9 @@ def scope_key() -> str:
     if not active.get("_enabled", True):
         return "*"
     workspace = active.get("workspace")
-    return "" if workspace is None else f"{int(workspace.pk)}"
+    if workspace is None:
+        return ""
+    return f"{int(workspace.pk)}"
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

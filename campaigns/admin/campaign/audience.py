@@ -127,7 +127,9 @@ class AudiencePart(CheckedForm):
 def _shown(stored: Campaign) -> dict[str, Any]:
     """A campaign's audience as the inputs show it."""
     rule, to = stored.audience_rule, stored.target_kind if stored.is_broadcast else ""
-    simple = builders.read_rule(rule) if rule else None
+    simple = None
+    if rule:
+        simple = builders.read_rule(rule)
     return {
         "audience": to or _kind_of(rule, is_simple=simple is not None),
         **({to: stored.target} if to else {}),
@@ -145,4 +147,6 @@ def _kind_of(rule: Rule, *, is_simple: bool) -> str:
     """The choice that shows this rule."""
     if not rule:
         return "everyone"
-    return "rule" if is_simple else "custom"
+    if is_simple:
+        return "rule"
+    return "custom"

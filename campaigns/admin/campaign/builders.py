@@ -79,7 +79,9 @@ def _value(field: str, op: str, text: str, kind: str) -> Any:
         return number
     if op == "in":
         return [_plain(field, part, kind) for part in split_values(text)]
-    return _plain(field, text, kind) if op in ("is", "is_not") else text
+    if op in ("is", "is_not"):
+        return _plain(field, text, kind)
+    return text
 
 
 def split_values(text: str) -> list[str]:
@@ -112,13 +114,17 @@ def join_values(values: Sequence[Any]) -> str:
 def _listed(value: Any) -> str:
     text = _said(value)
     needs_quotes = not text or text != text.strip() or "," in text or text[0] in '"“'
-    return '"{}"'.format(text.replace('"', '""')) if needs_quotes else text
+    if needs_quotes:
+        return '"{}"'.format(text.replace('"', '""'))
+    return text
 
 
 def _said(value: Any) -> str:
     """A value as `_plain` reads it back."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        if value:
+            return "yes"
+        return "no"
     return str(value)
 
 
@@ -130,14 +136,18 @@ def _plain(field: str, text: str, kind: str) -> Any:
     if kind == "boolean" and text.lower() in ("yes", "true", "no", "false"):
         return text.lower() in ("yes", "true")
     number = _number(text)
-    return text if number is None else number
+    if number is None:
+        return text
+    return number
 
 
 def _number(text: str) -> int | float | None:
     text = text.replace(",", "") if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text) else text
     if not _NUMBER.fullmatch(text):
         return None
-    return float(text) if "." in text else int(text)
+    if "." in text:
+        return float(text)
+    return int(text)
 
 
 def read_rule(rule: Rule) -> tuple[str, str, str] | None:
@@ -157,7 +167,9 @@ def build_recurrence(
     repeat: str, interval: int, weekdays: Sequence[str], month_day: int, custom: str
 ) -> str:
     """A normalised RRULE from the builder's inputs. Raises RecurrenceError with a sentence."""
-    every = f";INTERVAL={interval}" if interval > 1 else ""
+    every = ""
+    if interval > 1:
+        every = f";INTERVAL={interval}"
     if repeat == "daily":
         return parse_rrule(f"FREQ=DAILY{every}")
     if repeat == "weekly":
@@ -240,7 +252,9 @@ def build_skips(text: str) -> list[str]:
 def read_recurrence(rule: str) -> dict[str, Any]:
     """The builder's inputs that make this rule; what it cannot express is custom."""
     custom = {"repeat": "custom" if rule else "weekly", "recurrence_rule": rule, "interval": 1}
-    parts = dict(part.partition("=")[::2] for part in rule.split(";")) if rule else {}
+    parts = {}
+    if rule:
+        parts = dict(part.partition("=")[::2] for part in rule.split(";"))
     interval = parts.pop("INTERVAL", "1")
     frequency, rest = parts.pop("FREQ", ""), set(parts)
     shared = {"interval": int(interval) if interval.isdecimal() else 1, "recurrence_rule": rule}

@@ -84,8 +84,10 @@ class CampaignForm(WithMessage, forms.ModelForm):
     # --- cleaning ---------------------------------------------------------------------------------
     def clean_template_used(self) -> int | None:
         """Only a hint where the text came from: one that is gone or foreign is dropped."""
-        pk = self.cleaned_data["template_used"]
-        return pk if pk and Template.objects.filter(pk=pk).exists() else None
+        pk: int | None = self.cleaned_data["template_used"]
+        if pk and Template.objects.filter(pk=pk).exists():
+            return pk
+        return None
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()

@@ -82,7 +82,9 @@ class CampaignList(FilteredList):
             for pk in (campaign.last_run_id, campaign.next_run_id)
             if pk
         }
-        runs = Run.objects.in_bulk(wanted) if wanted else {}
+        runs = {}
+        if wanted:
+            runs = Run.objects.in_bulk(wanted)
         for campaign in campaigns:
             campaign.workspace = workspace_of(request)
             campaign.last_run, campaign.next_run = (

@@ -204,4 +204,6 @@ def find_templates(request: HttpRequest) -> JsonResponse:
 def _texts(template: Template) -> dict[str, str]:
     """{input: text} of every field that the template's channel personalises, the title first."""
     known = registry.CHANNELS.get(template.channel)
-    return {name: template.text(name) for name in known.personal} if known else {}
+    if known:
+        return {name: template.text(name) for name in known.personal}
+    return {}

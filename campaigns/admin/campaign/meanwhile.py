@@ -15,11 +15,9 @@ def meanwhile_words(request: HttpRequest, stored: Campaign) -> str:
     """That the form was not saved, by which change, and the message as it is now."""
     message = main_content(stored, workspace_of(request))
     channel = registry.CHANNELS.get(stored.channel)
-    names = (
-        [field.name for field in channel.fields if field.name != channel.title_field]
-        if channel
-        else []
-    )
+    names = []
+    if channel:
+        names = [field.name for field in channel.fields if field.name != channel.title_field]
     text = max((message.text(name) for name in names), key=len, default="")
     now = _("The message is now “%(title)s”: “%(text)s”.") % {
         "title": message.title or _("(no title)"),

@@ -75,17 +75,17 @@ class MessageForm(WithMessage):
 def labels_of(channel: str) -> dict[str, str]:
     """{field of the channel: the label of its input}."""
     known = registry.CHANNELS.get(channel)
-    return (
-        {name: str(field.label) for name, field in form_of(known, stored={}).fields.items()}
-        if known
-        else {}
-    )
+    if known:
+        return {name: str(field.label) for name, field in form_of(known, stored={}).fields.items()}
+    return {}
 
 
 def main_content(campaign: Campaign | None, workspace: Workspace) -> Content:
     """The content that a form edits: the one in the workspace's language, else the first, else a
     new one."""
-    contents = list(campaign.contents.order_by("variant", "id")) if campaign and campaign.pk else []
+    contents = []
+    if campaign and campaign.pk:
+        contents = list(campaign.contents.order_by("variant", "id"))
     in_default = [content for content in contents if content.language == workspace.default_language]
     return next(iter([*in_default, *contents]), None) or Content(
         language=workspace.default_language

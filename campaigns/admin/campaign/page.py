@@ -164,9 +164,13 @@ class CampaignAdmin(WorkspaceAdmin):
                 run.get_state_display(),
             )
         if run.is_broadcast:
-            return _("Handed to the provider") if run.count(Reason.ACCEPTED) else _("Not sent")
+            if run.count(Reason.ACCEPTED):
+                return _("Handed to the provider")
+            return _("Not sent")
         accepted, size = run.count(Reason.ACCEPTED), run.audience_size or sum(run.tally.values())
-        share = 100 * accepted / size if size else 0
+        share = 0
+        if size:
+            share = 100 * accepted / size
         figures = {"accepted": format_number(accepted), "all": format_number(size)}
         return format_html(
             '<span class="cp-result" title="{}"><span>{}</span><span class="cp-meter"><span '
@@ -188,11 +192,13 @@ class CampaignAdmin(WorkspaceAdmin):
         """`?template=<id>`, the library's “Use”, begins with a template, `?channel=<key>` on a
         channel of its kind."""
         channel = request.GET.get("channel", "")
-        given = {"channel": channel} if channel in registry.CHANNELS else {}
+        given = {}
+        if channel in registry.CHANNELS:
+            given = {"channel": channel}
         pk = request.GET.get("template", "")
-        template = (
-            Template.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 18 else None
-        )
+        template = None
+        if pk.isdecimal() and len(pk) < 18:
+            template = Template.objects.filter(pk=pk).first()
         if template is None or template.channel not in registry.CHANNELS:
             return given
         if channel not in registry.alike(template.channel):
@@ -220,7 +226,9 @@ class CampaignAdmin(WorkspaceAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        draft = self._draft_of_page(request) if request.method == "POST" else None
+        draft = None
+        if request.method == "POST":
+            draft = self._draft_of_page(request)
         if draft is not None:
             return self.change_view(request, str(draft.pk), form_url, extra_context)
         extra = {"title": _("New campaign"), **self._editor(request, None), **(extra_context or {})}
@@ -286,7 +294,9 @@ class CampaignAdmin(WorkspaceAdmin):
         if campaign is not None:
             campaign.workspace = workspace
         zone = campaign.zone if campaign else workspace.zone
-        pk = {"campaign": campaign.pk} if campaign else {}
+        pk = {}
+        if campaign:
+            pk = {"campaign": campaign.pk}
         return {
             "pages": slots.pages,
             "runs": review.runs_of(campaign) if campaign else [],
@@ -355,7 +365,9 @@ class CampaignAdmin(WorkspaceAdmin):
         may not edit."""
         workspace = require(request, roles.EDIT)
         pk = request.POST.get("campaign", "")
-        campaign = self.get_object(request, pk) if pk.isdecimal() else None
+        campaign = None
+        if pk.isdecimal():
+            campaign = self.get_object(request, pk)
         return live.form_of(workspace, request.POST, campaign)
 
     def audience_answer(self, request: HttpRequest) -> JsonResponse:
@@ -472,5 +484,7 @@ def _two_lines(first: str, second: str) -> SafeString:
 
 def _repeats(campaign: Campaign) -> str:
     """Also whose clocks a schedule follows, if not those of the workspace."""
-    own = campaign.time_zone if campaign.time_zone not in ("", campaign.workspace.time_zone) else ""
+    own = ""
+    if campaign.time_zone not in ("", campaign.workspace.time_zone):
+        own = campaign.time_zone
     return " · ".join(filter(None, [_("Repeats") if campaign.is_series else "", own]))

@@ -43,7 +43,9 @@ class Asked:
 
     @property
     def first(self) -> dict[str, Any]:
-        return self.snapshots[0] if self.snapshots else {}
+        if self.snapshots:
+            return self.snapshots[0]
+        return {}
 
 
 def preview(request: HttpRequest) -> HttpResponseBase:
@@ -65,7 +67,9 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
     """From the form's fields if the page has a form, else from the saved campaign. Raises
     Http404."""
     pk = request.POST.get("campaign", "")
-    campaign = _campaign(workspace, pk) if pk else None
+    campaign = None
+    if pk:
+        campaign = _campaign(workspace, pk)
     if campaign is not None and "channel" not in request.POST:
         contents = [content.snapshot() for content in campaign.contents.order_by("variant", "id")]
         errors: tuple[str, ...] = ()
@@ -111,7 +115,9 @@ def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict
     personalised."""
     channel = registry.CHANNELS.get(asked.channel) or registry.channel_of(registry.DEFAULT)
     push, problems = composed(workspace, channel, asked.first, person)
-    kind = asked.target_kind if asked.is_broadcast else ""
+    kind = ""
+    if asked.is_broadcast:
+        kind = asked.target_kind
     return {
         "message": channel.preview(push),
         "channel": asked.channel,
@@ -129,7 +135,9 @@ def composed(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """(the neutral payload for one person, {field: what is wrong with it}), with a reference as
     long as a real one."""
-    variables = contact_variables(_columns(person)) if person else {}
+    variables = {}
+    if person:
+        variables = contact_variables(_columns(person))
     fields, problems = _rendered(channel, snapshot, variables, workspace.zone)
     return {**fields, REFERENCE: sample_reference(workspace.pk)}, problems
 
@@ -152,11 +160,9 @@ def _rendered(
 
 
 def _campaign(workspace: Workspace, pk: str) -> Campaign:
-    found = (
-        Campaign.objects.filter(workspace=workspace, pk=pk).first()
-        if pk.isdecimal() and len(pk) < 18
-        else None
-    )
+    found = None
+    if pk.isdecimal() and len(pk) < 18:
+        found = Campaign.objects.filter(workspace=workspace, pk=pk).first()
     if found is None:
         raise Http404("no such campaign")
     return found
@@ -178,6 +184,8 @@ def _person(workspace: Workspace, rule: Rule, after: str) -> Contact | None:
 
 
 def _columns(contact: Contact) -> dict[str, Any]:
-    attributes = contact.attributes if isinstance(contact.attributes, dict) else {}
+    attributes = {}
+    if isinstance(contact.attributes, dict):
+        attributes = contact.attributes
     names = ("external_id", "language", "country", "time_zone")
     return {**{name: getattr(contact, name) for name in names}, "attributes": attributes}

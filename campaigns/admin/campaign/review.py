@@ -93,7 +93,9 @@ def account_before(campaign: Campaign) -> list[AccountLine]:
 
 
 def _told(reason: Reason, channel: str) -> ReasonWords:
-    return _WILL_BE_SENT if reason is Reason.PENDING else words_of(reason, channel)
+    if reason is Reason.PENDING:
+        return _WILL_BE_SENT
+    return words_of(reason, channel)
 
 
 def account_sentence(lines: list[AccountLine]) -> str:
@@ -149,7 +151,9 @@ def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str
         (content.language, channel.in_words(content.snapshot(), hidden)) for content in contents
     ]
     if all(words == found[0][1] for _, words in found):
-        return found[0][1] if found else []
+        if found:
+            return found[0][1]
+        return []
     return [(f"{label} ({language})", words) for language, lines in found for label, words in lines]
 
 
@@ -176,17 +180,17 @@ def runs_of(campaign: Campaign) -> list[dict[str, Any]]:
 
 
 def _count_words(run: Run, *reasons: Reason) -> str:
-    return format_number(run.count(*reasons)) if run.is_ended and run.started_at else "—"
+    if run.is_ended and run.started_at:
+        return format_number(run.count(*reasons))
+    return "—"
 
 
 def _size_words(run: Run) -> str:
     if run.is_broadcast:
         return _("Subscribers")
-    return (
-        "—"
-        if run.audience_size is None or run.started_at is None
-        else format_number(run.audience_size)
-    )
+    if run.audience_size is None or run.started_at is None:
+        return "—"
+    return format_number(run.audience_size)
 
 
 def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
@@ -221,8 +225,12 @@ def _can_reschedule(campaign: Campaign, runs: list[dict[str, Any]]) -> bool:
 def _rewrite_url(context: dict[str, Any], campaign: Campaign) -> str:
     """Where the message of a campaign on its way is edited; "" if it cannot be, or by somebody
     else only."""
-    runs = open_runs(campaign) if context["can_edit"] and context["can_send"] else []
-    return slots.pages.edit_message(runs[0].pk) if runs else ""
+    runs = []
+    if context["can_edit"] and context["can_send"]:
+        runs = open_runs(campaign)
+    if runs:
+        return slots.pages.edit_message(runs[0].pk)
+    return ""
 
 
 _BANNERS = {
@@ -299,7 +307,9 @@ def _titles(channel: str) -> dict[str, str]:
     parts = (CampaignForm, AudiencePart, SchedulePart, SendingPart)
     own = {name: str(one.label) for part in parts for name, one in part.base_fields.items()}
     known = registry.CHANNELS.get(channel)
-    broadcasts = {one.key: str(one.input_label) for one in known.broadcasts} if known else {}
+    broadcasts = {}
+    if known:
+        broadcasts = {one.key: str(one.input_label) for one in known.broadcasts}
     return {**own, **broadcasts, **labels_of(channel), "button_1_text": _("Buttons")}
 
 

@@ -41,7 +41,9 @@ class WallClockField(forms.DateTimeField):
     """A date and time as a clock shows it; cleaned to a naive datetime."""
 
     def prepare_value(self, value: Any) -> Any:
-        return f"{value:%Y-%m-%dT%H:%M}" if isinstance(value, datetime) else value
+        if isinstance(value, datetime):
+            return f"{value:%Y-%m-%dT%H:%M}"
+        return value
 
     def to_python(self, value: Any) -> datetime | None:
         if not value:
@@ -125,7 +127,9 @@ class ScheduleFields(CheckedForm):
         super().__init__(data, initial={"month_day": "1", **stored_schedule(stored, workspace)})
         # The zone of the schedule, that of the workspace, and a valid one that was posted.
         names = [self.initial["time_zone"], workspace.time_zone]
-        posted = str(self.data.get("time_zone", "")) if self.is_bound else ""
+        posted = ""
+        if self.is_bound:
+            posted = str(self.data.get("time_zone", ""))
         if posted in zoneinfo.available_timezones():
             names.append(posted)
         choices = [(name, name.replace("_", " ")) for name in dict.fromkeys(names)]

@@ -31,7 +31,9 @@ class Attribute:
     def variable(self) -> str:
         """The name in a text, or "" if Liquid cannot write it."""
         name = self.field.removeprefix("attributes.")
-        return name if _VARIABLE.fullmatch(name) else ""
+        if _VARIABLE.fullmatch(name):
+            return name
+        return ""
 
 
 def known_attributes(workspace: Workspace) -> dict[str, Attribute]:
@@ -78,12 +80,16 @@ def _kind(value: Any) -> str:
         return "boolean"
     if isinstance(value, int | float):
         return "number"
-    return "text" if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return "text"
+    return ""
 
 
 def _example(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        if value:
+            return "yes"
+        return "no"
     return str(value)[:60]
 
 

@@ -53,7 +53,9 @@ def _line(
     label: str, row: Any, workspace: Workspace, *, channel: str = "", is_about: str = ""
 ) -> dict[str, Any]:
     by_all = row is not None and is_about not in ("", ALL_CHANNELS) and row.channel == ALL_CHANNELS
-    source = SOURCES.get(row.source, row.source) if row is not None else ""
+    source = ""
+    if row is not None:
+        source = SOURCES.get(row.source, row.source)
     return {
         "label": label,
         "row": row,

@@ -203,16 +203,22 @@ def _device_state(endpoint: Endpoint) -> tuple[str, str]:
 
 def _attributes(contact: Contact) -> list[tuple[str, str]]:
     """The workspace's own fields in alphabetical order, values as people write them."""
-    attributes = contact.attributes if isinstance(contact.attributes, dict) else {}
+    attributes = {}
+    if isinstance(contact.attributes, dict):
+        attributes = contact.attributes
     return [(name, _shown(value)) for name, value in sorted(attributes.items())]
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        if value:
+            return "yes"
+        return "no"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
-    return "—" if value in (None, "") else str(value)
+    if value in (None, ""):
+        return "—"
+    return str(value)
 
 
 def _latest(*moments: datetime | None) -> datetime | None:

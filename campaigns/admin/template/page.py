@@ -86,7 +86,9 @@ class LanguageFilter(DropdownFilter):
     def queryset(
         self, request: HttpRequest, queryset: models.QuerySet[Template]
     ) -> models.QuerySet[Template]:
-        return queryset.filter(language=self.value()) if self.value() else queryset
+        if self.value():
+            return queryset.filter(language=self.value())
+        return queryset
 
 
 class TemplateAdmin(ImportPages, WorkspaceAdmin):
@@ -164,7 +166,9 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         ordering="workspace",
     )
     def library(self, template: Template) -> tuple[str, str]:
-        return ("global", _("Global")) if template.is_global else ("own", _("Yours"))
+        if template.is_global:
+            return ("global", _("Global"))
+        return ("own", _("Yours"))
 
     @display(description=gettext_lazy("Updated"), ordering="updated_at")
     def updated(self, template: Template) -> str:
@@ -180,9 +184,9 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         )
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        return (
-            (*self.list_display, "use") if self._can_write_campaigns(request) else self.list_display
-        )
+        if self._can_write_campaigns(request):
+            return (*self.list_display, "use")
+        return self.list_display
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.search_fields, *searched())
@@ -215,9 +219,13 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         context: dict[str, Any] = {"title": _("New template")}
-        template = self.get_object(request, object_id) if object_id else None
+        template = None
+        if object_id:
+            template = self.get_object(request, object_id)
         if template is not None:
-            use_url = _use_url(template) if self._can_write_campaigns(request) else ""
+            use_url = ""
+            if self._can_write_campaigns(request):
+                use_url = _use_url(template)
             context = {
                 "title": template.name,
                 "card": _card(template, workspace_of(request).zone),
@@ -245,11 +253,10 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
         """Own templates need no copy."""
         template = self.get_object(request, str(object_id))
-        return (
-            super().get_actions_detail(request, object_id)
-            if template is not None and template.is_global
-            else []
-        )
+        if template is not None and template.is_global:
+            actions: list[UnfoldAction] = super().get_actions_detail(request, object_id)
+            return actions
+        return []
 
     @action(
         description=gettext_lazy("Copy to my workspace"),

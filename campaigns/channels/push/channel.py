@@ -104,7 +104,9 @@ class AppPush(Push):
     platforms = platforms.PLATFORMS
 
     def hidden_fields(self, *, is_broadcast: bool) -> frozenset[str]:
-        return frozenset() if is_broadcast else _WEB_ONLY
+        if is_broadcast:
+            return frozenset()
+        return _WEB_ONLY
 
 
 class WebPush(Push):

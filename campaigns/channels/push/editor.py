@@ -57,7 +57,9 @@ _LIMITS = {field.name: field.limit_characters for field in schema.FIELDS}
 
 
 def _ttl_words(secs: int) -> str:
-    return exact_span(secs) if secs else _("No waiting: now or never")
+    if secs:
+        return exact_span(secs)
+    return _("No waiting: now or never")
 
 
 class PushForm(ContentForm):
@@ -191,7 +193,9 @@ class PushForm(ContentForm):
         """A message lists the buttons that are filled in; an input keeps its number."""
         begun = [number for number in BUTTON_NUMBERS if self._button(number)]
         button = _BUTTON_FIELD.fullmatch(field)
-        return f"button_{begun[int(button[1]) - 1]}_{button[2]}" if button else field
+        if button:
+            return f"button_{begun[int(button[1]) - 1]}_{button[2]}"
+        return field
 
     def clean_data_lines(self) -> dict[str, str]:
         try:

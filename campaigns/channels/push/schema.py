@@ -128,7 +128,9 @@ def button_problem(
             % {"count": BUTTON_TEXT_LIMIT}
         )
     if is_dynamic(text) or is_dynamic(url):
-        field = "text" if is_dynamic(text) else "url"
+        field = "url"
+        if is_dynamic(text):
+            field = "text"
         return f"button_{number}_{field}", (
             _("Buttons are the same for everybody. Remove the personalisation from the button.")
         )

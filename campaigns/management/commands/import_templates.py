@@ -61,7 +61,9 @@ class Command(BaseCommand):
         refused: Path | None = None,
         **options: Any,
     ) -> None:
-        target = _workspace(workspace) if workspace else None
+        target = None
+        if workspace:
+            target = _workspace(workspace)
         inside: AbstractContextManager[None] = scope(target) if target else every_workspace()
         try:
             table = read_table(_bytes_of(file), encoding)
@@ -90,7 +92,9 @@ class Command(BaseCommand):
             raise CommandError(
                 report.failure or f"{file}: {bad:,} {_rows(bad)} with errors, nothing was imported."
             )
-        where = f"workspace {target.slug}" if target else "the global library"
+        where = "the global library"
+        if target:
+            where = f"workspace {target.slug}"
         self.stdout.write(f"{file} → {where}: {report.summary()}{' (dry run)' if dry_run else ''}.")
 
     def _print(self, report: templates.Report) -> None:
@@ -103,7 +107,9 @@ class Command(BaseCommand):
 
 
 def _rows(count: int) -> str:
-    return "row" if count == 1 else "rows"
+    if count == 1:
+        return "row"
+    return "rows"
 
 
 def _workspace(slug: str) -> Workspace:

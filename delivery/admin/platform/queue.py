@@ -47,7 +47,9 @@ def payload_of(queued: OrmQ) -> dict[str, Any]:
         )
     except (core_signing.BadSignature, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if isinstance(found, dict):
+        return found
+    return {}
 
 
 def stored(raw: str | None) -> str:
@@ -58,7 +60,9 @@ def stored(raw: str | None) -> str:
         found = read_plain(base64.b64decode(raw))
     except ValueError:
         return str(UNREADABLE)
-    return "" if found is None else str(found)
+    if found is None:
+        return ""
+    return str(found)
 
 
 def bell(func: object) -> str:
@@ -166,7 +170,9 @@ class FailedPage(_TaskPage):
     def cause(self, row: Any) -> str:
         # the message, then the traceback that ends with it
         lines = stored(row.raw_result).strip().splitlines()
-        return lines[-1][:120] if lines else str(NO_CAUSE)
+        if lines:
+            return lines[-1][:120]
+        return str(NO_CAUSE)
 
     @display(description=gettext_lazy("Error"))
     def whole_error(self, row: Any) -> SafeString:
@@ -195,7 +201,9 @@ class SchedulePage(QueuePage):
 
     @display(description=gettext_lazy("Next"))
     def next_time(self, row: Schedule) -> str:
-        return ago(row.next_run) if row.next_run else "–"
+        if row.next_run:
+            return ago(row.next_run)
+        return "–"
 
 
 PLATFORM_PAGES: dict[Any, type[PlatformAdmin]] = {

@@ -128,11 +128,15 @@ def _waits(shards: health.Lag) -> str:
 def _tone(lag: health.Lag) -> str:
     if lag.age >= health.QUEUE_STUCK:
         return "broken"
-    return "warning" if lag.age >= health.QUEUE_SLOW else ""
+    if lag.age >= health.QUEUE_SLOW:
+        return "warning"
+    return ""
 
 
 def _told(worker: health.Worker) -> dict[str, Any]:
-    about = {"span": how_long(worker.lived)} if worker.lived is not None else {}
+    about = {}
+    if worker.lived is not None:
+        about = {"span": how_long(worker.lived)}
     if worker.is_alive:
         says = _("running for %(span)s") % about if about else _("running")
     else:

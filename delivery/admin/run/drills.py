@@ -24,7 +24,9 @@ def notices(run: Run, shards: list[Shard], now: datetime) -> list[Notice]:
     is_possible = (
         run.connection is not None and run.connection.is_sandbox and run.started_at is not None
     )
-    latest = Drill.objects.filter(run=run).order_by("-pk").first() if is_possible else None
+    latest = None
+    if is_possible:
+        latest = Drill.objects.filter(run=run).order_by("-pk").first()
     if latest is None:
         return []
     return [_of(latest, run, shards, now)]

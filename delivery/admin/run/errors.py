@@ -111,7 +111,9 @@ def _count(run: Run) -> tuple[list[dict[str, Any]], bool]:
 
 def meaning(run: Run, reason: Reason, code: str) -> str:
     """`run` with its connection: the provider's own words win."""
-    provider = PROVIDERS.get(run.connection.provider) if run.connection is not None else None
+    provider = None
+    if run.connection is not None:
+        provider = PROVIDERS.get(run.connection.provider)
     if not reason.is_waiting and (
         given_up := {**_GIVEN_UP, **(provider.final_codes if provider else {})}.get(code)
     ):

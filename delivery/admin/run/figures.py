@@ -142,7 +142,9 @@ def _account(audience: int, counts: dict[str, int], channel: str) -> Account:
 
 
 def _line(slug: str, n: int, audience: int, percent: str, channel: str) -> Line:
-    share = round(100 * n / audience, 3) if audience else 0.0
+    share = 0.0
+    if audience:
+        share = round(100 * n / audience, 3)
     if slug == IN_FLIGHT:
         return Line(
             slug,
@@ -166,7 +168,9 @@ def _group(reason: Reason) -> str:
         return "failed"
     if reason.is_unsure:
         return "unsure"
-    return "waiting" if reason.is_waiting else "skipped"
+    if reason.is_waiting:
+        return "waiting"
+    return "skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,24 +232,24 @@ class Progress:
 
 def read(run: Run, now: datetime, *, may_send: bool) -> Progress:
     """Where the run stands now. `may_send` decides which buttons it offers."""
-    shards = (
-        list(Shard.objects.filter(run=run).order_by("pk"))
-        if run.started_at and not run.finished_at
-        else []
-    )
+    shards = []
+    if run.started_at and not run.finished_at:
+        shards = list(Shard.objects.filter(run=run).order_by("pk"))
     account = run_account(run, shards)
-    waiting = account.count("waiting") if account else 0
+    waiting = 0
+    if account:
+        waiting = account.count("waiting")
     is_sending = run.state == State.RUNNING and account is not None
     limit = throughput.limit_of(run, now) if is_sending else throughput.Limit()
     rate, eta = _average(run, account), None
     if is_sending and account is not None:
         rate = throughput.recent_rate(run, account.attempted, now)
-        eta = throughput.eta_secs(limit, waiting, rate, now) if waiting else None
-    can = (
-        [*verbs(run), *decisions(run, account), *held_platforms.verbs(run, shards)]
-        if may_send
-        else []
-    )
+        eta = None
+        if waiting:
+            eta = throughput.eta_secs(limit, waiting, rate, now)
+    can = []
+    if may_send:
+        can = [*verbs(run), *decisions(run, account), *held_platforms.verbs(run, shards)]
     return Progress(
         state=run.state,
         label=str(run.get_state_display()),
@@ -299,19 +303,15 @@ def can_undo(run: Run) -> bool:
 
 def verbs(run: Run) -> list[str]:
     """What a person may do with a run in this state."""
-    series = (
-        ["schedule", "end-series"]
-        if run.campaign.is_series and run.campaign.ended_at is None
-        else []
-    )
+    series = []
+    if run.campaign.is_series and run.campaign.ended_at is None:
+        series = ["schedule", "end-series"]
     if run.state == State.PLANNED:
         if can_undo(run):
             return ["undo", "send-now"]
-        return (
-            ["skip", "move", *series, "rewrite"]
-            if run.campaign.is_series
-            else ["cancel", "move", "rewrite"]
-        )
+        if run.campaign.is_series:
+            return ["skip", "move", *series, "rewrite"]
+        return ["cancel", "move", "rewrite"]
     return {
         State.PREPARING: ["cancel", *series, "rewrite"],
         State.RUNNING: [
@@ -440,7 +440,9 @@ def _average(run: Run, account: Account | None) -> float | None:
     if account is None or run.started_at is None or run.finished_at is None:
         return None
     secs = (run.finished_at - run.started_at).total_seconds()
-    return account.attempted / secs if account.attempted and secs > 0 else None
+    if account.attempted and secs > 0:
+        return account.attempted / secs
+    return None
 
 
 def _limit_words(limit: throughput.Limit, rate: float | None) -> str:
@@ -449,16 +451,12 @@ def _limit_words(limit: throughput.Limit, rate: float | None) -> str:
         return ""
     about = {"rate": format_number(limit.per_second)}
     if limit.whose == "run":
-        return (
-            _("as fast as the campaign allows")
-            if rate
-            else _("the campaign allows %(rate)s a second") % about
-        )
-    return (
-        _("as fast as the connection allows")
-        if rate
-        else _("the connection allows %(rate)s a second") % about
-    )
+        if rate:
+            return _("as fast as the campaign allows")
+        return _("the campaign allows %(rate)s a second") % about
+    if rate:
+        return _("as fast as the connection allows")
+    return _("the connection allows %(rate)s a second") % about
 
 
 def _took(run: Run) -> str:

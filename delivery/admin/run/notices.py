@@ -45,7 +45,9 @@ def notices(
         notice = _nobody_moves_it(run, now) or _held_up(run, shards, limit, rate, now)
     else:
         notice = _nobody_moves_it(run, now) or _of_state(run, shards, now)
-    found = [notice] if notice is not None else []
+    found = []
+    if notice is not None:
+        found = [notice]
     if (
         run.attempts
         and run.last_error
@@ -88,8 +90,12 @@ def stopped(now: datetime) -> Notice | None:
 def obstacle(campaign: Campaign) -> str:
     """Why none of the campaign's open runs will move; "" if they will, or none is open."""
     waiting = Run.objects.filter(campaign=campaign, state__in=(State.PLANNED, *Run.ACTIVE_STATES))
-    notice = stopped(timezone.now()) if waiting.exists() else None
-    return notice.text if notice else ""
+    notice = None
+    if waiting.exists():
+        notice = stopped(timezone.now())
+    if notice:
+        return notice.text
+    return ""
 
 
 def _of_state(run: Run, shards: list[Shard], now: datetime) -> Notice | None:
@@ -124,7 +130,9 @@ def _planned(run: Run, zone: ZoneInfo, now: datetime) -> Notice | None:
 def _preparing(run: Run) -> Notice:
     """Contacts are taken in the order of their ids, so the last id says how many are done."""
     everyone = Contact.objects.filter(workspace=run.workspace_id)
-    done = everyone.filter(pk__lte=run.prepared_to).count() if run.prepared_to else 0
+    done = 0
+    if run.prepared_to:
+        done = everyone.filter(pk__lte=run.prepared_to).count()
     total = everyone.count()
     words = ngettext(
         "Preparing the audience: %(done)s of %(count)s contact checked.",

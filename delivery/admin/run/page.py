@@ -70,7 +70,9 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("Campaign"), header=True)
     def campaign_column(self, run: Run) -> list[str]:
         contents = run.revision.contents
-        title = title_of(run.channel, contents[0])[:80] if contents else ""
+        title = ""
+        if contents:
+            title = title_of(run.channel, contents[0])[:80]
         return [run.campaign.name, title, run.campaign.name[:2]]
 
     @display(description=gettext_lazy("State"), label=figures.TONES, ordering="state")
@@ -85,23 +87,27 @@ class RunAdmin(ReadOnlyAdmin):
     def audience(self, run: Run) -> str | None:
         if run.is_broadcast:
             return _("Subscribers")
-        return (
-            None
-            if run.audience_size is None or run.started_at is None
-            else format_number(run.audience_size)
-        )
+        if run.audience_size is None or run.started_at is None:
+            return None
+        return format_number(run.audience_size)
 
     @display(description=gettext_lazy("Accepted"), empty_value="–")
     def accepted(self, run: Run) -> str | None:
-        return format_number(run.count(Reason.ACCEPTED)) if _is_counted(run) else None
+        if _is_counted(run):
+            return format_number(run.count(Reason.ACCEPTED))
+        return None
 
     @display(description=gettext_lazy("Failed"), empty_value="–")
     def failed(self, run: Run) -> str | None:
-        return format_number(run.count(*FAILED)) if _is_counted(run) else None
+        if _is_counted(run):
+            return format_number(run.count(*FAILED))
+        return None
 
     @display(description=gettext_lazy("Unknown"), empty_value="–")
     def unknown(self, run: Run) -> str | None:
-        return format_number(run.count(*UNSURE)) if _is_counted(run) else None
+        if _is_counted(run):
+            return format_number(run.count(*UNSURE))
+        return None
 
     # --- addresses --------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:

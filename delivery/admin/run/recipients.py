@@ -63,7 +63,9 @@ class Wanted:
     @property
     def query(self) -> str:
         """The filter as a query string, without the place."""
-        reason = self.reason.slug if self.reason is not None else ""
+        reason = ""
+        if self.reason is not None:
+            reason = self.reason.slug
         given = {"reason": reason, "code": self.code, "contact": self.contact}
         return urlencode({name: value for name, value in given.items() if value})
 
@@ -93,7 +95,9 @@ def _key(text: str) -> tuple[int, int] | None:
     ):
         return None
     contact, message = int(parts[0]), int(parts[1])
-    return (contact, message) if max(contact, message) <= BIGGEST else None
+    if max(contact, message) <= BIGGEST:
+        return (contact, message)
+    return None
 
 
 def rows_of(run: Run, wanted: Wanted, most: int) -> list[Message]:
@@ -151,7 +155,9 @@ def _shards_with(run: Run, reason: Reason | None) -> list[tuple[int, int]] | Non
             places.append((first, last))
     is_ended = run.is_ended and run.finished_at is not None
     is_whole = known == run.count(reason) if is_ended else not run.count(reason)
-    return places if is_whole else None
+    if is_whole:
+        return places
+    return None
 
 
 def _in_shards(
@@ -162,7 +168,9 @@ def _in_shards(
 
     One query each: for a list of ranges PostgreSQL walked the primary key from its beginning.
     """
-    seen = wanted.after[1] if wanted.after is not None else 0
+    seen = 0
+    if wanted.after is not None:
+        seen = wanted.after[1]
     found: list[Message] = []
     for first, last in places:
         if last > seen and len(found) < most:
@@ -212,16 +220,18 @@ def _tone(reason: Reason) -> str:
         return "success"
     if reason.is_unsure:
         return "warning"
-    return "danger" if reason.is_failure else "default"
+    if reason.is_failure:
+        return "danger"
+    return "default"
 
 
 def choices(account: Account | None) -> list[tuple[str, str, int]]:
     """(slug, label, rows) of the reasons that occur, for the filter."""
-    return (
-        [(line.slug, line.label, line.count) for line in account.lines if line.slug in _BY_SLUG]
-        if account
-        else []
-    )
+    if account:
+        return [
+            (line.slug, line.label, line.count) for line in account.lines if line.slug in _BY_SLUG
+        ]
+    return []
 
 
 def csv_rows(run: Run, wanted: Wanted) -> Iterator[tuple[object, ...]]:
@@ -244,9 +254,13 @@ def csv_rows(run: Run, wanted: Wanted) -> Iterator[tuple[object, ...]]:
 def _cells(message: Message, run: Run, later: list[str]) -> tuple[object, ...]:
     reason = Reason(message.reason)
     moment = message.attempted_at
-    at = moment.astimezone(run.workspace.zone).isoformat(timespec="seconds") if moment else ""
+    at = ""
+    if moment:
+        at = moment.astimezone(run.workspace.zone).isoformat(timespec="seconds")
     endpoint = message.endpoint
-    nobody = f"({run.target})" if run.is_broadcast else "(deleted)"
+    nobody = "(deleted)"
+    if run.is_broadcast:
+        nobody = f"({run.target})"
     return (
         message.contact.external_id if message.contact else nobody,
         str(endpoint) if endpoint else "",

@@ -151,4 +151,6 @@ def _tone(shard: Shard, now: datetime) -> str:
         return "success"
     if shard.state in (Shard.State.OPEN, Shard.State.HELD):
         return "default"
-    return "danger" if _is_silent(shard, now) else "primary"
+    if _is_silent(shard, now):
+        return "danger"
+    return "primary"

@@ -52,10 +52,14 @@ class Limit:
 
     def secs_for(self, messages: int, now: datetime) -> float:
         """How long so many messages take at least."""
-        wait = max(0.0, (self.closed_until - now).total_seconds()) if self.closed_until else 0.0
+        wait = 0.0
+        if self.closed_until:
+            wait = max(0.0, (self.closed_until - now).total_seconds())
         if not self.per_second:
             return wait
-        ramp = max(0.0, (self.full_at - now).total_seconds() - wait) if self.full_at else 0.0
+        ramp = 0.0
+        if self.full_at:
+            ramp = max(0.0, (self.full_at - now).total_seconds() - wait)
         average = self.per_second * (1 + self.share) / 2
         if ramp and messages < average * ramp:
             return wait + messages / average
@@ -64,7 +68,9 @@ class Limit:
 
 def limit_of(run: Run, now: datetime) -> Limit:
     """What the buckets of the run and of its connection allow, once something may go."""
-    buckets = pace.buckets_of(run, run.connection, now) if run.connection else []
+    buckets = []
+    if run.connection:
+        buckets = pace.buckets_of(run, run.connection, now)
     closed = max(filter(None, (bucket.closed(now) for bucket in buckets)), default=None)
     throttled = any(bucket.is_throttled(now) for bucket in buckets)
     at = closed or now
@@ -98,7 +104,9 @@ def recent_rate(run: Run, attempted: int, now: datetime) -> float | None:
         return None
     at, had = samples[0]
     span = now - at
-    return (attempted - had) / span.total_seconds() if span >= LEAST else None
+    if span >= LEAST:
+        return (attempted - had) / span.total_seconds()
+    return None
 
 
 def eta_secs(limit: Limit, waiting: int, rate: float | None, now: datetime) -> float | None:
@@ -127,7 +135,9 @@ def retries_over_at(run: Run) -> datetime | None:
         kept = (found["due"] + longest_wait(manners, found["least"]) if found["least"] else None,)
         cache.set(key, kept, timeout=RETRIES_LOOKED_AT_EVERY_SECS)
     (last,) = kept
-    return min(last, run.ends_at) if last and run.ends_at else last
+    if last and run.ends_at:
+        return min(last, run.ends_at)
+    return last
 
 
 def longest_wait(manners: Manners, retries: int) -> timedelta:

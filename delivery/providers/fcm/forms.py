@@ -55,7 +55,9 @@ class KeyFileForm(CredentialsForm):
     )
 
     def secret_field(self) -> str:
-        return "key_file" if self.cleaned_data.get("key_file") else "key_text"
+        if self.cleaned_data.get("key_file"):
+            return "key_file"
+        return "key_text"
 
     def secret(self) -> str:
         upload, text = (

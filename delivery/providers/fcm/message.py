@@ -45,7 +45,9 @@ def build_message(push: Mapping[str, Any], *, target: tuple[str, str], expires: 
         raise ValueError("the collapse key is the same for everybody")
     replaces = replaced_by(push)
     if not has_slot(replaces) and len(replaces.encode()) > COLLAPSE_ID_LIMIT_BYTES:
-        name = "collapse_key" if push.get("collapse_key") else "message_ref"
+        name = "message_ref"
+        if push.get("collapse_key"):
+            name = "collapse_key"
         raise ValueError(f"{name} is longer than {COLLAPSE_ID_LIMIT_BYTES} bytes")
     hidden = push.get("silent") or push.get("data_only")
     message: Json = {
@@ -62,7 +64,9 @@ def build_message(push: Mapping[str, Any], *, target: tuple[str, str], expires: 
 def envelope(message: Json, *, validate_only: bool = False) -> Json:
     """The request body around a message. `validate_only`: FCM checks everything and delivers
     nothing."""
-    return {"message": message, "validate_only": True} if validate_only else {"message": message}
+    if validate_only:
+        return {"message": message, "validate_only": True}
+    return {"message": message}
 
 
 def expiry(push: Mapping[str, Any], sent_at: float | None = None) -> str:
@@ -94,7 +98,9 @@ def replaced_by(push: Mapping[str, Any]) -> str:
 def web_link(push: Mapping[str, Any]) -> str:
     """The link a web push opens: the deep link when it is certainly https, else nothing."""
     link = str(push.get("deep_link") or "")
-    return link if link.startswith("https://") else ""
+    if link.startswith("https://"):
+        return link
+    return ""
 
 
 def data_of(push: Mapping[str, Any]) -> Json:
@@ -167,11 +173,9 @@ def _apns(push: Mapping[str, Any], expires: str) -> Json:
     if push.get("silent"):
         aps: Json = {"content-available": 1}
     else:
-        alert = (
-            _filled({"title": push.get("title"), "body": push.get("body")})
-            if push.get("data_only")
-            else {}
-        )
+        alert = {}
+        if push.get("data_only"):
+            alert = _filled({"title": push.get("title"), "body": push.get("body")})
         aps = _filled(
             {
                 "alert": alert,
@@ -193,7 +197,9 @@ def _apns(push: Mapping[str, Any], expires: str) -> Json:
 def _webpush(push: Mapping[str, Any]) -> Json:
     if push.get("silent"):
         return _filled({"headers": web_headers(push)})
-    texts = {"title": push.get("title"), "body": push.get("body")} if push.get("data_only") else {}
+    texts = {}
+    if push.get("data_only"):
+        texts = {"title": push.get("title"), "body": push.get("body")}
     notification = {
         **texts,
         "icon": push.get("icon_url"),

@@ -89,7 +89,9 @@ def _token(account: FcmAccount, is_fresh: bool) -> str:
 
 
 def _get(url: str, *, token: str = "", **query: int) -> http.Answer:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {}
+    if token:
+        headers = {"Authorization": f"Bearer {token}"}
     url = f"{url}?{urlencode(query)}"
     try:
         return http.ask(

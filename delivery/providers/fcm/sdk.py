@@ -102,16 +102,16 @@ def check_message(
         with _sdk_app(account, token) as app:
             name = messaging.send(message, dry_run=True, app=app)
     except exceptions.FirebaseError as error:
-        return _fine(account) if _is_about_the_address(error) else _failed_check(error)
+        if _is_about_the_address(error):
+            return _fine(account)
+        return _failed_check(error)
     except (http.RequestFailed, KeyError, TypeError):
         return CheckResult(ok=False, message=str(_NOT_FCM), code="UNREADABLE")
     except ValueError as error:
         return _unbuilt(error)
-    return (
-        _fine(account)
-        if is_receipt(name)
-        else CheckResult(ok=False, message=str(_NOT_FCM), code="UNREADABLE")
-    )
+    if is_receipt(name):
+        return _fine(account)
+    return CheckResult(ok=False, message=str(_NOT_FCM), code="UNREADABLE")
 
 
 def _fine(account: FcmAccount) -> CheckResult:

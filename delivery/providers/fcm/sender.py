@@ -160,16 +160,22 @@ def _decoded(body: bytes) -> dict[str, Any]:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return {}
-    return decoded if isinstance(decoded, dict) else {}
+    if isinstance(decoded, dict):
+        return decoded
+    return {}
 
 
 def _text(value: object) -> str:
-    return value[:500] if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return value[:500]
+    return ""
 
 
 def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
     listed = error.get("details")
-    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    if isinstance(listed, list):
+        return [item for item in listed if isinstance(item, dict)]
+    return []
 
 
 def _error_code(error: dict[str, Any]) -> str:
@@ -205,7 +211,9 @@ def _verdict(status: int, code: str, error: dict[str, Any]) -> Verdict:
     if (known := _KNOWN.get((status, code))) is not None:
         return known
     if status == 400:
-        return Verdict.GONE if _is_about_the_token(error) else Verdict.PAYLOAD_WRONG
+        if _is_about_the_token(error):
+            return Verdict.GONE
+        return Verdict.PAYLOAD_WRONG
     if status in (401, 403, 404) or status < 400:
         return Verdict.BROKEN
     return Verdict.REFUSED
@@ -214,4 +222,6 @@ def _verdict(status: int, code: str, error: dict[str, Any]) -> Verdict:
 def _wait_secs(verdict: Verdict, asked_secs: float | None) -> float | None:
     if verdict is Verdict.LATER:
         return asked_secs or QUOTA_WAIT_SECS
-    return asked_secs if verdict is Verdict.MAYBE_LATER else None
+    if verdict is Verdict.MAYBE_LATER:
+        return asked_secs
+    return None

@@ -129,7 +129,9 @@ class Command(BaseCommand):
     def bar(self, run: Run) -> None:
         live = record.live_tally(run)
         waiting, total = live.get(Reason.PENDING.slug, 0), run.audience_size
-        share = (total - waiting) / total if total else 0.0
+        share = 0.0
+        if total:
+            share = (total - waiting) / total
         filled = "█" * int(share * BAR)
         text = f"  {filled:░<{BAR}} {share:4.0%}  {run.get_state_display():<24}"
         if run.finished_at:

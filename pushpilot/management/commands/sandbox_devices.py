@@ -37,7 +37,9 @@ class Command(BaseCommand):
         trouble = ""
         while not stop.is_set():
             try:
-                said = "" if self.round(places, stop) else "The sandbox is silent"
+                said = "The sandbox is silent"
+                if self.round(places, stop):
+                    said = ""
             except DatabaseError as error:
                 said = f"The database does not answer: {error}".splitlines()[0]
             if said and said != trouble:

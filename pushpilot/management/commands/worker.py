@@ -164,9 +164,13 @@ class Watchdog:
             has_worked = self._last_beat() is not None
         self._kill_group()
         self.failures = 0 if has_worked else self.failures + 1
-        wait_secs = min(LONGEST_WAIT_SECS, 2 ** (self.failures - 1)) if self.failures else 0
+        wait_secs = 0
+        if self.failures:
+            wait_secs = min(LONGEST_WAIT_SECS, 2 ** (self.failures - 1))
         self.start_at = now + wait_secs
-        code = self.cluster.returncode if self.cluster else None
+        code = None
+        if self.cluster:
+            code = self.cluster.returncode
         logger.error(
             "worker %s: the cluster ended (%s); the next one starts in %s s",
             self.name,

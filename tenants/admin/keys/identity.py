@@ -40,7 +40,9 @@ def page(admin: WorkspaceAdmin, request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     rows = IdentitySecret.objects.filter(workspace=workspace).exclude(expires_at__lte=now)
     known = list(rows.defer("sealed").select_related("created_by").order_by("pk"))
-    form = OverlapForm(request.POST or None) if known else None
+    form = None
+    if known:
+        form = OverlapForm(request.POST or None)
     if request.method == "POST" and (form is None or form.is_valid()):
         overlap = timedelta(hours=int(form.cleaned_data["hours"])) if form else timedelta()
         user: Any = request.user

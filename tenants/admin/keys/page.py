@@ -193,7 +193,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
 
     @display(description=gettext_lazy("Kind"))
     def kind_label(self, key: ApiKey) -> str:
-        return _("Write key") if key.kind == ApiKey.Kind.WRITE else _("Secret key")
+        if key.kind == ApiKey.Kind.WRITE:
+            return _("Write key")
+        return _("Secret key")
 
     @display(
         description=gettext_lazy("Mode"), label={"live": "info", "test": "warning"}, ordering="mode"
@@ -212,7 +214,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
 
     @display(description=gettext_lazy("Expires"), ordering="expires_at")
     def expires(self, key: ApiKey) -> str:
-        return moment(key.expires_at, current_workspace()) if key.expires_at else _("Never")
+        if key.expires_at:
+            return moment(key.expires_at, current_workspace())
+        return _("Never")
 
     @display(description=gettext_lazy("Created"), ordering="created_at")
     def made(self, key: ApiKey) -> str:
@@ -265,7 +269,9 @@ class ApiKeyAdmin(WorkspaceAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else self.get_fields(request, obj)
+        if obj is None:
+            return ()
+        return self.get_fields(request, obj)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         return super().add_view(

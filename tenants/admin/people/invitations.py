@@ -212,7 +212,9 @@ class InvitationAdmin(WorkspaceAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else self.get_fields(request, obj)
+        if obj is None:
+            return ()
+        return self.get_fields(request, obj)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any

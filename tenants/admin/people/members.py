@@ -58,7 +58,9 @@ _TABS = (
 
 def people_tabs(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's tabs over members, invitations and roles; nothing on other pages."""
-    here = request.resolver_match.view_name if request.resolver_match else None
+    here = None
+    if request.resolver_match:
+        here = request.resolver_match.view_name
     if here not in [name for _title, name in _TABS]:
         return []
     invites = roles.can(request.user, roles.MEMBERS, workspace_of(request))

@@ -56,7 +56,9 @@ class VerifiedFilter(DropdownFilter):
         return [("yes", _("Verified")), ("no", _("Not verified"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(verified=self.value() == "yes") if self.value() else queryset
+        if self.value():
+            return queryset.filter(verified=self.value() == "yes")
+        return queryset
 
 
 class EmailAddressPage(AccountPage):

@@ -71,7 +71,9 @@ class AuthProviderFilter(DropdownFilter):
         return [(str(value), str(label)) for value, label in User.AuthProvider.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        return queryset.filter(auth_provider=self.value()) if self.value() else queryset
+        if self.value():
+            return queryset.filter(auth_provider=self.value())
+        return queryset
 
 
 class LastSignInFilter(DropdownFilter):
@@ -99,7 +101,9 @@ def standing(user: User) -> str:
     """A key of STANDING."""
     if not user.is_active:
         return "deactivated"
-    return "operator" if user.is_superuser else "active"
+    if user.is_superuser:
+        return "operator"
+    return "active"
 
 
 class DeactivateForm(BaseDialogForm):
@@ -110,7 +114,9 @@ class DeactivateForm(BaseDialogForm):
     ) -> None:
         super().__init__(request, object_id, *args, **kwargs)
         user = User.objects.filter(pk=object_id, is_active=True).first()
-        left = people.left_without(user) if user else []
+        left = []
+        if user:
+            left = people.left_without(user)
         if left:
             more = max(0, len(left) - MOST_NAMED)
             named = {
@@ -185,7 +191,9 @@ class UserPage(PlatformAdmin):
 
     @display(description=gettext_lazy("Workspaces"))
     def workspaces_cell(self, user: Any) -> str:
-        return format_number(user.workspace_count) if user.workspace_count else "–"
+        if user.workspace_count:
+            return format_number(user.workspace_count)
+        return "–"
 
     @display(description=gettext_lazy("Signed up with"), ordering="auth_provider")
     def provider_cell(self, user: User) -> str:

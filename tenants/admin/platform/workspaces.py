@@ -50,18 +50,18 @@ class ClosingFilter(DropdownFilter):
         return [("yes", _("Being deleted")), ("no", _("In use"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> QuerySet[Workspace]:
-        return (
-            queryset.filter(deletion_due_at__isnull=self.value() == "no")
-            if self.value()
-            else queryset
-        )
+        if self.value():
+            return queryset.filter(deletion_due_at__isnull=self.value() == "no")
+        return queryset
 
 
 def deletion_words(workspace: Workspace, now: datetime) -> str:
     due = workspace.deletion_due_at
     if due is None:
         return "–"
-    return _("In %(span)s") % {"span": how_long(due - now)} if due > now else _("Under way")
+    if due > now:
+        return _("In %(span)s") % {"span": how_long(due - now)}
+    return _("Under way")
 
 
 class WorkspacePage(PlatformAdmin):
@@ -174,7 +174,9 @@ class WorkspacePage(PlatformAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only what is deleted can be brought back, and only until its day has come."""
         workspace = self.get_object(request, str(object_id))
-        due = workspace.deletion_due_at if workspace else None
+        due = None
+        if workspace:
+            due = workspace.deletion_due_at
         buttons: list[Any] = super().get_actions_detail(request, object_id)
         is_closing = due is not None and due > timezone.now()
         return [b for b in buttons if is_closing or not b.action_name.endswith("undo_deletion")]

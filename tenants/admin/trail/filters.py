@@ -66,7 +66,9 @@ class PersonFilter(DropdownFilter):
         if wanted == PUSHPILOT:
             return queryset.filter(actor=None, actor_label="PushPilot", actor_email="")
         is_known = wanted in dict(self.lookup_choices)
-        return queryset.filter(actor=int(wanted)) if is_known else queryset.none()
+        if is_known:
+            return queryset.filter(actor=int(wanted))
+        return queryset.none()
 
 
 class ActionFilter(DropdownFilter):
@@ -80,7 +82,9 @@ class ActionFilter(DropdownFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
     ) -> QuerySet[AuditEntry]:
-        return queryset.filter(action=_plain(self.value())) if self.value() else queryset
+        if self.value():
+            return queryset.filter(action=_plain(self.value()))
+        return queryset
 
 
 class TargetFilter(TextFilter):
@@ -90,7 +94,9 @@ class TargetFilter(TextFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
     ) -> QuerySet[AuditEntry]:
-        return queryset.filter(target=_plain(self.value())) if self.value() else queryset
+        if self.value():
+            return queryset.filter(target=_plain(self.value()))
+        return queryset
 
 
 class DateFilter(RangeDateFilter):

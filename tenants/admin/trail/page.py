@@ -126,15 +126,15 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             (_label(field), _words(before), _words(after))
             for field, (before, after) in entry.changes.items()
         ]
-        return render_to_string("tenants/trail_changes.html", {"changes": rows}) if rows else "–"
+        if rows:
+            return render_to_string("tenants/trail_changes.html", {"changes": rows})
+        return "–"
 
     @display(description=gettext_lazy("Details"))
     def details(self, entry: AuditEntry) -> SafeString | str:
-        return (
-            format_html('<pre class="pp-json">{}</pre>', _json(entry.detail, indent=2))
-            if entry.detail
-            else "–"
-        )
+        if entry.detail:
+            return format_html('<pre class="pp-json">{}</pre>', _json(entry.detail, indent=2))
+        return "–"
 
     # --- the list ---------------------------------------------------------------------------------
     def get_urls(self) -> list[Any]:
@@ -242,5 +242,9 @@ def _words(value: Any) -> str:
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
-        return "Yes" if value else "No"
-    return _json(value, indent=2) if isinstance(value, dict | list) else str(value)
+        if value:
+            return "Yes"
+        return "No"
+    if isinstance(value, dict | list):
+        return _json(value, indent=2)
+    return str(value)

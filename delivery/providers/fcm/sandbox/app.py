@@ -153,7 +153,9 @@ class SandboxApp:
             name = f"projects/{project_id}/messages/fake_message_id"
         elif reception is not Reception.HANGS:
             name = self._store.accept(project_id, address, _ref(message), time.time(), body)
-        return json_reply({"name": name}) if reception is Reception.ACCEPTED else None
+        if reception is Reception.ACCEPTED:
+            return json_reply({"name": name})
+        return None
 
     async def _control(self, path: str, scope: Any, protocol: Any) -> Reply | None:
         route = (scope.method, path)
@@ -211,7 +213,9 @@ class SandboxApp:
         after = _bounded(query, "after", 0, 2**62)
         limit = _bounded(query, "limit", 100, PAGE_LIMIT)
         entries = self._store.page(project_id, after, limit)
-        last = entries[-1].seq if entries else after
+        last = after
+        if entries:
+            last = entries[-1].seq
         return json_reply({"messages": [entry.as_json() for entry in entries], "last": last})
 
     async def _stream_accepted(self, project_id: str, protocol: Any) -> None:

@@ -69,7 +69,9 @@ def _check_message(message: Json) -> None:
         raise bad_json([Violation("message", why)])
     for violation in (*_fanout(message), *_message_violations(message)):
         raise invalid_argument(violation)
-    limit = LIMIT_BYTES if targets[0] in ("token", "fid") else TOPIC_LIMIT_BYTES
+    limit = TOPIC_LIMIT_BYTES
+    if targets[0] in ("token", "fid"):
+        limit = LIMIT_BYTES
     for lead, size in _sizes(message):
         if size > limit:
             raise invalid_argument(Violation("message", f"{lead} too big"))
@@ -109,9 +111,9 @@ def _text_bytes(fields: Json) -> int:
 
 
 def _json_bytes(value: Any) -> int:
-    return (
-        len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) if value else 0
-    )
+    if value:
+        return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    return 0
 
 
 def _at(message: Json, path: str) -> Json:

@@ -65,7 +65,9 @@ class Devices:
             raise fcm_error("UNREGISTERED")
         found = _SANDBOX_TOKEN.fullmatch(address)
         if found is None:
-            known_shape = _FCM_TOKEN if kind == "token" else _FCM_FID
+            known_shape = _FCM_FID
+            if kind == "token":
+                known_shape = _FCM_TOKEN
             raise (
                 fcm_error("UNREGISTERED")
                 if known_shape.fullmatch(address)

@@ -139,7 +139,9 @@ class TokenDesk:
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise grant_error("invalid_grant", "Invalid JWT: Failed to parse.") from None
         email = unverified.get("iss")
-        known = self._by_email.get(email, []) if isinstance(email, str) else []
+        known = []
+        if isinstance(email, str):
+            known = self._by_email.get(email, [])
         if not known:
             raise grant_error("invalid_grant", "Invalid grant: account not found")
         for key, loaded in known:
@@ -168,7 +170,9 @@ class TokenDesk:
                 "exp",
                 "iat",
             )
-            why = _BAD_TIMES if is_about_time else "Invalid JWT: Failed audience check."
+            why = "Invalid JWT: Failed audience check."
+            if is_about_time:
+                why = _BAD_TIMES
             raise grant_error("invalid_grant", why) from None
         except (jwt.PyJWTError, ValueError, OverflowError):
             raise grant_error("invalid_grant", _BAD_TIMES) from None

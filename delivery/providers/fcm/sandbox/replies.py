@@ -77,10 +77,12 @@ def invalid_token(field_name: str) -> Reply:
 
 def unauthenticated(reason: str) -> Reply:
     """401 of the front end. `reason`: CREDENTIALS_MISSING or ACCESS_TOKEN_EXPIRED and the like."""
-    lead = (
-        "Request is missing required" if reason == "CREDENTIALS_MISSING" else "Request had invalid"
-    )
-    noun = "credential" if reason == "CREDENTIALS_MISSING" else "credentials"
+    lead = "Request had invalid"
+    if reason == "CREDENTIALS_MISSING":
+        lead = "Request is missing required"
+    noun = "credentials"
+    if reason == "CREDENTIALS_MISSING":
+        noun = "credential"
     reply = _error(
         401, "UNAUTHENTICATED", f"{lead} authentication {noun}. {_SIGN_IN}", [_info_detail(reason)]
     )

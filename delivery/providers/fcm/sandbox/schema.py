@@ -148,7 +148,9 @@ def _message(value: Json, message: str, path: str, violations: Violations) -> Js
     for spelling, entry in value.items():
         name = _NAMES[message].get(spelling)
         if name is None:
-            where = f" at '{path}'" if path else ""
+            where = ""
+            if path:
+                where = f" at '{path}'"
             why = (
                 f'Invalid JSON payload received. Unknown name "{spelling}"{where}: Cannot find '
                 "field."
