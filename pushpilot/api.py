@@ -31,7 +31,8 @@ class BoundedParser(Parser):
 
     def parse_body(self, request: HttpRequest) -> Any:
         if request.content_type == "multipart/form-data":
-            raise Problem(415, "unsupported_media_type", "Send the body as application/json.")
+            detail = _("Send the body as application/json.")
+            raise Problem(415, "unsupported_media_type", detail)
         try:
             return read_json(request.body)
         except OutOfBounds as error:
@@ -63,7 +64,7 @@ def only_known_parameters(run: Callable[..., HttpResponse]) -> Callable[..., Htt
         unknown = [name for name in request.GET if name not in known]
         if not unknown:
             return run(request, **values)
-        detail = _("There is no such parameter; take it out.")
+        detail = _("There is no such parameter. Take it out.")
         errors = [{"field": name, "code": "unknown", "detail": detail} for name in unknown]
         return on_problem(request, invalid(errors))
 
@@ -91,7 +92,8 @@ def on_replay(request: HttpRequest, error: Replay) -> HttpResponse:
 
 @api.exception_handler(AuthenticationError)
 def on_authentication(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    return problem(401, "unauthenticated", "Send a valid API key as `Authorization: Bearer <key>`.")
+    detail = _("Send a valid API key as `Authorization: Bearer <key>`.")
+    return problem(401, "unauthenticated", detail)
 
 
 @api.exception_handler(ValidationError)
@@ -110,7 +112,7 @@ def _of_field(found: dict[str, Any]) -> dict[str, str]:
         return {
             "field": path[-1],
             "code": "unknown",
-            "detail": "There is no such field; take it out.",
+            "detail": _("There is no such field. Take it out."),
         }
     return {
         "field": ".".join(path) or source,
@@ -125,17 +127,17 @@ def _sentence(words: str) -> str:
 
 @api.exception_handler(Http404)
 def on_missing(request: HttpRequest, error: Http404) -> HttpResponse:
-    return problem(404, "not_found", "There is no such thing here.")
+    return problem(404, "not_found", _("There is no such thing here."))
 
 
 @api.exception_handler(PermissionDenied)
 def on_forbidden(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    return problem(403, "forbidden", str(error) or "You may not do this.")
+    return problem(403, "forbidden", str(error) or _("You may not do this."))
 
 
 @api.exception_handler(RequestDataTooBig)
 def on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
-    return problem(413, "too_large", "The body is too large.")
+    return problem(413, "too_large", _("The body is too large."))
 
 
 @api.exception_handler(IntegrityError)
@@ -145,7 +147,7 @@ def on_conflict(request: HttpRequest, error: IntegrityError) -> HttpResponse:
     return problem(
         409,
         "conflict",
-        "Somebody changed the same thing in the same moment. Look at it and try again.",
+        _("Somebody changed the same thing in the same moment. Look at it and try again."),
     )
 
 
@@ -175,4 +177,6 @@ def on_refusal(request: HttpRequest, error: HttpError) -> HttpResponse:
 def on_fault(request: HttpRequest, error: Exception) -> HttpResponse:
     """A fault of ours: logged with its trace, answered without it."""
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return problem(500, "internal", "Something went wrong on our side. It has been logged.")
+    return problem(
+        500, "internal", _("Something went wrong on our side. The server has logged it.")
+    )

@@ -16,8 +16,11 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from campaigns.imports.files import FILE_LIMIT
+from pushpilot.lib.display import format_number
 from pushpilot.lib.problems import problem
 
 KB, MB = 1024, 1024 * 1024
@@ -75,10 +78,10 @@ class BodyLimits:
             or (CONSOLE_FORM_BYTES if is_console else SMALL_BYTES)
         )
         if is_chunked:
-            return _refusal(request, 411, "length_required", "Send the body with a Content-Length.")
-        if (length or 0) > limit:
-            detail = f"The body has {length:,} bytes; this address takes at most {limit:,}."
-            return _refusal(request, 413, "body_too_large", detail)
+            detail = _("Send the body with a Content-Length.")
+            return _refusal(request, 411, "length_required", detail)
+        if length is not None and length > limit:
+            return _refusal(request, 413, "body_too_large", _too_large(length, limit))
         if is_multipart and name not in UPLOADS:
             request.upload_handlers = [NoFiles(request)]
         return self.get_response(request)
@@ -92,8 +95,18 @@ class BodyLimits:
             try:
                 request.POST  # noqa: B018 - reads it
             except FileRefused:
-                return _refusal(request, 415, "unsupported_media_type", "This page takes no file.")
+                detail = _("This page takes no file.")
+                return _refusal(request, 415, "unsupported_media_type", detail)
         return None
+
+
+def _too_large(length: int, limit: int) -> str:
+    detail = ngettext(
+        "The body has %(count)s byte. This address takes at most %(limit)s.",
+        "The body has %(count)s bytes. This address takes at most %(limit)s.",
+        length,
+    )
+    return detail % {"count": format_number(length), "limit": format_number(limit)}
 
 
 def _declared(request: HttpRequest) -> int | None:

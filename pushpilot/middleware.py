@@ -121,14 +121,26 @@ class ApiProblems:
     methods, bad requests. And an address answers with a slash at its end as without."""
 
     WORDS: Mapping[int, tuple[str, Words]] = {
-        404: ("not_found", "There is nothing at this address; /api/v1/docs lists what there is."),
+        404: (
+            "not_found",
+            gettext_lazy("There is nothing at this address. /api/v1/docs lists all addresses."),
+        ),
         405: (
             "method_not_allowed",
-            "This address does not take this method; the header Allow names those it takes.",
+            gettext_lazy(
+                "This address does not take this method. The header Allow names its methods."
+            ),
         ),
         503: BUSY,
-        500: ("internal", "Something went wrong on our side. It has been logged."),
+        500: (
+            "internal",
+            gettext_lazy("Something went wrong on our side. The server has logged it."),
+        ),
     }
+    OTHER: tuple[str, Words] = (
+        "bad_request",
+        gettext_lazy("The server could not read the request."),
+    )
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -142,9 +154,7 @@ class ApiProblems:
         ).endswith("json")
         if not is_page or not request.path_info.startswith("/api/"):
             return response
-        code, detail = self.WORDS.get(
-            response.status_code, ("bad_request", "The request could not be read.")
-        )
+        code, detail = self.WORDS.get(response.status_code, self.OTHER)
         kept = {
             name: response.headers[name]
             for name in ("Allow", "Retry-After")

@@ -38,7 +38,7 @@ SCOPES = {
     DEVICES_WRITE: gettext_lazy("Register and unregister devices of contacts"),
 }
 LIVE_ONLY = frozenset({WORKSPACE_READ, DEVICES_WRITE})
-NOT_FOR_TEST = (
+NOT_FOR_TEST = gettext_lazy(
     "A test key reaches only what went through the sandbox, and the settings, members and devices "
     "of a workspace are real. Use a live key for them."
 )
@@ -63,7 +63,7 @@ def create(key: ApiKey, *, by: User | None) -> str:
     if key.kind == ApiKey.Kind.WRITE:
         key.scopes = [EVENTS_WRITE]
     if key.mode == ApiKey.Mode.TEST and LIVE_ONLY.intersection(key.scopes):
-        raise ValueError(NOT_FOR_TEST)
+        raise ValueError(str(NOT_FOR_TEST))
     secret = _mint(key)
     key.created_by = by
     key.save()
@@ -212,7 +212,7 @@ def authenticate(header: str, scope: str) -> KnownKey:
     secret = _secret_in(header)
     if not secret:
         raise _refusal(
-            "Send an API key as `Authorization: Bearer pp_live_…`, or as the user name of Basic."
+            _("Send an API key as `Authorization: Bearer pp_live_…`, or as the user name of Basic.")
         )
     if secret.startswith(_PAGE):
         return _of_page(secret, scope)
@@ -221,15 +221,15 @@ def authenticate(header: str, scope: str) -> KnownKey:
     key = found[1] if found else _look_up(digest)
     if key is None or (key.expires_at is not None and key.expires_at <= timezone.now()):
         raise _refusal(
-            "This API key is unknown, revoked or expired. Make a new one in the console "
-            "under API keys."
+            _(
+                "This API key is unknown, revoked or expired. Create a new key in the console, "
+                "under API keys."
+            )
         )
     if scope not in key.scopes:
-        raise Problem(
-            403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`."
-        )
+        raise _lacks(scope)
     if key.is_test and scope in LIVE_ONLY:  # made before `create` refused them
-        raise Problem(403, "live_key_needed", NOT_FOR_TEST)
+        raise Problem(403, "live_key_needed", str(NOT_FOR_TEST))
     return key
 
 
@@ -239,18 +239,18 @@ def _of_page(secret: str, scope: str) -> KnownKey:
     try:
         signed = _pages.unsign_object(secret.removeprefix(_PAGE), max_age=PAGE_SECS)
     except BadSignature as error:
-        raise _refusal("This key of a page has ended. Reload the page.") from error
+        raise _refusal(_("This key of a page has ended. Reload the page.")) from error
     user = User.objects.filter(pk=signed["user"]).first()
     workspace = Workspace.objects.filter(pk=signed["workspace"]).first()
     if user is None or workspace is None or not roles.can(user, roles.SEND, workspace):
         raise _refusal(
-            "You may not send campaigns of this workspace any more, so this page may "
-            "not report events."
+            _(
+                "You may not send campaigns of this workspace any more, so this page may not "
+                "report events."
+            )
         )
     if scope != EVENTS_WRITE:
-        raise Problem(
-            403, "scope_missing", f"This API key may not do this: it lacks the scope `{scope}`."
-        )
+        raise _lacks(scope)
     return KnownKey(
         -user.pk, workspace.pk, ApiKey.Kind.WRITE, ApiKey.Mode.TEST, (EVENTS_WRITE,), None
     )
@@ -287,7 +287,7 @@ def note_use(key_ids: Iterable[int], at: datetime) -> None:
 
 
 def _secret_in(header: str) -> str:
-    scheme, _, value = header.strip().partition(" ")
+    scheme, _space, value = header.strip().partition(" ")
     value = value.strip()
     if scheme.lower() == "basic" and len(value) <= 2 * _SECRET_LIMIT:
         try:
@@ -301,6 +301,11 @@ def _secret_in(header: str) -> str:
     if len(value) <= _SECRET_LIMIT:
         return value
     return ""
+
+
+def _lacks(scope: str) -> Problem:
+    detail = _("This API key lacks the scope `%(scope)s`, so it may not do this.")
+    return Problem(403, "scope_missing", detail % {"scope": scope})
 
 
 def _refusal(detail: str) -> Problem:

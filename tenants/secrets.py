@@ -18,6 +18,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.utils.translation import gettext as _
 from encrypted_fields.fields import EncryptedTextField
 
 
@@ -52,7 +53,8 @@ def decrypt(token: str) -> str:
     try:
         return _fernet().decrypt(token.encode()).decode()
     except (InvalidToken, UnicodeEncodeError) as error:
-        raise SecretUnreadable("This cannot be decrypted: none of ENCRYPTION_KEYS fits.") from error
+        words = _("This cannot be decrypted: none of ENCRYPTION_KEYS fits.")
+        raise SecretUnreadable(words) from error
 
 
 @dataclass(slots=True)
@@ -102,11 +104,12 @@ class SealedTextField(EncryptedTextField):
         try:
             return decrypt(value)
         except SecretUnreadable as error:
-            raise SecretUnreadable(
-                f"{self.model._meta.label}.{self.name} cannot be decrypted: none of "
-                "ENCRYPTION_KEYS fits. Put the key that encrypted it back into ENCRYPTION_KEYS "
-                "(after the new one)."
-            ) from error
+            words = _(
+                "%(field)s cannot be decrypted: none of ENCRYPTION_KEYS fits. Put the key that "
+                "encrypted it back into ENCRYPTION_KEYS (after the new one)."
+            )
+            name = f"{self.model._meta.label}.{self.name}"
+            raise SecretUnreadable(words % {"field": name}) from error
 
     def get_prep_value(self, value: Any) -> str:
         """Nothing to hide is stored as "", where the library stores NULL."""
@@ -139,6 +142,6 @@ def unseal(sealed: str, *, workspace_id: int, field: str) -> str:
         bound = False
     if not bound:
         raise SecretUnreadable(
-            "This secret was encrypted for another workspace. Enter the credentials again."
+            _("This secret was encrypted for another workspace. Enter the credentials again.")
         )
     return str(found["secret"])

@@ -9,6 +9,7 @@ from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from unfold.contrib.filters.admin.mixins import AutocompleteMixin
 
 from pushpilot.lib.compat.django import pages_of
@@ -29,7 +30,7 @@ class AskedForOnly(AutocompleteJsonView):
             request.GET.get(name, "") for name in ("app_label", "model_name", "field_name")
         )
         if given not in set(self._completed(request)):
-            raise PermissionDenied("No form of yours asks for this.")
+            raise PermissionDenied(_("No form of yours asks for this."))
         return super().process_request(request)
 
     def _completed(self, request: HttpRequest) -> Iterator[tuple[str, str, str]]:

@@ -22,10 +22,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from ninja import Router, Status
 from ninja.throttling import BaseThrottle
 
 from pushpilot.lib import http
+from pushpilot.lib.display import Words
 from pushpilot.lib.problems import Problem, invalid_fields, too_many_attempts
 from tenants import mailing, sessions
 from tenants.account_forms import OncePerAddress
@@ -54,12 +57,27 @@ class PerClient(BaseThrottle):
 
 SIGN_INS = PerClient("login")
 
-CHECK_MAIL = {
-    "sent": "We have mailed a link to this address. Open it to confirm the address, then sign in. "
-    "If the address has an account already, the mail says so instead.",
-    "kept": "This server has no mail server: the mail with the link is kept on the server, in its "
-    "log or in the folder that EMAIL_URL names. The link confirms the address; then the person can "
-    "sign in.",
+CHECK_MAIL: dict[str, Words] = {
+    "sent": gettext_lazy(
+        "We have mailed a link to this address. Open it to confirm the address, then sign in. If "
+        "the address has an account already, the mail says so instead."
+    ),
+    "kept": gettext_lazy(
+        "This server has no mail server: the mail with the link is kept on the server, in its log "
+        "or in the folder that EMAIL_URL names. The link confirms the address; then the person can "
+        "sign in."
+    ),
+}
+_NOT_CONFIRMED: dict[str, Words] = {
+    "sent": gettext_lazy(
+        "This address is not confirmed yet. We have mailed a link to it. Open the link, then sign "
+        "in."
+    ),
+    "kept": gettext_lazy(
+        "This address is not confirmed yet. This server has no mail server: the mail with the link "
+        "is kept on the server, in its log or in the folder that EMAIL_URL names. The link "
+        "confirms the address; then the person can sign in."
+    ),
 }
 
 
@@ -103,7 +121,7 @@ def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, A
                 flows.signup.complete_signup(request, user=user)
         fate = mailing.fate(request)
         request.session.flush()
-    return Status(202, {"detail": CHECK_MAIL[fate], "mailed": fate == "sent"})
+    return Status(202, {"detail": str(CHECK_MAIL[fate]), "mailed": fate == "sent"})
 
 
 # --- in -------------------------------------------------------------------------------------------
@@ -159,9 +177,8 @@ def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> 
             provider = get_social_adapter().get_provider(request, name)
             sociallogin = provider.verify_token(request, body.model_dump(exclude={"code"}))
         except SignInNotSetUp as error:
-            raise Problem(
-                404, "provider_not_set_up", f"Sign-in with {name.title()} is not set up here."
-            ) from error
+            detail = _("Sign-in with %(provider)s is not set up here.") % {"provider": name.title()}
+            raise Problem(404, "provider_not_set_up", detail) from error
         except ValidationError as error:
             raise _token_refused(provider.name, error) from error
         sociallogin.state["process"] = AuthProcess.LOGIN
@@ -175,13 +192,15 @@ def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> 
 
 def _token_refused(name: str, error: ValidationError) -> Problem:
     if isinstance(error.__cause__, http.RequestFailed):
-        detail = f"{name} cannot be reached to check the id_token; try again later."
+        detail = _("%(provider)s cannot be reached to check the id_token. Try again later.") % {
+            "provider": name
+        }
         return Problem(503, "provider_unreachable", detail, headers={"Retry-After": "30"})
-    return tokens.refusal(
-        "id_token_refused",
-        f"This id_token is not one that {name} signed for this server, or it has expired, was used "
-        f"before or was made for another nonce. Get a fresh one from the SDK.",
+    detail = _(
+        "%(provider)s did not sign this id_token for this server, or the id_token has expired, was "
+        "used before or was made for another nonce. Get a fresh id_token from the SDK."
     )
+    return tokens.refusal("id_token_refused", detail % {"provider": name})
 
 
 def _signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
@@ -192,18 +211,16 @@ def _signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
     user: Any = request.user
     if user.is_authenticated:
         return {**tokens.issue(request), "user": user}
-    problem = Problem(
-        403, "account_inactive", "This account is deactivated. Ask the person who runs this server."
-    )
+    detail = _("This account is deactivated. Ask the operator of this server.")
+    problem = Problem(403, "account_inactive", detail)
     if AuthenticationStatus(request).has_pending_signup:
-        problem = Problem(
-            422, "email_missing", "The id_token names no e-mail address. Ask for the scope `email`."
-        )
+        detail = _("The id_token names no e-mail address. Ask for the scope `email`.")
+        problem = Problem(422, "email_missing", detail)
     elif stage is not None and stage.key == LoginStageKey.VERIFY_EMAIL:
         problem = Problem(
             403,
             "email_not_verified",
-            f"This address is not confirmed yet. {CHECK_MAIL[mailing.fate(request)]}",
+            str(_NOT_CONFIRMED[mailing.fate(request)]),
         )
     request.session.flush()
     raise problem
@@ -216,13 +233,12 @@ def _check_code(request: HttpRequest, stage: Any, code: str | None) -> None:
     methods = sorted(set(Authenticator.objects.filter(user=user).values_list("type", flat=True)))
     go_on = {"methods": methods, "second_factor_token": tokens.second_factor_token(request)}
     if code is None:
-        raise tokens.refusal(
-            "second_factor_required",
+        detail = _(
             "This account has two-factor sign-in. Send the code of the authenticator app, or a "
             "recovery code, as `code`: with the same request, or to /api/v1/auth/second-factor. A "
-            "passkey works in the browser only.",
-            **go_on,
+            "passkey works in the browser only."
         )
+        raise tokens.refusal("second_factor_required", detail, **go_on)
     form = AuthenticateInput({"code": code}, user=user)
     if not form.is_valid():
         raise _problem_of(form, **go_on)
@@ -246,7 +262,8 @@ def logout(request: HttpRequest) -> HttpResponse:
 
 # --- errors ---------------------------------------------------------------------------------------
 def _closed() -> Problem:
-    return Problem(403, "signup_closed", "New accounts are not taken on this server at the moment.")
+    detail = _("This server takes no new accounts at the moment.")
+    return Problem(403, "signup_closed", detail)
 
 
 # What allauth's forms say about who somebody is, not about the form of a field.

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from ninja.security.base import AuthBase
 
+from pushpilot.lib.display import format_number
 from pushpilot.lib.problems import Problem
 from tenants import keys, roles
 from tenants.api import tokens
@@ -40,9 +43,8 @@ class Caller:
 
 
 def _person_needed() -> Problem:
-    return Problem(
-        403, "person_needed", "An API key cannot do this. Sign in and send your access token."
-    )
+    detail = _("An API key cannot do this. Sign in and send your access token.")
+    return Problem(403, "person_needed", detail)
 
 
 class AccessToken(AuthBase):
@@ -56,11 +58,10 @@ class AccessToken(AuthBase):
         header = request.headers.get("Authorization", "")
         if keys.looks_like_key(header):
             return self.program(header)
-        scheme, _, token = header.strip().partition(" ")
+        scheme, _space, token = header.strip().partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise tokens.refusal(
-                "unauthenticated", "Send your access token as `Authorization: Bearer <token>`."
-            )
+            detail = _("Send your access token as `Authorization: Bearer <token>`.")
+            raise tokens.refusal("unauthenticated", detail)
         user, session_key = tokens.person_of(token.strip())
         return Caller(user=user, session_key=session_key)
 
@@ -92,9 +93,8 @@ def workspace_named(name: str, caller: Caller) -> Workspace:
         ):
             if _is_theirs(workspace, caller):
                 return workspace
-    raise Problem(
-        404, "workspace_not_found", f"There is no workspace “{name[:60]}”, or you are not in it."
-    )
+    detail = _("There is no workspace “%(name)s”, or you are not in it.") % {"name": name[:60]}
+    raise Problem(404, "workspace_not_found", detail)
 
 
 def _is_theirs(workspace: Workspace, caller: Caller) -> bool:
@@ -116,17 +116,20 @@ def workspace_meant(request: HttpRequest) -> Workspace:
         return workspace_named(str(caller.key.workspace_id), caller)
     own = caller.person.workspaces()
     if not own:
-        raise Problem(
-            400,
-            "workspace_missing",
-            f"You are in no workspace yet. Create one, then name it in {HEADER}.",
+        detail = _(
+            "You are in no workspace yet. Create a workspace, then name it in the header "
+            "%(header)s."
         )
+        raise Problem(400, "workspace_missing", detail % {"header": HEADER})
     if len(own) > 1:
-        detail = (
-            f"You are in {len(own)} workspaces: say which one in the header {HEADER}, by its "
-            "id or slug."
+        detail = ngettext(
+            "You are in %(count)s workspace. Name it in the header %(header)s by its id or slug.",
+            "You are in %(count)s workspaces. Name one of them in the header %(header)s by its id "
+            "or slug.",
+            len(own),
         )
-        raise Problem(400, "workspace_missing", detail)
+        told = {"count": format_number(len(own)), "header": HEADER}
+        raise Problem(400, "workspace_missing", detail % told)
     return own[0]
 
 
@@ -149,5 +152,8 @@ def require(request: HttpRequest, capability: str, workspace: Workspace) -> None
         else roles.can(caller.user, capability, workspace)
     )
     if not may:
-        words = roles.CAPABILITIES[capability].lower()
-        raise Problem(403, "forbidden", f"Your role in {workspace} does not allow this: {words}.")
+        detail = _("Your role in %(workspace)s does not allow this: %(capability)s.") % {
+            "workspace": workspace,
+            "capability": _(roles.CAPABILITIES[capability]).lower(),
+        }
+        raise Problem(403, "forbidden", detail)

@@ -26,7 +26,10 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from pushpilot.lib.display import Words
 from pushpilot.lib.problems import Problem
 from tenants import sessions
 from tenants.models import User
@@ -45,6 +48,20 @@ class TokenStrategy(JWTTokenStrategy):
 
 
 _strategy = TokenStrategy()
+
+# By the use of a token, as its claims name it.
+_EXPIRED: dict[str, Words] = {
+    "access": gettext_lazy(
+        "This access token has expired. Get a new access token at /api/v1/auth/refresh."
+    ),
+    "refresh": gettext_lazy("This refresh token has expired. Sign in again."),
+    "second_factor": gettext_lazy("This second factor token has expired. Sign in again."),
+}
+_FOREIGN: dict[str, Words] = {
+    "access": gettext_lazy("This is no access token of this server. Sign in again."),
+    "refresh": gettext_lazy("This is no refresh token of this server. Sign in again."),
+    "second_factor": gettext_lazy("This is no second factor token of this server. Sign in again."),
+}
 
 
 @contextmanager
@@ -66,7 +83,7 @@ def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]
             raise Problem(
                 503,
                 "mail_not_sent",
-                "The mail could not be sent; try again later.",
+                _("The mail could not be sent. Try again later."),
                 headers={"Retry-After": "60"},
             ) from error
 
@@ -77,7 +94,7 @@ def ended_meanwhile() -> Iterator[None]:
     try:
         yield
     except UpdateError as error:
-        raise refusal("session_ended", "This session has ended. Sign in again.") from error
+        raise _session_ended() from error
 
 
 # --- making them ----------------------------------------------------------------------------------
@@ -109,7 +126,9 @@ def waiting_session(token: str) -> Any:
     """The session of a second_factor_token. Raises Problem 401."""
     session = internal.get_token_session(claims_of(token, "second_factor"))
     if session is None:
-        raise refusal("session_ended", "This sign-in was finished or has expired. Sign in again.")
+        raise refusal(
+            "session_ended", _("This sign-in was finished or has expired. Sign in again.")
+        )
     return session
 
 
@@ -133,13 +152,13 @@ def refresh(token: str) -> dict[str, Any]:
         if is_reused:
             sessions.end_stolen(held)
     if is_reused:
-        raise refusal(
-            "refresh_token_reused",
-            "This refresh token was used before, so its session has ended. Sign in again; if it "
-            "was not your app that used it twice, change your password.",
+        detail = _(
+            "This refresh token was used before, so its session has ended. Sign in again. If your "
+            "app did not use the token twice, change your password."
         )
+        raise refusal("refresh_token_reused", detail)
     if pair is None:
-        raise refusal("session_ended", "This session has ended. Sign in again.")
+        raise _session_ended()
     return answer(*pair)
 
 
@@ -153,7 +172,7 @@ def person_of(token: str) -> tuple[User, str]:
     if session is not None:
         user = internal.validate_token_user(claims, session)
     if user is None:
-        raise refusal("session_ended", "This session has ended. Sign in again.")
+        raise _session_ended()
     return user, str(session.session_key)
 
 
@@ -162,11 +181,8 @@ def claims_of(token: str, use: str) -> dict[str, Any]:
     if claims is not None:
         return claims
     if _is_only_late(token, use):
-        words = {"access": "Get a new one at /api/v1/auth/refresh."}.get(use, "Sign in again.")
-        raise refusal("token_expired", f"This {use.replace('_', ' ')} token has expired. {words}")
-    raise refusal(
-        "token_invalid", f"This is no {use.replace('_', ' ')} token of this server. Sign in again."
-    )
+        raise refusal("token_expired", str(_EXPIRED[use]))
+    raise refusal("token_invalid", str(_FOREIGN[use]))
 
 
 def _is_only_late(token: str, use: str) -> bool:
@@ -179,6 +195,10 @@ def _is_only_late(token: str, use: str) -> bool:
         return False
     is_late = isinstance(found.get("exp"), int) and found["exp"] <= time.time()
     return is_late and found.get("token_use") == use
+
+
+def _session_ended() -> Problem:
+    return refusal("session_ended", _("This session has ended. Sign in again."))
 
 
 def refusal(code: str, detail: str, **extra: Any) -> Problem:

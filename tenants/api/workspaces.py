@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from ninja import Router, Status
 
 from pushpilot.lib.lists import Listing
@@ -43,7 +44,7 @@ def _by_the_rules() -> Iterator[None]:
     try:
         yield
     except Membership.DoesNotExist as error:  # removed in the same moment
-        raise _missing("member") from error
+        raise _no_member() from error
     except limits.TooMany as error:
         headers = {"Retry-After": str(error.retry_after_secs)}
         raise Problem(429, "too_many_requests", error.messages[0], headers=headers) from error
@@ -53,8 +54,12 @@ def _by_the_rules() -> Iterator[None]:
         raise invalid_fields(error.error_dict) from error
 
 
-def _missing(noun: str) -> Problem:
-    return Problem(404, f"{noun}_not_found", f"There is no such {noun} in this workspace.")
+def _no_member() -> Problem:
+    return Problem(404, "member_not_found", _("This workspace has no such member."))
+
+
+def _no_invitation() -> Problem:
+    return Problem(404, "invitation_not_found", _("This workspace has no such invitation."))
 
 
 # --- workspaces -----------------------------------------------------------------------------------
@@ -239,7 +244,7 @@ def revoke_invitation(request: HttpRequest, workspace: str, invitation: int) -> 
 def _invited(pk: int) -> Invitation:
     found = Invitation.objects.select_related("workspace", "invited_by").filter(pk=pk).first()
     if found is None:
-        raise _missing("invitation")
+        raise _no_invitation()
     return found
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError
 from django.test import Client
+from django.utils.translation import trans_real
 
 from pushpilot import api
 from tenants import workspaces
+from tenants.api import tokens
 from tests.tenants.api.app import App, refused
 
 
@@ -79,3 +81,71 @@ def test_pages_outside_of_the_api_stay_pages(db):
 
 def test_there_is_one_api():
     assert App().get("/openapi.json").json()["info"]["title"] == api.api.title
+
+
+# --- in the reader's language ---------------------------------------------------------------------
+class Marked:
+    """A catalogue of a language in which every text stands in brackets."""
+
+    def gettext(self, message):
+        return f"⟦{message}⟧"
+
+    def ngettext(self, singular, plural, number):
+        return f"⟦{singular if number == 1 else plural}⟧"
+
+    def to_language(self):
+        return "de"
+
+
+@pytest.fixture
+def german(settings, monkeypatch):
+    settings.LANGUAGES = [("en", "English"), ("de", "German")]
+    monkeypatch.setitem(trans_real._translations, "de", Marked())
+    return {"Accept-Language": "de"}
+
+
+CHUNKED = {"Transfer-Encoding": "chunked"}
+LARGE = {"Content-Length": "700000"}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "path", "headers", "refusal"),
+    [
+        (None, "/nowhere", {}, (404, "not_found")),
+        (None, "/workspaces?q=%00", {}, (400, "bad_text")),
+        (None, "/auth/login", {}, (405, "method_not_allowed")),
+        (None, "/auth/login", CHUNKED, (411, "length_required")),
+        (None, "/auth/login", LARGE, (413, "body_too_large")),
+        (None, "/workspaces", {}, (401, "unauthenticated")),
+        ("Bearer x", "/workspaces", {}, (401, "token_invalid")),
+        ("Bearer pp_live_sk_x", "/workspaces", {}, (401, "unauthenticated")),
+    ],
+)
+def test_a_refusal_speaks_the_language_of_its_own_request(
+    db, german, authorization, path, headers, refusal
+):
+    """Also what is refused before a view, right after a request in another language."""
+    stranger = App(authorization)
+    english = stranger.get(path, **headers)
+    assert refused(english) == refusal
+    answer = stranger.get(path, **headers, **german)
+    assert refused(answer) == refusal
+    assert answer.json()["detail"].startswith("⟦")
+    assert stranger.get(path, **headers).json() == english.json()
+
+
+@pytest.mark.parametrize("name", ["owner", "viewer"])
+def test_so_does_what_a_role_or_a_workspace_refuses(apps, german, name):
+    unknown = apps[name].get("/workspaces/nowhere", **german)
+    assert refused(unknown) == (404, "workspace_not_found")
+    missing = apps[name].ask("DELETE", "/workspaces/biddano-tech/members/0", **german)
+    assert missing.status_code == {"owner": 404, "viewer": 403}[name]
+    for answer in (unknown, missing):
+        assert answer.json()["detail"].startswith("⟦")
+
+
+@pytest.mark.parametrize("use", ["access", "refresh", "second_factor"])
+def test_each_use_of_a_token_has_its_sentences(use):
+    told = {str(words[use]) for words in (tokens._EXPIRED, tokens._FOREIGN)}
+    assert len(told) == 2
+    assert all(use.replace("_", " ") in text for text in told)
