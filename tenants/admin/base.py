@@ -213,6 +213,8 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
     empty_title: str | Promise = ""
     empty_text: str | Promise = ""
     empty_icon = "inbox"
+    # The heading of the page that adds a row, where the page does not give its own.
+    add_title: str | Promise = ""
 
     # --- addresses --------------------------------------------------------------------------------
     def check_row(self, request: HttpRequest, object_id: str) -> None:
@@ -260,8 +262,9 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        noun = self.model._meta.verbose_name
-        title = capfirst(noun) if object_id else _("New %(noun)s") % {"noun": noun}
+        title: object = self.add_title
+        if object_id or not title:
+            title = capfirst(self.model._meta.verbose_name)
         return super().changeform_view(
             request, object_id, form_url, {"title": title, **(extra_context or {})}
         )

@@ -29,10 +29,20 @@ _NO_CODE = {
 }
 _MARKED = re.compile(r"_|n?p?gettext(_lazy|_noop)?|ngettext_lazy")
 _FOR_ENGINEERS = {"getLogger", "debug", "info", "warning", "error", "exception", "compile"}
-# Texts for a terminal, a log or a program: written in English, whoever reads.
+# Its action is a key of the trail; pages of errors do not show the words of the others.
+_FOR_ENGINEERS |= {"record", "DisallowedModelAdminLookup", "SignInNotSetUp"}
+# Texts that are written in English, whoever reads.
 UNTRANSLATED = re.compile(
+    # for a terminal, a log or a program; routes have summaries for OpenAPI
     r"/management/|reports/(api|intake)\.py$|/checks\.py$|/lib/env\.py$|/lib/compat/|/api/|/sandbox/|health\.py$|rowsecurity\.py$"
-    r"|/postgres/|pushpilot/(startup|processes|product|demo\w*|api)\.py$"
+    r"|/postgres/|pushpilot/(startup|processes|product|demo\w*|api)\.py$|reports/(verify|models)\.py$"
+    # exchanged with providers
+    r"|fcm/(account|sender|sandbox_client|provider)\.py$|providers/http2\.py$|/lib/http\.py$"
+    # kept in rows: why a run paused, who did what
+    r"|engine/(breaker|installation|pipeline|work)\.py$|delivery/(connections|models)\.py$|fcm/codes\.py$|tenants/audit\.py$"
+    r"|pushpilot/history\.py$|reports/sandbox_devices\.py$"
+    # names, of browsers and of Unicode, and messages to import
+    r"|tenants/sessions\.py$|/lib/spelling\.py$|push/words\.py$"
 )
 _QUERY = re.compile(r"\b(SELECT|UPDATE|INSERT|WHERE|DELETE|CREATE|ALTER|DROP)\b")
 _TWO_WORDS = re.compile(r"[A-Za-z]{2,} [a-zA-Z{]")

@@ -1,4 +1,7 @@
+from functools import partial
+
 from tenants import audit, secrets
+from tenants.admin.keys.page import ApiKeyAdmin
 from tenants.models import ApiKey, AuditEntry, Workspace
 from tenants.scope import scope
 from tenants.secrets import digest_of
@@ -62,6 +65,13 @@ def test_a_key_cannot_be_edited_or_deleted(cast):
     for part in ("change", "delete"):
         url = cast.url(f"tenants/apikey/{key.pk}/{part}/")
         assert client.post(url, {"name": "x", "digest": "0" * 64}).status_code == 403
+
+
+def test_the_page_that_adds_a_row_has_a_title_of_its_own_or_the_name_of_its_kind(cast, monkeypatch):
+    page = partial(cast.client("owner").get, cast.url("tenants/apikey/add/"))
+    assert page().context["title"] == str(ApiKeyAdmin.add_title)
+    monkeypatch.setattr(ApiKeyAdmin, "add_title", "")
+    assert page().context["title"] == "API key"
 
 
 def test_a_member_sees_no_keys(cast):

@@ -160,6 +160,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
     actions_list = ("verify_identity",)
     actions_row = ("rotate", "revoke")
     actions_detail = ("rotate", "revoke")
+    add_title = gettext_lazy("New API key")
     empty_title = gettext_lazy("Connect your app")
     empty_text = gettext_lazy(
         "A write key lets the SDK in your app or website report what people open and click. It can "
