@@ -21,7 +21,7 @@ NEXT_SHOWN = 5
 
 
 def audience_words(rule: Rule) -> str:
-    """ "Everyone" or "People whose city is Pune"; a rule that cannot be read says so."""
+    """ "Everyone" or "People with city Pune"; a rule that cannot be read says so."""
     try:
         validate(rule)
     except RuleError:
@@ -30,7 +30,7 @@ def audience_words(rule: Rule) -> str:
 
 
 def whom_words(sent: Campaign | Run) -> str:
-    """ "Everyone", "People whose city is Pune", "Everyone subscribed to “news” and (“pune” or
+    """ "Everyone", "People with city Pune", "Everyone subscribed to “news” and (“pune” or
     “mumbai”)"."""
     if not sent.is_broadcast:
         return audience_words(sent.audience_rule)

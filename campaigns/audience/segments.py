@@ -16,7 +16,7 @@ from typing import Any
 from django.db.models import CharField, F, Q
 from django.db.models.fields.json import KeyTransform, compile_json_path  # type: ignore[attr-defined]
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext, pgettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
 
 from pushpilot.lib.display import Words, format_number
 from pushpilot.lib.spelling import fold
@@ -50,19 +50,20 @@ class RuleError(ValueError):
 
 
 class Operator:
-    """One comparison: its words, a sentence about a field and a value, what value it takes and
-    the lookup it compiles to."""
+    """One comparison: its words, a phrase of a field and a value, what value it takes and the
+    lookup it compiles to. Neither holds a verb that must agree with the field, which may be
+    "city" or "orders"."""
 
     def __init__(
         self,
         words: Words,
-        sentence: Words,
+        phrase: Words,
         takes: type | tuple[type, ...] | None,
         lookup: str,
         *,
         negated: bool = False,
     ) -> None:
-        self.words, self.sentence = words, sentence
+        self.words, self.phrase = words, phrase
         self.takes, self.lookup, self.negated = takes, lookup, negated
 
     @property
@@ -73,50 +74,53 @@ class Operator:
 _TEXT, _NUMBER = (str,), (int, float)
 OPERATORS: dict[str, Operator] = {
     "is": Operator(
-        gettext_lazy("is"), gettext_lazy("%(field)s is %(value)s"), (str, int, float, bool), "exact"
+        gettext_lazy("is"),
+        pgettext_lazy("a rule of an audience", "%(field)s %(value)s"),
+        (str, int, float, bool),
+        "exact",
     ),
     "is_not": Operator(
         gettext_lazy("is not"),
-        gettext_lazy("%(field)s is not %(value)s"),
+        gettext_lazy("%(field)s not %(value)s"),
         (str, int, float, bool),
         "exact",
         negated=True,
     ),
     "contains": Operator(
-        gettext_lazy("contains"), gettext_lazy("%(field)s contains %(value)s"), _TEXT, "icontains"
+        gettext_lazy("contains"), gettext_lazy("%(field)s containing %(value)s"), _TEXT, "icontains"
     ),
     "starts_with": Operator(
         gettext_lazy("starts with"),
-        gettext_lazy("%(field)s starts with %(value)s"),
+        gettext_lazy("%(field)s starting with %(value)s"),
         _TEXT,
         "istartswith",
     ),
     "in": Operator(
-        gettext_lazy("is one of"), gettext_lazy("%(field)s is one of %(value)s"), (list,), "in"
+        gettext_lazy("one of"), gettext_lazy("%(field)s one of %(value)s"), (list,), "in"
     ),
     "gt": Operator(
-        gettext_lazy("is more than"),
-        gettext_lazy("%(field)s is more than %(value)s"),
+        gettext_lazy("more than"),
+        gettext_lazy("%(field)s more than %(value)s"),
         _NUMBER,
         "gt",
     ),
     "gte": Operator(
-        gettext_lazy("is at least"), gettext_lazy("%(field)s is at least %(value)s"), _NUMBER, "gte"
+        gettext_lazy("at least"), gettext_lazy("%(field)s at least %(value)s"), _NUMBER, "gte"
     ),
     "lt": Operator(
-        gettext_lazy("is less than"),
-        gettext_lazy("%(field)s is less than %(value)s"),
+        gettext_lazy("less than"),
+        gettext_lazy("%(field)s less than %(value)s"),
         _NUMBER,
         "lt",
     ),
     "lte": Operator(
-        gettext_lazy("is at most"), gettext_lazy("%(field)s is at most %(value)s"), _NUMBER, "lte"
+        gettext_lazy("at most"), gettext_lazy("%(field)s at most %(value)s"), _NUMBER, "lte"
     ),
     "is_set": Operator(
-        gettext_lazy("is known"), gettext_lazy("%(field)s is known"), None, "isnull", negated=True
+        gettext_lazy("known"), gettext_lazy("%(field)s known"), None, "isnull", negated=True
     ),
     "is_not_set": Operator(
-        gettext_lazy("is not known"), gettext_lazy("%(field)s is not known"), None, "isnull"
+        gettext_lazy("not known"), gettext_lazy("%(field)s not known"), None, "isnull"
     ),
 }
 
@@ -145,10 +149,12 @@ def validate(rule: Any) -> None:
 
 
 def describe(rule: Rule) -> str:
-    """The rule as one sentence: "People whose country is IN and orders is more than 2"."""
-    if rule:
-        return _("People whose %(rule)s") % {"rule": _describe(rule)}
-    return _("Everyone")
+    """The rule in words: "People with country IN and orders more than 2"."""
+    if not rule:
+        return _("Everyone")
+    if rule.get("not"):
+        return _("Everyone except people with %(rule)s") % {"rule": _describe(rule["not"])}
+    return _("People with %(rule)s") % {"rule": _describe(rule)}
 
 
 def _validate(rule: Any, depth: int) -> int:
@@ -391,8 +397,8 @@ def _describe(rule: Rule) -> str:
         }
     value = rule.get("value")
     shown = ", ".join(map(_listed, value)) if isinstance(value, list) else _shown(value)
-    sentence = OPERATORS[rule["op"]].sentence
-    return str(sentence % {"field": _name(rule["field"]), "value": shown})
+    phrase = OPERATORS[rule["op"]].phrase
+    return str(phrase % {"field": _name(rule["field"]), "value": shown})
 
 
 def _joined(words: str, parts: list[str]) -> str:

@@ -324,7 +324,7 @@ def test_a_nested_rule_from_elsewhere_survives_the_form(company):
     campaign = written(company, audience_rule=nested)
     client = company.client("member")
     assert (
-        "People whose country is IN or country is DE"
+        "People with country IN or country DE"
         in client.get(change(company, campaign)).content.decode()
     )
     client.post(change(company, campaign), {**FORM, "audience": "custom", "_save": "1"})

@@ -41,7 +41,7 @@ def test_the_list_shows_message_audience_time_and_result(company):
         "Weekend",
         "Sale",
         "Completed",
-        "People whose country is IN",
+        "People with country IN",
         "2 Jan, 08:34 IST",
         "3,120",
         "of 3,500",

@@ -1,4 +1,4 @@
-"""“is one of” takes values with commas in quotation marks, and shows them as it reads them."""
+"""“one of” takes values with commas in quotation marks, and shows them as it reads them."""
 
 from __future__ import annotations
 
@@ -66,4 +66,4 @@ def test_a_saved_list_of_values_is_shown_as_it_is_read(cast):
 
 def test_the_sentence_of_a_rule_sets_a_value_with_a_comma_apart():
     rule = builders.build_rule("attributes.city", "in", LISTED["typed"], "text")
-    assert describe(rule) == "People whose city is one of Pune, “Washington, DC”"
+    assert describe(rule) == "People with city one of Pune, “Washington, DC”"

@@ -218,16 +218,27 @@ def test_whatever_arrives_is_either_a_rule_or_a_rule_error(junk):
     ("rule", "sentence"),
     [
         ({}, "Everyone"),
-        ({"field": "country", "op": "is", "value": "IN"}, "People whose country is IN"),
+        ({"field": "country", "op": "is", "value": "IN"}, "People with country IN"),
         (
             {"any": [{"all": [city("is", "Pune"), orders("gt", 1200)]}, city("is_not_set")]},
-            "People whose (city is Pune and orders is more than 1,200) or city is not known",
+            "People with (city Pune and orders more than 1,200) or city not known",
         ),
-        ({"not": city("in", ["Pune", "Mumbai"])}, "People whose not (city is one of Pune, Mumbai)"),
-        ({"field": "attributes.vip", "op": "is", "value": True}, "People whose vip is yes"),
+        (
+            {"not": city("in", ["Pune", "Mumbai"])},
+            "Everyone except people with city one of Pune, Mumbai",
+        ),
+        (
+            {"all": [orders("gte", 8), {"not": city("is_not", "Pune")}]},
+            "People with orders at least 8 and not (city not Pune)",
+        ),
+        (
+            {"field": "language", "op": "starts_with", "value": "en"},
+            "People with language starting with en",
+        ),
+        ({"field": "attributes.vip", "op": "is", "value": True}, "People with vip yes"),
     ],
 )
-def test_a_rule_reads_as_one_sentence(rule, sentence):
+def test_a_rule_reads_as_one_phrase(rule, sentence):
     assert describe(rule) == sentence
 
 
