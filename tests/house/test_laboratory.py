@@ -103,7 +103,7 @@ def test_a_tally_of_the_run_that_is_not_its_rows_is_found(sent, tally):
 def test_an_audience_of_another_size_than_the_rows_is_found(sent):
     run, log = sent()
     Run.objects.filter(pk=run.pk).update(audience_size=COUNT + 1)
-    assert problems(run, log) == ["the run page does not balance: 11 = 10 accepted"]
+    assert problems(run, log) == ["the run page does not balance: 11 = Accepted 10"]
 
 
 def test_a_tally_of_a_shard_that_is_not_its_rows_is_found_while_the_run_is_sent_and_afterwards(

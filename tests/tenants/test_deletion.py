@@ -249,7 +249,7 @@ def test_a_run_that_fixes_its_audience_is_paused_there_and_its_series_goes_on(
     assert (state_of(run), state_of(following)) == (Run.State.PAUSED, Run.State.PLANNED)
     undo_deletion(cast.workspace, by=cast.owner)
     page = cast.client("owner").get(cast.url(f"campaigns/run/{run.pk}/progress/")).json()
-    assert page["headline"] == "Paused before its audience was known: nobody got anything"
+    assert page["headline"] == "Paused before the audience was known: no message was sent"
     assert page["can"] == ["resume", "cancel", "schedule", "end-series", "rewrite"]
     with scope(cast.workspace):
         assert plan.resume(run, by=cast.owner)
