@@ -64,11 +64,9 @@ class WorkspaceBackend:
         from tenants.models import Workspace
 
         label, _dot, codename = perm.partition(".")
-        workspace = (
-            obj
-            if isinstance(obj, Workspace)
-            else getattr(obj, "workspace", None) or current_workspace()
-        )
+        workspace = obj
+        if not isinstance(obj, Workspace):
+            workspace = getattr(obj, "workspace", None) or current_workspace()
         if workspace is None or (obj is not None and not belongs_to_workspace(type(obj))):
             return False
         if label == "tenants" and codename in roles.CAPABILITIES:

@@ -282,11 +282,10 @@ def _on_column(column: str, op: Operator, value: Any) -> Q:
     one_spelling: Callable[[str], str] = str
     if column == "external_id" and op.lookup in ("exact", "in"):
         one_spelling = fold
-    value = (
-        [one_spelling(str(v)) for v in value]
-        if isinstance(value, list)
-        else one_spelling(str(value))
-    )
+    if isinstance(value, list):
+        value = [one_spelling(str(one)) for one in value]
+    else:
+        value = one_spelling(str(value))
     found = Q(**{f"{column}__{op.lookup}": value})
     if op.negated:
         return ~found

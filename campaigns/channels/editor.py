@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
@@ -25,15 +26,17 @@ class ContentForm(CheckedForm):
         self.channel, self.stored = channel, stored
         super().__init__(data, initial=self.shown(stored))
         for field in channel.fields:
-            if field.name not in self.fields:
-                self.fields[field.name] = CountedField(
-                    label=field.label,
-                    max_length=field.limit_characters,
-                    required=False,
-                    widget=UnfoldAdminTextareaWidget()
-                    if field.has_lines
-                    else UnfoldAdminTextInputWidget(),
-                )
+            if field.name in self.fields:
+                continue
+            widget: forms.Widget = UnfoldAdminTextInputWidget()
+            if field.has_lines:
+                widget = UnfoldAdminTextareaWidget()
+            self.fields[field.name] = CountedField(
+                label=field.label,
+                max_length=field.limit_characters,
+                required=False,
+                widget=widget,
+            )
 
     def shown(self, message: Message) -> dict[str, Any]:
         """The fields of a message as the inputs show them."""

@@ -240,13 +240,14 @@ def _fraction(section: _Section, number: Decimal) -> str:
     if found is None:
         return general(number)
     below = found["below"]
-    most = int(below) if below.strip("0#?") else 10 ** len(below) - 1
     exact = Fraction(number)
-    best = (
-        Fraction(round(exact * most), most)
-        if below.strip("0#?")
-        else exact.limit_denominator(max(1, most))
-    )
+    is_fixed = bool(below.strip("0#?"))
+    if is_fixed:
+        most = int(below)
+        best = Fraction(round(exact * most), most)
+    else:
+        most = 10 ** len(below) - 1
+        best = exact.limit_denominator(max(1, most))
     whole = 0
     if found["whole"]:
         whole = int(best)

@@ -285,11 +285,9 @@ def _row_errors(error: ValidationError, values: Mapping[str, str]) -> list[RowEr
         if column in known:
             shown = column
         for each in error.error_dict[column]:
-            text, remedy = (
-                (each.text, each.remedy)
-                if isinstance(each, CellError)
-                else (" ".join(each.messages), _("Correct the cell and try again."))
-            )
+            text, remedy = " ".join(each.messages), _("Correct the cell and try again.")
+            if isinstance(each, CellError):
+                text, remedy = each.text, each.remedy
             found.append(RowError(shown, values.get(column, ""), text, remedy))
     return found
 

@@ -91,11 +91,10 @@ def _rows(sheet: Any) -> Iterator[list[str]]:
     from_1904 = sheet.parent.epoch == CALENDAR_MAC_1904
     try:
         for row in sheet.iter_rows(max_row=LINE_LIMIT + 1, max_col=COLUMN_LIMIT + 1):
-            yield (
-                []
-                if all(cell.value is None for cell in row)
-                else [_text(cell, from_1904=from_1904) for cell in row]
-            )
+            if all(cell.value is None for cell in row):
+                yield []
+            else:
+                yield [_text(cell, from_1904=from_1904) for cell in row]
     except FileProblem:
         raise
     except Exception as error:

@@ -80,11 +80,9 @@ class ConnectionForm(forms.ModelForm):
 
 def form_for(provider: Provider[Any]) -> type[ConnectionForm]:
     """The sandbox makes its own keys; there is nothing to enter."""
-    bases = (
-        (ConnectionForm,)
-        if isinstance(provider, Sandbox)
-        else (ConnectionForm, provider.credentials_form)
-    )
+    bases: tuple[type, ...] = (ConnectionForm,)
+    if not isinstance(provider, Sandbox):
+        bases = (ConnectionForm, provider.credentials_form)
     return type("ConnectionForm", bases, {"provider": provider})
 
 

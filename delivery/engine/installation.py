@@ -129,11 +129,9 @@ def _create_installation() -> Installation:
 def _strange(row: Installation, memory: _Memory) -> str:
     ours = settings.INSTANCE_ID or memory.name
     if ours != row.name:
-        whose = (
-            f"installation {row.name!r}"
-            if ours
-            else (f"installation {row.name!r}, which this machine does not know")
-        )
+        whose = f"installation {row.name!r}"
+        if not ours:
+            whose = f"{whose}, which this machine does not know"
         return (
             f"Sending is locked: the database belongs to {whose}. If this machine should send for "
             f"it, set INSTANCE_ID={row.name}; if it is a copy that should send by itself, run "

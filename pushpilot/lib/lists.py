@@ -172,14 +172,15 @@ class Stream(_List):
                 older = found.filter(pk__lt=key)
             listed = list(older.order_by("-pk")[: size + 1])
             results, has_newer, has_older = listed[:size], key is not None, len(listed) > size
+        following, previous = None, None
+        if results and has_older:
+            following = _address(request, cursor=f"after-{results[-1].pk}")
+        if results and has_newer:
+            previous = _address(request, cursor=f"before-{results[0].pk}")
         return {
             "count": None,
-            "next": _address(request, cursor=f"after-{results[-1].pk}")
-            if results and has_older
-            else None,
-            "previous": _address(request, cursor=f"before-{results[0].pk}")
-            if results and has_newer
-            else None,
+            "next": following,
+            "previous": previous,
             "results": [tell(row) for row in results],
         }
 

@@ -146,11 +146,9 @@ def inside(request: HttpRequest, name: str, capability: str = roles.VIEW) -> Ite
 def require(request: HttpRequest, capability: str, workspace: Workspace) -> None:
     """Raises Problem 403. A key that got this far may read, and nothing else."""
     caller = caller_of(request)
-    may = (
-        capability == roles.VIEW
-        if caller.user is None
-        else roles.can(caller.user, capability, workspace)
-    )
+    may = capability == roles.VIEW
+    if caller.user is not None:
+        may = roles.can(caller.user, capability, workspace)
     if not may:
         detail = _("Your role in %(workspace)s does not allow this: %(capability)s.") % {
             "workspace": workspace,

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
 from campaigns.models import Campaign, Run
-from pushpilot.lib.display import format_number
+from pushpilot.lib.display import Words, format_number
 from tenants.admin.base import workspace_of
 from tenants.admin.lists import FilteredList
 
@@ -49,20 +49,15 @@ def _status_tabs(request: HttpRequest) -> list[dict[str, Any]]:
     items = []
     for title, statuses in TABS:
         value = ",".join(statuses)
-        count = (
-            sum(counts.get(status, 0) for status in statuses) if statuses else sum(counts.values())
-        )
-        items.append(
-            {
-                "title": format_html(
-                    '{} <span class="cp-tab-count">{}</span>', title, format_number(count)
-                )
-                if count
-                else title,
-                "link": f"{request.path}?status__in={value}" if value else request.path,
-                "active": chosen == value,
-            }
-        )
+        count = sum(counts.get(status, 0) for status in statuses or counts)
+        shown: Words = title
+        if count:
+            figure = format_number(count)
+            shown = format_html('{} <span class="cp-tab-count">{}</span>', title, figure)
+        link = request.path
+        if value:
+            link = f"{request.path}?status__in={value}"
+        items.append({"title": shown, "link": link, "active": chosen == value})
     return [{"models": ["campaigns.campaign"], "items": items}]
 
 

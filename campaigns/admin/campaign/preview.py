@@ -55,11 +55,9 @@ def preview(request: HttpRequest) -> HttpResponseBase:
         return HttpResponseNotAllowed(["POST"])
     workspace = require(request, roles.VIEW)
     asked = read_asked(request, workspace)
-    person = (
-        None
-        if asked.is_broadcast
-        else _person(workspace, asked.rule, request.POST.get("after", ""))
-    )
+    person = None
+    if not asked.is_broadcast:
+        person = _person(workspace, asked.rule, request.POST.get("after", ""))
     return JsonResponse(compiled(workspace, asked, person))
 
 

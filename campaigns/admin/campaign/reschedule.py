@@ -80,13 +80,15 @@ def _shown(
     """`seen`: the version that the page was opened with, the present one by default.
     `has_changed`: it was another."""
     campaign, now = form.campaign, timezone.now()
+    at, next_send = "", ""
+    if planned:
+        at = both_clocks(planned.intended_at, campaign, now)
+        next_send = next_send_words(planned, planned.intended_at, campaign.zone, now)
     context: dict[str, Any] = {
         "campaign": campaign,
         "form": form,
-        "planned": both_clocks(planned.intended_at, campaign, now) if planned else "",
-        "next_send": next_send_words(planned, planned.intended_at, campaign.zone, now)
-        if planned
-        else "",
+        "planned": at,
+        "next_send": next_send,
         "stored_words": schedule_words(campaign, now) if has_changed else "",
         "seen": seen or series.version(campaign, planned),
         "zone_name": campaign.zone.key,

@@ -199,13 +199,14 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     context = facts(request, campaign)
     runs = runs_of(campaign)
     current = next((row for row in runs if not row["run"].is_ended), None)
+    obstacles = []
+    if current:
+        obstacles = [why for find in slots.OBSTACLES if (why := find(campaign))]
     return {
         **context,
         "runs": runs,
         "banner": _banner(campaign, current, runs),
-        "obstacles": [why for find in slots.OBSTACLES if (why := find(campaign))]
-        if current
-        else [],
+        "obstacles": obstacles,
         "rewrite_url": _rewrite_url(context, campaign),
         "can_reschedule": context["can_edit"]
         and context["can_send"]

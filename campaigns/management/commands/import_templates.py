@@ -68,13 +68,13 @@ class Command(BaseCommand):
         try:
             table = read_table(_bytes_of(file), encoding)
             with inside:
-                report = (
-                    templates.preview(table, target)
-                    if dry_run
-                    else templates.commit(
-                        table, target, by=None, source=file.name, good_only=refused is not None
+                if dry_run:
+                    report = templates.preview(table, target)
+                else:
+                    good_only = refused is not None
+                    report = templates.commit(
+                        table, target, by=None, source=file.name, good_only=good_only
                     )
-                )
         except FileProblem as problem:
             raise CommandError(f"{file}: {problem}") from problem
         if table.assumed and not encoding:

@@ -95,13 +95,14 @@ def _row(shard: Shard, run: Run, now: datetime) -> dict[str, Any]:
         sum(shard.tally.get(reason.slug, 0) for reason in group)
         for group in ((Reason.ACCEPTED,), FAILED, UNSURE)
     )
+    since = ""
+    if shard.leased_at and shard.state == Shard.State.LEASED:
+        since = how_long(now - shard.leased_at)
     return {
         "shard": shard,
         "state": str(_STATES[Shard.State(shard.state)]),
         "worker": shard.worker,
-        "since": how_long(now - shard.leased_at)
-        if shard.leased_at and shard.state == Shard.State.LEASED
-        else "",
+        "since": since,
         "until": _until(shard, now),
         "accepted": accepted,
         "failed": failed,

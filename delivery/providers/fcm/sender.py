@@ -193,11 +193,8 @@ def _is_about_the_token(error: dict[str, Any]) -> bool:
     fields = []
     for detail in _details(error):
         listed = detail.get("fieldViolations")
-        fields += (
-            [item.get("field") for item in listed if isinstance(item, dict)]
-            if isinstance(listed, list)
-            else []
-        )
+        if isinstance(listed, list):
+            fields += [item.get("field") for item in listed if isinstance(item, dict)]
     if fields:
         return all(name in _TARGET_FIELDS for name in fields)
     return _ABOUT_THE_TOKEN.match(_text(error.get("message"))) is not None

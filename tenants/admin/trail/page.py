@@ -195,11 +195,9 @@ def _csv_rows(workspace: Workspace, rows: QuerySet[AuditEntry]) -> Iterator[tupl
     yield HEADER
     after: AuditEntry | None = None
     while True:
-        page = (
-            rows
-            if after is None
-            else rows.filter(at__lte=after.at).exclude(at=after.at, id__gte=after.pk)
-        )
+        page = rows
+        if after is not None:
+            page = rows.filter(at__lte=after.at).exclude(at=after.at, id__gte=after.pk)
         with scope(workspace):
             found = list(page[:CSV_ROWS])
         for entry in found:

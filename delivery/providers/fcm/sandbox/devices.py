@@ -68,11 +68,9 @@ class Devices:
             known_shape = _FCM_FID
             if kind == "token":
                 known_shape = _FCM_TOKEN
-            raise (
-                fcm_error("UNREGISTERED")
-                if known_shape.fullmatch(address)
-                else invalid_token(f"message.{kind}")
-            )
+            if known_shape.fullmatch(address):
+                raise fcm_error("UNREGISTERED")
+            raise invalid_token(f"message.{kind}")
         return self._sandbox_device(project_id, kind, address, found[1], validate_only)
 
     def _sandbox_device(

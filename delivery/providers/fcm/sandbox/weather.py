@@ -115,6 +115,6 @@ class Weather:
     def _hit(self, storm: Storm) -> tuple[Reception, Reply | None]:
         self.counts[f"{storm.what}+accepted" if storm.accepts else storm.what] += 1
         reception = Reception.LOST if storm.accepts else Reception.HANGS
-        return reception, None if storm.what == HANG else fcm_error(
-            storm.what, retry_after_secs=storm.retry_after_secs
-        )
+        if storm.what == HANG:
+            return reception, None
+        return reception, fcm_error(storm.what, retry_after_secs=storm.retry_after_secs)
