@@ -22,6 +22,7 @@ from delivery.admin.run.held_platforms import said
 from delivery.admin.run.notices import stopped
 from delivery.models import Reach, Shard
 from pushpilot.lib.display import (
+    NOTHING,
     format_number,
     listed,
     near_moment,
@@ -180,7 +181,6 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
     days = queries.days_back(workspace, now, 2 * DAYS)
     before, lately = sum(sent[day] for day in days[:DAYS]), sum(sent[day] for day in days[DAYS:])
     today = queries.messages_sent_today(workspace, now, facts.runs)
-    upcoming = next(iter(queries.next_runs(facts.runs, now)), None)
     statuses = queries.active_campaigns(workspace)
     order = [status for status in queries.ACTIVE_STATUSES if status in statuses]
     connections = list(
@@ -204,13 +204,7 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
             format_number(today),
             _("%(count)s yesterday") % {"count": format_number(sent[days[-2]])},
         ),
-        Card(
-            _("Next send"),
-            "schedule",
-            near_moment(upcoming.intended_at, workspace.zone, now) if upcoming else "–",
-            upcoming.campaign if upcoming else _("Nothing is planned"),
-            href=_campaign_page(upcoming.campaign_id) if upcoming else "",
-        ),
+        _next_send(facts),
         Card(
             _("Active campaigns"),
             "campaign",
@@ -234,6 +228,19 @@ def _cards(request: HttpRequest, facts: _Facts, sent: Counter[date]) -> list[Car
             href=_allowed(request, roles.CONNECTIONS, "admin:tenants_connection_changelist"),
         ),
     ]
+
+
+def _next_send(facts: _Facts) -> Card:
+    upcoming = next(iter(queries.next_runs(facts.runs, facts.now)), None)
+    if upcoming is None:
+        return Card(_("Next send"), "schedule", NOTHING, _("Nothing is planned"))
+    return Card(
+        _("Next send"),
+        "schedule",
+        near_moment(upcoming.intended_at, facts.workspace.zone, facts.now),
+        upcoming.campaign,
+        href=_campaign_page(upcoming.campaign_id),
+    )
 
 
 def _change(now: float, before: float) -> Change | None:

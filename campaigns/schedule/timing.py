@@ -61,8 +61,10 @@ class Timed(models.Model):
 
     @starts.setter
     def starts(self, wall: datetime | None) -> None:
-        self.wall_clock = "" if wall is None else wall.isoformat(timespec="seconds")
-        self.time_zone = "" if wall is None else self.zone.key
+        if wall is None:
+            self.wall_clock, self.time_zone = "", ""
+        else:
+            self.wall_clock, self.time_zone = wall.isoformat(timespec="seconds"), self.zone.key
 
     @property
     def scheduled_at(self) -> datetime | None:

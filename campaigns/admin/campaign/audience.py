@@ -126,13 +126,15 @@ class AudiencePart(CheckedForm):
 
 def _shown(stored: Campaign) -> dict[str, Any]:
     """A campaign's audience as the inputs show it."""
-    rule, to = stored.audience_rule, stored.target_kind if stored.is_broadcast else ""
-    simple = None
+    rule, simple = stored.audience_rule, None
+    to, target = "", {}
+    if stored.is_broadcast:
+        to, target = stored.target_kind, {stored.target_kind: stored.target}
     if rule:
         simple = builders.read_rule(rule)
     return {
         "audience": to or _kind_of(rule, is_simple=simple is not None),
-        **({to: stored.target} if to else {}),
+        **target,
         **dict(
             zip(
                 ("audience_field", "audience_op", "audience_value"),

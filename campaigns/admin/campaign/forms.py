@@ -74,12 +74,10 @@ class CampaignForm(WithMessage, forms.ModelForm):
 
     def _shown(self, stored: Campaign) -> dict[str, Any]:
         """What the stored campaign says, in the words of the form's own fields."""
-        return {
-            "tone": self.content.tone,
-            "template_used": stored.template_id,
-            "form_key": "" if stored.pk else secrets.token_urlsafe(12),
-            "seen": stored.updated_at.isoformat() if stored.pk else "",
-        }
+        said = {"tone": self.content.tone, "template_used": stored.template_id}
+        if stored.pk:
+            return {**said, "form_key": "", "seen": stored.updated_at.isoformat()}
+        return {**said, "form_key": secrets.token_urlsafe(12), "seen": ""}
 
     # --- cleaning ---------------------------------------------------------------------------------
     def clean_template_used(self) -> int | None:

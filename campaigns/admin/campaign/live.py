@@ -100,9 +100,9 @@ def _notes(form: CampaignForm, asked: Campaign) -> dict[str, str]:
     """{input: what the devices of this audience leave out of the message in the form}."""
     message, channel = form.snapshot(), registry.channel_of(asked.channel)
     notes: dict[str, str] = {}
-    for field, text in (
-        channel.ignored(message, lint.platforms(asked)) if channel.ignored(message) else ()
-    ):
+    if not channel.ignored(message):
+        return notes
+    for field, text in channel.ignored(message, lint.platforms(asked)):
         notes[field] = f"{notes[field]} {text}" if field in notes else text
     return notes
 

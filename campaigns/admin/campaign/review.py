@@ -144,9 +144,9 @@ def _options(campaign: Campaign, contents: list[Content]) -> list[tuple[str, str
     if channel is None:
         return []
     # Subscribers with devices of every kind get all of it.
-    hidden = (
-        frozenset[str]() if campaign.is_broadcast else channel.hidden_fields(is_broadcast=False)
-    )
+    hidden = frozenset[str]()
+    if not campaign.is_broadcast:
+        hidden = channel.hidden_fields(is_broadcast=False)
     found = [
         (content.language, channel.in_words(content.snapshot(), hidden)) for content in contents
     ]
@@ -275,23 +275,27 @@ def _banner(campaign: Campaign, current: dict[str, Any] | None, runs: list[dict[
     return str(_BANNERS.get(status(campaign.status), ""))
 
 
+def _people(campaign: Campaign) -> int:
+    try:
+        return count_people(campaign.workspace, campaign.audience_rule)
+    except RuleError:
+        return 0
+
+
 def review(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     """Everything to know before pressing the button."""
     context, now = facts(request, campaign), timezone.now()
     lines, findings = account_before(campaign), lint(campaign, now)
     ready = sum(line.count for line in lines if line.reason is Reason.PENDING)
-    try:
-        people = (
-            0 if campaign.is_broadcast else count_people(campaign.workspace, campaign.audience_rule)
-        )
-    except RuleError:
-        people = 0
+    people, sentence = "", str(PUBLIC_SENTENCE)
+    if not campaign.is_broadcast:
+        people, sentence = people_words(_people(campaign)), account_sentence(lines)
     return {
         **context,
         "lines": lines,
-        "people": "" if campaign.is_broadcast else people_words(people),
+        "people": people,
         "total": format_number(sum(line.count for line in lines)),
-        "account_sentence": PUBLIC_SENTENCE if campaign.is_broadcast else account_sentence(lines),
+        "account_sentence": sentence,
         "errors": _linked(campaign.channel, findings, ERROR),
         "warnings": _linked(campaign.channel, findings, WARNING),
         "notes": _notes(campaign.channel, findings),

@@ -53,17 +53,18 @@ def _line(
     label: str, row: Any, workspace: Workspace, *, channel: str = "", is_about: str = ""
 ) -> dict[str, Any]:
     by_all = row is not None and is_about not in ("", ALL_CHANNELS) and row.channel == ALL_CHANNELS
-    source = ""
+    source, proof, at = "", "", ""
     if row is not None:
-        source = SOURCES.get(row.source, row.source)
+        source, proof = SOURCES.get(row.source, row.source), hide_references(row.proof)
+        at = moment(row.at, workspace)
     return {
         "label": label,
         "row": row,
         "channel": channel,
         "by_all": by_all,
         "source": source,
-        "proof": hide_references(row.proof) if row is not None else "",
-        "at": moment(row.at, workspace) if row is not None else "",
+        "proof": proof,
+        "at": at,
     }
 
 

@@ -134,13 +134,12 @@ def _tone(lag: health.Lag) -> str:
 
 
 def _told(worker: health.Worker) -> dict[str, Any]:
-    about = {}
+    says = _("running") if worker.is_alive else _("silent")
     if worker.lived is not None:
-        about = {"span": how_long(worker.lived)}
-    if worker.is_alive:
-        says = _("running for %(span)s") % about if about else _("running")
-    else:
-        says = _("silent after running for %(span)s") % about if about else _("silent")
+        words = _("silent after running for %(span)s")
+        if worker.is_alive:
+            words = _("running for %(span)s")
+        says = words % {"span": how_long(worker.lived)}
     return {
         "name": worker.name,
         "is_alive": worker.is_alive,

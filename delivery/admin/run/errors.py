@@ -111,12 +111,11 @@ def _count(run: Run) -> tuple[list[dict[str, Any]], bool]:
 
 def meaning(run: Run, reason: Reason, code: str) -> str:
     """`run` with its connection: the provider's own words win."""
-    provider = None
-    if run.connection is not None:
-        provider = PROVIDERS.get(run.connection.provider)
-    if not reason.is_waiting and (
-        given_up := {**_GIVEN_UP, **(provider.final_codes if provider else {})}.get(code)
-    ):
+    codes, final_codes = {**_MEANINGS}, {**_GIVEN_UP}
+    if run.connection is not None and (provider := PROVIDERS.get(run.connection.provider)):
+        codes |= provider.codes
+        final_codes |= provider.final_codes
+    if not reason.is_waiting and (given_up := final_codes.get(code)):
         return str(given_up)
-    known = {**_MEANINGS, **(provider.codes if provider else {})}.get(code)
+    known = codes.get(code)
     return str(known or words_of(reason, run.channel).explanation)

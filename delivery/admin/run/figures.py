@@ -196,8 +196,8 @@ class Progress:
     now: datetime
 
     def as_json(self) -> dict[str, Any]:
-        account = self.account
-        groups = {name: account.count(name) if account else 0 for name in GROUPS}
+        account = self.account or Account(0, ())
+        groups = {name: account.count(name) for name in GROUPS}
         names = (
             "state",
             "label",
@@ -214,19 +214,24 @@ class Progress:
         counts = {
             **groups,
             "retired": self.retired,
-            **{slug: account.count_of(slug) if account else 0 for slug in COUNTED},
+            **{slug: account.count_of(slug) for slug in COUNTED},
         }
+        told: dict[str, Any] = {"audience": None, "equation": ""}
+        if self.account:
+            told = {"audience": account.audience, "equation": account.equation}
+        undo_until = None
+        if self.undo_until:
+            undo_until = self.undo_until.isoformat()
         return {
             **{name: getattr(self, name) for name in names},
             "now": self.now.isoformat(),
-            "undo_until": self.undo_until.isoformat() if self.undo_until else None,
+            "undo_until": undo_until,
             "notices": [asdict(notice) for notice in self.notices],
-            "audience": account.audience if account else None,
+            **told,
             "counts": counts,
             "asks": questions(counts),
-            "lines": [asdict(line) for line in account.lines] if account else [],
-            "is_balanced": account.is_balanced if account else True,
-            "equation": account.equation if account else "",
+            "lines": [asdict(line) for line in account.lines],
+            "is_balanced": account.is_balanced,
         }
 
 

@@ -257,14 +257,17 @@ def _cells(message: Message, run: Run, later: list[str]) -> tuple[object, ...]:
     at = ""
     if moment:
         at = moment.astimezone(run.workspace.zone).isoformat(timespec="seconds")
-    endpoint = message.endpoint
-    nobody = "(deleted)"
-    if run.is_broadcast:
-        nobody = f"({run.target})"
+    person, device, platform = "(deleted)", "", ""
+    if message.contact:
+        person = message.contact.external_id
+    elif run.is_broadcast:
+        person = f"({run.target})"
+    if message.endpoint:
+        device, platform = str(message.endpoint), message.endpoint.get_platform_display()
     return (
-        message.contact.external_id if message.contact else nobody,
-        str(endpoint) if endpoint else "",
-        endpoint.get_platform_display() if endpoint else "",
+        person,
+        device,
+        platform,
         reason.slug,
         str(words_of(reason, run.channel).label),
         message.error_code,

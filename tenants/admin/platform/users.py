@@ -426,10 +426,12 @@ def _facts(user: User) -> list[tuple[str, str]]:
         .annotate(n=Count("pk"))
     )
     steps = [_step(kind, count) for kind, count in second]
-    alone = _("Passkey only") if steps else _("Nothing yet")
+    alone, steps_words = _("Nothing yet"), _("Off")
+    if steps:
+        alone, steps_words = _("Passkey only"), capfirst(", ".join(steps))
     return [
         (_("Signs in with"), ", ".join(ways) or alone),
-        (_("Second step"), capfirst(", ".join(steps)) if steps else _("Off")),
+        (_("Second step"), steps_words),
         (_("Last sign-in"), ago(user.last_login)),
         (_("Joined"), day(user.created_at)),
     ]
