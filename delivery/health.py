@@ -16,7 +16,7 @@ from delivery.engine import installation
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Installation, Shard
 from pushpilot.lib.display import age, format_number, how_long
-from pushpilot.lib.health import Line, broken, ok, warning
+from pushpilot.lib.health import Line, broken, ok, waited, warning
 from tenants.scope import every_workspace
 
 START_A_WORKER = gettext_lazy("Start a worker: manage.py worker.")
@@ -66,7 +66,7 @@ class Lag:
 def queue_lag(now: datetime) -> Lag:
     """Bells. One that is at work is locked into the future, one for later too."""
     found = OrmQ.objects.filter(lock__lte=now).aggregate(n=Count("pk"), oldest=Min("lock"))
-    return Lag(found["n"], now - found["oldest"] if found["n"] else timedelta())
+    return Lag(found["n"], waited(found["oldest"], now))
 
 
 def shard_lag(now: datetime) -> Lag:
@@ -80,7 +80,7 @@ def shard_lag(now: datetime) -> Lag:
             oldest=Min("not_before", filter=ready),
             later=Count("pk", filter=~ready),
         )
-    return Lag(found["n"], now - found["oldest"] if found["n"] else timedelta(), found["later"])
+    return Lag(found["n"], waited(found["oldest"], now), found["later"])
 
 
 def leases(most: int) -> list[Shard]:
@@ -172,7 +172,7 @@ def shards(now: datetime) -> Line:
         )
     if not found["open"] and not found["working"] and not found["lost"]:
         return ok(title, _("No message is being sent."))
-    lag = now - found["oldest"] if found["oldest"] else timedelta()
+    lag = waited(found["oldest"], now)
     lapsed = now - found["lapsed"] if found["lost"] else timedelta()
     words = ngettext(
         "%(count)s shard in progress; waiting: %(open)s; lag: %(span)s.",

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 
 from delivery.health import START_A_WORKER, speed_up
 from pushpilot.lib.display import format_number, how_long, listed, percent
-from pushpilot.lib.health import Line, broken, ok, warning
+from pushpilot.lib.health import Line, broken, ok, waited, warning
 from reports.allowance import WARN_PERCENT, day_of, limit_bytes, percent_of
 from reports.models import InboxBatch, StoredBytes
 from tenants.scope import every_workspace
@@ -27,7 +27,7 @@ def events(now: datetime) -> Line:
             oldest=Min("received_at", filter=waits),
             aside=Count("pk", filter=aside),
         )
-    age = now - found["oldest"] if found["n"] else timedelta()
+    age = waited(found["oldest"], now)
     says = ngettext(
         "%(count)s batch waits for the digest. The oldest is %(age)s old.",
         "%(count)s batches wait for the digest. The oldest is %(age)s old.",

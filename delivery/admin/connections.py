@@ -166,9 +166,11 @@ class ConnectionAdmin(WorkspaceAdmin):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        context: dict[str, Any] = {"title": _("Connect a provider")} if object_id is None else {}
+        context: dict[str, Any] = {}
         connection = None
-        if object_id is not None:
+        if object_id is None:
+            context["title"] = _("Connect a provider")
+        else:
             connection = self.get_object(request, object_id)
         if connection is not None:
             context["head"] = head(connection)
@@ -189,7 +191,8 @@ class ConnectionAdmin(WorkspaceAdmin):
             provider = self._provider(request)
             obj.provider, obj.service = provider.key, provider.service
             connections.store_account(obj, secret)
-        request._saved = (obj, secret, change) if secret else ()  # type: ignore[attr-defined]
+        if secret:
+            request._saved = (obj, secret, change)  # type: ignore[attr-defined]
 
     def _try_out(
         self,

@@ -4,6 +4,7 @@ knows."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pushpilot.lib.display import Words
@@ -36,3 +37,10 @@ def warning(title: Words, says: Words, todo: Words) -> Line:
 
 def broken(title: Words, says: Words, todo: Words) -> Line:
     return Line(str(title), Status.BROKEN, str(says), str(todo))
+
+
+def waited(oldest: datetime | None, now: datetime) -> timedelta:
+    """How long the oldest of what waits has done so; nothing if nothing waits."""
+    if oldest is None:
+        return timedelta()
+    return now - oldest

@@ -291,20 +291,20 @@ class CampaignAdmin(WorkspaceAdmin):
     def _editor(self, request: HttpRequest, campaign: Campaign | None) -> dict[str, Any]:
         """What the editor's template needs beside the form."""
         workspace = workspace_of(request)
+        zone, pk = workspace.zone, {}
+        saved: dict[str, Any] = {"runs": [], "may_delete": False, "panels": [], "saved_rule": ""}
         if campaign is not None:
             campaign.workspace = workspace
-        zone = campaign.zone if campaign else workspace.zone
-        pk = {}
-        if campaign:
-            pk = {"campaign": campaign.pk}
+            zone, pk = campaign.zone, {"campaign": campaign.pk}
+            saved = {
+                "runs": review.runs_of(campaign),
+                "may_delete": not removal.why_not(campaign),
+                "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS],
+                "saved_rule": audience_words(campaign.audience_rule),
+            }
         return {
+            **saved,
             "pages": slots.pages,
-            "runs": review.runs_of(campaign) if campaign else [],
-            "may_delete": campaign is not None and not removal.why_not(campaign),
-            "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS]
-            if campaign
-            else [],
-            "saved_rule": audience_words(campaign.audience_rule) if campaign else "",
             "undo_secs": review.undo_secs(),
             "zone_name": zone.key,
             "zone_now": zoned_time(timezone.now(), zone),

@@ -242,21 +242,27 @@ def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> li
         shown = {name: value for name, value in shown.items() if name not in _SHOWN}
     # jsonb has its own order
     ttl, data = shown.get("ttl_secs"), dict(sorted((shown.get("data") or {}).items()))
-    words = {
-        "silent": _("Delivers data to the app and shows nothing.") if shown.get("silent") else "",
+    words: dict[str, Any] = {
+        "silent": "",
         "image_url": shown.get("image_url"),
-        "ttl_secs": "" if ttl is None else _ttl_words(ttl),
-        "priority": PRIORITIES.get(str(shown["priority"])) if shown.get("priority") else "",
+        "ttl_secs": "",
+        "priority": "",
         "collapse_key": shown.get("collapse_key"),
         "android_channel": shown.get("android_channel"),
         "sound": shown.get("sound"),
         "badge": shown.get("badge"),
         "icon_url": shown.get("icon_url"),
-        "data_only": _("Android passes the message to your app, and the app shows it.")
-        if shown.get("data_only")
-        else "",
+        "data_only": "",
         "data_lines": ", ".join(data_lines(data).splitlines()),
     }
+    if shown.get("silent"):
+        words["silent"] = _("Delivers data to the app and shows nothing.")
+    if ttl is not None:
+        words["ttl_secs"] = _ttl_words(ttl)
+    if shown.get("priority"):
+        words["priority"] = PRIORITIES.get(str(shown["priority"]))
+    if shown.get("data_only"):
+        words["data_only"] = _("Android passes the message to your app, and the app shows it.")
     labels = {name: str(field.label) for name, field in PushForm.base_fields.items()}
     without = _("no link")
     buttons = [
