@@ -71,6 +71,7 @@ class ImportPages(ImportExportMixin):
     import_formats = export_formats = [CSV, XLSX]
     export_form_class = ExportForm
     export_template_name = "campaigns/import/export.html"
+    import_export_change_list_template = "campaigns/import/list.html"
     to_encoding = "utf-8-sig"  # without the mark Excel reads it as Windows text
 
     def has_import_permission(self, request: HttpRequest) -> bool:
