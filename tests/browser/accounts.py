@@ -61,16 +61,6 @@ def set_up_totp(page: Page, password: str) -> str:
     return secret
 
 
-def use_theme(page: Page, theme: str) -> None:
-    page.evaluate(
-        """async theme => {
-            document.documentElement.classList.toggle("dark", theme === "dark");
-            await Promise.all(document.getAnimations().map(one => one.finished.catch(() => {})));
-        }""",
-        theme,
-    )
-
-
 def type_password(page: Page, email: str, password: str) -> None:
     page.goto("/accounts/login/")
     page.locator("input[name=login]").fill(email)

@@ -30,6 +30,21 @@ MORE_PAGES = {
     "audit-entry": "tenants/auditentry/2/change/",
     "workspace": "tenants/workspace/1/change/",
 }
+# Looked at by axe-core alone.
+UNPICTURED_PAGES = {
+    "template": "campaigns/template/1/change/",
+    "new-template": "campaigns/template/add/",
+    "scheduled-campaign": "campaigns/campaign/5/change/",
+    "cancelled-campaign": "campaigns/campaign/8/change/",
+    "delete-campaign": "campaigns/campaign/2/delete/",
+    "nothing-found": "campaigns/campaign/?q=nothing",
+    "cancelled-run": "campaigns/run/8/change/",
+    "event": "reports/event/1/change/",
+    "connection": "tenants/connection/1/change/",
+    "new-connection": "tenants/connection/add/",
+    "key": "tenants/apikey/1/change/",
+    "member": "tenants/membership/2/change/",
+}
 # Outside of the console, by their whole path.
 ACCOUNT_PAGES = {
     "profile": "/accounts/profile/",
@@ -56,4 +71,19 @@ PLATFORM_PAGES = {
     "platform-users": "/platform/tenants/user/",
     "platform-workspaces": "/platform/tenants/workspace/",
     "platform-workers": "/platform/delivery/heartbeat/",
+}
+UNPICTURED_PLATFORM_PAGES = {
+    "platform-user": "/platform/tenants/user/1/change/",
+    "platform-workspace": "/platform/tenants/workspace/1/change/",
+    "platform-addresses": "/platform/account/emailaddress/",
+    "platform-address": "/platform/account/emailaddress/1/change/",
+    "platform-logins": "/platform/socialaccount/socialaccount/",
+    "platform-authenticators": "/platform/mfa/authenticator/",
+    "platform-sessions": "/platform/usersessions/usersession/",
+    "platform-actions": "/platform/admin/logentry/",
+    "platform-queue": "/platform/django_q/ormq/",
+    "platform-done": "/platform/django_q/success/",
+    "platform-failed": "/platform/django_q/failure/",
+    "platform-jobs": "/platform/django_q/schedule/",
+    "platform-job": "/platform/django_q/schedule/1/change/",
 }
