@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import date, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_skeleton, format_time, get_day_names, get_month_names
@@ -37,6 +37,17 @@ NOTHING = "–"
 """In place of a value that there is not."""
 
 _reader: ContextVar[Locale] = ContextVar("reader", default=DEFAULT)
+
+
+class Labelled(NamedTuple):
+    """A coloured label: a list looks its colour up by the key. Where a page writes the value
+    itself, which Unfold does on the page of one row, it reads as its words."""
+
+    key: Any
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
 
 
 class ReaderLocale:

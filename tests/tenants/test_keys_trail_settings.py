@@ -40,6 +40,17 @@ def test_the_secret_waits_encrypted_and_the_page_is_not_stored(cast):
     assert "no-store" in shown.headers["Cache-Control"]
 
 
+def test_the_page_of_a_key_shows_its_mode_and_state_in_words(cast):
+    client = cast.client("owner")
+    made_key(cast, client)
+    with scope(cast.workspace):
+        key = ApiKey.objects.get()
+    shown = text(client.get(cast.url(f"tenants/apikey/{key.pk}/change/")))
+    assert "Live" in shown
+    assert "(&#x27;" not in shown
+    assert "('" not in shown
+
+
 def test_a_key_is_revoked_by_post_only_and_stays_in_the_list(cast):
     client = cast.client("admin")
     made_key(cast, client)

@@ -24,7 +24,7 @@ from unfold.decorators import display
 
 from delivery.admin.platform.workers import WorkersPage
 from delivery.models import Heartbeat
-from pushpilot.lib.display import format_number, how_long
+from pushpilot.lib.display import Labelled, format_number, how_long
 from pushpilot.lib.pickles import read_plain
 from tenants.admin.platform.base import PlatformAdmin, ago
 
@@ -103,10 +103,10 @@ class WaitingPage(QueuePage):
         return _header(task.get("func"))
 
     @display(description=gettext_lazy("State"), label={"waiting": "warning", "locked": "info"})
-    def state(self, row: OrmQ) -> tuple[str, str]:
+    def state(self, row: OrmQ) -> Labelled:
         if row.lock and row.lock > timezone.now():
-            return "locked", _("In progress or planned")
-        return "waiting", _("Waiting")
+            return Labelled("locked", _("In progress or planned"))
+        return Labelled("waiting", _("Waiting"))
 
     @display(description=gettext_lazy("Since"))
     def since(self, row: OrmQ) -> str:

@@ -25,6 +25,7 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
+from pushpilot.lib.display import Labelled
 from tenants import keys, roles
 from tenants.admin import one_time_secret
 from tenants.admin.base import (
@@ -201,13 +202,13 @@ class ApiKeyAdmin(WorkspaceAdmin):
     @display(
         description=gettext_lazy("Mode"), label={"live": "info", "test": "warning"}, ordering="mode"
     )
-    def mode_label(self, key: ApiKey) -> tuple[str, str]:
-        return key.mode, _("Test") if key.mode == ApiKey.Mode.TEST else _("Live")
+    def mode_label(self, key: ApiKey) -> Labelled:
+        return Labelled(key.mode, _("Test") if key.mode == ApiKey.Mode.TEST else _("Live"))
 
     @display(description=gettext_lazy("State"), label=STATE_COLOURS)
-    def state_label(self, key: ApiKey) -> tuple[str, str]:
+    def state_label(self, key: ApiKey) -> Labelled:
         state = key.state(timezone.now())
-        return state, str(STATE_WORDS[state])
+        return Labelled(state, str(STATE_WORDS[state]))
 
     @display(description=gettext_lazy("May"))
     def scope_words(self, key: ApiKey) -> str:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 
+from pushpilot.lib.display import Labelled
 from tenants.admin.platform.base import PlatformAdmin, ago, day
 from tenants.models import User
 from tenants.sessions import device
@@ -70,12 +71,12 @@ class EmailAddressPage(AccountPage):
     empty_title = gettext_lazy("No addresses yet")
 
     @display(description=gettext_lazy("Verified"), label={True: "success", False: "warning"})
-    def verified_label(self, row: EmailAddress) -> tuple[bool, str]:
-        return row.verified, _("Verified") if row.verified else _("Not verified")
+    def verified_label(self, row: EmailAddress) -> Labelled:
+        return Labelled(row.verified, _("Verified") if row.verified else _("Not verified"))
 
     @display(description=gettext_lazy("Used for"), label={True: "info", False: "default"})
-    def primary_label(self, row: EmailAddress) -> tuple[bool, str]:
-        return row.primary, _("Sign-in and mail") if row.primary else _("Sign-in")
+    def primary_label(self, row: EmailAddress) -> Labelled:
+        return Labelled(row.primary, _("Sign-in and mail") if row.primary else _("Sign-in"))
 
 
 class SocialAccountPage(AccountPage):
@@ -125,8 +126,8 @@ class AuthenticatorPage(AccountPage):
         description=gettext_lazy("Second step"),
         label={"totp": "success", "webauthn": "primary", "recovery_codes": "default"},
     )
-    def type_label(self, row: Authenticator) -> tuple[str, str]:
-        return row.type, capfirst(str(SECOND_STEPS[row.type]))
+    def type_label(self, row: Authenticator) -> Labelled:
+        return Labelled(row.type, capfirst(str(SECOND_STEPS[row.type])))
 
     @display(description=gettext_lazy("Added"))
     def added(self, row: Authenticator) -> str:
