@@ -47,8 +47,8 @@ def test_the_page_of_a_key_shows_its_mode_and_state_in_words(cast):
         key = ApiKey.objects.get()
     shown = text(client.get(cast.url(f"tenants/apikey/{key.pk}/change/")))
     assert "Live" in shown
-    assert "(&#x27;" not in shown
-    assert "('" not in shown
+    assert "live&#x27;" not in shown
+    assert "live'" not in shown
 
 
 def test_a_key_is_revoked_by_post_only_and_stays_in_the_list(cast):
