@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -25,6 +27,8 @@ from pushpilot.lib.problems import CONTENT_TYPE, Problem, invalid
 from tenants.api.security import caller_of, require, workspace_meant, workspace_named
 from tenants.models import AnsweredRequest
 from tenants.secrets import SecretUnreadable, decrypt, encrypt
+
+logger = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -146,14 +150,21 @@ def _keep_answer(run: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
         claim: AnsweredRequest | None = getattr(request, "_claim", None)
         if claim is None:
             return response
-        if 400 <= response.status_code < 500 or response.status_code == 503:
-            claim.delete()
-        else:
-            claim.status, claim.answer = response.status_code, encrypt(response.content.decode())
-            claim.save(update_fields=["status", "answer"])
+        try:
+            _settle(claim, response)
+        except DatabaseError:  # the work is done: its answer goes out, and the key stays taken
+            logger.warning("the answer to request %s could not be kept", claim.pk, exc_info=True)
         return response
 
     return kept
+
+
+def _settle(claim: AnsweredRequest, response: HttpResponse) -> None:
+    if 400 <= response.status_code < 500 or response.status_code == 503:
+        claim.delete()
+        return
+    claim.status, claim.answer = response.status_code, encrypt(response.content.decode())
+    claim.save(update_fields=["status", "answer"])
 
 
 def forget_answers(now: datetime) -> None:

@@ -102,6 +102,17 @@ def test_a_fault_of_ours_keeps_its_key_and_an_unreachable_database_frees_it(asha
     assert (again.status_code, is_replayed(again)) == (500, True)
 
 
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same(ashas, monkeypatch):
+    def fails(*args, **fields):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(AnsweredRequest, "save", fails)
+    # get_or_create saves too, so the claim is there already
+    monkeypatch.setattr(idempotency, "_claim", lambda *args: AnsweredRequest())
+    assert create(ashas).status_code == 201
+    assert Workspace.objects.count() == 1
+
+
 def test_whoever_lost_the_right_gets_no_answer_again(cast):
     app = app_of(cast.admin)
     assert invite(app).status_code == 201
@@ -137,6 +148,9 @@ def test_an_answer_that_no_key_decrypts_is_not_made_up(ashas, settings):
     assert refused(create(ashas)) == (409, "outcome_unknown")
 
 
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="its threads share one connection's tables in memory"
+)
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_at_once_make_one_workspace():
     app = App().sign_in(account().email)
@@ -149,6 +163,6 @@ def test_a_hundred_at_once_make_one_workspace():
 
     with ThreadPoolExecutor(20) as pool:
         statuses = set(pool.map(send, range(100)))
-    assert statuses <= {201, 409, 503}  # 503: SQLite was busy for too long
+    assert statuses <= {201, 409}
     assert create(app).status_code == 201
     assert Workspace.objects.count() == 1
