@@ -94,9 +94,8 @@ def _full(now: datetime) -> Problem:
     )
     detail = _(
         "The public keys of this workspace have used up their storage for today. Send the events "
-        "again tomorrow (UTC), or "
-        "from your server with a secret key. The operator of this server can raise "
-        "EVENT_MB_PER_DAY."
+        "again tomorrow (UTC), or from your server with a secret key. The operator of this server "
+        "can raise EVENT_MB_PER_DAY."
     )
     wait_secs = max(1, int((midnight - now).total_seconds()))
     return Problem(429, "storage_full", detail, headers={"Retry-After": str(wait_secs)})

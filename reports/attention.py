@@ -102,11 +102,9 @@ def _unmade(run: RunRow) -> str:
     if not run.accepted:
         nobody = ngettext(
             "Nobody received the message. It could not be created for %(count)s recipient. The "
-            "page "
-            "of the send says why.",
+            "page of the send says why.",
             "Nobody received the message. It could not be created for %(count)s recipients. The "
-            "page "
-            "of the send says why.",
+            "page of the send says why.",
             run.unmade,
         )
         return nobody % {"count": format_number(run.unmade)}

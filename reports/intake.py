@@ -273,8 +273,7 @@ class _Voucher:
         except SecretUnreadable as error:
             detail = _(
                 "The secret of identity verification cannot be read, so nothing was stored. Send "
-                "the "
-                "events again."
+                "the events again."
             )
             raise Problem(503, "not_stored", detail, headers={"Retry-After": "60"}) from error
 

@@ -230,8 +230,7 @@ def _validate_value(field: str, op: Operator, value: Any) -> None:
             raise RuleError(
                 _(
                     "The value of “%(name)s” is longer than %(limit)s characters or contains a "
-                    "broken "
-                    "character."
+                    "broken character."
                 )
                 % {"name": name, "limit": _TEXT_LIMIT}
             )

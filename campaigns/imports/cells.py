@@ -183,8 +183,7 @@ def map_header(header: Row) -> tuple[dict[str, int], list[str]]:
             raise FileProblem(
                 _(
                     "Row %(number)s: the headings “%(first)s” and “%(second)s” both mean "
-                    "%(column)s. "
-                    "Delete or rename one of the columns."
+                    "%(column)s. Delete or rename one of the columns."
                 )
                 % {
                     "number": header.number,
