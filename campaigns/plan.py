@@ -222,8 +222,8 @@ def pause(run: Run, *, by: User) -> bool:
 def pause_for_cause(run: Run, why: str, *, tripped: str = "", epoch: int | None = None) -> bool:
     """Pause for a cause, by PushPilot itself; the owner reads it on the run page and resumes
     with one click. `tripped`: the cause of the circuit breaker, which the resume waives. False
-    if the run is neither preparing nor sending, or not in `epoch` any more: whoever resumed it
-    since has decided."""
+    if the run is neither preparing nor sending, or not in `epoch` any more: a person who
+    resumed it since has decided."""
     moved = _move(run, STARTED, State.PAUSED, None, "campaign paused", epoch, why=why[:500])
     if moved:
         Run.objects.filter(pk=run.pk).update(last_error=why[:500], tripped=tripped)
@@ -294,9 +294,9 @@ def _cancel_one(run: Run, by: User) -> bool:
 
 @transaction.atomic
 def revise(run: Run, *, by: User) -> Revision | None:
-    """The campaign's contents as they are now go to everybody whom this run has not sent to yet.
-    Workers stop at their next group and go on with the new text. None if nothing changed, or the
-    run is not planned or under way.
+    """Send the campaign's present contents to the remaining recipients of this run. Workers stop
+    at their next group and go on with the new text. None if nothing changed, or the run is not
+    planned or under way.
     """
     locked = Run.objects.select_for_update().select_related("revision").get(pk=run.pk)
     revision = _pin_revision(run.campaign, by)

@@ -1,5 +1,5 @@
-"""Deleting a campaign of which nothing was ever handed to a provider; what was sent stays, with
-who got what."""
+"""Delete a campaign that no provider ever got a message of. A campaign that was sent stays, with
+the record of its recipients."""
 
 from __future__ import annotations
 

@@ -56,13 +56,7 @@ def close_unknown(run: Run, *, by: User) -> int:
     Run.objects.filter(pk=locked.pk).update(
         tally=_settled_elsewhere(locked) if locked.finished_at is None else record.tally(locked)
     )
-    audit.record(
-        run.workspace,
-        "unknown messages closed",
-        run.campaign,
-        by=by,
-        detail={"run": run.pk, "count": moved},
-    )
+    _note(run, "unknown messages closed", by, count=moved)
     return moved
 
 
@@ -74,13 +68,7 @@ def try_held(run: Run, *, by: User) -> int:
     holds = Reach.objects.filter(connection=run.connection_id).exclude(held_since=None)
     if not count or not holds.update(probe_at=timezone.now()):
         raise NotNow(_("No recipient waits for a platform any more."))
-    audit.record(
-        run.workspace,
-        "held platform tried again",
-        run.campaign,
-        by=by,
-        detail={"run": run.pk, "count": count},
-    )
+    _note(run, "held platform tried again", by, count=count)
     wake.ring("tick")
     return count
 
@@ -96,13 +84,7 @@ def close_held(run: Run, *, by: User) -> int:
     count = sum(reach.give_up(shard) for shard in waiting)
     if not count:
         raise NotNow(_("No recipient waits for a platform any more."))
-    audit.record(
-        run.workspace,
-        "held recipients closed",
-        run.campaign,
-        by=by,
-        detail={"run": run.pk, "count": count},
-    )
+    _note(run, "held recipients closed", by, count=count)
     wake.ring("tick")
     return count
 
@@ -126,8 +108,7 @@ def revive(run: Run, *, by: User) -> int:
     Run.objects.filter(pk=run.pk).update(retired=left)
     if not found:
         raise NotNow(_("No device is still retired because of this send."))
-    detail = {"run": run.pk, "count": found.total(), "retired_for": dict(found)}
-    audit.record(run.workspace, "devices revived", run.campaign, by=by, detail=detail)
+    _note(run, "devices revived", by, count=found.total(), retired_for=dict(found))
     return found.total()
 
 
@@ -151,9 +132,13 @@ def _send_again(run: Run, reason: Reason, by: User, action: str) -> int:
         }
         Campaign.objects.filter(pk=locked.campaign_id).update(status=Campaign.Status.RUNNING)
     Run.objects.filter(pk=locked.pk).update(**changes)
-    audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk, "count": moved})
+    _note(run, action, by, count=moved)
     wake.ring("work")
     return moved
+
+
+def _note(run: Run, action: str, by: User, **detail: Any) -> None:
+    audit.record(run.workspace, action, run.campaign, by=by, detail={"run": run.pk, **detail})
 
 
 def _locked(run: Run, states: tuple[str, ...]) -> Run:

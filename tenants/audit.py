@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import override
+
 from tenants.models import AuditEntry
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ def origin(via: str, address: str | None) -> Iterator[None]:
 def address() -> str | None:
     """The IP address that what happens now comes from."""
     return _origin.get()[1]
+
+
+def in_english() -> override:
+    """For words that become a key of the trail: the reader's language must not change them."""
+    return override(None)
 
 
 def record(

@@ -181,9 +181,9 @@ def _documented(body: type[Struct], answer: type[Struct]) -> dict[str, Any]:
     openapi_extra=_documented(PostedDevices, Registered),
 )
 def register_devices(request: HttpRequest) -> HttpResponse:
-    """Register up to 500 devices of people, whenever your app hands you a token: a device that
-    was retired comes back, one of somebody else moves, a person whom nobody knew is created.
-    Sending it again changes nothing."""
+    """Register up to 500 devices whenever your app hands you a token. A retired device comes
+    back, a device of another person moves, and an unknown person is created. Sending the same
+    request again changes nothing."""
     now = timezone.now()
     with _inside(request) as workspace:
         by = _name_of(caller_of(request))

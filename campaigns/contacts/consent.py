@@ -17,7 +17,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 
 from campaigns.models import ALL_CHANNELS, Consent, Contact, WaitingConsent, consent_channels
 from tenants import audit
@@ -272,7 +271,7 @@ def say(contact: Contact, channel: str, *, is_yes: bool, by: User, now: datetime
     before = holds(contact.consents.all(), channel)
     word = Word(channel, is_yes, "console", by.email, now, contact_id=contact.pk)
     record(contact.workspace, [word])
-    with override(None):  # the trail is written in English, whoever reads the page
+    with audit.in_english():
         label = consent_channels()[channel]
     changes = {label: (before.status if before else None, word.values["status"])}
     audit.record(contact.workspace, "consent changed", contact.external_id, by=by, changes=changes)

@@ -18,7 +18,6 @@ from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 from unfold.admin import TabularInline
 
 from pushpilot.lib import display
@@ -324,8 +323,8 @@ class WorkspaceAdmin(WorkspaceRows, RowActions):
         audit.record(workspace_of(request), action, obj, by=user, detail=detail, changes=changes)
 
     def _audited(self, verb: str) -> str:
-        """ "campaign changed": an action of the trail is a key, whoever reads the page."""
-        with override(None):
+        """The action in the trail, such as "campaign changed"."""
+        with audit.in_english():
             return f"{self.model._meta.verbose_name} {verb}"
 
     def construct_change_message(

@@ -7,9 +7,9 @@ from typing import Any
 
 from django import forms
 from django.db import models
-from django.utils.translation import override
 
 from pushpilot.lib.compat.django import is_marked_for_deletion
+from tenants import audit
 from tenants.secrets import SealedTextField
 
 Changes = dict[str, tuple[Any, Any]]
@@ -21,7 +21,7 @@ def of_forms(form: forms.ModelForm[Any], formsets: Iterable[Any], *, add: bool) 
     changes = _of_form(form, add=add)
     for formset in formsets:
         for row in formset.forms:
-            with override(None):  # the trail is written in English, whoever reads the page
+            with audit.in_english():
                 noun = str(row.instance._meta.verbose_name)
             if is_marked_for_deletion(formset, row):
                 changes[f"{noun} {row.instance}"] = (str(row.instance), None)

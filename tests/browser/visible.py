@@ -65,9 +65,32 @@ OUTSIDE = """([open, close]) => {
     return [...found];
 }"""
 BRANDS = {
-    "Alpine", "Android", "API", "APNs", "Apple", "Chrome", "Chromium", "CSV", "FCM", "Firebase", "Google", "HTTP",
-    "iOS", "iPhone", "JSON", "Linux", "Liquid", "PushPilot", "SDK", "Unfold", "URL", "UTC", "IST", "XLSX", "Ctrl",
-}  # fmt: skip
+    "Alpine",
+    "Android",
+    "API",
+    "APNs",
+    "Apple",
+    "Chrome",
+    "Chromium",
+    "CSV",
+    "FCM",
+    "Firebase",
+    "Google",
+    "HTTP",
+    "iOS",
+    "iPhone",
+    "JSON",
+    "Linux",
+    "Liquid",
+    "PushPilot",
+    "SDK",
+    "Unfold",
+    "URL",
+    "UTC",
+    "IST",
+    "XLSX",
+    "Ctrl",
+}
 _EN = Locale("en", "GB")
 _CALENDAR = {
     name

@@ -227,6 +227,8 @@ def test_a_cancel_and_the_launch_of_the_next_occurrence_do_not_deadlock(ready):
 
 def somebody_waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity USING (pid) WHERE "
-                       "NOT granted AND datname = current_database()")  # fmt: skip
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity USING (pid) WHERE "
+            "NOT granted AND datname = current_database()"
+        )
         return bool(cursor.fetchone()[0])

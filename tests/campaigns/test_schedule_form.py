@@ -145,9 +145,16 @@ def test_the_live_hint_says_the_same_sentence_as_the_submit(company, answer, fie
 
 @pytest.mark.parametrize(
     "rule",
-    ["FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=MO,SU", "FREQ=MONTHLY;INTERVAL=2;BYMONTHDAY=-1",
-     "FREQ=MONTHLY;BYDAY=1MO", "FREQ=YEARLY;BYMONTH=2;COUNT=3", "FREQ=WEEKLY"],
-)  # fmt: skip
+    [
+        "FREQ=DAILY",
+        "FREQ=DAILY;INTERVAL=3",
+        "FREQ=WEEKLY;BYDAY=MO,SU",
+        "FREQ=MONTHLY;INTERVAL=2;BYMONTHDAY=-1",
+        "FREQ=MONTHLY;BYDAY=1MO",
+        "FREQ=YEARLY;BYMONTH=2;COUNT=3",
+        "FREQ=WEEKLY",
+    ],
+)
 def test_a_repetition_survives_the_builder(rule):
     shown = {"weekdays": [], "month_day": "1", **builders.read_recurrence(rule)}
     again = builders.build_recurrence(

@@ -14,6 +14,7 @@ from campaigns.imports.decoding import ENCODINGS
 from campaigns.models import AmbiguityPolicy, Campaign, Run, Template, Tone, consent_channels
 from pushpilot.lib import clock
 from reports.intake import WHY_IGNORED
+from tests.translations import Marked
 
 pytestmark = pytest.mark.once
 
@@ -45,22 +46,9 @@ CELLS = {
 }
 
 
-class Marked:
-    """A catalogue of a language in which every text stands in brackets."""
-
-    def gettext(self, message):
-        return f"⟦{message}⟧"
-
-    def ngettext(self, singular, plural, number):
-        return f"⟦{singular if number == 1 else plural}⟧"
-
-    def to_language(self):
-        return "en"
-
-
 @pytest.fixture
 def marked(monkeypatch):
-    monkeypatch.setattr(trans_real._active, "value", Marked(), raising=False)
+    monkeypatch.setattr(trans_real._active, "value", Marked("en"), raising=False)
 
 
 def of_reasons():

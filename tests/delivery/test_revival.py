@@ -101,9 +101,11 @@ def test_a_device_list_that_says_seen_revives_by_what_it_was_retired_for(
     add_people(cast.workspace, 1)
     with scope(cast.workspace):
         Endpoint.objects.update(
-            is_active=False, retired_reason=reason, retired_at=now() - timedelta(days=2),
+            is_active=False,
+            retired_reason=reason,
+            retired_at=now() - timedelta(days=2),
             last_seen_at=now() - timedelta(days=60),
-        )  # fmt: skip
+        )
         device = Endpoint.objects.select_related("contact").get()
         seen = endpoints.Registration(
             device.contact.external_id,
@@ -128,5 +130,6 @@ def test_refusals_with_a_success_between_them_are_not_in_a_row():
     answers = [*[refused] * (HANDFUL - 1), taken] * 2 + [refused] * HANDFUL
     reasons = [reader.read(recipient, answer, now(), "").reason for answer in answers]
     assert [Reason(reason) for reason in reasons if reason != Reason.ACCEPTED] == [
-        *[Reason.REJECTED] * 3 * (HANDFUL - 1), Reason.DEFERRED,
-    ]  # fmt: skip
+        *[Reason.REJECTED] * 3 * (HANDFUL - 1),
+        Reason.DEFERRED,
+    ]

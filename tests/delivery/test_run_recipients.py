@@ -78,10 +78,15 @@ def test_recipients_can_be_filtered_and_found(cast, sent):
 @pytest.mark.parametrize(
     "query",
     [
-        {"after": "x"}, {"after": "1.2.3"}, {"after": "9" * 19 + ".1"}, {"after": "-1.-1"}, {"reason": "nonsense"},
-        {"contact": "x" * 5000}, {"after": "99999999999.1"},
+        {"after": "x"},
+        {"after": "1.2.3"},
+        {"after": "9" * 19 + ".1"},
+        {"after": "-1.-1"},
+        {"reason": "nonsense"},
+        {"contact": "x" * 5000},
+        {"after": "99999999999.1"},
     ],
-)  # fmt: skip
+)
 def test_a_strange_address_shows_a_page(cast, sent, query):
     assert page(cast, sent, "recipients/", **query).status_code == 200
 

@@ -23,5 +23,10 @@ def start(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Com
     plain = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env={**plain, **environment}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**plain, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

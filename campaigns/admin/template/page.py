@@ -92,8 +92,8 @@ class LanguageFilter(DropdownFilter):
 
 
 class TemplateAdmin(ImportPages, WorkspaceAdmin):
-    """Rows: the workspace's own and the global library; whoever may view sees both, only the own
-    can be changed."""
+    """The workspace's own templates and the global library. Viewers see both; only the own
+    templates can be changed."""
 
     form, fields = TemplateForm, TemplateForm.Meta.fields
     change_form_template = "campaigns/template_form.html"

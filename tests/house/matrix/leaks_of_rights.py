@@ -159,7 +159,7 @@ def _(world, patch):
     patch.setattr(SafeHeaders, "__call__", friendly)
 
 
-@leak("a closed workspace stays open", some(programs.closed_cells, "owner", of="contact"))
+@leak("a closed workspace stays open", some(programs.closed_cells, "viewer", of="contact"))
 def _(world, patch):
     patch.setattr(
         roles,

@@ -317,8 +317,13 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
                     reads_only=method == "GET",
                 )  # fmt: skip
     yield Cell(
-        "every parameter", role, "theirs", lambda: HttpResponse(), any_of(), check=lambda: unasked(asked)
-    )  # fmt: skip
+        "every parameter",
+        role,
+        "theirs",
+        lambda: HttpResponse(),
+        any_of(),
+        check=lambda: unasked(asked),
+    )
 
 
 def unasked(asked: dict[str, set[str]]) -> list[str]:

@@ -11,6 +11,7 @@ from pushpilot import api
 from tenants import workspaces
 from tenants.api import tokens
 from tests.tenants.api.app import App, refused
+from tests.translations import Marked
 
 
 @pytest.mark.parametrize(
@@ -84,23 +85,10 @@ def test_there_is_one_api():
 
 
 # --- in the reader's language ---------------------------------------------------------------------
-class Marked:
-    """A catalogue of a language in which every text stands in brackets."""
-
-    def gettext(self, message):
-        return f"⟦{message}⟧"
-
-    def ngettext(self, singular, plural, number):
-        return f"⟦{singular if number == 1 else plural}⟧"
-
-    def to_language(self):
-        return "de"
-
-
 @pytest.fixture
 def german(settings, monkeypatch):
     settings.LANGUAGES = [("en", "English"), ("de", "German")]
-    monkeypatch.setitem(trans_real._translations, "de", Marked())
+    monkeypatch.setitem(trans_real._translations, "de", Marked("de"))
     return {"Accept-Language": "de"}
 
 
