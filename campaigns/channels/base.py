@@ -86,6 +86,18 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """What a message may carry beside its fields: `takes` is str, int, bool, dict (of texts) or
+    list (of objects with texts, named in `parts`). A text has at most `limit_characters`."""
+
+    name: str
+    label: Words
+    takes: type
+    limit_characters: int = 0
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast:
     """A send to subscribers, for example those of a topic: the provider knows them, we do not.
 
@@ -186,6 +198,9 @@ class Channel:
     service: ClassVar[str]
     """The kind of connection that carries it (tenants.Connection.service)."""
     fields: ClassVar[tuple[Field, ...]]
+    options: ClassVar[tuple[Option, ...]] = ()
+    other_names: ClassVar[Mapping[str, str]] = {}
+    """{name that programs may use too: field}."""
     title_field: ClassVar[str] = "title"
     """The name of the field that lists show."""
     broadcasts: ClassVar[tuple[Broadcast, ...]] = ()
@@ -278,7 +293,9 @@ class Channel:
         """What stops a message, through whichever door it came, by the input that cures it;
         buttons and the like are numbered as the message lists them. Not that it is empty, which
         a draft may be; lint judges personalisation."""
-        for field in self.fields:
+        limited: list[Field | Option] = [*self.fields]
+        limited += [option for option in self.options if option.takes is str]
+        for field in limited:
             if len(str(message.get(field.name) or "")) > field.limit_characters:
                 yield (
                     field.name,
@@ -300,6 +317,10 @@ class Channel:
         """Fields that this channel's editor does not show; they keep what another channel stored
         in them."""
         return frozenset()
+
+    def path_of(self, name: str) -> str:
+        """Where in the message the field of a remark is, such as buttons.0.text."""
+        return name
 
     def is_empty(self, message: Message) -> bool:
         """True if a recipient would see nothing and the message does not mean that."""

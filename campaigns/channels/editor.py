@@ -6,12 +6,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.channels.base import Channel, Message, overwritten
+from campaigns.channels.given import liquid_problem
 from campaigns.channels.inputs import CheckedForm, CountedField
-from campaigns.channels.render import RenderError, compile_text
 
 
 class ContentForm(CheckedForm):
@@ -45,8 +44,9 @@ class ContentForm(CheckedForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         for name in self.channel.personal:
-            if name in cleaned and name not in self.errors:
-                self._check_liquid(name, str(cleaned[name]))
+            is_judged = name in cleaned and name not in self.errors
+            if is_judged and (problem := liquid_problem(str(cleaned[name]))):
+                self.add_error(name, problem)
         # An input that gets an error is no part of the message any more, so all are placed before.
         found = [
             (self.input_of(field), text) for field, text in self.channel.problems(self.message())
@@ -59,14 +59,6 @@ class ContentForm(CheckedForm):
     def input_of(self, field: str) -> str:
         """The input that cures a problem of this field of the message."""
         return field
-
-    def _check_liquid(self, name: str, source: str) -> None:
-        try:
-            compile_text(source)
-        except RenderError as error:
-            self.add_error(
-                name, _("The personalisation cannot be read: %(error)s") % {"error": error}
-            )
 
     def message(self) -> dict[str, Any]:
         """The message with whatever of the bound form is valid. Fields that only another channel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from campaigns.channels.push.editor import PushForm, option_words
 from campaigns.channels.push.keys import APP_PUSH, WEB_PUSH
 from campaigns.channels.push.words import REASON_WORDS, TEMPLATE_EXAMPLES
 
+_BUTTON_INPUT = re.compile(r"button_(\d+)_(\w+)")
 _APP_ONLY = frozenset({"sound", "badge", "android_channel", "data_only"})
 _WEB_ONLY = frozenset({"icon_url"})
 
@@ -24,6 +26,8 @@ class Push(Channel):
 
     service = "push"
     fields = schema.FIELDS
+    options = schema.OPTIONS
+    other_names = {"subtitle": "body"}
     broadcasts = topics.BROADCASTS
     counted_addresses = ngettext_lazy("%(count)s device", "%(count)s devices", "number")
     address_kinds = {
@@ -57,6 +61,13 @@ class Push(Channel):
             if problem
         )
         yield from schema.option_problems(message, is_web=self.is_web)
+
+    def path_of(self, name: str) -> str:
+        """The editor has an input for each part of a button, and one for all data."""
+        button = _BUTTON_INPUT.fullmatch(name)
+        if button:
+            return f"buttons.{int(button[1]) - 1}.{button[2]}"
+        return "data" if name == "data_lines" else name
 
     def warnings(self, message: Message) -> Iterator[Remark]:
         if message.get("silent"):

@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.channels.base import Channel, Message
 from campaigns.channels.editor import ContentForm
+from campaigns.channels.given import is_filled
 from campaigns.channels.inputs import (
     Choice,
     CountedField,
@@ -25,24 +26,11 @@ from campaigns.channels.inputs import (
 from campaigns.channels.push import schema
 from pushpilot.lib.display import exact_span
 
-# What the inputs write beside the texts; other fields of a message are kept.
-OPTIONS = (
-    "ttl_secs",
-    "priority",
-    "collapse_key",
-    "android_channel",
-    "sound",
-    "badge",
-    "icon_url",
-    "silent",
-    "data_only",
-    "data",
-    "buttons",
-)
+OPTIONS = tuple(option.name for option in schema.OPTIONS)
 BUTTON_NUMBERS = range(1, schema.BUTTON_LIMIT + 1)
 _BUTTON_FIELD = re.compile(r"button_(\d)_(\w+)")
 BUTTON_FIELDS = tuple(
-    f"button_{number}_{part}" for number in BUTTON_NUMBERS for part in ("text", "url")
+    f"button_{number}_{part}" for number in BUTTON_NUMBERS for part in schema.BUTTON_PARTS
 )
 _HOUR, _DAY = 3600, 24 * 3600
 # Of no use to a message that shows nothing.
@@ -53,7 +41,7 @@ PRIORITIES = {
     "high": gettext_lazy("High: wakes a sleeping phone"),
     "normal": gettext_lazy("Normal: may wait to save battery"),
 }
-_LIMITS = {field.name: field.limit_characters for field in schema.FIELDS}
+_LIMITS = {one.name: one.limit_characters for one in (*schema.FIELDS, *schema.OPTIONS)}
 
 
 def _ttl_words(secs: int) -> str:
@@ -108,13 +96,15 @@ class PushForm(ContentForm):
     button_1_text = text_field(
         gettext_lazy("Button 1 text"), schema.BUTTON_TEXT_LIMIT, gettext_lazy("Shop now")
     )
-    button_1_url = text_field(gettext_lazy("Button 1 link"), 500, "https://… or yourapp://sale")
+    button_1_url = text_field(
+        gettext_lazy("Button 1 link"), schema.BUTTON_LINK_LIMIT, "https://… or yourapp://sale"
+    )
     button_2_text = text_field(
         gettext_lazy("Button 2 text"), schema.BUTTON_TEXT_LIMIT, gettext_lazy("Remind me later")
     )
-    button_2_url = text_field(gettext_lazy("Button 2 link"), 500)
+    button_2_url = text_field(gettext_lazy("Button 2 link"), schema.BUTTON_LINK_LIMIT)
     button_3_text = text_field(gettext_lazy("Button 3 text"), schema.BUTTON_TEXT_LIMIT)
-    button_3_url = text_field(gettext_lazy("Button 3 link"), 500)
+    button_3_url = text_field(gettext_lazy("Button 3 link"), schema.BUTTON_LINK_LIMIT)
     ttl_secs = Choice(
         gettext_lazy("Time to live"),
         TTLS,
@@ -125,19 +115,19 @@ class PushForm(ContentForm):
     priority = select_field(gettext_lazy("Priority"), list(PRIORITIES.items()))
     collapse_key = text_field(
         gettext_lazy("Collapse key"),
-        64,
+        _LIMITS["collapse_key"],
         "sale",
         gettext_lazy("A newer message with the same key replaces the older message."),
     )
     android_channel = text_field(
         gettext_lazy("Android channel"),
-        64,
+        _LIMITS["android_channel"],
         "offers",
         gettext_lazy("The notification channel in your Android app."),
     )
     sound = text_field(
         gettext_lazy("Sound"),
-        64,
+        _LIMITS["sound"],
         "default",
         gettext_lazy("“default”, or the name of a sound in your app."),
     )
@@ -151,7 +141,7 @@ class PushForm(ContentForm):
     )
     icon_url = text_field(
         gettext_lazy("Icon"),
-        500,
+        _LIMITS["icon_url"],
         "https://…/icon.png",
         gettext_lazy("The small image beside the text in a browser."),
     )
@@ -185,7 +175,9 @@ class PushForm(ContentForm):
         shown = {name: message.get(name) for name in OPTIONS if name not in ("data", "buttons")}
         shown["data_lines"] = data_lines(message.get("data") or {})
         for number, button in zip(BUTTON_NUMBERS, message.get("buttons") or [], strict=False):
-            shown |= {f"button_{number}_{part}": button.get(part, "") for part in ("text", "url")}
+            shown |= {
+                f"button_{number}_{part}": button.get(part, "") for part in schema.BUTTON_PARTS
+            }
         return {**super().shown(message), **shown}
 
     # --- cleaning ---------------------------------------------------------------------------------
@@ -211,12 +203,12 @@ class PushForm(ContentForm):
             button for number in BUTTON_NUMBERS if (button := self._button(number))
         ]
         kept = {name: value for name, value in super().message().items() if name not in OPTIONS}
-        return {**kept, **{name: value for name, value in options.items() if _is_filled(value)}}
+        return {**kept, **{name: value for name, value in options.items() if is_filled(value)}}
 
     def _button(self, number: int) -> dict[str, str]:
         parts = {
             part: str(self.cleaned_data.get(f"button_{number}_{part}") or "").strip()
-            for part in ("text", "url")
+            for part in schema.BUTTON_PARTS
         }
         return {part: text for part, text in parts.items() if text}
 
@@ -226,10 +218,6 @@ class PushForm(ContentForm):
             (self[f"button_{number}_text"], self[f"button_{number}_url"])
             for number in BUTTON_NUMBERS
         ]
-
-
-def _is_filled(value: object) -> bool:
-    return bool(value) or (value == 0 and value is not False)
 
 
 def option_words(message: Mapping[str, Any], hidden: Collection[str] = ()) -> list[tuple[str, str]]:

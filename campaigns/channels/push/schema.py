@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from campaigns.channels.base import REFERENCE, Fault, Field, Remark, control_problem
+from campaigns.channels.base import REFERENCE, Fault, Field, Option, Remark, control_problem
 from campaigns.channels.render import is_dynamic
 from pushpilot.lib.display import format_number
 
@@ -23,6 +23,9 @@ TTL_LIMIT_SECS = 28 * 24 * 3600
 COLLAPSE_KEY_LIMIT_BYTES = 64  # of apns-collapse-id
 BUTTON_LIMIT = 3
 BUTTON_TEXT_LIMIT = 30
+BUTTON_LINK_LIMIT = 500
+BUTTON_PARTS = ("text", "url")
+WORD_LIMIT = 64  # characters of a key, of the name of a sound or of an Android channel
 DATA_LIMIT = 50
 BADGE_LIMIT = 9999
 FIELDS = (
@@ -61,6 +64,20 @@ FIELDS = (
         aliases=("link", "url", "launch url", "target url", "destination"),
         explained=gettext_lazy("The address that a tap opens, for example app://offers."),
     ),
+)
+# What the editor writes beside the texts.
+OPTIONS = (
+    Option("ttl_secs", gettext_lazy("Time to live"), int),
+    Option("priority", gettext_lazy("Priority"), str, 8),
+    Option("collapse_key", gettext_lazy("Collapse key"), str, WORD_LIMIT),
+    Option("android_channel", gettext_lazy("Android channel"), str, WORD_LIMIT),
+    Option("sound", gettext_lazy("Sound"), str, WORD_LIMIT),
+    Option("badge", gettext_lazy("Badge"), int),
+    Option("icon_url", gettext_lazy("Icon"), str, 500),
+    Option("silent", gettext_lazy("Silent"), bool),
+    Option("data_only", gettext_lazy("Data-only message"), bool),
+    Option("data", gettext_lazy("Data for the app"), dict),
+    Option("buttons", gettext_lazy("Buttons"), list, parts=BUTTON_PARTS),
 )
 
 _LINK = re.compile(r"https?://[^\s/?#]+\S*|(?!https?:)[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)
@@ -136,6 +153,11 @@ def button_problem(
         )
     if control := control_problem(_("Text of the button"), text):
         return f"button_{number}_text", control
+    if len(url) > BUTTON_LINK_LIMIT:
+        return f"button_{number}_url", (
+            _("The link of a button has at most %(limit)s characters. Use a shorter link.")
+            % {"limit": format_number(BUTTON_LINK_LIMIT)}
+        )
     if problem := link_problem(url, is_web=is_web):
         return f"button_{number}_url", problem
     return None
