@@ -58,6 +58,9 @@ class Message(TenantModel):
     revision = models.PositiveIntegerField(null=True)
     provider_id = models.CharField(max_length=200, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
+    # What was said at the attempts that the provider did not simply accept, the last ones:
+    # delivery.engine.answers. NULL for all others, so that adding it rewrote no table.
+    answers = models.JSONField(null=True, editable=False)
 
     capabilities = roles.READ_ONLY
 

@@ -23,7 +23,9 @@ from campaigns import plan
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Content, Run
 from delivery.engine import pipeline, record
+from delivery.engine.answers import answer
 from delivery.models import Message, Shard
+from delivery.providers.base import Verdict
 from pushpilot.lib.signing import sign_reference
 from reports import digest, intake, sandbox_devices
 from tenants import audit
@@ -149,24 +151,18 @@ def _send(run: Run, story: Story, by: User) -> None:
 
 def _outcome(pk: int, token: str, at: datetime) -> record.Result:
     fate, dice = token.split("_")[1], random.Random(token)  # noqa: S311 - the same past every time
+    result = record.Result(pk, Reason.ACCEPTED, attempted=1, attempted_at=at.isoformat())
     if fate == "mismatch":
-        code, reason = "SENDER_ID_MISMATCH", Reason.REJECTED
+        result.reason, result.error_code = Reason.REJECTED, "SENDER_ID_MISMATCH"
+        result.answer = answer(at, Verdict.WRONG_SENDER, result.error_code, "SenderId mismatch")
     # the day on which the app was removed
     elif fate == "unregistered" and _age(at) < dice.uniform(-4, DAYS):
-        code, reason = "UNREGISTERED", Reason.ENDPOINT_GONE
+        result.reason, result.error_code = Reason.ENDPOINT_GONE, "UNREGISTERED"
+        said = "Requested entity was not found."
+        result.answer = answer(at, Verdict.GONE, result.error_code, said)
     else:
-        code, reason = "", Reason.ACCEPTED
-    provider_id = ""
-    if reason == Reason.ACCEPTED:
-        provider_id = f"projects/demo-history/messages/{pk}"
-    return record.Result(
-        pk,
-        reason,
-        attempted=1,
-        attempted_at=at.isoformat(),
-        provider_id=provider_id,
-        error_code=code,
-    )
+        result.provider_id = f"projects/demo-history/messages/{pk}"
+    return result
 
 
 def _age(at: datetime) -> float:

@@ -18,7 +18,8 @@ from campaigns.audience.reasons import Reason
 from campaigns.models import Run
 from delivery.engine import statements
 from delivery.engine.compose import Composer, NotComposable, Recipient
-from delivery.engine.record import Result, plain
+from delivery.engine.record import Result
+from delivery.engine.statements import plain
 from delivery.models import Message, Reach
 from delivery.providers.base import Manners
 from tenants.scope import every_workspace

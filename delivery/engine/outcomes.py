@@ -12,10 +12,11 @@ from typing import Any
 from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Run
 from delivery.engine import pace, record
+from delivery.engine.answers import answer
 from delivery.engine.breaker import HANDFUL, Breaker
 from delivery.engine.compose import Recipient
 from delivery.engine.record import Result
-from delivery.engine.statements import stamp
+from delivery.engine.statements import plain, stamp
 from delivery.models import Reach
 from delivery.providers.base import Outcome, Provider, Verdict
 
@@ -46,7 +47,7 @@ class Demands:
     def pause(self, why: str, tripped: str = "") -> None:
         """Pause the run; the first cause counts."""
         if not self.is_paused:
-            self.is_paused, self.pause_because, self.tripped = True, record.plain(why, 500), tripped
+            self.is_paused, self.pause_because, self.tripped = True, plain(why, 500), tripped
 
     def ask_for_break(self, until: datetime, *, is_throttled: bool = False) -> None:
         """Nothing goes over the connection before `until`."""
@@ -84,11 +85,14 @@ class OutcomeReader:
         result = Result(recipient.message_id, Reason.REJECTED, attempted=1, attempted_at=at)
         if outcome.verdict is Verdict.ACCEPTED:
             result.reason = Reason.ACCEPTED
-            result.provider_id = record.plain(outcome.provider_id.rpartition("/")[2], 200)
+            result.provider_id = plain(outcome.provider_id.rpartition("/")[2], 200)
             self._prove(recipient)
             self.breaker.note(outcome)
             return result
-        result.error_code = record.plain(outcome.code, 64)
+        result.error_code = plain(outcome.code, 64)
+        # a broadcast's target is no secret
+        address = recipient.value if recipient.endpoint_id is not None else ""
+        result.answer = answer(now, outcome.verdict, outcome.code, outcome.detail, address)
         match outcome.verdict:
             case Verdict.GONE:
                 result.reason = Reason.ENDPOINT_GONE

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from campaigns.models import Run
-from delivery.engine import record
+from delivery.engine import record, statements
 from delivery.models import Reach, Shard
 from delivery.providers.base import Outcome
 from pushpilot.lib import wake
@@ -56,7 +56,7 @@ def learn(connection: Connection, news: News, now: datetime) -> None:
             )
             wake.ring("tick")
             continue
-        code, detail = record.plain(fault.code, 64), record.plain(fault.detail, 500)
+        code, detail = statements.plain(fault.code, 64), statements.plain(fault.detail, 500)
         # Each worker finds out by itself; the first one holds it, and the next try stays as it is.
         free = row.filter(held_since=None)
         if free.update(

@@ -6,18 +6,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, JSONField, Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Endpoint, Run
 from delivery.engine import statements
+from delivery.engine.answers import Answer, added, answer
 from delivery.models import Message, Shard
+from delivery.providers.base import Verdict
 
 Tally = dict[str, int]
 CHUNK = 50_000
@@ -25,6 +29,8 @@ CHUNK = 50_000
 MOST_COPIES = 4
 # a run may end by the clock of a tick that began before its last worker was done
 LATE_TICK = timedelta(minutes=1)
+WORKER_DIED = "WORKER_DIED"
+"""The code of a row whose worker ended before it wrote an outcome."""
 REGISTERED_SINCE = timedelta(seconds=30)  # longer than an answer may take
 
 _INSERT = """
@@ -42,13 +48,17 @@ _SET = """
         retries = delivery_message.retries + o.retried,
         revision = CASE WHEN o.attempted + o.duplicate > 0 THEN %s
             ELSE delivery_message.revision END,
-        provider_id = o.provider_id, error_code = o.error_code
+        provider_id = o.provider_id, error_code = o.error_code{answers}
     FROM {outcomes}
     WHERE delivery_message.id = o.id AND delivery_message.reason = 0
     RETURNING delivery_message.reason"""
+# Appended for rows that were not simply accepted. The statement of a group that was leaves the
+# column out, because looking at it costs time even when nothing is added.
+_SET_ANSWERS = """,
+        answers = CASE WHEN o.answer IS NULL THEN delivery_message.answers ELSE {added} END"""
 _OUTCOMES_POSTGRESQL = """json_to_recordset(%s::json) AS o(
         id bigint, reason smallint, attempted smallint, duplicate smallint, retried smallint,
-        attempted_at timestamptz, due_at timestamptz, provider_id text, error_code text)"""
+        attempted_at timestamptz, due_at timestamptz, provider_id text, error_code text{answer})"""
 _FIELDS = (
     "id",
     "reason",
@@ -60,15 +70,11 @@ _FIELDS = (
     "provider_id",
     "error_code",
 )
-_COLUMNS = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in _FIELDS)
-_OUTCOMES_SQLITE = f"(SELECT {_COLUMNS} FROM json_each(%s)) AS o"  # noqa: S608 - names of ours
-_SET_POSTGRESQL = _SET.format(outcomes=_OUTCOMES_POSTGRESQL)
-_SET_SQLITE = _SET.format(outcomes=_OUTCOMES_SQLITE)
 
 
 class Result(msgspec.Struct, gc=False):
     """What is to be written about one message. `attempted`, `duplicate` and `retried` are added
-    to the row's counts."""
+    to the row's counts, `answer` to its answers."""
 
     id: int
     reason: int
@@ -79,6 +85,7 @@ class Result(msgspec.Struct, gc=False):
     due_at: str | None = None
     provider_id: str = ""
     error_code: str = ""
+    answer: Answer | msgspec.UnsetType = msgspec.UNSET
 
 
 def fix_audience(run: Run, recipients: QuerySet[Any, Any]) -> None:
@@ -103,13 +110,27 @@ def results(found: Sequence[Result], revision: int) -> Tally:
     """
     if not found:
         return {}
-    sql = _SET_SQLITE
-    if statements.is_postgresql():
-        sql = _SET_POSTGRESQL
+    has_answers = False
+    for one in found:
+        if one.answer:
+            one.answer.revision, has_answers = revision, True
+    sql = _setting(is_postgresql=statements.is_postgresql(), has_answers=has_answers)
     written = Counter(
         row[0] for row in statements.run(sql, [revision, msgspec.json.encode(found).decode()])
     )
     return as_tally({reason: n for reason, n in written.items() if not Reason(reason).is_waiting})
+
+
+@cache
+def _setting(*, is_postgresql: bool, has_answers: bool) -> str:
+    answers = _SET_ANSWERS.format(added=added("o.answer")) if has_answers else ""
+    if is_postgresql:
+        outcomes = _OUTCOMES_POSTGRESQL.format(answer=", answer jsonb" if has_answers else "")
+    else:
+        names = (*_FIELDS, "answer") if has_answers else _FIELDS
+        columns = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
+        outcomes = f"(SELECT {columns} FROM json_each(%s)) AS o"  # noqa: S608 - names of ours
+    return _SET.format(outcomes=outcomes, answers=answers)
 
 
 def retire(gone: dict[int, str], now: datetime) -> int:
@@ -172,15 +193,20 @@ def mark_window(shard: Shard, now: datetime, *, is_resend: bool) -> Tally:
     if shard.window_from is None or shard.window_to is None:
         return {}
     lost = _between(shard.run, shard.window_from, shard.window_to).filter(reason=Reason.PENDING)
+    died = answer(now, Verdict.AMBIGUOUS, WORKER_DIED, "")
+    died.revision = shard.revision
     attempt: dict[str, Any] = {
         "attempts": F("attempts") + 1,
         "attempted_at": now,
         "revision": shard.revision,
+        "answers": RawSQL(  # noqa: S611 - a text of ours
+            added("%s"), [msgspec.json.encode(died).decode()], JSONField()
+        ),
     }
     given_up = lost
     if is_resend:
         given_up = lost.filter(possible_duplicate__gte=MOST_COPIES)
-    count = given_up.update(reason=Reason.UNKNOWN, error_code="WORKER_DIED", **attempt)
+    count = given_up.update(reason=Reason.UNKNOWN, error_code=WORKER_DIED, **attempt)
     if is_resend:
         lost.update(possible_duplicate=F("possible_duplicate") + 1, **attempt)
     if count:
@@ -303,11 +329,6 @@ def tally(run: Run) -> Tally:
 
 def as_tally(counts: dict[int, int] | Counter[int]) -> Tally:
     return {Reason(reason).slug: n for reason, n in sorted(counts.items())}
-
-
-def plain(text: str, length: int) -> str:
-    """Make a foreign text fit both databases."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "")[:length]
 
 
 def add(left: Tally, *others: Tally) -> Tally:

@@ -78,6 +78,11 @@ def moment(stored: Any) -> datetime:
     return found.replace(tzinfo=UTC)
 
 
+def plain(text: str, length: int) -> str:
+    """Make a foreign text fit both databases."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")[:length]
+
+
 def database_now(ahead: timedelta = timedelta()) -> str:
     """SQL for the database's clock, the one that leases are counted by."""
     secs = ahead.total_seconds()

@@ -17,6 +17,7 @@ from campaigns.channels.render import RenderError
 from campaigns.models import Run
 from delivery.connections import drop_sender, sender_for
 from delivery.engine import heartbeat, pace, reach, record, statements
+from delivery.engine.answers import Answer, answer
 from delivery.engine.compose import Composer, Recipient
 from delivery.engine.dispatch import Group, batches
 from delivery.engine.leases import NOTHING, Lease, Window
@@ -24,7 +25,7 @@ from delivery.engine.outcomes import LONG_AGO, OutcomeReader
 from delivery.engine.record import Result
 from delivery.engine.statements import stamp
 from delivery.engine.supply import Supply
-from delivery.providers.base import CredentialsRefused, ProviderUnreachable
+from delivery.providers.base import CredentialsRefused, ProviderUnreachable, Verdict
 from delivery.providers.registry import provider_of
 from pushpilot.lib import wake
 from tenants.secrets import SecretUnreadable
@@ -175,12 +176,15 @@ class ShardWorker:
                 self.sender.send([(recipient.message_id, body) for recipient, body in batch])
                 sent += len(batch)
         except CredentialsRefused as error:
-            self._give_back(group[sent:], timezone.now(), "CREDENTIALS_REFUSED")
+            now = timezone.now()
+            said = answer(now, Verdict.BROKEN, "CREDENTIALS_REFUSED", str(error))
+            self._give_back(group[sent:], now, said)
             self.pause(str(error))
-        except ProviderUnreachable:
+        except ProviderUnreachable as error:
             now = timezone.now()
             until = now + self.provider.manners.unreachable_wait
-            self._give_back(group[sent:], until, "UNREACHABLE")
+            said = answer(now, Verdict.LATER, "UNREACHABLE", str(error))
+            self._give_back(group[sent:], until, said)
             self.demands.ask_for_break(until)
             self.is_stopped = True
 
@@ -308,13 +312,12 @@ class ShardWorker:
             return (min(ids), max(ids))
         return NOTHING
 
-    def _give_back(self, group: Group, due: datetime, code: str) -> None:
+    def _give_back(self, group: Group, due: datetime, said: Answer) -> None:
         """Let the rows of an unsent group wait again. No attempt is counted."""
         for recipient, _ in group:
             del self.flying[recipient.message_id]
-            result = Result(
-                recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due), error_code=code
-            )
+            result = Result(recipient.message_id, Reason.RETRY_SCHEDULED, due_at=stamp(due))
+            result.error_code, result.answer = said.code, said
             self.finished.append(result)
 
     def _wait_for_pace(self) -> None:
