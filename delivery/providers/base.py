@@ -60,11 +60,13 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 @dataclass(slots=True, frozen=True)
 class CheckResult:
     """The answer of "test connection": one sentence for the owner, and the provider's code if it
-    gave one."""
+    gave one. `is_unanswered`: the provider itself has said nothing, so the same credentials may
+    pass later."""
 
     ok: bool
     message: str
     code: str = ""
+    is_unanswered: bool = False
 
 
 class CredentialsRefused(Exception):

@@ -1,8 +1,6 @@
 import json
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection as database
@@ -19,59 +17,6 @@ from tests.story import add_people, write_campaign
 LIST = "tenants/connection/"
 
 
-@pytest.fixture(scope="session")
-def private_key():
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-
-
-@pytest.fixture
-def key_file(private_key):
-    """A function that gives a service-account JSON as Google makes them; fields can be changed
-    or removed (None)."""
-
-    def make(**changes) -> str:
-        fields = {
-            "type": "service_account",
-            "project_id": "biddano-app",
-            "private_key_id": "0123456789abcdef",
-            "private_key": private_key,
-            "client_email": "firebase-adminsdk-x1@biddano-app.iam.gserviceaccount.com",
-            "token_uri": "https://oauth2.googleapis.com/token",
-            **changes,
-        }
-        return json.dumps({name: value for name, value in fields.items() if value is not None})
-
-    return make
-
-
-@pytest.fixture
-def fcm(cast, key_file):
-    """A Firebase connection that is in use."""
-    with scope(cast.workspace):
-        row = Connection(workspace=cast.workspace, name="Live app", provider="fcm", per_second=500)
-        connections.store_account(row, key_file())
-        row.is_active = True
-        connections.save_and_pause_orphans(row)
-    return row
-
-
-@pytest.fixture
-def no_leak(private_key):
-    """A function that says that an answer holds no part of the private key."""
-    lines = [line for line in private_key.splitlines() if not line.startswith("-----")]
-
-    def check(answer) -> str:
-        html = answer.content.decode()
-        assert not any(line in html for line in lines)
-        assert "PRIVATE KEY" not in html
-        return html
-
-    return check
-
-
 def url(cast, row, tail="change/"):
     return cast.url(f"{LIST}{row.pk}/{tail}")
 
@@ -80,30 +25,6 @@ def add(cast, who="owner", **fields):
     return cast.client(who).post(
         cast.url(f"{LIST}add/"), {"name": "Live app", "per_second": "1000", **fields}
     )
-
-
-@pytest.fixture
-def google(monkeypatch):
-    """A list of the accounts that Google was asked about; `google.answers(ok)` says what it
-    answers."""
-
-    class Google(list):
-        result = CheckResult(True, "Connected to Google.")
-
-        def answers(self, *, ok, message="Google refused the service account."):
-            self.result = CheckResult(ok, message)
-
-        def check(self, account):
-            assert len(database.savepoint_ids) == depth, (
-                "the provider may take 20 seconds: no lock is held meanwhile"
-            )
-            self.append(account.project_id)
-            return self.result
-
-    depth = len(database.savepoint_ids)
-    asked = Google()
-    monkeypatch.setattr(sdk, "check", asked.check)
-    return asked
 
 
 def said(answer):

@@ -269,7 +269,7 @@ def test_a_run_goes_through_the_connection_that_is_active_when_it_starts(cast, c
     with scope(cast.workspace):
         newer = Connection(workspace=cast.workspace, name="Newer", provider=connected.provider)
         connections.store_account(newer, Connection.objects.get(pk=connected.pk).credentials)
-        result, paused = connections.put_in_use(newer)
+        result, paused = connections.put_in_use(newer, by=None)
     assert (result.ok, paused) == (True, 0)
     assert run_to_the_end(run).connection_id == newer.pk
 

@@ -150,7 +150,7 @@ def test_a_failing_send_and_a_failing_test_log_no_credentials(
         assert run.state == Run.State.PAUSED
         monkeypatch.setattr(account, "GoogleRequest", broken)
         with pytest.raises(RuntimeError):
-            connections.test_connection(Connection.objects.get())
+            connections.test_connection(Connection.objects.get(), by=None)
     assert "something unforeseen" in caplog.text
     assert shown([*secret, *tokens], caplog.text + run.last_error) == []
 
@@ -180,6 +180,6 @@ def test_a_ciphertext_copied_to_another_workspace_does_not_decrypt_there(cast, c
         stolen = Connection.objects.get()
         with pytest.raises(secrets.SecretUnreadable, match="another workspace"):
             _ = stolen.credentials
-        assert connections.test_connection(stolen).ok is False
+        assert connections.test_connection(stolen, by=None).ok is False
     with scope(cast.workspace):
         assert Connection.objects.get().credentials

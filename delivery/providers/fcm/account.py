@@ -28,7 +28,7 @@ KEY_FILE_LIMIT_BYTES = 16 * 1024
 
 _BRING_INSTEAD = gettext_lazy(
     "In the Firebase console open Project settings → Service accounts → Generate new private key, "
-    "and paste the whole JSON file here."
+    "and use the whole JSON file."
 )
 # What is kept of the file. universe_domain is not: a foreign one makes google-auth sign its tokens
 # by itself.
@@ -46,6 +46,9 @@ _TOKEN = re.compile(r"[!-~]{1,4096}")  # fit for a header
 _WITHOUT_TOKEN = "No access token in response"  # noqa: S105 - google-auth's words for a JSON without one
 # what it raises over other pages
 _NO_TOKENS_PAGE = (AttributeError, OverflowError, TypeError, ValueError)
+# What people still have from before 2024: FCM's server keys and the web API keys that they are
+# confused with.
+_LEGACY_KEY = re.compile(r"AAAA[\w-]{7}:[\w-]{100,200}|AIza[\w-]{35}", re.ASCII)
 _ADDRESS = re.compile(r"[^@\s]{1,128}@[^@\s]{1,128}")
 
 
@@ -157,6 +160,11 @@ class FcmAccount:
         return AccessToken(credentials.token, time.time() + lifetime_secs)
 
 
+def is_for_sandbox(service_account_json: str, sandbox_url: str) -> bool:
+    """Whether the sandbox there made the key file. Raises ValueError if it is no key file."""
+    return _key_file(service_account_json).get("token_uri") == f"{sandbox_url.rstrip('/')}/token"
+
+
 def _refusal(error: Exception) -> CredentialsRefused | ProviderUnreachable:
     """google-auth raises RefreshError both for a refusal and for 500s after its three tries;
     only one is final."""
@@ -176,11 +184,18 @@ def _unfit(problem: str) -> ValueError:
     return ValueError(f"{problem} {_BRING_INSTEAD}")
 
 
+def switched_off() -> ValueError:
+    """The error of a key from before 2024."""
+    return _unfit(_("server_key is a legacy key of FCM. Google switched these keys off in 2024."))
+
+
 def _key_file(text: str) -> Json:
     if len(text) > KEY_FILE_LIMIT_BYTES:
         raise _unfit(
             _("The key file is longer than %(limit)s kB.") % {"limit": KEY_FILE_LIMIT_BYTES // 1024}
         )
+    if _LEGACY_KEY.fullmatch(text.strip()):
+        raise switched_off()
     try:
         info = msgspec.json.decode(text.lstrip("\ufeff \t\r\n"))
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -188,9 +203,7 @@ def _key_file(text: str) -> Json:
     if not isinstance(info, dict):
         raise _unfit(_("This JSON is not a key file."))
     if "server_key" in info:
-        raise _unfit(
-            _("server_key is a legacy key of FCM. Google switched these keys off in 2024.")
-        )
+        raise switched_off()
     if info.get("type") != "service_account":
         words = _('type must be "service_account", not %(found)s.')
         raise _unfit(words % {"found": repr(info.get("type"))[:60]})

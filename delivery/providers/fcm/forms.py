@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
@@ -12,10 +11,6 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
 from delivery.providers.base import CredentialsForm
 from delivery.providers.fcm.account import KEY_FILE_LIMIT_BYTES
-
-# What people still have from before 2024: FCM's server keys and the web API keys that they are
-# confused with.
-_LEGACY_KEY = re.compile(r"AAAA[\w-]{7}:[\w-]{100,200}|AIza[\w-]{35}", re.ASCII)
 
 
 class SecretTextarea(UnfoldAdminTextareaWidget):
@@ -68,6 +63,4 @@ class KeyFileForm(CredentialsForm):
             raise ValueError(_("Paste the JSON or upload the file, not both."))
         if upload:
             text = upload.read(KEY_FILE_LIMIT_BYTES + 1).decode("utf-8-sig", "replace")
-        if _LEGACY_KEY.fullmatch(text.strip()):
-            text = '{"server_key": ""}'  # the same sentence as for the JSON of an old integration
         return text

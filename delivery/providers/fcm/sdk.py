@@ -93,7 +93,7 @@ def check_message(
     except (CredentialsRefused, ValueError) as error:
         return CheckResult(ok=False, message=str(error), code="CREDENTIALS_REFUSED")
     except ProviderUnreachable as error:
-        return CheckResult(ok=False, message=_unreached(error), code="UNREACHABLE")
+        return _unanswered(_unreached(error), "UNREACHABLE")
     try:
         message = _sdk_message(push, target or ("token", _MADE_UP_TOKEN), expiry(push))
     except (ValueError, TypeError) as error:
@@ -106,12 +106,12 @@ def check_message(
             return _fine(account)
         return _failed_check(error)
     except (http.RequestFailed, KeyError, TypeError):
-        return CheckResult(ok=False, message=str(_NOT_FCM), code="UNREADABLE")
+        return _unanswered(str(_NOT_FCM), "UNREADABLE")
     except ValueError as error:
         return _unbuilt(error)
     if is_receipt(name):
         return _fine(account)
-    return CheckResult(ok=False, message=str(_NOT_FCM), code="UNREADABLE")
+    return _unanswered(str(_NOT_FCM), "UNREADABLE")
 
 
 def _fine(account: FcmAccount) -> CheckResult:
@@ -151,9 +151,16 @@ def _is_about_the_address(error: exceptions.FirebaseError) -> bool:
 
 def _failed_check(error: exceptions.FirebaseError) -> CheckResult:
     if error.http_response is None:
-        return CheckResult(ok=False, message=_unreached(error), code="UNREACHABLE")
-    words = _("Google said: %(error)s") % {"error": error}
-    return CheckResult(ok=False, message=words, code=str(error.code))
+        return _unanswered(_unreached(error), "UNREACHABLE")
+    words, code = _("Google said: %(error)s") % {"error": error}, str(error.code)
+    status = error.http_response.status_code
+    if status == 429 or status >= 500:
+        return _unanswered(words, code)
+    return CheckResult(ok=False, message=words, code=code)
+
+
+def _unanswered(words: str, code: str) -> CheckResult:
+    return CheckResult(ok=False, message=words, code=code, is_unanswered=True)
 
 
 @contextlib.contextmanager
