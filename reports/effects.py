@@ -17,7 +17,7 @@ from campaigns.contacts import consent
 from campaigns.contacts.consent import Word
 from campaigns.models import Campaign, Contact
 from delivery.models import Message
-from pushpilot.lib.signing import read_reference
+from pushpilot.lib.signing import is_of_a_test, read_reference
 from reports.models import EventType
 from tenants.models import Workspace
 
@@ -26,6 +26,7 @@ WORDS = frozenset({EventType.SUBSCRIBED, EventType.UNSUBSCRIBED})
 SIGNS_OF_LIFE = frozenset(
     {EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.CONVERTED}
 )
+OF_A_TEST = "ref_of_a_test"
 
 
 class Posted(Protocol):
@@ -112,6 +113,8 @@ def _read(ref: str, workspace: Workspace) -> About:
         return About(fault="ref_unknown")
     if numbers[0] != workspace.pk:
         return About(fault="ref_foreign")
+    if is_of_a_test(numbers):
+        return About(fault=OF_A_TEST)
     return About(campaign_id=numbers[1], run_id=numbers[2], message_id=numbers[3])
 
 
@@ -213,6 +216,8 @@ def _no_effect(
 ) -> NoEffect | None:
     is_counted = about.message_id is not None
     is_heard = about.person_id is not None
+    if about.fault == OF_A_TEST and not (event.type in WORDS and about.is_proven):
+        return NoEffect(OF_A_TEST)
     wrong_hash = ""
     if is_wrong_hash:
         wrong_hash = "identity_hash_wrong"

@@ -32,7 +32,7 @@ from pushpilot.lib.bounded import (
 )
 from pushpilot.lib.display import format_number
 from pushpilot.lib.problems import Problem
-from pushpilot.lib.signing import read_reference
+from pushpilot.lib.signing import is_of_a_test, read_reference
 from reports import effects
 from reports.allowance import allowance
 from reports.models import InboxBatch
@@ -110,8 +110,8 @@ class PostedBatch(Struct):
 
 
 class Ignored(Struct):
-    """An event that is stored and changes no message and no person: its place, a word for
-    programs, a sentence."""
+    """An event that is taken and changes no message and no person: its place, a word for
+    programs, a sentence. One about a test notification is not even stored."""
 
     index: int
     code: str
@@ -123,8 +123,8 @@ class Ignored(Struct):
 
 
 class Receipt(Struct):
-    """The answer: how many events are stored, which are not, and which of the stored ones change
-    nothing."""
+    """The answer: how many events are taken, which are not, and which of those that are taken
+    change nothing."""
 
     accepted: int
     rejected: list[Rejection]
@@ -203,7 +203,12 @@ def receive(body: bytes, key: KnownKey, now: datetime) -> Receipt:
     kept = {index: event for index, event in judged.items() if index not in refused}
     # Before anything is stored: a look-up that fails ends in "not stored", and that must be true.
     ignored = _without_effect(kept, wrong_hashes, key, now)
-    _store(accepted, key, now)
+    of_tests = {
+        one.index for one in ignored if one.code == effects.OF_A_TEST and one.part == "event"
+    }
+    stored = [event for index, event in kept.items() if index not in of_tests]
+    if stored:
+        _store(stored, key, now)
     return Receipt(len(accepted), rejected, ignored)
 
 
@@ -211,6 +216,9 @@ WHY_IGNORED = {
     "ref_unknown": gettext_lazy("This ref is not valid. Send data.pp_ref of the push, unchanged."),
     "ref_foreign": gettext_lazy(
         "This ref belongs to another workspace. Send the event with a key of that workspace."
+    ),
+    effects.OF_A_TEST: gettext_lazy(
+        "This ref belongs to a test notification. The event is not stored and counts nowhere."
     ),
     "ref_gone": gettext_lazy("The send that this ref belongs to was deleted."),
     "ref_of_a_broadcast": gettext_lazy(
@@ -290,15 +298,18 @@ class _Voucher:
 
 
 def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list[Rejection]:
-    """A rejection for each event that is not about a message of a sandbox: a test key leaves
-    live figures alone."""
+    """A rejection for each event that is about neither a message of a sandbox nor a test: a test
+    key leaves live figures alone."""
     runs: dict[int, int] = {}
+    of_tests = set()
     for index, event in judged.items():
         numbers = None
         if event.ref:
             numbers = read_reference(event.ref, 4)
         if numbers is not None and numbers[0] == key.workspace_id:
             runs[index] = numbers[2]
+            if is_of_a_test(numbers):
+                of_tests.add(index)
     with every_workspace():
         sandboxed = set(
             Run.objects.filter(
@@ -312,7 +323,9 @@ def _not_for_a_test_key(judged: dict[int, AcceptedEvent], key: KnownKey) -> list
         "live key for everything else."
     )
     return [
-        Rejection(index, "test_key", detail) for index in judged if runs.get(index) not in sandboxed
+        Rejection(index, "test_key", detail)
+        for index in judged
+        if runs.get(index) not in sandboxed and index not in of_tests
     ]
 
 

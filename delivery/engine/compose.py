@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import msgspec
 
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
-from campaigns.channels.base import REFERENCE, Compiled
+from campaigns.channels.base import REFERENCE, Channel, Compiled, Message
 from campaigns.channels.render import RenderError, contact_variables
 from campaigns.models import Run
 from delivery.providers.base import ADDRESS, Provider, Request
@@ -53,19 +53,23 @@ class _Compiled:
         return self.by_kind[kind]
 
 
-class Composer:
-    """Composes request bodies for one run of a workspace with this language and time zone.
-    Raises RenderError at once if a content does not compile."""
+class Contents:
+    """The contents of one message on a channel, compiled once. Raises RenderError at once if one
+    does not compile."""
 
     def __init__(
-        self, run: Run, provider: Provider[Any], default_language: str, zone: tzinfo
+        self,
+        channel: Channel,
+        contents: Iterable[Message],
+        provider: Provider[Any],
+        default_language: str,
+        zone: tzinfo,
     ) -> None:
-        self.run, self.default_language, self.revision = run, default_language, run.revision.number
-        self.channel = registry.channel_of(run.channel)
+        self.channel, self.default_language = channel, default_language
         # {language: {variant: content}}, the first variant first. Of two that an old revision holds
         # in two spellings of one tag the first one counts.
         self.by_language: dict[str, dict[str, _Compiled]] = {}
-        for content in sorted(run.revision.contents, key=_variant):
+        for content in sorted(contents, key=_variant):
             variants = self.by_language.setdefault(languages.tidy(content["language"]), {})
             variants.setdefault(
                 _variant(content), _Compiled(self.channel.compile(content, zone), provider)
@@ -75,22 +79,17 @@ class Composer:
     def fallback(self) -> _Compiled:
         return self._in(self.default_language) or _first(next(iter(self.by_language.values())))
 
-    def compose(self, recipient: Recipient) -> bytes:
-        """The body of the send request. Raises NotComposable."""
-        compiled = self._content_for(str(recipient.contact["language"]))
-        limit = self.channel.limit_of(recipient.kind)
-        if recipient.endpoint_id is None and compiled.content.personal:
-            # Lint stops it before the launch; a broadcast must not go out with its slots empty.
-            raise NotComposable(Reason.RENDER_ERROR, "personalised broadcast")
+    def body(self, contact: Mapping[str, Any], kind: str, address: str, reference: str) -> bytes:
+        """The body of the request that sends the contact's content, filled in, to the address.
+        Raises NotComposable."""
+        compiled = self.content_for(str(contact["language"]))
+        limit = self.channel.limit_of(kind)
         try:
-            values = compiled.content.values(contact_variables(recipient.contact))
+            values = compiled.content.values(contact_variables(contact))
         except RenderError as error:
             raise NotComposable(Reason.RENDER_ERROR, str(error)) from error
-        reference = sign_reference(
-            self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id
-        )
-        values |= {REFERENCE: reference, ADDRESS: recipient.value}
-        body = compiled.request(recipient.kind).fill(values)
+        values |= {REFERENCE: reference, ADDRESS: address}
+        body = compiled.request(kind).fill(values)
         # The body holds more than what counts: only a long one needs counting.
         if len(body) > limit:
             counted = self.channel.size({**compiled.content.static, **values})
@@ -98,7 +97,7 @@ class Composer:
                 raise NotComposable(Reason.PAYLOAD_TOO_LARGE, f"{counted} bytes")
         return body
 
-    def _content_for(self, language: str) -> _Compiled:
+    def content_for(self, language: str) -> _Compiled:
         """pt-BR → pt → the workspace's default language → the first content."""
         return self._in(language) or self.fallback
 
@@ -109,7 +108,30 @@ class Composer:
         return next((_first(variants) for variants in found if variants), None)
 
 
-def _variant(content: dict[str, Any]) -> str:
+class Composer(Contents):
+    """Composes request bodies for one run of a workspace with this language and time zone."""
+
+    def __init__(
+        self, run: Run, provider: Provider[Any], default_language: str, zone: tzinfo
+    ) -> None:
+        channel = registry.channel_of(run.channel)
+        super().__init__(channel, run.revision.contents, provider, default_language, zone)
+        self.run, self.revision = run, run.revision.number
+
+    def compose(self, recipient: Recipient) -> bytes:
+        """The body of the send request. Raises NotComposable."""
+        if recipient.endpoint_id is None:
+            compiled = self.content_for(str(recipient.contact["language"]))
+            # Lint stops it before the launch; a broadcast must not go out with its slots empty.
+            if compiled.content.personal:
+                raise NotComposable(Reason.RENDER_ERROR, "personalised broadcast")
+        reference = sign_reference(
+            self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id
+        )
+        return self.body(recipient.contact, recipient.kind, recipient.value, reference)
+
+
+def _variant(content: Message) -> str:
     return str(content.get("variant") or "A")
 
 

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.db.models import BooleanField, F, FilteredRelation, Func, Q, Value
@@ -25,6 +25,7 @@ from delivery.providers.base import Manners
 from tenants.scope import every_workspace
 
 Group = list[tuple[Recipient, bytes]]
+Whom = TypeVar("Whom")
 COMPOSE_SECS = 2.0
 
 _COLUMNS = (
@@ -71,10 +72,12 @@ def compose(
     return group, skipped, []
 
 
-def batches(group: Group, manners: Manners) -> Iterator[Group]:
+def batches(
+    group: list[tuple[Whom, bytes]], manners: Manners
+) -> Iterator[list[tuple[Whom, bytes]]]:
     """Cut a group into batches that the provider takes, in order."""
     most = manners.batch or len(group)
-    batch: Group = []
+    batch: list[tuple[Whom, bytes]] = []
     size = 0
     for one in group:
         size += len(one[1])

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
+import secrets
 from functools import lru_cache
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.utils.encoding import force_bytes
 
 MAC_BYTES = 9  # 12 characters; 2^72 guesses for a reference that speaks for one recipient
 _SAMPLE_NUMBER = 10**7
+_TESTS = 10**12
 _LIKE_A_MESSAGE = re.compile(r"(?<![\w.])\d{1,18}(?:\.\d{1,18}){3}\.[\w-]{12}(?![\w-])", re.ASCII)
 
 
@@ -33,6 +35,16 @@ def sign_reference(*numbers: int) -> str:
     """`12.34.56.mac`: the numbers in clear, unforgeable without SECRET_KEY."""
     body = ".".join(map(str, numbers))
     return f"{body}.{_mac(settings.SECRET_KEY, body)}"
+
+
+def trial_reference(workspace_id: int, campaign_id: int = 0) -> str:
+    """The reference of a test: no send has the number 0. Each is new, because a device replaces
+    what came with the same reference."""
+    return sign_reference(workspace_id, campaign_id, 0, secrets.randbelow(_TESTS) + 1)
+
+
+def is_of_a_test(numbers: tuple[int, ...]) -> bool:
+    return numbers[2] == 0
 
 
 def sample_reference(workspace_id: int) -> str:

@@ -105,6 +105,9 @@ class Push(Channel):
             "drawn_by": "app" if message.get("data_only") else "system",
         }
 
+    def as_test(self, message: Message) -> Message:
+        return {**message, "data": {**(message.get("data") or {}), **schema.TEST_MARK}}
+
     def size(self, message: Message) -> int:
         return schema.payload_bytes(message)
 

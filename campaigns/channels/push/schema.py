@@ -91,6 +91,7 @@ _HTTPS = re.compile(r"https://[^\s/?#]+\S*")
 _DATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 # FCM refuses these; pp_ carries the reference, the link and the buttons of every message.
 _RESERVED = ("google.", "gcm.", "pp_")
+TEST_MARK = {"pp_test": "1"}
 _RESERVED_WORDS = frozenset(
     {"from", "message_type", "collapse_key", "notification", "google", "gcm"}
 )
