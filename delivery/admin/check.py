@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
-from campaigns.admin.campaign.preview import Asked, composed, read_asked
+from campaigns.admin.campaign.preview import Asked, read_asked
 from campaigns.channels import registry
 from campaigns.content.lint import no_connection
+from campaigns.content.preview import composed
 from campaigns.models import Campaign
 from delivery.connections import account_of
 from delivery.providers.base import Provider

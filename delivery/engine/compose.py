@@ -104,8 +104,10 @@ class Contents:
     def _in(self, language: str) -> _Compiled | None:
         """The first variant, as the review and the preview show it: lint stops a campaign with
         more of them."""
-        found = (self.by_language.get(tag) for tag in languages.fallbacks(language))
-        return next((_first(variants) for variants in found if variants), None)
+        variants = languages.best(self.by_language, language)
+        if variants is None:
+            return None
+        return _first(variants)
 
 
 class Composer(Contents):

@@ -7,8 +7,9 @@ what somebody reads.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -17,6 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from pushpilot.lib.spelling import trim
 
+T = TypeVar("T")
 REMEDY = gettext_lazy("Write a code such as en, hi or pt-BR.")
 _TAG = re.compile(r"([a-z]{2,3})([-_][a-z]{4})?([-_](?:[a-z]{2}|\d{3}))?", re.IGNORECASE | re.ASCII)
 
@@ -47,6 +49,12 @@ def fallbacks(tag: str) -> tuple[str, ...]:
     more parts than ours (en-US-u-fw-mon, as Android writes it) loses them one by one."""
     parts = tag.replace("_", "-").split("-")
     return tuple(tidy("-".join(parts[:count])) for count in range(len(parts), 0, -1))
+
+
+def best(by_language: Mapping[str, T], tag: str) -> T | None:
+    """What a reader of `tag` gets of what there is in these languages; None: nothing to read."""
+    found = (by_language.get(one) for one in fallbacks(tag))
+    return next((value for value in found if value), None)
 
 
 def is_tag(text: str) -> bool:

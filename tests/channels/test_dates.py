@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from campaigns.admin.campaign.preview import composed
 from campaigns.audience.segments import matches_attribute
 from campaigns.channels import dates
 from campaigns.channels.base import Compiled
 from campaigns.channels.push.channel import AppPush
 from campaigns.channels.render import RenderError, compile_text, contact_variables
 from campaigns.content.lint import ERROR, lint_message
+from campaigns.content.preview import composed
 from campaigns.models import Campaign, Contact, Content
 from delivery.engine.compose import Recipient
 from tests.delivery.composing import composer, message

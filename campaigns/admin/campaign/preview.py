@@ -4,7 +4,6 @@ see it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import tzinfo
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,10 +14,8 @@ from campaigns.admin.campaign.live import form_of
 from campaigns.admin.campaign.message import MessageForm, WithMessage, labels_of
 from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels import registry
-from campaigns.channels.base import REFERENCE, Channel
-from campaigns.channels.render import RenderError, contact_variables
+from campaigns.content.preview import compiled
 from campaigns.models import PEOPLE, Campaign, Contact, is_broadcast
-from pushpilot.lib.signing import sample_reference
 from tenants import roles
 from tenants.admin.base import require
 from tenants.models import Workspace
@@ -58,7 +55,7 @@ def preview(request: HttpRequest) -> HttpResponseBase:
     person = None
     if not asked.is_broadcast:
         person = _person(workspace, asked.rule, request.POST.get("after", ""))
-    return JsonResponse(compiled(workspace, asked, person))
+    return JsonResponse(_drawn(workspace, asked, person))
 
 
 def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
@@ -108,53 +105,21 @@ def _errors(form: WithMessage, *others: str) -> tuple[str, ...]:
     return tuple(f"{labels[name]}: {error}" for name, error in found)
 
 
-def compiled(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:
+def _drawn(workspace: Workspace, asked: Asked, person: Contact | None) -> dict[str, Any]:
     """What one person would see of the message, its size, and which texts could not be
     personalised."""
     channel = registry.CHANNELS.get(asked.channel) or registry.channel_of(registry.DEFAULT)
-    push, problems = composed(workspace, channel, asked.first, person)
-    kind = ""
-    if asked.is_broadcast:
-        kind = asked.target_kind
+    found = compiled(workspace, channel, asked.first, person, asked.target_kind)
     return {
-        "message": channel.preview(push),
+        "message": channel.preview(found.payload),
         "channel": asked.channel,
         "is_broadcast": asked.is_broadcast,
-        "bytes": channel.size(push),
-        "limit": channel.limit_of(kind),
-        "problems": problems,
+        "bytes": found.size_bytes,
+        "limit": found.limit_bytes,
+        "problems": found.problems,
         "labels": {field.name: str(field.label) for field in channel.fields},
         "person": {"id": person.pk, "name": str(person)} if person else None,
     }
-
-
-def composed(
-    workspace: Workspace, channel: Channel, snapshot: dict[str, Any], person: Contact | None
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """(the neutral payload for one person, {field: what is wrong with it}), with a reference as
-    long as a real one."""
-    variables = {}
-    if person:
-        variables = contact_variables(_columns(person))
-    fields, problems = _rendered(channel, snapshot, variables, workspace.zone)
-    return {**fields, REFERENCE: sample_reference(workspace.pk)}, problems
-
-
-def _rendered(
-    channel: Channel, snapshot: dict[str, Any], variables: dict[str, Any], zone: tzinfo
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """(the fields personalised, {field: what is wrong with it}); a text that fails is left
-    empty."""
-    snapshot = dict(snapshot)
-    problems: dict[str, str] = {}
-    for _attempt in range(len(channel.personal) + 1):
-        try:
-            compiled = channel.compile(snapshot, zone)
-            return {**compiled.static, **compiled.values(variables)}, problems
-        except RenderError as error:
-            problems[error.field] = str(error)
-            snapshot[error.field] = ""
-    raise AssertionError("every text was emptied and still one fails")
 
 
 def _campaign(workspace: Workspace, pk: str) -> Campaign:
@@ -179,11 +144,3 @@ def _person(workspace: Workspace, rule: Rule, after: str) -> Contact | None:
         if found is not None:
             return found
     return members.first() or everybody.first()
-
-
-def _columns(contact: Contact) -> dict[str, Any]:
-    attributes = {}
-    if isinstance(contact.attributes, dict):
-        attributes = contact.attributes
-    names = ("external_id", "language", "country", "time_zone")
-    return {**{name: getattr(contact, name) for name in names}, "attributes": attributes}
