@@ -59,7 +59,7 @@ class CannotPlan(Exception):
 
 
 @transaction.atomic
-def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
+def schedule(campaign: Campaign, *, by: User | None, now: datetime) -> Run:
     """Plan the campaign's (next) run and hint at the engine. Raises CannotPlan with the lint's
     errors.
 
@@ -95,7 +95,7 @@ def schedule(campaign: Campaign, *, by: User, now: datetime) -> Run:
 
 
 @transaction.atomic
-def send_right_away(run: Run, *, by: User, now: datetime) -> bool:
+def send_right_away(run: Run, *, by: User | None, now: datetime) -> bool:
     """Skip the rest of the undo time. False if the run is no longer planned, or its workspace is
     closed."""
     if not lock_if_open(run.workspace):
@@ -161,7 +161,7 @@ def lock(campaign: Campaign) -> Campaign:
 
 
 @transaction.atomic
-def skip(run: Run, *, by: User, now: datetime) -> Run | None:
+def skip(run: Run, *, by: User | None, now: datetime) -> Run | None:
     """This planned occurrence does not happen; the series goes on. Returns the next one; None:
     that was the last.
 
@@ -212,7 +212,7 @@ def replan(run: Run, at: datetime, *, slot: datetime | None = None) -> bool:
     return bool(moved)
 
 
-def pause(run: Run, *, by: User) -> bool:
+def pause(run: Run, *, by: User | None) -> bool:
     """Every worker stops at its next group or chunk. False if the run is neither preparing nor
     sending."""
     return _move(run, STARTED, State.PAUSED, by, "campaign paused")
@@ -231,7 +231,7 @@ def pause_for_cause(run: Run, why: str, *, tripped: str = "", epoch: int | None 
 
 
 @transaction.atomic
-def resume(run: Run, *, by: User) -> bool:
+def resume(run: Run, *, by: User | None) -> bool:
     """Continue exactly where it stopped. False if the run is not paused, or its workspace is
     closed.
 
@@ -261,7 +261,7 @@ def resume(run: Run, *, by: User) -> bool:
 
 
 @transaction.atomic
-def cancel(run: Run, *, by: User) -> bool:
+def cancel(run: Run, *, by: User | None) -> bool:
     """Stop for good; un-attempted recipients become "cancelled". A planned run is undone, of a
     series skipped, and the series goes on. False if it had ended."""
     campaign = lock(run.campaign)
@@ -280,7 +280,7 @@ def cancel(run: Run, *, by: User) -> bool:
     return False
 
 
-def _cancel_one(run: Run, by: User) -> bool:
+def _cancel_one(run: Run, by: User | None) -> bool:
     try:
         skip(Run.objects.select_related("campaign").get(pk=run.pk), by=by, now=timezone.now())
     except CannotPlan:  # it has started
@@ -293,7 +293,7 @@ def _cancel_one(run: Run, by: User) -> bool:
 
 
 @transaction.atomic
-def revise(run: Run, *, by: User) -> Revision | None:
+def revise(run: Run, *, by: User | None) -> Revision | None:
     """Send the campaign's present contents to the remaining recipients of this run. Workers stop
     at their next group and go on with the new text. None if nothing changed, or the run is not
     planned or under way.
@@ -310,7 +310,7 @@ def revise(run: Run, *, by: User) -> Revision | None:
 
 
 @transaction.atomic
-def send_missed(run: Run, *, by: User, now: datetime) -> Run:
+def send_missed(run: Run, *, by: User | None, now: datetime) -> Run:
     """Send now, after all, what was missed: a run of its own with the same text and audience
     rule, so that the missed one stays in the history. Raises CannotPlan."""
     if not lock_if_open(run.workspace):

@@ -8,6 +8,9 @@ from django.utils.translation import gettext as _
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Run
+from tenants import audit
+from tenants.admin import change_diff
+from tenants.models import User
 
 ATTEMPTED = {reason.slug for reason in Reason if reason.is_attempted}
 
@@ -29,11 +32,13 @@ def why_not(campaign: Campaign) -> str:
 
 
 @transaction.atomic
-def remove(campaign: Campaign) -> str:
+def remove(campaign: Campaign, *, by: User | None) -> str:
     """Delete the campaign with its runs. Returns why not, as `why_not`; then nothing is deleted."""
     locked = Campaign.objects.select_for_update().get(pk=campaign.pk)  # a schedule locks it too
     if kept := why_not(locked):
         return kept
+    changes = change_diff.of_deletion(locked)
+    audit.record(locked.workspace, "campaign deleted", locked, by=by, changes=changes)
     locked.runs.all().delete()  # before the revisions, which they protect
     locked.delete()
     return ""

@@ -203,6 +203,11 @@ def _validate_leaf(rule: Rule) -> None:
     operator, value = OPERATORS[op], rule.get("value")
     if operator.takes is not None:
         _validate_value(field, operator, value)
+    elif value is not None:
+        raise RuleError(
+            _("The comparison “%(name)s %(operator)s” takes no value. Delete the value.")
+            % {"name": _name(field), "operator": operator.words}
+        )
 
 
 def _validate_value(field: str, op: Operator, value: Any) -> None:

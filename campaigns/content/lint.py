@@ -4,7 +4,8 @@ and so is what some of the audience's devices leave out."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as of_class
 from datetime import datetime
 from enum import IntEnum
 from itertools import islice
@@ -38,16 +39,36 @@ ERROR, WARNING, NOTE = Severity
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One remark on a campaign: `field` is the form field that cures it."""
+    """One remark on a campaign: `field` is the form field that cures it, `content` the place of
+    the content that it is about, as contents are listed."""
 
     severity: Severity
     field: str
     text: str
+    content: int | None = of_class(default=None, compare=False)
+
+
+# Where programs find what the form has other inputs for.
+_PATHS = {"audience": "audience_rule", "repeat": "recurrence_rule"}
+
+
+def path_of(finding: Finding, campaign: Campaign) -> str:
+    """Where in a campaign the finding is cured, such as contents.0.title."""
+    channel = registry.CHANNELS.get(campaign.channel)
+    if channel is None:
+        return _PATHS.get(finding.field, finding.field)
+    if finding.content is not None:
+        return f"contents.{finding.content}.{channel.path_of(finding.field)}"
+    if channel.broadcast(finding.field):
+        return "target"
+    if finding.field in {field.name for field in channel.fields}:
+        return "contents"
+    return _PATHS.get(finding.field, finding.field)
 
 
 def lint(campaign: Campaign, now: datetime) -> list[Finding]:
     """All findings, errors first, notes last."""
-    contents = list(campaign.contents.all())
+    contents = list(campaign.contents.order_by("variant", "id"))
     recipients = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
     findings = [*_channel(campaign), *_schedule(campaign, now), *recipients]
     if not contents and (channel := registry.CHANNELS.get(campaign.channel)):
@@ -66,7 +87,11 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
         render.is_dynamic(content.text(field)) for content in contents for field in personal
     )
     people = _people(campaign) if is_personal else [{}]
-    findings = [finding for content in contents for finding in _content(campaign, content, people)]
+    findings = [
+        replace(finding, content=place)
+        for place, content in enumerate(contents)
+        for finding in _content(campaign, content, people)
+    ]
     findings += [
         *_variants(registry.channel_of(campaign.channel), contents),
         *_ignored(campaign, contents),

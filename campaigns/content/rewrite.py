@@ -32,7 +32,7 @@ def open_runs(campaign: Campaign) -> list[Run]:
 
 
 @transaction.atomic
-def rewrite(campaign: Campaign, content: Content, *, seen: str, by: User) -> list[Run]:
+def rewrite(campaign: Campaign, content: Content, *, seen: str, by: User | None) -> list[Run]:
     """Write the content and pin it for the campaign's open runs; returns those whose text
     changed, none if it is the same as before. `seen`: the digest (plan.contents_of) of the
     contents that the change was made on.

@@ -33,7 +33,7 @@ class ChangedMeanwhile(CannotPlan):
 
 
 @transaction.atomic
-def move(run: Run, to: datetime, *, by: User, now: datetime) -> None:
+def move(run: Run, to: datetime, *, by: User | None, now: datetime) -> None:
     """Send this planned occurrence at another moment; the rhythm of its series stays. Raises
     CannotPlan."""
     campaign = plan.lock(run.campaign)
@@ -57,7 +57,7 @@ def move(run: Run, to: datetime, *, by: User, now: datetime) -> None:
 
 
 @transaction.atomic
-def reschedule(campaign: Campaign, *, by: User, now: datetime, seen: str = "") -> Run | None:
+def reschedule(campaign: Campaign, *, by: User | None, now: datetime, seen: str = "") -> Run | None:
     """Write the schedule as it stands in `campaign`, and plan its next send by it: the planned
     run moves, what is being sent goes on. None if that changes nothing. `seen`: the `version`
     that the change was made on.
@@ -123,7 +123,7 @@ def version(campaign: Campaign, planned: Run | None) -> str:
 
 
 @transaction.atomic
-def end(campaign: Campaign, *, by: User, now: datetime, at_once: bool) -> bool:
+def end(campaign: Campaign, *, by: User | None, now: datetime, at_once: bool) -> bool:
     """Nothing of the series is sent any more; what is being sent goes on, unless `at_once`.
     False if it has ended."""
     stored = plan.lock(campaign)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from campaigns.admin.campaign import builders
-from campaigns.admin.campaign.page import duplicate
 from campaigns.audience.segments import RuleError
+from campaigns.drafts import duplicate
 from campaigns.models import Campaign, Endpoint, Template
 from pushpilot.lib.clock import RecurrenceError
 from tenants.models import AuditEntry

@@ -36,7 +36,26 @@ def test_a_draft_can_be_deleted_after_an_undo(company, schedule):
     assert delete(company, campaign)
     with scope(company.workspace):
         assert not Run.objects.exists()
-        assert AuditEntry.objects.filter(action="campaign deleted").exists()
+        entry = AuditEntry.objects.get(action="campaign deleted")
+    assert (entry.actor, entry.target) == (company.member, "Weekend")
+    assert entry.changes["name"] == ["Weekend", None]
+
+
+@pytest.mark.parametrize(
+    ("who", "tally", "is_offered"),
+    [
+        ("member", {"cancelled": 2}, True),
+        ("viewer", {"cancelled": 2}, False),
+        ("member", {"accepted": 1}, False),
+    ],
+)
+def test_the_page_of_a_campaign_offers_to_delete_it_if_nobody_was_sent_to(
+    company, who, tally, is_offered
+):
+    campaign = written(company, status="cancelled")
+    give_run(company, campaign, "cancelled", finished_at=datetime.now(UTC), tally=tally)
+    page = company.client(who).get(change(company, campaign))
+    assert ("data-delete" in page.content.decode()) is is_offered
 
 
 def test_a_run_that_was_cancelled_before_anybody_was_asked_goes_too(company):

@@ -10,10 +10,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from campaigns.audience.segments import OPERATORS, Rule, RuleError, validate
-from pushpilot.lib import display
+from campaigns.schedule.entered import skipped_days
 from pushpilot.lib.clock import RecurrenceError, parse_rrule, resolve
 
 WEEKDAYS = {
@@ -40,7 +40,6 @@ ENDS = {
     "count": gettext_lazy("After a number of sends"),
 }
 END_OF_DAY = time(23, 59, 59)
-SKIPS_LIMIT = 400
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,9})?", re.ASCII)
 
 
@@ -225,28 +224,7 @@ def read_end(rule: str, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
 def build_skips(text: str) -> list[str]:
     """The days, in order, of dates with commas or lines between. Raises RecurrenceError with a
     sentence."""
-    days = set()
-    for part in filter(None, re.split(r"[\s,;]+", text)):
-        try:
-            days.add(date.fromisoformat(part if len(part) == 10 else "").isoformat())
-        except ValueError:
-            raise RecurrenceError(
-                _("“%(text)s” is not a date. Enter year, month and day: 2026-12-25.")
-                % {"text": part[:30]}
-            ) from None
-    if len(days) > SKIPS_LIMIT:
-        raise RecurrenceError(
-            ngettext(
-                "A series can skip %(limit)s dates. Remove %(count)s date.",
-                "A series can skip %(limit)s dates. Remove %(count)s dates.",
-                len(days) - SKIPS_LIMIT,
-            )
-            % {
-                "limit": display.format_number(SKIPS_LIMIT),
-                "count": display.format_number(len(days) - SKIPS_LIMIT),
-            }
-        )
-    return sorted(days)
+    return skipped_days(filter(None, re.split(r"[\s,;]+", text)))
 
 
 def read_recurrence(rule: str) -> dict[str, Any]:

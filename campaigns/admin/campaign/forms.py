@@ -8,13 +8,14 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from campaigns.admin.campaign.audience import AudiencePart
 from campaigns.admin.campaign.message import WithMessage, main_content
 from campaigns.admin.campaign.schedule import SchedulePart
 from campaigns.admin.campaign.sending import SendingPart
 from campaigns.channels import registry
+from campaigns.draft_fields import DESCRIPTION_LIMIT, NAME_LIMIT
 from campaigns.models import Campaign, Template
 from tenants.models import Workspace
 
@@ -32,11 +33,18 @@ class CampaignForm(WithMessage, forms.ModelForm):
 
     name = forms.CharField(
         label=gettext_lazy("Name"),
-        max_length=100,
+        max_length=NAME_LIMIT,
         widget=UnfoldAdminTextInputWidget(
             attrs={"placeholder": gettext_lazy("Weekend sale"), "autofocus": True}
         ),
         help_text=gettext_lazy("Only your team sees the name."),
+    )
+    description = forms.CharField(
+        label=gettext_lazy("Description"),
+        max_length=DESCRIPTION_LIMIT,
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=gettext_lazy("Optional. What the campaign is for. Only your team sees it."),
     )
     channel = forms.ChoiceField(
         label=gettext_lazy("Channel"), choices=registry.choices, widget=forms.RadioSelect
@@ -45,7 +53,7 @@ class CampaignForm(WithMessage, forms.ModelForm):
 
     class Meta:
         model = Campaign
-        fields = ("name", "channel", "tone")
+        fields = ("name", "description", "channel", "tone")
 
     def __init__(
         self,
@@ -111,10 +119,3 @@ class CampaignForm(WithMessage, forms.ModelForm):
             part.put_into(self.instance)
         saved: Campaign = super().save(commit)
         return saved
-
-    def save_content(self, campaign: Campaign) -> None:
-        content = self.written()
-        content.campaign, content.workspace = campaign, campaign.workspace
-        content.save()
-        if "channel" in self.changed_data:  # the other languages go with it
-            campaign.contents.update(channel=campaign.channel)

@@ -9,7 +9,6 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -21,22 +20,24 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from campaigns import removal
+from campaigns import drafts, removal
 from campaigns.admin import slots
 from campaigns.admin.campaign import live, reschedule, review
 from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.list import CampaignList
 from campaigns.admin.campaign.meanwhile import meanwhile_words
-from campaigns.admin.campaign.sending import SENDING_FIELDS, changed_sending
+from campaigns.admin.campaign.sending import changed_sending
 from campaigns.admin.contact.attributes import for_page
 from campaigns.admin.parts import channel_choices
 from campaigns.admin.words import audience_words, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
-from campaigns.models import Campaign, Content, Run, Template
+from campaigns.models import Campaign, Run, Template
+from campaigns.sending import SENDING_FIELDS
 from pushpilot.lib.display import format_number, planned_moment, zoned_time
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, after_dialog, require, workspace_of
+from tenants.models import User
 
 Status = Campaign.Status
 _NAME_CELL = (
@@ -48,10 +49,6 @@ _NAME_CELL = (
 # of the session: {form_key of an add page: (the draft it made, when it saved it)}
 DRAFTS = "campaign_drafts"
 DRAFTS_KEPT = 10
-
-
-class TakenMeanwhile(Exception):
-    """Somebody scheduled the campaign while this person was editing it."""
 
 
 class ChangedMeanwhile(Exception):
@@ -75,8 +72,8 @@ class CampaignAdmin(WorkspaceAdmin):
         "result_cell",
     )
     list_display_links = None
-    search_fields = ("name",)
-    search_help_text = gettext_lazy("Search by name")
+    search_fields = ("name", "description")
+    search_help_text = gettext_lazy("Search by name or description")
     ordering = ("-id",)
     sortable_by = ()
     actions = None
@@ -270,7 +267,7 @@ class CampaignAdmin(WorkspaceAdmin):
         extra = {"title": campaign.name, **self._editor(request, campaign), **(extra_context or {})}
         try:
             response: HttpResponse = super().change_view(request, object_id, form_url, extra)
-        except TakenMeanwhile:
+        except drafts.NotEditable:
             campaign.refresh_from_db()
             return self._too_late(request, campaign)
         except ChangedMeanwhile as changed:
@@ -321,16 +318,12 @@ class CampaignAdmin(WorkspaceAdmin):
         """Inside changeform_view's transaction: the row is locked, then looked at again, then
         written."""
         if change:
-            held = Campaign.objects.select_for_update().get(pk=obj.pk)
-            if not held.is_editable:
-                raise TakenMeanwhile
+            held = drafts.hold(obj)
             if form.would_undo(held):
                 raise ChangedMeanwhile(meanwhile_words(request, held))
         else:
             obj.created_by = request.user
-        obj.updated_by, obj.status = request.user, Status.DRAFT
-        super().save_model(request, obj, form, change)
-        form.save_content(obj)
+        drafts.write(obj, [form.written()], by=_person(request))
         if key := form.cleaned_data["form_key"]:
             made = request.session.get(DRAFTS, {}) | {key: (obj.pk, obj.updated_at.isoformat())}
             request.session[DRAFTS] = dict(list(made.items())[-DRAFTS_KEPT:])
@@ -413,8 +406,7 @@ class CampaignAdmin(WorkspaceAdmin):
     def duplicate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         require(request, roles.EDIT)
         campaign = self.found(request, object_id)
-        copy = duplicate(campaign, by=request.user)
-        self.audit(request, "campaign duplicated", copy, source=campaign.pk)
+        copy = drafts.duplicate(campaign, by=_person(request))
         messages.success(
             request, _("This draft is a copy of “%(campaign)s”.") % {"campaign": campaign}
         )
@@ -438,43 +430,16 @@ class CampaignAdmin(WorkspaceAdmin):
         return [str(campaign) for campaign in objs], {_("Campaigns"): len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        if kept := removal.remove(obj):  # somebody scheduled it in this moment
+        if kept := removal.remove(obj, by=_person(request)):  # scheduled in this moment
             raise PermissionDenied(kept)
 
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """Nothing: the verb writes the trail."""
 
-@transaction.atomic
-def duplicate(campaign: Campaign, *, by: Any) -> Campaign:
-    """A new draft with the same message, audience and schedule."""
-    contents = list(campaign.contents.all())
-    copy = Campaign(
-        workspace_id=campaign.workspace_id,
-        name=(_("%(name)s (copy)") % {"name": campaign.name[:91]})[:100],
-        created_by=by,
-        updated_by=by,
-        **{
-            name: getattr(campaign, name)
-            for name in (
-                "description",
-                "channel",
-                "tone",
-                "audience_rule",
-                "target_kind",
-                "target",
-                "schedule_type",
-                "wall_clock",
-                "time_zone",
-                "recurrence_rule",
-                "skip_dates",
-                "template_id",
-                *SENDING_FIELDS,
-            )
-        },
-    )
-    copy.save()
-    for content in contents:
-        content.pk, content._state.adding, content.campaign = None, True, copy
-    Content.objects.bulk_create(contents)
-    return copy
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
 
 
 def _two_lines(first: str, second: str) -> SafeString:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from campaigns import plan
+from campaigns import plan, removal
 from campaigns.admin import slots
 from campaigns.admin.campaign.audience import AudiencePart
 from campaigns.admin.campaign.forms import CampaignForm
@@ -214,6 +214,7 @@ def overview(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "current": current,
         "panels": [panel(request, campaign) for panel in slots.CAMPAIGN_PANELS],
         "may_edit": context["can_edit"] and campaign.is_editable,
+        "may_delete": context["can_edit"] and not removal.why_not(campaign),
     }
 
 

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from campaigns.admin.campaign import builders
 from campaigns.channels.inputs import CheckedForm, NumberInput, select_field, text_field
 from campaigns.models import Campaign
+from campaigns.schedule.entered import wall_clock_problem
 from pushpilot.lib import clock
 from tenants.models import Workspace
 
@@ -54,8 +55,8 @@ class WallClockField(forms.DateTimeField):
             raise ValidationError(
                 _("Enter a date and a time, for example 2027-01-31 18:00.")
             ) from None
-        if not 2000 <= wall.year < 2100:
-            raise ValidationError(_("Choose a date from 2000 to 2099."))
+        if problem := wall_clock_problem(wall):
+            raise ValidationError(problem)
         return wall
 
     def has_changed(self, initial: Any, data: Any) -> bool:

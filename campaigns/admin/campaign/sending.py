@@ -11,18 +11,14 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from campaigns.channels.inputs import CheckedForm, Choice, NumberInput, switch
 from campaigns.models import AmbiguityPolicy, Campaign
-from pushpilot.lib.display import exact_span
-
-SENDING_FIELDS = (
-    "per_second",
-    "avoid_quarter_hours",
-    "start_within_mins",
-    "expires_after_mins",
-    "ambiguity_policy",
+from campaigns.sending import (
+    EXPIRES_AFTER_MINS,
+    PER_SECOND_LIMIT,
+    SENDING_FIELDS,
+    STARTS_WITHIN_MINS,
+    problem_of_end,
 )
-PER_SECOND_LIMIT = 10_000
-STARTS_WITHIN_MINS = (15, 60, 180, 720, 1440)
-EXPIRES_AFTER_MINS = (60, 180, 360, 720, 1440, 2880, 10080)
+from pushpilot.lib.display import exact_span
 
 
 class SendingPart(CheckedForm):
@@ -82,13 +78,8 @@ class SendingPart(CheckedForm):
             if not cleaned.get(name) and name not in self.errors:
                 cleaned[name] = getattr(self.stored, name)
         starts, ends = cleaned.get("start_within_mins"), cleaned.get("expires_after_mins")
-        if starts and ends and ends < starts:
-            late = exact_span(60 * starts)
-            self.add_error(
-                "expires_after_mins",
-                _("The send may start %(span)s late. Choose an end after the latest start.")
-                % {"span": late},
-            )
+        if problem := problem_of_end(starts, ends):
+            self.add_error("expires_after_mins", problem)
         return cleaned
 
     def put_into(self, campaign: Campaign) -> None:
