@@ -240,8 +240,9 @@ def send(
     trial = Trial()
     reader = _reader(connection, to.reader)
     devices, trial.left_out = _devices(connection, spoken, to)
-    if wait_secs := limiter.hit(str(workspace.pk), PER_MINUTE):
-        raise TooManyTests(wait_secs)
+    standing = limiter.hit(str(workspace.pk), PER_MINUTE)
+    if standing.is_refused:
+        raise TooManyTests(standing.reset_secs)
     compiled = _compiled(connection, spoken, contents, provider)
     bodies: dict[int, bytes] = {}
     for number, device in enumerate(devices):

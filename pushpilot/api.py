@@ -16,8 +16,11 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.parser import Parser
 
-from campaigns.api.device_routes import router as campaigns_router
+from campaigns.api import router as campaigns_router
+from delivery.api import router as delivery_router
+from pushpilot.lib import openapi
 from pushpilot.lib.bounded import OutOfBounds, read_json
+from pushpilot.lib.limits import Standing
 from pushpilot.lib.problems import BUSY, Problem, invalid, problem, too_many_attempts
 from reports.api import router as reports_router
 from tenants.api import router as tenants_router
@@ -42,7 +45,7 @@ class BoundedParser(Parser):
 
 
 class Api(NinjaAPI):
-    """NinjaAPI that documents the keys which routes check by themselves."""
+    """NinjaAPI that documents every error, and the keys which routes check by themselves."""
 
     def get_openapi_schema(self, *args: Any, **kwargs: Any) -> Any:
         schema = super().get_openapi_schema(*args, **kwargs)
@@ -50,6 +53,7 @@ class Api(NinjaAPI):
             WriteKey={"type": "http", "scheme": "bearer"},
             WriteKeyAsUserName={"type": "http", "scheme": "basic"},
         )
+        openapi.complete(schema)
         return schema
 
 
@@ -71,12 +75,32 @@ def only_known_parameters(run: Callable[..., HttpResponse]) -> Callable[..., Htt
     return checked
 
 
+def with_standing(run: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Tell the caller in headers what is left of the minute, also with a refusal."""
+
+    @functools.wraps(run)
+    def told(request: HttpRequest, **values: Any) -> HttpResponse:
+        try:
+            response = run(request, **values)
+        except Problem as refused:  # by a throttle: ninja lets its errors pass
+            response = on_problem(request, refused)
+        standing: Standing | None = getattr(request, "standing", None)
+        if standing is not None:
+            for name, value in standing.headers.items():
+                response.headers[name] = value
+        return response
+
+    return told
+
+
 api = Api(
     title="PushPilot", version="1", docs_url="docs", urls_namespace="api", parser=BoundedParser()
 )
 api.add_decorator(only_known_parameters, mode="view")
+api.add_decorator(with_standing, mode="view")
 api.add_router("", tenants_router)
 api.add_router("", campaigns_router)
+api.add_router("", delivery_router)
 api.add_router("", reports_router)
 
 

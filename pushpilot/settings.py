@@ -289,6 +289,9 @@ BELLS = {
 # may take (15 s).
 LEASE_SECS = env.integer("LEASE_SECS", 30, least=1, most=600)
 SEND_UNDO = timedelta(seconds=env.integer("SEND_UNDO_SECS", 30, most=600))
+# Requests of a person, or with a key of a workspace of the free plan, in a minute
+# (tenants.api.security).
+API_PER_MINUTE = env.integer("API_PER_MINUTE", 600, least=1, most=1_000_000)
 # Requests with one write key that are taken in a minute; more is answered 429.
 EVENTS_PER_MINUTE = env.integer("EVENTS_PER_MINUTE", 600_000, least=1)
 # Megabytes of events that public keys may store for a workspace of the free plan in a day

@@ -32,5 +32,6 @@ urlpatterns = [
     path("workspaces/deleted/", tenant_views.deleted, name="deleted_workspaces"),
     path("admin/", console.urls),
     path("platform/", platform.urls),
+    path("api/v1/reference", views.api_reference, name="api_reference"),
     path("api/v1/", api.urls),
 ]

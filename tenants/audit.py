@@ -18,6 +18,7 @@ Via = AuditEntry.Via
 TEXT_LIMIT = 2000
 
 _origin: ContextVar[tuple[str, str | None]] = ContextVar("audit_origin", default=(Via.ENGINE, None))
+_program: ContextVar[str] = ContextVar("audit_program", default="")
 
 
 @contextmanager
@@ -29,6 +30,16 @@ def origin(via: str, address: str | None) -> Iterator[None]:
         yield
     finally:
         _origin.reset(token)
+
+
+@contextmanager
+def by_program(label: str) -> Iterator[None]:
+    """What is recorded inside without a person was done by this program of a customer's."""
+    token = _program.set(label)
+    try:
+        yield
+    finally:
+        _program.reset(token)
 
 
 def address() -> str | None:
@@ -51,8 +62,8 @@ def record(
     changes: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> AuditEntry:
     """Append one entry. `action` is a verb in the past ("campaign scheduled"); `by` None means
-    PushPilot itself; `changes` is {field: (before, after)}. On the operators' site `by` is
-    called an operator."""
+    the program of `by_program`, else PushPilot itself; `changes` is {field: (before, after)}. On
+    the operators' site `by` is called an operator."""
     via, from_address = _origin.get()
     entry: AuditEntry = AuditEntry.objects.create(
         workspace=workspace,
@@ -74,7 +85,7 @@ def record(
 
 def _label(by: User | None, via: str) -> str:
     if by is None:
-        return "PushPilot"
+        return _program.get() or "PushPilot"
     return (f"Operator {by}" if via == Via.PLATFORM else str(by))[:254]
 
 

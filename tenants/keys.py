@@ -15,10 +15,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -32,15 +33,44 @@ from tenants.secrets import digest_of
 EVENTS_WRITE = "events:write"
 WORKSPACE_READ = "workspace:read"
 DEVICES_WRITE = "devices:write"
+CAMPAIGNS_READ = "campaigns:read"
+CAMPAIGNS_WRITE = "campaigns:write"
+CAMPAIGNS_SEND = "campaigns:send"
+TEMPLATES_READ = "templates:read"
+TEMPLATES_WRITE = "templates:write"
+NOTIFICATIONS_READ = "notifications:read"
+ANALYTICS_READ = "analytics:read"
+CONNECTIONS_MANAGE = "connections:manage"
 SCOPES = {
     EVENTS_WRITE: gettext_lazy("Write events"),
     WORKSPACE_READ: gettext_lazy("Read the workspace's settings and members"),
     DEVICES_WRITE: gettext_lazy("Register and unregister devices of contacts"),
+    CAMPAIGNS_READ: gettext_lazy("Read campaigns and forecasts"),
+    CAMPAIGNS_WRITE: gettext_lazy("Create, edit and delete campaigns"),
+    CAMPAIGNS_SEND: gettext_lazy("Schedule, pause and cancel campaigns, and send messages"),
+    TEMPLATES_READ: gettext_lazy("Read templates"),
+    TEMPLATES_WRITE: gettext_lazy("Create, edit and delete templates"),
+    NOTIFICATIONS_READ: gettext_lazy("Read messages with their recipients and attempts"),
+    ANALYTICS_READ: gettext_lazy("Read figures and events"),
+    CONNECTIONS_MANAGE: gettext_lazy("Connect, test and change providers"),
 }
-LIVE_ONLY = frozenset({WORKSPACE_READ, DEVICES_WRITE})
+# {scope: the capability that a key with it has in its workspace}. Events have no capability.
+ALLOWS = {
+    WORKSPACE_READ: roles.VIEW,
+    DEVICES_WRITE: roles.EDIT,
+    CAMPAIGNS_READ: roles.VIEW,
+    CAMPAIGNS_WRITE: roles.EDIT,
+    CAMPAIGNS_SEND: roles.SEND,
+    TEMPLATES_READ: roles.VIEW,
+    TEMPLATES_WRITE: roles.EDIT,
+    NOTIFICATIONS_READ: roles.VIEW,
+    ANALYTICS_READ: roles.VIEW,
+    CONNECTIONS_MANAGE: roles.CONNECTIONS,
+}
+LIVE_ONLY = frozenset(SCOPES) - {EVENTS_WRITE}
 NOT_FOR_TEST = gettext_lazy(
-    "A test key reaches only what went through the sandbox, and the settings, members and devices "
-    "of a workspace are real. Use a live key for them."
+    "A test key reaches only what went through the sandbox, and everything else in a workspace is "
+    "real. Use a live key."
 )
 KNOWN_SECS = 30  # the longest that a revoked write key goes on working
 UNKNOWN_SECS = 5  # the longest that a new key is refused, if it was tried before it existed
@@ -160,6 +190,8 @@ class KnownKey:
     mode: str
     scopes: tuple[str, ...]
     expires_at: datetime | None
+    name: str = ""
+    plan: str = ""  # of its workspace
 
     @property
     def is_test(self) -> bool:
@@ -266,13 +298,15 @@ def _look_up(digest: str) -> KnownKey | None:
         row = (
             ApiKey.objects.filter(digest=digest, revoked_at=None, workspace__deletion_due_at=None)
             .exclude(kind=ApiKey.Kind.SECRET, created_by__is_active=False)
-            .values_list("id", "workspace_id", "kind", "mode", "scopes", "expires_at")
+            .values("id", "workspace_id", "kind", "mode", "scopes", "expires_at", "name")
+            .annotate(plan=F("workspace__plan"))
             .first()
         )
         if row is None:
             _unknown.put(digest, None)
             return None
-        key = KnownKey(*row[:4], tuple(row[4]), row[5])
+        columns: dict[str, Any] = {**row, "scopes": tuple(row["scopes"])}
+        key = KnownKey(**columns)
         if key.kind == ApiKey.Kind.WRITE:
             _known.put(digest, key)
         else:

@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 
 from delivery.connections import connect_sandbox
 from delivery.providers.fcm.account import FcmAccount
+from pushpilot.lib import limits
 from tenants.models import Connection, Workspace
 from tenants.scope import scope
 from tenants.social_sign_in import SocialAccountAdapter
@@ -96,6 +97,8 @@ def _plain_settings(settings, tmp_path):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
+    limits.forget_all()
+    settings.API_PER_MINUTE = 1_000_000
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The API's routes of this layer: devices."""
+"""Devices of contacts."""
 
 from __future__ import annotations
 
@@ -25,16 +25,12 @@ from campaigns.contacts.endpoints import Registration
 from pushpilot.lib.batches import Rejection, split
 from pushpilot.lib.bounded import EARLIEST, OutOfBounds, check_id, check_text, check_zoned
 from pushpilot.lib.display import format_number
-from pushpilot.lib.limits import Limiter
-from pushpilot.lib.openapi import schema_of
+from pushpilot.lib.openapi import refusal, schema_of
 from pushpilot.lib.problems import Problem
 from tenants import keys, roles
-from tenants.api.security import AccessToken, Caller, caller_of, workspace_meant
-from tenants.models import Workspace
-from tenants.scope import scope
+from tenants.api.security import Access, Caller, at_work, caller_of
 
 DEVICES_LIMIT = 500
-REQUESTS_PER_MINUTE = 600
 CLOCKS_APART = timedelta(minutes=5)
 _MEMBER = "devices"
 WANTED = gettext_lazy("Send an object with a list of devices in `devices`.")
@@ -43,7 +39,6 @@ P = TypeVar("P", bound=Struct)
 T = TypeVar("T")
 
 router = Router(tags=["Devices"])
-_limiter = Limiter("devices")
 _encoder = msgspec.json.Encoder()
 
 
@@ -139,13 +134,6 @@ class Unregistered(Struct):
     rejected: list[Rejection]
 
 
-class DeviceWriter(AccessToken):
-    """A signed-in person, or a server with a secret key that may write devices."""
-
-    def program(self, header: str) -> Caller:
-        return Caller(key=keys.authenticate(header, keys.DEVICES_WRITE))
-
-
 _PROBLEMS = {
     400: "The body is not JSON.",
     401: "No access token or key, or it is unknown or revoked.",
@@ -169,14 +157,14 @@ def _documented(body: type[Struct], answer: type[Struct]) -> dict[str, Any]:
                 "description": "Stored.",
                 "content": {"application/json": {"schema": schema_of(answer)}},
             },
-            **{status: {"description": words} for status, words in _PROBLEMS.items()},
+            **{status: refusal(status, words) for status, words in _PROBLEMS.items()},
         },
     }
 
 
 @router.post(
     "/devices",
-    auth=DeviceWriter(),
+    auth=Access(keys.DEVICES_WRITE),
     summary="Register devices",
     openapi_extra=_documented(PostedDevices, Registered),
 )
@@ -185,7 +173,7 @@ def register_devices(request: HttpRequest) -> HttpResponse:
     back, a device of another person moves, and an unknown person is created. Sending the same
     request again changes nothing."""
     now = timezone.now()
-    with _inside(request) as workspace:
+    with at_work(request, roles.EDIT) as workspace:
         by = _name_of(caller_of(request))
         taken, rejected = _judge(
             request, PostedDevice, lambda device: _registration(device, by, now)
@@ -211,7 +199,7 @@ def register_devices(request: HttpRequest) -> HttpResponse:
 
 @router.post(
     "/devices/unregister",
-    auth=DeviceWriter(),
+    auth=Access(keys.DEVICES_WRITE),
     summary="Unregister devices",
     openapi_extra=_documented(GoneDevices, Unregistered),
 )
@@ -219,7 +207,7 @@ def unregister_devices(request: HttpRequest) -> HttpResponse:
     """Somebody signed out of your app: these devices get no more pushes until they are
     registered again."""
     now = timezone.now()
-    with _inside(request) as workspace:
+    with at_work(request, roles.EDIT) as workspace:
         taken, rejected = _judge(request, GoneDevice, lambda device: _token(device.token))
         with _storing():
             retired = endpoints.unregister(workspace, (APP_PUSH, WEB_PUSH), taken.values(), now)
@@ -233,30 +221,6 @@ def _name_of(caller: Caller) -> str:
     if caller.key is not None:
         return f"API key {caller.key.id}"
     return ""
-
-
-@contextmanager
-def _inside(request: HttpRequest) -> Iterator[Workspace]:
-    """The scope of the workspace whose contacts the caller may change. Raises Problem 403, 404
-    or 429."""
-    caller, workspace = caller_of(request), workspace_meant(request)
-    if caller.user is not None and not roles.can(caller.user, roles.EDIT, workspace):
-        capability = roles.CAPABILITIES[roles.EDIT]
-        raise Problem(
-            403,
-            "forbidden",
-            _("Your role in %(workspace)s does not allow this: %(capability)s.")
-            % {"workspace": workspace, "capability": capability},
-        )
-    wait_secs = _limiter.hit(str(workspace.pk), REQUESTS_PER_MINUTE)
-    if wait_secs:
-        detail = _(
-            "More than %(requests)s requests about devices in a minute. Send up to %(devices)s "
-            "devices in each request."
-        ) % {"requests": format_number(REQUESTS_PER_MINUTE), "devices": DEVICES_LIMIT}
-        raise Problem(429, "too_many_requests", detail, headers={"Retry-After": str(wait_secs)})
-    with scope(workspace):
-        yield workspace
 
 
 @contextmanager

@@ -10,8 +10,15 @@ import logging
 import math
 import threading
 import time
+from typing import NamedTuple
+from weakref import WeakSet
 
 from django.core.cache import cache
+from django.http import HttpRequest
+from django.utils.translation import ngettext
+
+from pushpilot.lib.display import format_number
+from pushpilot.lib.problems import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +30,36 @@ _BLOCKS = 200
 _KEYS_KEPT = 10_000
 
 
+_limiters: WeakSet[Limiter] = WeakSet()
+
+
+def forget_all() -> None:
+    """What this process has bought. Clear the cache too, and everybody begins anew."""
+    for limiter in _limiters:
+        limiter._bought.clear()
+
+
+class Standing(NamedTuple):
+    """What a caller may still do in this minute. `remaining` is below zero for a refused hit, and
+    never higher than the truth."""
+
+    limit: int
+    remaining: int
+    reset_secs: int
+
+    @property
+    def is_refused(self) -> bool:
+        return self.remaining < 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(max(0, self.remaining)),
+            "RateLimit-Reset": str(self.reset_secs),
+        }
+
+
 class Limiter:
     """At most `per_minute` hits per key and clock minute, over all processes that share the cache.
 
@@ -32,31 +69,50 @@ class Limiter:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._bought: dict[str, tuple[int, int]] = {}  # key → (window, hits left)
+        # key → (window, hits left of the block, hits that others can still buy)
+        self._bought: dict[str, tuple[int, int, int]] = {}
         self._lock = threading.Lock()
+        _limiters.add(self)
 
-    def hit(self, key: str, per_minute: int) -> int:
-        """Count one hit. 0 if it is allowed, else the seconds after which to try again."""
+    def spend(self, request: HttpRequest, key: str, per_minute: int) -> None:
+        """Count one hit of the request; the API puts the standing into the headers of its answer.
+        Raises Problem 429."""
+        standing = self.hit(key, per_minute)
+        request.standing = standing  # type: ignore[attr-defined]
+        if standing.is_refused:
+            detail = ngettext(
+                "More than %(count)s request in a minute. Try again later.",
+                "More than %(count)s requests in a minute. Try again later.",
+                per_minute,
+            ) % {"count": format_number(per_minute)}
+            headers = {"Retry-After": str(standing.reset_secs)}
+            raise Problem(429, "too_many_requests", detail, headers=headers)
+
+    def hit(self, key: str, per_minute: int) -> Standing:
+        """Count one hit."""
         now = time.time()
         window = int(now // PERIOD_SECS)
+        reset_secs = max(1, math.ceil((window + 1) * PERIOD_SECS - now))
         with self._lock:
-            bought_in, left = self._bought.get(key, (window, 0))
+            bought_in, left, others = self._bought.get(key, (window, 0, 0))
             if bought_in == window and left > 0:
-                self._bought[key] = (window, left - 1)
-                return 0
+                self._bought[key] = (window, left - 1, others)
+                return Standing(per_minute, left - 1 + others, reset_secs)
             refused = bought_in == window and left < 0
         block = max(1, per_minute // _BLOCKS)
-        if not refused and self._buy(f"limit:{self.name}:{key}:{window}", block) <= per_minute:
-            self._remember(key, window, block - 1)
-            return 0
-        self._remember(key, window, -1)
-        return max(1, math.ceil((window + 1) * PERIOD_SECS - now))
+        if not refused:
+            sold = self._buy(f"limit:{self.name}:{key}:{window}", block)
+            if sold <= per_minute:
+                self._remember(key, window, block - 1, per_minute - sold)
+                return Standing(per_minute, block - 1 + per_minute - sold, reset_secs)
+        self._remember(key, window, -1, 0)
+        return Standing(per_minute, -1, reset_secs)
 
-    def _remember(self, key: str, window: int, left: int) -> None:
+    def _remember(self, key: str, window: int, left: int, others: int) -> None:
         with self._lock:
             if len(self._bought) >= _KEYS_KEPT:
                 self._bought.clear()
-            self._bought[key] = (window, left)
+            self._bought[key] = (window, left, others)
 
     @staticmethod
     def _buy(counter: str, block: int) -> int:
@@ -65,7 +121,7 @@ class Limiter:
         try:
             if cache.add(counter, block, timeout=2 * PERIOD_SECS):
                 return block
-            return cache.incr(counter, block)
+            return int(cache.incr(counter, block))
         # each cache has errors of its own; a limiter that fails must not refuse real events
         except Exception:
             logger.warning("the cache does not answer; calls are not limited", exc_info=True)

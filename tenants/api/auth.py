@@ -33,7 +33,7 @@ from pushpilot.lib.problems import Problem, invalid_fields, too_many_attempts
 from tenants import mailing, sessions
 from tenants.account_forms import OncePerAddress
 from tenants.api import schemas, tokens
-from tenants.api.security import AccessToken, caller_of
+from tenants.api.security import AccessToken, PerAddress, caller_of
 from tenants.models import User
 from tenants.social_sign_in import SignInNotSetUp
 
@@ -55,7 +55,7 @@ class PerClient(BaseThrottle):
         return WAIT_SECS
 
 
-SIGN_INS = PerClient("login")
+SIGN_INS = PerAddress()
 
 CHECK_MAIL: dict[str, Words] = {
     "sent": gettext_lazy(
@@ -102,7 +102,10 @@ class RegisterInput(OncePerAddress, SignupInput):
 
 # --- up -------------------------------------------------------------------------------------------
 @router.post(
-    "/register", response={202: schemas.Registered}, throttle=PerClient("signup"), summary="Sign up"
+    "/register",
+    response={202: schemas.Registered},
+    throttle=[SIGN_INS, PerClient("signup")],
+    summary="Sign up",
 )
 def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, Any]]:
     """Always the same answer, whether the address has an account or not: its owner learns it by
@@ -247,7 +250,12 @@ def _check_code(request: HttpRequest, stage: Any, code: str | None) -> None:
 
 
 # --- on and out -----------------------------------------------------------------------------------
-@router.post("/refresh", response=schemas.Tokens, summary="New tokens for a refresh token")
+@router.post(
+    "/refresh",
+    response=schemas.Tokens,
+    throttle=SIGN_INS,
+    summary="New tokens for a refresh token",
+)
 def refresh(request: HttpRequest, body: schemas.Refresh) -> dict[str, Any]:
     """A refresh token works once. Using it again ends the session: somebody else may have it."""
     return tokens.refresh(body.refresh_token)

@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja import Router, Status
 
 from pushpilot.lib.lists import Listing
-from pushpilot.lib.problems import Problem, invalid_fields
-from tenants import invitations, limits, roles, workspaces
+from pushpilot.lib.problems import Problem
+from tenants import invitations, keys, roles, workspaces
 from tenants.api import schemas
+from tenants.api.errors import by_the_rules
 from tenants.api.idempotency import idempotent
 from tenants.api.security import (
+    Access,
     AccessToken,
-    AccessTokenOrKey,
     Caller,
     caller_of,
     inside,
@@ -31,7 +31,7 @@ from tenants.models import Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 
 router = Router(tags=["Workspaces"])
-PERSON, ANYONE = AccessToken(), AccessTokenOrKey()
+PERSON, ANYONE = AccessToken(), Access(keys.WORKSPACE_READ)
 WORKSPACES = Listing(WorkspaceFilters, schemas.WorkspaceOut)
 MEMBERS = Listing(MembershipFilters, schemas.MemberOut)
 INVITATIONS = Listing(InvitationFilters, schemas.InvitationOut)
@@ -39,19 +39,12 @@ INVITATIONS = Listing(InvitationFilters, schemas.InvitationOut)
 
 @contextmanager
 def _by_the_rules() -> Iterator[None]:
-    """What a verb refuses: 422 for what is wrong with a field, 409 for what a rule of the
-    workspace forbids, 429 for what was enough for today."""
+    """As `by_the_rules`; 404 for a member who was removed in the same moment."""
     try:
-        yield
-    except Membership.DoesNotExist as error:  # removed in the same moment
+        with by_the_rules():
+            yield
+    except Membership.DoesNotExist as error:
         raise _no_member() from error
-    except limits.TooMany as error:
-        headers = {"Retry-After": str(error.retry_after_secs)}
-        raise Problem(429, "too_many_requests", error.messages[0], headers=headers) from error
-    except ValidationError as error:
-        if not hasattr(error, "error_dict"):
-            raise Problem(409, "refused", error.messages[0]) from error
-        raise invalid_fields(error.error_dict) from error
 
 
 def _no_member() -> Problem:

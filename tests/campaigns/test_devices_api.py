@@ -13,21 +13,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from campaigns.api import device_routes
 from campaigns.contacts import endpoints
 from campaigns.models import Consent, Contact, Endpoint, EndpointMove
-from pushpilot.lib.limits import Limiter
 from tenants import keys
 from tenants.models import ApiKey
 from tenants.scope import scope
 from tests.tenants.api.app import App
 
 ASHA = {"external_user_id": "asha", "token": "tok-1", "platform": "android"}
-
-
-@pytest.fixture(autouse=True)
-def _nobody_called_before(monkeypatch):
-    monkeypatch.setattr(device_routes, "_limiter", Limiter("devices"))
 
 
 @pytest.fixture
@@ -262,13 +255,6 @@ def test_a_write_key_a_test_key_and_a_viewer_may_not(cast, server):
     assert answer(kind="write").json()["code"] == "scope_missing"
     with pytest.raises(ValueError, match="live key"):
         answer(kind="secret", mode="test", scopes=[keys.DEVICES_WRITE])
-
-
-def test_too_many_requests_of_a_workspace_wait(cast, server, monkeypatch):
-    monkeypatch.setattr(device_routes, "REQUESTS_PER_MINUTE", 1)
-    answers = [register(server, ASHA) for _ in range(3)]  # a minute may end between two of them
-    assert answers[-1].status_code == 429
-    assert int(answers[-1].headers["Retry-After"]) >= 1
 
 
 def test_when_the_database_cannot_store_it_the_answer_says_send_it_again(cast, server, monkeypatch):

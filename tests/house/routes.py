@@ -19,6 +19,7 @@ from django.db import models
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
+from pushpilot.api import api
 from pushpilot.sites import console
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin
@@ -204,31 +205,37 @@ SITE: dict[str, Rule] = {
     "invitation": both(ENTRANCE),  # the token decides
     "api:openapi-json": both(PUBLIC),
     "api:openapi-view": both(PUBLIC),
+    "api_reference": get_only(PUBLIC),
     "api:api-root": both(GONE),
-    "api:post_events": post_only(BY_KEY),
-    "api:preflight": post_only(BY_KEY),  # OPTIONS of the same address
-    **{
-        f"api:{verb}": post_only(PUBLIC)
-        for verb in ("register", "login", "second_factor", "google", "apple", "refresh")
-    },
-    "api:logout": post_only(BY_KEY),
-    # What each role may do there: tests/tenants/api/test_workspaces.py, over the same capabilities
-    # as the console.
-    "api:list_workspaces": both(BY_KEY),
-    "api:create_workspace": both(BY_KEY),
-    "api:current_workspace": get_only(BY_KEY),
-    "api:get_workspace": get_only(BY_KEY),
-    "api:change_workspace": get_only(BY_KEY),
-    "api:list_members": get_only(BY_KEY),
-    "api:change_member": both(NO_SUCH_METHOD),  # PATCH and DELETE
-    "api:remove_member": both(NO_SUCH_METHOD),
-    "api:list_invitations": both(BY_KEY),
-    "api:register_devices": post_only(BY_KEY),
-    "api:unregister_devices": post_only(BY_KEY),
-    "api:invite": both(BY_KEY),
-    "api:resend_invitation": post_only(BY_KEY),
-    "api:revoke_invitation": both(NO_SUCH_METHOD),
+    "api:preflight": post_only(BY_KEY),  # OPTIONS of the address of events
 }
+
+# Operations of the API for who has nothing yet: tests/tenants/api walks through them.
+WITHOUT_KEY = {"register", "login", "second_factor", "google", "apple", "refresh"}
+
+
+def operations() -> Iterator[tuple[str, str, str]]:
+    """(name, method, address) of every operation of the API, the address with its parameters
+    still in it."""
+    assert get_resolver().url_patterns  # ninja mounts routers in routers when the URLconf is read
+    for prefix, router in api._routers:
+        for path, view in router.path_operations.items():
+            for operation in view.operations:
+                for method in operation.methods:
+                    parts = [part.strip("/") for part in (prefix, path) if part.strip("/")]
+                    yield operation.view_func.__name__, method, "/".join(["/api/v1", *parts])
+
+
+def _operation_rule(name: str) -> Rule | None:
+    """What the methods of the operation's address answer without a key."""
+    known = list(operations())
+    address = next((address for found, _method, address in known if found == name), None)
+    if address is None:
+        return None
+    opened = PUBLIC if name in WITHOUT_KEY else BY_KEY
+    methods = {method for _name, method, at in known if at == address}
+    get, post = (opened if one in methods else NO_SUCH_METHOD for one in ("GET", "POST"))
+    return Rule(get, post)
 
 
 def rule_for(path: str, name: str) -> tuple[Rule | None, type[models.Model] | None]:
@@ -238,6 +245,8 @@ def rule_for(path: str, name: str) -> tuple[Rule | None, type[models.Model] | No
         return both(OPERATORS), None
     if path.startswith("accounts/") and name not in SITE:
         return both(ENTRANCE), None
+    if name.startswith("api:") and name not in SITE:
+        return _operation_rule(name.removeprefix("api:")), None
     return SITE.get(name), None
 
 

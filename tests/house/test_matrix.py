@@ -49,7 +49,7 @@ def console_routes() -> set[str]:
 SPEAKS_OF: dict[str, Callable[[], set[str]]] = {
     "selections": lambda: {model._meta.label for model, page in surfaces.pages() if page.actions},
     "filters": lambda: {model._meta.label for model in console._registry},
-    "API by key": lambda: {name for name, _, _ in api.operations()} - api.WITHOUT_KEY,
+    "API by key": lambda: set(api.OPERATIONS),
     "API as a person": lambda: {name for name, one in api.OPERATIONS.items() if one.person},
     "rights": lambda: set(roles.CAPABILITIES),
     "closed": console_routes,

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from reports import api, digest
+from reports import digest
 from reports.allowance import allowance
 from tenants import keys
 from tenants.models import ApiKey, Workspace
@@ -54,9 +53,7 @@ def make_sdk(workspace: Workspace, **fields: Any) -> Sdk:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered():
-    cache.clear()
     keys.forget_all()
-    api._limiter._bought.clear()
     allowance.forget()
 
 

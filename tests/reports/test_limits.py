@@ -24,23 +24,33 @@ def clock(monkeypatch):
 
 def test_the_limit_holds_over_processes_that_share_the_cache(clock):
     first, second = Limiter("x"), Limiter("x")
-    allowed = [limiter.hit("key", 10) == 0 for _ in range(10) for limiter in (first, second)]
+    allowed = [
+        not limiter.hit("key", 10).is_refused for _ in range(10) for limiter in (first, second)
+    ]
     assert sum(allowed) == 10
 
 
 def test_one_keys_hits_are_not_booked_on_another(clock):
     limiter = Limiter("x")
-    assert [limiter.hit("a", 1), limiter.hit("b", 1)] == [0, 0]
-    assert limiter.hit("a", 1) == 60
+    assert [limiter.hit(key, 1).is_refused for key in "aba"] == [False, False, True]
 
 
 def test_the_next_minute_starts_anew_and_the_refusal_says_when_that_is(clock):
     limiter = Limiter("x")
     limiter.hit("a", 1)
     clock[0] = 150.5
-    assert limiter.hit("a", 1) == 30
+    refused = limiter.hit("a", 1)
+    assert (refused.is_refused, refused.reset_secs) == (True, 30)
     clock[0] = 180
-    assert limiter.hit("a", 1) == 0
+    assert not limiter.hit("a", 1).is_refused
+
+
+def test_what_remains_is_counted_over_the_processes_and_never_promises_too_much(clock):
+    first, second = Limiter("x"), Limiter("x")
+    told = [limiter.hit("a", 3).remaining for limiter in (first, second, first, second)]
+    assert told == [2, 1, 0, -1]
+    assert first.hit("a", 3).headers["RateLimit-Remaining"] == "0"
+    assert [Limiter("y").hit("a", 1_000).remaining, first.hit("b", 1_000).remaining] == [999, 999]
 
 
 def test_a_generous_limit_asks_the_cache_seldom(clock, monkeypatch):
@@ -48,8 +58,8 @@ def test_a_generous_limit_asks_the_cache_seldom(clock, monkeypatch):
     real = Limiter._buy
     monkeypatch.setattr(Limiter, "_buy", staticmethod(lambda *args: asked.append(1) or real(*args)))
     limiter = Limiter("x")
-    assert all(limiter.hit("a", 20_000) == 0 for _ in range(20_000))
-    assert limiter.hit("a", 20_000)
+    assert not any(limiter.hit("a", 20_000).is_refused for _ in range(20_000))
+    assert limiter.hit("a", 20_000).is_refused
     assert len(asked) == 201
 
 
@@ -59,7 +69,7 @@ def test_a_cache_that_is_down_lets_callers_in(clock, monkeypatch):
             raise ConnectionError
 
     monkeypatch.setattr(limits, "cache", Down())
-    assert Limiter("x").hit("a", 1) == 0
+    assert not Limiter("x").hit("a", 1).is_refused
 
 
 def test_half_a_surrogate_pair_is_no_text():

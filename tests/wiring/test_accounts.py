@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError
 from django.test import Client
 
 from campaigns.models import Campaign, Contact, Template
-from tenants.api.security import AccessTokenOrKey
+from tenants.api.security import Access
 from tenants.models import Connection, User, Workspace
 from tenants.scope import scope
 from tenants.workspaces import create_workspace
@@ -189,7 +189,7 @@ def test_a_database_that_does_not_answer_asks_for_patience(cast, monkeypatch, er
     answer = client.get(cast.url("tenants/membership/"))
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
     assert "try again" in text(answer)
-    monkeypatch.setattr(AccessTokenOrKey, "__call__", busy)
+    monkeypatch.setattr(Access, "__call__", busy)
     answer = client.get("/api/v1/workspaces")
     assert (answer.status_code, answer["Retry-After"], answer.json()["code"]) == (503, "5", "busy")
 

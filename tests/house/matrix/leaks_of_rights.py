@@ -181,7 +181,13 @@ def _(world, patch):
 def _any_key(digest_: str) -> Any:
     key = ApiKey._base_manager.filter(digest=digest_).first()
     return key and keys.KnownKey(
-        key.pk, key.workspace_id, key.kind, key.mode, tuple(key.scopes), key.expires_at
+        key.pk,
+        key.workspace_id,
+        key.kind,
+        key.mode,
+        tuple(key.scopes),
+        key.expires_at,
+        plan=key.workspace.plan,
     )
 
 
@@ -337,7 +343,7 @@ def _(world, patch):
     some(api.key_cells, "anonymous", of="DELETE remove_member with our secret"),
 )
 def _(world, patch):
-    patch.setattr(security.AccessToken, "program", security.AccessTokenOrKey.program)
+    patch.setattr(security.AccessToken, "program", security.Access(keys.WORKSPACE_READ).program)
     patch.setattr(security, "require", yes)
     patch.setattr(
         security.Caller, "person", property(lambda caller: caller.user or world.cast.owner)

@@ -28,7 +28,7 @@ from delivery.models import Drill, Message, Reach, Shard
 from tenants.models import ApiKey, Connection, IdentitySecret, Invitation, Membership, Workspace
 from tenants.scope import every_workspace
 from tests.house.matrix.world import GLOBAL, OURS, World
-from tests.house.routes import Route
+from tests.house.routes import WITHOUT_KEY, Route
 from tests.house.rows import Rows
 from tests.pages import YES
 
@@ -305,11 +305,9 @@ PROOFS: dict[str, Proof] = {
     "tenants_auditentry_export": shows("way,address"),
     "api:openapi-json": Proof(get="PushPilot"),
     # With nothing in it; with all that they need in tests/tenants/api.
-    **{
-        f"api:{door}": Proof(post={}, said='"status": 4')
-        for door in ("register", "login", "second_factor", "google", "apple", "refresh")
-    },
+    **{f"api:{door}": Proof(post={}, said='"status": 4') for door in WITHOUT_KEY},
     "api:openapi-view": Proof(get="PushPilot"),
+    "api_reference": Proof(get="<redoc "),
 }
 
 # What a form needs beyond what it shows at first: {model: fields of the add form}, and what changes

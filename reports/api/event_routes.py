@@ -1,10 +1,9 @@
-"""The API's routes of this layer: events in."""
+"""Events in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
 
 import msgspec
 from django.conf import settings
@@ -14,9 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja import Router
 
-from pushpilot.lib.display import format_number
 from pushpilot.lib.limits import Limiter
-from pushpilot.lib.openapi import schema_of
+from pushpilot.lib.openapi import refusal, schema_of
 from pushpilot.lib.problems import Problem
 from reports import intake
 from tenants import keys
@@ -53,22 +51,6 @@ def _for_browsers(
     return answer
 
 
-_PROBLEM: dict[str, Any] = {
-    "content": {
-        "application/problem+json": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "code": {"type": "string"},
-                    "detail": {"type": "string"},
-                },
-            }
-        }
-    }
-}
 _DOCUMENTED = {
     "requestBody": {
         "required": True,
@@ -84,7 +66,7 @@ _DOCUMENTED = {
             "content": {"application/json": {"schema": schema_of(intake.Receipt)}},
         },
         **{
-            status: {"description": meaning, **_PROBLEM}
+            status: refusal(status, meaning)
             for status, meaning in {
                 400: "The body is not JSON.",
                 401: "No write key, or it is unknown or revoked.",
@@ -112,15 +94,7 @@ def post_events(request: HttpRequest) -> HttpResponse:
     """One event, or a batch of at most 500. Answered 202 once they are stored durably; a
     repeated `event_id` counts once. One bad event never sinks a batch."""
     key = keys.authenticate(request.headers.get("Authorization", ""), keys.EVENTS_WRITE)
-    wait_secs = _limiter.hit(str(key.id), settings.EVENTS_PER_MINUTE)
-    if wait_secs:
-        raise Problem(
-            429,
-            "too_many_requests",
-            _("This key has sent more than %(limit)s requests in a minute. Continue later.")
-            % {"limit": format_number(settings.EVENTS_PER_MINUTE)},
-            headers={"Retry-After": str(wait_secs)},
-        )
+    _limiter.spend(request, str(key.id), settings.EVENTS_PER_MINUTE)
     body = _body(request)
     try:
         receipt = intake.receive(body, key, timezone.now())
