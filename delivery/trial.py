@@ -17,17 +17,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from campaigns.audience import selection
 from campaigns.audience.reasons import Reason, words_of
 from campaigns.channels import registry
 from campaigns.channels.base import Channel, Message
 from campaigns.channels.render import RenderError
 from campaigns.content.lint import no_connection
-from campaigns.models import Campaign, Contact, Endpoint
+from campaigns.models import Campaign
 from delivery.connections import account_of
 from delivery.engine.compose import Contents, NotComposable
 from delivery.engine.dispatch import batches
@@ -40,6 +38,7 @@ from delivery.providers.base import (
     Verdict,
 )
 from delivery.providers.registry import provider_of
+from delivery.trial_devices import Device, To, columns, find, reader_of, unknown
 from pushpilot.lib import languages
 from pushpilot.lib.display import Words, format_number
 from pushpilot.lib.limits import Limiter
@@ -48,14 +47,9 @@ from tenants import audit
 from tenants.models import Connection, User
 from tenants.secrets import SecretUnreadable
 
-CONTACTS_MOST = 5
-TOKENS_MOST = 5
-DEVICES_MOST = 10
-"""Of the contacts' devices those that were seen last."""
 PER_MINUTE = 10
 """Tests of a workspace."""
 ANSWER_SECS = 15.0
-_NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
 
 limiter = Limiter("tests")
 
@@ -79,16 +73,6 @@ class TooManyTests(Exception):
         )
         super().__init__(words % {"count": format_number(PER_MINUTE)})
         self.wait_secs = wait_secs
-
-
-@dataclass(frozen=True, slots=True)
-class To:
-    """Who gets a test: contacts by external id, and addresses. `reader`: the external id of the
-    contact that the message is personalised for; "": each reads their own."""
-
-    contacts: Sequence[str] = ()
-    tokens: Sequence[str] = ()
-    reader: str = ""
 
 
 class Result(StrEnum):
@@ -123,16 +107,6 @@ class Trial:
     def was_sent(self) -> bool:
         """Whether the provider was asked at all."""
         return any(answer.result is not Result.SKIPPED for answer in self.answers)
-
-
-@dataclass(slots=True)
-class _Device:
-    name: str
-    kind: str = ""
-    address: str = ""
-    platform: str = ""
-    owner: Contact | None = None
-    stopped: Reason = Reason.PENDING
 
 
 _MEANINGS: dict[Verdict, tuple[Result, Words]] = {
@@ -200,11 +174,11 @@ def send_campaign(
         tag = languages.tidy(language)
         contents = [one for one in contents if one["language"] == tag]
         if not contents:
-            raise _unknown("language", _("The campaign has no content in this language."))
+            raise unknown("language", _("The campaign has no content in this language."))
     if variant:
         contents = [one for one in contents if one["variant"] == variant]
         if not contents:
-            raise _unknown("variant", _("The campaign has no content of this variant."))
+            raise unknown("variant", _("The campaign has no content of this variant."))
     return send_contents(campaign, contents, to, by=by)
 
 
@@ -217,6 +191,35 @@ def send_contents(
     if connection is None:
         raise CannotTest("no_connection", str(no_connection(campaign.channel)))
     return send(connection, campaign.channel, contents, to, by=by, campaign=campaign)
+
+
+def channels_of(connection: Connection) -> list[str]:
+    """The channels that the connection carries, never none."""
+    found = [key for key, one in registry.CHANNELS.items() if one.service == connection.service]
+    return found or [registry.DEFAULT]
+
+
+def send_greeting(
+    connection: Connection,
+    channel: str,
+    to: To,
+    *,
+    by: User | None,
+    title: str = "",
+    body: str = "",
+) -> Trial:
+    """Send a message of two lines, which shows that the connection works. Raises what `send`
+    raises."""
+    spoken = registry.channel_of(channel)
+    content = {
+        "language": connection.workspace.default_language,
+        "variant": "A",
+        "body": body or _("This is a test notification."),
+        spoken.title_field: title or "PushPilot",
+    }
+    names = {"language", "variant", *(one.name for one in spoken.fields)}
+    said = {name: text for name, text in content.items() if name in names}
+    return send(connection, channel, [said], to, by=by)
 
 
 def send(
@@ -238,8 +241,8 @@ def send(
     spoken, workspace = registry.channel_of(channel), connection.workspace
     provider = provider_of(connection.provider)
     trial = Trial()
-    reader = _reader(connection, to.reader)
-    devices, trial.left_out = _devices(connection, spoken, to)
+    reader = reader_of(connection, to.reader)
+    devices, trial.left_out = find(connection, spoken, to)
     standing = limiter.hit(str(workspace.pk), PER_MINUTE)
     if standing.is_refused:
         raise TooManyTests(standing.reset_secs)
@@ -250,7 +253,7 @@ def send(
         if device.stopped is not Reason.PENDING:
             continue
         reference = trial_reference(workspace.pk, (campaign and campaign.pk) or 0)
-        read_by = _columns(reader or device.owner)
+        read_by = columns(reader or device.owner)
         try:
             bodies[number] = compiled.body(read_by, device.kind, device.address, reference)
         except NotComposable as error:
@@ -260,120 +263,6 @@ def send(
             trial.answers[number] = _answer(devices[number], outcome, provider)
         _record(connection, trial, by=by, campaign=campaign)
     return trial
-
-
-# --- who ------------------------------------------------------------------------------------------
-def _reader(connection: Connection, external_id: str) -> Contact | None:
-    if not external_id:
-        return None
-    return _contacts(connection, [external_id], "reader")[0]
-
-
-def _contacts(connection: Connection, external_ids: Sequence[str], name: str) -> list[Contact]:
-    """The contacts in this order. Raises ValidationError."""
-    rows = Contact.objects.filter(
-        workspace=connection.workspace_id, external_id__in=set(external_ids)
-    )
-    known = {contact.external_id: contact for contact in rows}
-    for external_id in external_ids:
-        if external_id not in known:
-            words = _("There is no contact with the external id “%(id)s”.")
-            raise _unknown(name, words % {"id": external_id[:100]})
-    return [known[external_id] for external_id in dict.fromkeys(external_ids)]
-
-
-def _devices(connection: Connection, channel: Channel, to: To) -> tuple[list[_Device], int]:
-    """(the devices, how many are left out). Raises ValidationError."""
-    if not to.contacts and not to.tokens:
-        raise _unknown("contacts", _("Name a contact or a token that gets the test."))
-    for name, given, most in (
-        ("contacts", to.contacts, CONTACTS_MOST),
-        ("tokens", to.tokens, TOKENS_MOST),
-    ):
-        if len(given) > most:
-            words = _("A test takes at most %(limit)s of these. Send another test for the others.")
-            raise _unknown(name, words % {"limit": format_number(most)})
-    tokens = [_checked(channel, token) for token in dict.fromkeys(to.tokens)]
-    found = _named(connection, channel, tokens)
-    of_contacts = _of_contacts(
-        connection, channel, _contacts(connection, to.contacts, "contacts"), set(tokens)
-    )
-    room = max(0, DEVICES_MOST - len(found))
-    return [*found, *of_contacts[:room]], max(0, len(of_contacts) - room)
-
-
-def _checked(channel: Channel, token: str) -> str:
-    try:
-        return channel.check_address(token)
-    except ValueError as error:
-        raise _unknown("tokens", str(error)) from error
-
-
-def _named(connection: Connection, channel: Channel, tokens: Sequence[str]) -> list[_Device]:
-    """The devices with these addresses. One that a contact of the workspace has is asked the gates
-    of its contact: naming the address is no way around an opt-out."""
-    known = {}
-    if tokens:
-        rows = Endpoint.objects.filter(
-            workspace=connection.workspace_id, channel=channel.key, value__in=tokens
-        )
-        known = {row.value: row for row in rows.select_related("contact")}
-    stops = _stops(connection, channel, [row.contact_id for row in known.values()])
-    kind = next(iter(channel.address_kinds), "")
-    return [
-        _device(known[token], stops)
-        if token in known
-        else _Device(f"…{token[-8:]}", kind=kind, address=token)
-        for token in tokens
-    ]
-
-
-def _of_contacts(
-    connection: Connection, channel: Channel, contacts: Sequence[Contact], named: set[str]
-) -> list[_Device]:
-    """The contacts' devices on the channel, those that will get it and were seen last first; a
-    contact without any is one that gets nothing."""
-    if not contacts:
-        return []
-    by_id = {contact.pk: contact for contact in contacts}
-    stops = _stops(connection, channel, list(by_id))
-    rows = Endpoint.objects.filter(
-        workspace=connection.workspace_id, channel=channel.key, contact__in=by_id
-    )
-    found: list[tuple[Any, _Device]] = []
-    for row in rows.exclude(value__in=named).order_by("pk"):
-        row.contact = by_id[row.contact_id]
-        seen = row.last_seen_at or row.created_at
-        found.append((seen, _device(row, stops)))
-    found.sort(key=lambda one: one[0], reverse=True)
-    found.sort(key=lambda one: one[1].stopped is not Reason.PENDING)
-    without = [
-        _Device(str(contact), owner=contact, stopped=stops[contact.pk, None])
-        for contact in contacts
-        if (contact.pk, None) in stops
-    ]
-    return [*(device for _seen, device in found), *without]
-
-
-def _stops(
-    connection: Connection, channel: Channel, contacts: Sequence[int]
-) -> dict[tuple[int, int | None], Reason]:
-    """{(contact, endpoint or None): the gate that stops it}, as a send would ask them."""
-    if not contacts:
-        return {}
-    rows = selection.recipients(connection.workspace, channel.key, {}).filter(pk__in=contacts)
-    return {(row["id"], row["reached__id"]): Reason(row["reason"]) for row in rows}
-
-
-def _device(row: Endpoint, stops: Mapping[tuple[int, int | None], Reason]) -> _Device:
-    stopped = stops.get((row.contact_id, row.pk), Reason.LEFT_AUDIENCE)
-    return _Device(str(row), row.kind, row.value, row.platform, row.contact, stopped)
-
-
-def _columns(contact: Contact | None) -> Mapping[str, Any]:
-    if contact is None:
-        return _NOBODY
-    return {name: getattr(contact, name) for name in _NOBODY}
 
 
 # --- what -----------------------------------------------------------------------------------------
@@ -444,12 +333,12 @@ def _asked(
 
 
 # --- the answers ----------------------------------------------------------------------------------
-def _skipped(device: _Device, reason: Reason, channel: str, why: str = "") -> Answer:
+def _skipped(device: Device, reason: Reason, channel: str, why: str = "") -> Answer:
     words = f"{words_of(reason, channel).explanation} {why}".strip()
     return Answer(device.name, _name(device), Result.SKIPPED, reason.slug, words)
 
 
-def _answer(device: _Device, outcome: Outcome, provider: Provider[Any]) -> Answer:
+def _answer(device: Device, outcome: Outcome, provider: Provider[Any]) -> Answer:
     result, words = _MEANINGS[outcome.verdict]
     if outcome.verdict is Verdict.PLATFORM_BROKEN:
         words = f"{words} {provider.remedies.get(device.platform, '')}".strip()
@@ -464,7 +353,7 @@ def _answer(device: _Device, outcome: Outcome, provider: Provider[Any]) -> Answe
     )
 
 
-def _name(device: _Device) -> str:
+def _name(device: Device) -> str:
     if device.owner is None:
         return ""
     return device.owner.external_id
@@ -484,7 +373,3 @@ def _record(
         "contacts": sorted({answer.contact for answer in asked if answer.contact}),
     }
     audit.record(connection.workspace, "test notification sent", target, by=by, detail=detail)
-
-
-def _unknown(name: str, sentence: str) -> ValidationError:
-    return ValidationError({name: [ValidationError(sentence, code="unknown")]})

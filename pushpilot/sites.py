@@ -38,6 +38,7 @@ import tenants.admin.platform.site
 import tenants.workspaces
 from campaigns.admin.campaign.preview import preview
 from delivery.admin.check import check_message
+from delivery.admin.trials import send_test
 from pushpilot import palette
 from pushpilot.lib.compat.django import pages_of
 from pushpilot.lib.compat.unfold import setting
@@ -113,6 +114,7 @@ class ConsoleSite(FramedSite):
         own = [
             path("preview/", self.admin_view(preview), name="preview"),
             path("preview/check/", self.admin_view(check_message), name="check_message"),
+            path("preview/test/", self.admin_view(send_test), name="send_test"),
         ]
         unwanted = ("view_on_site", "password_change_done")
         return [

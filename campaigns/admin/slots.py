@@ -30,5 +30,9 @@ class UpperPages(Protocol):
         """What the preview asks whether the provider would take the message."""
         ...
 
+    def send_test(self) -> str:
+        """What sends the message as a test to a contact or an address."""
+        ...
+
 
 pages: UpperPages

@@ -16,3 +16,7 @@ def edit_message(run_id: int) -> str:
 
 def check_message() -> str:
     return reverse("admin:check_message")
+
+
+def send_test() -> str:
+    return reverse("admin:send_test")

@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from campaigns.channels.registry import CHANNELS, DEFAULT, channel_of
 from delivery import connections
+from delivery.admin import trials
 from delivery.admin.run import held_platforms
 from delivery.providers.base import CredentialsForm, Provider, Sandbox
 from delivery.providers.registry import PROVIDERS, provider_of, sandboxes
@@ -293,6 +294,7 @@ class ConnectionAdmin(WorkspaceAdmin):
         own = [
             path("connect-sandbox/", post(self.connect_sandbox), name="connect_sandbox"),
             path("<int:pk>/test/", post(self.test), name="tenants_connection_test"),
+            path("<int:pk>/send-test/", post(self.send_test), name="tenants_connection_send_test"),
             path("<int:pk>/switch/", post(self.switch), name="tenants_connection_switch"),
         ]
         return [*own, *super().get_urls()]
@@ -317,6 +319,11 @@ class ConnectionAdmin(WorkspaceAdmin):
         connection = self._own(request, pk)
         result = connections.test_connection(connection, by=_person(request))
         (messages.success if result.ok else messages.error)(request, result.message)
+        return redirect(self._page(connection))
+
+    def send_test(self, request: HttpRequest, pk: int) -> HttpResponse:
+        connection = self._own(request, pk)
+        trials.send_greeting(request, connection)
         return redirect(self._page(connection))
 
     def switch(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -392,6 +399,7 @@ def head(connection: Connection) -> dict[str, Any]:
         "problem": problem,
         "key": f"{MASK}{tail}",
         "chip": check_chip(connection),
+        "channels": trials.channels(connection),
         "held": held_platforms.of_connection(connection),
     }
 

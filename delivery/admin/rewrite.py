@@ -171,6 +171,7 @@ def _shown(
     context: dict[str, Any] = {
         "campaign": campaign,
         "pages": addresses,
+        "can_send": True,
         "run": run,
         "form": form,
         "reaches": [affected_by_edit(one) for one in runs],

@@ -16,7 +16,8 @@ from delivery.connections import account_of
 from delivery.models import Message, Reach
 from delivery.providers.base import ProviderUnreachable
 from delivery.providers.http2 import CurlTransport
-from delivery.trial import CannotTest, Result, To, TooManyTests
+from delivery.trial import CannotTest, Result, TooManyTests
+from delivery.trial_devices import To
 from pushpilot.lib.signing import is_of_a_test, read_reference
 from tenants.models import AuditEntry, Connection
 from tenants.scope import scope
@@ -30,11 +31,6 @@ OK = "sbx_ok_phone1"
 def within(cast, connected):
     with scope(cast.workspace):
         yield cast
-
-
-@pytest.fixture(autouse=True)
-def _fresh_minute():
-    trial.limiter._bought.clear()
 
 
 def send(connected, *contents, to=None, **options):

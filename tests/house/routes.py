@@ -121,6 +121,7 @@ CONSOLE: dict[str, Rule] = {
     "autocomplete": Rule(NOBODY, NO_SUCH_METHOD),
     "preview": post_only(roles.VIEW),
     "check_message": post_only(roles.EDIT),
+    "send_test": post_only(roles.SEND),
     "tenants_auditentry_export": both(roles.EXPORT),
     "tenants_apikey_created": both(roles.CONNECTIONS),
     "tenants_apikey_revoke": both(roles.CONNECTIONS),
@@ -140,6 +141,7 @@ CONSOLE: dict[str, Rule] = {
     "tenants_workspace_delete_workspace": both(roles.DELETE_WORKSPACE),
     "connect_sandbox": post_only(roles.CONNECTIONS),
     "tenants_connection_test": post_only(roles.CONNECTIONS),
+    "tenants_connection_send_test": post_only(roles.CONNECTIONS),
     "tenants_connection_switch": post_only(roles.CONNECTIONS),
     "campaigns_campaign_audience": both(roles.EDIT),  # counts for the editor; changes nothing
     "campaigns_campaign_dates": both(roles.EDIT),

@@ -25,7 +25,7 @@ from tenants.models import Workspace
 class Asked:
     """The message that a page is about. `snapshots`: the form's one content, else all of the
     saved campaign. `errors`: what the form refuses in the message or its broadcast; the snapshot
-    is without it."""
+    is without it. `campaign`: the saved one, None for one that was never saved."""
 
     snapshots: list[dict[str, Any]]
     channel: str
@@ -33,6 +33,7 @@ class Asked:
     target: str
     rule: Rule
     errors: tuple[str, ...] = ()
+    campaign: Campaign | None = None
 
     @property
     def is_broadcast(self) -> bool:
@@ -80,6 +81,7 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
             campaign.target,
             campaign.audience_rule,
             errors,
+            campaign,
         )
     whole = form_of(workspace, request.POST, campaign)
     try:
@@ -89,7 +91,8 @@ def read_asked(request: HttpRequest, workspace: Workspace) -> Asked:
     given = whole.cleaned_data.get
     kind, target = given("target_kind") or PEOPLE, given("target") or ""
     errors = _errors(whole, *(broadcast.key for broadcast in whole.message.channel.broadcasts))
-    return Asked([whole.snapshot()], str(given("channel") or ""), kind, target, rule, errors)
+    channel = str(given("channel") or "")
+    return Asked([whole.snapshot()], channel, kind, target, rule, errors, campaign)
 
 
 def _errors(form: WithMessage, *others: str) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ function showSize(root, answer) {
 }
 
 // "Check with the provider": the provider's own look at the message, which sends nothing.
-function bindCheck(root, form, bodyOf) {
+function bindCheck(root, form) {
   const box = root.querySelector("[data-check]");
   if (!box) return;
   const [button, list] = [box.querySelector("button"), box.querySelector("[data-answer]")];
@@ -61,7 +61,7 @@ function bindCheck(root, form, bodyOf) {
     say("busy", [gettext("Checking…")]);
     try {
       const response = await fetch(box.dataset.url, {
-        method: "POST", body: bodyOf(), headers: { "X-CSRFToken": root.dataset.csrf },
+        method: "POST", body: fieldsOf(root), headers: { "X-CSRFToken": root.dataset.csrf },
       });
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
       const answer = await response.json();
@@ -73,22 +73,24 @@ function bindCheck(root, form, bodyOf) {
   });
 }
 
+// The fields that say which message a [data-preview] is about.
+export function fieldsOf(root) {
+  const form = root.dataset.form ? document.getElementById(root.dataset.form) : null;
+  const body = form ? new FormData(form) : new FormData();
+  if (root.dataset.campaign) body.set("campaign", root.dataset.campaign);
+  return body;
+}
+
 function bind(root) {
   const form = root.dataset.form ? document.getElementById(root.dataset.form) : null;
   let person = null;
   let after = "";
   let running = null;
 
-  function bodyOf() {
-    const body = form ? new FormData(form) : new FormData();
-    if (root.dataset.campaign) body.set("campaign", root.dataset.campaign);
-    return body;
-  }
-
   async function refresh() {
     running?.abort();
     running = new AbortController();
-    const body = bodyOf();
+    const body = fieldsOf(root);
     if (after) body.set("after", after);
     try {
       const response = await fetch(root.dataset.url, {
@@ -108,7 +110,7 @@ function bind(root) {
   form?.addEventListener("input", soon);
   form?.addEventListener("change", soon);
   root.querySelector("[data-next]").addEventListener("click", () => { after = person ? String(person.id) : ""; refresh(); });
-  bindCheck(root, form, bodyOf);
+  bindCheck(root, form);
   refresh();
 }
 

@@ -189,6 +189,10 @@ PROOFS: dict[str, Proof] = {
     "check_message": Proof(
         post=lambda world, rows: {"campaign": str(rows[Campaign].pk)}, said='"lines"'
     ),
+    "send_test": Proof(
+        post=lambda world, rows: {"campaign": str(rows[Campaign].pk), "test_contact": "asha"},
+        said='"lines"',
+    ),
     "tenants_apikey_created": shows("tenants/apikey/"),
     "tenants_apikey_rotate": dialog("Rotate this key?", ApiKey, {**YES, "hours": "24"}),
     "tenants_apikey_revoke": dialog("Revoke this key?", ApiKey),
@@ -224,6 +228,8 @@ PROOFS: dict[str, Proof] = {
     # the sandbox is not there, and the page says so
     "connect_sandbox": Proof(post={}, said="sandbox"),
     "tenants_connection_test": Proof(post={}, changes=Connection),
+    # the provider is not there, and the page says so
+    "tenants_connection_send_test": Proof(post={"test_token": "t" * 40}, said="/change/"),
     "tenants_connection_switch": Proof(post={}, changes=Connection),
     "campaigns_campaign_audience": Proof(
         get='"error"', post={"audience": "everyone", "channel": "app_push"}, said='"people": 1'
