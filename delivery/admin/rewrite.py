@@ -15,8 +15,8 @@ from django.utils.translation import ngettext
 
 from campaigns import plan
 from campaigns.admin.campaign.message import MessageForm
-from campaigns.admin.contact.attributes import for_page, known_attributes
 from campaigns.audience.reasons import Reason
+from campaigns.contacts.attributes import for_page, known_attributes
 from campaigns.content import lint
 from campaigns.content.rewrite import ChangedMeanwhile, Ended, open_runs, rewrite
 from campaigns.models import Campaign, Content, Run

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
+from campaigns.content import library
 from campaigns.models import Template
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
@@ -93,6 +94,19 @@ def test_a_member_writes_a_template_and_gets_the_sentences_of_the_import(cast, o
         entry = AuditEntry.objects.get(action="template changed")
     assert template.fields == {"title": "T", "body": "Better", "deep_link": "app://offers"}
     assert entry.changes == {"body": ["B", "Better"], "deep_link": ["", "app://offers"]}
+
+
+def test_a_name_that_is_taken_while_the_form_is_saved_is_said_at_its_field(cast, own, monkeypatch):
+    judge, calls = library.faults, []
+
+    def blind_at_first(*args, **kwargs):
+        calls.append(args)
+        return {} if len(calls) <= 2 else judge(*args, **kwargs)  # the form, then the verb
+
+    monkeypatch.setattr(library, "faults", blind_at_first)
+    form = {"name": "Ours", "language": "en", "category": "offer", "title": "T", "body": "B"}
+    page = cast.client("member").post(cast.url("campaigns/template/add/"), form)
+    assert page.context["adminform"].form.errors["name"] == [str(library.NAME_TAKEN)]
 
 
 def test_a_new_template_has_no_category_until_one_is_chosen(cast):

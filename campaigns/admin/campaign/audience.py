@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from campaigns.admin.campaign import builders
-from campaigns.admin.contact.attributes import Attribute, known_attributes
 from campaigns.admin.parts import SWITCH
 from campaigns.audience.segments import OPERATORS, Rule, RuleError
 from campaigns.channels.base import Channel
 from campaigns.channels.inputs import CheckedForm, select_field, text_field
+from campaigns.contacts.attributes import Attribute, known_attributes
 from campaigns.models import PEOPLE, Campaign
 from tenants.models import Workspace
 

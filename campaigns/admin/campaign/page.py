@@ -27,11 +27,11 @@ from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.list import CampaignList
 from campaigns.admin.campaign.meanwhile import meanwhile_words
 from campaigns.admin.campaign.sending import changed_sending
-from campaigns.admin.contact.attributes import for_page
 from campaigns.admin.parts import channel_choices
 from campaigns.admin.words import audience_words, schedule_words, whom_words
 from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
+from campaigns.contacts.attributes import for_page
 from campaigns.models import Campaign, Run, Template
 from campaigns.sending import SENDING_FIELDS
 from pushpilot.lib.display import format_number, planned_moment, zoned_time

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.db import models
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -15,10 +13,9 @@ from campaigns.channels import registry
 from campaigns.channels.base import Channel, Message
 from campaigns.channels.editor import ContentForm
 from campaigns.channels.inputs import select_field
+from campaigns.content import library
 from campaigns.imports.cells import COMMON, cell_errors, tidy
 from campaigns.models import Template, Tone
-from pushpilot.lib.spelling import name_key
-from tenants.models import Workspace
 from tenants.scope import current_workspace
 
 
@@ -89,38 +86,20 @@ class TemplateForm(FormOfParts, forms.ModelForm):
         channel = registry.CHANNELS.get(str(chosen)) or registry.channel_of(registry.DEFAULT)
         self.texts = TemplateTexts(channel, data, stored=self.instance.fields)
         self.hold(self.texts)
-        self.audited = tuple(self.texts.fields)  # the trail names what they change one by one
 
     def clean_channel(self) -> str:
         return str(self.cleaned_data["channel"] or self.instance.channel)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        values = {
-            column: tidy(column, cleaned[column] or "") for column in COMMON if column in cleaned
-        }
+        values = {name: tidy(name, cleaned[name] or "") for name in COMMON if name in cleaned}
         cleaned.update(values)
-        for column, error in cell_errors(values).items():
+        found = library.faults(current_workspace(), values, stored=self.instance)
+        for column, error in found.items():
             self.add_error(column, error)
-        key = [str(cleaned.get(column) or "") for column in ("name", "language", "channel")]
-        if all(key) and named(current_workspace(), *key).exclude(pk=self.instance.pk).exists():
-            text = _(
-                "Your workspace has a template with this name, language and channel. Choose "
-                "another name."
-            )
-            self.add_error("name", text)
         return cleaned
 
-    def save(self, commit: bool = True) -> Template:
-        self.instance.fields = self.texts.message()
-        saved: Template = super().save(commit)
-        return saved
-
-
-def named(
-    workspace: Workspace | None, name: str, language: str, channel: str
-) -> models.QuerySet[Template]:
-    """The workspace's template with this key, if there is one."""
-    return Template.objects.filter(
-        workspace=workspace, name_key=name_key(name), language=language, channel=channel
-    )
+    @property
+    def values(self) -> dict[str, str]:
+        """{column or field of the channel: text} of the valid form."""
+        return {name: str(self.cleaned_data[name]) for name in (*COMMON, *self.texts.fields)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import tzinfo
 from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -21,11 +21,12 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.dataclasses import ActionDialog, UnfoldAction
 from unfold.decorators import action, display
 
-from campaigns.admin.contact.attributes import for_page, known_attributes
 from campaigns.admin.parts import channel_choices
-from campaigns.admin.template.forms import TemplateForm, named
+from campaigns.admin.template.forms import TemplateForm
 from campaigns.admin.template.importing import ImportPages
 from campaigns.channels import registry, render
+from campaigns.contacts.attributes import for_page, known_attributes
+from campaigns.content import library
 from campaigns.content.written import searched
 from campaigns.models import Campaign, Template
 from pushpilot.lib.compat.django import pages_of
@@ -232,9 +233,11 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
                 "template": template,
                 "use_url": use_url,
             }
-        return super().changeform_view(
-            request, object_id, form_url, {**context, **(extra_context or {})}
-        )
+        context |= extra_context or {}
+        try:
+            return super().changeform_view(request, object_id, form_url, context)
+        except ValidationError:  # the name was taken in this moment: now the form sees it
+            return super().changeform_view(request, object_id, form_url, context)
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
@@ -248,6 +251,31 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
     def _can_write_campaigns(self, request: HttpRequest) -> bool:
         page = pages_of(self.admin_site).get(Campaign)
         return page is not None and page.has_add_permission(request)
+
+    # --- writing: the verbs write the audit entries -----------------------------------------------
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        user: Any = request.user
+        if change:
+            library.change(obj, form.values, by=user)
+        else:
+            obj.pk = library.create(workspace_of(request), form.values, by=user).pk
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        user: Any = request.user
+        library.remove(obj, by=user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for template in queryset:
+            self.delete_model(request, template)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        pass
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        pass
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        pass
 
     # --- copying ----------------------------------------------------------------------------------
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
@@ -279,8 +307,8 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
         template = self.get_object(request, object_id)
         if template is None or not template.is_global:
             raise Http404("no global template")
-        copy = _copy(template, workspace)
-        self.audit(request, "template copied", copy, source=template.name)
+        user: Any = request.user
+        copy = library.copy(template, workspace, by=user)
         messages.success(
             request,
             _("“%(template)s” is now a template of your workspace.") % {"template": copy.name},
@@ -292,21 +320,6 @@ class TemplateAdmin(ImportPages, WorkspaceAdmin):
 
 def _use_url(template: Template) -> str:
     return f"{reverse('admin:campaigns_campaign_add')}?template={template.pk}"
-
-
-def _copy(template: Template, workspace: Workspace) -> Template:
-    """A saved copy in the workspace; where its name is taken it gets a number."""
-    names = itertools.chain(
-        [template.name], (f"{template.name[:90]} ({number})" for number in itertools.count(2))
-    )
-    name = next(
-        name
-        for name in names
-        if not named(workspace, name, template.language, template.channel).exists()
-    )
-    kept = ("channel", "language", "category", "tone", "fields")
-    copied = {column: getattr(template, column) for column in kept}
-    return Template.objects.create(workspace=workspace, name=name, **copied)
 
 
 def _card(template: Template, zone: tzinfo) -> list[str]:
