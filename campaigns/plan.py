@@ -173,7 +173,7 @@ def skip(run: Run, *, by: User | None, now: datetime) -> Run | None:
         raise CannotPlan(str(MEANWHILE))
     day = run.slot.astimezone(campaign.zone).date().isoformat()
     skipped = sorted({*campaign.skip_dates, day})
-    Campaign.objects.filter(pk=campaign.pk).update(skip_dates=skipped)
+    Campaign.objects.filter(pk=campaign.pk).update(skip_dates=skipped, updated_at=now)
     following = plan_next(run, now)
     settle_status(campaign, status_left(campaign, Campaign.Status.COMPLETED))
     audit.record(

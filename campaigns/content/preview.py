@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
+from django.db.models import QuerySet
+
+from campaigns.audience.segments import Rule, RuleError, compile_rule
 from campaigns.channels.base import REFERENCE, Channel
 from campaigns.channels.render import RenderError, contact_variables
 from campaigns.models import PEOPLE, Contact, Content
@@ -82,6 +85,19 @@ def _rendered(
             problems[error.field] = str(error)
             snapshot[error.field] = ""
     raise AssertionError("every text was emptied and still one fails")
+
+
+def sample_person(workspace: Workspace, rule: Rule, after: int = 0) -> Contact | None:
+    """A member of the audience, the next one after the contact `after`; anybody if nobody
+    matches."""
+    everybody: QuerySet[Contact] = Contact.objects.filter(workspace=workspace).order_by("pk")
+    try:
+        members = everybody.filter(compile_rule(rule))
+    except RuleError:
+        members = everybody
+    if after and (found := members.filter(pk__gt=after).first()):
+        return found
+    return members.first() or everybody.first()
 
 
 def _columns(contact: Contact) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def _move(run: Run, zone: str, by: User, now: datetime) -> None:
     except plan.CannotPlan:
         return
     rule = clock.in_zone(campaign.recurrence_rule, campaign.zone, ZoneInfo(zone))
-    Campaign.objects.filter(pk=campaign.pk).update(time_zone=zone, recurrence_rule=rule)
+    moved = Campaign.objects.filter(pk=campaign.pk)
+    moved.update(time_zone=zone, recurrence_rule=rule, updated_at=now)
     changes = {"time_zone": (campaign.time_zone, zone)}
     detail = {"run": run.pk, "intended_at": (at or run.intended_at).isoformat()}
     audit.record(

@@ -6,15 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 
 from campaigns.admin.campaign.live import form_of
 from campaigns.admin.campaign.message import MessageForm, WithMessage, labels_of
-from campaigns.audience.segments import Rule, RuleError, compile_rule
+from campaigns.audience.segments import Rule, RuleError
 from campaigns.channels import registry
-from campaigns.content.preview import compiled
+from campaigns.content.preview import compiled, sample_person
 from campaigns.models import PEOPLE, Campaign, Contact, is_broadcast
 from tenants import roles
 from tenants.admin.base import require
@@ -55,7 +54,9 @@ def preview(request: HttpRequest) -> HttpResponseBase:
     asked = read_asked(request, workspace)
     person = None
     if not asked.is_broadcast:
-        person = _person(workspace, asked.rule, request.POST.get("after", ""))
+        after = request.POST.get("after", "")
+        known = int(after) if after.isdecimal() and len(after) < 18 else 0
+        person = sample_person(workspace, asked.rule, known)
     return JsonResponse(_drawn(workspace, asked, person))
 
 
@@ -132,18 +133,3 @@ def _campaign(workspace: Workspace, pk: str) -> Campaign:
     if found is None:
         raise Http404("no such campaign")
     return found
-
-
-def _person(workspace: Workspace, rule: Rule, after: str) -> Contact | None:
-    """A member of the audience, the next one after the contact `after`; anybody if nobody
-    matches."""
-    everybody: QuerySet[Contact] = Contact.objects.filter(workspace=workspace).order_by("pk")
-    try:
-        members = everybody.filter(compile_rule(rule))
-    except RuleError:
-        members = everybody
-    if after.isdecimal() and len(after) < 18:
-        found = members.filter(pk__gt=int(after)).first()
-        if found is not None:
-            return found
-    return members.first() or everybody.first()
