@@ -16,8 +16,10 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.parser import Parser
 
+import campaigns.api.slots
 from campaigns.api import router as campaigns_router
 from delivery.api import router as delivery_router
+from delivery.engine import record
 from pushpilot.lib import openapi
 from pushpilot.lib.bounded import OutOfBounds, read_json
 from pushpilot.lib.limits import Standing
@@ -29,6 +31,12 @@ from tenants.api.idempotency import Replay
 logger = logging.getLogger(__name__)
 
 
+# A campaign with its audience rule, which nests, the dates that it skips and a message in twenty
+# languages. An address has the name of its first operation.
+_CAMPAIGN = {"values_limit": 3000, "depth_limit": 24}
+WIDER = dict.fromkeys(("list_campaigns", "get_campaign", "schedule_campaign"), _CAMPAIGN)
+
+
 class BoundedParser(Parser):
     """Refuses what is deep or wide before pydantic makes an error, or an object, of every part."""
 
@@ -36,8 +44,10 @@ class BoundedParser(Parser):
         if request.content_type == "multipart/form-data":
             detail = _("Send the body as application/json.")
             raise Problem(415, "unsupported_media_type", detail)
+        match = request.resolver_match
+        bounds = WIDER.get(match.url_name or "", {}) if match else {}
         try:
-            return read_json(request.body)
+            return read_json(request.body, **bounds)
         except OutOfBounds as error:
             raise Problem(
                 422 if error.code == "too_many_values" else 400, error.code, error.detail
@@ -98,6 +108,7 @@ api = Api(
 )
 api.add_decorator(only_known_parameters, mode="view")
 api.add_decorator(with_standing, mode="view")
+campaigns.api.slots.tally_of = record.live_tally
 api.add_router("", tenants_router)
 api.add_router("", campaigns_router)
 api.add_router("", delivery_router)

@@ -34,7 +34,13 @@ UPLOADS = {
     "admin:tenants_connection_add": CONSOLE_FORM_BYTES,
     "admin:tenants_connection_change": CONSOLE_FORM_BYTES,
 }
-LARGER = {"api:register_devices": 2 * MB, "api:unregister_devices": MB}  # 500 devices
+LARGER = {
+    "api:register_devices": 2 * MB,
+    "api:unregister_devices": MB,  # 500 devices
+    # A campaign with a message in twenty languages. An address has the name of its first operation.
+    "api:list_campaigns": 256 * KB,
+    "api:get_campaign": 256 * KB,
+}
 # It reads its body by itself, up to 512 KB, once key and limiter have let it in; chunked ones too.
 READS_ITSELF = frozenset({"api:post_events"})
 _IN_CONSOLE = re.compile(r"/w/[-\w]{1,60}(?=/admin/)", re.ASCII)

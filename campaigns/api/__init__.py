@@ -1,10 +1,11 @@
-"""The API's routes of this layer: devices of contacts."""
+"""The API's routes of this layer: devices of contacts, campaigns."""
 
 from __future__ import annotations
 
 from ninja import Router
 
-from campaigns.api import device_routes
+from campaigns.api import campaign_routes, device_routes
 
 router = Router()
 router.add_router("", device_routes.router)
+router.add_router("", campaign_routes.router)

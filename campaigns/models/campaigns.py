@@ -138,6 +138,11 @@ class Campaign(Targeted, Timed):
         return self.name
 
     @property
+    def version(self) -> str:
+        """What moves beside `updated_at`: the engine writes the status."""
+        return self.status
+
+    @property
     def is_editable(self) -> bool:
         return self.status in (
             self.Status.DRAFT,

@@ -133,7 +133,9 @@ def check_json(value: Any, field: str, *, text_limit: int, depth: int = DEPTH_LI
         )
 
 
-def read_json(body: bytes) -> Any:
+def read_json(
+    body: bytes, *, values_limit: int = VALUES_LIMIT, depth_limit: int = DEPTH_LIMIT
+) -> Any:
     """The decoded body of a route that takes a few fields. Raises OutOfBounds if it is no JSON,
     deep or wide."""
     try:
@@ -147,21 +149,21 @@ def read_json(body: bytes) -> Any:
             "malformed_json", (_("The body is not valid JSON: %(error)s.") % {"error": error})[:300]
         ) from error
     seen, level = 0, [value]
-    for _level in range(DEPTH_LIMIT):
+    for _level in range(depth_limit):
         inner = [one for one in level if isinstance(one, dict | list)]
         level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
         seen += len(level)
-        if seen > VALUES_LIMIT:
+        if seen > values_limit:
             detail = _(
                 "The body has more than %(limit)s values. /api/v1/docs lists the fields of each "
                 "address."
-            ) % {"limit": VALUES_LIMIT}
+            ) % {"limit": format_number(values_limit)}
             raise OutOfBounds("too_many_values", detail)
     if any(isinstance(one, dict | list) for one in level):
         raise OutOfBounds(
             "nested_too_deeply",
             _("The body is nested more than %(limit)s levels deep. Flatten it.")
-            % {"limit": DEPTH_LIMIT},
+            % {"limit": depth_limit},
         )
     return value
 

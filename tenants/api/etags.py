@@ -23,7 +23,8 @@ IF_MATCH: dict[str, Any] = {
 
 
 class Versioned(Protocol):
-    """Every change of what the API tells of a row moves `updated_at`."""
+    """Every change of what the API tells of a row moves `updated_at`, or its `version` if it has
+    one."""
 
     pk: Any
     updated_at: datetime
@@ -33,7 +34,8 @@ V = TypeVar("V", bound=Versioned)
 
 
 def of(row: Versioned) -> str:
-    return f'"{row.pk}-{row.updated_at:%Y%m%d%H%M%S%f}"'
+    version = getattr(row, "version", "")
+    return f'"{row.pk}-{row.updated_at:%Y%m%d%H%M%S%f}{version}"'
 
 
 def put(response: HttpResponse, row: Versioned) -> None:

@@ -13,13 +13,15 @@ from django.db import models
 from django.http import HttpResponse
 from django.utils import timezone
 
+from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Endpoint, Run
 from delivery.models import Message
 from pushpilot.lib.signing import sign_reference
 from reports import digest
 from reports.models import Event
 from tenants import keys, roles
-from tenants.models import Invitation, Membership, Workspace
+from tenants.models import Connection, Invitation, Membership, Workspace
+from tenants.scope import every_workspace
 from tests.house.matrix.cells import Cell, any_of, is_insider
 from tests.house.matrix.world import ABSENT, ALLOWED, FORBIDDEN, MISSING, NO_KEY, World
 from tests.house.routes import WITHOUT_KEY, operations
@@ -35,8 +37,8 @@ class Operation:
     None: it opens to none.
 
     `row` is the model of the id in its address, `body` is what is posted about a tenant's rows.
-    Who is let in sees `shows` and changes `changes`; `after` finishes what the answer only
-    began.
+    Who is let in sees `shows` and changes `changes`; `before` brings the door's rows into the
+    state that it needs, `after` finishes what the answer only began.
     """
 
     scope: str | None = None
@@ -45,6 +47,7 @@ class Operation:
     body: Callable[[World, Rows], Any] = lambda world, rows: {}
     shows: str = ""
     changes: type[models.Model] | None = None
+    before: Callable[[Rows], None] | None = None
     after: Callable[[], object] | None = None
 
 
@@ -74,6 +77,28 @@ def says(**fields: Any) -> Callable[[World, Rows], Any]:
 
 def _other_role(world: World, rows: Rows) -> dict[str, str]:
     return {"role": "member" if rows is world.ours else "viewer"}
+
+
+def _run_is(state: str) -> Callable[[Rows], None]:
+    def before(rows: Rows) -> None:
+        with every_workspace():
+            Run.objects.filter(pk=rows[Run].pk).update(state=state, finished_at=None)
+
+    return before
+
+
+def _never_sent(rows: Rows) -> None:
+    with every_workspace():
+        Run.objects.filter(pk=rows[Run].pk).update(tally={Reason.CANCELLED.slug: 1})
+
+
+def _ready(rows: Rows) -> None:
+    with every_workspace():
+        Connection.objects.filter(pk=rows[Connection].pk).update(is_active=True)
+
+
+def _campaign(scope: str, capability: str, **more: Any) -> Operation:
+    return Operation(scope, capability, Campaign, **more)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -108,6 +133,54 @@ OPERATIONS: dict[str, Operation] = {
         DEVICES, roles.EDIT, body=_gone, shows='"retired"', changes=Endpoint
     ),
     "logout": Operation(None, SIGNED_IN),
+    "list_campaigns": Operation(keys.CAMPAIGNS_READ, roles.VIEW, shows='"channel_type"'),
+    "create_campaign": Operation(
+        keys.CAMPAIGNS_WRITE,
+        roles.EDIT,
+        body=says(name="Weekend Blast"),
+        shows="Weekend Blast",
+        changes=Campaign,
+    ),
+    "get_campaign": _campaign(keys.CAMPAIGNS_READ, roles.VIEW, shows='"runs"'),
+    "change_campaign": _campaign(
+        keys.CAMPAIGNS_WRITE,
+        roles.EDIT,
+        body=says(name="Renamed offer"),
+        shows="Renamed offer",
+        changes=Campaign,
+    ),
+    "delete_campaign": _campaign(
+        keys.CAMPAIGNS_WRITE, roles.EDIT, changes=Campaign, before=_never_sent
+    ),
+    "duplicate_campaign": _campaign(
+        keys.CAMPAIGNS_WRITE, roles.EDIT, shows="(copy)", changes=Campaign
+    ),
+    "forecast_campaign": _campaign(keys.CAMPAIGNS_READ, roles.VIEW, shows='"findings"'),
+    "preview_campaign": _campaign(keys.CAMPAIGNS_READ, roles.VIEW, shows='"payload"'),
+    "schedule_campaign": _campaign(
+        keys.CAMPAIGNS_SEND, roles.SEND, shows='"planned"', changes=Run, before=_ready
+    ),
+    "cancel_campaign": _campaign(
+        keys.CAMPAIGNS_SEND,
+        roles.SEND,
+        shows='"cancelled"',
+        changes=Run,
+        before=_run_is(Run.State.RUNNING),
+    ),
+    "pause_campaign": _campaign(
+        keys.CAMPAIGNS_SEND,
+        roles.SEND,
+        shows='"paused"',
+        changes=Run,
+        before=_run_is(Run.State.RUNNING),
+    ),
+    "resume_campaign": _campaign(
+        keys.CAMPAIGNS_SEND,
+        roles.SEND,
+        shows='"running"',
+        changes=Run,
+        before=_run_is(Run.State.PAUSED),
+    ),
 }
 
 
@@ -165,9 +238,16 @@ def _key_cell(world: World, role: str, at: Place, key: str, secret: str, whose: 
     lands = right == {ALLOWED} and whose == tenant
     return Cell(
         f"{at} with {key}", "owner" if tenant == "ours" else "other_owner", whose, call, right,
-        asked=call.asked, tenant=tenant, shows=operation.shows if lands else "",
+        asked=call.asked, tenant=tenant, before=_before(world, operation, tenant), shows=operation.shows if lands else "",
         changes=operation.changes._meta.label if operation.changes and lands else "", reads_only=ALLOWED not in right,
     )  # fmt: skip
+
+
+def _before(world: World, operation: Operation, tenant: str) -> Callable[[], None] | None:
+    prepare, rows = operation.before, world.theirs if tenant == "theirs" else world.ours
+    if prepare is None:
+        return None
+    return lambda: prepare(rows)
 
 
 def _opens(operation: Operation, key: str) -> frozenset[str]:
@@ -198,6 +278,7 @@ def _person_cell(world: World, role: str, at: Place, place: str, whose: str) -> 
     lands = right == {ALLOWED}
     return Cell(
         f"{at} of {place} as a person", role, whose, call, right, asked=call.asked, tenant=home,
+        before=_before(world, operation, home),
         shows=operation.shows if lands else "",
         changes=operation.changes._meta.label if operation.changes and lands else "",
         twin=_Call(world, role, at, world.token(role), place, "nobody's") if operation.row and not lands else None,
