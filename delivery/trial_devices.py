@@ -13,11 +13,13 @@ from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.channels.base import Channel
 from campaigns.models import Contact, Endpoint
+from pushpilot.lib.bounded import OutOfBounds, check_id
 from pushpilot.lib.display import format_number
 from tenants.models import Connection
 
 CONTACTS_MOST = 5
 TOKENS_MOST = 5
+ID_CHARS = 200
 DEVICES_MOST = 10
 """Of the contacts' devices those that were seen last."""
 _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
@@ -53,6 +55,10 @@ def reader_of(connection: Connection, external_id: str) -> Contact | None:
 
 def _contacts(connection: Connection, external_ids: Sequence[str], name: str) -> list[Contact]:
     """The contacts in this order. Raises ValidationError."""
+    try:
+        external_ids = [check_id(one, _("The external id"), ID_CHARS) for one in external_ids]
+    except OutOfBounds as error:
+        raise unknown(name, error.detail) from error
     rows = Contact.objects.filter(
         workspace=connection.workspace_id, external_id__in=set(external_ids)
     )

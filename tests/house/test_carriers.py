@@ -15,6 +15,7 @@ CENTRAL = ("tenants", "campaigns", "delivery", "reports")
 FOR_CARRIERS = ("campaigns/channels/", "delivery/providers/")
 MEANT = {
     "campaigns/api/device_routes.py",  # apps register push tokens there
+    "delivery/api/connection_routes.py",  # its addresses name the carrier
     "delivery/management/commands/sandbox.py",  # starts the sandbox of one provider
 }
 

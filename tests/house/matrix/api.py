@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
-from campaigns.models import Campaign, Endpoint, Run
+from campaigns.models import Campaign, Contact, Endpoint, Run
 from delivery.models import Message
 from pushpilot.lib.signing import sign_reference
 from reports import digest
@@ -28,6 +28,7 @@ from tests.house.routes import WITHOUT_KEY, operations
 from tests.house.rows import Rows
 
 READ, DEVICES, MEMBERS = keys.WORKSPACE_READ, keys.DEVICES_WRITE, roles.MEMBERS
+MANAGE = keys.CONNECTIONS_MANAGE
 SIGNED_IN = "signed in"  # a person, whatever their role
 
 
@@ -65,6 +66,10 @@ def _device(world: World, rows: Rows) -> dict[str, Any]:
             {"external_user_id": "new", "token": rows[Endpoint].value, "platform": "android"}
         ]
     }
+
+
+def _for_a_contact(world: World, rows: Rows) -> dict[str, Any]:
+    return {"contacts": [rows[Contact].external_id]}
 
 
 def _gone(world: World, rows: Rows) -> dict[str, Any]:
@@ -131,6 +136,22 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "unregister_devices": Operation(
         DEVICES, roles.EDIT, body=_gone, shows='"retired"', changes=Endpoint
+    ),
+    "get_firebase": Operation(MANAGE, roles.CONNECTIONS, shows='"key_id"'),
+    "connect_firebase": Operation(
+        MANAGE, roles.CONNECTIONS, body=says(service_account={"server_key": "A"}), shows="2024"
+    ),
+    "change_firebase": Operation(
+        MANAGE,
+        roles.CONNECTIONS,
+        body=says(name="Renamed"),
+        shows="Renamed",
+        changes=Connection,
+    ),
+    "test_firebase": Operation(MANAGE, roles.CONNECTIONS, changes=Connection),
+    # the provider is not there, and the answer says so
+    "send_test_of_campaign": Operation(
+        keys.CAMPAIGNS_SEND, roles.SEND, Campaign, body=_for_a_contact, shows='"code"'
     ),
     "logout": Operation(None, SIGNED_IN),
     "list_campaigns": Operation(keys.CAMPAIGNS_READ, roles.VIEW, shows='"channel_type"'),
