@@ -7,8 +7,9 @@ without end is a `Stream`, with cursors and no count.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import GenericAlias
 from typing import Any, ClassVar, TypeVar, cast
@@ -18,6 +19,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_filters import CharFilter, FilterSet, OrderingFilter
 from ninja import Schema
 from pydantic import create_model
@@ -27,7 +29,8 @@ from pushpilot.lib.problems import invalid_fields
 PAGE_SIZE, MOST_PAGE_SIZE = 20, 200
 _LAST_PAGE = 1_000_000
 _SEARCH_CHARS = 200
-_CURSOR = re.compile(r"(after|before)-([0-9]{1,18})", re.ASCII)
+_CURSOR = re.compile(r"(after|before)-([0-9]{1,18})(?:-([0-9]{1,17}))?", re.ASCII)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 M = TypeVar("M", bound=Model)
 
@@ -73,6 +76,7 @@ class _Pages(forms.Form):
 
 
 class _Cursor(forms.Form):
+    FOREIGN = gettext_lazy("Follow the addresses of `next` and `previous` as they are.")
     cursor = forms.RegexField(_CURSOR.pattern + r"\Z", required=False)
     page_size = forms.IntegerField(min_value=1, max_value=MOST_PAGE_SIZE, required=False)
 
@@ -147,11 +151,17 @@ class Listing(_List):
         }
 
 
+@dataclass(frozen=True)
 class Stream(_List):
     """Pages by cursor, the newest row first: no page costs more than another however many rows
-    there are, and none moves while rows are added."""
+    there are, and none moves while rows are added.
 
-    places = _Cursor
+    `by` is the time that says what is new; without it rows are new in the order of their ids. An
+    index has to end with `by` and the id, both descending.
+    """
+
+    by: str = ""
+    places: ClassVar[type[forms.Form]] = _Cursor
 
     def page(
         self,
@@ -162,27 +172,50 @@ class Stream(_List):
         """As Listing.page, with `count` null."""
         found, place = self._ask(request, rows)
         size, cursor = place["page_size"] or PAGE_SIZE, _CURSOR.fullmatch(place["cursor"])
-        way, key = cursor.groups() if cursor else ("after", None)
+        way, *at = cursor.groups() if cursor else ("after", None, None)
+        if cursor and bool(at[1]) != bool(self.by):
+            raise invalid_fields({"cursor": [ValidationError(_Cursor.FOREIGN, "invalid")]})
         if way == "before":
-            newer = list(found.filter(pk__gt=key).order_by("pk")[: size + 1])
+            newer = list(self._beyond(found, way, at).order_by(*self._order(""))[: size + 1])
             results, has_newer, has_older = newer[:size][::-1], len(newer) > size, True
         else:
             older = found
-            if key:
-                older = found.filter(pk__lt=key)
-            listed = list(older.order_by("-pk")[: size + 1])
-            results, has_newer, has_older = listed[:size], key is not None, len(listed) > size
+            if cursor:
+                older = self._beyond(found, way, at)
+            listed = list(older.order_by(*self._order("-"))[: size + 1])
+            results, has_newer, has_older = listed[:size], bool(cursor), len(listed) > size
         following, previous = None, None
         if results and has_older:
-            following = _address(request, cursor=f"after-{results[-1].pk}")
+            following = _address(request, cursor=f"after-{self._place(results[-1])}")
         if results and has_newer:
-            previous = _address(request, cursor=f"before-{results[0].pk}")
+            previous = _address(request, cursor=f"before-{self._place(results[0])}")
         return {
             "count": None,
             "next": following,
             "previous": previous,
             "results": [tell(row) for row in results],
         }
+
+    def _order(self, sign: str) -> list[str]:
+        return [f"{sign}{field}" for field in (self.by, "pk") if field]
+
+    def _place(self, row: Model) -> str:
+        if not self.by:
+            return str(row.pk)
+        return f"{row.pk}-{(getattr(row, self.by) - _EPOCH) // _MICROSECOND}"
+
+    def _beyond(self, rows: QuerySet[M], way: str, at: Sequence[Any]) -> QuerySet[M]:
+        """The rows after, or before, the one at the cursor."""
+        key, micros = at
+        than = "lt" if way == "after" else "gt"
+        if not self.by:
+            return rows.filter(**{f"pk__{than}": key})
+        time = _EPOCH + int(micros) * _MICROSECOND
+        tied = Q(**{self.by: time, f"pk__{than}": key})
+        # The first condition alone is one that an index can start from.
+        return rows.filter(
+            tied | Q(**{f"{self.by}__{than}": time}), **{f"{self.by}__{than}e": time}
+        )
 
 
 def _address(request: HttpRequest, **place: Any) -> str:

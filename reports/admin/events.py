@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import BooleanField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import BooleanField, QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
@@ -18,10 +18,9 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from campaigns.models import Campaign, Contact, Run
+from campaigns.models import Campaign, Run
 from pushpilot.lib.display import exact_moment
-from pushpilot.lib.signing import hide_references
-from reports import panels
+from reports import events, panels
 from reports.models import Event, EventType
 from tenants import roles
 from tenants.admin.base import ReadOnlyAdmin, moment, require, workspace_of
@@ -74,23 +73,17 @@ class EventAdmin(ReadOnlyAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        campaign = Campaign.objects.filter(pk=OuterRef("campaign_id")).values("name")[:1]
-        contact = Contact.objects.filter(pk=OuterRef("contact_id")).values("external_id")[:1]
-        events = super().get_queryset(request)
-        # People who may not send see no reference of a message: SDKs, and the sandbox's phones, put
-        # it into their ids.
         may_send = roles.can(request.user, roles.SEND, workspace_of(request))
-        found: QuerySet[Any] = events.annotate(
-            campaign_name=Subquery(campaign),
-            contact_name=Subquery(contact),
-            shows_refs=Value(may_send, output_field=BooleanField()),
+        found: QuerySet[Any] = events.with_names(super().get_queryset(request)).annotate(
+            shows_refs=Value(may_send, output_field=BooleanField())
         )
         return found
 
     @display(description=gettext_lazy("Event"), label=LABELS)
     def type_label(self, event: Event) -> tuple[str, str]:
         label = str(EventType(event.type).label)
-        return event.type, f"{label}: {event.name}" if event.name else label
+        name = _visible(event, event.name)
+        return event.type, f"{label}: {name}" if name else label
 
     @admin.display(description=gettext_lazy("Contact"))
     def who(self, event: Any) -> str:
@@ -129,16 +122,16 @@ class EventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("Name"))
     def event_name(self, event: Event) -> str:
-        return event.name or "–"
+        return _visible(event, event.name) or "–"
 
     @admin.display(description=gettext_lazy("Reported by the app"))
     def details(self, event: Any) -> str:
         if not event.metadata:
             return _("Nothing more")
-        told = event.metadata.items()
+        told = events.visible_data(event.metadata, shows_refs=event.shows_refs)
         lines = (
-            (key, _visible(event, value if isinstance(value, str) else json.dumps(value)))
-            for key, value in told
+            (key, value if isinstance(value, str) else json.dumps(value))
+            for key, value in told.items()
         )
         return format_html_join(mark_safe("<br>"), "{}: {}", lines)
 
@@ -184,6 +177,4 @@ class EventAdmin(ReadOnlyAdmin):
 
 
 def _visible(event: Any, text: str) -> str:
-    if event.shows_refs:
-        return text
-    return hide_references(text)
+    return events.visible(text, shows_refs=event.shows_refs)
