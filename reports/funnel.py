@@ -57,7 +57,7 @@ def funnel_of(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
     counts = {
         "audience": (audience, None),
         "accepted": (accepted, share(accepted, audience)),
-        **{kind: (happened[kind], share(happened[kind], accepted)) for kind in _REPORTED},
+        **{kind: (happened[kind], share(happened[kind], accepted)) for kind in REPORTED},
         "failed": (failed, share(failed, attempted)),
         "unknown": (unknown, share(unknown, attempted)),
     }
@@ -79,7 +79,7 @@ def funnel_of(runs: Sequence[RunRow], people: Mapping[str, int]) -> Funnel:
 
 _OF_ACCEPTED = gettext_lazy("%(percent)s of accepted")
 _OF_ATTEMPTED = gettext_lazy("%(percent)s of attempted")
-_REPORTED = ("delivered", "opened", "clicked", "converted")
+REPORTED = ("delivered", "opened", "clicked", "converted")
 # {step: (label, what its percentage is of, how it is measured)}
 _STEPS = {
     "audience": (

@@ -33,8 +33,7 @@ _FINE, _COARSE = timedelta(hours=6), timedelta(days=3)
 def campaign_panel(request: HttpRequest, campaign: Campaign) -> SafeString:
     """The funnel, the curve since the last send and the runs of a campaign; a sentence before
     its first run."""
-    runs = queries.runs_of(campaign.pk)
-    started = [run for run in runs if run.started_at is not None]
+    started = queries.started_runs_of(campaign.pk)
     people = queries.people_of_campaign(campaign.pk)
     context = {
         "campaign": campaign,
@@ -81,7 +80,7 @@ def message_states(message_ids: Sequence[int]) -> dict[int, list[str]]:
 
 def campaign_funnel(campaign: Campaign) -> SafeString:
     """The part of the campaign's panel that is asked for again while it is looked at."""
-    started = [run for run in queries.runs_of(campaign.pk) if run.started_at is not None]
+    started = queries.started_runs_of(campaign.pk)
     people = queries.everybody(queries.people_of_campaign(campaign.pk))
     return _render_funnel(_funnel_context(started, people, _funnel_url("campaign", campaign.pk)))
 

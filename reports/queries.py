@@ -181,6 +181,11 @@ def runs_of(campaign_id: int, run_id: int | None = None) -> list[RunRow]:
     return _run_rows(rows.values_list(*_RUN_FIELDS), live)
 
 
+def started_runs_of(campaign_id: int) -> list[RunRow]:
+    """Those of runs_of that a report of the campaign counts."""
+    return [run for run in runs_of(campaign_id) if run.started_at is not None]
+
+
 def next_runs(runs: Iterable[RunRow], now: datetime, most: int = 6) -> list[RunRow]:
     """The planned ones among runs_since, the earliest first."""
     ahead = [
