@@ -199,12 +199,31 @@ def invite(
 ) -> Status[dict[str, Any]]:
     """Mails a link that is good for a week. Without a mail server `mailed` is false: pass the
     `link` on yourself. An address that is invited already gets a fresh one."""
+    return _invite(request, workspace, body)
+
+
+@router.post(
+    "/workspaces/{workspace}/members",
+    response={201: schemas.InvitationSent},
+    auth=PERSON,
+    summary="Invite a member",
+)
+@idempotent(roles.MEMBERS)
+def invite_member(
+    request: HttpRequest, workspace: str, body: schemas.NewInvitation
+) -> Status[dict[str, Any]]:
+    """The same as a POST of an invitation: the person is a member once they have accepted it."""
+    return _invite(request, workspace, body)
+
+
+def _invite(
+    request: HttpRequest, workspace: str, body: schemas.NewInvitation
+) -> Status[dict[str, Any]]:
     now = timezone.now()
     with inside(request, workspace, roles.MEMBERS) as found, _by_the_rules():
         by = caller_of(request).person
-        return Status(
-            201, _sent(invitations.invite(found, body.email, body.role, by=by, now=now), now)
-        )
+        sent = invitations.invite(found, body.email, body.role, by=by, now=now)
+        return Status(201, _sent(sent, now))
 
 
 @router.post(

@@ -34,6 +34,29 @@ def test_an_invitation_is_mailed_and_its_link_works(cast, apps, asha, mailoutbox
     assert audited("member invited").via == "api"
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_member_is_invited_at_the_address_of_the_members_too(cast, apps, mailoutbox, slash):
+    members = f"/workspaces/biddano-tech/members{slash}"
+    answer = apps["admin"].post(members, email="asha@example.com", role="viewer")
+    told = answer.json()
+    assert (answer.status_code, told["state"], told["role"]) == (201, "pending", "viewer")
+    assert told["link"].startswith("http")
+    assert mailoutbox[0].to == ["asha@example.com"]
+    again = apps["admin"].post(members, email="asha@example.com", role="viewer")
+    assert refused(again) == (429, "too_many_requests")
+    assert refused(apps["member"].post(members, email="b@example.com")) == (403, "forbidden")
+    assert refused(apps["outsider"].post(members, email="b@example.com"))[0] == 404
+
+
+def test_an_invitation_of_a_member_is_made_once_for_a_key(cast, apps, mailoutbox):
+    body, key = {"email": "asha@example.com"}, {"Idempotency-Key": "k-1"}
+    path = "/workspaces/biddano-tech/members"
+    first, second = (apps["admin"].ask("POST", path, body, **key) for _ in range(2))
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+    assert len(mailoutbox) == 1
+
+
 def test_an_invitation_says_that_no_mail_left_a_server_without_a_mail_server(cast, apps, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
     told = (
