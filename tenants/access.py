@@ -127,10 +127,17 @@ def _login_of(credentials: dict[str, Any]) -> str:
 
 
 class AccountAdapter(DefaultAccountAdapter):
+    _is_news = False
     error_messages = {
         **DefaultAccountAdapter.error_messages,
         "email_password_mismatch": gettext_lazy("The e-mail address or the password is wrong."),
         "incorrect_password": gettext_lazy("That is not your password."),
+        "invalid_or_expired_key": gettext_lazy(
+            "This link has expired or was used already. Ask for a new one."
+        ),
+        "invalid_password_reset": gettext_lazy(
+            "This link has expired or was used already. Ask for a new one."
+        ),
         "enter_current_password": gettext_lazy("That is not your current password."),
         "too_many_login_attempts": gettext_lazy(
             "Too many attempts. Please wait five minutes and try again."
@@ -189,16 +196,28 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """In the browser, a mail server that is away ends no request half-way: the next page
-        says so. Over the API its error is raised (tenants.api.tokens answers 503)."""
+        says so. Over the API its error is raised (tenants.api.tokens answers 503) if the mail is
+        what was asked for."""
         request = allauth.core.context.request
         whole = {"request": request, "email": email, "public_url": settings.PUBLIC_URL, **context}
         if isinstance(user := context.get("user"), User):
             whole["person"] = f"{unlinked(user.full_name) or user.email} ({user.email})"
         message = self.render_mail(template_prefix, email, whole)
-        if is_headless_request(request):
+        by_api = is_headless_request(request)
+        if by_api and not self._is_news:
             message.send()
             return
-        mailing.remember(request, mailing.send(message, f"an account mail ({template_prefix})"))
+        taken = mailing.send(message, f"an account mail ({template_prefix})")
+        if not by_api:
+            mailing.remember(request, taken)
+
+    def send_notification_mail(self, *args: Any, **options: Any) -> None:
+        """What it tells is done already: no mail server undoes it."""
+        self._is_news = True
+        try:
+            super().send_notification_mail(*args, **options)
+        finally:
+            self._is_news = False
 
     def get_reauthentication_methods(self, user: User | AnonymousUser) -> list[dict[str, Any]]:
         words = {

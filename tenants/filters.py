@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.db.models import QuerySet
 from django.utils import timezone
 from django_filters import ChoiceFilter, IsoDateTimeFilter
@@ -49,3 +50,12 @@ class InvitationFilters(ListFilters):
 
     def in_state(self, rows: QuerySet[Any], name: str, state: str) -> QuerySet[Any]:
         return rows.filter(Invitation.in_state(state, timezone.now()))
+
+
+class PasskeyFilters(ListFilters):
+    ordered = {"created_at": "created_at", "last_used_at": "last_used_at"}
+    default_order = ("created_at",)
+
+    class Meta:
+        model = Authenticator
+        fields: list[str] = []

@@ -98,7 +98,8 @@ def passkey_checked() -> Iterator[None]:
         if isinstance(error, ValidationError) and error.code != "incorrect_code":
             raise
         raise ValidationError(
-            _("This passkey did not work. Please try again, or choose another way.")
+            _("This passkey did not work. Please try again, or choose another way."),
+            "passkey_refused",
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from allauth.account.adapter import get_adapter as get_account_adapter
@@ -29,7 +30,6 @@ from ninja.throttling import BaseThrottle
 
 from pushpilot.lib import http
 from pushpilot.lib.display import Words
-from pushpilot.lib.openapi import refusals
 from pushpilot.lib.problems import Problem, invalid_fields, too_many_attempts
 from tenants import mailing, sessions
 from tenants.account_forms import OncePerAddress
@@ -116,7 +116,7 @@ def register(request: HttpRequest, body: schemas.Register) -> Status[dict[str, A
             raise _closed()
         form = RegisterInput(body.model_dump())
         if not form.is_valid():
-            raise _problem_of(form)
+            raise problem_of(form)
         with transaction.atomic():
             user, response = form.try_save(request)
             if user is None:
@@ -138,9 +138,9 @@ def login(request: HttpRequest, body: schemas.Login) -> dict[str, Any]:
     with tokens.allauth_session(request):
         form = LoginInput({"email": body.email, "password": body.password})
         if not form.is_valid():
-            raise _problem_of(form)
+            raise problem_of(form)
         flows.login.perform_password_login(request, form.cleaned_data, form.login)
-        return _signed_in(request, body.code)
+        return signed_in(request, body.code)
 
 
 @router.post(
@@ -152,7 +152,7 @@ def login(request: HttpRequest, body: schemas.Login) -> dict[str, Any]:
 def second_factor(request: HttpRequest, body: schemas.SecondFactor) -> dict[str, Any]:
     """For Google and Apple, whose id_tokens are taken once; after a password it works as well."""
     with tokens.allauth_session(request, tokens.waiting_session(body.second_factor_token)):
-        return _signed_in(request, body.code)
+        return signed_in(request, body.code)
 
 
 @router.post(
@@ -160,7 +160,6 @@ def second_factor(request: HttpRequest, body: schemas.SecondFactor) -> dict[str,
     response=schemas.SignedIn,
     throttle=SIGN_INS,
     summary="Sign in with Google's id_token",
-    openapi_extra=refusals(404),
 )
 def google(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
     """What the Google SDK of an app or a web page hands out. A new person gets an account."""
@@ -168,11 +167,7 @@ def google(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
 
 
 @router.post(
-    "/apple",
-    response=schemas.SignedIn,
-    throttle=SIGN_INS,
-    summary="Sign in with Apple's id_token",
-    openapi_extra=refusals(404),
+    "/apple", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in with Apple's id_token"
 )
 def apple(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
     """What ASAuthorization hands out, with the name that it tells the app once. A new person
@@ -196,7 +191,7 @@ def _by_provider(request: HttpRequest, name: str, body: schemas.NativeLogin) -> 
                 complete_token_login(request, sociallogin)
         except SignupClosedException as error:
             raise _closed() from error
-        return _signed_in(request, body.code)
+        return signed_in(request, body.code)
 
 
 def _token_refused(name: str, error: ValidationError) -> Problem:
@@ -212,7 +207,7 @@ def _token_refused(name: str, error: ValidationError) -> Problem:
     return tokens.refusal("id_token_refused", detail % {"provider": name})
 
 
-def _signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
+def signed_in(request: HttpRequest, code: str | None) -> dict[str, Any]:
     """The tokens, if allauth let the person in. Raises Problem with what is missing."""
     stage = get_pending_stage(request)
     if stage is not None and stage.key == AuthenticateStage.key:
@@ -244,13 +239,13 @@ def _check_code(request: HttpRequest, stage: Any, code: str | None) -> None:
     if code is None:
         detail = _(
             "This account has two-factor sign-in. Send the code of the authenticator app, or a "
-            "recovery code, as `code`: with the same request, or to /api/v1/auth/second-factor. A "
-            "passkey works in the browser only."
+            "recovery code, as `code`: with the same request, or to /api/v1/auth/second-factor. Or "
+            "use a passkey: /api/v1/auth/biometric/authenticate."
         )
         raise tokens.refusal("second_factor_required", detail, **go_on)
     form = AuthenticateInput({"code": code}, user=user)
     if not form.is_valid():
-        raise _problem_of(form, **go_on)
+        raise problem_of(form, **go_on)
     form.save()
     stage.exit()
 
@@ -281,14 +276,26 @@ def _closed() -> Problem:
 
 
 # What allauth's forms say about who somebody is, not about the form of a field.
-_UNPROVEN = {"email_password_mismatch": "wrong_credentials", "incorrect_code": "wrong_code"}
+_UNPROVEN = {
+    "email_password_mismatch": "wrong_credentials",
+    "incorrect_code": "wrong_code",
+    "passkey_refused": "passkey_refused",
+}
 
 
-def _problem_of(form: forms.Form, **extra: Any) -> Problem:
-    """What one of allauth's forms found wrong."""
+def problem_of(form: forms.Form, **extra: Any) -> Problem:
+    """What one of allauth's forms found wrong with somebody who signs in."""
     for error in (error for errors in form.errors.as_data().values() for error in errors):
-        if error.code in ("too_many_login_attempts", "rate_limited"):
-            return too_many_attempts(5 * 60)
         if error.code in _UNPROVEN:
             return tokens.refusal(_UNPROVEN[error.code], error.messages[0], **extra)
-    return invalid_fields(form.errors.as_data())
+    return fault_of(form)
+
+
+def fault_of(form: forms.Form, names: Mapping[str, str] | None = None) -> Problem:
+    """The same for somebody whose session goes on: 422 that names the field, or 429. `names`: the
+    field of the body for one of the form."""
+    found = form.errors.as_data()
+    for error in (error for errors in found.values() for error in errors):
+        if error.code in ("too_many_login_attempts", "rate_limited"):
+            return too_many_attempts(5 * 60)
+    return invalid_fields({(names or {}).get(name, name): found[name] for name in found})

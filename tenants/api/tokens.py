@@ -37,6 +37,7 @@ from tenants.models import User
 # How long somebody may take to type the code of their authenticator app; allauth forgets the
 # sign-in then too.
 SECOND_FACTOR_SECS = 15 * 60
+PASSKEY_SECS = 5 * 60  # for the finger on the sensor
 
 
 class TokenStrategy(JWTTokenStrategy):
@@ -56,11 +57,13 @@ _EXPIRED: dict[str, Words] = {
     ),
     "refresh": gettext_lazy("This refresh token has expired. Sign in again."),
     "second_factor": gettext_lazy("This second factor token has expired. Sign in again."),
+    "passkey": gettext_lazy("This passkey token has expired. Ask for new options."),
 }
 _FOREIGN: dict[str, Words] = {
     "access": gettext_lazy("This is no access token of this server. Sign in again."),
     "refresh": gettext_lazy("This is no refresh token of this server. Sign in again."),
     "second_factor": gettext_lazy("This is no second factor token of this server. Sign in again."),
+    "passkey": gettext_lazy("This is no passkey token of this server. Ask for new options."),
 }
 
 
@@ -89,6 +92,20 @@ def allauth_session(request: HttpRequest, session: Any = None) -> Iterator[None]
 
 
 @contextmanager
+def own_session(request: HttpRequest, session_key: str) -> Iterator[None]:
+    """Allauth's flows run in here as the person of an access token, on the session with this key.
+    All of it is undone if it raises. Raises Problem 401."""
+    with transaction.atomic():
+        # A refresh waits: both write the session as a whole, and tokens that it lost would end it.
+        UserSession.objects.select_for_update().filter(session_key=session_key).first()
+        session = lookup_session(session_key)
+        if session is None:
+            raise _session_ended()
+        with allauth_session(request, session):
+            yield
+
+
+@contextmanager
 def ended_meanwhile() -> Iterator[None]:
     """A session that another request ended between our reading and saving it is Problem 401."""
     try:
@@ -113,23 +130,35 @@ def answer(access_token: str, refresh_token: str) -> dict[str, Any]:
     }
 
 
+def issue_anew(request: HttpRequest) -> dict[str, Any]:
+    """The tokens of a session that has a new key; those of the former one are refused."""
+    request.session["headless_refresh_tokens"] = {}
+    return issue(request)
+
+
 def second_factor_token(request: HttpRequest) -> str:
     """Stands for a sign-in that waits for its second factor."""
+    return token_of_waiting(request, "second_factor", SECOND_FACTOR_SECS)
+
+
+def token_of_waiting(request: HttpRequest, use: str, expires_in: int) -> str:
+    """Stands for the session of somebody who is not signed in yet."""
     request.session.save()
     sid = internal.session_key_to_sid(request.session.session_key)
-    return str(
-        internal.create_token("second_factor", sub="", sid=sid, expires_in=SECOND_FACTOR_SECS)[0]
-    )
+    return str(internal.create_token(use, sub="", sid=sid, expires_in=expires_in)[0])
 
 
-def waiting_session(token: str) -> Any:
-    """The session of a second_factor_token. Raises Problem 401."""
-    session = internal.get_token_session(claims_of(token, "second_factor"))
+def waiting_session(token: str, use: str = "second_factor") -> Any:
+    """The session of such a token. Raises Problem 401."""
+    session = internal.get_token_session(claims_of(token, use))
     if session is None:
-        raise refusal(
-            "session_ended", _("This sign-in was finished or has expired. Sign in again.")
-        )
+        raise waits_no_more()
     return session
+
+
+def waits_no_more() -> Problem:
+    detail = _("This sign-in was finished or has expired. Sign in again.")
+    return refusal("session_ended", detail)
 
 
 def refresh(token: str) -> dict[str, Any]:

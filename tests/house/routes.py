@@ -213,7 +213,19 @@ SITE: dict[str, Rule] = {
 }
 
 # Operations of the API for who has nothing yet: tests/tenants/api walks through them.
-WITHOUT_KEY = {"register", "login", "second_factor", "google", "apple", "refresh"}
+WITHOUT_KEY = {
+    "register",
+    "login",
+    "second_factor",
+    "google",
+    "apple",
+    "refresh",
+    "reset_password",
+    "confirm_reset",
+    "verify_email",
+    "resend_verification",
+    "authenticate_with_passkey",
+}
 
 
 def operations() -> Iterator[tuple[str, str, str]]:
