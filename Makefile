@@ -65,9 +65,10 @@ faults: $(VENV)/.test ## Hurt real sends and compare the sandbox's log with the 
 mutants: $(VENV)/.test ## Plant faults one at a time: which do the tests see? Takes hours (python -m tests.mutants --help)
 	$(BIN)/python -m tests.mutants
 
-benchmarks: $(VENV)/.test ## Compare the pipeline and the lists with the usual way, each in one run
+benchmarks: $(VENV)/.test ## Compare the pipeline, the lists and the API with the usual way, each in one run
 	$(BIN)/python -m tests.benchmarks.sending
 	$(BIN)/python -m tests.benchmarks.lists
+	$(BIN)/python -m tests.benchmarks.api
 
 PIN = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	--custom-compile-command 'make requirements' pyproject.toml

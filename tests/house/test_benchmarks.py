@@ -15,6 +15,14 @@ pytestmark = pytest.mark.once
 
 # name: (small sizes, every line of its table, what it says when a target is missed)
 COMMANDS: dict[str, tuple[list[str], list[str], str]] = {
+    "api": (
+        ["--campaigns", "60", "--workspaces", "2", "--rounds", "1", "--requests", "1"],
+        [
+            "a page of 20 campaigns, bare", "a page of 20 campaigns, the product",
+            "one campaign, bare", "one campaign, the product",
+        ],
+        "An answer of the API costs more than",
+    ),
     "lists": (
         ["--campaigns", "60", "--workspaces", "2", "--rounds", "1", "--pages", "1"],
         [
