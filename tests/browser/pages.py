@@ -18,6 +18,7 @@ MORE_PAGES = {
     "devices": "campaigns/contact/devices/",
     "runs": "campaigns/run/",
     "recipients": "campaigns/run/1/recipients/",
+    "message": "campaigns/run/message/1/",
     "events": "reports/event/",
     "connections": "tenants/connection/",
     "keys": "tenants/apikey/",

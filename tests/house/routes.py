@@ -169,6 +169,7 @@ CONSOLE: dict[str, Rule] = {
     # and roles.EDIT, which every role that may send holds
     "campaigns_run_rewrite": both(roles.SEND),
     "campaigns_run_recipients": both(roles.VIEW),
+    "campaigns_run_message": both(roles.VIEW),
     "campaigns_run_export": both(roles.EXPORT),
     **{
         f"campaigns_run_{verb}": post_only(roles.SEND)

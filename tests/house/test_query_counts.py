@@ -18,6 +18,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run, Template
+from delivery.models import Message
+from tenants.models import Workspace
 from tenants.scope import scope
 from tests.cast import Cast
 from tests.house.rows import Rows, rows_of
@@ -63,6 +65,8 @@ def full(cast: Cast) -> Rows:
 
 def pages(rows: Rows) -> dict[str, str]:
     campaign, run = rows[Campaign].pk, rows[Run].pk
+    with scope(rows[Workspace]):
+        message = Message.objects.get(run=run).pk
     scheduled = campaign + 1  # the first that `full` has added
     return {
         "dashboard": "",
@@ -72,6 +76,8 @@ def pages(rows: Rows) -> dict[str, str]:
         "schedule page": f"campaigns/campaign/{scheduled}/schedule/",
         "run list": "campaigns/run/",
         "run page": f"campaigns/run/{run}/change/",
+        "recipients": f"campaigns/run/{run}/recipients/",
+        "message page": f"campaigns/run/message/{message}/",
         "template list": "campaigns/template/",
         "contact list": "campaigns/contact/",
         "event list": "reports/event/",

@@ -82,6 +82,13 @@ def of_campaign(address: str, status: str) -> Look:
     return look
 
 
+def each_message(cast: Cast, run: Run) -> str:
+    with scope(cast.workspace):
+        ids = list(Message.objects.filter(run=run).values_list("pk", flat=True))
+    client = cast.client("owner")
+    return " ".join(text_of(client.get(cast.url(f"campaigns/run/message/{pk}/"))) for pk in ids)
+
+
 def demo(cast: Cast, run: Run) -> str:
     out = StringIO()
     with scope(cast.workspace):
@@ -103,7 +110,8 @@ PAGES = {
     "run": Page(progress, {"delivery.admin.run.figures"}, without={Reason.RETRY_SCHEDULED}),
     "recipients": Page(at("recipients/"), {"delivery.admin.run.recipients"}, explains=False),
     "export": Page(at("recipients.csv"), {"delivery.admin.run.recipients"}, explains=False),
-    "errors": Page(at("errors/"), {"delivery.admin.run.errors"}),
+    "errors": Page(at("errors/"), {"delivery.admin.run.errors", "delivery.codes"}),
+    "message": Page(each_message, {"delivery.admin.run.message", "delivery.notifications"}),
     "demo": Page(demo, {"pushpilot.management.commands.demo"}, explains=False),
 }
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import reduce
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from campaigns.audience.reasons import UNMADE, Reason, words_of
 from campaigns.models import Campaign, Run
+from delivery import ledger
 from delivery.admin.run import drills, held_platforms, throughput
 from delivery.admin.run.notices import Notice, notices
 from delivery.admin.run.questions import questions
@@ -119,14 +118,9 @@ def run_account(run: Run, shards: list[Shard]) -> Account | None:
 def in_flight(run: Run, shards: list[Shard]) -> int:
     """Messages handed to the provider of which no answer is written yet: the open rows in the
     workers' windows."""
-    windows = [
-        Q(pk__range=(shard.window_from, shard.window_to))
-        for shard in shards
-        if shard.window_from is not None
-    ]
-    if not windows:
+    inside = ledger.in_flight(shards)
+    if inside is None:
         return 0
-    inside = reduce(lambda left, right: left | right, windows)
     return Message.objects.filter(inside, run=run, reason=Reason.PENDING).count()
 
 

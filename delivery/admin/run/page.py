@@ -30,7 +30,8 @@ from campaigns.channels import registry
 from campaigns.content.written import title_of
 from campaigns.models import Revision, Run
 from delivery.admin import rewrite, slots, wall
-from delivery.admin.run import errors, figures, recipients, shards
+from delivery.admin.references import reference_of
+from delivery.admin.run import errors, figures, message, recipients, shards
 from delivery.admin.run.actions import VERBS
 from delivery.models import Message
 from pushpilot.lib import clock
@@ -126,6 +127,9 @@ class RunAdmin(ReadOnlyAdmin):
             ),
             path(
                 "<int:pk>/recipients/", page(self.recipients_view), name="campaigns_run_recipients"
+            ),
+            path(
+                "message/<int:message_id>/", page(self.message_view), name="campaigns_run_message"
             ),
             path("<int:pk>/recipients.csv", page(self.export_view), name="campaigns_run_export"),
             *(
@@ -240,6 +244,23 @@ class RunAdmin(ReadOnlyAdmin):
             choices=recipients.choices(account),
             total=format_number(account.audience) if account else "",
             may_export=roles.can(request.user, roles.EXPORT, run.workspace),
+        )
+
+    def message_view(self, request: HttpRequest, message_id: int) -> TemplateResponse:
+        """One recipient: why the message was or was not sent, and each attempt."""
+        workspace = require(request, roles.VIEW)
+        found = message.find(message_id)
+        run = self._run(request, found.run_id)
+        may_send = roles.can(request.user, roles.SEND, workspace)
+        return self.page(
+            request,
+            "delivery/message.html",
+            _("Message"),
+            object=run,
+            run=run,
+            was_edited=was_edited(run),
+            reference=reference_of(found, run) if may_send else "",
+            **message.context_of(found, run),
         )
 
     def export_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:

@@ -273,6 +273,7 @@ PROOFS: dict[str, Proof] = {
         get="rewrite_form", post=_another_text, changes=Revision, before=_on_its_way
     ),
     "campaigns_run_recipients": shows(f"Asha {MARK}"),
+    "campaigns_run_message": shows(f"Asha {MARK}"),
     "campaigns_run_export": shows(f"asha{MARK}"),
     "campaigns_run_pause": _button(Run.State.RUNNING),
     "campaigns_run_resume": _button(Run.State.PAUSED),
@@ -383,6 +384,7 @@ def proof_of(route: Route) -> Proof | None:
 
 # Pages about a row of another model than the one under which their address lies.
 OTHER_ROW = {
+    "admin:campaigns_run_message": Message,
     "admin:reports_run_funnel": Run,
     "admin:reports_run_figures": Run,
     "admin:reports_campaign_funnel": Campaign,
