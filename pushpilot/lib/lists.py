@@ -1,7 +1,7 @@
 """Lists of the API: the same filters, search, order, pages and errors everywhere.
 
 A list that somebody leafs through is a `Listing`, with page numbers and a count. One that grows
-without end is a `Stream`, with cursors and no count.
+without end is a `Stream`, with cursors and no count; a `Walk` if no query brings it in order.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ _LAST_PAGE = 1_000_000
 _SEARCH_CHARS = 200
 _CURSOR = re.compile(r"(after|before)-([0-9]{1,18})(?:-([0-9]{1,17}))?", re.ASCII)
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_SPOT = r"\A[0-9]{1,18}(\.[0-9]{1,18}){2}\Z"
 
 M = TypeVar("M", bound=Model)
+Walked = tuple[Sequence[M], tuple[int, ...] | None]
 
 
 class ListFilters(FilterSet):
@@ -81,6 +83,11 @@ class _Cursor(forms.Form):
     page_size = forms.IntegerField(min_value=1, max_value=MOST_PAGE_SIZE, required=False)
 
 
+class _Spot(forms.Form):
+    cursor = forms.RegexField(_SPOT, required=False, max_length=60)
+    page_size = forms.IntegerField(min_value=1, max_value=MOST_PAGE_SIZE, required=False)
+
+
 @dataclass(frozen=True)
 class _List:
     """`item` is the schema of one row."""
@@ -111,8 +118,13 @@ class _List:
         return {"response": answer, "openapi_extra": {"parameters": parameters}}
 
     def _ask(self, request: HttpRequest, rows: QuerySet[M]) -> tuple[QuerySet[M], dict[str, Any]]:
-        """(the rows that the filters leave, the cleaned values of `places`). Raises Problem 422
-        that names every parameter that is wrong or given twice; the API refuses unknown ones."""
+        """(the rows that the filters leave, the cleaned values of `places`). Raises Problem 422."""
+        filters, places = self._read(request, rows)
+        return filters.qs, places
+
+    def _read(self, request: HttpRequest, rows: QuerySet[M]) -> tuple[ListFilters, dict[str, Any]]:
+        """(the filters, without errors; the cleaned values of `places`). Raises Problem 422 that
+        names every parameter that is wrong or given twice; the API refuses unknown ones."""
         filters = self.filters(request.GET, rows)
         places = self.places(request.GET)
         wrong = {**filters.form.errors.as_data(), **places.errors.as_data()}
@@ -122,7 +134,7 @@ class _List:
                 wrong[name] = [ValidationError(sentence, "repeated")]
         if wrong:
             raise invalid_fields(wrong)
-        return filters.qs, places.cleaned_data
+        return filters, places.cleaned_data
 
 
 class Listing(_List):
@@ -216,6 +228,34 @@ class Stream(_List):
         return rows.filter(
             tied | Q(**{f"{self.by}__{than}": time}), **{f"{self.by}__{than}e": time}
         )
+
+
+class Walk(_List):
+    """Pages of rows that no single query brings in order: a function walks on from a spot, some
+    numbers, and says where the next page begins. It may stop early, so that a page holds fewer
+    rows than asked for, even none, and has a next one. Forwards only."""
+
+    places = _Spot
+
+    def page(
+        self,
+        request: HttpRequest,
+        rows: QuerySet[M],
+        walk: Callable[[dict[str, Any], tuple[int, ...] | None, int], Walked[M]],
+        tell: Callable[[Sequence[M]], list[Any]],
+    ) -> dict[str, Any]:
+        """As Stream.page. `walk` gets the cleaned filters, the spot and the size of the page;
+        `rows` is an empty query of the model."""
+        filters, place = self._read(request, rows)
+        spot = tuple(map(int, place["cursor"].split("."))) if place["cursor"] else None
+        found, following = walk(filters.form.cleaned_data, spot, place["page_size"] or PAGE_SIZE)
+        cursor = ".".join(map(str, following)) if following is not None else ""
+        return {
+            "count": None,
+            "next": _address(request, cursor=cursor) if cursor else None,
+            "previous": None,
+            "results": tell(found),
+        }
 
 
 def _address(request: HttpRequest, **place: Any) -> str:

@@ -156,6 +156,8 @@ OPERATIONS: dict[str, Operation] = {
     "send_test_of_campaign": Operation(
         keys.CAMPAIGNS_SEND, roles.SEND, Campaign, body=_for_a_contact, shows='"code"'
     ),
+    "list_notifications": Operation(keys.NOTIFICATIONS_READ, roles.VIEW, shows='"reason_in_words"'),
+    "get_notification": Operation(keys.NOTIFICATIONS_READ, roles.VIEW, Message, shows='"attempts"'),
     "logout": Operation(None, SIGNED_IN),
     "list_campaigns": Operation(keys.CAMPAIGNS_READ, roles.VIEW, shows='"channel_type"'),
     "create_campaign": Operation(
