@@ -30,7 +30,7 @@ from campaigns.imports.files import (
     FileProblem,
     Refused,
 )
-from pushpilot.lib.compat.openpyxl import keep_numbers
+from pushpilot.lib.compat.openpyxl import FORMULA, keep_numbers, tell_bare_formulas
 from pushpilot.lib.display import format_number
 
 PART_LIMIT = 1_000
@@ -53,6 +53,8 @@ INFLATES = gettext_lazy(
     "to import into a new workbook, or save the sheet as “CSV UTF-8”, and try "
     "again."
 )
+
+tell_bare_formulas()
 
 
 def rows_of(data: bytes) -> tuple[Iterator[list[str]], list[str]]:
@@ -91,7 +93,7 @@ def _rows(sheet: Any) -> Iterator[list[str]]:
     from_1904 = sheet.parent.epoch == CALENDAR_MAC_1904
     try:
         for row in sheet.iter_rows(max_row=LINE_LIMIT + 1, max_col=COLUMN_LIMIT + 1):
-            if all(cell.value is None for cell in row):
+            if all(cell.value is None and cell.data_type != FORMULA for cell in row):
                 yield []
             else:
                 yield [_text(cell, from_1904=from_1904) for cell in row]
@@ -104,6 +106,12 @@ def _rows(sheet: Any) -> Iterator[list[str]]:
 def _text(cell: Any, *, from_1904: bool) -> str:
     """What the sheet shows in the cell; a Refused if that is no text for a message."""
     value = cell.value
+    if cell.data_type == FORMULA:
+        return Refused(
+            "=",
+            _("The cell holds a formula whose result is not in the file."),
+            _("Open the file in a spreadsheet program, save it and try again."),
+        )
     if value is None:
         return ""
     if cell.data_type == "e":

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import zipfile
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -116,6 +118,41 @@ def test_an_error_of_the_sheet_is_an_error_of_its_row(inside, error):
     ((column, text),) = [(found.column, found.text) for found in row.errors]
     assert column == "title"
     assert error in text
+
+
+def test_a_formula_whose_result_is_not_in_the_file_is_an_error_of_its_row(inside):
+    """Programs that write workbooks calculate nothing; a spreadsheet program adds the results."""
+    row = title(inside, '="Sale " & 50')
+    ((column, text, remedy),) = [(found.column, found.text, found.remedy) for found in row.errors]
+    assert (row.status, column) == (RowStatus.ERROR, "title")
+    assert "formula" in text
+    assert "save it" in remedy
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ('<c r="C2" t="str"><f>A2&amp;"!"</f><v>A!</v></c>', "A!"),
+        ('<c r="C2"><f>40+2</f><v>42</v></c>', "42"),
+        ('<c r="C2" t="str"><f>""</f><v></v></c>', ""),
+    ],
+)
+def test_the_result_of_a_formula_is_what_the_cell_shows(inside, cell, shown):
+    (row,) = preview(read_table(with_cell(cell)), inside.workspace).rows
+    assert row.values["title"] == shown
+
+
+def with_cell(cell: str) -> bytes:
+    """A workbook whose cell C2 is written like this."""
+    book, plain, made = openpyxl.Workbook(), io.BytesIO(), io.BytesIO()
+    book.active.append(("name", "category", "title", "body"))
+    book.active.append(("A", "offer", 0, "B"))
+    book.save(plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(made, "w") as target:
+        for name in source.namelist():
+            part = source.read(name).decode()
+            target.writestr(name, re.sub(r'<c r="C2".*?</c>', lambda _: cell, part))
+    return made.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,19 @@ def test_dates_of_a_sheet_stay_numbers():
     assert list(read.worksheets[0].iter_rows(values_only=True)) == [(46350,)]
 
 
+def test_a_sheet_tells_a_formula_without_its_result():
+    sheets.tell_bare_formulas()
+    book = openpyxl.Workbook()
+    book.active.append(("=1+1", None, 2))
+    file = io.BytesIO()
+    book.save(file)
+    read = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    ((formula, empty, number),) = read.worksheets[0].iter_rows()
+    assert (formula.value, formula.data_type) == (None, sheets.FORMULA)
+    assert empty.value is None
+    assert (number.value, number.data_type) == (2, "n")
+
+
 def test_the_sdk_can_be_sent_elsewhere():
     import firebase_admin
 
