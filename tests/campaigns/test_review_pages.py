@@ -1,7 +1,9 @@
 """The phone preview, the review before a send, and the launch."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
+from django.contrib.messages import get_messages
 from django.urls import reverse
 
 from campaigns import plan
@@ -94,6 +96,8 @@ def test_a_confirmed_send_is_scheduled_once_and_leads_to_its_run(company):
             action="campaign scheduled", actor=company.member, address="127.0.0.1"
         ).exists()
     assert response["Location"].endswith(f"/campaigns/run/{run.pk}/change/")
+    (said,) = get_messages(response.wsgi_request)
+    assert not re.search(r"\d", str(said)), "it stays on a page that counts the seconds"
     client.post(review(company, campaign), {"seen": seen})
     with scope(company.workspace):
         assert Run.objects.count() == 1

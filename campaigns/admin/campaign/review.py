@@ -385,11 +385,8 @@ def launch(request: HttpRequest, campaign: Campaign) -> HttpResponse:
         messages.error(request, str(error))
         return back
     if campaign.schedule_type == Campaign.Schedule.NOW:
-        words = ngettext(
-            "“%(campaign)s” starts in %(count)s second. Until then you can undo the send.",
-            "“%(campaign)s” starts in %(count)s seconds. Until then you can undo the send.",
-            undo_secs(),
-        ) % {"campaign": campaign, "count": format_number(undo_secs())}
+        # The page of the send counts the seconds; this sentence stays below them.
+        words = _("The send of “%(campaign)s” is confirmed.") % {"campaign": campaign}
     else:
         when = planned_moment(run.intended_at, run.campaign.zone, timezone.now())
         words = _("“%(campaign)s” is scheduled for %(moment)s.") % {
