@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.db.models import F
@@ -14,8 +15,9 @@ from campaigns.models import Campaign, Consent, Contact, Endpoint, Run
 from delivery.admin.run import page
 from delivery.engine import pipeline, record
 from delivery.models import Message, Shard
-from pushpilot.demo import make_demo, read_story
+from pushpilot.demo import Demo, make_demo, read_story, write_campaigns
 from pushpilot.history import DAYS, DESCRIPTION, MARK, add_history
+from pushpilot.management.commands import demo as demo_command
 from reports import dashboard, queries
 from reports.models import Event, InboxBatch
 from reports.verify import verify_rollups
@@ -118,6 +120,22 @@ def test_making_the_demo_again_adds_nothing(past, connected, stories):
         before = (Run.objects.count(), Event.objects.count())
         assert add_history(past.workspace, connected, stories, by=past.owner) == 0
         assert (Run.objects.count(), Event.objects.count()) == before
+
+
+def test_the_list_of_campaigns_begins_with_what_the_demo_sends_and_not_with_the_past(
+    cast, connected, stories, monkeypatch
+):
+    monkeypatch.setattr(demo_command, "connect_sandbox", lambda *args, **kwargs: connected)
+    add_people(cast.workspace, len(TOKENS), tokens=TOKENS)
+    demo = Demo(cast.workspace, cast.owner, {**read_story(), "history": stories})
+    campaign = demo_command.Command(stdout=StringIO()).write(demo)
+    assert campaign == write_campaigns(demo), "making the demo again writes no other"
+    listed = cast.client("viewer").get(cast.url("campaigns/campaign/")).context["cl"].result_list
+    names = [campaign.name for campaign in listed]
+    assert names[0] == campaign.name == demo.story["campaign"]["name"]
+    assert {draft["name"] for draft in demo.story["drafts"]} == set(
+        names[1 : len(demo.story["drafts"]) + 1]
+    )
 
 
 def test_a_device_that_was_removed_is_retired_and_not_sent_to_again(past):

@@ -22,7 +22,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from campaigns import plan
-from campaigns.models import Campaign, Endpoint, Run
+from campaigns.models import Endpoint, Run
 from delivery.engine import pipeline
 from delivery.models import Heartbeat, Installation
 from pushpilot import product
@@ -249,7 +249,7 @@ def test_a_demo_on_a_database_of_another_installation_changes_nothing(db, monkey
 @pytest.mark.parametrize("folder", ["/data/mail", None])
 def test_the_demo_says_where_its_mails_lie_unless_a_mail_server_takes_them(cast, settings, folder):
     settings.EMAIL_FILE_PATH = folder
-    demo = Demo(cast.workspace, cast.owner, Campaign(), read_story())
+    demo = Demo(cast.workspace, cast.owner, read_story())
     out = StringIO()
     demo_command.Command(stdout=out).welcome(demo, "http://localhost:8000")
     assert ("/data/mail" in out.getvalue()) == bool(folder)

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from campaigns import plan
 from campaigns.audience.reasons import Reason, words_of
-from campaigns.models import Run
+from campaigns.models import Campaign, Run
 from delivery.admin.run import figures
 from delivery.connections import connect_sandbox
 from delivery.engine import installation, record
-from pushpilot.demo import Demo, load_library, make_demo
+from pushpilot.demo import Demo, load_library, make_demo, write_campaigns
 from pushpilot.history import MARK, add_history
 from pushpilot.processes import Processes, stopped_at_the_end
 from pushpilot.product import (
@@ -78,15 +78,9 @@ class Command(BaseCommand):
             try:
                 self.say("Starting the FCM sandbox, the worker and the web server …")
                 start_sandbox(processes, ports)
-                connection = connect_sandbox(demo.workspace, by=demo.owner)
-                if sends := add_history(
-                    demo.workspace, connection, demo.story["history"], by=demo.owner
-                ):
-                    self.say(
-                        f"History: {sends} sends of the last four weeks, marked “{MARK.strip()}”."
-                    )
+                campaign = self.write(demo)
                 start_product(processes, ports)
-                self.send(demo, processes)
+                self.send(campaign, demo, processes)
                 self.welcome(demo, ports.url)
                 while not is_once:
                     time.sleep(1)
@@ -95,19 +89,25 @@ class Command(BaseCommand):
                 self.say("\nStopping …")
         self.say("Everything has stopped.")
 
-    def send(self, demo: Demo, processes: Processes) -> None:
+    def write(self, demo: Demo) -> Campaign:
+        """The past first: the list of campaigns begins with what was written last."""
+        connection = connect_sandbox(demo.workspace, by=demo.owner)
+        if sends := add_history(demo.workspace, connection, demo.story["history"], by=demo.owner):
+            self.say(f"History: {sends} sends of the last four weeks, marked “{MARK.strip()}”.")
+        return write_campaigns(demo)
+
+    def send(self, campaign: Campaign, demo: Demo, processes: Processes) -> None:
         with scope(demo.workspace):
-            demo.campaign.refresh_from_db()
-            run = demo.campaign.runs.exclude(state__in=Run.ENDED_STATES).first()
+            run = campaign.runs.exclude(state__in=Run.ENDED_STATES).first()
             if run is None:
                 try:
-                    run = plan.schedule(demo.campaign, by=demo.owner, now=timezone.now())
+                    run = plan.schedule(campaign, by=demo.owner, now=timezone.now())
                 except plan.CannotPlan as error:
-                    raise CommandError(f"“{demo.campaign}” cannot be sent: {error}") from error
+                    raise CommandError(f"“{campaign}” cannot be sent: {error}") from error
             # a demo that was stopped half-way may have left it paused
             plan.resume(run, by=demo.owner)
             plan.send_right_away(run, by=demo.owner, now=timezone.now())
-            self.say(f"\nSending “{demo.campaign.name}” through the sandbox:")
+            self.say(f"\nSending “{campaign.name}” through the sandbox:")
             patience = Patience()
             while not (run.is_ended and run.finished_at):
                 watch(processes)
