@@ -24,6 +24,7 @@ from delivery.models import Reach, Shard
 from pushpilot.lib.display import (
     NOTHING,
     format_number,
+    is_same_clock,
     listed,
     near_moment,
     percent,
@@ -234,11 +235,14 @@ def _next_send(facts: _Facts) -> Card:
     upcoming = next(iter(queries.next_runs(facts.runs, facts.now)), None)
     if upcoming is None:
         return Card(_("Next send"), "schedule", NOTHING, _("Nothing is planned"))
+    note = upcoming.campaign
+    if own := _own_clock(facts, upcoming):
+        note = f"{own} · {upcoming.campaign}"  # a long name is cut at its end
     return Card(
         _("Next send"),
         "schedule",
         near_moment(upcoming.intended_at, facts.workspace.zone, facts.now),
-        upcoming.campaign,
+        note,
         href=_campaign_page(upcoming.campaign_id),
     )
 
@@ -360,10 +364,10 @@ def _own_clock(facts: _Facts, run: RunRow) -> str:
     """ "Sat 09:30 CET" on the clock of its schedule; "" if that is the workspace's, or shows the
     same."""
     zone = ZoneInfo(run.zone) if run.zone else facts.workspace.zone
-    local = run.intended_at.astimezone(zone)
-    if local.utcoffset() == run.intended_at.astimezone(facts.workspace.zone).utcoffset():
+    at = run.intended_at
+    if is_same_clock(at, zone, facts.workspace.zone):
         return ""
-    return f"{near_moment(run.intended_at, zone, facts.now)} {zone_name(local, zone)}"
+    return f"{near_moment(at, zone, facts.now)} {zone_name(at, zone)}"
 
 
 def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str, Any]]:

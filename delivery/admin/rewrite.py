@@ -23,7 +23,7 @@ from campaigns.models import Campaign, Content, Run
 from delivery.admin import addresses
 from delivery.admin.run import figures
 from delivery.models import Shard
-from pushpilot.lib.display import format_number, planned_moment
+from pushpilot.lib.display import format_number, on_both_clocks
 from tenants import roles
 from tenants.admin.base import WorkspaceAdmin, require
 from tenants.models import User
@@ -45,7 +45,8 @@ def affected_by_edit(run: Run) -> Affected:
 
 def _sentence(run: Run) -> str:
     if run.state == Run.State.PLANNED:
-        when = planned_moment(run.intended_at, run.workspace.zone, timezone.now())
+        zones = run.workspace.zone, run.campaign.zone
+        when = on_both_clocks(run.intended_at, *zones, timezone.now())
         words = _("Planned for %(when)s. All recipients get the new text.")
         if run.is_broadcast:
             words = _("Planned for %(when)s. All subscribers get the new text.")

@@ -127,6 +127,20 @@ def planned_moment(at: datetime, zone: tzinfo, now: datetime) -> str:
     return _joined(words, zoned_time(at, zone))
 
 
+def on_both_clocks(at: datetime, zone: tzinfo, own: tzinfo, now: datetime) -> str:
+    """ "Tue 24 Nov, 18:05 IST (Tue 24 Nov, 13:35 CET)": on the clock of the page and on its own,
+    if they differ."""
+    words = planned_moment(at, zone, now)
+    if is_same_clock(at, zone, own):
+        return words
+    return f"{words} ({planned_moment(at, own, now)})"
+
+
+def is_same_clock(at: datetime, one: tzinfo, other: tzinfo) -> bool:
+    """Whether both zones show the same time at that moment."""
+    return at.astimezone(one).utcoffset() == at.astimezone(other).utcoffset()
+
+
 def near_moment(at: datetime, zone: tzinfo, now: datetime) -> str:
     """ "Today 18:05", "Sat 09:30" within the coming week, else "12 Dec 09:30"."""
     local = at.astimezone(zone)

@@ -178,7 +178,18 @@ def test_a_later_run_says_when(cast, connected, launched):
     )
     found = progress(cast, run)
     assert "in 2\xa0days" in notices(found)
+    assert "UTC" not in notices(found)
     assert (found["can"], found["undo_until"]) == (["cancel", "move", "rewrite"], None)
+
+
+def test_a_later_run_is_told_on_the_clock_of_its_campaign_too(cast, connected, launched):
+    add_people(cast.workspace, 1)
+    run = launched(
+        schedule_type=Campaign.Schedule.AT,
+        scheduled_at=timezone.now() + timedelta(days=2),
+        time_zone="UTC",
+    )
+    assert f"{run.intended_at:%H:%M} UTC)" in notices(progress(cast, run))
 
 
 def test_a_missed_run_says_why(cast, launched):

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from campaigns.models import Run
+from campaigns.models import Campaign, Run
 from reports import dashboard, panels
 from reports.models import Event
 from tenants.scope import scope
@@ -121,12 +121,23 @@ def test_what_is_next_is_told_on_its_own_clock_too_where_that_differs(cast):
         make_sent(
             cast.workspace, 0, name=zone, state=Run.State.PLANNED, started_at=at, time_zone=zone
         )
-    rows = {
-        row["name"]: row["own_clock"] for row in get(cast, "viewer").context["dashboard"]["next_up"]
-    }
-    assert rows == {
-        "": "", cast.workspace.time_zone: "", "Europe/Berlin": f"{at.astimezone(ZoneInfo('Europe/Berlin')):%a %H:%M %Z}"
-    }  # fmt: skip
+    shown = get(cast, "viewer").context["dashboard"]
+    berlin = f"{at.astimezone(ZoneInfo('Europe/Berlin')):%a %H:%M %Z}"
+    rows = {row["name"]: row["own_clock"] for row in shown["next_up"]}
+    assert rows == {"": "", cast.workspace.time_zone: "", "Europe/Berlin": berlin}
+
+
+def test_the_next_send_names_its_own_clock_before_a_name_that_may_be_cut(cast):
+    at = timezone.now() + timedelta(days=2)
+    sent = make_sent(cast.workspace, 0, state=Run.State.PLANNED, started_at=at)
+    for zone, begins in (
+        (cast.workspace.time_zone, sent.campaign.name),
+        ("Europe/Berlin", f"{at.astimezone(ZoneInfo('Europe/Berlin')):%a %H:%M %Z} · "),
+    ):
+        with scope(cast.workspace):
+            Campaign.objects.filter(pk=sent.campaign.pk).update(time_zone=zone)
+        cards = get(cast, "viewer").context["dashboard"]["cards"]
+        assert next(card.note for card in cards if card.icon == "schedule").startswith(begins)
 
 
 def test_a_new_workspace_gets_three_steps_and_no_empty_charts(cast):

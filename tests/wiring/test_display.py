@@ -66,6 +66,14 @@ def test_a_planned_moment_names_the_year_only_if_it_is_another_one():
     )
 
 
+def test_a_moment_is_told_on_both_clocks_where_they_differ():
+    lisbon, london = ZoneInfo("Europe/Lisbon"), ZoneInfo("Europe/London")
+    assert display.on_both_clocks(AT, KOLKATA, lisbon, AT) == (
+        "Tue 24 Nov, 18:05 IST (Tue 24 Nov, 12:35 WET)"
+    )
+    assert display.on_both_clocks(AT, london, lisbon, AT) == "Tue 24 Nov, 12:35 GMT"
+
+
 @pytest.mark.parametrize(
     ("ahead", "words"),
     [

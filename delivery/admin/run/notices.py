@@ -18,7 +18,7 @@ from delivery.engine import installation, pace
 from delivery.engine.heartbeat import SILENT
 from delivery.models import Heartbeat, Shard
 from delivery.providers.registry import provider_of
-from pushpilot.lib.display import ago, format_number, planned_moment, time_of_day
+from pushpilot.lib.display import ago, format_number, on_both_clocks, time_of_day
 from tenants.models import AuditEntry
 
 State = Run.State
@@ -121,7 +121,7 @@ def _planned(run: Run, zone: ZoneInfo, now: datetime) -> Notice | None:
     if run.intended_at - now < timedelta(minutes=1):
         return None  # the page counts the seconds
     about = {
-        "when": planned_moment(run.intended_at, zone, now),
+        "when": on_both_clocks(run.intended_at, zone, run.campaign.zone, now),
         "span": timeuntil(run.intended_at, now, depth=2),
     }
     return Notice("info", "schedule", _("Planned for %(when)s, in %(span)s.") % about)

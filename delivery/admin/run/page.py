@@ -35,7 +35,7 @@ from delivery.admin.run import errors, figures, message, recipients, shards
 from delivery.admin.run.actions import VERBS
 from delivery.models import Message
 from pushpilot.lib import clock
-from pushpilot.lib.display import format_number, planned_moment
+from pushpilot.lib.display import format_number, on_both_clocks, planned_moment
 from pushpilot.lib.downloads import csv_answer
 from tenants import audit, roles
 from tenants.admin.base import ReadOnlyAdmin, require, workspace_of
@@ -296,7 +296,7 @@ def _coming(run: Run, now: datetime) -> list[str]:
 
 def _missed_words(run: Run, now: datetime) -> str:
     """Whom the missed run would reach today, by the gates that its start would ask."""
-    when = planned_moment(run.intended_at, run.workspace.zone, now)
+    when = on_both_clocks(run.intended_at, run.workspace.zone, run.campaign.zone, now)
     planned = _("This send was planned for %(when)s.") % {"when": when}
     if run.is_broadcast:
         return planned
