@@ -50,6 +50,9 @@ test-js: ## The logic of the scripts, in Node.js; needs nothing else (apt-get in
 test-browser: $(VENV)/.dev ## The browser tests; needs Chromium (apt-get install chromium)
 	$(BIN)/python -m pytest -c tests/browser/pytest.ini tests/browser
 
+test-contract: $(VENV)/.dev ## Requests made from the OpenAPI document, right ones and wrong ones (DATABASE_URL as above)
+	$(BIN)/python -m pytest -c tests/contract/pytest.ini -n $(JOBS) tests/contract $(ARGS)
+
 lint: $(VENV)/.dev ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -88,4 +91,4 @@ $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
 	@touch $@
 
 .PRECIOUS: $(VENV)/.%
-.PHONY: help demo run test test-coverage test-postgres test-rowsecurity test-js test-browser lint format faults mutants benchmarks requirements
+.PHONY: help demo run test test-coverage test-postgres test-rowsecurity test-js test-browser test-contract lint format faults mutants benchmarks requirements

@@ -30,6 +30,7 @@ from ninja.throttling import BaseThrottle
 
 from pushpilot.lib import http
 from pushpilot.lib.display import Words
+from pushpilot.lib.openapi import refusals
 from pushpilot.lib.problems import Problem, invalid_fields, too_many_attempts
 from tenants import mailing, sessions
 from tenants.account_forms import OncePerAddress
@@ -160,6 +161,7 @@ def second_factor(request: HttpRequest, body: schemas.SecondFactor) -> dict[str,
     response=schemas.SignedIn,
     throttle=SIGN_INS,
     summary="Sign in with Google's id_token",
+    openapi_extra=refusals(404),
 )
 def google(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
     """What the Google SDK of an app or a web page hands out. A new person gets an account."""
@@ -167,7 +169,11 @@ def google(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
 
 
 @router.post(
-    "/apple", response=schemas.SignedIn, throttle=SIGN_INS, summary="Sign in with Apple's id_token"
+    "/apple",
+    response=schemas.SignedIn,
+    throttle=SIGN_INS,
+    summary="Sign in with Apple's id_token",
+    openapi_extra=refusals(404),
 )
 def apple(request: HttpRequest, body: schemas.NativeLogin) -> dict[str, Any]:
     """What ASAuthorization hands out, with the name that it tells the app once. A new person
