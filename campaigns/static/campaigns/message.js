@@ -81,8 +81,9 @@ function bindChannels() {
 }
 
 function bindDialogs() {
-  for (const dialog of root.querySelectorAll("dialog")) {
-    dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+  for (const close of root.querySelectorAll("dialog [data-close]")) {
+    const dialog = close.closest("dialog");
+    close.addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   }
 }
