@@ -37,7 +37,7 @@ function bind(dialog) {
     button.disabled = false;
   }
   root.querySelector("[data-opens-test]").addEventListener("click", () => { say(list, []); dialog.showModal(); });
-  dialog.querySelector("[data-closes-test]").addEventListener("click", () => dialog.close());
+  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   button.addEventListener("click", send);
   dialog.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
