@@ -264,6 +264,10 @@ def resume(run: Run, *, by: User | None) -> bool:
 def cancel(run: Run, *, by: User | None) -> bool:
     """Stop for good; un-attempted recipients become "cancelled". A planned run is undone, of a
     series skipped, and the series goes on. False if it had ended."""
+    if run.direct:
+        moved = _move(run, (*STARTED, State.PAUSED), State.CANCELLED, by, "campaign cancelled")
+        wake.ring("tick")
+        return moved
     campaign = lock(run.campaign)
     if campaign.is_series:
         return _cancel_one(run, by)

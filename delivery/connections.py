@@ -14,6 +14,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -23,6 +24,7 @@ from campaigns.channels.base import control_problem
 from campaigns.channels.registry import DEFAULT, channel_of
 from campaigns.models import Run
 from delivery.engine import reach
+from delivery.models import Shard
 from delivery.providers.base import (
     CheckResult,
     CredentialsRefused,
@@ -336,6 +338,9 @@ def save_and_pause_orphans(connection: Connection) -> int:
     cut_off = Run.objects.filter(
         workspace=connection.workspace, state__in=plan.STARTED, connection__is_active=False
     )
+    # Nothing waits in it: the next direct messages open another run, with the new connection.
+    unsent = Shard.objects.filter(run=OuterRef("pk")).exclude(state=Shard.State.DONE)
+    cut_off = cut_off.exclude(~Q(direct="") & ~Exists(unsent))
     cut_off = cut_off.select_related("workspace", "campaign", "connection")
     runs = list(cut_off.defer("connection__sealed"))
     return sum(

@@ -7,14 +7,51 @@ from django.db import models
 from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
-from campaigns.models import Contact, Endpoint, Run
+from campaigns.models import Campaign, Contact, Endpoint, Run
 from tenants import roles
 from tenants.models import Connection
 from tenants.scope import TenantModel
 
 
+class DirectSend(TenantModel):
+    """One request for direct messages: who gets what, until a worker gathers it into the ledger
+    and after that for its trace. `contents` and `data` are emptied a day after the request."""
+
+    # A lane: the workspace's campaign for the direct messages of this channel and class.
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="+")
+    contents = models.JSONField(default=list)  # as Revision.contents
+    people = models.JSONField(default=list)  # [[contact id, external id, their own data | null], …]
+    data = models.JSONField(default=dict)  # for all of them
+    unknown = models.JSONField(default=list)  # the external ids that no contact has
+    made_by = models.CharField(max_length=200, blank=True)
+    accepted_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()  # who was not sent to by then is expired
+    # Where its messages are, once it is gathered.
+    run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="direct_sends")
+    shard = models.ForeignKey(
+        "delivery.Shard", null=True, on_delete=models.SET_NULL, related_name="direct_sends"
+    )
+    emptied_at = models.DateTimeField(null=True)
+
+    capabilities = {**roles.READ_ONLY, "send": roles.SEND}
+
+    class Meta:
+        indexes = [
+            # What waits to be gathered?
+            models.Index(fields=["id"], condition=models.Q(run=None), name="direct_waiting"),
+            # What is to be emptied?
+            models.Index(
+                fields=["accepted_at"], condition=models.Q(emptied_at=None), name="direct_full"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"direct send {self.pk}"
+
+
 class Message(TenantModel):
-    """One recipient of a run. Unique per (run, contact, endpoint).
+    """One recipient of a run. Unique per (run, contact, endpoint), in direct messages per request
+    beside: a person may get several in one run.
 
     Lean on purpose: no index on a column that the hot UPDATE changes, no foreign-key index but
     the unique one's prefix (fixing an audience of a million took 12.8 s with four secondary
@@ -61,18 +98,22 @@ class Message(TenantModel):
     # What was said at the attempts that the provider did not simply accept, the last ones:
     # delivery.engine.answers. NULL for all others, so that adding it rewrote no table.
     answers = models.JSONField(null=True, editable=False)
+    # The direct send that it belongs to; 0: none. No foreign key: it would need an index.
+    request = models.BigIntegerField(default=0)
+    # When a direct message was handed to the provider.
+    sent_at = models.DateTimeField(null=True)
 
     capabilities = roles.READ_ONLY
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["run", "contact", "endpoint"], name="message_once_per_recipient"
+                fields=["run", "contact", "endpoint", "request"], name="message_once_per_recipient"
             ),
             # NULLs are distinct in a unique index, so recipients without an endpoint need their
             # own.
             models.UniqueConstraint(
-                fields=["run", "contact"],
+                fields=["run", "contact", "request"],
                 condition=models.Q(endpoint__isnull=True),
                 name="message_once_no_endpoint",
             ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from delivery.engine import heartbeat, pipeline
+from delivery.engine import direct, heartbeat, pipeline
+from tenants.scope import every_workspace
 
 
 def beat() -> None:
@@ -14,6 +15,12 @@ def beat() -> None:
 def tick() -> None:
     heartbeat.beat()
     pipeline.tick(timezone.now())
+
+
+def forget() -> None:
+    """What direct messages said."""
+    with every_workspace():
+        direct.forget(timezone.now())
 
 
 def work() -> None:

@@ -61,9 +61,10 @@ def sweep() -> None:
 
 
 def purge() -> None:
-    """Workspaces whose deletion is due, slice by slice."""
+    """Workspaces whose deletion is due, slice by slice, and what is kept for a day."""
     workspaces.purge_due(timezone.now())
     idempotency.forget_answers(timezone.now())
+    delivery_tasks.forget()
 
 
 def clean_up() -> None:

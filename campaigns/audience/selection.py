@@ -6,6 +6,7 @@ delivery.engine.pipeline), so what was shown before is what happens.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import Count, FilteredRelation, Q, QuerySet
@@ -22,10 +23,26 @@ def recipients(workspace: Workspace, channel: str, rule: Rule) -> QuerySet[Any, 
     channel, one for a contact without any. `reason` is PENDING for a recipient who will be sent
     to, else that of the first gate that stops them.
     """
+    people = Contact.objects.filter(compile_rule(rule), workspace=workspace)
+    return _judged(people, channel, is_transactional=False)
+
+
+def named(
+    workspace: Workspace, channel: str, contacts: Collection[int], *, is_transactional: bool
+) -> QuerySet[Any, Any]:
+    """The same of these contacts."""
+    people = Contact.objects.filter(workspace=workspace, pk__in=contacts)
+    return _judged(people, channel, is_transactional=is_transactional)
+
+
+def _judged(
+    people: QuerySet[Contact, Contact], channel: str, *, is_transactional: bool
+) -> QuerySet[Any, Any]:
     return (
-        Contact.objects.filter(compile_rule(rule), workspace=workspace)
-        .annotate(reached=FilteredRelation("endpoints", condition=Q(endpoints__channel=channel)))
-        .annotate(reason=gates.at_launch(channel))
+        people.annotate(
+            reached=FilteredRelation("endpoints", condition=Q(endpoints__channel=channel))
+        )
+        .annotate(reason=gates.at_launch(channel, is_transactional=is_transactional))
         .values("id", "reached__id", "reason")
     )
 

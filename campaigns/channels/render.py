@@ -41,6 +41,10 @@ _AS_DATE = re.compile(r"\|\s*(date|in_zone)\b")
 _LITERAL_DATE = re.compile(r"""(["'])([^"'{}]*)\1\s*\|\s*(date|in_zone)\b""")
 _TRIM = re.compile(r"\{\{-|-\}\}")
 
+DATA = "data"
+"""What was sent along with a direct message stands below this name."""
+# The keys and indexes that lead to a value of it.
+DataPath = tuple[str | int, ...]
 # (text before, variable, its default)
 _Piece = tuple[str, str | None, str | None]
 # A function from a contact's variables to text. Raises RenderError.
@@ -261,13 +265,50 @@ def _word(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.\"'-]){re.escape(name)}(?![\w-])")
 
 
-def contact_variables(contact: Mapping[str, Any]) -> dict[str, Any]:
-    """What a template may use: the workspace's own attributes, and the contact's columns over them.
+def contact_variables(
+    contact: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a template may use: the workspace's own attributes, and the contact's columns over them;
+    in a direct message also its `data`, below that name.
 
     `contact` has external_id, language, country, time_zone and attributes.
     """
     columns = {name: contact[name] for name in ("external_id", "language", "country", "time_zone")}
-    return {**contact["attributes"], **{name: value for name, value in columns.items() if value}}
+    known = {**contact["attributes"], **{name: value for name, value in columns.items() if value}}
+    if data is not None:
+        known[DATA] = data
+    return known
+
+
+def data_needed(source: str) -> list[DataPath]:
+    """The values of a direct message that the text shows and has no default for: `data.code`
+    stands as ("code",). Unparsable text needs none."""
+    if DATA not in source:
+        return []
+    try:
+        found = _ENVIRONMENT.from_string(source).global_variable_segments()
+    except (LiquidError, RecursionError):
+        return []
+    tags = " ".join(_TAG.findall(source))
+    needed = []
+    for name, *path in found:
+        if name != DATA or not path:
+            continue
+        word = _word(".".join([DATA, *map(str, path)]))
+        shown = [output for output in _OUTPUT.findall(source) if word.search(output)]
+        if not word.search(tags) and not all(_DEFAULT.search(output) for output in shown):
+            needed.append(tuple(path))
+    return needed
+
+
+def has_data(data: Any, path: DataPath) -> bool:
+    """Whether there is something to show there."""
+    for step in path:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return data is not None and data != ""
 
 
 def _simple_pieces(source: str) -> list[_Piece] | None:

@@ -70,7 +70,7 @@ def lint(campaign: Campaign, now: datetime) -> list[Finding]:
     """All findings, errors first, notes last."""
     contents = list(campaign.contents.order_by("variant", "id"))
     recipients = _broadcast(campaign, contents) if campaign.is_broadcast else _audience(campaign)
-    findings = [*_channel(campaign), *_schedule(campaign, now), *recipients]
+    findings = [*channel_findings(campaign), *_schedule(campaign, now), *recipients]
     if not contents and (channel := registry.CHANNELS.get(campaign.channel)):
         findings.append(Finding(ERROR, channel.title_field, str(channel.empty_words)))
     findings += lint_message(campaign, contents)
@@ -81,7 +81,7 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     """The findings about these contents of the campaign, saved or not, alone: errors first,
     notes last."""
     if campaign.channel not in registry.CHANNELS:
-        return []  # `_channel` says so
+        return []  # `channel_findings` says so
     personal = registry.channel_of(campaign.channel).personal
     is_personal = any(
         render.is_dynamic(content.text(field)) for content in contents for field in personal
@@ -99,7 +99,8 @@ def lint_message(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.severity)
 
 
-def _channel(campaign: Campaign) -> list[Finding]:
+def channel_findings(campaign: Campaign) -> list[Finding]:
+    """Why nothing of it can go out on its channel."""
     if campaign.channel not in registry.CHANNELS:
         return [
             Finding(
@@ -174,7 +175,7 @@ def _broadcast(campaign: Campaign, contents: list[Content]) -> list[Finding]:
     """It is public, so nothing is personal, and one message goes to everybody."""
     channel = registry.CHANNELS.get(campaign.channel)
     if channel is None:
-        return []  # `_channel` says so
+        return []  # `channel_findings` says so
     broadcast = channel.broadcast(campaign.target_kind)
     if broadcast is None:
         return [

@@ -5,9 +5,11 @@ from campaigns.models.campaigns import (
     AmbiguityPolicy,
     Campaign,
     Content,
+    MessageClass,
     Revision,
     Targeted,
     is_broadcast,
+    lane_title,
     target_kinds,
 )
 from campaigns.models.contacts import (
@@ -32,6 +34,7 @@ __all__ = [
     "Content",
     "Endpoint",
     "EndpointMove",
+    "MessageClass",
     "Revision",
     "Run",
     "Targeted",
@@ -40,5 +43,6 @@ __all__ = [
     "WaitingConsent",
     "consent_channels",
     "is_broadcast",
+    "lane_title",
     "target_kinds",
 ]

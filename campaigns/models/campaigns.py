@@ -3,12 +3,14 @@ contents for each send."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django_scopes.manager import DisabledQuerySet
 
 from campaigns.channels import registry
 from campaigns.content.written import Written
@@ -17,7 +19,7 @@ from campaigns.schedule.timing import Timed
 from pushpilot.lib.display import Words
 from tenants import connections, roles
 from tenants.models import Connection
-from tenants.scope import TenantModel
+from tenants.scope import TenantManager, TenantModel
 
 
 class AmbiguityPolicy(models.TextChoices):
@@ -25,6 +27,20 @@ class AmbiguityPolicy(models.TextChoices):
 
     HOLD = "hold", gettext_lazy("Hold until a person decides")
     RESEND = "resend", gettext_lazy("Send again, flagged as a possible duplicate")
+
+
+class MessageClass(models.TextChoices):
+    """What a direct message is: it decides which gates are asked."""
+
+    TRANSACTIONAL = "transactional", gettext_lazy("Transactional")
+    MARKETING = "marketing", gettext_lazy("Marketing")
+
+
+def lane_title(direct: str) -> str:
+    """What people read instead of a campaign's name."""
+    if direct == MessageClass.TRANSACTIONAL:
+        return _("Direct messages, transactional")
+    return _("Direct messages, marketing")
 
 
 PEOPLE = "people"
@@ -49,9 +65,18 @@ class Targeted(TenantModel):
         gettext_lazy("send to"), max_length=16, choices=target_kinds, default=PEOPLE
     )
     target = models.CharField(gettext_lazy("broadcast to"), max_length=500, blank=True)
+    # The class of the direct messages that go out by it; "": it is an ordinary campaign.
+    direct = models.CharField(
+        max_length=16, choices=MessageClass.choices, blank=True, default="", editable=False
+    )
 
     class Meta:
         abstract = True
+
+    @property
+    def is_transactional(self) -> bool:
+        """Whether the gates of marketing are not asked."""
+        return self.direct == MessageClass.TRANSACTIONAL
 
     @property
     def is_broadcast(self) -> bool:
@@ -63,6 +88,26 @@ class Targeted(TenantModel):
         if channel:
             return connections.in_use(self.workspace_id, channel.service)
         return None
+
+
+class _CampaignManager(TenantManager["Campaign"]):
+    """What people write and schedule. No list, figure or address knows the lanes."""
+
+    def get_queryset(self) -> models.QuerySet[Campaign]:
+        rows: models.QuerySet[Campaign] = super().get_queryset()
+        if not isinstance(rows, DisabledQuerySet):  # that is outside of any scope
+            rows = rows.filter(direct="")
+        return rows
+
+
+class _LaneManager(TenantManager["Campaign"]):
+    """Where direct messages go out: one for each workspace, channel and class."""
+
+    def get_queryset(self) -> models.QuerySet[Campaign]:
+        rows: models.QuerySet[Campaign] = super().get_queryset()
+        if not isinstance(rows, DisabledQuerySet):
+            rows = rows.exclude(direct="")
+        return rows
 
 
 class Campaign(Targeted, Timed):
@@ -124,6 +169,8 @@ class Campaign(Targeted, Timed):
     updated_at = models.DateTimeField(auto_now=True)
 
     capabilities = {**roles.CONTENT, "send": roles.SEND}
+    objects: ClassVar[TenantManager[Campaign]] = _CampaignManager()
+    lanes: ClassVar[TenantManager[Campaign]] = _LaneManager()
 
     class Meta:
         verbose_name = gettext_lazy("campaign")
@@ -133,8 +180,17 @@ class Campaign(Targeted, Timed):
             models.Index(fields=["workspace", "-id"], name="campaign_newest_first"),
             models.Index(fields=["workspace", "status", "-id"], name="campaign_by_status"),
         ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "channel", "direct"],
+                condition=~models.Q(direct=""),
+                name="lane_once",
+            )
+        ]
 
     def __str__(self) -> str:
+        if self.direct:
+            return lane_title(self.direct)
         return self.name
 
     @property

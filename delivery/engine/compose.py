@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from campaigns.audience.reasons import Reason
-from campaigns.channels import registry
+from campaigns.channels import registry, render
 from campaigns.channels.base import REFERENCE, Channel, Compiled, Message
-from campaigns.channels.render import RenderError, contact_variables
+from campaigns.channels.render import DataPath, RenderError, contact_variables, has_data
 from campaigns.models import Run
 from delivery.providers.base import ADDRESS, Provider, Request
 from pushpilot.lib import languages
@@ -38,13 +38,14 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
     contact: Mapping[str, Any]  # external_id, language, country, time_zone, attributes
     duplicates: int = 0  # how often it may have got the message already
     platform: str = ""  # of Channel.platforms; "": the app did not say
+    request: int = 0  # the direct send that it belongs to
 
 
 class _Compiled:
     """One content: its text renderers, and the provider's request, one for each kind of address."""
 
-    def __init__(self, content: Compiled, provider: Provider[Any]) -> None:
-        self.content, self.provider = content, provider
+    def __init__(self, content: Compiled, provider: Provider[Any], needed: list[DataPath]) -> None:
+        self.content, self.provider, self.needed = content, provider, needed
         self.by_kind: dict[str, Request] = {}
 
     def request(self, kind: str) -> Request:
@@ -71,21 +72,32 @@ class Contents:
         self.by_language: dict[str, dict[str, _Compiled]] = {}
         for content in sorted(contents, key=_variant):
             variants = self.by_language.setdefault(languages.tidy(content["language"]), {})
-            variants.setdefault(
-                _variant(content), _Compiled(self.channel.compile(content, zone), provider)
-            )
+            needed = data_needed(self.channel, content)
+            compiled = _Compiled(self.channel.compile(content, zone), provider, needed)
+            variants.setdefault(_variant(content), compiled)
 
     @cached_property
     def fallback(self) -> _Compiled:
         return self._in(self.default_language) or _first(next(iter(self.by_language.values())))
 
-    def body(self, contact: Mapping[str, Any], kind: str, address: str, reference: str) -> bytes:
+    def body(
+        self,
+        contact: Mapping[str, Any],
+        kind: str,
+        address: str,
+        reference: str,
+        data: Mapping[str, Any] | None = None,
+    ) -> bytes:
         """The body of the request that sends the contact's content, filled in, to the address.
-        Raises NotComposable."""
+        `data` came along with a direct message. Raises NotComposable."""
         compiled = self.content_for(str(contact["language"]))
         limit = self.channel.limit_of(kind)
+        for path in compiled.needed if data is not None else ():
+            if not has_data(data, path):
+                named = ".".join(map(str, path))
+                raise NotComposable(Reason.RENDER_ERROR, f"data.{named} is missing")
         try:
-            values = compiled.content.values(contact_variables(contact))
+            values = compiled.content.values(contact_variables(contact, data))
         except RenderError as error:
             raise NotComposable(Reason.RENDER_ERROR, str(error)) from error
         values |= {REFERENCE: reference, ADDRESS: address}
@@ -110,6 +122,15 @@ class Contents:
         return _first(variants)
 
 
+class Composes(Protocol):
+    """What makes the bodies of a run's messages, all of one revision."""
+
+    revision: int
+
+    def compose(self, recipient: Recipient) -> bytes:
+        """The body of the send request. Raises NotComposable."""
+
+
 class Composer(Contents):
     """Composes request bodies for one run of a workspace with this language and time zone."""
 
@@ -127,10 +148,19 @@ class Composer(Contents):
             # Lint stops it before the launch; a broadcast must not go out with its slots empty.
             if compiled.content.personal:
                 raise NotComposable(Reason.RENDER_ERROR, "personalised broadcast")
-        reference = sign_reference(
-            self.run.workspace_id, self.run.campaign_id, self.run.pk, recipient.message_id
-        )
+        reference = reference_of(self.run, recipient.message_id)
         return self.body(recipient.contact, recipient.kind, recipient.value, reference)
+
+
+def reference_of(run: Run, message_id: int) -> str:
+    """What the message carries, and events about it name."""
+    return sign_reference(run.workspace_id, run.campaign_id, run.pk, message_id)
+
+
+def data_needed(channel: Channel, content: Message) -> list[DataPath]:
+    """What the texts show of the data of a direct message, without a default."""
+    sources = (str(content.get(field) or "") for field in channel.personal)
+    return [path for source in sources for path in render.data_needed(source)]
 
 
 def _variant(content: Message) -> str:

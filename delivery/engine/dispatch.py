@@ -17,7 +17,7 @@ from campaigns.audience import gates
 from campaigns.audience.reasons import Reason
 from campaigns.models import Run
 from delivery.engine import statements
-from delivery.engine.compose import Composer, NotComposable, Recipient
+from delivery.engine.compose import Composes, NotComposable, Recipient
 from delivery.engine.record import Result
 from delivery.engine.statements import plain
 from delivery.models import Message, Reach
@@ -32,6 +32,7 @@ _COLUMNS = (
     "pk",
     "retries",
     "possible_duplicate",
+    "request",
     "contact_id",
     "endpoint_id",
     "reached__kind",
@@ -49,7 +50,7 @@ _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "a
 
 
 def compose(
-    run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]
+    run: Run, composer: Composes, ids: list[int], held: Mapping[str, Reach]
 ) -> tuple[Group, list[Result], list[int]]:
     """Return (recipients with their bodies, results of skipped rows, ids not reached). Stops
     after COMPOSE_SECS, so that a slow template cannot outlast the lease. `held`: platforms that
@@ -57,7 +58,7 @@ def compose(
     group: Group = []
     skipped: list[Result] = []
     until = time.monotonic() + COMPOSE_SECS
-    rows = _rows(ids, run.channel)
+    rows = _rows(ids, run)
     for place, row in enumerate(rows):
         if place and time.monotonic() >= until:
             return group, skipped, [row[0] for row in rows[place:]]
@@ -105,24 +106,21 @@ class _IsAsked(Func):
 
 
 @cache
-def _statement(channel: str) -> tuple[str, list[Any], int]:
+def _statement(channel: str, *, is_transactional: bool) -> tuple[str, list[Any], int]:
     """The SQL that reads rows with the gate that stops each, its values, and the place of the
     ids among the values. Compiled once in a process, so it names no workspace."""
     own = Q(endpoint__channel=channel, endpoint__contact=F("contact"))
     with every_workspace():
         waiting = Message.objects.filter(_IsAsked(F("pk"), Value(_IDS)), reason=Reason.PENDING)
         joined = waiting.annotate(reached=FilteredRelation("endpoint", condition=own))
-        rows = (
-            joined.annotate(stopped=gates.at_dispatch(channel))
-            .order_by("pk")
-            .values_list(*_COLUMNS)
-        )
+        stopped = gates.at_dispatch(channel, is_transactional=is_transactional)
+        rows = joined.annotate(stopped=stopped).order_by("pk").values_list(*_COLUMNS)
         sql, values = rows.query.sql_with_params()
     return sql, list(values), list(values).index(_IDS)
 
 
-def _rows(ids: list[int], channel: str) -> list[tuple[Any, ...]]:
-    sql, values, place = _statement(channel)
+def _rows(ids: list[int], run: Run) -> list[tuple[Any, ...]]:
+    sql, values, place = _statement(run.channel, is_transactional=run.is_transactional)
     given: Any = ids if statements.is_postgresql() else json.dumps(ids)
     values = [*values[:place], given, *values[place + 1 :]]
     if not statements.is_postgresql():
@@ -133,7 +131,8 @@ def _rows(ids: list[int], channel: str) -> list[tuple[Any, ...]]:
 
 def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
     """Raises NotComposable if a gate stops the recipient."""
-    pk, retries, duplicates, contact_id, endpoint_id, kind, value, platform, *contact, stopped = row
+    pk, retries, duplicates, request, contact_id, endpoint_id, kind, value, platform, *person = row
+    *contact, stopped = person
     if contact_id is None and run.is_broadcast:
         return Recipient(pk, None, run.target_kind, run.target, retries, _NOBODY, duplicates)
     if stopped != Reason.PENDING:
@@ -146,7 +145,7 @@ def _recipient(run: Run, row: tuple[Any, ...]) -> Recipient:
         "time_zone": time_zone,
         "attributes": _decoded(attributes),
     }
-    return Recipient(pk, endpoint_id, kind, value, retries, known, duplicates, platform)
+    return Recipient(pk, endpoint_id, kind, value, retries, known, duplicates, platform, request)
 
 
 def _decoded(attributes: Any) -> dict[str, Any]:

@@ -12,7 +12,20 @@ from os import getpid
 import msgspec
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce, Now
 
 from campaigns.models import AmbiguityPolicy, Run
@@ -102,16 +115,16 @@ class Lease:
         return Shard.objects.filter(pk=self.shard.pk, state=Shard.State.LEASED, owner=self.owner)
 
 
-def claim(now: datetime) -> Lease | None:
+def claim(now: datetime, *, is_directs_turn: bool = True) -> Lease | None:
     """Lease one shard of a running run: an open one, or one whose worker died. None if there is
-    nothing to do.
+    nothing to do. Direct messages go first; not `is_directs_turn`: they go last.
 
     Call with every workspace visible; a dead worker's window is settled in the same transaction.
     """
     free = Q(state=Shard.State.OPEN, not_before__lte=now) | Q(
         state=Shard.State.LEASED, lease_until__lt=Now()
     )
-    for run_id in _in_turn(free):
+    for run_id in _in_turn(free, is_directs_turn=is_directs_turn):
         for shard in (
             Shard.objects.filter(free, run_id=run_id)
             .select_related("run")
@@ -134,7 +147,7 @@ def next_moment() -> datetime | None:
     return min((moment for moment in found.values() if moment is not None), default=None)
 
 
-def _in_turn(free: Q) -> list[int]:
+def _in_turn(free: Q, *, is_directs_turn: bool) -> list[int]:
     """Running runs with a free shard: first those of the workspace with the fewest workers, then
     the one that waits the longest. So a campaign to a thousand never waits behind one to a
     million."""
@@ -143,16 +156,18 @@ def _in_turn(free: Q) -> list[int]:
         workspace=OuterRef("workspace"), state=Shard.State.LEASED, lease_until__gte=Now()
     )
     served = shards.filter(run=OuterRef("pk")).values("run").annotate(last=Max("leased_at"))
+    is_last = ~Q(direct="") if not is_directs_turn else Q(direct="")
     runs = Run.objects.filter(
         Exists(shards.filter(free, run=OuterRef("pk"))), state=Run.State.RUNNING
     ).annotate(
+        is_last=Case(When(is_last, then=Value(1)), default=Value(0)),
         busy=Coalesce(Subquery(busy.values("workspace").annotate(n=Count("pk")).values("n")), 0),
         served=Subquery(served.values("last")),
     )
     return list(
-        runs.order_by("busy", F("served").asc(nulls_first=True), "pk").values_list("pk", flat=True)[
-            :20
-        ]
+        runs.order_by("is_last", "busy", F("served").asc(nulls_first=True), "pk").values_list(
+            "pk", flat=True
+        )[:20]
     )
 
 

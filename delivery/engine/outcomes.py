@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from campaigns.audience.reasons import Reason
 from campaigns.models import AmbiguityPolicy, Run
 from delivery.engine import pace, record
@@ -105,6 +107,9 @@ class OutcomeReader:
                     self._retry(result, recipient, outcome, now)
             case Verdict.LATER | Verdict.ROW_LATER | Verdict.MAYBE_LATER:
                 self._retry(result, recipient, outcome, now)
+            case Verdict.PAYLOAD_WRONG if self.run.direct:
+                # the text of one request: it must not stop everybody else's
+                outcome = replace(outcome, verdict=Verdict.REFUSED)
             case Verdict.BROKEN | Verdict.PAYLOAD_WRONG:
                 self._pause(result, outcome, at)
             case Verdict.PLATFORM_BROKEN:

@@ -24,7 +24,7 @@ from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
 from campaigns.contacts import consent
 from campaigns.models import Campaign, Contact, Run
-from delivery.engine import heartbeat, installation, leases, reach, record
+from delivery.engine import direct, heartbeat, installation, leases, reach, record
 from delivery.engine.leases import LEASE
 from delivery.engine.work import work_shard
 from delivery.models import Message, Shard
@@ -64,6 +64,7 @@ def tick(now: datetime) -> None:
         idle = (Shard.State.DONE, Shard.State.HELD)
         waiting = Shard.objects.filter(run__state=State.RUNNING).exclude(state__in=idle).count()
         waiting += Run.objects.filter(state=State.PREPARING).count()
+        waiting += direct.is_waiting()
     for _ in range(min(waiting, settings.WORKERS)):
         wake.ring("work")
 
@@ -249,10 +250,12 @@ def work(now: datetime) -> None:
             "workspace", "campaign", "revision"
         ):
             _guarded(prepare, run, now)
+        is_directs_turn = True
         while timezone.now() < until and not heartbeat.is_stopping():
             if timezone.now() - now >= TURN and wake.is_awaited():
                 break
-            lease = leases.claim(timezone.now())
+            direct.gather(timezone.now())
+            lease = leases.claim(timezone.now(), is_directs_turn=is_directs_turn)
             if lease is None:
                 break
             # Without the credentials: a key that is lost must stop this run with its reason, not
@@ -262,6 +265,7 @@ def work(now: datetime) -> None:
             with scope(run.workspace):
                 work_shard(lease, run, _end_of_turn(until))
                 finish(run, timezone.now())
+            is_directs_turn = not run.direct
         again_at = leases.next_moment()
     if again_at is not None:
         wake.ring("work", at=again_at if again_at > timezone.now() else None)
@@ -278,6 +282,11 @@ def _end_of_turn(until: datetime) -> datetime:
 @transaction.atomic
 def finish(run: Run, now: datetime) -> None:
     """Close a run whose shards are all done: count its tally and write it."""
+    if run.direct:
+        # `direct.gather` adds shards with the run locked
+        locked = Run.objects.select_for_update(no_key=True).filter(pk=run.pk)
+        if direct.is_open(run, now) or not locked.values_list("pk").first():
+            return
     if Shard.objects.filter(run=run).exclude(state=Shard.State.DONE).exists():
         return
     if Run.objects.filter(pk=run.pk, state=State.RUNNING).update(state=State.FINISHING):

@@ -36,9 +36,29 @@ REGISTERED_SINCE = timedelta(seconds=30)  # longer than an answer may take
 _INSERT = """
     WITH audience (contact_id, endpoint_id, reason) AS ({audience})
     INSERT INTO delivery_message (workspace_id, run_id, contact_id, endpoint_id, reason,
-                                  attempts, retries, possible_duplicate, provider_id, error_code)
-    SELECT %s, %s, contact_id, endpoint_id, reason, 0, 0, 0, '', '' FROM audience WHERE true
+                                  attempts, retries, possible_duplicate, provider_id, error_code,
+                                  request)
+    SELECT %s, %s, contact_id, endpoint_id, reason, 0, 0, 0, '', '', 0 FROM audience WHERE true
     ON CONFLICT DO NOTHING"""
+
+# A contact that was deleted since the request was accepted has a row as well.
+_INSERT_DIRECT = """
+    WITH audience (contact_id, endpoint_id, reason) AS ({audience}),
+    asked (request, contact_id, is_late) AS ({asked})
+    INSERT INTO delivery_message (workspace_id, run_id, contact_id, endpoint_id, reason,
+                                  attempts, retries, possible_duplicate, provider_id, error_code,
+                                  request)
+    SELECT %s, %s, asked.contact_id, audience.endpoint_id,
+        CASE WHEN audience.contact_id IS NULL THEN %s
+            WHEN audience.reason = 0 AND asked.is_late = 1 THEN %s ELSE audience.reason END,
+        0, 0, 0, '', '', asked.request
+    FROM asked LEFT JOIN audience ON audience.contact_id = asked.contact_id
+    WHERE true ORDER BY asked.request, asked.contact_id, audience.endpoint_id
+    RETURNING id, reason"""
+_ASKED_POSTGRESQL = """SELECT request, contact_id, is_late FROM json_to_recordset(%s::json)
+        AS a(request bigint, contact_id bigint, is_late smallint)"""
+_ASKED_SQLITE = """SELECT json_extract(value, '$.request'), json_extract(value, '$.contact_id'),
+        json_extract(value, '$.is_late') FROM json_each(%s)"""
 
 _SET = """
     UPDATE delivery_message SET
@@ -94,6 +114,39 @@ def fix_audience(run: Run, recipients: QuerySet[Any, Any]) -> None:
     sql, parameters = recipients.query.sql_with_params()
     with database.cursor() as cursor:
         cursor.execute(_INSERT.format(audience=sql), [*parameters, run.workspace_id, run.pk])
+
+
+class Asked(msgspec.Struct, gc=False):
+    """One person of a direct send. `is_late`: its time was over before a worker took it."""
+
+    request: int
+    contact_id: int
+    is_late: int
+
+
+def fix_direct(
+    run: Run, recipients: QuerySet[Any, Any], asked: Sequence[Asked]
+) -> list[tuple[int, int]]:
+    """Write the rows of direct sends, whose contacts are in the query (audience.selection.named).
+    Returns (id, reason) of each. Call it once: with the run locked, in the transaction that
+    notes the run on the sends."""
+    sql, parameters = recipients.order_by().query.sql_with_params()
+    pairs = _ASKED_SQLITE
+    if statements.is_postgresql():
+        pairs = _ASKED_POSTGRESQL
+    values = [*parameters, msgspec.json.encode(asked).decode(), run.workspace_id, run.pk]
+    with database.cursor() as cursor:
+        cursor.execute(
+            _INSERT_DIRECT.format(audience=sql, asked=pairs),
+            [*values, int(Reason.LEFT_AUDIENCE), int(Reason.EXPIRED)],
+        )
+        return [(pk, reason) for pk, reason in cursor.fetchall()]
+
+
+def hand_over(message_ids: Collection[int], now: datetime) -> None:
+    """Note that these direct messages go to the provider now. In the transaction of the fence, so
+    that a trace shows it also while the answer is awaited, and after a crash."""
+    Message.objects.filter(pk__in=message_ids).update(sent_at=now)
 
 
 def fix_broadcast(run: Run) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from campaigns.models import Run
 from delivery.engine import dispatch
-from delivery.engine.compose import Composer
+from delivery.engine.compose import Composes
 from delivery.engine.dispatch import Group
 from delivery.engine.outcomes import LONG_AGO
 from delivery.engine.record import Result
@@ -21,7 +21,7 @@ class Supply:
     OutcomeReader changes it."""
 
     def __init__(
-        self, run: Run, composer: Composer, ids: list[int], held: Mapping[str, Reach]
+        self, run: Run, composer: Composes, ids: list[int], held: Mapping[str, Reach]
     ) -> None:
         self.run, self.composer, self.held = run, composer, held
         self.todo = ids[::-1]  # the next one last

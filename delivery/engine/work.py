@@ -16,9 +16,10 @@ from campaigns.audience.reasons import Reason
 from campaigns.channels.render import RenderError
 from campaigns.models import Run
 from delivery.connections import drop_sender, sender_for
-from delivery.engine import heartbeat, pace, reach, record, statements
+from delivery.engine import direct, heartbeat, pace, reach, record, statements
 from delivery.engine.answers import Answer, answer
-from delivery.engine.compose import Composer, Recipient
+from delivery.engine.compose import Composer, Composes, Recipient
+from delivery.engine.direct import DirectComposer
 from delivery.engine.dispatch import Group, batches
 from delivery.engine.leases import NOTHING, Lease, Window
 from delivery.engine.outcomes import LONG_AGO, OutcomeReader
@@ -36,6 +37,7 @@ WINDOW = 256
 GROUP_LEAST = 128  # a transaction for fewer costs more than waiting for a few answers
 POLL_SECS = 0.25
 PATIENCE_SECS = 0.25
+LOOK = timedelta(seconds=0.5)  # between two looks for direct messages, while a campaign is sent
 # a limited pace gives a few tokens at a time; not each is worth a transaction
 BREATH = timedelta(milliseconds=50)
 # Tried again for about as long as the lease lasts: after it another worker has taken over.
@@ -69,9 +71,12 @@ class ShardWorker:
             raise ValueError("The connection is switched off.")
         self.lease, self.run, self.until, self.connection = lease, run, until, run.connection
         self.provider = provider_of(run.connection.provider)
-        self.composer = Composer(
-            run, self.provider, run.workspace.default_language, run.workspace.zone
-        )
+        spoken = (self.provider, run.workspace.default_language, run.workspace.zone)
+        self.composer: Composes
+        if run.direct:
+            self.composer = DirectComposer(run, lease.shard, *spoken)
+        else:
+            self.composer = Composer(run, *spoken)
         self.sender = sender_for(run.connection)
         self.reader = OutcomeReader(run, self.provider, reach.of(run.connection))
         self.demands = self.reader.demands
@@ -81,6 +86,7 @@ class ShardWorker:
         self.flying: dict[int, Recipient] = {}
         self.finished: list[Result] = []
         self.paced_until = LONG_AGO
+        self.looks_at = timezone.now() + LOOK
         self.is_lost = False  # the lease is another worker's: forget everything
         self.is_stopped = False  # nothing new may be sent
 
@@ -109,6 +115,7 @@ class ShardWorker:
         transaction. Returns the group to send."""
         now = timezone.now()
         self.is_stopped = self.is_stopped or now >= self.until or heartbeat.is_stopping()
+        self.is_stopped = self.is_stopped or self._gives_way(now)
         must_wait = self.is_stopped or (now < self.paced_until and self.flying)
         room = 0 if must_wait else min(WINDOW - len(self.flying), self.supply.left)
         if not self._is_worth_a_transaction(room):
@@ -160,6 +167,8 @@ class ShardWorker:
                 self.is_lost = True
                 transaction.set_rollback(True)
                 return []
+            if self.run.direct and group:
+                record.hand_over([recipient.message_id for recipient, _ in group], timezone.now())
         if granted < wanted:
             self.paced_until = now + BREATH
         supply.ready = supply.ready[len(group) :]
@@ -263,6 +272,14 @@ class ShardWorker:
                 raise RuntimeError(
                     f"the client knows nothing of {len(self.flying)} messages that it was given"
                 )
+
+    def _gives_way(self, now: datetime) -> bool:
+        """Whether direct messages wait that this worker should take first. A campaign gets at
+        least LOOK of its turn."""
+        if self.run.direct or now < self.looks_at:
+            return False
+        self.looks_at = now + LOOK
+        return direct.is_waiting()
 
     def _is_at_its_end(self) -> bool:
         if self.flying or self.unwritten or self.demands.is_urgent:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from campaigns.audience import gates, selection
 from campaigns.audience.gates import Gate
 from campaigns.audience.reasons import Reason, words_of
-from campaigns.models import ALL_CHANNELS, Consent, Contact, Endpoint
+from campaigns.models import ALL_CHANNELS, Consent, Contact, Endpoint, Run
 from delivery.engine import dispatch
 from delivery.engine.compose import Composer
 from delivery.models import Message
@@ -113,7 +113,7 @@ def test_the_last_look_of_one_workspace_serves_the_next_one(cast, prepared):
     """The statement is compiled once in a process, perhaps for somebody else's run."""
     dispatch._statement.cache_clear()
     with scope(cast.other_workspace):
-        dispatch._rows([], "app_push")
+        dispatch._rows([], Run(channel="app_push"))
     run = prepared(2)
     with scope(cast.workspace):
         first, second = Contact.objects.order_by("pk")
