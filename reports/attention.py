@@ -22,7 +22,8 @@ FAILED_MANY, FAILED_SOME = 20.0, 5.0
 
 def of(runs: Sequence[RunRow]) -> dict[str, Any]:
     """The latest sends as a strip, and a sentence for each thing that wants somebody."""
-    latest = [run for run in runs if run.started_at or run.state == Run.State.MISSED][-HEALTH_RUNS:]
+    shown = [run for run in runs if run.started_at or run.state == Run.State.MISSED]
+    latest = [run for run in shown if not run.is_direct or _is_worth_a_look(run)][-HEALTH_RUNS:]
     strip, worries = [], []
     for run in latest:
         failed, unmade = (
@@ -35,6 +36,12 @@ def of(runs: Sequence[RunRow]) -> dict[str, Any]:
         for sentence in _worries(run, failed, unmade):
             worries.append({"name": run.campaign, "text": sentence, "href": addresses.run(run.id)})
     return {"strip": strip, "worries": worries[::-1][:4]}
+
+
+def _is_worth_a_look(run: RunRow) -> bool:
+    """Direct messages make many runs a day: the strip shows those that did not go well."""
+    lost = max(share(run.failed, run.attempted) or 0, share(run.unmade, run.audience) or 0)
+    return _tone(run, lost) != "good"
 
 
 def _strip_title(run: RunRow, failed: float | None, unmade: float | None) -> str:

@@ -147,7 +147,7 @@ def _held(request: HttpRequest, workspace: Workspace) -> dict[str, str]:
     )
     shard = going.select_related("run__campaign").order_by("-run_id").first()
     if shard is not None:
-        return {"name": shard.run.campaign.name, "href": addresses.run(shard.run_id), "text": text}
+        return {"name": str(shard.run.campaign), "href": addresses.run(shard.run_id), "text": text}
     connection = holds[0].connection
     page = reverse("admin:tenants_connection_change", args=[connection.pk])
     is_allowed = roles.can(request.user, roles.CONNECTIONS, workspace)
@@ -376,7 +376,7 @@ def _recent(facts: _Facts, people: Mapping[int, Counter[str]]) -> list[dict[str,
     for run in sorted(
         facts.runs, key=lambda run: (run.started_at or facts.day(99), run.id), reverse=True
     ):
-        if run.started_at is not None:
+        if run.started_at is not None and not run.is_direct:
             by_campaign.setdefault(run.campaign_id, []).append(run)
     rows = []
     for campaign_id, runs in list(by_campaign.items())[:RECENT]:

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from campaigns.channels import registry
 from campaigns.contacts import consent
 from campaigns.contacts.consent import Word
-from campaigns.models import Campaign, Contact
+from campaigns.models import Contact, Run
 from delivery.models import Message
 from pushpilot.lib.signing import is_of_a_test, read_reference
 from reports.models import EventType
@@ -134,15 +134,13 @@ def _resolve_names(workspace: Workspace, pairs: Sequence[tuple[Posted, About]]) 
 def words_of(said: Sequence[tuple[Posted, About, datetime]]) -> list[Word]:
     """What people said about a channel: without one they mean that of the message. For events
     with proof, each with the time when it was received."""
-    campaigns = {
-        about.campaign_id for event, about, _ in said if about.campaign_id and not event.channel
-    }
+    runs = {about.run_id for event, about, _ in said if about.run_id and not event.channel}
     channels = {}
-    if campaigns:
-        channels = dict(Campaign.objects.filter(pk__in=campaigns).values_list("pk", "channel"))
+    if runs:
+        channels = dict(Run.objects.filter(pk__in=runs).values_list("pk", "channel"))
     return [
         Word(
-            channel=event.channel or channels.get(about.campaign_id or 0, registry.DEFAULT),
+            channel=event.channel or channels.get(about.run_id or 0, registry.DEFAULT),
             is_yes=event.type == EventType.SUBSCRIBED,
             source="event",
             proof=f"event {event.event_id}",

@@ -11,12 +11,13 @@ from pushpilot.lib.signing import hide_references
 
 
 def with_names(events: QuerySet[Any]) -> QuerySet[Any]:
-    """Each with `campaign_name` and `contact_name`: two keyed look-ups for the rows that are
-    shown."""
+    """Each with `campaign_name`, or the class of direct messages as `lane`, and `contact_name`:
+    three keyed look-ups for the rows that are shown."""
     campaign = Campaign.objects.filter(pk=OuterRef("campaign_id")).values("name")[:1]
+    lane = Campaign.lanes.filter(pk=OuterRef("campaign_id")).values("direct")[:1]
     contact = Contact.objects.filter(pk=OuterRef("contact_id")).values("external_id")[:1]
     found: QuerySet[Any] = events.annotate(
-        campaign_name=Subquery(campaign), contact_name=Subquery(contact)
+        campaign_name=Subquery(campaign), lane=Subquery(lane), contact_name=Subquery(contact)
     )
     return found
 

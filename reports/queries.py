@@ -17,7 +17,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from campaigns.audience.reasons import FAILED, UNMADE, UNSURE, WAITING, Reason
-from campaigns.models import Campaign, Run, is_broadcast
+from campaigns.models import Campaign, Run, is_broadcast, lane_title
 from delivery.models import Shard
 from reports.models import Rollup
 from tenants.models import Connection, Workspace
@@ -43,6 +43,7 @@ class RunRow(NamedTuple):
     tally: Tally
     zone: str  # of the campaign's schedule, "" for the workspace's
     is_broadcast: bool  # one message to subscribers whom only the provider knows
+    is_direct: bool  # of requests of programs: no campaign, so no page of one
 
     @property
     def accepted(self) -> int:
@@ -140,6 +141,7 @@ _RUN_FIELDS = (
     "tally",
     "campaign__time_zone",
     "target_kind",
+    "direct",
 )
 
 
@@ -225,13 +227,14 @@ def _run_rows(rows: Iterable[tuple[Any, ...]], live: Mapping[int, Tally]) -> lis
         account,
         zone,
         kind,
+        direct,
     ) in rows:
         tally = dict(Counter(account) + Counter(live.get(pk, {})))
         found.append(
             RunRow(
                 pk,
                 campaign_id,
-                name,
+                lane_title(direct) if direct else name,
                 channel,
                 schedule == Campaign.Schedule.RECURRING,
                 state,
@@ -241,6 +244,7 @@ def _run_rows(rows: Iterable[tuple[Any, ...]], live: Mapping[int, Tally]) -> lis
                 tally,
                 zone,
                 is_broadcast(kind),
+                bool(direct),
             )
         )
     return found

@@ -32,6 +32,8 @@ def audience_words(rule: Rule) -> str:
 def whom_words(sent: Campaign | Run) -> str:
     """ "Everyone", "People with city Pune", "Everyone subscribed to “news” and (“pune” or
     “mumbai”)"."""
+    if sent.direct:
+        return _("The people that each request names")
     if not sent.is_broadcast:
         return audience_words(sent.audience_rule)
     channel = registry.CHANNELS.get(sent.channel)

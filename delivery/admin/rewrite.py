@@ -108,7 +108,7 @@ def page(admin: WorkspaceAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     require(request, roles.EDIT)
     workspace = require(request, roles.SEND)
     run: Run | None = admin.get_object(request, str(pk))
-    if run is None:
+    if run is None or run.direct:
         raise Http404("no such run in this workspace")
     campaign = run.campaign
     campaign.workspace = workspace

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from campaigns.models import Campaign, Run
+from campaigns.models import Campaign, Run, lane_title
 from pushpilot.lib.display import exact_moment
 from reports import events, panels
 from reports.models import Event, EventType
@@ -91,6 +91,8 @@ class EventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("Campaign"))
     def campaign_link(self, event: Any) -> str:
+        if event.lane:
+            return lane_title(event.lane)
         if not event.campaign_name:
             return "–"
         address = reverse("admin:campaigns_campaign_change", args=[event.campaign_id])

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from campaigns.contacts import consent, endpoints
-from campaigns.models import Campaign, Consent, Contact, WaitingConsent
+from campaigns.models import Consent, Contact, Run, WaitingConsent
 from delivery.models import Message
 from reports import digest
 from reports.models import Event
@@ -110,7 +110,7 @@ def test_of_two_words_of_one_batch_the_later_one_counts(sdk, sent):
 
 
 def test_a_word_names_its_channel_or_all_and_else_means_that_of_its_message(cast, server, sent):
-    Campaign.objects.filter(pk=sent.campaign.pk).update(channel="web_push")
+    Run.objects.filter(campaign=sent.campaign.pk).update(channel="web_push")
     server.post_and_digest(
         says("1", "unsubscribed", ref=sent.ref(0)), says("2", "unsubscribed", ref=sent.ref(1), channel="all"),
         says("3", "unsubscribed", ref=sent.ref(1), channel="sms"), says("4", "unsubscribed", external_user_id="user-2"),

@@ -302,6 +302,8 @@ def can_undo(run: Run) -> bool:
 
 def verbs(run: Run) -> list[str]:
     """What a person may do with a run in this state."""
+    if run.direct:  # its texts are those of many requests
+        return [verb for verb in _of_state(run, []) if verb != "rewrite"]
     series = []
     if run.campaign.is_series and run.campaign.ended_at is None:
         series = ["schedule", "end-series"]
@@ -311,6 +313,10 @@ def verbs(run: Run) -> list[str]:
         if run.campaign.is_series:
             return ["skip", "move", *series, "rewrite"]
         return ["cancel", "move", "rewrite"]
+    return _of_state(run, series)
+
+
+def _of_state(run: Run, series: list[str]) -> list[str]:
     return {
         State.PREPARING: ["cancel", *series, "rewrite"],
         State.RUNNING: [
