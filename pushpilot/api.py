@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 # languages. An address has the name of its first operation.
 _CAMPAIGN = {"values_limit": 3000, "depth_limit": 24}
 WIDER = dict.fromkeys(("list_campaigns", "get_campaign", "schedule_campaign"), _CAMPAIGN)
+WIDER["post_send_now"] = {"values_limit": 20_000}  # 500 people with their data
 
 
 class BoundedParser(Parser):

@@ -37,6 +37,7 @@ UPLOADS = {
 LARGER = {
     "api:register_devices": 2 * MB,
     "api:unregister_devices": MB,  # 500 devices
+    "api:post_send_now": MB,  # 500 people with their data
     # A campaign with a message in twenty languages. An address has the name of its first operation.
     "api:list_campaigns": 256 * KB,
     "api:get_campaign": 256 * KB,

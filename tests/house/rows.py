@@ -9,9 +9,10 @@ from datetime import timedelta
 from django.db import models
 from django.utils import timezone
 
+from campaigns import lanes
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Content, Endpoint, Revision, Run, Template
-from delivery.models import Message
+from delivery.models import DirectSend, Message
 from reports.models import Event
 from tenants import audit, brand, keys
 from tenants.models import ApiKey, AuditEntry, Connection, Invitation, Membership, Workspace
@@ -91,6 +92,17 @@ def _run(workspace: Workspace, made: Rows, mark: str) -> Run:
     return run
 
 
+def _direct_send(workspace: Workspace, made: Rows, mark: str) -> DirectSend:
+    contact = made[Contact]
+    assert isinstance(contact, Contact)
+    return DirectSend.objects.create(
+        workspace=workspace, campaign=lanes.lane_of(workspace, "app_push", "transactional"),
+        contents=[{"title": f"Your code {mark}".strip(), "language": "en", "variant": "A"}],
+        people=[[contact.pk, contact.external_id, {}]], unknown=[f"ghost{mark}"],
+        expires_at=timezone.now() + timedelta(hours=1),
+    )  # fmt: skip
+
+
 def _contact(workspace: Workspace, made: Rows, mark: str) -> Contact:
     contact = Contact.objects.create(
         workspace=workspace,
@@ -133,6 +145,7 @@ MAKERS: dict[type[models.Model], Callable[[Workspace, Rows, str], models.Model]]
     Campaign: _campaign,
     Run: _run,
     Event: _event,
+    DirectSend: _direct_send,
     Invitation: _invitation,
     AuditEntry: lambda workspace, made, mark: audit.record(
         workspace, "campaign scheduled", f"Diwali offer {mark}".strip(), by=None

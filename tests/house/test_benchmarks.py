@@ -45,6 +45,11 @@ COMMANDS: dict[str, tuple[list[str], list[str], str]] = {
         ],
         "",
     ),
+    "send_now": (
+        ["--per-second", "5", "--seconds", "2", "--latency-ms", "0", "5"],
+        ["answer 202", "accepted → wire", "accepted → provider's answer", "request → wire", "CPU of a message"],
+        "Direct messages take too long",
+    ),
     "sending": (
         ["--recipients", "300", "--baseline-recipients", "20", "--latency-ms", "0", "5"],
         [

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
 from campaigns.models import Campaign, Contact, Endpoint, Run
-from delivery.models import Message
+from delivery.models import DirectSend, Message
 from pushpilot.lib.signing import sign_reference
 from reports import digest
 from reports.models import Event
@@ -77,6 +77,11 @@ def _for_a_contact(world: World, rows: Rows) -> dict[str, Any]:
 
 def _gone(world: World, rows: Rows) -> dict[str, Any]:
     return {"devices": [{"token": rows[Endpoint].value}]}
+
+
+def _direct(world: World, rows: Rows) -> dict[str, Any]:
+    named = rows[Contact].external_id
+    return {"class": "transactional", "recipients": [named], "content": {"title": "Your code"}}
 
 
 def says(**fields: Any) -> Callable[[World, Rows], Any]:
@@ -158,6 +163,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "list_notifications": Operation(keys.NOTIFICATIONS_READ, roles.VIEW, shows='"reason_in_words"'),
     "get_notification": Operation(keys.NOTIFICATIONS_READ, roles.VIEW, Message, shows='"attempts"'),
+    "post_send_now": Operation(
+        keys.CAMPAIGNS_SEND, roles.SEND, body=_direct, shows='"unknown"', changes=DirectSend
+    ),
     "logout": Operation(None, SIGNED_IN),
     "list_campaigns": Operation(keys.CAMPAIGNS_READ, roles.VIEW, shows='"channel_type"'),
     "create_campaign": Operation(
