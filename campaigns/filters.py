@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from django_filters import ChoiceFilter, IsoDateTimeFilter
+from django_filters import ChoiceFilter
 
 from campaigns.channels import registry
 from campaigns.models import Campaign
 from campaigns.schedule.series import ON_ITS_WAY
-from pushpilot.lib.lists import ListFilters
+from pushpilot.lib.lists import ListFilters, MomentFilter
 
 ACTIVE = "active"
 
@@ -31,10 +31,10 @@ class CampaignFilters(ListFilters):
         choices=[*Campaign.Status.choices, (ACTIVE, ACTIVE)], method="with_status"
     )
     channel_type = ChoiceFilter("channel", choices=registry.choices)
-    created_after = IsoDateTimeFilter("created_at", "gte")
-    created_before = IsoDateTimeFilter("created_at", "lt")
-    updated_after = IsoDateTimeFilter("updated_at", "gte")
-    updated_before = IsoDateTimeFilter("updated_at", "lt")
+    created_after = MomentFilter("created_at", "gte")
+    created_before = MomentFilter("created_at", "lt")
+    updated_after = MomentFilter("updated_at", "gte")
+    updated_before = MomentFilter("updated_at", "lt")
 
     class Meta:
         model = Campaign

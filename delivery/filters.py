@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django_filters import CharFilter, ChoiceFilter, Filter, IsoDateTimeFilter
+from django_filters import CharFilter, ChoiceFilter, Filter
 
 from campaigns.audience.reasons import Reason
 from delivery.models import Message
 from delivery.notifications import STATES
-from pushpilot.lib.lists import ListFilters
+from pushpilot.lib.lists import ListFilters, MomentFilter
 
 
 class IdFilter(Filter):
@@ -28,8 +28,8 @@ class NotificationFilters(ListFilters):
     state = ChoiceFilter(choices=[(key, key) for key in STATES])
     reason = ChoiceFilter(choices=[(reason.slug, reason.slug) for reason in Reason])
     external_user_id = CharFilter(max_length=200)
-    attempted_after = IsoDateTimeFilter()
-    attempted_before = IsoDateTimeFilter()
+    attempted_after = MomentFilter()
+    attempted_before = MomentFilter()
 
     class Meta:
         model = Message

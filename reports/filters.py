@@ -7,11 +7,11 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django_filters import CharFilter, ChoiceFilter, Filter, IsoDateTimeFilter
+from django_filters import CharFilter, ChoiceFilter, Filter
 
 from campaigns.models import Contact
 from pushpilot.lib.bounded import OutOfBounds, check_id
-from pushpilot.lib.lists import ListFilters
+from pushpilot.lib.lists import ListFilters, MomentFilter
 from reports.models import Event, EventType
 
 _LARGEST_ID = 2**63 - 1
@@ -40,8 +40,8 @@ class EventFilters(ListFilters):
     event_type = ChoiceFilter("type", choices=EventType.choices)
     campaign = _Id("campaign_id", min_value=1, max_value=_LARGEST_ID)
     external_user_id = _Person(method="of_person", max_length=200)
-    occurred_after = IsoDateTimeFilter("occurred_at", "gte")
-    occurred_before = IsoDateTimeFilter("occurred_at", "lt")
+    occurred_after = MomentFilter("occurred_at", "gte")
+    occurred_before = MomentFilter("occurred_at", "lt")
 
     class Meta:
         model = Event

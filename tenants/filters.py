@@ -7,9 +7,9 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from django.db.models import QuerySet
 from django.utils import timezone
-from django_filters import ChoiceFilter, IsoDateTimeFilter
+from django_filters import ChoiceFilter
 
-from pushpilot.lib.lists import ListFilters
+from pushpilot.lib.lists import ListFilters, MomentFilter
 from tenants.models import Invitation, Membership, Workspace
 from tenants.roles import Role
 
@@ -41,8 +41,8 @@ class InvitationFilters(ListFilters):
     default_order = ("-invited_at",)
     role = ChoiceFilter(choices=Role.choices)
     state = ChoiceFilter(choices=[(key, key) for key in Invitation.STATES], method="in_state")
-    invited_after = IsoDateTimeFilter("invited_at", "gte")
-    invited_before = IsoDateTimeFilter("invited_at", "lt")
+    invited_after = MomentFilter("invited_at", "gte")
+    invited_before = MomentFilter("invited_at", "lt")
 
     class Meta:
         model = Invitation

@@ -18,9 +18,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django_filters import CharFilter, FilterSet, OrderingFilter
+from django_filters import CharFilter, Filter, FilterSet, OrderingFilter
 from ninja import Schema
 from pydantic import create_model
 
@@ -35,6 +36,28 @@ _SPOT = r"\A[0-9]{1,18}(\.[0-9]{1,18}){2}\Z"
 
 M = TypeVar("M", bound=Model)
 Walked = tuple[Sequence[M], tuple[int, ...] | None]
+
+
+class _Moment(forms.DateTimeField):
+    """In UTC: PostgreSQL takes no zone further away than 15:59, which RFC 3339 allows."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
+        try:
+            at = parse_datetime(str(value))
+            if at is not None and at.tzinfo is not None:
+                return at.astimezone(UTC)
+        except (ValueError, OverflowError):  # well formed, and no moment that can be kept
+            pass
+        sentence = _("Send a date and time with its zone, such as 2026-12-04T18:30:00Z.")
+        raise ValidationError(sentence, "invalid")
+
+
+class MomentFilter(Filter):
+    """A date and time with its zone (RFC 3339)."""
+
+    field_class = _Moment
 
 
 class ListFilters(FilterSet):
