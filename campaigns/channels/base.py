@@ -258,6 +258,12 @@ class Channel:
         """The names of the fields that Liquid fills in."""
         return tuple(field.name for field in self.fields if field.is_personal)
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What a message may hold: fields and options."""
+        fields = {field.name for field in self.fields}
+        return frozenset(fields | {option.name for option in self.options})
+
     def field(self, name: str) -> Field:
         return next(field for field in self.fields if field.name == name)
 

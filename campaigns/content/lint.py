@@ -61,7 +61,7 @@ def path_of(finding: Finding, campaign: Campaign) -> str:
         return f"contents.{finding.content}.{channel.path_of(finding.field)}"
     if channel.broadcast(finding.field):
         return "target"
-    if finding.field in {field.name for field in channel.fields}:
+    if channel.path_of(finding.field).partition(".")[0] in channel.names:
         return "contents"
     return _PATHS.get(finding.field, finding.field)
 

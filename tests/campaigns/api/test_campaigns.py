@@ -163,6 +163,24 @@ def test_the_list_filters_searches_and_orders(backend, company):
 
 
 @pytest.mark.parametrize(
+    "moment",
+    [
+        "2026-12-01",
+        "2026-12-01T00:00:00",
+        "2026-12-01T00:00:00%2B25:00",
+        "0001-01-01T00:00:00%2B01:00",
+    ],
+)
+def test_a_moment_without_a_zone_or_out_of_range_is_refused(backend, moment):
+    assert fields(backend.get(f"/campaigns?created_after={moment}")) == ["created_after"]
+
+
+def test_a_moment_may_be_on_any_clock(backend, company):
+    written(company)
+    assert listed(backend, "?created_after=2020-01-01T00:00:00%2B16:54") == ["Weekend"]
+
+
+@pytest.mark.parametrize(
     "query", ["status=sent", "channel_type=fax", "state=draft", "ordering=id", "created_after=x"]
 )
 def test_an_unknown_filter_is_refused(backend, query):
@@ -182,6 +200,13 @@ def test_only_the_fields_that_are_sent_change(backend):
         "name": ["Weekend Blast", "New"],
         "per_second": [5, None],
     }
+
+
+def test_a_campaign_whose_send_has_ended_becomes_a_draft(backend, company):
+    campaign = written(company, status="completed")
+    give_run(company, campaign, "completed", tally={"accepted": 1})
+    changed = backend.patch(f"/campaigns/{campaign.pk}", contents=[TEXT]).json()
+    assert (changed["status"], len(changed["runs"])) == ("draft", 1)
 
 
 def test_the_second_of_two_editors_is_told(backend):

@@ -25,6 +25,12 @@ SERIES = {
     "recurrence_rule": "FREQ=WEEKLY;BYDAY=FR",
 }
 
+SERIES_STORED = {
+    "schedule_type": "recurring",
+    "scheduled_at": datetime(2026, 12, 25, 13, tzinfo=UTC),
+    "recurrence_rule": "FREQ=WEEKLY;BYDAY=FR",
+}
+
 
 def do(app: App, campaign: Campaign, verb: str, **body: Any) -> Any:
     return app.post(f"/campaigns/{campaign.pk}/{verb}", **body)
@@ -43,6 +49,14 @@ def test_a_forecast_counts_the_audience_by_reason(backend, company):
         "counts": {"pending": 7, "no_endpoint": 2, "unsubscribed": 1},
         "findings": [],
     }
+
+
+def test_a_forecast_says_what_some_devices_leave_out(backend, company):
+    campaign = written(company, content={"title": "x", "options": {"android_channel": "offers"}})
+    found = backend.get(f"/campaigns/{campaign.pk}/forecast").json()["findings"]
+    assert [(one["severity"], one["field"]) for one in found if one["severity"] == "note"] == [
+        ("note", "contents")
+    ]
 
 
 def test_a_forecast_says_what_is_missing_and_where(backend, company):
@@ -176,6 +190,13 @@ def test_a_cancelled_series_ends(backend, company):
     assert runs_of(campaign) == ["cancelled"]
     with scope(company.workspace):
         assert Campaign.objects.get(pk=campaign.pk).ended_at is not None
+
+
+def test_what_is_left_of_an_ended_series_is_cancelled_too(backend, company):
+    campaign = written(company, status="running", **SERIES_STORED, ended_at=timezone.now())
+    give_run(company, campaign, "running")
+    assert do(backend, campaign, "cancel").json()["status"] == "cancelled"
+    assert runs_of(campaign) == ["cancelled"]
 
 
 def test_what_is_being_sent_is_paused_resumed_and_cancelled(backend, company):
