@@ -16,7 +16,7 @@ from allauth.mfa.webauthn.forms import (
     LoginWebAuthnForm,
     ReauthenticateWebAuthnForm,
 )
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -86,6 +86,9 @@ MALFORMED = (
     OverflowError,
     struct.error,
     InvalidSignature,
+    UnsupportedAlgorithm,
+    NotImplementedError,
+    RecursionError,
 )
 
 
@@ -142,7 +145,11 @@ class AddPasskeyForm(AddWebAuthnForm):
 
     def clean(self) -> dict[str, Any]:
         with passkey_checked():
-            return dict(super().clean())
+            cleaned = dict(super().clean())
+            if "credential" in cleaned:
+                # Kept as it came, and allauth reads it like this on every page of passkeys.
+                bool(Authenticator(type="webauthn", data=cleaned).wrap().is_passwordless)
+            return cleaned
 
 
 # The parts of an authenticator's data that allauth encrypts with the adapter.

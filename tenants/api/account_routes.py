@@ -179,7 +179,7 @@ def change_password(request: HttpRequest, body: account_schemas.PasswordChange) 
             password_change.finalize_password_change(request, user)
         else:
             password_change.finalize_password_set(request, user)
-        return tokens.issue_anew(request)
+        return tokens.issue(request)
 
 
 @router.post(

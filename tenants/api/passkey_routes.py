@@ -23,6 +23,7 @@ from tenants.api import account_schemas, schemas, tokens
 from tenants.api.account_routes import PERSON, as_proved
 from tenants.api.auth import SIGN_INS, fault_of, problem_of, signed_in
 from tenants.api.errors import by_the_rules
+from tenants.api.idempotency import idempotent
 from tenants.api.security import caller_of
 from tenants.filters import PasskeyFilters
 from tenants.mfa import AddPasskeyForm, PasskeyLoginForm, PasskeyStepForm
@@ -44,6 +45,7 @@ def list_passkeys(request: HttpRequest) -> dict[str, Any]:
     auth=PERSON,
     summary="Add a passkey",
 )
+@idempotent(None)
 def enroll_passkey(
     request: HttpRequest, body: account_schemas.EnrollPasskey
 ) -> Status[dict[str, Any]]:

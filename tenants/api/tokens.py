@@ -130,12 +130,6 @@ def answer(access_token: str, refresh_token: str) -> dict[str, Any]:
     }
 
 
-def issue_anew(request: HttpRequest) -> dict[str, Any]:
-    """The tokens of a session that has a new key; those of the former one are refused."""
-    request.session["headless_refresh_tokens"] = {}
-    return issue(request)
-
-
 def second_factor_token(request: HttpRequest) -> str:
     """Stands for a sign-in that waits for its second factor."""
     return token_of_waiting(request, "second_factor", SECOND_FACTOR_SECS)

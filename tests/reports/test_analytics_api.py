@@ -243,6 +243,14 @@ def test_events_are_filtered(program, four, query, expected):
     assert ids(program.get(f"{EVENTS}?{query}")) == [four[name] for name in expected]
 
 
+def test_an_event_is_its_contacts_whatever_name_the_app_put_beside_it(cast, program):
+    with scope(cast.workspace):
+        ravi = Contact.objects.create(workspace=cast.workspace, external_id="ravi")
+    pk = happened(cast.workspace, contact_id=ravi.pk, external_user_id="asha").pk
+    assert ids(program.get(f"{EVENTS}?external_user_id=asha")) == []
+    assert ids(program.get(f"{EVENTS}?external_user_id=ravi")) == [pk]
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.utils import timezone
+from fido2.utils import websafe_encode
 
 from tenants.models import User
 from tests.tenants.api.app import App, refused
@@ -107,6 +109,44 @@ def test_what_is_no_credential_is_named(ashas, credential):
     assert not Authenticator.objects.exists()
 
 
+NESTED = websafe_encode(b"\x81" * 5_000)  # a list in a list in a list, as CBOR
+
+
+def test_an_answer_without_a_bottom_is_refused(ashas, app):
+    prove(ashas)
+    credential = Device().create(ashas.post(ENROLL).json()["options"])
+    credential["response"]["attestationObject"] = NESTED
+    assert refused(ashas.post(ENROLL, credential=credential)) == (422, "invalid")
+    token = app.post(AUTHENTICATE).json()["passkey_token"]
+    flags = b"\x80" + bytes(4)  # extensions follow
+    data = websafe_encode(bytes(32) + flags + b"\x81" * 5_000)
+    credential["response"] |= {"authenticatorData": data, "signature": "AA", "userHandle": "MQ"}
+    answer = app.post(AUTHENTICATE, passkey_token=token, credential=credential)
+    assert refused(answer) == (401, "passkey_refused")
+
+
+@pytest.mark.parametrize("extensions", [{"credProps": None}, {"credProps": 5}, {"credProps": []}])
+def test_an_answer_that_no_page_could_read_again_is_not_kept(ashas, extensions):
+    prove(ashas)
+    credential = Device().create(ashas.post(ENROLL).json()["options"])
+    credential["clientExtensionResults"] = extensions
+    answer = ashas.post(ENROLL, credential=credential)
+    assert refused(answer) == (422, "invalid")
+    assert answer.json()["errors"][0]["field"] == "credential"
+    assert not Authenticator.objects.exists()
+
+
+def test_a_passkey_is_added_once_for_a_key(ashas):
+    prove(ashas)
+    body = {"credential": Device().create(ashas.post(ENROLL).json()["options"])}
+    first, second = (
+        ashas.ask("POST", ENROLL, body, **{"Idempotency-Key": "k-1"}) for _ in range(2)
+    )
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert Authenticator.objects.filter(type="webauthn").count() == 1
+
+
 def test_a_new_passkey_is_told_by_mail_and_no_mail_server_stops_it(ashas, mailoutbox, monkeypatch):
     enroll(ashas, Device())
     assert "passkey" in mailoutbox[0].subject
@@ -162,8 +202,8 @@ def test_a_passkey_alone_signs_its_person_in(ashas, asha, slash):
     assert app.is_in()
     refreshed = app.post("/auth/refresh", refresh_token=app.tokens["refresh_token"])
     assert refreshed.status_code == 200
-    longest = Session.objects.latest("expire_date").expire_date
-    assert longest > timezone.now() + timedelta(days=13)
+    key = UserSession.objects.latest("pk").session_key
+    assert Session.objects.get(pk=key).expire_date > timezone.now() + timedelta(days=13)
 
 
 def test_a_passkey_needs_no_code_beside_it(app, asha):
