@@ -13,7 +13,7 @@ from campaigns.audience.reasons import FAILED, UNSURE, Reason, words_of
 from campaigns.models import Revision, Run
 from delivery.codes import meaning
 from delivery.ledger import in_flight
-from delivery.models import Message, Shard
+from delivery.models import DirectSend, Message, Shard
 from delivery.providers.base import Verdict
 from pushpilot.lib import languages
 from pushpilot.lib.display import Words
@@ -154,16 +154,25 @@ def explanation(message: Message) -> str:
 def content_of(message: Message, run: Run) -> tuple[dict[str, Any], int]:
     """(what the message says, as it was written, in the language that its contact reads now; the
     number of the revision). Of a message that was not handed over yet: what would go out."""
+    if message.request:
+        send = DirectSend.objects.filter(pk=message.request).first()
+        contents = send.contents if send is not None else []
+        return _read_by(message, run, contents), run.revision.number
     revision = run.revision
     if message.revision is not None and message.revision != revision.number:
         sent = Revision.objects.filter(campaign=run.campaign_id, number=message.revision)
         revision = sent.first() or revision
-    contents = sorted(revision.contents, key=lambda one: str(one.get("variant") or "A"))
+    return _read_by(message, run, revision.contents), revision.number
+
+
+def _read_by(message: Message, run: Run, contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The content in the contact's language, else in the workspace's, else the first."""
+    found = sorted(contents, key=lambda one: str(one.get("variant") or "A"))
     wanted = languages.fallbacks(run.workspace.default_language)
     if message.contact is not None:
         wanted = (*languages.fallbacks(message.contact.language), *wanted)
     for language in wanted:
-        for content in contents:
+        for content in found:
             if languages.tidy(content["language"]) == language:
-                return content, revision.number
-    return (contents[0] if contents else {}), revision.number
+                return content
+    return found[0] if found else {}

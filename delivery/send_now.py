@@ -157,7 +157,7 @@ def _repeated(wanted: Wanted) -> Found:
         first = seen.setdefault(name, index)
         if first != index:
             text = _("This person is already recipient %(index)s. Name each person once.")
-            found[f"recipients.{index}.external_id"] = [text % {"index": first}]
+            found[f"recipients.{index}.external_user_id"] = [text % {"index": first}]
     return found
 
 
@@ -171,7 +171,8 @@ def messages_of(send: DirectSend) -> list[Message]:
         rows = rows.filter(pk__range=(send.shard.first_id, send.shard.last_id))
     elif send.people:
         rows = rows.filter(contact__in=[contact_id for contact_id, *_ in send.people])
-    return list(rows.select_related("contact", "run", "run__workspace").order_by("pk"))
+    rows = rows.select_related("contact", "endpoint", "run__connection")
+    return list(rows.defer("run__connection__sealed").order_by("pk"))
 
 
 def waiting_for(send: DirectSend) -> list[str]:

@@ -174,7 +174,7 @@ def _row(message: Message, state: str) -> dict[str, Any]:
         "state": state,
         "reason": reason.slug,
         "reason_in_words": str(words_of(reason, run.channel).label),
-        "campaign": {"id": run.campaign_id, "name": run.campaign.name},
+        "campaign": {"id": run.campaign_id, "name": str(run.campaign)},
         "run": run.pk,
         "channel": run.channel,
         "external_user_id": message.contact.external_id if message.contact is not None else None,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from ninja import Router, Schema, Status
 from pydantic import AfterValidator, Field, model_validator
 
+from campaigns.audience.reasons import Reason, words_of
 from delivery import send_now
-from delivery.models import DirectSend
+from delivery.models import DirectSend, Message
+from delivery.notifications import attempts_of, explanation, flying_among, state_of
 from pushpilot.lib.bounded import check_id, check_json
 from pushpilot.lib.languages import normalize
+from pushpilot.lib.problems import Problem
 from tenants import keys, roles
 from tenants.api.errors import by_the_rules
 from tenants.api.idempotency import idempotent
@@ -46,7 +51,7 @@ Data = Annotated[dict[str, Any], AfterValidator(_checked_data)]
 class RecipientIn(Body):
     """A person, with data of their own."""
 
-    external_id: ExternalId = Field(description="The person's id in your system.")
+    external_user_id: ExternalId = Field(description="The person's id in your system.")
     data: Data = Field(default={}, description="Their own values, over those for everybody.")
 
 
@@ -89,7 +94,7 @@ class SendNow(Body):
 
     def wanted(self) -> send_now.Wanted:
         people: list[tuple[str, Mapping[str, Any]]] = [
-            (one, {}) if isinstance(one, str) else (one.external_id, one.data)
+            (one, {}) if isinstance(one, str) else (one.external_user_id, one.data)
             for one in self.recipients
         ]
         return send_now.Wanted(
@@ -111,6 +116,41 @@ class Accepted(Schema):
     unknown: list[str] = Field(description="The ids that no contact has. They get no message.")
 
 
+class RecipientOut(Schema):
+    """One message: a person has one for each of their devices."""
+
+    external_user_id: str | None = Field(
+        description="The person's id in your system. Null: the contact was deleted."
+    )
+    notification: int | None = Field(
+        description="The message's id, for GET /notifications/{id}. Null: no worker took it yet."
+    )
+    address: str | None = Field(description="Platform and end of the address.")
+    state: str = Field(
+        description="As in GET /notifications: `pending`, `sending`, `scheduled`, `sent`, "
+        "`failed`, `unknown` or `skipped`."
+    )
+    reason: str = Field(description="What became of the message, or what it waits for.")
+    reason_in_words: str
+    explanation: str = Field(description="Why it was or was not sent.")
+    code: str = Field(description="The provider's last code, or ours; empty: none.")
+    sentence: str = Field(description="The provider's own words of its last answer.")
+    provider_id: str
+    on_the_wire_at: datetime | None = Field(description="When it was handed to the provider.")
+    answered_at: datetime | None = Field(description="When the provider had answered.")
+
+
+class Trace(Accepted):
+    message_class: str = Field(serialization_alias="class")
+    channel: str
+    progress: Literal["waiting", "paused", "sending", "done"] = Field(
+        description="`waiting` for a worker, `paused` until somebody resumes direct messages in "
+        "the console, `sending`, or `done`: no message waits any more."
+    )
+    counts: dict[str, int] = Field(description="{state: messages}. They add up.")
+    messages: list[RecipientOut]
+
+
 @router.post(
     "/notifications/send-now",
     response={202: Accepted},
@@ -127,6 +167,78 @@ def post_send_now(request: HttpRequest, body: SendNow) -> Status[dict[str, Any]]
         made_by = _name_of(request)
         send = send_now.accept(workspace, body.wanted(), made_by=made_by, now=now)
     return Status(202, _accepted(send))
+
+
+@router.get(
+    "/notifications/send-now/{int:send}",
+    response=Trace,
+    by_alias=True,
+    auth=Access(keys.NOTIFICATIONS_READ),
+    summary="What became of a message sent now",
+)
+def get_send_now(request: HttpRequest, send: int) -> dict[str, Any]:
+    """Every recipient in one state with its reason, the provider's answer and the times."""
+    with at_work(request, roles.VIEW):
+        rows = DirectSend.objects.select_related("campaign", "shard")
+        found = rows.filter(pk=send).first()
+        if found is None:
+            detail = _("There is no request %(id)s in this workspace.") % {"id": send}
+            raise Problem(404, "send_not_found", detail)
+        return _traced(found)
+
+
+def _traced(send: DirectSend) -> dict[str, Any]:
+    messages = send_now.messages_of(send)
+    flying = flying_among(messages)
+    lines = [_line(message, state_of(message, flying)) for message in messages]
+    lines += [_waiting(name, send.campaign.channel) for name in send_now.waiting_for(send)]
+    return {
+        **_accepted(send),
+        "recipients": len({message.contact_id for message in messages}) or len(send.people),
+        "message_class": send.campaign.direct,
+        "channel": send.campaign.channel,
+        "progress": send_now.progress_of(send, messages),
+        "counts": Counter(line["state"] for line in lines),
+        "messages": lines,
+    }
+
+
+def _line(message: Message, state: str) -> dict[str, Any]:
+    attempts = attempts_of(message)
+    return {
+        "external_user_id": message.contact.external_id if message.contact is not None else None,
+        "notification": message.pk,
+        "address": str(message.endpoint) if message.endpoint is not None else None,
+        "state": state,
+        **_in_words(Reason(message.reason), message.run.channel),
+        "explanation": explanation(message),
+        "code": message.error_code,
+        "sentence": attempts[-1].sentence if attempts else "",
+        "provider_id": message.provider_id,
+        "on_the_wire_at": message.sent_at,
+        "answered_at": message.attempted_at,
+    }
+
+
+def _waiting(name: str, channel: str) -> dict[str, Any]:
+    """A person of whom the ledger has no row yet."""
+    return {
+        "external_user_id": name,
+        "notification": None,
+        "address": None,
+        "state": "pending",
+        **_in_words(Reason.PENDING, channel),
+        "explanation": str(words_of(Reason.PENDING, channel).explanation),
+        "code": "",
+        "sentence": "",
+        "provider_id": "",
+        "on_the_wire_at": None,
+        "answered_at": None,
+    }
+
+
+def _in_words(reason: Reason, channel: str) -> dict[str, str]:
+    return {"reason": reason.slug, "reason_in_words": str(words_of(reason, channel).label)}
 
 
 def _accepted(send: DirectSend) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from schemathesis.checks import (
 )
 
 from campaigns.models import Campaign, Template
-from delivery.models import Message
+from delivery.models import DirectSend, Message
 from pushpilot.api import api
 from pushpilot.wsgi import application
 from tenants.models import Invitation, Membership, Workspace
@@ -44,6 +44,7 @@ NAMED: dict[str, type[models.Model]] = {
     "invitation": Invitation,
     "member": Membership,
     "notification": Message,
+    "send": DirectSend,
     "template": Template,
 }
 

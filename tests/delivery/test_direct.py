@@ -405,7 +405,7 @@ def test_no_list_of_campaigns_knows_a_lane(at_work):
         ({"title": "x", "body": "y" * 900, "data": {"k": "z" * 4000}}, "content.body"),
         ({"data_": {}}, "data.code"),
         ({"own": {"user-0": {}}, "data_": {"other": 1}}, "data.code"),
-        ({"names": ["user-0", "user-1", "user-0"]}, "recipients.2.external_id"),
+        ({"names": ["user-0", "user-1", "user-0"]}, "recipients.2.external_user_id"),
         ({"names": ["nobody"]}, "recipients"),
         ({"template_id": 999_999}, "template_id"),
     ],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from campaigns.models import Template
-from delivery.engine import pipeline
+from campaigns import plan
+from campaigns.models import Endpoint, Run, Template
+from delivery.engine import direct, pipeline
 from delivery.models import DirectSend, Message
+from delivery.notifications import content_of
 from tenants import keys
 from tenants.scope import every_workspace, scope
 from tests.story import add_people, received
@@ -75,7 +80,7 @@ def test_a_template_and_data_of_each_person(server, cast):
         template = Template.objects.create(
             workspace=cast.workspace, name="Code", category="reminder", fields=TEXT
         )
-    person = {"external_id": "user-1", "data": {"code": "0815"}}
+    person = {"external_user_id": "user-1", "data": {"code": "0815"}}
     answer = send(server, "user-0", person, template_id=template.pk, content=None)
     assert answer.status_code == 202
     with every_workspace():
@@ -101,7 +106,7 @@ def test_a_template_and_data_of_each_person(server, cast):
         ({"recipients": []}, ["recipients"]),
         ({"recipients": ["ghost"]}, ["recipients"]),
         ({"recipients": [f"user-{n}" for n in range(501)]}, ["recipients"]),
-        ({"recipients": ["user-0", " user-0"]}, ["recipients.1.external_id"]),
+        ({"recipients": ["user-0", " user-0"]}, ["recipients.1.external_user_id"]),
         ({"priority": 1}, ["priority"]),
     ],
 )
@@ -115,7 +120,7 @@ def test_bad_input_is_named(server, given, fields):
 def test_five_hundred_people_with_data_are_one_request(server, cast):
     add_people(cast.workspace, 498)
     people = [
-        {"external_id": f"user-{n}", "data": {"code": str(n), "items": list(range(20))}}
+        {"external_user_id": f"user-{n}", "data": {"code": str(n), "items": list(range(20))}}
         for n in range(500)
     ]
     answer = send(server, *people)
@@ -142,3 +147,106 @@ def test_the_people_of_another_workspace_are_unknown(server, cast):
     add_people(cast.other_workspace, 3)
     answer = send(server, "user-2", "user-0")
     assert answer.json()["unknown"] == ["user-2"]
+
+
+# --- the trace --------------------------------------------------------------------------------
+def trace(app: App, pk: int, slash: str = "") -> Any:
+    answer = app.get(f"{PATH}/{pk}{slash}")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_trace_names_state_reason_answer_and_times_of_everybody(server, cast, slash):
+    with scope(cast.workspace):
+        phones = Endpoint.objects.order_by("pk")
+        phones.filter(contact__external_id="user-1").update(value="sbx_invalid_1")
+    made = send(server, "user-0", "user-1", "ghost").json()
+    before = trace(server, made["id"], slash)
+    assert (before["progress"], before["counts"]) == ("waiting", {"pending": 2})
+    assert [line["external_user_id"] for line in before["messages"]] == ["user-0", "user-1"]
+    work()
+    after = trace(server, made["id"], slash)
+    assert (after["class"], after["channel"]) == ("transactional", "app_push")
+    assert (after["progress"], after["counts"]) == ("done", {"sent": 1, "failed": 1})
+    assert (after["recipients"], after["unknown"]) == (2, ["ghost"])
+    sent, failed = after["messages"]
+    assert (sent["state"], sent["reason"], sent["code"]) == ("sent", "accepted", "")
+    assert sent["provider_id"]
+    assert after["accepted_at"] <= sent["on_the_wire_at"] <= sent["answered_at"]
+    assert (failed["state"], failed["reason"]) == ("failed", "endpoint_gone")
+    assert (failed["code"], failed["external_user_id"]) == ("INVALID_ARGUMENT", "user-1")
+    assert "registration token" in failed["sentence"]
+    detail = server.get(f"/notifications/{failed['notification']}").json()
+    assert detail["attempts"][-1]["sentence"] == failed["sentence"]
+
+
+def test_the_trace_says_that_somebody_paused_direct_messages(server, cast):
+    send(server, "user-0")
+    work()
+    with every_workspace():
+        run = Run.objects.select_related("workspace", "campaign").get()
+    with scope(cast.workspace):
+        plan.pause(run, by=cast.owner)
+    made = send(server, "user-1").json()
+    assert trace(server, made["id"])["progress"] == "paused"
+
+
+def test_the_trace_of_a_person_without_a_device_has_a_line_too(server, cast):
+    with scope(cast.workspace):
+        Endpoint.objects.all().delete()
+    made = send(server, "user-0").json()
+    work()
+    found = trace(server, made["id"])
+    assert (found["progress"], found["counts"]) == ("done", {"skipped": 1})
+    assert found["messages"][0]["reason"] == "no_endpoint"
+
+
+def test_a_day_later_the_trace_still_says_what_became_of_everybody(server, monkeypatch):
+    made = send(server, "user-0").json()
+    work()
+    monkeypatch.setattr(direct, "OPEN_FOR", timedelta())
+    pipeline.tick(timezone.now())
+    with every_workspace():
+        assert direct.forget(timezone.now() + timedelta(hours=25)) == 1
+    found = trace(server, made["id"])
+    assert (found["recipients"], found["counts"]) == (1, {"sent": 1})
+
+
+def test_who_may_read_a_trace(server, cast, connected):
+    made = send(server, "user-0").json()
+    path = f"{PATH}/{made['id']}"
+    assert app_of(cast.viewer).get(path).status_code == 200
+    sender = App(f"Bearer {key_of(cast.workspace, scopes=[keys.CAMPAIGNS_SEND])}")
+    assert sender.get(path).status_code == 403
+    assert refused(server.get(f"{PATH}/999999")) == (404, "send_not_found")
+    theirs = App(f"Bearer {key_of(cast.other_workspace, scopes=[keys.NOTIFICATIONS_READ])}")
+    assert refused(theirs.get(path)) == (404, "send_not_found")
+
+
+def test_the_page_of_a_direct_message_shows_its_own_text(server, cast):
+    made = send(server, "user-0").json()
+    work()
+    row = trace(server, made["id"])["messages"][0]["notification"]
+    with every_workspace():
+        message = Message.objects.select_related("run", "run__workspace").get(pk=row)
+        assert content_of(message, message.run)[0]["title"] == "Your code"
+    listed = server.get("/notifications").json()["results"]
+    assert [(one["id"], one["campaign"]["name"]) for one in listed] == [
+        (row, "Direct messages, transactional")
+    ]
+
+
+def test_the_trace_of_many_takes_as_many_queries_as_that_of_one(
+    server, cast, django_assert_num_queries
+):
+    add_people(cast.workspace, 30)
+    one, many = (
+        send(server, *(f"user-{n}" for n in range(count))).json()["id"] for count in (1, 32)
+    )
+    work()
+    trace(server, one)
+    with CaptureQueriesContext(connection) as asked:
+        trace(server, one)
+    with django_assert_num_queries(len(asked)):
+        assert trace(server, many)["counts"] == {"sent": 32}

@@ -163,6 +163,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "list_notifications": Operation(keys.NOTIFICATIONS_READ, roles.VIEW, shows='"reason_in_words"'),
     "get_notification": Operation(keys.NOTIFICATIONS_READ, roles.VIEW, Message, shows='"attempts"'),
+    "get_send_now": Operation(keys.NOTIFICATIONS_READ, roles.VIEW, DirectSend, shows='"progress"'),
     "post_send_now": Operation(
         keys.CAMPAIGNS_SEND, roles.SEND, body=_direct, shows='"unknown"', changes=DirectSend
     ),
