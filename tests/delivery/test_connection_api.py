@@ -350,7 +350,7 @@ def test_a_test_asks_for_the_credentials_alone(cast, program, path, connected, s
     assert answer.status_code == 200, answer.content
     told = answer.json()
     assert (told["credentials"]["ok"], told["results"], told["left_out"]) == (True, [], 0)
-    assert cast.workspace.slug in told["credentials"]["message"]
+    assert connected.settings["project_id"] in told["credentials"]["message"]
 
 
 @pytest.fixture
