@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from django.contrib.auth.models import PermissionsMixin
@@ -13,12 +14,14 @@ from campaigns.admin.campaign import preview
 from campaigns.admin.campaign.page import CampaignAdmin
 from campaigns.admin.contact.page import ContactAdmin
 from campaigns.admin.template.page import TemplateAdmin
-from campaigns.models import Contact
+from campaigns.models import Campaign, Contact
 from delivery.admin.run import page
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.signing import read_reference
 from pushpilot.middleware import SafeHeaders
-from reports import effects, intake
+from reports import effects, events, intake
+from reports.api import analytics_routes
+from reports.models import Event
 from tenants import invitations, keys, roles
 from tenants import workspaces as workspaces_verbs
 from tenants.access import WorkspaceBackend
@@ -328,6 +331,24 @@ def _(world, patch):
 )
 def _(world, patch):
     patch.setattr(api_workspaces, "_invited", everywhere(lambda pk: Invitation.objects.get(pk=pk)))
+
+
+@leak(
+    "events of every workspace are listed by API",
+    some(api.person_cells, "viewer", of="analytics_events of ours"),
+)
+def _(world, patch):
+    real = events.with_names
+    patch.setattr(events, "with_names", lambda rows: real(Event._base_manager.all()))
+
+
+@leak(
+    "a campaign of another workspace tells its figures",
+    some(api.person_cells, "viewer", of="analytics_campaign of ours"),
+)
+def _(world, patch):
+    anywhere = SimpleNamespace(objects=Campaign._base_manager)
+    patch.setattr(analytics_routes, "Campaign", anywhere)
 
 
 @leak(
