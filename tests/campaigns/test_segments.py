@@ -188,7 +188,8 @@ for _ in range(8):
         (city("in", [["nested"]]), "1 to 1,000"),
         (orders("gt", float("nan")), "not a number between"),
         (orders("gt", float("inf")), "not a number between"),
-        (orders("is", 2**70), "not a number between"),
+        (orders("is", 2**53 + 1), "not a number between"),
+        (orders("is", -(2**53) - 1), "not a number between"),
         ({"field": "country", "op": "gt", "value": 3}, "“country” is a text"),
         ({"all": []}, "at least one rule"),
         ({"all": [city("is", "x")], "any": []}, "no other key"),
@@ -201,6 +202,21 @@ for _ in range(8):
 def test_a_bad_rule_is_refused_in_a_sentence(rule, words):
     with pytest.raises(RuleError, match=words.replace("(", r"\(")):
         validate(rule)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        orders("is", 2**53),
+        orders("gt", -(2**53)),
+        city("is", "x" * 500),
+        city("in", ["x"] * 1000),
+        {"any": [city("is", "x")] * 100},
+        DEEP["not"],
+    ],
+)
+def test_what_stands_on_a_limit_is_a_rule(rule):
+    validate(rule)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(

@@ -21,6 +21,7 @@ def planted(source):
         ("a and b", {"(a or b)"}),
         ("not a", {"(a)"}),
         ("x = True", {"x = False"}),
+        ("rows = rows.select_for_update(no_key=True)", set()),
         ("save(row)", {"pass"}),
         ("logger.info(row)", set()),
         (

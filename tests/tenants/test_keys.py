@@ -195,3 +195,35 @@ def test_a_secret_key_without_a_tick_is_refused_and_expiry_is_a_choice(cast):
     with scope(cast.workspace):
         key = ApiKey.objects.get()
     assert timedelta(days=29) < key.expires_at - timezone.now() <= timedelta(days=30)
+
+
+# --- the key of a page ----------------------------------------------------------------------------
+def test_a_page_s_key_writes_test_events_of_its_workspace_and_does_nothing_else(cast):
+    secret = keys.page_key(cast.member, cast.workspace)
+    known = keys.authenticate(f"Bearer {secret}", keys.EVENTS_WRITE)
+    assert (known.workspace_id, known.kind, known.is_test) == (cast.workspace.pk, "write", True)
+    assert known.scopes == (keys.EVENTS_WRITE,)
+    assert {refusal(secret, name) for name in keys.SCOPES if name != keys.EVENTS_WRITE} == {403}
+    with scope(cast.workspace):
+        assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["viewer", "outsider", "other_owner"])
+def test_a_page_s_key_of_somebody_who_may_not_send_here_is_refused(cast, name):
+    assert refusal(keys.page_key(getattr(cast, name), cast.workspace)) == 401
+
+
+def test_a_page_s_key_ends_with_the_person_the_workspace_its_hour_and_a_changed_letter(
+    cast, monkeypatch
+):
+    secret = keys.page_key(cast.member, cast.workspace)
+    assert refusal(secret[:-1] + ("A" if secret[-1] != "A" else "B")) == 401
+    with monkeypatch.context() as later:
+        later.setattr(keys, "PAGE_SECS", -1)
+        assert refusal(secret) == 401
+    cast.member.delete()
+    assert refusal(secret) == 401
+    of_the_owner = keys.page_key(cast.owner, cast.workspace)
+    assert keys.authenticate(f"Bearer {of_the_owner}", keys.EVENTS_WRITE)
+    operators.deactivate(cast.owner, by=cast.operator)
+    assert refusal(of_the_owner) == 401
