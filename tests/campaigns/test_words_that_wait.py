@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from campaigns.contacts import consent
 from campaigns.contacts.consent import Word
 from campaigns.models import Consent, Contact, WaitingConsent
+from tenants.models import AuditEntry
 from tenants.scope import every_workspace
 
 NOW = timezone.now()
@@ -106,6 +109,32 @@ def test_a_full_workspace_still_changes_a_word_that_waits(here, monkeypatch):
     assert waiting(here) == {"asha": "2"}
 
 
+def test_an_older_word_and_one_about_another_channel_replace_nothing_that_waits(here):
+    consent.record(here, [word("asha", 5)])
+    consent.record(here, [word("asha", 1, is_yes=True)])
+    consent.record(here, [word("asha", 6, channel="sms")])
+    rows = WaitingConsent.objects.values_list("channel", "source", "status")
+    assert set(rows) == {("app_push", "5", "opted_out"), ("sms", "6", "opted_out")}
+
+
+def test_a_word_about_a_topic_says_nothing_about_the_channel(here):
+    known(here, "asha", "ravi")
+    asha, ravi = Contact.objects.filter(workspace=here).order_by("external_id")
+
+    def say(who, minute, *, is_yes, topic=""):
+        at = NOW + timedelta(minutes=minute)
+        said = Word("app_push", is_yes, "", "", at, contact_id=who.pk, topic=topic)
+        consent.record(here, [said])
+
+    say(asha, 1, is_yes=False, topic="news")
+    say(ravi, 1, is_yes=False)
+    say(ravi, 2, is_yes=True, topic="news")
+    stopped = Contact.objects.filter(consent.opted_out("app_push"))
+    assert [one.external_id for one in stopped] == ["ravi"]
+    assert consent.holds(asha.consents.all(), "app_push") is None
+    assert consent.holds(ravi.consents.all(), "app_push").status == "opted_out"
+
+
 def test_outdated_looks_only_at_the_words_of_this_workspace_and_of_this_person(here, there):
     known(here, "asha")
     asha = Contact.objects.get(workspace=here, external_id="asha")
@@ -133,3 +162,49 @@ def test_a_word_about_a_contact_that_is_gone_is_dropped(here):
     gone.delete()
     consent.record(here, [Word("app_push", False, "", "", NOW, contact_id=number)])
     assert (told(here), waiting(here)) == ({}, {})
+
+
+def selects(queries) -> list[str]:
+    """The SELECTs from people and what they said."""
+    tables = ("contact", "consent", "waitingconsent")
+    read = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    return [sql for sql in read if any(f'FROM "campaigns_{name}"' in sql for name in tables)]
+
+
+def test_what_a_few_words_read_does_not_grow_with_the_workspace(here, monkeypatch):
+    known(here, "asha", "ravi")
+    asha = Contact.objects.get(external_id="asha")
+    consent.record(here, [word("meera", 1), word("kabir", 1)])
+    known(here, "meera")
+    monkeypatch.setattr(consent, "is_full", lambda workspace: True)
+    words = [Word("app_push", False, "", "", NOW, contact_id=asha.pk), word("kabir", 2)]
+    with CaptureQueriesContext(connection) as queries:
+        consent.outdated(here, words)
+        consent.record(here, [*words, word("ravi", 2)])
+        consent.adopt(here, ["meera"])
+    assert told(here) == {"asha": "", "ravi": "2", "meera": "1"}
+    read = selects(queries)
+    assert len(read) > 8
+    assert [sql for sql in read if " IN (" not in sql] == []
+
+
+def test_a_member_s_word_locks_its_person_before_what_stands_is_read(cast, here):
+    known(here, "asha")
+    asha = Contact.objects.get(external_id="asha")
+    with CaptureQueriesContext(connection) as queries:
+        consent.say(asha, "app_push", is_yes=False, by=cast.owner, now=NOW)
+    assert told(here) == {"asha": "console"}
+    assert AuditEntry.objects.get(action="consent changed").target == "asha"
+    first = selects(queries)[0]
+    assert 'FROM "campaigns_contact"' in first
+    assert connection.vendor == "sqlite" or first.endswith("FOR NO KEY UPDATE")
+
+
+def test_adopting_locks_the_contacts_before_the_words_that_wait(here):
+    """As `record` does: in another order two workers would wait for each other."""
+    consent.record(here, [word("asha", 1)])
+    known(here, "asha")
+    with CaptureQueriesContext(connection) as queries:
+        consent.adopt(here)
+    tables = [sql.split(' FROM "campaigns_')[1].split('"')[0] for sql in selects(queries)]
+    assert tables[:4] == ["waitingconsent", "contact", "contact", "waitingconsent"]

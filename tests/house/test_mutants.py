@@ -40,7 +40,7 @@ def test_each_kind_is_planted_where_it_belongs(source, expected):
 
 def test_every_area_has_files_that_compile_with_each_fault_and_tests_that_exist():
     for area in AREAS.values():
-        assert all((ROOT / tests).exists() for tests in area.tests)
+        assert all((ROOT / tests).exists() for tests in (*area.tests, *area.more))
         files = [file for pattern in area.files for file in ROOT.glob(pattern)]
         found = [fault for file in files for fault in faults(file.read_text(encoding="utf-8"))]
         assert found
