@@ -386,13 +386,14 @@ def test_workers_that_digest_at_once_count_everything_once(cast, sent):
     assert verify_rollups(cast.workspace) == []
 
 
-def test_a_transaction_takes_no_more_events_than_its_cap(cast, monkeypatch):
+@pytest.mark.parametrize("cap", [6, 8])
+def test_a_transaction_takes_no_more_events_than_its_cap(cast, monkeypatch, cap):
     sizes = []
     real = digest._digest
     monkeypatch.setattr(
         digest, "_digest", lambda w, batches: sizes.append(len(batches)) or real(w, batches)
     )
-    monkeypatch.setattr(digest, "GROUP_EVENTS", 7)
+    monkeypatch.setattr(digest, "GROUP_EVENTS", cap)
     for i in range(5):
         put(cast.workspace, *(event(f"{i}-{j}") for j in range(3)))
     assert now_digest() == 5

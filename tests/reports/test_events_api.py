@@ -235,6 +235,21 @@ def test_a_flood_of_invented_keys_neither_grows_memory_nor_pushes_real_keys_out(
     assert len(keys._known._kept) == 1
 
 
+def test_the_events_of_a_page_s_key_are_stored_as_nobody_s_key(cast, sdk):
+    sdk.secret = keys.page_key(cast.member, cast.workspace)
+    sent = make_sent(cast.workspace)
+    with scope(cast.workspace):
+        sandbox = Connection.objects.create(
+            workspace=cast.workspace, name="Sandbox", provider="fcm_sandbox", is_active=False
+        )
+        Run.objects.filter(pk=sent.run.pk).update(connection=sandbox)
+    answer = sdk.post({**OPENED, "ref": sent.ref()})
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    with every_workspace():
+        batch = InboxBatch.objects.get()
+    assert (batch.key_id, batch.workspace_id) == (None, cast.workspace.pk)
+
+
 # --- caps -----------------------------------------------------------------------------------------
 
 
@@ -259,6 +274,21 @@ class Endless:
     def read(self, size: int) -> bytes:
         self.taken += min(size, 65_536)
         return b"x" * min(size, 65_536)
+
+
+class InParts(list):
+    """A stream that gives one part at each read, as a chunked body comes."""
+
+    def read(self, size: int) -> bytes:
+        return self.pop(0) if self else b""
+
+
+def test_a_body_as_large_as_the_cap_is_read_and_one_more_byte_refuses_it():
+    whole = b"x" * intake.BATCH_LIMIT_BYTES
+    assert intake.read_body(BytesIO(whole), len(whole)) == whole
+    assert intake.read_body(InParts([whole[:100], whole[100:]]), None) == whole
+    with pytest.raises(Problem):
+        intake.read_body(InParts([whole, b"x"]), None)
 
 
 def test_nothing_is_read_of_a_body_that_declares_more_than_the_cap():

@@ -197,6 +197,14 @@ def test_a_secret_key_without_a_tick_is_refused_and_expiry_is_a_choice(cast):
     assert timedelta(days=29) < key.expires_at - timezone.now() <= timedelta(days=30)
 
 
+def test_of_the_keys_that_are_remembered_the_oldest_goes_first(cast, monkeypatch):
+    monkeypatch.setattr(keys, "KEPT", 2)
+    made = [make(cast, kind="write") for _ in range(3)]
+    for _, secret in made:
+        keys.authenticate(f"Bearer {secret}", keys.EVENTS_WRITE)
+    assert list(keys._known._kept) == [key.digest for key, _ in made[1:]]
+
+
 # --- the key of a page ----------------------------------------------------------------------------
 def test_a_page_s_key_writes_test_events_of_its_workspace_and_does_nothing_else(cast):
     secret = keys.page_key(cast.member, cast.workspace)

@@ -1,4 +1,5 @@
 import pytest
+from allauth.account.models import EmailAddress
 from asgiref.sync import async_to_sync
 
 from campaigns.models import Campaign, Template
@@ -96,6 +97,7 @@ def test_which_models_are_a_workspace_s():
     assert [model for model in inside if not belongs_to_workspace(model)] == []
     assert not belongs_to_workspace(User)
     assert not belongs_to_workspace(Heartbeat)
+    assert not belongs_to_workspace(EmailAddress), "it points at somebody, not at a workspace"
 
 
 def test_a_template_of_the_global_library_can_be_viewed_and_not_changed(cast):

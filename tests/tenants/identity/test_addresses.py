@@ -236,6 +236,8 @@ def test_a_hundred_wrong_passwords_from_everywhere_shut_an_account_to_new_client
     }
     user = account()
     sign_in(REMOTE_ADDR="10.9.9.9")  # opened from there before
+    account("ravi@example.com")
+    sign_in("ravi@example.com", REMOTE_ADDR="10.0.2.1")  # somebody else's client
     for number in range(6):
         attempt("asha@example.com", f"10.0.1.{number}")
     assert signed_in_as(sign_in(REMOTE_ADDR="10.0.2.1")[0]) is None
