@@ -83,6 +83,7 @@ AREAS = {
         (
             "tests/reports/test_digest.py",
             "tests/reports/test_events_api.py",
+            "tests/reports/test_event_bodies.py",
             "tests/reports/test_ignored.py",
             "tests/reports/test_consent_events.py",
             "tests/reports/test_proof.py",

@@ -6,12 +6,10 @@ from __future__ import annotations
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection
-from django.test import RequestFactory
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -22,7 +20,6 @@ from delivery.models import Message
 from pushpilot.lib import wake
 from pushpilot.lib.problems import Problem
 from reports import digest, intake
-from reports.api import event_routes
 from reports.models import InboxBatch
 from tenants import keys
 from tenants.models import ApiKey, Connection
@@ -264,60 +261,6 @@ def test_a_body_over_the_cap_is_refused_before_it_is_parsed(sdk, monkeypatch):
     monkeypatch.setattr(intake, "receive", None)
     answer = sdk.post_raw(b" " * (intake.BATCH_LIMIT_BYTES + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-
-
-class Endless:
-    """A stream that never ends; counts what was taken from it."""
-
-    taken = 0
-
-    def read(self, size: int) -> bytes:
-        self.taken += min(size, 65_536)
-        return b"x" * min(size, 65_536)
-
-
-class InParts(list):
-    """A stream that gives one part at each read, as a chunked body comes."""
-
-    def read(self, size: int) -> bytes:
-        return self.pop(0) if self else b""
-
-
-def test_a_body_as_large_as_the_cap_is_read_and_one_more_byte_refuses_it():
-    whole = b"x" * intake.BATCH_LIMIT_BYTES
-    assert intake.read_body(BytesIO(whole), len(whole)) == whole
-    assert intake.read_body(InParts([whole[:100], whole[100:]]), None) == whole
-    with pytest.raises(Problem):
-        intake.read_body(InParts([whole, b"x"]), None)
-
-
-def test_nothing_is_read_of_a_body_that_declares_more_than_the_cap():
-    with pytest.raises(Problem):
-        intake.read_body(stream := Endless(), intake.BATCH_LIMIT_BYTES + 1)
-    assert stream.taken == 0
-
-
-def test_a_body_without_a_declared_length_is_read_to_the_cap_and_no_further(sdk):
-    request = RequestFactory().generic("POST", "/api/v1/events", b"-", "application/json")
-    request.META |= {
-        "HTTP_TRANSFER_ENCODING": "chunked",
-        "CONTENT_LENGTH": "",
-        "wsgi.input": (stream := Endless()),
-    }
-    with pytest.raises(Problem) as refusal:
-        event_routes._body(request)
-    assert refusal.value.status == 413
-    assert stream.taken == intake.BATCH_LIMIT_BYTES + 1
-
-
-def test_a_chunked_body_within_the_cap_is_read():
-    request = RequestFactory().generic("POST", "/api/v1/events", b"-", "application/json")
-    request.META |= {
-        "HTTP_TRANSFER_ENCODING": "chunked",
-        "CONTENT_LENGTH": "",
-        "wsgi.input": BytesIO(b'{"a":1}'),
-    }
-    assert event_routes._body(request) == b'{"a":1}'
 
 
 def test_an_event_over_32_kb_is_rejected_and_its_neighbours_are_not(sdk):
