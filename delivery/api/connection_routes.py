@@ -40,11 +40,11 @@ _PROVIDERS = (Fcm.key, FcmSandbox.key)
 
 # --- what is given and taken ----------------------------------------------------------------------
 class Credentials(Body):
-    project_id: Annotated[str, Plain(100)] | None = Field(
-        None, description="The Firebase project; must be that of the service account."
+    project_id: Annotated[str, Plain(100)] = Field(
+        "", description="The Firebase project; must be that of the service account."
     )
-    service_account: dict[str, Any] | str | None = Field(
-        None,
+    service_account: dict[str, Any] | str = Field(
+        "",
         description="The service account's JSON file, as an object or as text: Firebase console → "
         "Project settings → Service accounts → Generate new private key. It is encrypted and never "
         "shown again.",
@@ -54,15 +54,15 @@ class Credentials(Body):
         deprecated=True,
         description="Refused: Google switched these keys off in 2024. Send `service_account`.",
     )
-    name: str | None = Field(None, description="1 to 100 characters.")
-    per_second: int | None = Field(
-        None, description="The most messages a second, of all campaigns together: 1 to 100,000."
+    name: str = Field("", description="1 to 100 characters.")
+    per_second: int = Field(
+        0, description="The most messages a second, of all campaigns together: 1 to 100,000."
     )
 
     @field_validator("service_account", mode="before")
     @classmethod
     def check_shape(cls, value: Any) -> Any:
-        if value is not None and not isinstance(value, dict | str):
+        if not isinstance(value, dict | str):
             raise ValueError(_("Send the JSON file as an object, or as text."))
         return value
 
@@ -81,20 +81,19 @@ class Credentials(Body):
         """The service account as text, "" for none."""
         if isinstance(self.service_account, dict):
             return msgspec.json.encode(self.service_account).decode()
-        return self.service_account or ""
+        return self.service_account
 
     @property
     def fields(self) -> dict[str, Any]:
         """The other fields that were sent."""
-        sent = self.model_dump(exclude_unset=True, include=set(connections.FIELDS))
-        return {name: value for name, value in sent.items() if value is not None}
+        return self.model_dump(exclude_unset=True, include=set(connections.FIELDS))
 
 
 class ConnectionChanges(Credentials):
     """Only the fields that are sent are changed."""
 
-    in_use: bool | None = Field(
-        None, description="`true` tests the connection and puts it in use, `false` stops using it."
+    in_use: bool = Field(
+        False, description="`true` tests the connection and puts it in use, `false` stops using it."
     )
 
 
@@ -199,7 +198,7 @@ def _project_of(secret: str, body: Credentials, provider: str) -> str:
     """The project of the service account. Raises ValueError, or Problem 422 if the body names
     another one."""
     project_id: str = provider_of(provider).read(secret).settings["project_id"]
-    if body.project_id not in (None, project_id):
+    if body.project_id not in ("", project_id):
         words = _("The service account belongs to the project “%(project)s”.")
         raise _wrong("project_id", "invalid", words % {"project": project_id})
     return project_id
@@ -281,14 +280,14 @@ def change_firebase(
         etags.expect(request, connection, _told)
         if secret:
             _project_of(secret, body, connection.provider)
-        elif body.project_id not in (None, connection.settings.get("project_id")):
+        elif body.project_id not in ("", connection.settings.get("project_id")):
             words = _("Send the service account of this project as service_account.")
             raise _wrong("project_id", "invalid", words)
         connections.change(
             connection,
             body.fields,
             credentials=secret,
-            in_use=body.in_use,
+            in_use=body.in_use if "in_use" in body.model_fields_set else None,
             by=actor_of(request),
             expect=lambda locked: etags.expect(request, locked, _told),
         )

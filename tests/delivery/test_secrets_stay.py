@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connection as database
 from django.test import RequestFactory
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
 
 from campaigns.models import Run
 from delivery import connections
@@ -25,6 +26,7 @@ from pushpilot.lib.redaction import SecretsHidden, without_secrets
 from tenants import invitations, keys, secrets
 from tenants.models import ApiKey, Connection
 from tenants.scope import every_workspace, scope
+from tests.tenants.api.calls import app_of
 
 
 @pytest.fixture
@@ -104,6 +106,28 @@ def test_an_error_report_shows_nothing_of_a_form_with_a_key_file(
     assert "something unforeseen" in page
     assert "Live app" in page
     assert shown(secret, page) == []
+
+
+def test_an_error_of_the_api_tells_and_logs_nothing_of_a_service_account(
+    cast, connected, secret, monkeypatch, caplog
+):
+    monkeypatch.setattr(account, "load_pem_private_key", broken)
+    monkeypatch.setattr(account, "_private_key", lambda pem: account.load_pem_private_key(pem))
+    with scope(cast.workspace):
+        given = json.loads(connected.credentials)
+    owner = app_of(cast.owner)
+    owner.client.raise_request_exception = False
+    answer = owner.post(
+        f"/workspaces/{cast.workspace.slug}/firebase", service_account=given, name="Live"
+    )
+    assert answer.status_code == 500
+    assert "something unforeseen" in caplog.text
+    (record,) = [one for one in caplog.records if one.exc_info]
+    report = ExceptionReporter(None, *record.exc_info).get_traceback_text()
+    html = ExceptionReporter(None, *record.exc_info).get_traceback_html()
+    assert "something unforeseen" in html
+    for text in (answer.content.decode(), caplog.text, report, html):
+        assert shown(secret, text) == []
 
 
 def test_an_error_report_shows_no_password_of_a_form_or_an_address(settings):
