@@ -145,6 +145,7 @@ CONSOLE: dict[str, Rule] = {
     "tenants_connection_switch": post_only(roles.CONNECTIONS),
     "campaigns_campaign_audience": both(roles.EDIT),  # counts for the editor; changes nothing
     "campaigns_campaign_dates": both(roles.EDIT),
+    "campaigns_campaign_drafts": both(roles.EDIT),  # suggests texts; changes nothing
     "campaigns_campaign_templates": both(roles.VIEW),
     "campaigns_campaign_review": Rule(roles.VIEW, roles.SEND),
     # and roles.EDIT, which every role that may send holds

@@ -23,6 +23,7 @@ from unfold.decorators import action, display
 from campaigns import drafts, removal
 from campaigns.admin import slots
 from campaigns.admin.campaign import live, reschedule, review
+from campaigns.admin.campaign.drafts import suggest_texts
 from campaigns.admin.campaign.forms import CampaignForm
 from campaigns.admin.campaign.list import CampaignList
 from campaigns.admin.campaign.meanwhile import meanwhile_words
@@ -310,6 +311,7 @@ class CampaignAdmin(WorkspaceAdmin):
                 "audience": reverse("admin:campaigns_campaign_audience"),
                 "dates": reverse("admin:campaigns_campaign_dates"),
                 "templates": reverse("admin:campaigns_campaign_templates"),
+                "drafts": reverse("admin:campaigns_campaign_drafts"),
                 **pk,
             },
         }
@@ -348,6 +350,7 @@ class CampaignAdmin(WorkspaceAdmin):
             wrapped("audience", "audience/", self.audience_answer),
             wrapped("dates", "dates/", self.dates_answer),
             wrapped("templates", "templates/", self.templates_answer),
+            wrapped("drafts", "drafts/", self.drafts_answer),
             wrapped("review", "<int:pk>/review/", self.review_view),
             wrapped("schedule", "<int:pk>/schedule/", partial(reschedule.page, self)),
             *super().get_urls(),
@@ -368,6 +371,10 @@ class CampaignAdmin(WorkspaceAdmin):
 
     def dates_answer(self, request: HttpRequest) -> JsonResponse:
         return live.next_dates(workspace_of(request), self._live_form(request))
+
+    def drafts_answer(self, request: HttpRequest) -> JsonResponse:
+        form = self._live_form(request)
+        return suggest_texts(request, workspace_of(request), form)
 
     def templates_answer(self, request: HttpRequest) -> JsonResponse:
         require(request, roles.VIEW)

@@ -18,12 +18,12 @@ from campaigns.content.drafting import brief as briefs
 from campaigns.content.drafting import checks, phrases
 from campaigns.content.drafting.brief import SLOTS, Brief
 from campaigns.content.drafting.compose import Draft, Engine, Sample, template_drafts
-from campaigns.models import Template, Tone
+from campaigns.models import Campaign, Template, Tone
 from pushpilot.lib import languages
-from pushpilot.lib.display import listed
+from pushpilot.lib.display import format_number, listed
 from tenants.models import Workspace
 
-PROMPT_CHARS, SLOT_CHARS = 1000, 200
+PROMPT_CHARS, SLOT_CHARS, MOST_SEED = 1000, 200, 1_000_000
 _SAMPLES = 200
 
 
@@ -75,29 +75,44 @@ def suggest(
     return Suggestion(brief, drafts)
 
 
+def for_campaign(
+    campaign: Campaign,
+    prompt: str,
+    *,
+    language: str = "",
+    category: str = "",
+    tone: str = "",
+    slots: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> Suggestion:
+    """Drafts for a stored campaign: on its channel, in the language and tone of its content. Raises
+    ValidationError as `suggest` does."""
+    contents = list(campaign.contents.order_by("variant", "id"))
+    standard = campaign.workspace.default_language
+    read = next((one for one in contents if one.language == (language or standard)), None)
+    shown = read or next(iter(contents), None)
+    asked = Asked(
+        prompt,
+        campaign.channel,
+        language or (shown.language if shown else standard),
+        category,
+        tone,
+        slots,
+        seed,
+        is_personal=not campaign.is_broadcast,
+    )
+    standard_tone = (shown.tone if shown else "") or campaign.tone
+    return suggest(campaign.workspace, asked, standard_tone=standard_tone)
+
+
 def _brief(workspace: Workspace, asked: Asked, standard_tone: str) -> Brief:
-    found: dict[str, str] = {}
-    prompt = briefs.in_one_line(asked.prompt)
-    if not prompt:
-        found["prompt"] = _("Write what the message is about.")
-    elif len(asked.prompt) > PROMPT_CHARS:
-        found["prompt"] = ngettext(
-            "The prompt has at most %(count)s character.",
-            "The prompt has at most %(count)s characters.",
-            PROMPT_CHARS,
-        ) % {"count": PROMPT_CHARS}
-    elif problem := control_problem(_("Prompt"), prompt):
-        found["prompt"] = problem
-    own = phrases.for_tag(asked.language)
+    prompt, own = briefs.in_one_line(asked.prompt), phrases.for_tag(asked.language)
+    channel = registry.CHANNELS.get(asked.channel)
+    found = _problems(asked, prompt)
     if own is None:
         found["language"] = _(
             "There are no drafts in “%(language)s” yet. Choose one of: %(known)s."
         ) % {"language": asked.language[:40], "known": ", ".join(phrases.LANGUAGES)}
-    for name, choices in (("category", Template.Category.values), ("tone", Tone.values)):
-        value = getattr(asked, name)
-        if value and value not in choices:
-            found[name] = _("Use one of: %(values)s.") % {"values": ", ".join(choices)}
-    channel = registry.CHANNELS.get(asked.channel)
     if channel is None:
         found["channel"] = _(
             "This installation has no channel “%(channel)s”. Choose another channel."
@@ -133,6 +148,28 @@ def _brief(workspace: Workspace, asked: Asked, standard_tone: str) -> Brief:
         variables,
         asked.seed,
     )
+
+
+def _problems(asked: Asked, prompt: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if not prompt:
+        found["prompt"] = _("Write what the message is about.")
+    elif len(asked.prompt) > PROMPT_CHARS:
+        found["prompt"] = ngettext(
+            "The prompt has at most %(count)s character.",
+            "The prompt has at most %(count)s characters.",
+            PROMPT_CHARS,
+        ) % {"count": format_number(PROMPT_CHARS)}
+    elif problem := control_problem(_("Prompt"), prompt):
+        found["prompt"] = problem
+    if not 0 <= asked.seed <= MOST_SEED:
+        words = _("Send a whole number from 0 to %(most)s.")
+        found["seed"] = words % {"most": format_number(MOST_SEED)}
+    for name, choices in (("category", Template.Category.values), ("tone", Tone.values)):
+        value = getattr(asked, name)
+        if value and value not in choices:
+            found[name] = _("Use one of: %(values)s.") % {"values": ", ".join(choices)}
+    return found
 
 
 def _tidied(slots: Mapping[str, str]) -> dict[str, str]:

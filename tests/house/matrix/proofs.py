@@ -237,6 +237,9 @@ PROOFS: dict[str, Proof] = {
     "campaigns_campaign_dates": Proof(
         get='"error"', post={"scheduled_at": "2031-01-01T10:00", "repeat": "daily"}, said='"dates"'
     ),
+    "campaigns_campaign_drafts": Proof(
+        get='"error"', post={"draft_prompt": "Write a festive message"}, said='"drafts"'
+    ),
     "campaigns_campaign_templates": shows(MARK),
     "campaigns_campaign_review": Proof(get=MARK, post={}, changes=Run),
     "campaigns_campaign_schedule": Proof(
