@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from django_filters import ChoiceFilter
+from django_filters import CharFilter, ChoiceFilter
 
 from campaigns.channels import registry
-from campaigns.models import Campaign
+from campaigns.content.written import searched
+from campaigns.models import Campaign, Template, Tone
 from campaigns.schedule.series import ON_ITS_WAY
 from pushpilot.lib.lists import ListFilters, MomentFilter
 
@@ -44,3 +45,34 @@ class CampaignFilters(ListFilters):
         if status == ACTIVE:
             return rows.filter(status__in=ON_ITS_WAY)
         return rows.filter(status=status)
+
+
+class TemplateFilters(ListFilters):
+    """`library` tells the workspace's own templates and the global ones apart. A language finds
+    its tag alone, in whatever spelling."""
+
+    searched = ("name", *searched())
+    ordered = {
+        "name": "name",
+        "language": "language",
+        "category": "category",
+        "created_at": "created_at",
+        "updated_at": "updated_at",
+    }
+    default_order = ("name", "language")
+    channel = ChoiceFilter(choices=registry.choices)
+    category = ChoiceFilter(choices=Template.Category.choices)
+    tone = ChoiceFilter(choices=Tone.choices)
+    language = CharFilter(max_length=35)
+    library = ChoiceFilter(choices=[("own", "own"), ("global", "global")], method="of_library")
+    created_after = MomentFilter("created_at", "gte")
+    created_before = MomentFilter("created_at", "lt")
+    updated_after = MomentFilter("updated_at", "gte")
+    updated_before = MomentFilter("updated_at", "lt")
+
+    class Meta:
+        model = Template
+        fields: list[str] = []
+
+    def of_library(self, rows: QuerySet[Any], name: str, library: str) -> QuerySet[Any]:
+        return rows.filter(workspace__isnull=library == "global")

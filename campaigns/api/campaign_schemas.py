@@ -18,29 +18,13 @@ from pydantic import (
     StrictStr,
 )
 
+from campaigns.api.message_schemas import choice, text, with_message_fields
 from campaigns.channels import registry
-from campaigns.channels.base import Channel, Option
 from campaigns.draft_fields import CONTENTS_LIMIT, DESCRIPTION_LIMIT, NAME_LIMIT
 from campaigns.models import AmbiguityPolicy, Campaign, Run, Tone
 from campaigns.models.campaigns import target_kinds
 from campaigns.sending import EXPIRES_AFTER_MINS, PER_SECOND_LIMIT, STARTS_WITHIN_MINS
 from tenants.api.schemas import Body
-
-_JSON_TYPES: dict[type, dict[str, Any]] = {
-    str: {"type": "string"},
-    int: {"type": "integer"},
-    bool: {"type": "boolean"},
-    dict: {"type": "object", "additionalProperties": {"type": "string"}},
-}
-
-
-def _text(limit: int, description: str) -> Any:
-    return Field(description=description, json_schema_extra={"maxLength": limit})
-
-
-def _choice(values: list[str], description: str = "") -> Any:
-    named: list[Any] = [*values]
-    return Field(description=description or None, json_schema_extra={"enum": named})
 
 
 def _only_text(value: Any) -> Any:
@@ -51,52 +35,22 @@ def _only_text(value: Any) -> Any:
 
 
 # --- contents -------------------------------------------------------------------------------------
-def _content_schema(schema: dict[str, Any]) -> None:
-    """The fields of all channels beside those of the model."""
-    for channel in registry.CHANNELS.values():
-        for name, described in _message_schema(channel).items():
-            schema["properties"].setdefault(name, described)
-    schema["additionalProperties"] = False
-
-
-def _message_schema(channel: Channel) -> dict[str, Any]:
-    found = {
-        field.name: {"type": "string", "maxLength": field.limit_characters}
-        for field in channel.fields
-    }
-    found |= {option.name: _option_schema(option) for option in channel.options}
-    for other, name in channel.other_names.items():
-        found[other] = {**found[name], "description": f"Another name of `{name}`, in requests."}
-    return {name: {"title": name, **described} for name, described in found.items()}
-
-
-def _option_schema(option: Option) -> dict[str, Any]:
-    if option.parts:
-        parts = {name: {"type": "string"} for name in option.parts}
-        item = {"type": "object", "properties": parts, "additionalProperties": False}
-        return {"type": "array", "items": item}
-    found = dict(_JSON_TYPES[option.takes])
-    if option.limit_characters:
-        found["maxLength"] = option.limit_characters
-    return found
-
-
 class Content(BaseModel):
     """The message in one language: these fields and those of the campaign's channel."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra=_content_schema)
+    model_config = ConfigDict(extra="allow", json_schema_extra=with_message_fields)
 
     language: StrictStr | None = Field(
         None, description="Such as en, hi or pt-BR. Without it that of the workspace."
     )
     variant: StrictStr | None = Field(None, description="A capital letter; A without it.")
-    tone: Annotated[StrictStr | None, _choice(["", *Tone.values])] = None
+    tone: Annotated[StrictStr | None, choice(["", *Tone.values])] = None
 
 
 class ContentOut(BaseModel):
     """The fields of the campaign's channel that are empty are left out."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra=_content_schema)
+    model_config = ConfigDict(extra="allow", json_schema_extra=with_message_fields)
 
     language: str
     variant: str
@@ -107,7 +61,7 @@ class ContentOut(BaseModel):
 class Schedule(Body):
     """What is left out stays as it is."""
 
-    schedule_type: Annotated[StrictStr | None, _choice(Campaign.Schedule.values)] = None
+    schedule_type: Annotated[StrictStr | None, choice(Campaign.Schedule.values)] = None
     scheduled_at: Annotated[AwareDatetime | None, BeforeValidator(_only_text)] = Field(
         None,
         description="When it goes out; of a series, when it begins. With a zone (RFC 3339).",
@@ -118,7 +72,7 @@ class Schedule(Body):
         "the workspace. Alone it keeps the time on the clock.",
     )
     recurrence_rule: Annotated[
-        StrictStr | None, _text(512, "Of a series: an RRULE of RFC 5545, FREQ=WEEKLY;BYDAY=FR.")
+        StrictStr | None, text(512, "Of a series: an RRULE of RFC 5545, FREQ=WEEKLY;BYDAY=FR.")
     ] = None
     skip_dates: list[StrictStr] | None = Field(
         None, description="Days on which a series is not sent, such as 2026-12-25."
@@ -128,10 +82,10 @@ class Schedule(Body):
 class CampaignChanges(Schedule):
     """Only the fields that are sent are changed. A null empties a field."""
 
-    name: Annotated[StrictStr | None, _text(NAME_LIMIT, "Only your team sees it.")] = None
-    description: Annotated[StrictStr | None, _text(DESCRIPTION_LIMIT, "What it is for.")] = None
-    channel_type: Annotated[StrictStr | None, _choice(list(registry.CHANNELS))] = None
-    tone: Annotated[StrictStr | None, _choice(["", *Tone.values])] = None
+    name: Annotated[StrictStr | None, text(NAME_LIMIT, "Only your team sees it.")] = None
+    description: Annotated[StrictStr | None, text(DESCRIPTION_LIMIT, "What it is for.")] = None
+    channel_type: Annotated[StrictStr | None, choice(list(registry.CHANNELS))] = None
+    tone: Annotated[StrictStr | None, choice(["", *Tone.values])] = None
     contents: list[Content] | None = Field(
         None,
         description="The message, once for each language. The list replaces all contents.",
@@ -144,7 +98,7 @@ class CampaignChanges(Schedule):
     )
     target_kind: Annotated[
         StrictStr | None,
-        _choice([key for key, _ in target_kinds()], "People, or a broadcast to subscribers."),
+        choice([key for key, _ in target_kinds()], "People, or a broadcast to subscribers."),
     ] = None
     target: StrictStr | None = Field(None, description="Of a broadcast: its topic or condition.")
     per_second: StrictInt | None = Field(
@@ -165,27 +119,27 @@ class CampaignChanges(Schedule):
     )
     ambiguity_policy: Annotated[
         StrictStr | None,
-        _choice(AmbiguityPolicy.values, "What a crash left unknown is held, or sent again."),
+        choice(AmbiguityPolicy.values, "What a crash left unknown is held, or sent again."),
     ] = None
 
 
 class NewCampaign(CampaignChanges):
     """A draft. It may be unfinished: the forecast says what is missing."""
 
-    name: Annotated[StrictStr, _text(NAME_LIMIT, "Only your team sees it.")]
+    name: Annotated[StrictStr, text(NAME_LIMIT, "Only your team sees it.")]
 
 
 class CampaignOut(Schema):
     id: int
     name: str
     description: str
-    status: Annotated[str, _choice(Campaign.Status.values)]
+    status: Annotated[str, choice(Campaign.Status.values)]
     channel_type: str
     tone: str
     audience_rule: dict[str, Any]
     target_kind: str
     target: str
-    schedule_type: Annotated[str, _choice(Campaign.Schedule.values)]
+    schedule_type: Annotated[str, choice(Campaign.Schedule.values)]
     scheduled_at: datetime | None
     time_zone: str
     recurrence_rule: str
@@ -199,7 +153,7 @@ class RunOut(Schema):
     """One send of the campaign."""
 
     id: int
-    state: Annotated[str, _choice(Run.State.values)]
+    state: Annotated[str, choice(Run.State.values)]
     scheduled_for: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -240,7 +194,7 @@ class PreviewOut(Schema):
 
 
 class FindingOut(Schema):
-    severity: Annotated[str, _choice(["error", "warning", "note"], "Errors stop a send.")]
+    severity: Annotated[str, choice(["error", "warning", "note"], "Errors stop a send.")]
     field: str
     detail: str
 

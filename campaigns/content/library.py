@@ -36,9 +36,7 @@ def create(workspace: Workspace, values: Mapping[str, Any], *, by: User | None) 
     """A new template. `values`: {column, field or option of the channel: value}; what is left out
     or None is empty, the language that of the workspace. Raises ValidationError by path."""
     template = Template(workspace=workspace)
-    standard = {"language": workspace.default_language, "channel": registry.DEFAULT}
-    given = {**values, **{name: values.get(name) or value for name, value in standard.items()}}
-    given = {**dict.fromkeys(COMMON), **given}
+    given = _standard(workspace, {**dict.fromkeys(COMMON), **values})
     channel = registry.CHANNELS.get(given["channel"])
     read, found = _read(given, channel)
     required = [field.name for field in channel.fields if field.is_required] if channel else []
@@ -61,8 +59,9 @@ def change(template: Template, values: Mapping[str, Any], *, by: User | None) ->
     """
     held = Template.objects.select_for_update().get(pk=template.pk)
     workspace, before = _workspace_of(held), _said(held)
-    channel = registry.CHANNELS.get(values.get("channel") or held.channel)
-    read, found = _read(values, channel)
+    given = _standard(workspace, values)
+    channel = registry.CHANNELS.get(given.get("channel", held.channel))
+    read, found = _read(given, channel)
     differing = {name: value for name, value in read.items() if value != before.get(name, "")}
     if channel and "channel" in differing:
         kept = {field.name: held.text(field.name) for field in channel.fields}
@@ -148,6 +147,12 @@ def _workspace_of(template: Template) -> Workspace:
     if template.workspace is None:
         raise GlobalTemplate
     return template.workspace
+
+
+def _standard(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """With the workspace's language and the standard channel for empty ones."""
+    standard = {"language": workspace.default_language, "channel": registry.DEFAULT}
+    return {name: value or standard.get(name, value) for name, value in values.items()}
 
 
 def _read(

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_filters import CharFilter, Filter, FilterSet, OrderingFilter
 from ninja import Schema
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 
 from pushpilot.lib.problems import invalid_fields
 
@@ -116,7 +116,7 @@ class _List:
     """`item` is the schema of one row."""
 
     filters: type[ListFilters]
-    item: type[Schema]
+    item: type[BaseModel]
     places: ClassVar[type[forms.Form]]
 
     @cached_property

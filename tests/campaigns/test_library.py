@@ -89,6 +89,12 @@ def test_a_template_holds_the_options_of_its_channel_too(shop):
     assert kept == {"ttl_secs": [60, ""], "buttons": ["", [{"text": "Go"}]]}
 
 
+def test_an_emptied_language_or_channel_is_the_standard_one(shop, own):
+    verbs.change(own, {"language": "hi", "channel": "web_push"}, by=None)
+    changed = verbs.change(own, {"language": None, "channel": ""}, by=None)
+    assert (changed.language, changed.channel) == ("en", "app_push")
+
+
 def test_a_change_of_nothing_leaves_no_entry_and_the_time(shop, own):
     assert verbs.change(own, {"title": "T "}, by=None).updated_at == own.updated_at
     assert not AuditEntry.objects.filter(action="template changed").exists()

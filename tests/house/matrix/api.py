@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from campaigns.audience.reasons import Reason
-from campaigns.models import Campaign, Contact, Endpoint, Run
+from campaigns.models import Campaign, Contact, Endpoint, Run, Template
 from delivery.models import DirectSend, Message
 from pushpilot.lib.signing import sign_reference
 from reports import digest
@@ -38,7 +38,7 @@ class Operation:
     """`scope` is what a key needs, `person` the capability that a person needs or SIGNED_IN;
     None: it opens to none.
 
-    `row` is the model of the id in its address, `body` is what is posted about a tenant's rows.
+    `row` is the model of the id in its address, `named` an id that both tenants share, `body` is what is posted about a tenant's rows.
     Who is let in sees `shows` and changes `changes`; `before` brings the door's rows into the
     state that it needs, `after` finishes what the answer only began. An operation that `asks_again`
     for the password lets nobody in: the matrix has given none of late.
@@ -53,6 +53,7 @@ class Operation:
     before: Callable[[Rows], None] | None = None
     after: Callable[[], object] | None = None
     asks_again: bool = False
+    named: Callable[[World], int] | None = None
 
 
 def _event(world: World, rows: Rows) -> dict[str, Any]:
@@ -112,6 +113,10 @@ def _ready(rows: Rows) -> None:
 
 def _campaign(scope: str, capability: str, **more: Any) -> Operation:
     return Operation(scope, capability, Campaign, **more)
+
+
+def _template(scope: str, capability: str, **more: Any) -> Operation:
+    return Operation(scope, capability, Template, **more)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -215,6 +220,33 @@ OPERATIONS: dict[str, Operation] = {
         shows='"running"',
         changes=Run,
         before=_run_is(Run.State.PAUSED),
+    ),
+    "generate_content": _campaign(
+        keys.CAMPAIGNS_WRITE, roles.EDIT, body=says(prompt="Hello"), shows='"drafts"'
+    ),
+    "list_templates": Operation(keys.TEMPLATES_READ, roles.VIEW, shows='"is_global"'),
+    "create_template": Operation(
+        keys.TEMPLATES_WRITE,
+        roles.EDIT,
+        body=says(name="Festival", category="offer", title="Sale", body="Today"),
+        shows="Festival",
+        changes=Template,
+    ),
+    "get_template": _template(keys.TEMPLATES_READ, roles.VIEW, shows='"is_global"'),
+    "change_template": _template(
+        keys.TEMPLATES_WRITE,
+        roles.EDIT,
+        body=says(name="Renamed template"),
+        shows="Renamed template",
+        changes=Template,
+    ),
+    "delete_template": _template(keys.TEMPLATES_WRITE, roles.EDIT, changes=Template),
+    "copy_template": Operation(
+        keys.TEMPLATES_WRITE,
+        roles.EDIT,
+        named=lambda world: world.shared.pk,
+        shows='"is_global": false',
+        changes=Template,
     ),
     "invite_member": Operation(
         None, MEMBERS, body=says(email="asha@freshcart.test"), shows="asha@", changes=Invitation
@@ -382,6 +414,8 @@ class _Call:
         row = rows[whose].get(operation.row) if whose in rows and operation.row else None
         self.address = address.replace("{workspace}", workspace.slug)
         named = str(row.pk if row is not None else ABSENT)
+        if operation.named:
+            named = str(operation.named(world))
         self.address = re.sub(r"{int:\w+}", named, self.address)
         self.body = json.dumps(operation.body(world, rows.get(whose, world.ours)))
         is_key = secret.startswith("pp_")
