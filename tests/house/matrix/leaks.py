@@ -20,6 +20,7 @@ from campaigns.admin.campaign import live, preview
 from campaigns.admin.campaign.page import CampaignAdmin
 from campaigns.admin.template import importing
 from campaigns.admin.template.page import TemplateAdmin
+from campaigns.content import library
 from campaigns.imports.templates import TemplateResource
 from campaigns.models import Campaign, Contact, Run, Template
 from delivery.admin.connections import ConnectionAdmin
@@ -192,7 +193,7 @@ def _(world, patch):
 @leak("the preview shows anybody's contact", route("preview", "viewer"))
 def _(world, patch):
     theirs = Contact._base_manager.get(workspace=world.cast.other_workspace)
-    patch.setattr(preview, "_person", lambda *args: theirs)
+    patch.setattr(preview, "sample_person", lambda *args: theirs)
 
 
 @leak("the preview opens another's campaign", some(lists.parameter_cells, of="preview"))
@@ -284,6 +285,7 @@ def _(world, patch):
 @leak("an action deletes the global library", some(lists.selection_cells, of="campaigns.Template"))
 def _(world, patch):
     patch.setattr(TemplateAdmin, "owns", yes)
+    patch.setattr(library, "remove", lambda template, *, by: template.delete())
 
 
 @leak("autocomplete answers whatever is asked", some(lists.completion_cells, of="campaigns."))

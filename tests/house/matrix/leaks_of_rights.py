@@ -377,9 +377,9 @@ def _(world, patch):
     some(lists.parameter_cells, of="POST admin:preview with after"),
 )
 def _(world, patch):
-    real = preview._person
+    real = preview.sample_person
 
     def anybody(workspace, rule, after):
         return Contact._base_manager.filter(pk=after).first() or real(workspace, rule, after)
 
-    patch.setattr(preview, "_person", everywhere(anybody))
+    patch.setattr(preview, "sample_person", everywhere(anybody))
