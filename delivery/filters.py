@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django import forms
-from django_filters import CharFilter, ChoiceFilter, Filter
+from django_filters import ChoiceFilter
 
 from campaigns.audience.reasons import Reason
 from delivery.models import Message
 from delivery.notifications import STATES
-from pushpilot.lib.lists import ListFilters, MomentFilter
-
-
-class IdFilter(Filter):
-    field_class = forms.IntegerField
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, min_value=1, max_value=2**63 - 1, **options)
+from pushpilot.lib.lists import ExternalIdFilter, IdFilter, ListFilters, MomentFilter
 
 
 class NotificationFilters(ListFilters):
@@ -27,7 +17,7 @@ class NotificationFilters(ListFilters):
     run = IdFilter()
     state = ChoiceFilter(choices=[(key, key) for key in STATES])
     reason = ChoiceFilter(choices=[(reason.slug, reason.slug) for reason in Reason])
-    external_user_id = CharFilter(max_length=200)
+    external_user_id = ExternalIdFilter()
     attempted_after = MomentFilter()
     attempted_before = MomentFilter()
 

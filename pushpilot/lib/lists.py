@@ -25,11 +25,12 @@ from django_filters import CharFilter, Filter, FilterSet, OrderingFilter
 from ninja import Schema
 from pydantic import BaseModel, create_model
 
+from pushpilot.lib.bounded import OutOfBounds, check_id
 from pushpilot.lib.problems import invalid_fields
 
 PAGE_SIZE, MOST_PAGE_SIZE = 20, 200
 _LAST_PAGE = 1_000_000
-_SEARCH_CHARS = 200
+_SEARCH_CHARS, _EXTERNAL_ID_CHARS = 200, 200
 _CURSOR = re.compile(r"(after|before)-([0-9]{1,18})(?:-([0-9]{1,17}))?", re.ASCII)
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _SPOT = r"\A[0-9]{1,18}(\.[0-9]{1,18}){2}\Z"
@@ -58,6 +59,32 @@ class MomentFilter(Filter):
     """A date and time with its zone (RFC 3339)."""
 
     field_class = _Moment
+
+
+class IdFilter(Filter):
+    """The number of a row."""
+
+    field_class = forms.IntegerField
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, min_value=1, max_value=2**63 - 1, **options)
+
+
+class _ExternalId(forms.CharField):
+    def to_python(self, value: Any) -> str:
+        try:
+            return check_id(super().to_python(value) or "", "external_user_id", _EXTERNAL_ID_CHARS)
+        except OutOfBounds as error:
+            raise ValidationError(error.detail, error.code) from error
+
+
+class ExternalIdFilter(CharFilter):
+    """A person's id in its one spelling, as contacts and events keep it."""
+
+    field_class = _ExternalId
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, max_length=_EXTERNAL_ID_CHARS, **options)
 
 
 class ListFilters(FilterSet):

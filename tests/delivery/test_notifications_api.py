@@ -101,6 +101,7 @@ def test_pages_hold_everybody_once_the_newest_send_first(cast, connected, launch
         ("state=sent&reason=rejected", 0),
         ("state=failed&reason=endpoint_gone", 4),
         ("external_user_id=user-3", 1),
+        ("external_user_id=user-3%E2%80%8B", 1),  # with an invisible character
         ("external_user_id=user-3&state=sent", 0),
         ("external_user_id=nobody", 0),
         ("run=999999", 0),
