@@ -1,1 +1,1 @@
-"""What, to whom, when: contacts, endpoints, templates, campaigns, runs."""
+"""Contacts, endpoints, templates, campaigns and their runs."""

@@ -189,7 +189,7 @@ def skip(run: Run, *, by: User | None, now: datetime) -> Run | None:
 
 
 def status_left(campaign: Campaign, if_started: str) -> str:
-    """Of a campaign of which nothing is open: a draft, if nothing was ever sent."""
+    """The status of a campaign without an open run: draft, if nothing was ever sent."""
     has_started = campaign.runs.exclude(started_at=None).exists()
     if has_started:
         return if_started

@@ -117,7 +117,7 @@ class Message(TenantModel):
                 condition=models.Q(endpoint__isnull=True),
                 name="message_once_no_endpoint",
             ),
-            # A broadcast is one recipient, whom the provider alone knows.
+            # A broadcast is one recipient. The provider alone knows its people.
             models.UniqueConstraint(
                 fields=["run"],
                 condition=models.Q(contact__isnull=True),

@@ -178,7 +178,7 @@ def on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 
 @api.exception_handler(IntegrityError)
 def on_conflict(request: HttpRequest, error: IntegrityError) -> HttpResponse:
-    """Two requests in the same moment, of which the database took one."""
+    """Two requests in the same moment. The database took one of them."""
     logger.warning("%s %s conflicts", request.method, request.path, exc_info=error)
     return problem(
         409,

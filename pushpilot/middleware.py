@@ -44,9 +44,9 @@ _FORM = gettext_lazy(
 
 
 class OwnAddress:
-    """Makes every absolute link of PUBLIC_URL, never of the Host header, which whoever asks may
-    choose: a mail would lead its reader to another machine, with the token that opens the
-    account.
+    """Makes every absolute link of PUBLIC_URL, never of the Host header. The sender of a request
+    chooses that header, and a mail would lead its reader to another machine, with the token that
+    opens the account.
 
     Load balancers ask for /healthz by whatever name or number they know the machine, so there
     the header says nothing.

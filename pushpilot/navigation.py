@@ -1,4 +1,4 @@
-"""The sidebar of the console: which pages there are, for whom, under which heading.
+"""The sidebar of the console: its pages, their headings and who sees them.
 
 Pages of models appear once their app registers them on the site, for the roles that may view them.
 """

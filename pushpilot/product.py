@@ -44,7 +44,7 @@ def add_port_arguments(parser: ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def only_product(command: str) -> Iterator[Callable[[str], None]]:
-    """Hold the folder; give a function that notes the product's address for whoever comes second.
+    """Hold the folder; give a function that notes the product's address for a second product.
 
     Raises CommandError without a database or Redis to work with, and in DATA_DIR's second
     product: the two would share the database but not the sandbox, and each would send through a

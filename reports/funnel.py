@@ -188,7 +188,7 @@ class ReasonRow:
 
 
 def _account(runs: Sequence[RunRow]) -> Counter[str]:
-    """{reason: recipients} of these runs; whoever is in no tally yet waits."""
+    """{reason: recipients} of these runs; a recipient in no tally yet waits."""
     tally: Counter[str] = Counter()
     for run in runs:
         tally.update(run.tally)

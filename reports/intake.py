@@ -267,7 +267,7 @@ def _without_effect(
 
 
 class _Voucher:
-    """Knows for whom the sender of a request may speak. Its secrets are read once, if an event
+    """Knows the people whose consent a request may change. Its secrets are read once, if an event
     brings a hash at all."""
 
     def __init__(self, key: KnownKey, now: datetime) -> None:
@@ -336,7 +336,7 @@ def read_stored(batch: InboxBatch) -> list[AcceptedEvent]:
 
 
 def bell_heard() -> None:
-    """To be called before looking for batches: whoever stores one from now on rings again."""
+    """Call before looking for batches: a batch that is stored from now on rings again."""
     try:
         cache.delete(_BELL)
     # each cache has errors of its own; the bell's memory lasts some seconds at most

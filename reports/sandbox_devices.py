@@ -1,5 +1,5 @@
-"""The sandbox's devices report that a message arrived, as the SDK of an app on them would. What
-a person does with it (open, click) is reported by whoever taps on the phone wall."""
+"""The sandbox's devices report that a message arrived, as the SDK of an app on them would. The
+phone wall reports what a person does with it (open, click)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def report(connection: Connection, *, after: int | None, now: datetime) -> LogPa
 
 
 def event_id(ref: str, kind: str) -> str:
-    """The same as the phone wall's (wall.js): whoever reports it second adds nothing."""
+    """The same as the phone wall's (wall.js): a second report of it adds nothing."""
     return f"{ref}:{kind}"[:100]
 
 

@@ -91,7 +91,7 @@ def claims_on(emails: list[str]) -> QuerySet[EmailAddress]:
     pending changes.
 
     Such a claim reserves nothing: else the owner of the address, who signs up, resets a password
-    or comes by Google, would end in the account of whoever made it.
+    or comes by Google, would end in the account of the person who made it.
     """
     found: QuerySet[EmailAddress] = EmailAddress.objects.filter(
         email__in=emails, verified=False, user__emailaddress__verified=True

@@ -62,8 +62,8 @@ class ResetPasswordForm(AllauthResetPasswordForm):
 
 
 class ActivateTOTPForm(AllauthActivateTOTPForm):
-    """Takes a code of the authenticator app once, as signing in does: whoever watched it being
-    typed has nothing."""
+    """Takes a code of the authenticator app once, as signing in does. A person who watched it being
+    typed cannot use it."""
 
     def clean_code(self) -> str:
         code: str = super().clean_code()

@@ -23,7 +23,7 @@ from tenants.scope import TenantManager, TenantModel
 
 
 class AmbiguityPolicy(models.TextChoices):
-    """What happens to messages of which nobody knows whether the provider got them."""
+    """What happens to a message if nobody knows whether the provider got it."""
 
     HOLD = "hold", gettext_lazy("Hold until a person decides")
     RESEND = "resend", gettext_lazy("Send again, flagged as a possible duplicate")

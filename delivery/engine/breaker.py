@@ -43,10 +43,10 @@ _CAUSE_OF = {
 
 class Breaker:
     """Watches one worker's outcomes of a run. `waived`: causes that a person has resumed the run
-    in spite of; `last`: the `memory` of whoever handed a shard of the run back before: a slow
-    run changes hands every few messages. `words`: the provider's own for a cause. `is_proven`:
-    the provider has taken messages of this account for single addresses; until then a HANDFUL of
-    addresses that belong to another sender trips."""
+    in spite of; `last`: the `memory` of the worker that handed a shard of the run back before,
+    because a slow run changes hands every few messages. `words`: the provider's own for a cause.
+    `is_proven`: the provider has taken messages of this account for single addresses; until then
+    a HANDFUL of addresses that belong to another sender trips."""
 
     def __init__(
         self,

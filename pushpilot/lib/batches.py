@@ -1,5 +1,4 @@
-"""Bodies that hold many items of which each is judged by itself: one bad item never sinks the
-others."""
+"""Bodies that hold many items. Each is judged by itself: one bad item never sinks the others."""
 
 from __future__ import annotations
 

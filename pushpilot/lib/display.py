@@ -51,7 +51,7 @@ class Labelled(NamedTuple):
 
 
 class ReaderLocale:
-    """Middleware, behind Django's LocaleMiddleware: display for whoever asks."""
+    """Middleware, behind Django's LocaleMiddleware: display in the locale of the reader."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

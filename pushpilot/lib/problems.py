@@ -48,9 +48,8 @@ class Problem(Exception):
 
 
 def invalid(errors: list[dict[str, str]]) -> Problem:
-    """422 for fields: [{"field", "code", "detail"}, …], of which the first is the sentence. The
-    answer lists the first twenty, and how many `more` there are: it must not grow with what was
-    sent."""
+    """422 for fields: [{"field", "code", "detail"}, …]. The first one is the sentence. The answer
+    lists the first twenty, and how many `more` there are: it must not grow with what was sent."""
     listed = [{**error, "field": error["field"][:FIELD_CHARS]} for error in errors[:LISTED_ERRORS]]
     more: dict[str, Any] = {"more": len(errors) - len(listed)} if len(errors) > len(listed) else {}
     return Problem(

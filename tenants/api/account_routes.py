@@ -262,8 +262,8 @@ def resend_verification(
 
 
 def _to_confirm(email: str) -> tuple[EmailAddress, bool]:
-    """(the address as its account has it; of nobody if there is nothing to confirm, whether it is
-    known). Allauth mails whom nothing waits for that it is so."""
+    """(the address as its account has it, whether the address is known). An address of nobody if
+    there is nothing to confirm: allauth then mails its owner that nothing waits."""
     found = EmailAddress.objects.filter(email=email, user__in=owners_of(email)).first()
     if found is not None and not found.verified:
         return found, False

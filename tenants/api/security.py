@@ -36,8 +36,8 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A person with the key of their session, or a program with its API key, of which this
-    request uses one `scope`."""
+    """A person with the key of their session, or a program with its API key. The request uses one
+    `scope` of that key."""
 
     user: User | None = None
     session_key: str = ""

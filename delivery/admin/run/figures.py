@@ -25,8 +25,8 @@ from pushpilot.lib.display import duration, format_number, shares
 State = Run.State
 
 IN_FLIGHT = "in_flight"
-# What a person may decide after the engine has done its part: {button: (whom it is about, in which
-# states)}.
+# What a person may decide after the engine has done its part: {button: (reason of the recipients,
+# states of the run)}.
 DECISIONS = {
     "retry-failed": (Reason.REJECTED, QUIET),
     "resend-unknown": (Reason.UNKNOWN, QUIET),
@@ -116,7 +116,7 @@ def run_account(run: Run, shards: list[Shard]) -> Account | None:
 
 
 def in_flight(run: Run, shards: list[Shard]) -> int:
-    """Messages handed to the provider of which no answer is written yet: the open rows in the
+    """Messages handed to the provider whose answer is not written yet: the open rows in the
     workers' windows."""
     inside = ledger.in_flight(shards)
     if inside is None:

@@ -116,8 +116,8 @@ def interpret(answer: Answer) -> Outcome:
 
     Sources: FCM's ErrorCode reference and docs/engine.md. A 404 that is not about a token (wrong
     address, no such project), any other 401 and 403 mean the connection, not the message. A 2xx
-    counts as accepted only with FCM's receipt in it: whoever else answered may have passed the
-    message on or not.
+    counts as accepted only with FCM's receipt in it: another server that answered in its place
+    may have passed the message on or not.
     """
     if answer.failure is Failure.NOT_SENT:
         return Outcome(answer.key, Verdict.LATER, "NOT_SENT", detail=answer.detail)

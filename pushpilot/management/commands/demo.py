@@ -52,8 +52,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # A shell that starts us in the background has SIGINT ignored; whoever sends it still means
-        # it.
+        # A shell that starts us in the background has SIGINT ignored. A SIGINT that is sent all the
+        # same is meant.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         with only_product("demo") as note:

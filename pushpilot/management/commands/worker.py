@@ -1,6 +1,6 @@
 """`manage.py worker`: a django-q2 cluster and the watchdog that restarts it when it hangs.
 
-A cluster of which the process holding the queue's lock is killed (kill -9, OOM) hangs for good
+If the process that holds the queue's lock is killed (kill -9, OOM), its cluster hangs for good
 and ignores SIGTERM (reproduced). So the cluster runs in a process group of its own; when its
 heartbeat, a row that only a q2 task writes, stops, the whole group is killed and started again.
 It ends when the watchdog closes its shutdown pipe or dies.
