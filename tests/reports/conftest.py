@@ -1,8 +1,9 @@
-"""A workspace with a write key, and a small SDK that posts with it."""
+"""A workspace with its keys, a small SDK that posts with them, and a campaign that was sent."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,10 @@ from django.utils import timezone
 
 from reports import digest
 from reports.allowance import allowance
-from tenants import keys
+from tenants import identity, keys
 from tenants.models import ApiKey, Workspace
-from tenants.scope import scope
+from tenants.scope import every_workspace, scope
+from tests.reports.made import Sent, make_sent
 
 
 @dataclass
@@ -58,6 +60,18 @@ def _nothing_remembered():
 
 
 @pytest.fixture
+def everywhere(db) -> Iterator[None]:
+    """A test that looks at the rows of both tenants."""
+    with every_workspace():
+        yield
+
+
+@pytest.fixture
+def sent(cast) -> Sent:
+    return make_sent(cast.workspace)
+
+
+@pytest.fixture
 def sdk(cast) -> Sdk:
     return make_sdk(cast.workspace)
 
@@ -65,3 +79,16 @@ def sdk(cast) -> Sdk:
 @pytest.fixture
 def other_sdk(cast) -> Sdk:
     return make_sdk(cast.other_workspace)
+
+
+@pytest.fixture
+def server(cast) -> Sdk:
+    """The customer's server: a secret key that may write events."""
+    return make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[keys.EVENTS_WRITE])
+
+
+@pytest.fixture
+def secret(cast) -> str:
+    """The identity secret of the workspace."""
+    with scope(cast.workspace):
+        return identity.make(cast.workspace, by=cast.owner, now=timezone.now())

@@ -12,27 +12,11 @@ from campaigns.models import Consent, Contact, Run, WaitingConsent
 from delivery.models import Message
 from reports import digest
 from reports.models import Event
-from tenants import identity, keys
-from tenants.models import ApiKey
-from tenants.scope import every_workspace, scope
-from tests.reports.conftest import Sdk, make_sdk
+from tenants import identity
+from tenants.scope import scope
 from tests.reports.made import make_sent
 
-
-@pytest.fixture(autouse=True)
-def _everywhere(db):
-    with every_workspace():
-        yield
-
-
-@pytest.fixture
-def sent(cast):
-    return make_sent(cast.workspace)
-
-
-@pytest.fixture
-def server(cast) -> Sdk:
-    return make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[keys.EVENTS_WRITE])
+pytestmark = pytest.mark.usefixtures("everywhere")
 
 
 def says(event_id: str, kind: str, **fields: object) -> dict[str, object]:

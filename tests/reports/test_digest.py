@@ -25,20 +25,11 @@ from reports.models import Engagement, Event, EventType, InboxBatch, Rollup
 from reports.verify import verify_rollups
 from tenants.keys import EVENTS_WRITE, KnownKey
 from tenants.models import ApiKey
-from tenants.scope import every_workspace, scope
+from tenants.scope import scope
 from tests.reports.conftest import make_sdk
 from tests.reports.made import make_sent
 
-
-@pytest.fixture(autouse=True)
-def _everywhere(db):
-    with every_workspace():
-        yield
-
-
-@pytest.fixture
-def sent(cast):
-    return make_sent(cast.workspace)
+pytestmark = pytest.mark.usefixtures("everywhere")
 
 
 def event(event_id: str, kind: str = "opened", **fields: object) -> dict[str, object]:

@@ -21,9 +21,10 @@ from reports import effects
 from reports.models import Engagement, Event, InboxBatch
 from tenants import identity, keys
 from tenants.models import ApiKey, Connection
-from tenants.scope import every_workspace, scope
 from tests.reports.conftest import Sdk, make_sdk
 from tests.reports.made import Sent, make_sent
+
+pytestmark = pytest.mark.usefixtures("everywhere")
 
 WORDS = ("subscribed", "unsubscribed")
 SIGNS = ("delivered", "opened", "clicked", "converted")
@@ -32,18 +33,6 @@ REFS = ("none", "good", "unknown", "foreign", "gone", "topic", "contact gone")
 HASHES = ("none", "wrong", "right")
 PEOPLE = ("nobody", "known", "unknown")
 COMBINATIONS = list(product(TYPES, REFS, HASHES, PEOPLE))
-
-
-@pytest.fixture(autouse=True)
-def _everywhere(db):
-    with every_workspace():
-        yield
-
-
-@pytest.fixture
-def secret(cast) -> str:
-    with scope(cast.workspace):
-        return identity.make(cast.workspace, by=cast.owner, now=timezone.now())
 
 
 @dataclass
@@ -178,11 +167,6 @@ def test_the_answer_says_for_every_combination_what_the_digest_then_did(cast, wo
 
 
 # --- one by one -----------------------------------------------------------------------------------
-@pytest.fixture
-def server(cast) -> Sdk:
-    return make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[keys.EVENTS_WRITE])
-
-
 def codes(answer) -> list[tuple[int, str, str]]:
     return [(one["index"], one["code"], one["part"]) for one in answer.json()["ignored"]]
 

@@ -9,32 +9,11 @@ from campaigns.models import Consent, Contact, Run
 from reports.models import Event
 from tenants import identity, keys
 from tenants.models import ApiKey, Connection
-from tenants.scope import every_workspace, scope
-from tests.reports.conftest import Sdk, make_sdk
+from tenants.scope import scope
+from tests.reports.conftest import make_sdk
 from tests.reports.made import make_sent
 
-
-@pytest.fixture(autouse=True)
-def _everywhere(db):
-    with every_workspace():
-        yield
-
-
-@pytest.fixture
-def sent(cast):
-    return make_sent(cast.workspace)
-
-
-@pytest.fixture
-def server(cast) -> Sdk:
-    """The customer's server: a secret key that may write events."""
-    return make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=[keys.EVENTS_WRITE])
-
-
-@pytest.fixture
-def secret(cast) -> str:
-    with scope(cast.workspace):
-        return identity.make(cast.workspace, by=cast.owner, now=timezone.now())
+pytestmark = pytest.mark.usefixtures("everywhere")
 
 
 def word(kind: str = "unsubscribed", **fields: object) -> dict[str, object]:

@@ -10,17 +10,12 @@ from pushpilot.lib.signing import trial_reference
 from reports import digest
 from reports.models import Engagement, Event, InboxBatch, Rollup
 from tenants.models import ApiKey
-from tenants.scope import every_workspace
 from tests.reports.conftest import make_sdk
 from tests.reports.made import make_sent
 
+pytestmark = pytest.mark.usefixtures("everywhere")
+
 TYPES = ("delivered", "opened", "clicked", "converted", "failed", "subscribed", "unsubscribed")
-
-
-@pytest.fixture(autouse=True)
-def _everywhere(db):
-    with every_workspace():
-        yield
 
 
 def about(cast, kind: str, **fields):
