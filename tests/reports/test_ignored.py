@@ -278,7 +278,9 @@ def test_a_word_about_a_message_whose_contact_was_deleted_says_so(cast, sdk):
     assert set(Engagement.objects.values_list("type", flat=True)) == {"opened", "unsubscribed"}
 
 
-def test_events_without_reference_and_proof_cost_no_look_up_and_the_others_one(cast, sdk):
+def test_events_without_reference_and_proof_cost_no_look_up_and_words_with_proof_few(
+    cast, sdk, server
+):
     sent = make_sent(cast.workspace)
 
     def cost(one: Sdk, number: int, kind: str, **fields: Any) -> int:
@@ -291,6 +293,11 @@ def test_events_without_reference_and_proof_cost_no_look_up_and_the_others_one(c
     assert cost(sdk, 3, "opened", external_user_id="user-1") == least
     assert cost(sdk, 4, "opened", ref=sent.ref()) == least + 1
     assert cost(sdk, 5, "opened", ref="unknown", external_user_id="user-1") == least + 1
+    assert cost(sdk, 6, "unsubscribed", ref=sent.ref(), channel="all") == least + 2
+    assert cost(sdk, 7, "unsubscribed", ref=sent.ref()) == least + 3
+    least = cost(server, 8, "custom", external_user_id="user-1")
+    assert cost(server, 9, "unsubscribed", external_user_id="user-1") == least + 2
+    assert cost(server, 10, "unsubscribed", external_user_id="nobody") == least + 3
 
 
 def test_events_that_cannot_be_looked_up_are_not_stored_as_the_answer_says(cast, sdk, monkeypatch):
