@@ -188,9 +188,8 @@ def _run(
         result = resource.import_data(
             dataset, use_transactions=True, rollback_on_validation_errors=not good_only
         )
-    return Report(
-        [_row_report(row) for row in result.rows], [*table.notes, *notes], _failure(result)
-    )
+    rows = [_row_report(row) for row in result.rows]
+    return Report(rows, [*table.notes, *notes, *_notes_on_guards(rows)], _failure(result))
 
 
 def _failure(result: Result) -> str:
@@ -255,6 +254,25 @@ def _notes_on(unknown: list[str], *, has_unnamed: bool) -> list[str]:
         _("PushPilot ignores columns that templates do not have: %(names)s.")
         % {"names": listed(names)}
     ]
+
+
+def _notes_on_guards(rows: list[RowReport]) -> list[str]:
+    """A new row may come from an export of another workspace: nobody can tell whether its
+    apostrophe is text."""
+    new = [row for row in rows if row.status == RowStatus.NEW]
+    guarded = sum(any(_without_guard(cell) != cell for cell in row.values.values()) for row in new)
+    if not guarded:
+        return []
+    words = ngettext(
+        "%(count)s new row has a text that begins with an apostrophe before a formula sign, as an "
+        "export writes it. The apostrophe stays in the text. To import the text without it, delete "
+        "it in the file.",
+        "%(count)s new rows have texts that begin with an apostrophe before a formula sign, as an "
+        "export writes them. The apostrophes stay in the texts. To import the texts without them, "
+        "delete them in the file.",
+        guarded,
+    )
+    return [words % {"count": format_number(guarded)}]
 
 
 def _row_report(result: TemplateRow) -> RowReport:

@@ -412,6 +412,16 @@ def test_what_is_exported_comes_back_unchanged(inside):
         assert statuses(preview(read, inside.workspace)) == ["unchanged", "unchanged"]
 
 
+def test_an_export_of_another_workspace_says_that_its_apostrophes_stay(inside):
+    rows = ["A,en,offer,,'=SUM(A1),B,,", "B,en,offer,,'-10%,'@x,,", "C,en,offer,,'twas,B,,"]
+    file = table(*rows)
+    (note,) = preview(file, inside.workspace).notes
+    assert note.startswith("2 new rows")
+    commit(file, inside.workspace, by=inside.owner, source="a.csv")
+    assert Template.objects.get(name="A").title == "'=SUM(A1)"
+    assert preview(file, inside.workspace).notes == []
+
+
 def test_a_table_survives_the_temporary_storage():
     read = read_table(TEXT.encode("cp1252"))
     assert Table.load(read.dump("Übung.csv")) == ("Übung.csv", read)
