@@ -1,4 +1,4 @@
-"""Import, template form, campaign form and lint judge links, images and characters by the same
+"""Import, template form, campaign form, API and lint judge links, images and characters by the same
 words."""
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import pytest
 
 from campaigns.admin.campaign.message import MessageForm
 from campaigns.admin.template.forms import TemplateForm
+from campaigns.channels.given import read_message
+from campaigns.channels.registry import channel_of
 from campaigns.content.lint import ERROR, lint_message
 from campaigns.imports.cells import cell_errors
 from campaigns.models import Campaign, Content
@@ -16,6 +18,7 @@ from tests.campaigns.console import ADD, FORM, errors_of
 
 pytestmark = pytest.mark.once
 
+APP = channel_of("app_push")
 FIELD = {"deep_link": "deep_link", "image_url": "image_url", "button": "button_1_url"}
 TEMPLATE = {
     "name": "A",
@@ -57,7 +60,9 @@ def sentences(inside, field: str, value: str) -> dict[str, str]:
         inside.workspace,
         {"title": "T", "body": "B", "button_1_text": "Go", FIELD[field]: value},
     )
+    given = {"title": "T", "body": "B", **options, **texts}
     said = {
+        "API": " ".join(text for _path, text in read_message(APP, given)[1]),
         "lint": next(
             (
                 finding.text
@@ -108,7 +113,7 @@ def test_what_one_door_takes_every_door_takes(inside, field, value):
 
 @pytest.mark.parametrize("control", ["\x01", "\x1b", "\x7f", "\x9b"])
 @pytest.mark.parametrize("field", ["title", "body", "deep_link", "image_url"])
-def test_no_form_takes_a_control_character_that_the_import_refuses(inside, field, control):
+def test_no_door_takes_a_control_character_that_the_import_refuses(inside, field, control):
     value = f"https://shop.example/{control}x"
     campaign = Campaign(workspace=inside.workspace, name="A", channel="app_push")
     message = MessageForm(campaign, inside.workspace, {"title": "T", "body": "B", field: value})
@@ -117,6 +122,7 @@ def test_no_form_takes_a_control_character_that_the_import_refuses(inside, field
         message.errors[field],
         template.errors[field],
         [str(cell_errors({field: value})[field])],
+        [text for path, text in read_message(APP, {field: value})[1] if path == field],
     ):
         assert f"U+{ord(control):04X}" in " ".join(errors)
 
