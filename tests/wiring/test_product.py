@@ -94,6 +94,18 @@ def test_a_port_that_is_none_is_refused_by_name(port):
         call_command("run", f"--port={port}")
 
 
+@pytest.mark.parametrize("command", ["demo", "run"])
+def test_make_hands_the_port_on(command):
+    done = subprocess.run(
+        ["make", "--dry-run", command, "PORT=9000"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"manage.py {command} --port 9000" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("url", "ours"),
     [("http://127.0.0.1:8765", True), ("http://localhost", True), ("http://sandbox.test", False)],
