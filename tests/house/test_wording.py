@@ -18,17 +18,30 @@ def templates():
     return [file for file, parts in files if "templates" in parts and parts[0] != "tests"]
 
 
+def scripts():
+    return [
+        file
+        for file in committed_files()
+        if file.suffix == ".js" and file.relative_to(ROOT).parts[0] != "tests"
+    ]
+
+
 def test_templates_hold_no_words_outside_of_a_translation():
     assert_none(bare_words_of(templates()))
 
 
 def test_scripts_hold_no_words_outside_of_a_translation():
-    scripts = [
-        file
-        for file in committed_files()
-        if file.suffix == ".js" and file.relative_to(ROOT).parts[0] != "tests"
+    assert_none(bare_script_words_of(scripts()))
+
+
+def test_no_field_lets_the_browser_cut_what_is_pasted():
+    """The form or the route says what is too long; a maxlength cuts it without a word."""
+    cutting = [
+        file.relative_to(ROOT)
+        for file in [*templates(), *scripts()]
+        if "maxlength" in file.read_text(encoding="utf-8").lower()
     ]
-    assert_none(bare_script_words_of(scripts))
+    assert not cutting
 
 
 def assert_none(found):
