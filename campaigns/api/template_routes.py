@@ -40,25 +40,20 @@ def _answer(template: Template, response: HttpResponse) -> dict[str, Any]:
     return _told(template)
 
 
-def _none() -> Problem:
-    return Problem(404, "template_not_found", _("This workspace has no such template."))
-
-
-def _found(pk: int, *, is_held: bool = False) -> Template:
-    """Own or global. Raises Problem 404."""
-    rows = Template.objects.select_for_update() if is_held else Template.objects.all()
-    found = rows.filter(pk=pk).first()
-    if found is None:
-        raise _none()
-    return found
+def _found(pk: int) -> Template:
+    """Own or global. Raises Template.DoesNotExist."""
+    return Template.objects.get(pk=pk)
 
 
 @contextmanager
 def _by_the_verbs() -> Iterator[None]:
-    """As by_the_rules; 409 for a template that nobody changes."""
+    """As by_the_rules; 404 for a template that is not there, 409 for one that nobody changes."""
     try:
         with by_the_rules():
             yield
+    except Template.DoesNotExist as error:
+        detail = _("This workspace has no such template.")
+        raise Problem(404, "template_not_found", detail) from error
     except library.GlobalTemplate as error:
         detail = _(
             "This template belongs to the global library, which does not change. Copy it to your "
@@ -96,7 +91,7 @@ def create_template(
 )
 def get_template(request: HttpRequest, template: int, response: HttpResponse) -> dict[str, Any]:
     """One of your own, or of the global library. `ETag` is for If-Match."""
-    with at_work(request, roles.VIEW):
+    with at_work(request, roles.VIEW), _by_the_verbs():
         return _answer(_found(template), response)
 
 
@@ -112,7 +107,7 @@ def change_template(
 ) -> dict[str, Any]:
     """Campaigns that were made from it keep their texts."""
     with at_work(request, roles.EDIT), _by_the_verbs(), transaction.atomic():
-        held = _found(template, is_held=True)
+        held = library.hold(_found(template))
         etags.expect(request, held, _told)
         given = body.model_dump(exclude_unset=True)
         return _answer(library.change(held, given, by=actor_of(request)), response)
@@ -128,7 +123,7 @@ def change_template(
 def delete_template(request: HttpRequest, template: int) -> HttpResponse:
     """Campaigns that were made from it stay as they are."""
     with at_work(request, roles.EDIT), _by_the_verbs(), transaction.atomic():
-        held = _found(template, is_held=True)
+        held = library.hold(_found(template))
         etags.expect(request, held, _told)
         library.remove(held, by=actor_of(request))
     return HttpResponse(status=204)

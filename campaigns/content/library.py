@@ -50,6 +50,14 @@ def create(workspace: Workspace, values: Mapping[str, Any], *, by: User | None) 
     return template
 
 
+def hold(template: Template) -> Template:
+    """The row as it is now, locked until the transaction ends. Raises GlobalTemplate or
+    Template.DoesNotExist."""
+    if template.is_global:  # row-level security hides what may not be written from a lock
+        raise GlobalTemplate
+    return Template.objects.select_for_update().get(pk=template.pk)
+
+
 @transaction.atomic
 def change(template: Template, values: Mapping[str, Any], *, by: User | None) -> Template:
     """The stored row with these values, and nothing else of it changed. Only what differs is
@@ -57,7 +65,7 @@ def change(template: Template, values: Mapping[str, Any], *, by: User | None) ->
 
     Raises GlobalTemplate, Template.DoesNotExist, and ValidationError by path.
     """
-    held = Template.objects.select_for_update().get(pk=template.pk)
+    held = hold(template)
     workspace, before = _workspace_of(held), _said(held)
     given = _standard(workspace, values)
     channel = registry.CHANNELS.get(given.get("channel", held.channel))
@@ -105,7 +113,7 @@ def copy(template: Template, workspace: Workspace, *, by: User | None) -> Templa
 def remove(template: Template, *, by: User | None) -> None:
     """Delete it; the trail keeps what it said. Raises GlobalTemplate or
     Template.DoesNotExist."""
-    held = Template.objects.select_for_update().get(pk=template.pk)
+    held = hold(template)
     workspace = _workspace_of(held)
     changes = {name: (value, None) for name, value in _said(held).items() if value != ""}
     audit.record(workspace, "template deleted", held, by=by, changes=changes)
