@@ -113,7 +113,7 @@ def _attempts(message: Message) -> Iterator[Attempt]:
             _words(str(one["verdict"]), run),
         )
     if reason == Reason.ACCEPTED:
-        said = str(words_of(reason, run.channel).explanation)
+        said = explained(reason, run.channel)
         yield Attempt(
             message.attempted_at,
             Verdict.ACCEPTED.value,
@@ -148,7 +148,17 @@ def explanation(message: Message) -> str:
     reason = Reason(message.reason)
     if message.error_code and message.reason != Reason.ACCEPTED:
         return meaning(message.run, reason, message.error_code)
-    return str(words_of(reason, message.run.channel).explanation)
+    return explained(reason, message.run.channel)
+
+
+def explained(reason: Reason, channel: str) -> str:
+    """What the reason means in a message of the channel."""
+    return str(words_of(reason, channel).explanation)
+
+
+def in_words(reason: Reason, channel: str) -> dict[str, str]:
+    """The reason, for a program and for a person."""
+    return {"reason": reason.slug, "reason_in_words": str(words_of(reason, channel).label)}
 
 
 def content_of(message: Message, run: Run) -> tuple[dict[str, Any], int]:

@@ -10,12 +10,19 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Field, Router, Schema
 
-from campaigns.audience.reasons import Reason, words_of
+from campaigns.audience.reasons import Reason
 from campaigns.models import Contact, Endpoint, Run
 from delivery import ledger
 from delivery.filters import NotificationFilters
 from delivery.models import Message
-from delivery.notifications import STATES, attempts_of, explanation, flying_among, state_of
+from delivery.notifications import (
+    STATES,
+    attempts_of,
+    explanation,
+    flying_among,
+    in_words,
+    state_of,
+)
 from pushpilot.lib.lists import Walk
 from pushpilot.lib.problems import Problem
 from pushpilot.lib.spelling import fold
@@ -172,8 +179,7 @@ def _row(message: Message, state: str) -> dict[str, Any]:
     return {
         "id": message.pk,
         "state": state,
-        "reason": reason.slug,
-        "reason_in_words": str(words_of(reason, run.channel).label),
+        **in_words(reason, run.channel),
         "campaign": {"id": run.campaign_id, "name": str(run.campaign)},
         "run": run.pk,
         "channel": run.channel,

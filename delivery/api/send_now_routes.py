@@ -13,10 +13,17 @@ from django.utils.translation import gettext as _
 from ninja import Router, Schema, Status
 from pydantic import AfterValidator, Field, model_validator
 
-from campaigns.audience.reasons import Reason, words_of
+from campaigns.audience.reasons import Reason
 from delivery import send_now
 from delivery.models import DirectSend, Message
-from delivery.notifications import attempts_of, explanation, flying_among, state_of
+from delivery.notifications import (
+    attempts_of,
+    explained,
+    explanation,
+    flying_among,
+    in_words,
+    state_of,
+)
 from pushpilot.lib.bounded import check_id, check_json
 from pushpilot.lib.languages import normalize
 from pushpilot.lib.problems import Problem
@@ -210,7 +217,7 @@ def _line(message: Message, state: str) -> dict[str, Any]:
         "notification": message.pk,
         "address": str(message.endpoint) if message.endpoint is not None else None,
         "state": state,
-        **_in_words(Reason(message.reason), message.run.channel),
+        **in_words(Reason(message.reason), message.run.channel),
         "explanation": explanation(message),
         "code": message.error_code,
         "sentence": attempts[-1].sentence if attempts else "",
@@ -227,18 +234,14 @@ def _waiting(name: str, channel: str) -> dict[str, Any]:
         "notification": None,
         "address": None,
         "state": "pending",
-        **_in_words(Reason.PENDING, channel),
-        "explanation": str(words_of(Reason.PENDING, channel).explanation),
+        **in_words(Reason.PENDING, channel),
+        "explanation": explained(Reason.PENDING, channel),
         "code": "",
         "sentence": "",
         "provider_id": "",
         "on_the_wire_at": None,
         "answered_at": None,
     }
-
-
-def _in_words(reason: Reason, channel: str) -> dict[str, str]:
-    return {"reason": reason.slug, "reason_in_words": str(words_of(reason, channel).label)}
 
 
 def _accepted(send: DirectSend) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def pages(rows: Rows) -> dict[str, str]:
     campaign, run = rows[Campaign].pk, rows[Run].pk
     with scope(rows[Workspace]):
         message = Message.objects.get(run=run).pk
-    scheduled = campaign + 1  # the first that `full` has added
+        scheduled = Campaign.objects.get(name="Offer 00").pk
     return {
         "dashboard": "",
         "campaign list": "campaigns/campaign/",
