@@ -20,7 +20,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from campaigns.audience.reasons import Reason, words_of
+from campaigns.audience.reasons import Reason
 from campaigns.channels import registry
 from campaigns.channels.base import Channel, Message
 from campaigns.channels.render import RenderError
@@ -29,6 +29,7 @@ from campaigns.models import Campaign
 from delivery.connections import account_of
 from delivery.engine.compose import Contents, NotComposable
 from delivery.engine.dispatch import batches
+from delivery.notifications import explained
 from delivery.providers.base import (
     CredentialsRefused,
     Outcome,
@@ -334,7 +335,7 @@ def _asked(
 
 # --- the answers ----------------------------------------------------------------------------------
 def _skipped(device: Device, reason: Reason, channel: str, why: str = "") -> Answer:
-    words = f"{words_of(reason, channel).explanation} {why}".strip()
+    words = f"{explained(reason, channel)} {why}".strip()
     return Answer(device.name, _name(device), Result.SKIPPED, reason.slug, words)
 
 

@@ -8,13 +8,14 @@ the provider's answers.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 
@@ -31,6 +32,8 @@ from delivery.providers.base import Provider
 from tenants.models import Connection
 from tenants.scope import every_workspace, scope
 from tenants.workspaces import lock_if_open
+
+logger = logging.getLogger(__name__)
 
 OPEN_FOR = timedelta(minutes=10)  # a run takes in what comes in this time
 SHARDS_MOST = 1_000  # of a run: pages sum their tallies
@@ -55,9 +58,14 @@ def gather(now: datetime) -> int:
     oldest = waiting.annotate(first=Min("pk")).order_by("first")[:LANES_MOST]
     gathered = 0
     for lane_id, _first in list(oldest):
-        lane = Campaign.lanes.select_related("workspace").get(pk=lane_id)
-        with scope(lane.workspace):
-            gathered += _gather(lane, now)
+        try:
+            lane = Campaign.lanes.select_related("workspace").get(pk=lane_id)
+            with scope(lane.workspace):
+                gathered += _gather(lane, now)
+        except (OperationalError, InterfaceError):
+            logger.warning("lane %s: the database did not answer", lane_id, exc_info=True)
+        except Exception:  # one lane must not keep the others from being sent
+            logger.exception("lane %s: its requests could not be gathered", lane_id)
     return gathered
 
 

@@ -33,6 +33,10 @@ def at_work(cast, connected):
     return cast
 
 
+class Killed(BaseException):
+    """A worker's end without a word."""
+
+
 def work() -> None:
     pipeline.work(timezone.now())
 
@@ -57,9 +61,6 @@ def bodies(monkeypatch) -> list[dict]:
 
 def die_before_sending(monkeypatch) -> None:
     """The next worker is killed when its window lies over a group of which nothing is sent."""
-
-    class Killed(BaseException):
-        pass
 
     def die(worker, group):
         monkeypatch.setattr(ShardWorker, "send", real)
@@ -191,13 +192,32 @@ def test_a_worker_that_dies_leaves_its_window_unknown_and_nothing_else(
 
 def test_a_worker_that_dies_while_it_gathers_leaves_the_request_waiting(at_work, monkeypatch):
     send = accept(at_work.workspace, "user-0")
+
+    def die(*given):
+        raise Killed
+
     with monkeypatch.context() as patch:
-        patch.setattr(direct, "_cut", lambda *given: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        patch.setattr(direct, "_cut", die)
+        with pytest.raises(Killed):
             work()
     assert rows(send) == []
     work()
     assert reasons(send) == [Reason.ACCEPTED]
+
+
+def test_a_lane_that_cannot_be_gathered_stops_no_other(at_work, monkeypatch):
+    broken = accept(at_work.workspace, "user-0")
+    whole = accept(at_work.workspace, "user-0", message_class=MARKETING)
+    real = direct._cut
+
+    def cut(run, found):
+        if run.is_transactional:
+            raise ValueError
+        return real(run, found)
+
+    monkeypatch.setattr(direct, "_cut", cut)
+    work()
+    assert (rows(broken), reasons(whole)) == ([], [Reason.ACCEPTED])
 
 
 def test_a_tick_finds_a_request_whose_bell_was_lost(at_work, monkeypatch):
