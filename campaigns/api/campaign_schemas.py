@@ -44,7 +44,7 @@ class Content(BaseModel):
         None, description="Such as en, hi or pt-BR. Without it that of the workspace."
     )
     variant: StrictStr | None = Field(None, description="A capital letter; A without it.")
-    tone: Annotated[StrictStr | None, choice(["", *Tone.values])] = None
+    tone: Annotated[StrictStr | None, choice(["", *Tone.values], or_null=True)] = None
 
 
 class ContentOut(BaseModel):
@@ -85,7 +85,7 @@ class CampaignChanges(Schedule):
     name: Annotated[StrictStr | None, text(NAME_LIMIT, "Only your team sees it.")] = None
     description: Annotated[StrictStr | None, text(DESCRIPTION_LIMIT, "What it is for.")] = None
     channel_type: Annotated[StrictStr | None, choice(list(registry.CHANNELS))] = None
-    tone: Annotated[StrictStr | None, choice(["", *Tone.values])] = None
+    tone: Annotated[StrictStr | None, choice(["", *Tone.values], or_null=True)] = None
     contents: list[Content] | None = Field(
         None,
         description="The message, once for each language. The list replaces all contents.",
@@ -98,7 +98,11 @@ class CampaignChanges(Schedule):
     )
     target_kind: Annotated[
         StrictStr | None,
-        choice([key for key, _ in target_kinds()], "People, or a broadcast to subscribers."),
+        choice(
+            [key for key, _ in target_kinds()],
+            "People, or a broadcast to subscribers.",
+            or_null=True,
+        ),
     ] = None
     target: StrictStr | None = Field(None, description="Of a broadcast: its topic or condition.")
     per_second: StrictInt | None = Field(

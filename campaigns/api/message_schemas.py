@@ -22,8 +22,8 @@ def text(limit: int, description: str) -> Any:
     return Field(description=description, json_schema_extra={"maxLength": limit})
 
 
-def choice(values: list[str], description: str = "") -> Any:
-    named: list[Any] = [*values]
+def choice(values: list[str], description: str = "", *, or_null: bool = False) -> Any:
+    named: list[Any] = [*values, None] if or_null else [*values]
     return Field(description=description or None, json_schema_extra={"enum": named})
 
 

@@ -12,7 +12,8 @@ from tenants import keys
 from tenants.models import AuditEntry
 from tenants.scope import every_workspace, scope
 from tests.campaigns.api.conftest import backend_of
-from tests.campaigns.console import give_run, written
+from tests.campaigns.console import FORM, change, give_run, saved, written
+from tests.pages import text
 from tests.tenants.api.app import App, refused
 from tests.tenants.api.calls import app_of, audited
 
@@ -288,7 +289,7 @@ ROUTES = [
 
 
 def ask(app: App, method: str, path: str) -> Any:
-    is_written = method == "PATCH" or path == "/campaigns"
+    is_written = method == "PATCH" or path.rstrip("/") == "/campaigns"
     return app.ask(method, path, {"name": "Any"} if is_written and method != "GET" else None)
 
 
@@ -317,4 +318,25 @@ def test_an_address_answers_with_a_slash_as_without(backend, company, path):
     bare, slashed = backend.get(path), backend.get(f"{path}/")
     assert (bare.status_code, slashed.status_code) == (200, 200)
     assert bare.json() == slashed.json()
-    assert backend.post("/campaigns/", **SEED).status_code == 201
+
+
+@pytest.mark.parametrize(("method", "path", "scope_needed"), ROUTES)
+def test_every_address_has_a_twin_with_a_slash(backend, method, path, scope_needed):
+    answers = [
+        ask(backend, method, f"/campaigns{path.format(id=999)}{slash}") for slash in ("", "/")
+    ]
+    codes = [(answer.status_code, answer.json().get("code")) for answer in answers]
+    assert codes[0] == codes[1]
+    assert codes[0][1] in (None, "campaign_not_found")
+
+
+def test_an_editor_in_the_console_is_told_of_a_change_by_api(backend, company):
+    campaign = saved(company, title="First")
+    client = company.client("member")
+    form = client.get(change(company, campaign)).context["adminform"].form
+    seen = {"seen": form["seen"].value(), "_save": "1"}
+    backend.patch(f"/campaigns/{campaign.pk}", contents=[{**TEXT, "title": "Theirs"}])
+    answer = client.post(change(company, campaign), {**FORM, **seen, "title": "Mine"})
+    assert answer.status_code == 200
+    assert "Nothing was saved: somebody changed this campaign" in text(answer)
+    assert backend.get(f"/campaigns/{campaign.pk}").json()["contents"][0]["title"] == "Theirs"
