@@ -26,9 +26,22 @@ Spot = tuple[int, int, int]
 ROWS_LOOKED_AT = 100_000
 """What `walk` reads at most; then it says where to go on."""
 STRIDE = 20_000
-RUNS_AT_ONCE = 200
+RUNS_AT_ONCE, RUNS_PROBED, PROBES = 200, 1_000, 20
 SMALL_RUN, SMALL_RUNS = 500, 5_000  # rows of one, and of all that one query reads
 RUN_COST = 20  # what looking for a run's rows costs, in rows that are read
+# A run has forty columns, and thousands of runs may be passed by.
+RUN_COLUMNS = (
+    "campaign__name",
+    "campaign__direct",
+    "direct",
+    "channel",
+    "target_kind",
+    "state",
+    "tally",
+    "audience_size",
+    "started_at",
+    "finished_at",
+)
 _CONTACT, _ENDPOINT = Message._meta.get_field("contact"), Message._meta.get_field("endpoint")
 _RUN = Message._meta.get_field("run")
 
@@ -68,15 +81,18 @@ class Asked:
             given["attempted_at__lt"] = self.attempted_before
         return rows.filter(**given)
 
-    def could_be_in(self, run: Run) -> bool:
-        """False if the run's own columns show that none of its rows is meant."""
-        is_over = run.is_ended and run.finished_at is not None
-        if self.reasons and is_over and not run.count(*self.reasons):
-            return False
-        if self.attempted_after and is_over and run.finished_at < self.attempted_after:  # type: ignore[operator]
-            return False
-        before = self.attempted_before
-        return not (before and run.started_at and run.started_at >= before)
+    def among(self, runs: QuerySet[Run, Run]) -> QuerySet[Run, Run]:
+        """The runs that may have such rows, as far as their own columns tell."""
+        found = runs.filter(started_at__isnull=False)
+        is_open = Q(finished_at__isnull=True)
+        if self.reasons:
+            slugs = [reason.slug for reason in self.reasons]
+            found = found.filter(is_open | Q(tally__has_any_keys=slugs))
+        if self.attempted_after is not None:
+            found = found.filter(is_open | Q(finished_at__gte=self.attempted_after))
+        if self.attempted_before is not None:
+            found = found.filter(started_at__lt=self.attempted_before)
+        return found
 
 
 # --- one run --------------------------------------------------------------------------------------
@@ -181,9 +197,11 @@ def walk(
     Reads about ROWS_LOOKED_AT rows, whatever is asked: then fewer rows come, even none, and the
     place to go on.
     """
+    if asked.contact_id is not None:
+        return _walk_by_contact(runs, asked, after, most)
     found: list[Message] = []
     left = ROWS_LOOKED_AT
-    for group in _groups(runs, asked, after):
+    for group in _groups(asked.among(runs), after):
         here = after[1:] if after is not None and group[0].pk == after[0] else None
         if len(group) == 1:
             rows, stop, cost = _look(group[0], asked, here, most + 1 - len(found), left)
@@ -192,8 +210,7 @@ def walk(
             stop = None
         found += rows
         if len(found) > most:
-            last = found[most - 1]
-            return with_people(found[:most]), (last.run_id, last.contact_id or 0, last.pk)
+            return with_people(found[:most]), _spot(found[most - 1])
         if stop is not None:
             return with_people(found), (group[-1].pk, *stop)
         left -= cost
@@ -202,10 +219,43 @@ def walk(
     return with_people(found), None
 
 
-def _groups(runs: QuerySet[Run, Run], asked: Asked, after: Spot | None) -> Iterator[list[Run]]:
-    """Runs, the newest first: one that is large or begun by itself, small ones together; where
-    one contact is looked for, all of them are small."""
-    rows = runs.filter(started_at__isnull=False).order_by("-pk")
+def _spot(row: Message) -> Spot:
+    return row.run_id, row.contact_id or 0, row.pk
+
+
+def _walk_by_contact(
+    runs: QuerySet[Run, Run], asked: Asked, after: Spot | None, most: int
+) -> tuple[list[Message], Spot | None]:
+    """As walk, for one contact: the index is asked for many runs at once."""
+    ids = asked.among(runs).order_by("-pk").values_list("pk", flat=True)
+    newest = after[0] + 1 if after is not None else None
+    found: list[Message] = []
+    following: Spot | None = None
+    for _turn in range(PROBES):
+        chunk = list((ids if newest is None else ids.filter(pk__lt=newest))[:RUNS_PROBED])
+        rows = asked.of(Message.objects.filter(run__in=chunk))
+        if after is not None:
+            rows = rows.exclude(run=after[0], pk__lte=after[2])
+        rows = _flying(rows, asked, chunk)
+        found += rows.order_by("-run_id", "pk")[: most + 1 - len(found)]
+        if len(found) > most or len(chunk) < RUNS_PROBED:
+            break
+        newest = chunk[-1]
+    else:
+        following = (newest - 1, 0, 0) if newest is not None else None
+    shown = found[:most]
+    known = Run.objects.select_related("campaign").only(*RUN_COLUMNS)
+    by_id = known.in_bulk({row.run_id for row in shown})
+    for row in shown:
+        _RUN.set_cached_value(row, by_id[row.run_id])
+    if len(found) > most:
+        following = _spot(shown[-1])
+    return with_people(shown), following
+
+
+def _groups(runs: QuerySet[Run, Run], after: Spot | None) -> Iterator[list[Run]]:
+    """Runs, the newest first: one that is large or begun by itself, small ones together."""
+    rows = runs.select_related("campaign").only(*RUN_COLUMNS).order_by("-pk")
     newest = after[0] + 1 if after is not None else None
     while True:
         behind = rows if newest is None else rows.filter(pk__lt=newest)
@@ -214,9 +264,8 @@ def _groups(runs: QuerySet[Run, Run], asked: Asked, after: Spot | None) -> Itera
         size = 0
         for run in chunk:
             is_begun = after is not None and run.pk == after[0]
-            rows_most = run.audience_size if run.audience_size is not None else ROWS_LOOKED_AT
-            if asked.contact_id is not None:
-                rows_most = 1
+            is_over = run.is_ended and run.finished_at is not None
+            rows_most = run.audience_size or 0 if is_over else ROWS_LOOKED_AT
             is_alone = is_begun or rows_most > SMALL_RUN
             if group and (is_alone or size + rows_most > SMALL_RUNS):
                 yield group
@@ -235,18 +284,12 @@ def _groups(runs: QuerySet[Run, Run], asked: Asked, after: Spot | None) -> Itera
 
 def _look_into_all(group: list[Run], asked: Asked, most: int) -> tuple[list[Message], int]:
     """(the first rows of small runs, the cost)."""
-    by_id = {run.pk: run for run in group if asked.could_be_in(run)}
-    if not by_id:
-        return [], len(group)
-    rows = asked.of(Message.objects.filter(run__in=list(by_id)))
-    rows = _flying(rows, asked, by_id.values())
+    by_id = {run.pk: run for run in group}
+    rows = _flying(asked.of(Message.objects.filter(run__in=list(by_id))), asked, list(by_id))
     listed = list(rows.order_by("-run_id", "contact_id", "pk")[:most])
     for row in listed:
         _RUN.set_cached_value(row, by_id[row.run_id])
-    sizes = sum(min(run.audience_size or 0, SMALL_RUN) for run in by_id.values())
-    if asked.contact_id is not None:
-        sizes = 0
-    return listed, sizes + RUN_COST * len(group)
+    return listed, sum(run.audience_size or 0 for run in group) + RUN_COST * len(group)
 
 
 def _look(
@@ -254,26 +297,19 @@ def _look(
 ) -> tuple[list[Message], Place | None, int]:
     """(the first rows of one run behind a place, where it stopped because enough was read, the
     cost)."""
-    if not asked.could_be_in(run):
-        return [], None, 1
     if after == (0, 0):  # its beginning; a broadcast's row has no contact
         after = None
-    rows = _flying(asked.of(Message.objects.filter(run=run)), asked, [run])
+    rows = _flying(asked.of(Message.objects.filter(run=run)), asked, [run.pk])
     places = None
     is_over = run.is_ended and run.finished_at is not None
     # Only of a run that is over: the order of its rows must not change from page to page.
-    if is_over and not (asked.code or asked.has_time or asked.contact_id):
+    if is_over and not (asked.code or asked.has_time):
         places = _shards_with(run, asked.reasons)
     stop, cost = None, RUN_COST + most
     if places is not None:
         listed = _in_shards(rows, after, places, most)
         cost += sum(min(last - first, STRIDE) for first, last in places[: most + 1])
-    elif (
-        asked.contact_id is not None
-        or run.is_broadcast
-        or not asked.needs_reading
-        or asked.is_flying
-    ):
+    elif run.is_broadcast or not asked.needs_reading or asked.is_flying:
         listed = list(_in_key_order(rows, after)[:most])
     else:
         listed, stop, cost = _stride(run, rows, after, most, left)
@@ -290,28 +326,26 @@ def _stride(
     cost = 0
     while len(found) < most:
         whole = _in_key_order(Message.objects.filter(run=run), after)
-        # of the index alone: a contact's rows stay together
-        contacts = whole.order_by("contact_id").values_list("contact_id", flat=True)
-        end = contacts[STRIDE : STRIDE + 1].first()
+        ends = list(whole.values_list("contact_id", "pk")[STRIDE - 1 : STRIDE])
         here = _in_key_order(rows, after)
-        if end is not None:
-            here = here.filter(contact_id__lt=end)
+        if ends:
+            contact, message = after = ends[0]
+            here = here.filter(contact_id__lte=contact).exclude(contact_id=contact, pk__gt=message)
         found += here[: most - len(found)]
         cost += STRIDE
-        if end is None:
+        if not ends:
             return found, None, cost
-        after = (end, 0)
         if cost >= left and len(found) < most:
             return found, after, cost
     return found, None, cost
 
 
 def _flying(
-    rows: QuerySet[Message, Message], asked: Asked, runs: Iterable[Run]
+    rows: QuerySet[Message, Message], asked: Asked, runs: list[int]
 ) -> QuerySet[Message, Message]:
     if asked.is_flying is None:
         return rows
-    leased = Shard.objects.filter(run__in=[run.pk for run in runs], window_from__isnull=False)
+    leased = Shard.objects.filter(run__in=runs, window_from__isnull=False)
     flying = in_flight(leased)
     if flying is None:
         return rows.none() if asked.is_flying else rows

@@ -41,7 +41,8 @@ COMMANDS: dict[str, tuple[list[str], list[str], str]] = {
         [
             "first page", "page at nine tenths", "one contact", "refused, 0.1 %", "refused, page at nine tenths",
             "unknown, ten rows", "unknown, by its code", "a reason that nobody has", "skipped before the cut, ten rows",
-            "a code without its reason", "all codes with counts and examples",
+            "a code without its reason", "all codes with counts and examples", "API, the newest ",
+            "API, behind 2,000 small sends", "API, one contact in all sends", "API, a minute in which nothing was sent",
         ],
         "",
     ),
