@@ -163,26 +163,26 @@ def in_words(reason: Reason, channel: str) -> dict[str, str]:
 
 def content_of(message: Message, run: Run) -> tuple[dict[str, Any], int]:
     """(what the message says, as it was written, in the language that its contact reads now; the
-    number of the revision). Of a message that was not handed over yet: what would go out."""
-    if message.request:
+    number of the revision). Of a message that was not handed over yet: what would go out. Of a
+    direct message nothing is left after a day."""
+    if run.direct:
         send = DirectSend.objects.filter(pk=message.request).first()
-        contents = send.contents if send is not None else []
-        return _read_by(message, run, contents), run.revision.number
+        return _content_for(message, run, send.contents if send is not None else []), 0
     revision = run.revision
     if message.revision is not None and message.revision != revision.number:
         sent = Revision.objects.filter(campaign=run.campaign_id, number=message.revision)
         revision = sent.first() or revision
-    return _read_by(message, run, revision.contents), revision.number
+    return _content_for(message, run, revision.contents), revision.number
 
 
-def _read_by(message: Message, run: Run, contents: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The content in the contact's language, else in the workspace's, else the first."""
-    found = sorted(contents, key=lambda one: str(one.get("variant") or "A"))
+def _content_for(message: Message, run: Run, contents: list[dict[str, Any]]) -> dict[str, Any]:
+    """As the engine chooses (delivery.engine.compose); {} without any."""
+    listed = sorted(contents, key=lambda one: str(one.get("variant") or "A"))
     wanted = languages.fallbacks(run.workspace.default_language)
     if message.contact is not None:
         wanted = (*languages.fallbacks(message.contact.language), *wanted)
     for language in wanted:
-        for content in found:
+        for content in listed:
             if languages.tidy(content["language"]) == language:
                 return content
-    return found[0] if found else {}
+    return listed[0] if listed else {}

@@ -48,7 +48,11 @@ class NotificationOut(Schema):
     )
     reason: str = Field(description="What became of the message, or what it waits for.")
     reason_in_words: str
-    campaign: CampaignRef
+    campaign: CampaignRef | None = Field(description="Null: a direct message.")
+    message_class: str | None = Field(
+        serialization_alias="class",
+        description="Of a direct message: `transactional` or `marketing`.",
+    )
     run: int = Field(description="The send that it belongs to.")
     channel: str
     external_user_id: str | None = Field(
@@ -101,7 +105,13 @@ class NotificationDetailOut(NotificationOut):
 NOTIFICATIONS = Walk(NotificationFilters, NotificationOut)
 
 
-@router.get("/notifications", **NOTIFICATIONS.route, auth=READER, summary="What became of messages")
+@router.get(
+    "/notifications",
+    **NOTIFICATIONS.route,
+    by_alias=True,
+    auth=READER,
+    summary="What became of messages",
+)
 def list_notifications(request: HttpRequest) -> dict[str, Any]:
     """The newest send first. `campaign`, `run` and `external_user_id` are the quick ways in.
     `state`, `reason` and the times are looked for row by row: a page may hold fewer rows than
@@ -113,6 +123,7 @@ def list_notifications(request: HttpRequest) -> dict[str, Any]:
 @router.get(
     "/notifications/{int:notification}",
     response=NotificationDetailOut,
+    by_alias=True,
     auth=READER,
     summary="One message with its attempts",
 )
@@ -131,7 +142,7 @@ def get_notification(request: HttpRequest, notification: int) -> dict[str, Any]:
 def _walk(
     given: dict[str, Any], spot: tuple[int, ...] | None, size: int
 ) -> tuple[list[Message], ledger.Spot | None]:
-    runs = Run.objects.select_related("campaign")
+    runs = Run.objects.all()
     if given["campaign"]:
         runs = runs.filter(campaign=given["campaign"])
     if given["run"]:
@@ -175,12 +186,13 @@ def _told(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _row(message: Message, state: str) -> dict[str, Any]:
-    run, reason = message.run, Reason(message.reason)
+    run = message.run
     return {
         "id": message.pk,
         "state": state,
-        **in_words(reason, run.channel),
-        "campaign": {"id": run.campaign_id, "name": str(run.campaign)},
+        **in_words(Reason(message.reason), run.channel),
+        "campaign": None if run.direct else {"id": run.campaign_id, "name": run.campaign.name},
+        "message_class": run.direct or None,
         "run": run.pk,
         "channel": run.channel,
         "external_user_id": message.contact.external_id if message.contact is not None else None,

@@ -11,9 +11,10 @@ from campaigns.models import Contact, Run
 from delivery.admin import slots
 from delivery.engine import pipeline, record
 from delivery.engine.answers import MOST
-from delivery.models import Message, Shard
+from delivery.models import DirectSend, Message, Shard
 from delivery.notifications import attempts_of, content_of, flying_among, state_of
 from tenants.scope import scope
+from tests.delivery.direct_sends import accept
 from tests.story import add_people, run_to_the_end
 
 LATER = "The service is currently unavailable."
@@ -124,6 +125,17 @@ def test_the_text_is_that_of_the_revision_that_was_sent(cast, retried):
         content, number = content_of(message, run)
     assert (number, bool(content["title"])) == (1, True)
     assert escape(content["title"]) in look(cast, only(cast)).content.decode()
+
+
+def test_a_direct_message_shows_its_text_while_it_is_kept(cast, connected):
+    add_people(cast.workspace, 1)
+    send = accept(cast.workspace, "user-0")
+    pipeline.work(timezone.now())
+    html = look(cast, only(cast)).content.decode()
+    assert "{{ data.code }} for {{ first_name }}" in html
+    with scope(cast.workspace):
+        DirectSend.objects.filter(pk=send.pk).update(contents=[], data={})
+    assert "data.code" not in look(cast, only(cast)).content.decode()
 
 
 def test_only_people_who_may_send_see_the_reference(cast, retried):

@@ -14,6 +14,7 @@ from delivery.models import Message, Shard
 from tenants import keys
 from tenants.models import Workspace
 from tenants.scope import scope
+from tests.delivery.direct_sends import accept
 from tests.story import add_people, run_to_the_end
 from tests.tenants.api.app import App, key_of, refused
 
@@ -229,6 +230,41 @@ def test_a_parameter_that_cannot_be_read_is_named(app, query, field):
 def test_a_cursor_of_nowhere_gives_an_empty_page(app, sent):
     assert app.get(f"{LIST}?cursor=0.0.0").json()["results"] == []
     assert len(app.get(f"{LIST}?cursor=999999999999999999.1.1").json()["results"]) == 12
+
+
+def test_a_stride_ends_within_the_messages_of_one_person(cast, sent, app, monkeypatch):
+    """Direct messages: one person may have more of them in a run than a stride is long."""
+    monkeypatch.setattr(ledger, "SMALL_RUN", 1)
+    monkeypatch.setattr(ledger, "STRIDE", 2)
+    with scope(cast.workspace):
+        first = Message.objects.order_by("contact_id", "pk")[0]
+        Message.objects.bulk_create(
+            Message(
+                workspace=cast.workspace, run=sent, contact=first.contact, endpoint=first.endpoint,
+                reason=Reason.REJECTED, request=number,
+            )
+            for number in range(1, 8)
+        )  # fmt: skip
+        tally = {"accepted": 8, "endpoint_gone": 4, "rejected": 7}
+        Run.objects.filter(pk=sent.pk).update(tally=tally, audience_size=19)
+    assert people_of(found(app, "page_size=3&reason=rejected")) == ["user-0"] * 7
+    assert len(found(app, "page_size=3")) == 19
+
+
+def test_a_direct_message_has_no_campaign_but_a_class(cast, connected, app):
+    add_people(cast.workspace, 1)
+    for _ in range(2):
+        accept(cast.workspace, "user-0")
+    pipeline.work(timezone.now())
+    rows = found(app)
+    assert [(row["campaign"], row["class"], row["state"]) for row in rows] == [
+        (None, "transactional", "sent")
+    ] * 2
+    assert [
+        len(found(app, f"page_size=1&{query}"))
+        for query in ("external_user_id=user-0", "state=sent")
+    ] == [2, 2]
+    assert app.get(f"{LIST}/{rows[0]['id']}").json()["attempts"][0]["verdict"] == "accepted"
 
 
 # --- one ------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def _run(workspace: Workspace, made: Rows, mark: str) -> Run:
         started_at=timezone.now(), finished_at=timezone.now(), connection=made[Connection],
     )  # fmt: skip
     contact = made[Contact]
-    Message.objects.create(
+    made[Message] = Message.objects.create(
         workspace=workspace,
         run=run,
         contact_id=contact.pk,

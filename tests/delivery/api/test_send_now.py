@@ -232,8 +232,8 @@ def test_the_page_of_a_direct_message_shows_its_own_text(server, cast):
         message = Message.objects.select_related("run", "run__workspace").get(pk=row)
         assert content_of(message, message.run)[0]["title"] == "Your code"
     listed = server.get("/notifications").json()["results"]
-    assert [(one["id"], one["campaign"]["name"]) for one in listed] == [
-        (row, "Direct messages, transactional")
+    assert [(one["id"], one["campaign"], one["class"]) for one in listed] == [
+        (row, None, "transactional")
     ]
 
 
