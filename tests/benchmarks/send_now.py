@@ -193,6 +193,10 @@ def line(name: str, values: Sequence[float]) -> str:
 
 def report(rows: list[Any], load: Load, loop: float, per_second: float) -> float:
     """Print the table; returns p95 of accepted → wire in seconds."""
+    for words in load.failed[:3]:
+        print(f"    not accepted: {words}")
+    if not rows:
+        raise SystemExit("Nothing was sent.")
     sent = [(row, at) for row, at in rows if row.sent_at is not None]
     to_wire = [(row.sent_at - at).total_seconds() for row, at in sent]
     answered = [(row.attempted_at - at).total_seconds() for row, at in sent if row.attempted_at]
@@ -210,8 +214,6 @@ def report(rows: list[Any], load: Load, loop: float, per_second: float) -> float
         f"    loop: {loop:.3f} s, {loop / LOOP_SECS:.1f}× of the machine of the targets, "
         f"where p95 would be {1e3 * share(to_wire, 0.95) * LOOP_SECS / loop:,.0f} ms"
     )
-    for words in load.failed[:3]:
-        print(f"    not accepted: {words}")
     return share(to_wire, 0.95)
 
 
