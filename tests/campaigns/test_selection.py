@@ -1,10 +1,11 @@
 """Who a campaign's audience is, which of them a gate stops, and on which platforms they are."""
 
 import pytest
+from django.utils import timezone
 
 from campaigns.audience import selection
 from campaigns.audience.reasons import Reason
-from campaigns.models import Contact, Endpoint
+from campaigns.models import Consent, Contact, Endpoint
 from tenants.scope import every_workspace
 
 INDIA = {"field": "country", "op": "is", "value": "IN"}
@@ -50,6 +51,30 @@ def test_a_row_for_each_device_of_the_channel_and_one_for_who_has_none(people):
         Reason.PENDING: 2,
         Reason.ENDPOINT_INACTIVE: 1,
         Reason.NO_ENDPOINT: 1,
+    }
+
+
+def test_named_contacts_are_judged_alone_and_in_this_workspace_alone(cast, people):
+    asked = Contact.objects.filter(external_id__in=["asha", "isha"])  # one of them elsewhere
+    Consent.objects.bulk_create(
+        Consent(workspace=one.workspace, contact=one, channel="app_push", status="opted_out",
+                source="test", at=timezone.now())
+        for one in Contact.objects.all()
+    )  # fmt: skip
+
+    def judged(**options) -> set[tuple[str, str | None, int]]:
+        numbers = list(asked.values_list("pk", flat=True))
+        rows = selection.named(people, "app_push", numbers, **options)
+        return set(rows.values_list("external_id", "reached__platform", "reason"))
+
+    assert asked.count() == 3
+    assert judged(is_transactional=False) == {
+        ("asha", "ios", Reason.UNSUBSCRIBED),
+        ("isha", None, Reason.UNSUBSCRIBED),
+    }
+    assert judged(is_transactional=True) == {
+        ("asha", "ios", Reason.PENDING),
+        ("isha", None, Reason.NO_ENDPOINT),
     }
 
 
