@@ -48,6 +48,7 @@ from tests.house.matrix.world import World
 
 Plant = Callable[[World, pytest.MonkeyPatch], None]
 Part = Callable[[World], Iterator[Cell]]
+Surface = Callable[[World, str, list[routes.Route]], Iterator[Cell]]
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,13 @@ def leak(
 
 
 # --- parts of the matrix --------------------------------------------------------------------------
-def route(name: str, role: str = "owner") -> Part:
+def route(name: str, role: str = "owner", surface: Surface = surfaces.route_cells) -> Part:
+    """What that surface asks of one page alone."""
+
     def part(world: World) -> Iterator[Cell]:
         named = [one for one in routes.all_routes() if one.name == f"admin:{name}"]
         assert named, name
-        yield from surfaces.route_cells(world, role, named)
+        yield from surface(world, role, named)
 
     return part
 
@@ -196,7 +199,7 @@ def _(world, patch):
     patch.setattr(preview, "sample_person", lambda *args: theirs)
 
 
-@leak("the preview opens another's campaign", some(lists.parameter_cells, of="preview"))
+@leak("the preview opens another's campaign", route("preview", surface=lists.parameter_cells))
 def _(world, patch):
     patch.setattr(
         preview, "_campaign", lambda workspace, pk: get_object_or_404(Campaign._base_manager, pk=pk)

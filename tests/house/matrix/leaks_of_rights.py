@@ -373,8 +373,7 @@ def _(world, patch):
 
 # --- parameters -----------------------------------------------------------------------------------
 @leak(
-    "a parameter opens a row of another workspace",
-    some(lists.parameter_cells, of="POST admin:preview with after"),
+    "a parameter opens a row of another workspace", route("preview", surface=lists.parameter_cells)
 )
 def _(world, patch):
     real = preview.sample_person

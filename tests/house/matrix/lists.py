@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -283,13 +283,15 @@ def parameters(method: str) -> dict[str, tuple[str, ...]]:
     return {app: tuple(sorted(names)) for app, names in found.items()}
 
 
-def parameter_cells(world: World, role: str) -> Iterator[Cell]:
-    """Every page of ours, with each parameter that the code of its app knows and the page reads,
-    set to an id of theirs."""
+def parameter_cells(
+    world: World, role: str, named: Iterable[routes.Route] | None = None
+) -> Iterator[Cell]:
+    """Every page of ours (or each of `named`), with each parameter that the code of its app knows
+    and the page reads, set to an id of theirs."""
     if role != "owner":
         return
     asked: dict[str, set[str]] = {method: set() for method in METHODS}
-    for route in routes.all_routes():
+    for route in routes.all_routes() if named is None else named:
         if (
             not route.path.startswith("admin/")
             or route.rule is None
@@ -316,6 +318,8 @@ def parameter_cells(world: World, role: str) -> Iterator[Cell]:
                     twin=asker(world, role, method, url, absent),
                     reads_only=method == "GET",
                 )  # fmt: skip
+    if named is not None:
+        return
     yield Cell(
         "every parameter",
         role,
