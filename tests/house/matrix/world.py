@@ -74,7 +74,7 @@ class World:
     shared: Template
     secrets: dict[str, str]
     identity_secrets: dict[str, str] = field(default_factory=dict)
-    prints: Prints = field(default_factory=dict)
+    _prints: Prints = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -97,6 +97,14 @@ class World:
             )
             self.tokens[role] = App().sign_in(user.email, "correct horse").tokens["access_token"]
         return self.tokens[role]
+
+    def prints_of(self, tables: Iterable[str]) -> Prints:
+        """What these tables hold between visits, which undo all that they did: a table is read
+        when somebody has written into it for the first time."""
+        labels = {tenant_tables()[table]._meta.label: table for table in tables}
+        known = {label for _, label in self._prints}
+        self._prints |= fingerprints(self, [labels[one] for one in labels.keys() - known])
+        return {key: value for key, value in self._prints.items() if key[1] in labels}
 
     def url(self, path: str, *, home_of: str = "ours") -> str:
         workspace = self.cast.workspace if home_of == "ours" else self.cast.other_workspace
@@ -135,7 +143,6 @@ def make_world(cast: Cast) -> World:
     world = World(cast, ours, theirs, shared, secrets, _identity_secrets(cast))
     # Before the first visit, which undoes all that it did.
     world.clients = {role: world.sign_in(role) for role in ROLES}
-    world.prints = fingerprints(world)
     return world
 
 
@@ -289,7 +296,8 @@ def smuggled(world: World, tenant: str, tables: Iterable[str], asked: str) -> li
 # --- one request ----------------------------------------------------------------------------------
 @dataclass
 class Visit:
-    """What a request answered and did; all of it is undone afterwards."""
+    """What a request answered and did; all of it is undone afterwards. `before` and `after` tell
+    of the tables that it wrote into."""
 
     answer: str
     body: str = ""
@@ -312,13 +320,13 @@ def visit(
     the state it needs."""
     saved = {role: client.cookies.copy() for role, client in world.clients.items()}
     with transaction.atomic():
-        start, written = world.prints, set[str]()
+        prepared, written = Prints(), set[str]()
         if before is not None:
             with connection.execute_wrapper(_notes_writes(written)):
                 before()
-            start = start | fingerprints(world, written)
+            prepared = fingerprints(world, written)
             written.clear()
-        found = Visit("", before=start, after=start)
+        found = Visit("")
         with connection.execute_wrapper(_notes_writes(written)):
             try:
                 response = send()
@@ -330,9 +338,11 @@ def visit(
         # A page that raised may have broken the transaction; then there is nothing to look at.
         written &= tenant_tables().keys()
         if written and not connection.needs_rollback:
-            found.wrote, found.after = True, start | fingerprints(world, written)
+            found.wrote, found.after = True, fingerprints(world, written)
             found.smuggled = smuggled(world, tenant, written, asked)
         transaction.set_rollback(True)
+    if found.wrote:
+        found.before = world.prints_of(written) | prepared
     for role, cookies in saved.items():
         world.clients[role].cookies = cookies
     keys.forget_all()
