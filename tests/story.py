@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from campaigns.models import Campaign, Contact, Content, Endpoint, Run
+from delivery import tasks
 from delivery.connections import account_of
 from delivery.engine import pipeline
 from tenants.models import Connection, Workspace
@@ -87,6 +88,18 @@ def run_to_the_end(run: Run, *, most: int = 50) -> Run:
         if run.is_ended and run.finished_at:
             return run
     raise AssertionError(f"the run did not end: {run.state}, {run.last_error}")
+
+
+def work_until_ended(run: Run, *, most: int = 30) -> None:
+    """As `run_to_the_end`, through the tasks that the queue runs."""
+    for _ in range(most):
+        tasks.tick()
+        tasks.work()
+        with scope(run.workspace):
+            run.refresh_from_db()
+        if run.finished_at:
+            return
+    raise AssertionError(f"{run.state}: {run.last_error}")
 
 
 def received(sandbox: Sandbox, connection: Connection) -> dict[tuple[str, str], int]:

@@ -16,7 +16,7 @@ from reports import tasks as reports_tasks
 from tenants.models import ApiKey, AuditEntry
 from tenants.scope import scope
 from tenants.secrets import digest_of
-from tests.story import add_people
+from tests.story import add_people, work_until_ended
 
 
 @pytest.fixture(autouse=True)
@@ -34,17 +34,6 @@ def draft(client, cast, **fields):
     answer = client.post(cast.url("campaigns/campaign/add/"), {**form, **fields})
     with scope(cast.workspace):
         return Campaign.objects.order_by("-pk").first(), answer
-
-
-def work_until_ended(cast, run):
-    for _ in range(30):
-        tasks.tick()
-        tasks.work()
-        with scope(cast.workspace):
-            run.refresh_from_db()
-        if run.finished_at:
-            return
-    raise AssertionError(f"{run.state}: {run.last_error}")
 
 
 def figures(client, cast, run):
@@ -69,7 +58,7 @@ def test_write_review_send_watch_and_see_it_opened(cast, connected, sandbox):
         run = Run.objects.get()
     assert launched.headers["Location"] == cast.url(f"campaigns/run/{run.pk}/change/")
 
-    work_until_ended(cast, run)
+    work_until_ended(run)
     assert run.tally == {"accepted": 119, "endpoint_gone": 1}
     assert member.get(cast.url(f"campaigns/run/{run.pk}/change/")).status_code == 200
     assert figures(member, cast, run)["state"] == "completed"

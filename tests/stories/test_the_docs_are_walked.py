@@ -22,8 +22,7 @@ from pushpilot.lib.signing import sign_reference
 from tenants import keys
 from tenants.models import ApiKey
 from tenants.scope import scope
-from tests.stories.test_campaign_goes_out import work_until_ended
-from tests.story import add_people, write_campaign
+from tests.story import add_people, work_until_ended, write_campaign
 from tests.tenants.api.app import App
 from tests.tenants.api.calls import app_of
 from tests.tenants.identity.people import PASSWORD, account
@@ -156,7 +155,7 @@ def world(cast, connected, sandbox, settings) -> World:
         type(person).objects.filter(pk=person.pk).update(external_id="cust-42")
         campaign: Campaign = write_campaign(cast.workspace, name="Weekend")
         run = plan.schedule(campaign, by=cast.owner, now=timezone.now())
-    work_until_ended(cast, run)
+    work_until_ended(run)
     return World(cast, connected.credentials)
 
 

@@ -15,8 +15,7 @@ from django.utils import timezone
 from campaigns.models import Run
 from reports import digest
 from tenants.scope import scope
-from tests.stories.test_campaign_goes_out import work_until_ended
-from tests.story import add_people
+from tests.story import add_people, work_until_ended
 from tests.tenants.api.app import App
 from tests.tenants.api.calls import app_of
 from tests.tenants.identity_provider import APPLE, GOOGLE
@@ -203,5 +202,5 @@ def test_the_list_is_whole():
 def _send(cast: Any, campaign: int) -> None:
     with scope(cast.workspace):
         run = Run.objects.filter(campaign=campaign, state="planned").get()
-    work_until_ended(cast, run)
+    work_until_ended(run)
     digest.digest_due(timezone.now())
