@@ -22,11 +22,12 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
-from campaigns.models import Campaign, Template
+from campaigns.models import Campaign, Run, Template
 from delivery.models import DirectSend, Message
 from pushpilot.api import api
 from pushpilot.wsgi import application
 from tenants.models import Invitation, Membership, Workspace
+from tenants.scope import scope
 from tests.house.rows import Rows, rows_of
 from tests.tenants.api.app import App
 
@@ -57,7 +58,10 @@ _turns = itertools.count()
 @pytest.fixture
 def rows(cast: Any, settings: Any) -> Rows:
     settings.SANDBOX_URL = "http://127.0.0.1:9"
-    return rows_of(cast.workspace)
+    made = rows_of(cast.workspace)
+    with scope(cast.workspace):
+        made[Message] = Message.objects.get(run=made[Run])
+    return made
 
 
 @pytest.fixture
