@@ -84,6 +84,14 @@ def test_escape_empties_the_field_then_closes_and_the_next_opening_begins_anew(p
     expect(page).to_have_url(re.compile(r"/campaigns/campaign/add/$"))
 
 
+def test_a_frame_that_comes_late_does_not_keep_the_keyboard_from_the_palette(page):
+    page.evaluate(
+        "const draw = requestAnimationFrame;"
+        "window.requestAnimationFrame = (show) => setTimeout(() => show && draw(show), 200)"
+    )
+    open_palette(page)
+
+
 def test_ctrl_k_opens_the_palette_inside_a_text_field_too_and_a_second_time_changes_nothing(
     page, product
 ):

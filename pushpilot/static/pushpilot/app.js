@@ -92,7 +92,14 @@ function commandPalette() {
       this.openCommandResults = true;
       document.body.classList.add("overflow-hidden");
       this.answered = this.waiting = null;
-      setTimeout(() => this.$refs.searchInputCommand.focus(), 20);
+      this.focusField();
+    },
+    // A hidden field takes no focus, and a busy computer draws the frame that shows it late.
+    focusField(tries = 120) {
+      const field = this.$refs.searchInputCommand;
+      field.focus();
+      const isOver = document.activeElement === field || !this.openCommandResults || !tries;
+      if (!isOver) requestAnimationFrame(() => this.focusField(tries - 1));
     },
     handleShortcut(event) {
       // Ctrl-K on a Mac deletes to the end of the line, so that only ⌘K opens the palette there.
