@@ -87,6 +87,7 @@ AREAS = {
             "tests/reports/test_ignored.py",
             "tests/reports/test_consent_events.py",
             "tests/reports/test_proof.py",
+            "tests/reports/test_trials.py",
         ),
         ("tests/reports",),
     ),

@@ -63,6 +63,15 @@ def test_an_opt_out_that_the_customers_server_vouches_for_is_heard_all_the_same(
     assert Consent.objects.get().status == Consent.Status.OPTED_OUT
 
 
+@pytest.mark.parametrize("kind", ["delivered", "opened", "clicked", "converted", "failed"])
+def test_what_else_the_customers_server_vouches_for_changes_nothing(cast, kind):
+    Contact.objects.create(workspace=cast.workspace, external_id="asha")
+    server = make_sdk(cast.workspace, kind=ApiKey.Kind.SECRET, scopes=["events:write"])
+    body = server.post(about(cast, kind, external_user_id="asha")).json()
+    assert [(one["code"], one["part"]) for one in body["ignored"]] == [("ref_of_a_test", "event")]
+    assert counted() == [0, 0, 0, 0, 0]
+
+
 def test_the_test_of_another_workspace_is_foreign(cast, other_sdk):
     body = other_sdk.post(about(cast, "opened")).json()
     assert [one["code"] for one in body["ignored"]] == ["ref_foreign"]
