@@ -248,3 +248,11 @@ def test_a_page_s_key_ends_with_the_person_the_workspace_its_hour_and_a_changed_
     assert keys.authenticate(f"Bearer {of_the_owner}", keys.EVENTS_WRITE)
     operators.deactivate(cast.owner, by=cast.operator)
     assert refusal(of_the_owner) == 401
+
+
+def test_revoking_tells_how_many_were_still_working(cast):
+    made = [make(cast)[0] for _ in range(3)]
+    with scope(cast.workspace):
+        assert keys.revoke(made[:1], by=cast.admin) == 1
+        assert keys.revoke(made, by=cast.admin) == 2
+        assert keys.revoke(made, by=cast.admin) == 0

@@ -6,9 +6,10 @@ from campaigns.models import Campaign, Template
 from delivery.models import Heartbeat, Pace
 from tenants import roles
 from tenants.models import Membership, User, WorkspaceUserObjectPermission
+from tenants.people import left_without
 from tenants.roles import Role
 from tenants.scope import belongs_to_workspace, every_workspace, scope
-from tenants.workspaces import add_member
+from tenants.workspaces import add_member, change_member
 
 
 def test_each_role_holds_exactly_its_capabilities(cast):
@@ -110,3 +111,26 @@ def test_a_template_of_the_global_library_can_be_viewed_and_not_changed(cast):
         assert not cast.owner.has_perm("campaigns.change_template", shared)
         assert not cast.owner.has_perm("campaigns.view_campaign", cast.member)
     assert not cast.owner.has_perm("campaigns.view_template", shared)
+
+
+def test_a_role_is_written_by_what_the_rows_say_not_by_what_this_process_remembers(inside):
+    remembering = User.objects.get(pk=inside.viewer.pk)
+    assert roles.can(remembering, roles.VIEW, inside.workspace)
+    roles.sync(inside.viewer, inside.workspace, Role.ADMIN)  # by another process
+    roles.sync(remembering, inside.workspace, Role.VIEWER)
+    fresh = User.objects.get(pk=inside.viewer.pk)
+    assert roles.grants(fresh, inside.workspace) == roles.ROLE_CAPABILITIES[Role.VIEWER]
+
+
+def test_nobody_holds_a_right_on_a_model_that_does_not_exist(inside):
+    assert inside.owner.has_perm("campaigns.view_campaign")
+    assert not inside.owner.has_perm("campaigns.view_nothing")
+    assert not inside.owner.has_perm("nothing.view_campaign")
+
+
+def test_an_owner_who_cannot_sign_in_does_not_keep_a_workspace_from_being_left(cast):
+    with scope(cast.workspace):
+        change_member(Membership.objects.get(user=cast.admin), Role.OWNER, by=cast.owner)
+    assert left_without(cast.owner) == []
+    User.objects.filter(pk=cast.admin.pk).update(is_active=False)
+    assert left_without(cast.owner) == [cast.workspace]
