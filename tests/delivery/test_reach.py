@@ -276,6 +276,17 @@ def test_a_late_answer_says_nothing_about_credentials_that_came_since(cast, conn
         assert reach.proven(connected) == {"android"}
 
 
+def test_other_credentials_of_one_connection_say_nothing_about_another(cast, connected):
+    with scope(cast.workspace):
+        other = type(connected).objects.create(
+            workspace=cast.workspace, name="Second", provider="fcm_sandbox", is_active=False
+        )
+        for one in (connected, other):
+            reach.learn(one, {"android": None}, timezone.now())
+        reach.forget(connected)
+        assert (reach.proven(connected), reach.proven(other)) == (set(), {"android"})
+
+
 def test_several_workers_that_find_a_platform_refused_hold_it_once(cast, connected):
     fault, first = Outcome(1, Verdict.PLATFORM_BROKEN, REFUSED, detail="Auth error"), timezone.now()
     with scope(cast.workspace):
