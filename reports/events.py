@@ -23,7 +23,7 @@ def with_names(events: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def visible(text: str, *, shows_refs: bool) -> str:
-    """The text, for whoever may not send without the references of messages: SDKs, and the
+    """The text; without the references of messages for a person who may not send: SDKs, and the
     sandbox's phones, put them into their ids."""
     if shows_refs:
         return text

@@ -42,7 +42,7 @@ class RunRow(NamedTuple):
     audience: int
     tally: Tally
     zone: str  # of the campaign's schedule, "" for the workspace's
-    is_broadcast: bool  # one message to subscribers whom only the provider knows
+    is_broadcast: bool  # one message to subscribers that only the provider knows
     is_direct: bool  # of requests of programs: no campaign, so no page of one
 
     @property

@@ -197,7 +197,7 @@ def change_campaign(
     openapi_extra=_IF_MATCH,
 )
 def delete_campaign(request: HttpRequest, campaign: int) -> HttpResponse:
-    """A campaign of which no provider got a message. What was sent is kept with the record of its
+    """A campaign that no provider got a message of. What was sent is kept with the record of its
     recipients."""
     with at_work(request, roles.EDIT), _by_the_verbs(), transaction.atomic():
         held = drafts.hold(_found(campaign))
@@ -256,7 +256,6 @@ def forecast_campaign(request: HttpRequest, campaign: int) -> dict[str, Any]:
     auth=READ,
     summary="The message as one person would get it",
 )
-@idempotent(roles.VIEW)
 def preview_campaign(
     request: HttpRequest, campaign: int, body: schemas.PreviewFor | None = None
 ) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def _line(message: Message, state: str) -> dict[str, Any]:
 
 
 def _waiting(name: str, channel: str) -> dict[str, Any]:
-    """A person of whom the ledger has no row yet."""
+    """A person who has no row in the ledger yet."""
     return {
         "external_user_id": name,
         "notification": None,

@@ -47,7 +47,7 @@ class CampaignFigures(Schema):
 
     campaign_id: int
     is_broadcast: bool = Field(
-        description="All sends went to subscribers whom only the provider knows."
+        description="All sends went to subscribers that only the provider knows."
     )
     is_live: bool = Field(description="A send is under way, so the figures still grow.")
     messages: int = Field(description="The sum of `reasons`.")
@@ -152,7 +152,7 @@ def _rounded(percent: float | None) -> float | None:
 @router.get("/analytics/events", **EVENTS.route, auth=READER, summary="Events")
 def analytics_events(request: HttpRequest) -> dict[str, Any]:
     """What happened to messages and people, the newest first. References of messages are left
-    out of ids and metadata for whoever may not send."""
+    out of ids and metadata for a person who may not send."""
     with at_work(request, roles.VIEW) as workspace:
         shows_refs = _shows_refs(request, workspace)
         rows = events.with_names(Event.objects.all())

@@ -400,7 +400,7 @@ def test_work_lets_others_have_their_turn(sending, monkeypatch, django_capture_o
     """A run at 60 a second kept both processes busy for slices of 20 s, and a tick stood behind
     eleven of them."""
     claimed = []
-    monkeypatch.setattr("delivery.engine.leases.claim", lambda now: claimed.append(now))
+    monkeypatch.setattr("delivery.engine.leases.claim", lambda now, **asked: claimed.append(now))
     for waits, expected in ((True, 0), (False, 1)):
         claimed.clear()
         OrmQ.objects.all().delete()
