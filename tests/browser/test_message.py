@@ -88,7 +88,7 @@ def test_the_preview_cuts_where_the_phone_cuts(page):
 
 
 @pytest.mark.parametrize(
-    "path", ["campaign/add/", "campaign/2/change/", "campaign/2/review/", "campaign/1/change/"]
+    "path", ["campaign/add/", "campaign/11/change/", "campaign/11/review/", "campaign/13/change/"]
 )
 def test_on_a_phone_the_preview_is_one_tap_away(product, sign_in, path):
     page = sign_in("priya@biddano.test", width=390, height=844)

@@ -118,6 +118,8 @@ function commandPalette() {
     },
     close() {
       this.$refs.searchInputCommand.value = "";
+      // A field that is only hidden has the focus until the next frame, and asks for no hits if it is opened before.
+      this.$refs.searchInputCommand.blur();
       this.openCommandResults = false;
       document.body.classList.remove("overflow-hidden");
     },
