@@ -185,6 +185,16 @@ def test_a_cancelled_run_stays_open_until_its_worker_has_written_the_answers(cas
         assert fresh(run).tally == {"accepted": 4, "cancelled": 6}
 
 
+def test_an_orphan_is_settled_as_its_worker_left_it_and_not_as_it_was_read(cast, at_work):
+    run, lease = at_work
+    with scope(cast.workspace):
+        read = Shard.objects.get(pk=lease.shard.pk)
+        read.window_from = read.window_to = None  # before the worker's last fence
+        Shard.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+        assert leases.settle_orphan(read, timezone.now())
+        assert record.tally(run) == {"pending": 6, "unknown": 4}
+
+
 @pytest.mark.parametrize(
     "verb", [decisions.retry_failed, decisions.resend_unknown, decisions.close_unknown]
 )

@@ -34,7 +34,7 @@ _FOR_ENGINEERS |= {"record", "DisallowedModelAdminLookup", "SignInNotSetUp"}
 # Texts that are written in English, whoever reads.
 UNTRANSLATED = re.compile(
     # for a terminal, a log or a program; routes have summaries for OpenAPI
-    r"/management/|reports/(api|intake)\.py$|/checks\.py$|/lib/env\.py$|/lib/compat/|/api/|/sandbox/|health\.py$|rowsecurity\.py$"
+    r"/management/|reports/(api|intake)\.py$|/checks\.py$|/lib/(env|openapi)\.py$|/lib/compat/|/api/|/sandbox/|health\.py$|rowsecurity\.py$"
     r"|/postgres/|pushpilot/(startup|processes|product|demo\w*|api)\.py$|reports/(verify|models)\.py$"
     # exchanged with providers
     r"|fcm/(account|sender|sandbox_client|provider)\.py$|providers/http2\.py$|/lib/http\.py$"
