@@ -16,8 +16,17 @@ from pushpilot.lib.lists import ListFilters, MomentFilter
 ACTIVE = "active"
 
 
-class CampaignFilters(ListFilters):
-    """`status` is one of a campaign, or `active` for those that are scheduled, running or
+class DatedFilters(ListFilters):
+    """Of rows that know when they were made and changed."""
+
+    created_after = MomentFilter("created_at", "gte")
+    created_before = MomentFilter("created_at", "lt")
+    updated_after = MomentFilter("updated_at", "gte")
+    updated_before = MomentFilter("updated_at", "lt")
+
+
+class CampaignFilters(DatedFilters):
+    """`status` is one of a campaign, or `active` for campaigns that are scheduled, running or
     paused."""
 
     searched = ("name", "description")
@@ -32,10 +41,6 @@ class CampaignFilters(ListFilters):
         choices=[*Campaign.Status.choices, (ACTIVE, ACTIVE)], method="with_status"
     )
     channel_type = ChoiceFilter("channel", choices=registry.choices)
-    created_after = MomentFilter("created_at", "gte")
-    created_before = MomentFilter("created_at", "lt")
-    updated_after = MomentFilter("updated_at", "gte")
-    updated_before = MomentFilter("updated_at", "lt")
 
     class Meta:
         model = Campaign
@@ -47,7 +52,7 @@ class CampaignFilters(ListFilters):
         return rows.filter(status=status)
 
 
-class TemplateFilters(ListFilters):
+class TemplateFilters(DatedFilters):
     """`library` tells the workspace's own templates and the global ones apart. A language finds
     its tag alone, in whatever spelling."""
 
@@ -65,10 +70,6 @@ class TemplateFilters(ListFilters):
     tone = ChoiceFilter(choices=Tone.choices)
     language = CharFilter(max_length=35)
     library = ChoiceFilter(choices=[("own", "own"), ("global", "global")], method="of_library")
-    created_after = MomentFilter("created_at", "gte")
-    created_before = MomentFilter("created_at", "lt")
-    updated_after = MomentFilter("updated_at", "gte")
-    updated_before = MomentFilter("updated_at", "lt")
 
     class Meta:
         model = Template

@@ -267,7 +267,7 @@ def _new(workspace: Workspace, provider: str, body: Credentials) -> Connection:
     response=FirebaseOut,
     auth=MANAGE,
     summary="Change the connection",
-    openapi_extra={"parameters": [etags.IF_MATCH]},
+    openapi_extra=etags.DOCUMENTED,
 )
 def change_firebase(
     request: HttpRequest, response: HttpResponse, workspace: str, body: ConnectionChanges

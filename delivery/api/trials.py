@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from ninja import Schema
 from pydantic import Field
@@ -61,14 +60,8 @@ def check_sent(made: Trial) -> None:
 def refusals_of_tests(names: Mapping[str, str]) -> Iterator[None]:
     """`names`: what the route calls the fields of delivery.trial_devices.To."""
     try:
-        with by_the_rules():
-            try:
-                yield
-            except ValidationError as error:
-                if not hasattr(error, "error_dict"):
-                    raise
-                found = {names.get(name, name): one for name, one in error.error_dict.items()}
-                raise ValidationError(found) from error
+        with by_the_rules(names):
+            yield
     except TooManyTests as error:
         headers = {"Retry-After": str(error.wait_secs)}
         raise Problem(429, "too_many_requests", str(error), headers=headers) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from django.core.exceptions import ValidationError
@@ -12,9 +12,9 @@ from tenants import limits
 
 
 @contextmanager
-def by_the_rules() -> Iterator[None]:
+def by_the_rules(names: Mapping[str, str] | None = None) -> Iterator[None]:
     """422 for what is wrong with a field, 409 for what a rule of the workspace forbids, 429 for
-    what was enough for today."""
+    what was enough for today. `names`: {field of the verb: what the route calls it}."""
     try:
         yield
     except limits.TooMany as error:
@@ -23,4 +23,6 @@ def by_the_rules() -> Iterator[None]:
     except ValidationError as error:
         if not hasattr(error, "error_dict"):
             raise Problem(409, "refused", error.messages[0]) from error
-        raise invalid_fields(error.error_dict) from error
+        called = names or {}
+        found = {called.get(name, name): faults for name, faults in error.error_dict.items()}
+        raise invalid_fields(found) from error

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from pushpilot.lib.problems import Problem
 
-IF_MATCH: dict[str, Any] = {
+_IF_MATCH: dict[str, Any] = {
     "in": "header",
     "name": "If-Match",
     "required": False,
@@ -20,6 +20,9 @@ IF_MATCH: dict[str, Any] = {
     "412 with the state as it is now.",
     "schema": {"type": "string", "maxLength": 400},
 }
+
+DOCUMENTED: dict[str, Any] = {"parameters": [_IF_MATCH]}
+"""`openapi_extra` of a route that calls `expect`."""
 
 
 class Versioned(Protocol):
