@@ -86,7 +86,7 @@ def hold(campaign: Campaign) -> Campaign:
 
 def write(campaign: Campaign, contents: list[Content], *, by: User | None) -> None:
     """Keep the checked campaign, which its caller holds or has just made, as a draft with these
-    contents; those that it has beside them stay. All contents are of the campaign's channel."""
+    contents. Its other contents stay. All contents take the campaign's channel."""
     campaign.updated_by, campaign.status = by, Status.DRAFT
     campaign.save()
     for content in contents:

@@ -78,7 +78,7 @@ def state_of(message: Message, flying: frozenset[int]) -> str:
 
 
 def flying_among(messages: Iterable[Message]) -> frozenset[int]:
-    """The ids of those that were handed to the provider and have no answer yet."""
+    """The ids of messages that were handed to the provider and have no answer yet."""
     waiting = {row.pk: row.run_id for row in messages if row.reason == Reason.PENDING}
     if not waiting:
         return frozenset()
@@ -91,8 +91,8 @@ def flying_among(messages: Iterable[Message]) -> frozenset[int]:
 
 
 def attempts_of(message: Message) -> list[Attempt]:
-    """The attempts, the oldest first. Of those that the provider did not simply accept only the
-    last ones are kept. `message` with its run and the run's connection."""
+    """The attempts, the oldest first. Only the last ones that the provider did not accept are
+    kept. `message` with its run and the run's connection."""
     return list(_attempts(message))
 
 

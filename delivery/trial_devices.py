@@ -21,7 +21,7 @@ CONTACTS_MOST = 5
 TOKENS_MOST = 5
 ID_CHARS = 200
 DEVICES_MOST = 10
-"""Of the contacts' devices those that were seen last."""
+"""The devices of contacts that a test takes, the last seen first."""
 _NOBODY = {"external_id": "", "language": "", "country": "", "time_zone": "", "attributes": {}}
 
 
@@ -119,8 +119,8 @@ def _named(connection: Connection, channel: Channel, tokens: Sequence[str]) -> l
 def _of_contacts(
     connection: Connection, channel: Channel, contacts: Sequence[Contact], named: set[str]
 ) -> list[Device]:
-    """The contacts' devices on the channel, those that will get it and were seen last first; a
-    contact without any is one that gets nothing."""
+    """The contacts' devices on the channel: first the devices that will get the test, the last
+    seen first. A contact without a device is one that gets nothing."""
     if not contacts:
         return []
     by_id = {contact.pk: contact for contact in contacts}

@@ -39,7 +39,7 @@ def of(runs: Sequence[RunRow]) -> dict[str, Any]:
 
 
 def _is_worth_a_look(run: RunRow) -> bool:
-    """Direct messages make many runs a day: the strip shows those that did not go well."""
+    """Direct messages make many runs a day: the strip shows the runs that did not go well."""
     lost = max(share(run.failed, run.attempted) or 0, share(run.unmade, run.audience) or 0)
     return _tone(run, lost) != "good"
 

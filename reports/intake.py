@@ -123,8 +123,8 @@ class Ignored(Struct):
 
 
 class Receipt(Struct):
-    """The answer: how many events are taken, which are not, and which of those that are taken
-    change nothing."""
+    """The answer: how many events are taken, which are not, and which taken events change
+    nothing."""
 
     accepted: int
     rejected: list[Rejection]

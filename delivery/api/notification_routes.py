@@ -97,8 +97,8 @@ class NotificationDetailOut(NotificationOut):
     explanation: str = Field(description="Why it was or was not sent.")
     endpoint: EndpointOut | None
     attempts: list[AttemptOut] = Field(
-        description="The attempts, the oldest first. Of those that were not accepted the last "
-        "ten are kept."
+        description="The attempts, the oldest first. The last ten attempts that were not accepted "
+        "are kept."
     )
 
 

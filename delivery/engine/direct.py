@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 OPEN_FOR = timedelta(minutes=10)  # a run takes in what comes in this time
 SHARDS_MOST = 1_000  # of a run: pages sum their tallies
 PEOPLE_MOST = 1_000  # gathered at a time
-LANES_MOST = 20  # looked at in one turn, those that waited the longest
+LANES_MOST = 20  # looked at in one turn; the longest wait comes first
 KEPT = timedelta(hours=24)  # contents and data, for a person's decision to send again
 
 State = Run.State

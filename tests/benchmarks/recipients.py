@@ -99,12 +99,19 @@ def _small_runs(like: Any) -> None:
     person = Contact.objects.order_by("pk").first()
     runs = Run.objects.bulk_create(
         Run(
-            workspace=like.workspace, campaign=like.campaign, revision=like.revision, state=Run.State.COMPLETED,
-            intended_at=like.intended_at.replace(microsecond=number + 10), not_after=like.not_after,
-            started_at=like.started_at, finished_at=like.finished_at, audience_size=1, tally={"accepted": 1},
+            workspace=like.workspace,
+            campaign=like.campaign,
+            revision=like.revision,
+            state=Run.State.COMPLETED,
+            intended_at=like.intended_at.replace(microsecond=number + 10),
+            not_after=like.not_after,
+            started_at=like.started_at,
+            finished_at=like.finished_at,
+            audience_size=1,
+            tally={"accepted": 1},
         )
         for number in range(SMALL_RUNS)
-    )  # fmt: skip
+    )
     Message.objects.bulk_create(
         Message(workspace=like.workspace, run=run, contact=person, reason=Reason.ACCEPTED)
         for run in runs
@@ -128,11 +135,15 @@ def _tally(run: Any) -> None:
         tallies.setdefault(int(at), {})[Reason(reason).slug] = n
     Shard.objects.bulk_create(
         Shard(
-            workspace=run.workspace, run=run, state=Shard.State.DONE, tally=tally,
-            first_id=first["first"] + at * SHARD_ROWS, last_id=first["first"] + (at + 1) * SHARD_ROWS - 1,
+            workspace=run.workspace,
+            run=run,
+            state=Shard.State.DONE,
+            tally=tally,
+            first_id=first["first"] + at * SHARD_ROWS,
+            last_id=first["first"] + (at + 1) * SHARD_ROWS - 1,
         )
         for at, tally in tallies.items()
-    )  # fmt: skip
+    )
     run.tally = record.tally(run)
     run.save(update_fields=["tally"])
 
@@ -203,10 +214,12 @@ def run(count: int) -> None:
             attempted_before=looked_at.started_at + timedelta(minutes=31),
         ),
         "API, refused before a moment, one send": walked(
-            reasons=frozenset({Reason.REJECTED}), attempted_before=looked_at.finished_at, alone=True,
+            reasons=frozenset({Reason.REJECTED}),
+            attempted_before=looked_at.finished_at,
+            alone=True,
         ),
         "API, a code of ten rows, one send": walked(code="NO_ANSWER", size=200, alone=True),
-    }  # fmt: skip
+    }
     print(
         f"{connection.vendor}, {count:,} recipients in each of two runs; ms per page, median of "
         f"{ROUNDS}\n"

@@ -57,10 +57,16 @@ def test_a_row_for_each_device_of_the_channel_and_one_for_who_has_none(people):
 def test_named_contacts_are_judged_alone_and_in_this_workspace_alone(cast, people):
     asked = Contact.objects.filter(external_id__in=["asha", "isha"])  # one of them elsewhere
     Consent.objects.bulk_create(
-        Consent(workspace=one.workspace, contact=one, channel="app_push", status="opted_out",
-                source="test", at=timezone.now())
+        Consent(
+            workspace=one.workspace,
+            contact=one,
+            channel="app_push",
+            status="opted_out",
+            source="test",
+            at=timezone.now(),
+        )
         for one in Contact.objects.all()
-    )  # fmt: skip
+    )
 
     def judged(**options) -> set[tuple[str, str | None, int]]:
         numbers = list(asked.values_list("pk", flat=True))

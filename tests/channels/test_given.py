@@ -15,10 +15,18 @@ def paths(given, channel=APP) -> list[str]:
 
 def test_a_message_is_stored_without_what_is_empty():
     given = {
-        "title": "  Sale ", "body": "One\r\ntwo", "image_url": "", "deep_link": None, "badge": 0,
-        "silent": False, "data_only": True, "data": {"screen": " offers "}, "sound": "",
-        "buttons": [{"text": "Shop ", "url": None}], "ttl_secs": 0,
-    }  # fmt: skip
+        "title": "  Sale ",
+        "body": "One\r\ntwo",
+        "image_url": "",
+        "deep_link": None,
+        "badge": 0,
+        "silent": False,
+        "data_only": True,
+        "data": {"screen": " offers "},
+        "sound": "",
+        "buttons": [{"text": "Shop ", "url": None}],
+        "ttl_secs": 0,
+    }
     assert read_message(APP, given) == (
         {
             "title": "Sale",

@@ -60,7 +60,7 @@ def bodies(monkeypatch) -> list[dict]:
 
 
 def die_before_sending(monkeypatch) -> None:
-    """The next worker is killed when its window lies over a group of which nothing is sent."""
+    """The next worker is killed when its window lies over a group and nothing of it is sent."""
 
     def die(worker, group):
         monkeypatch.setattr(ShardWorker, "send", real)
@@ -100,9 +100,13 @@ def test_what_comes_in_meanwhile_shares_a_run_and_a_shard(at_work, sandbox, conn
 def test_each_person_gets_their_own_data_over_that_of_all(at_work, monkeypatch):
     sent = bodies(monkeypatch)
     accept(
-        at_work.workspace, "user-0", "user-1", data={"code": "1", "shop": "Pune"},
-        own={"user-1": {"code": "2"}}, body="{{ data.code }} {{ data.shop }} {{ first_name }}",
-    )  # fmt: skip
+        at_work.workspace,
+        "user-0",
+        "user-1",
+        data={"code": "1", "shop": "Pune"},
+        own={"user-1": {"code": "2"}},
+        body="{{ data.code }} {{ data.shop }} {{ first_name }}",
+    )
     work()
     assert [one["notification"]["body"] for one in sent] == ["1 Pune Asha", "2 Pune Ravi"]
 
@@ -160,9 +164,12 @@ def test_a_word_after_the_gathering_counts_for_marketing_alone(at_work, message_
         direct.gather(timezone.now())
     with scope(at_work.workspace):
         Consent.objects.create(
-            workspace=at_work.workspace, contact=Contact.objects.get(external_id="user-0"),
-            channel="app_push", status="opted_out", source="test",
-        )  # fmt: skip
+            workspace=at_work.workspace,
+            contact=Contact.objects.get(external_id="user-0"),
+            channel="app_push",
+            status="opted_out",
+            source="test",
+        )
     work()
     is_marketing = message_class == MARKETING
     assert reasons(send) == [Reason.UNSUBSCRIBED if is_marketing else Reason.ACCEPTED]

@@ -209,5 +209,10 @@ def test_each_reason_has_a_state(reason, state):
 
 def test_every_reason_is_in_one_state():
     assert {state_of(Message(pk=1, reason=one), frozenset()) for one in Reason} == {
-        "pending", "scheduled", "sent", "failed", "skipped", "unknown",
-    }  # fmt: skip
+        "pending",
+        "scheduled",
+        "sent",
+        "failed",
+        "skipped",
+        "unknown",
+    }

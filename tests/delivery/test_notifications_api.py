@@ -154,12 +154,20 @@ def test_many_small_sends_are_read_together(
         person = Contact.objects.first()
         made = [
             Run(
-                workspace=cast.workspace, campaign=sent.campaign, revision=sent.revision,
-                intended_at=now + timedelta(seconds=number), not_after=now, started_at=now, finished_at=now,
-                state=Run.State.COMPLETED, audience_size=1, tally={"accepted": 1}, channel=sent.channel,
+                workspace=cast.workspace,
+                campaign=sent.campaign,
+                revision=sent.revision,
+                intended_at=now + timedelta(seconds=number),
+                not_after=now,
+                started_at=now,
+                finished_at=now,
+                state=Run.State.COMPLETED,
+                audience_size=1,
+                tally={"accepted": 1},
+                channel=sent.channel,
             )
             for number in range(1, 41)
-        ]  # fmt: skip
+        ]
         runs = Run.objects.bulk_create(made)
         Message.objects.bulk_create(
             Message(workspace=cast.workspace, run=run, contact=person, reason=Reason.ACCEPTED)
@@ -240,11 +248,15 @@ def test_a_stride_ends_within_the_messages_of_one_person(cast, sent, app, monkey
         first = Message.objects.order_by("contact_id", "pk")[0]
         Message.objects.bulk_create(
             Message(
-                workspace=cast.workspace, run=sent, contact=first.contact, endpoint=first.endpoint,
-                reason=Reason.REJECTED, request=number,
+                workspace=cast.workspace,
+                run=sent,
+                contact=first.contact,
+                endpoint=first.endpoint,
+                reason=Reason.REJECTED,
+                request=number,
             )
             for number in range(1, 8)
-        )  # fmt: skip
+        )
         tally = {"accepted": 8, "endpoint_gone": 4, "rejected": 7}
         Run.objects.filter(pk=sent.pk).update(tally=tally, audience_size=19)
     assert people_of(found(app, "page_size=3&reason=rejected")) == ["user-0"] * 7

@@ -77,10 +77,18 @@ def _run(workspace: Workspace, made: Rows, mark: str) -> Run:
         workspace=workspace, campaign=campaign, number=1, contents=contents, digest="0" * 64
     )
     run = Run.objects.create(
-        workspace=workspace, campaign=campaign, revision=revision, intended_at=timezone.now(),
-        not_after=timezone.now(), state=Run.State.COMPLETED, audience_size=1, tally={Reason.ACCEPTED.slug: 1},
-        started_at=timezone.now(), finished_at=timezone.now(), connection=made[Connection],
-    )  # fmt: skip
+        workspace=workspace,
+        campaign=campaign,
+        revision=revision,
+        intended_at=timezone.now(),
+        not_after=timezone.now(),
+        state=Run.State.COMPLETED,
+        audience_size=1,
+        tally={Reason.ACCEPTED.slug: 1},
+        started_at=timezone.now(),
+        finished_at=timezone.now(),
+        connection=made[Connection],
+    )
     contact = made[Contact]
     made[Message] = Message.objects.create(
         workspace=workspace,
@@ -96,11 +104,13 @@ def _direct_send(workspace: Workspace, made: Rows, mark: str) -> DirectSend:
     contact = made[Contact]
     assert isinstance(contact, Contact)
     return DirectSend.objects.create(
-        workspace=workspace, campaign=lanes.lane_of(workspace, "app_push", "transactional"),
+        workspace=workspace,
+        campaign=lanes.lane_of(workspace, "app_push", "transactional"),
         contents=[{"title": f"Your code {mark}".strip(), "language": "en", "variant": "A"}],
-        people=[[contact.pk, contact.external_id, {}]], unknown=[f"ghost{mark}"],
+        people=[[contact.pk, contact.external_id, {}]],
+        unknown=[f"ghost{mark}"],
         expires_at=timezone.now() + timedelta(hours=1),
-    )  # fmt: skip
+    )
 
 
 def _contact(workspace: Workspace, made: Rows, mark: str) -> Contact:
@@ -117,24 +127,34 @@ def _contact(workspace: Workspace, made: Rows, mark: str) -> Contact:
 
 def _invitation(workspace: Workspace, made: Rows, mark: str) -> Invitation:
     return Invitation.objects.create(
-        workspace=workspace, email=f"new{mark}@{workspace.slug}.test".lower(), digest=digest_of(workspace.slug),
+        workspace=workspace,
+        email=f"new{mark}@{workspace.slug}.test".lower(),
+        digest=digest_of(workspace.slug),
         expires_at=timezone.now() + timedelta(days=7),
-    )  # fmt: skip
+    )
 
 
 def _event(workspace: Workspace, made: Rows, mark: str) -> Event:
     now = timezone.now()
     return Event.objects.create(
-        workspace=workspace, event_id=f"event-1{mark}", type="opened", occurred_at=now, received_at=now,
-        campaign_id=made[Campaign].pk, run_id=made[Run].pk, contact_id=made[Contact].pk,
-    )  # fmt: skip
+        workspace=workspace,
+        event_id=f"event-1{mark}",
+        type="opened",
+        occurred_at=now,
+        received_at=now,
+        campaign_id=made[Campaign].pk,
+        run_id=made[Run].pk,
+        contact_id=made[Contact].pk,
+    )
 
 
 def _template(workspace: Workspace, made: Rows, mark: str) -> Template:
     return Template.objects.create(
-        workspace=workspace, name=f"Diwali {mark}".strip(), category="festive",
+        workspace=workspace,
+        name=f"Diwali {mark}".strip(),
+        category="festive",
         fields={"title": "Happy Diwali", "body": "From all of us."},
-    )  # fmt: skip
+    )
 
 
 MAKERS: dict[type[models.Model], Callable[[Workspace, Rows, str], models.Model]] = {

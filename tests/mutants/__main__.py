@@ -29,7 +29,7 @@ from tests.mutants.planting import Fault, faults
 
 @dataclass(frozen=True)
 class Area:
-    """Files to plant faults in; the tests that should see them, those that are most likely to
+    """Files to plant faults in; the tests that should see them, the most likely
     first; and what else is asked about a fault that survives them."""
 
     files: tuple[str, ...]

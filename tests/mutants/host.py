@@ -28,7 +28,7 @@ _LOADED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # some plugins ar
 
 
 def first_failed(output: str) -> str:
-    """The test that pytest names first among those that failed, without its parameters, which may
+    """The failed test that pytest names first, without its parameters, which may
     hold spaces; "" if none did."""
     found = re.search(r"^(?:FAILED|ERROR) ([^\s[]+)", output, re.MULTILINE)
     return found[1] if found else ""

@@ -187,9 +187,13 @@ def test_events_come_newest_first_with_what_was_reported(cast, program):
     with scope(cast.workspace):
         asha = Contact.objects.create(workspace=cast.workspace, external_id="asha")
     old = happened(
-        cast.workspace, campaign_id=5, run_id=6, message_id=7, contact_id=asha.pk,
+        cast.workspace,
+        campaign_id=5,
+        run_id=6,
+        message_id=7,
+        contact_id=asha.pk,
         metadata={"os": "Android 14"},
-    )  # fmt: skip
+    )
     late = happened(cast.workspace, "custom", -60, name="visit", external_user_id="ravi")
     answer = program.get(EVENTS).json()
     assert (answer["count"], answer["next"], answer["previous"]) == (None, None, None)
@@ -236,9 +240,12 @@ def four(cast) -> dict[str, int]:
         ("external_user_id=nobody", []),
         ("occurred_after=2026-11-21T12:02:00Z", ["fourth", "third"]),
         ("occurred_before=2026-11-21T12:02:00Z", ["second", "first"]),
-        ("occurred_after=2026-11-21T17:31:00%2B05:30&occurred_before=2026-11-21T12:03:00Z", ["third", "second"]),
+        (
+            "occurred_after=2026-11-21T17:31:00%2B05:30&occurred_before=2026-11-21T12:03:00Z",
+            ["third", "second"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_events_are_filtered(program, four, query, expected):
     assert ids(program.get(f"{EVENTS}?{query}")) == [four[name] for name in expected]
 
@@ -320,25 +327,32 @@ def test_only_who_may_send_sees_references_of_messages(cast, program):
     ("query", "index"),
     [
         ("", "event_by_time"),
-        ("occurred_after=2026-01-01T00:00:00Z&occurred_before=2026-01-02T00:00:00Z", "event_by_time"),
+        (
+            "occurred_after=2026-01-01T00:00:00Z&occurred_before=2026-01-02T00:00:00Z",
+            "event_by_time",
+        ),
         ("event_type=converted", "event_by_type"),
         ("campaign=5&occurred_before=2026-01-02T00:00:00Z", "event_by_campaign"),
         ("external_user_id=asha", "event_by_contact"),
         ("external_user_id=asha", "event_by_name"),
     ],
-)  # fmt: skip
+)
 def test_each_filter_has_its_index(cast, program, query, index):
     with scope(cast.workspace):
         asha = Contact.objects.create(workspace=cast.workspace, external_id="asha")
         Event.objects.bulk_create(
             Event(
-                workspace=cast.workspace, event_id=f"m{n}", type="opened" if n % 9 else "delivered",
-                campaign_id=n % 50 or None, contact_id=asha.pk + n % 500 if n % 3 else None,
-                external_user_id="" if n % 3 else f"p{n}", received_at=NOON,
+                workspace=cast.workspace,
+                event_id=f"m{n}",
+                type="opened" if n % 9 else "delivered",
+                campaign_id=n % 50 or None,
+                contact_id=asha.pk + n % 500 if n % 3 else None,
+                external_user_id="" if n % 3 else f"p{n}",
+                received_at=NOON,
                 occurred_at=NOON - timedelta(minutes=n),
             )
             for n in range(5_000)
-        )  # fmt: skip
+        )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE reports_event")
     with CaptureQueriesContext(connection) as asked:

@@ -16,8 +16,10 @@ def test_an_account_s_page_has_one_address_for_all_workspaces(cast):
     assert answer.url == "/accounts/email/?next=/"
 
 
-@pytest.mark.parametrize(("name", "status"), [*dict.fromkeys(ROLES, 200).items(),
-                                              ("outsider", 404), ("other_owner", 404)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [*dict.fromkeys(ROLES, 200).items(), ("outsider", 404), ("other_owner", 404)],
+)
 def test_a_workspace_exists_for_its_members_alone(cast, name, status):
     client = cast.client(name)
     assert client.get(cast.url()).status_code == status

@@ -110,7 +110,7 @@ def _lines(brief: Brief, part: str) -> tuple[list[str], list[str]]:
 
 
 def _ranked(brief: Brief, lines: Sequence[str], liked: Sequence[str]) -> list[str]:
-    """The lines that the brief can fill, filled: those that say more of it first."""
+    """The lines that the brief can fill, filled; the line that says most of the brief first."""
     found = []
     for line in lines:
         text = _filled(line, brief)

@@ -57,19 +57,27 @@ def test_the_seeds_body_makes_a_draft(backend):
 
 def test_a_whole_campaign_is_made_by_one_request(backend):
     campaign = created(
-        backend, description="For Diwali", tone="festive",
+        backend,
+        description="For Diwali",
+        tone="festive",
         contents=[TEXT, {"language": "pt_br", "title": "Oferta", "data": {"screen": "x"}}],
         audience_rule={"all": [RULE, {"not": {"field": "attributes.city", "op": "is_set"}}]},
-        schedule_type="recurring", scheduled_at="2026-12-25T18:30:00+05:30",
-        recurrence_rule="FREQ=WEEKLY;BYDAY=FR", skip_dates=["2027-01-01"], per_second=50,
-    )  # fmt: skip
+        schedule_type="recurring",
+        scheduled_at="2026-12-25T18:30:00+05:30",
+        recurrence_rule="FREQ=WEEKLY;BYDAY=FR",
+        skip_dates=["2027-01-01"],
+        per_second=50,
+    )
     assert campaign["contents"] == [
         {"language": "en", "variant": "A", "tone": "festive", "title": "Sale", "body": "Today"},
         {
-            "language": "pt-BR", "variant": "A", "tone": "festive", "title": "Oferta",
+            "language": "pt-BR",
+            "variant": "A",
+            "tone": "festive",
+            "title": "Oferta",
             "data": {"screen": "x"},
         },
-    ]  # fmt: skip
+    ]
     assert (campaign["scheduled_at"], campaign["time_zone"]) == (
         "2026-12-25T13:00:00Z",
         "Asia/Kolkata",
@@ -86,12 +94,19 @@ def test_a_deep_rule_and_many_dates_fit_in_a_body(backend):
     rule: dict[str, Any] = RULE
     for _ in range(6):
         rule = {"all": [rule]}
-    days = [f"20{year}-{month:02}-{day:02}" for year in (27, 28) for month in range(1, 13)
-            for day in range(1, 16)]  # fmt: skip
+    days = [
+        f"20{year}-{month:02}-{day:02}"
+        for year in (27, 28)
+        for month in range(1, 13)
+        for day in range(1, 16)
+    ]
     campaign = created(
-        backend, audience_rule=rule, schedule_type="recurring", skip_dates=days,
+        backend,
+        audience_rule=rule,
+        schedule_type="recurring",
+        skip_dates=days,
         scheduled_at="2026-12-25T00:00:00Z",
-    )  # fmt: skip
+    )
     assert len(campaign["skip_dates"]) == 360
     assert campaign["audience_rule"] == rule
 

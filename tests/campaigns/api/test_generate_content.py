@@ -40,8 +40,12 @@ def test_the_seeds_prompt_gives_three_festive_drafts(backend, campaign, tail):
     told = answer.json()
     drafts = told.pop("drafts")
     assert told == {
-        "engine": "templates", "category": "festive", "tone": "festive", "slots": {}, "seed": 0
-    }  # fmt: skip
+        "engine": "templates",
+        "category": "festive",
+        "tone": "festive",
+        "slots": {},
+        "seed": 0,
+    }
     assert len({draft["content"]["title"].split()[0] for draft in drafts}) == 3
     for draft in drafts:
         assert draft["template_id"] is None
@@ -51,9 +55,13 @@ def test_the_seeds_prompt_gives_three_festive_drafts(backend, campaign, tail):
 def test_a_draft_is_taken_as_the_campaigns_content_as_it_is(backend, campaign):
     told = ask(backend, campaign).json()
     assert told["slots"] == {
-        "offer": "20% off", "product": "all sweets", "deadline": "Sunday", "code": "SWEET20",
-        "occasion": "Diwali", "link": "https://a.example/b",
-    }  # fmt: skip
+        "offer": "20% off",
+        "product": "all sweets",
+        "deadline": "Sunday",
+        "code": "SWEET20",
+        "occasion": "Diwali",
+        "link": "https://a.example/b",
+    }
     for draft in told["drafts"]:
         taken = backend.patch(f"/campaigns/{campaign.pk}", contents=[draft["content"]])
         assert taken.status_code == 200, taken.content

@@ -61,9 +61,10 @@ def test_a_forecast_says_what_some_devices_leave_out(backend, company):
 
 def test_a_forecast_says_what_is_missing_and_where(backend, company):
     campaign = written(
-        company, content={"title": "x", "options": {"buttons": [{"url": "app://x"}]}},
+        company,
+        content={"title": "x", "options": {"buttons": [{"url": "app://x"}]}},
         schedule_type="scheduled",
-    )  # fmt: skip
+    )
     found = backend.get(f"/campaigns/{campaign.pk}/forecast").json()["findings"]
     errors = {one["field"] for one in found if one["severity"] == "error"}
     assert errors == {"scheduled_at", "contents.0.buttons.0.text"}
@@ -79,9 +80,11 @@ def test_a_preview_is_filled_in_for_the_person_in_their_language(backend, compan
     campaign = written(company, content={"title": "Hi {{ first_name }}", "body": "x"})
     with scope(company.workspace):
         Content.objects.create(
-            workspace=company.workspace, campaign=campaign, language="hi",
+            workspace=company.workspace,
+            campaign=campaign,
+            language="hi",
             fields={"title": "नमस्ते {{ first_name }}", "badge": 0},
-        )  # fmt: skip
+        )
         Contact.objects.filter(external_id="user-2").update(language="hi-IN")
     first = do(backend, campaign, "preview").json()
     assert (first["external_user_id"], first["payload"]["title"]) == ("user-0", "Hi Name0")
@@ -126,8 +129,16 @@ def test_a_schedule_may_be_said_in_the_request(backend, company):
     ("stored", "body", "field"),
     [
         ({}, {"schedule_type": "scheduled"}, "scheduled_at"),
-        ({}, {"schedule_type": "scheduled", "scheduled_at": "2020-01-01T00:00:00Z"}, "scheduled_at"),
-        ({}, {"schedule_type": "recurring", "scheduled_at": "2026-12-25T00:00:00Z"}, "recurrence_rule"),
+        (
+            {},
+            {"schedule_type": "scheduled", "scheduled_at": "2020-01-01T00:00:00Z"},
+            "scheduled_at",
+        ),
+        (
+            {},
+            {"schedule_type": "recurring", "scheduled_at": "2026-12-25T00:00:00Z"},
+            "recurrence_rule",
+        ),
         ({}, {"name": "Other"}, "name"),
         (
             {"schedule_type": "scheduled", "scheduled_at": datetime(2026, 1, 1, tzinfo=UTC)},
@@ -138,7 +149,7 @@ def test_a_schedule_may_be_said_in_the_request(backend, company):
         ({"audience_rule": {"field": "country", "op": "is", "value": "XX"}}, {}, "audience_rule"),
         ({"channel": "web_push"}, {}, "audience_rule"),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_is_listed_and_nothing_is_kept(backend, company, stored, body, field):
     campaign = written(company, **stored)
     answer = do(backend, campaign, "schedule", **body)

@@ -91,12 +91,30 @@ def test_one_that_asks_for_no_finger_is_no_way_in_alone(ashas):
 
 
 CREDENTIALS = [
-    {}, {"id": 1}, {"response": 5}, {"response": {}}, {"response": {"userHandle": "MQ"}},
-    {"response": {"userHandle": "%%%"}}, {"id": "AA", "rawId": "AA", "type": "public-key",
-     "response": {"clientDataJSON": "e30", "attestationObject": "AA"}},
-    {"id": "a", "rawId": "a", "type": "public-key", "response": {
-        "clientDataJSON": "e30", "authenticatorData": "AA", "signature": "AA", "userHandle": "MQ"}},
-]  # fmt: skip
+    {},
+    {"id": 1},
+    {"response": 5},
+    {"response": {}},
+    {"response": {"userHandle": "MQ"}},
+    {"response": {"userHandle": "%%%"}},
+    {
+        "id": "AA",
+        "rawId": "AA",
+        "type": "public-key",
+        "response": {"clientDataJSON": "e30", "attestationObject": "AA"},
+    },
+    {
+        "id": "a",
+        "rawId": "a",
+        "type": "public-key",
+        "response": {
+            "clientDataJSON": "e30",
+            "authenticatorData": "AA",
+            "signature": "AA",
+            "userHandle": "MQ",
+        },
+    },
+]
 
 
 @pytest.mark.parametrize("credential", [*CREDENTIALS, "x", [], 5])
