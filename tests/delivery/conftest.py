@@ -13,12 +13,14 @@ from django.utils import timezone
 from campaigns import plan
 from campaigns.models import Run
 from delivery import connections
+from delivery.connections import account_of
 from delivery.engine import pipeline
+from delivery.models import Message, Shard
 from delivery.providers.base import CheckResult
 from delivery.providers.fcm import sdk
 from tenants.models import Connection
 from tenants.scope import scope
-from tests.story import add_people, write_campaign
+from tests.story import add_people, run_to_the_end, write_campaign
 
 
 @pytest.fixture
@@ -50,6 +52,31 @@ def prepared(cast, launched):
         return run
 
     return prepare
+
+
+@pytest.fixture
+def retried(cast, connected, launched):
+    """A run of one message that was accepted at its second attempt."""
+    add_people(cast.workspace, 1, tokens=["sbx_flaky_1"])
+    run = launched()
+    pipeline.tick(timezone.now())
+    pipeline.work(timezone.now())
+    with scope(cast.workspace):
+        Message.objects.update(due_at=timezone.now())
+        Shard.objects.update(not_before=timezone.now())
+    return run_to_the_end(run)
+
+
+@pytest.fixture
+def titles(sandbox, connected):
+    """A function that gives the titles that the sandbox's devices received."""
+
+    def read():
+        account = account_of(connected)
+        found = sandbox.log(account.mint().value, account.project_id)["messages"]
+        return [one["message"]["notification"]["title"] for one in found]
+
+    return read
 
 
 # --- accounts at a provider ----------------------------------------------------------------------

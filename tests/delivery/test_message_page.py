@@ -32,19 +32,6 @@ def only(cast, **wanted) -> Message:
         return rows.get(**wanted)
 
 
-@pytest.fixture
-def retried(cast, connected, launched):
-    """A run of one message that was accepted at its second attempt."""
-    add_people(cast.workspace, 1, tokens=["sbx_flaky_1"])
-    run = launched()
-    pipeline.tick(timezone.now())
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        Message.objects.update(due_at=timezone.now())
-        Shard.objects.update(not_before=timezone.now())
-    return run_to_the_end(run)
-
-
 def test_the_attempts_stand_in_order_with_the_providers_sentence(cast, retried):
     answer = look(cast, only(cast))
     told = [one.attempt for one in answer.context["attempts"]]

@@ -280,15 +280,7 @@ def test_a_direct_message_has_no_campaign_but_a_class(cast, connected, app):
 
 
 # --- one ------------------------------------------------------------------------------------------
-def test_a_message_tells_each_attempt_with_the_providers_sentence(cast, connected, launched, app):
-    add_people(cast.workspace, 1, tokens=["sbx_flaky_1"])
-    run = launched()
-    pipeline.tick(timezone.now())
-    pipeline.work(timezone.now())
-    with scope(cast.workspace):
-        Message.objects.update(due_at=timezone.now())
-        Shard.objects.update(not_before=timezone.now())
-    run_to_the_end(run)
+def test_a_message_tells_each_attempt_with_the_providers_sentence(cast, retried, app):
     [row] = found(app)
     told = app.get(f"{LIST}/{row['id']}").json()
     assert app.get(f"{LIST}/{row['id']}/").json() == told

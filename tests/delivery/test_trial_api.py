@@ -4,7 +4,6 @@ import pytest
 
 from campaigns.models import Content
 from delivery import connections, trial
-from delivery.connections import account_of
 from delivery.models import Message
 from tenants import keys
 from tenants.models import AuditEntry
@@ -30,18 +29,6 @@ def campaign(cast, connected):
 @pytest.fixture
 def path(campaign):
     return f"/campaigns/{campaign.pk}/test-send"
-
-
-@pytest.fixture
-def titles(sandbox, connected):
-    """A function that gives the titles that the sandbox's devices received."""
-
-    def read():
-        account = account_of(connected)
-        found = sandbox.log(account.mint().value, account.project_id)["messages"]
-        return [one["message"]["notification"]["title"] for one in found]
-
-    return read
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

@@ -3,25 +3,12 @@
 import pytest
 from django.contrib.messages import get_messages
 
-from delivery.connections import account_of
 from tenants.models import AuditEntry
 from tenants.scope import scope
 from tests.campaigns.console import FORM
 from tests.story import add_people, write_campaign
 
 OK = "sbx_ok_phone1"
-
-
-@pytest.fixture
-def titles(sandbox, connected):
-    """A function that gives the titles that the sandbox's devices received."""
-
-    def read():
-        account = account_of(connected)
-        found = sandbox.log(account.mint().value, account.project_id)["messages"]
-        return [one["message"]["notification"]["title"] for one in found]
-
-    return read
 
 
 def post(cast, who="member", **fields):

@@ -75,6 +75,12 @@ class App:
         return status == 200
 
 
+def wrong_fields(answer: Any) -> list[str]:
+    """The fields that a 422 names."""
+    assert refused(answer) == (422, "invalid"), answer.content
+    return [error["field"] for error in answer.json()["errors"]]
+
+
 def refused(answer: Any) -> tuple[int, str]:
     """(status, code) of an error."""
     return answer.status_code, answer.json()["code"]
