@@ -15,7 +15,7 @@ import sys
 import warnings
 from typing import Any
 
-from tests.benchmarks.lists import Side, compare, fill, nothing
+from tests.benchmarks.lists import Side, asked, compare, fill, nothing
 from tests.faults import laboratory
 
 MOST = 3.0  # what an answer may cost beside the bare view
@@ -104,17 +104,7 @@ def run(chosen: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--campaigns", type=int, default=10_000, help="in all workspaces together")
-    parser.add_argument("--workspaces", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--requests", type=int, default=50, help="per round")
-    parser.add_argument(
-        "--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server"
-    )
-    chosen = parser.parse_args()
+    chosen = asked(__doc__, each="requests", times=50)
     with laboratory.empty_product(chosen.database):
         is_held = run(chosen)
     if not is_held:

@@ -290,18 +290,23 @@ def run(chosen: argparse.Namespace) -> bool:
     return pages[1].cpu_ms <= MOST * pages[0].cpu_ms
 
 
-def main() -> int:
+def asked(description: str | None, *, each: str, times: int) -> argparse.Namespace:
+    """The command's options; `each` is what a round asks for so many `times`."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--campaigns", type=int, default=10_000, help="in all workspaces together")
     parser.add_argument("--workspaces", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--pages", type=int, default=20, help="per round")
+    parser.add_argument(f"--{each}", type=int, default=times, help="per round")
     parser.add_argument(
         "--database", default="sqlite", help="sqlite, or postgres://user@host/database of a server"
     )
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    chosen = asked(__doc__, each="pages", times=20)
     with laboratory.empty_product(chosen.database):
         is_held = run(chosen)
     if not is_held:
